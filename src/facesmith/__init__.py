@@ -1,0 +1,38 @@
+"""Facesmith: a folder of photos becomes a working face generator.
+
+>>> import facesmith
+>>> faces = facesmith.load("runs/first").sample(range(16))  # uint8 [16, 64, 64, 3]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facesmith.errors import FacesmithError
+    from facesmith.faces import Faces, open_faces
+    from facesmith.sample import Model, load
+
+__version__ = "0.1.0"
+__all__ = ["Faces", "FacesmithError", "Model", "__version__", "load", "open_faces"]
+
+_HOMES = {
+    "Faces": "facesmith.faces",
+    "FacesmithError": "facesmith.errors",
+    "Model": "facesmith.sample",
+    "load": "facesmith.sample",
+    "open_faces": "facesmith.faces",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are used, so that `import facesmith` loads no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facesmith' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,3 @@
+from facesmith.cli import main
+
+main()

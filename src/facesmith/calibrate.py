@@ -1,0 +1,139 @@
+"""Measured at the start, not guessed: how fast a recipe trains here, and in which precision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import torch
+
+from facesmith.errors import BadOption
+from facesmith.faces import Stream
+from facesmith.images import Pixels
+from facesmith.recipe import Recipe
+from facesmith.trainer import TrainState, new_state, train_step
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+WORTHWHILE = 1.1  # bfloat16 keeps 8 bits of mantissa; a smaller gain isn't worth them, nor beyond the noise
+ROUNDS, STEPS = 2, 2
+FACES = 256
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of a recipe on a device.
+
+    Attributes:
+        images_per_second: by precision.
+        precision: the one to train in.
+        why: how it was chosen, in words.
+        memory_bytes: what this process held after the measurement.
+    """
+
+    images_per_second: dict[str, float]
+    precision: str
+    why: str
+    memory_bytes: int
+
+    @property
+    def best(self) -> float:
+        return self.images_per_second[self.precision]
+
+
+def pick_device(asked: str) -> torch.device:
+    """The device of a name; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        BadOption: there is no such device here.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if asked == "auto":
+        return torch.device(next(name for name, usable in there.items() if usable))
+    if asked not in there:
+        raise BadOption(f"--device {asked!r} is not one of auto, {', '.join(there)}.")
+    if not there[asked]:
+        usable = ", ".join(name for name, is_usable in there.items() if is_usable)
+        raise BadOption(f"--device {asked} is not usable on this machine; usable: {usable}.")
+    return torch.device(asked)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 itself; emulation is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return False
+
+
+def measure(recipe: Recipe, device: torch.device, asked: str = "auto", pixels: Pixels | None = None) -> Speed:
+    """Train a few steps on throwaway networks in each precision that may be used.
+
+    Args:
+        asked: "auto", or the one precision to measure and use.
+        pixels: faces uint8 `[N, S, S, C]` of the recipe's size; by default noise, which costs the same.
+
+    Raises:
+        BadOption: `asked` is no precision, or the device can't compute in it.
+    """
+    precisions = _candidates(asked, device)
+    if pixels is None:
+        shape = (FACES, recipe.resolution, recipe.resolution, recipe.channels)
+        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    stream = Stream(pixels, np.arange(len(pixels)), seed=0, mirror=False)
+    states = {
+        name: new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[name], device=device)
+        for name in precisions
+    }
+    rates = dict.fromkeys(precisions, 0.0)
+    for state in states.values():
+        _skip_pretraining(state)
+        _timed(state, 1)
+    for _ in range(ROUNDS):  # in turn, so that a busy moment of the machine strikes both
+        for name, state in states.items():
+            rates[name] = max(rates[name], _timed(state, STEPS))
+    chosen, why = _choose(rates, asked, device)
+    return Speed(rates, chosen, why, psutil.Process().memory_info().rss)
+
+
+def _candidates(asked: str, device: torch.device) -> Sequence[str]:
+    if asked == "auto":
+        return ("float32", "bfloat16") if has_bfloat16(device) else ("float32",)
+    if asked not in PRECISIONS:
+        raise BadOption(f"--precision {asked!r} is not one of auto, {', '.join(PRECISIONS)}.")
+    return (asked,)
+
+
+def _choose(rates: dict[str, float], asked: str, device: torch.device) -> tuple[str, str]:
+    if asked != "auto":
+        return asked, "as asked"
+    if "bfloat16" not in rates:
+        return "float32", f"this {device.type} has no bfloat16 of its own"
+    gain = rates["bfloat16"] / rates["float32"]
+    return ("bfloat16" if gain >= WORTHWHILE else "float32"), f"bfloat16 measured {gain:.2f} times as fast as float32"
+
+
+def _skip_pretraining(state: TrainState) -> None:
+    """Go to the first step in which the clock moves: that is what the budget is spent on."""
+    while not any(turn.phase == "train" and turn.n_real for turn in state.recipe.turns(state.step)):
+        state.step += 1
+
+
+def _timed(state: TrainState, steps: int) -> float:
+    """Images a second over some steps."""
+    _wait_for(state.device)
+    start, seen = time.perf_counter(), state.seen
+    for _ in range(steps):
+        train_step(state)
+    _wait_for(state.device)
+    return (state.seen - seen) / (time.perf_counter() - start)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

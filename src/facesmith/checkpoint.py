@@ -1,0 +1,155 @@
+"""The two files of a training: `state.pt`, all that resuming needs, and `model.safetensors`, the averaged networks.
+
+Neither can run code: the first is read as tensors and plain values only, the second is safetensors, whose header is
+checked against the recipe's own networks before any of it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from facesmith.errors import BadModel, FacesmithError
+from facesmith.images import written_beside
+from facesmith.recipe import Recipe, make
+
+FORMAT = 1
+STATE, MODEL = "state.pt", "model.safetensors"
+KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
+
+
+@dataclass
+class LoadedModel:
+    """A model file, opened and checked.
+
+    Attributes:
+        nets: the averaged networks in evaluation mode, "G" among them.
+        header: recipe, values, images seen, data fingerprint and split, alignment.
+        hash: sha256 of the file.
+    """
+
+    path: Path
+    recipe: Recipe
+    nets: nn.ModuleDict
+    header: dict[str, Any]
+    hash: str
+
+
+def save_model(path: Path, nets: Mapping[str, nn.Module], header: Mapping[str, Any]) -> None:
+    """Write networks with their header; the same training gives the same bytes (no time stands in it)."""
+    tensors = {f"{name}.{key}": t.detach().cpu().contiguous() for name, net in nets.items() for key, t in _tensors(net)}
+    with written_beside(path, durable=True) as stream:
+        stream.write(save(tensors, {KEY: json.dumps({"format": FORMAT, **header}, sort_keys=True)}))
+
+
+def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:
+    return sorted(net.state_dict().items())
+
+
+def model_file(path: Path) -> Path:
+    """The model file that a path stands for: a run folder stands for its model.
+
+    Raises:
+        BadModel: there is none.
+    """
+    file = path / MODEL if path.is_dir() else path
+    if not file.is_file():
+        what = f"{path} holds no {MODEL}" if path.is_dir() else f"{path} does not exist"
+        raise BadModel(f"{what}. Give a run folder or a .safetensors file that facesmith train has written.")
+    return file
+
+
+def load_model(path: Path, device: str = "cpu") -> LoadedModel:
+    """Open a run folder or a model file; nothing in it is executed.
+
+    Raises:
+        BadModel: damaged, not one of ours, of a later format, or its tensors are not those of its recipe.
+    """
+    file = model_file(path)
+    try:
+        with safe_open(file, "pt", device=device) as opened:
+            header = _header(file, opened.metadata())
+            shapes = {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+            recipe, nets = _empty_networks(file, header, shapes)
+            tensors = {key: opened.get_tensor(key) for key in shapes}
+    except (SafetensorError, OSError) as error:
+        raise BadModel(f"{file} can't be read as safetensors ({error}). Is it whole?") from None
+    if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
+        raise BadModel(f"{file} holds numbers that are not finite; it can't draw faces.")
+    try:
+        nets.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise BadModel(f"{file} does not fit its recipe {recipe.name} ({str(error)[:200]}).") from None
+    nets.eval().requires_grad_(False)
+    return LoadedModel(file, recipe, nets, header, sha256(file))
+
+
+def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    try:
+        header = json.loads((metadata or {})[KEY])
+        if not (isinstance(header["recipe"], str) and isinstance(header["values"], dict)):
+            raise TypeError
+    except (KeyError, ValueError, TypeError, RecursionError):
+        raise BadModel(f"{file} is no Facesmith model: its header is missing or damaged.") from None
+    if header.get("format") != FORMAT:
+        raise BadModel(f"{file} has format {header.get('format')!r}; this version reads {FORMAT}. Update facesmith.")
+    return dict(header)
+
+
+def _empty_networks(
+    file: Path, header: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[Recipe, nn.ModuleDict]:
+    """The recipe's averaged networks without memory, so that a header can't claim more than its file holds."""
+    try:
+        recipe = make(header["recipe"], header["values"])
+    except FacesmithError as error:
+        raise BadModel(f"{file} names a recipe that this version can't build: {error}") from None
+    with torch.device("meta"):
+        networks = recipe.networks()
+    nets = nn.ModuleDict({name: networks[name] for name in recipe.averaged})
+    expected = {key: tuple(t.shape) for key, t in nets.state_dict().items()}
+    if expected != dict(shapes):
+        wrong = sorted(set(expected.items()) ^ set(shapes.items()))[0]
+        raise BadModel(
+            f"{file} does not fit its recipe {recipe.name}: {wrong[0]} differs ({len(shapes)} tensors found)."
+        )
+    return recipe, nets
+
+
+def sha256(file: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors and plain values, so that the file is whole or is the one before."""
+    with written_beside(path, durable=True) as stream:
+        torch.save(dict(state), stream)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote; only tensors and plain values are accepted.
+
+    Raises:
+        BadModel: damaged, or it holds anything else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise BadModel(
+            f"{path} can't be read ({str(error).splitlines()[0][:160]}). Start again with --force."
+        ) from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise BadModel(f"{path} is no training state of this version. Start again with --force, or update facesmith.")
+    return state

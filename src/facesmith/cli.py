@@ -1,0 +1,237 @@
+"""The command line, one command per verb: parse, call, print. Results go to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from facesmith import __version__
+from facesmith.errors import FacesmithError
+
+INTERRUPTED = 130
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(stderr=True, highlight=False)
+
+Data = Annotated[
+    Path, typer.Option(help="Faces: a folder or zip that extract wrote, or any folder or zip of pictures.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 the average face.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"facesmith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def facesmith(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; by default all cores.")] = None,
+) -> None:
+    """Turn a folder of photos into a working face generator, on an ordinary computer.
+
+    photos -> [bold]extract[/] -> faces -> [bold]train[/] -> run -> [bold]sample[/] -> new faces
+
+    Try it without any photos: [bold]facesmith demo[/]
+    """
+    console.quiet = quiet
+    context.obj = threads
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="A recipe's name; facesmith recipes lists them.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The run folder; where it holds this run already, it is resumed.")],
+    minutes: Annotated[float | None, typer.Option(help="Budget in minutes, measured at the start. Default 30.")] = None,
+    kimg: Annotated[float | None, typer.Option(help="Budget in thousands of real faces shown.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A recipe's value, as name=value; repeatable.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Faces in a batch: the same as --set batch_size=N.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another training.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto (measured), float32 or bfloat16.")] = "auto",
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only so many of the faces.")] = None,
+    mirror: Annotated[bool, typer.Option(help="Show every other face mirrored.")] = True,
+    snapshots: Annotated[int, typer.Option(min=0, help="Keep the models of the last N saves.")] = 0,
+    save_every: Annotated[
+        float | None, typer.Option(help="Kimg between saves: what a killed process can lose.")
+    ] = None,
+    extend: Annotated[bool, typer.Option("--extend", help="Train a run on to the larger budget given now.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start over, removing the run that --out holds.")] = False,
+) -> None:
+    """Train a generator by a recipe. The same command again resumes; Ctrl-C saves first.
+
+    Example: facesmith train dcgan64 --data faces --out runs/first --minutes 40
+    """
+    from facesmith.recipe import parse_settings
+    from facesmith.train import Asked, train
+
+    values = parse_settings(recipe, settings or [])
+    if batch is not None:
+        values["batch_size"] = batch
+    asked = Asked(
+        recipe, data, out, values, minutes, kimg, seed, device, precision, limit, mirror, snapshots, save_every,
+        extend, force, context.obj,
+    )  # fmt: skip
+    report = train(asked, console)
+    if not report.finished:
+        console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. The same command again goes on.")
+        raise typer.Exit(INTERRUPTED)
+    typer.echo(out / "model.safetensors")
+    console.print(
+        f"trained on {report.seen / 1000:.1f} kimg; its faces: {out / 'samples.png'}, its curves: {out / 'curves.png'}"
+    )
+    console.print(
+        f"more faces: facesmith sample --model {out} --out more.png   longer: the same command with a larger budget and --extend"
+    )
+
+
+@app.command()
+def sample(
+    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    out: Annotated[Path, typer.Option(help="A .png for one sheet, or a folder for single faces.")] = Path("faces.png"),
+    seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
+    psi: Psi = 1.0,
+    like: Annotated[Path | None, typer.Option(help="Draw again what this picture of ours shows.")] = None,
+    force: Force = False,
+) -> None:
+    """Draw one face per seed. The same model, seed and psi always give the same face."""
+    from facesmith.latent import parse_seeds
+    from facesmith.sample import sample, sample_like
+
+    paths = (
+        sample(model, parse_seeds(seeds), out, psi=psi, force=force, console=console)
+        if like is None
+        else sample_like(model, like, out, force=force, console=console)
+    )
+    for path in paths:
+        typer.echo(path)
+
+
+@app.command()
+def faces(
+    data: Annotated[Path, typer.Argument(help="A folder or zip of faces.")],
+    sheet: Annotated[
+        Path | None, typer.Option(help="Where to write the contact sheet; by default into the cache.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Look at only so many of the faces.")] = None,
+    force: Force = False,
+) -> None:
+    """Describe a dataset of faces: counts, sizes, attributes, split, a contact sheet."""
+    from facesmith.faces.describe import describe
+    from facesmith.images import refuse_to_overwrite
+
+    if sheet is not None:
+        refuse_to_overwrite(sheet, force)
+    for line in describe(data, sheet=sheet, limit=limit, console=console):
+        typer.echo(line)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Tell all about this one.")] = None,
+) -> None:
+    """List the recipes: source, size, cost; or tell all about one."""
+    from facesmith.listing import details, listing
+
+    for line in listing() if name is None else details(name):
+        typer.echo(line)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="A folder for faces, run, sheet and film.")] = Path("demo"),
+    minutes: Annotated[float, typer.Option(help="How long to train.")] = 3.0,
+    force: Force = False,
+) -> None:
+    """Do the main job on drawn faces that ship with the package; no photos needed."""
+    from facesmith.demo import demo
+
+    for line in demo(out, minutes=minutes, force=force, threads=context.obj, console=console):
+        typer.echo(line)
+
+
+@app.command()
+def film(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path, typer.Option(help="The film, an .mp4.")] = Path("progress.mp4"),
+    force: Force = False,
+) -> None:
+    """Make a film of a run's progress: its fixed faces, from the first save to the last."""
+    from facesmith.film import progress_film
+    from facesmith.images import refuse_to_overwrite
+
+    refuse_to_overwrite(out, force)
+    typer.echo(progress_film(run, out))
+
+
+@app.command()
+def info() -> None:
+    """Show version, devices, precision, speed, weights, free memory and disk."""
+    from facesmith.info import info
+
+    for line in info(console):
+        typer.echo(line)
+
+
+def main() -> None:
+    """The program: a mistake of the user's ends in one line, and only our own bugs in a traceback."""
+    try:
+        app(_hoisted(sys.argv[1:]))
+    except FacesmithError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        _fail(f"{error.filename or 'A file'}: {error.strerror}. Nothing that was saved before is lost.", 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"facesmith: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _hoisted(arguments: list[str]) -> list[str]:
+    """--quiet and --threads belong to every verb, so they are understood behind one too."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--":
+            return [*front, *rest, argument, *waiting]
+        if argument in ("--quiet", "-q") or argument.startswith("--threads="):
+            front.append(argument)
+        elif argument == "--threads":
+            front += [argument, *(number for number in [next(waiting, None)] if number is not None)]
+        else:
+            rest.append(argument)
+    return front + rest

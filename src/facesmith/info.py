@@ -1,0 +1,65 @@
+"""What this machine can do, and what Facesmith found on it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import torch
+from rich.console import Console
+
+from facesmith import __version__
+from facesmith.calibrate import measure, pick_device
+from facesmith.errors import FacesmithError
+from facesmith.faces.packed import cache_folder
+from facesmith.photos.detect import find_weights
+from facesmith.recipe import make
+
+MEASURED = "dcgan64"
+
+
+def info(console: Console) -> Iterator[str]:
+    """Version, devices, precision and speed (measured now, some ten seconds), weights, free memory and disk."""
+    yield f"facesmith   {__version__}, Python {platform.python_version()}, torch {torch.__version__}"
+    device = pick_device("auto")
+    yield f"devices     {', '.join(_devices())}; used: {device.type}"
+    yield f"processor   {psutil.cpu_count(logical=False)} cores, {torch.get_num_threads()} threads, {_instructions()}"
+    console.print("measuring, some ten seconds ...")
+    speed = measure(make(MEASURED, {}), device)
+    yield f"precision   {speed.precision}: {speed.why}"
+    rates = ", ".join(f"{rate:.0f} images/s in {name}" for name, rate in speed.images_per_second.items())
+    yield f"speed       {MEASURED} trains {rates}"
+    yield f"weights     {_weights()}"
+    memory = psutil.virtual_memory()
+    yield f"memory      {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    for what, path in (("disk here", Path.cwd()), ("cache", _existing(cache_folder()))):
+        yield f"{what:<11} {shutil.disk_usage(path).free / 2**30:.1f} GiB free at {path}"
+
+
+def _devices() -> Iterator[str]:
+    yield "cpu"
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        yield f"cuda ({torch.cuda.get_device_name(i)})"
+    if torch.backends.mps.is_available():
+        yield "mps"
+
+
+def _instructions() -> str:
+    """What of the processor's instructions matters here, in torch's own words."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    amx = bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+    return capability + (" with AMX" if amx else "")
+
+
+def _weights() -> str:
+    try:
+        return f"MTCNN (face detector) in {find_weights()}"
+    except FacesmithError as error:
+        return f"MTCNN (face detector) is missing: {error}"
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -1,0 +1,53 @@
+"""Seeds -> latents. A seed names a face: the same model and seed give the same one, on every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from facesmith.contracts import Generator
+from facesmith.errors import BadOption
+
+MOST_SEEDS = 1_000_000
+LARGEST_SEED = 2**63 - 1
+
+
+def latents(G: Generator, seeds: Sequence[int]) -> Tensor:
+    """`z` `[N, z_dim]`, one drawn for each seed alone, whatever else is drawn with it."""
+    drawn = [G.draw_z(1, torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.cat(drawn) if drawn else torch.empty(0, G.z_dim)
+
+
+def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
+    """Pull latents towards the average face, trading variety for quality.
+
+    Args:
+        w: `[N, w_dim]`.
+        w_avg: `[w_dim]`, the mean of `w` over many faces.
+        psi: 1 leaves `w` as it is, 0 gives the average face.
+
+    Source: Karras et al. 2019, arXiv:1812.04948, appendix B.
+    """
+    return w if psi == 1 else w_avg.lerp(w, psi)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds of a text such as `3`, `0-15` or `1,4,7-9`, in its order.
+
+    Raises:
+        BadOption: the text is none, or names too many.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise BadOption(f"--seeds {text!r} can't be read. Write seeds like 3 or 0-15 or 1,4,7-9.")
+        low, high = int(first), int(last) if dash else int(first)
+        if high < low or high > LARGEST_SEED:
+            raise BadOption(f"--seeds {part.strip()}: seeds go from a lower to a higher number, up to {LARGEST_SEED}.")
+        if len(seeds) + high - low + 1 > MOST_SEEDS:
+            raise BadOption(f"--seeds {text!r} names more than {MOST_SEEDS} faces.")
+        seeds.extend(range(low, high + 1))
+    return seeds

@@ -1,0 +1,162 @@
+"""What a person sees of a run: a progress line, sample sheets, curves, a log of JSON lines, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from facesmith.curves import draw_curves
+from facesmith.images import Pixels, grid, write_png, written_beside
+from facesmith.synthesis import synthesize_seeds
+from facesmith.trainer import TrainState
+
+LOG, SHEETS, SHEET, CURVES = "log.jsonl", "samples", "samples.png", "curves.png"
+FIXED_SEEDS = range(64)
+TENSORBOARD_PICTURES = 32
+REDRAW_SECONDS = 0.5
+
+
+class Monitor:
+    """Follows a training and tells of it; used as a context manager.
+
+    Args:
+        out: the run folder. What a killed run wrote after its last save is taken back.
+        state: read, never changed.
+        faces: some of the real faces, uint8 `[N, S, S, C]`, shown beside the generated ones.
+        seconds: spent training before this start.
+    """
+
+    def __init__(self, out: Path, state: TrainState, faces: Pixels, seconds: float, console: Console) -> None:
+        self.out, self.state, self.faces, self.console = out, state, faces, console
+        self.lines = _lines_until(out / LOG, state.seen)
+        _write_lines(out / LOG, self.lines)
+        for sheet in (out / SHEETS).glob("*.png"):
+            if int(sheet.stem) > state.seen:
+                sheet.unlink()
+        self.tensorboard = SummaryWriter(str(out / "tensorboard"), purge_step=state.seen + 1)
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = defaultdict(int)
+        self.started = self.last_drawn = self.tick_started = time.monotonic()
+        self.seconds_before, self.tick_seen, self.first_seen = seconds, state.seen, state.seen
+        self.progress, self.task = _progress(console, state)
+
+    def __enter__(self) -> Monitor:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+        self.tensorboard.close()
+
+    @property
+    def seconds(self) -> float:
+        """Spent training so far, over all starts."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def step(self, terms: Mapping[str, Tensor]) -> None:
+        """Take note of a step's terms. They stay on the device until they are shown."""
+        for name, term in terms.items():
+            self.sums[name] = self.sums.get(name, 0) + term.float()
+            self.counts[name] += 1
+        now = time.monotonic()
+        if now - self.last_drawn >= REDRAW_SECONDS:
+            self.last_drawn = now
+            rate = (self.state.seen - self.first_seen) / (now - self.started)
+            words = _words(self._means(), rate)
+            self.progress.update(self.task, completed=self.state.seen, words=words)
+
+    def tick(self, nets: nn.ModuleDict) -> None:
+        """Write everything down, with pictures of the settled averages."""
+        state, now = self.state, time.monotonic()
+        means = self._means()
+        rate = (state.seen - self.tick_seen) / max(now - self.tick_started, 1e-9)
+        line = {
+            "seen": state.seen,
+            "step": state.step,
+            "seconds": round(self.seconds, 1),
+            "images_per_second": round(rate, 1),
+            **{f"lr/{name}": lr for name, lr in state.knobs.lr.items()},
+            **{f"knob/{name}": held for name, held in state.knobs.values.items()},
+            **means,
+        }
+        self.lines.append(line)
+        _write_lines(self.out / LOG, self.lines)
+        sheet = self._draw(nets)
+        draw_curves(self.out / CURVES, self.lines, state.recipe.name)
+        self._log_to_tensorboard(line, sheet)
+        if not self.console.is_terminal:
+            self.console.print(f"{state.seen / 1000:8.1f} kimg  {_words(means, rate)}")
+        self.sums.clear()
+        self.counts.clear()
+        self.tick_started, self.tick_seen = time.monotonic(), state.seen
+
+    def _means(self) -> dict[str, float]:
+        return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+
+    def _draw(self, nets: nn.ModuleDict) -> Pixels:
+        pictures = synthesize_seeds(nets["G"], FIXED_SEEDS)
+        sheet = grid(pictures)
+        provenance = {"Software": "facesmith", "Synthetic": "true", "Recipe": self.state.recipe.name}
+        write_png(self.out / SHEETS / f"{self.state.seen:09d}.png", sheet, provenance)
+        write_png(self.out / SHEET, sheet, provenance)
+        return grid(pictures[:TENSORBOARD_PICTURES])
+
+    def _log_to_tensorboard(self, line: Mapping[str, Any], fake: Pixels) -> None:
+        for name, number in line.items():
+            self.tensorboard.add_scalar(name, number, self.state.seen)
+        self.tensorboard.add_image("fake", fake, self.state.seen, dataformats="HWC")
+        real = grid(self.faces[:TENSORBOARD_PICTURES])
+        self.tensorboard.add_image("real", real, self.state.seen, dataformats="HWC")
+        self.tensorboard.flush()
+
+
+def _progress(console: Console, state: TrainState) -> tuple[Progress, TaskID]:
+    columns = (
+        TextColumn("{task.fields[kimg]}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[words]}"),
+    )
+    shown = Progress(
+        *columns, console=console, disable=console.quiet or not console.is_terminal, speed_estimate_period=120
+    )
+    kimg = f"{state.budget / 1000:g} kimg"
+    return shown, shown.add_task("", total=state.budget, completed=state.seen, words="", kimg=kimg)
+
+
+def _words(means: Mapping[str, float], rate: float) -> str:
+    """A run's present state in a line: speed, losses, how often each player wins."""
+    words = [f"{rate:.0f} img/s"]
+    words += [f"{name.removesuffix('/loss')} {held:.2f}" for name, held in means.items() if name.endswith("/loss")]
+    names = {"D/knows_real": "knows real", "D/knows_fake": "knows fake", "G/fools": "fooled by G"}
+    words += [f"{text} {means[name]:.0%}" for name, text in names.items() if name in means]
+    return "  ".join(words)
+
+
+def _lines_until(log: Path, seen: int) -> list[dict[str, Any]]:
+    if not log.exists():
+        return []
+    lines = []
+    for text in log.read_text().splitlines():
+        line = json.loads(text)
+        if line["seen"] <= seen:
+            lines.append(line)
+    return lines
+
+
+def _write_lines(log: Path, lines: list[dict[str, Any]]) -> None:
+    with written_beside(log, "w") as stream:
+        stream.writelines(json.dumps(line) + "\n" for line in lines)

@@ -1,0 +1,69 @@
+"""DCGAN's networks: nothing but strided convolutions and BatchNorm.
+
+Source: Radford et al. 2016, arXiv:1511.06434, figure 1 and section 3.
+"""
+
+from __future__ import annotations
+
+from math import log2
+
+from torch import Tensor, nn
+
+from facesmith import contracts
+from facesmith.nets.layers import init_dcgan
+
+
+def doublings(resolution: int) -> int:
+    """How many times 4x4 doubles to reach a resolution."""
+    return int(log2(resolution)) - 2
+
+
+class Generator(contracts.Generator):
+    """`z` as a 1x1 picture, grown to 4x4 and doubled by transposed convolutions, halving its channels each time.
+
+    Args:
+        width: channels at half of the full resolution; 8 times as many at 4x4 for 64x64.
+    """
+
+    def __init__(self, z_dim: int, width: int, resolution: int = 64, channels: int = 3) -> None:
+        super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
+        widths = [width * 2**i for i in reversed(range(doublings(resolution)))]  # at 4x4, 8x8, ...
+        layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, widths[0], 4, 1, 0, bias=False)]
+        for c_in, c_out in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.BatchNorm2d(c_in),
+                nn.ReLU(inplace=True),
+                nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False),
+            ]
+        layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True)]
+        layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        init_dcgan(self)
+
+    def synthesis(self, w: Tensor) -> Tensor:
+        if w.ndim == 3:
+            w = w[:, 0]  # [N, num_ws, w_dim] -> [N, w_dim]: this network takes one latent
+        images: Tensor = self.layers(w[:, :, None, None])  # [N, z_dim] -> [N, z_dim, 1, 1]
+        return images
+
+
+class Discriminator(contracts.Discriminator):
+    """The generator's mirror: halved to 4x4 by strided convolutions, doubling its channels, then one logit."""
+
+    def __init__(self, width: int, resolution: int = 64, channels: int = 3) -> None:
+        super().__init__()
+        widths = [width * 2**i for i in range(doublings(resolution))]
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+        for c_in, c_out in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.Conv2d(c_in, c_out, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(c_out),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        layers += [nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False)]
+        self.layers = nn.Sequential(*layers)
+        init_dcgan(self)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.layers(x).flatten()  # [N, 1, 1, 1] -> [N]
+        return logits.float()

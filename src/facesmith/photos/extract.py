@@ -1,0 +1,211 @@
+"""Photos to faces: the loop that finds, aligns, judges and writes every face of a collection of photos.
+
+Worker threads take runs of consecutive photos; their results are taken in the order of the photos, compared with the
+faces kept so far, written, and entered in a journal. So the files don't depend on the number of workers, nor on where
+an interruption fell.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from facesmith.errors import BadOption, FacesmithError
+from facesmith.photos import folder
+from facesmith.photos.align import DEFAULT_MARGIN, MAX_MARGIN, MAX_SIZE_PX, Alignment
+from facesmith.photos.cutting import Cut, Cutter, Face, Refusal, Which
+from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX, Detector
+from facesmith.photos.folder import ExtractReport, Settings
+from facesmith.photos.journal import Entry, Journal
+from facesmith.photos.quality import Known
+from facesmith.photos.sources import Photo, Source, expected, fingerprint, open_source, stream
+from facesmith.progress import progress
+
+PHOTOS_AT_ONCE = 32
+FRAME_PIXELS_AT_ONCE = 16_000_000  # frames of a film wait in memory, so fewer of them go together
+DEFAULT_EVERY = 25
+MIN_SIZE_PX = 16
+
+
+def extract(
+    photos: Path,
+    out: Path,
+    *,
+    size: int = 64,
+    margin: float = DEFAULT_MARGIN,
+    faces: Which = "largest",
+    min_face: int = 40,
+    threshold: float = DEFAULT_THRESHOLD,
+    every: int = DEFAULT_EVERY,
+    workers: int | None = None,
+    pictures: bool = True,
+    force: bool = False,
+    console: Console,
+) -> ExtractReport:
+    """Cut every face out of PHOTOS and write it to the folder `out`; go on where an earlier run was interrupted.
+
+    Args:
+        photos: a folder (searched through), a zip, one picture, or a film.
+        out: the folder for pictures, tables and report.
+        size: side of the faces in pixels, 16-256.
+        margin: added on each side, in parts of the square from forehead to chin.
+        faces: "largest" takes the main face of each photo, "all" takes all.
+        min_face: smallest longer side of a face, pixels of the photo.
+        threshold: smallest probability of a face, 0-1.
+        every: of films, each n-th frame.
+        workers: threads; by default one for each processor.
+        pictures: False keeps photos and faces out of the report.
+        force: replace an earlier extraction.
+        console: where progress is drawn.
+
+    Raises:
+        BadOption: a value is out of range.
+        BadData: PHOTOS can't be used.
+        OutputExists: `out` holds something else, or an extraction with other settings.
+        FacesmithError: the disk is full, or another process extracts to `out`.
+    """
+    _check(size, margin, faces, min_face, threshold, every, workers)
+    source = open_source(photos, outside=out)
+    settings = Settings(Alignment(size, margin), faces, min_face, threshold, every, source.name, fingerprint(source))
+    earlier = folder.finished(out, settings, force)
+    if earlier is not None:
+        return earlier
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".extract.lock", timeout=0):
+            return _extract(source, out, settings, workers or os.cpu_count() or 1, pictures, force, console)
+    except Timeout:
+        raise FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.") from None
+    except OSError as error:
+        raise FacesmithError(
+            f"{out}: {error.strerror or error}. Mend that, then run the same command to go on."
+        ) from None
+    finally:
+        source.close()
+
+
+def _extract(
+    source: Source, out: Path, settings: Settings, workers: int, pictures: bool, force: bool, console: Console
+) -> ExtractReport:
+    if force:
+        folder.clear(out)
+    journal = Journal(out, settings.to_values())
+    state = _State(out, journal)
+    try:
+        cutter = Cutter(
+            Detector(settings.min_face, settings.threshold), settings.alignment, settings.faces, settings.min_face
+        )
+        with progress(console) as shown:
+            task = shown.add_task("Extracting faces", total=expected(source, settings.every), completed=state.n_photos)
+            for cut in _in_order(cutter, islice(_runs(source, settings.every), state.n_runs, None), workers):
+                journal.add(state.commit(cut))
+                shown.update(task, completed=state.n_photos)
+    except KeyboardInterrupt:
+        console.print(f"Interrupted after {state.n_photos} photos; nothing is lost. Run the same command to go on.")
+        raise
+    finally:
+        journal.close()
+    return folder.finish(out, settings, source.ignored, pictures)
+
+
+class _State:
+    """What the loop remembers of the runs so far: where it is, and the hashes of the faces it kept."""
+
+    def __init__(self, out: Path, journal: Journal) -> None:
+        self.out = out
+        self.known = Known()
+        self.n_runs = self.n_photos = 0
+        for entry in journal.entries():
+            self._count(entry)
+            for digits in entry.hashes:
+                self.known.add(np.frombuffer(bytes.fromhex(digits), np.uint64))
+
+    def commit(self, cut: Cut) -> Entry:
+        """Write the faces of one run that are no near-duplicates; gives its entry for the journal."""
+        entry = Entry(cut.n_photos, cut.n_unreadable, cut.n_faceless)
+        for outcome in cut.outcomes:
+            kept = self._kept_or_refused(outcome)
+            if isinstance(kept, Refusal):
+                entry.refused.append(folder.refused_row(kept))
+                continue
+            name = folder.face_name(self.known.add(kept.hash))
+            (self.out / name).write_bytes(kept.png)
+            entry.kept.append(folder.kept_row(name, kept))
+            entry.hashes.append(kept.hash.tobytes().hex())
+            entry.sizes_bytes.append(len(kept.png))
+        self._count(entry)
+        return entry
+
+    def _kept_or_refused(self, outcome: Face | Refusal) -> Face | Refusal:
+        if isinstance(outcome, Refusal):
+            return outcome
+        twin = self.known.nearest(outcome.hash)
+        return (
+            outcome
+            if twin is None
+            else Refusal(outcome.source, f"near-duplicate: of {folder.face_name(twin)}", outcome.png)
+        )
+
+    def _count(self, entry: Entry) -> None:
+        self.n_runs += 1
+        self.n_photos += entry.n_photos
+
+
+def _runs(source: Source, every: int) -> Iterator[list[Photo]]:
+    """Consecutive photos, some at a time; the same runs each time."""
+    run: list[Photo] = []
+    for photo in stream(source, every):
+        run.append(photo)
+        if len(run) == PHOTOS_AT_ONCE or sum(photo.pixels_held for photo in run) > FRAME_PIXELS_AT_ONCE:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _in_order(cutter: Cutter, runs: Iterator[list[Photo]], workers: int) -> Iterator[Cut]:
+    """What became of each run, in order, while workers are ahead by a few."""
+    torch_threads = torch.get_num_threads()
+    # Each worker keeps one processor busy: torch's own threads gain less on small pictures than whole photos do.
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    ahead: deque[Future[Cut]] = deque()
+    try:
+        for run in runs:
+            ahead.append(pool.submit(cutter.cut, run))
+            if len(ahead) > 2 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(torch_threads)
+
+
+def _check(
+    size: int, margin: float, faces: str, min_face: int, threshold: float, every: int, workers: int | None
+) -> None:
+    """Raise BadOption for a value that can't be used."""
+    if not MIN_SIZE_PX <= size <= MAX_SIZE_PX:
+        raise BadOption(f"--size must be {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels, not {size}.")
+    if not 0 <= margin <= MAX_MARGIN:
+        raise BadOption(f"--margin must be 0 to {MAX_MARGIN:g}, not {margin:g}.")
+    if faces not in get_args(Which):
+        raise BadOption(f"--faces must be largest or all, not {faces!r}.")
+    if min_face < WINDOW_PX:
+        raise BadOption(f"--min-face must be {WINDOW_PX} pixels or more, not {min_face}.")
+    if not 0 < threshold < 1:
+        raise BadOption(f"--threshold must lie between 0 and 1, not {threshold:g}.")
+    if every < 1:
+        raise BadOption(f"--every must be 1 or more, not {every}.")
+    if workers is not None and workers < 1:
+        raise BadOption(f"--workers must be 1 or more, not {workers}.")

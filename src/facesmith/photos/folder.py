@@ -1,0 +1,208 @@
+"""What a folder of extracted faces holds besides the pictures: its tables, its description and its report.
+
+metadata.csv   a row for each face kept
+refused.csv    a row for each photo and each face that was not, with the reason
+faces.json     alignment, settings, counts, split, versions; written last, so it tells that all is done
+report.html    a page to look at
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from facesmith.errors import OutputExists
+from facesmith.images import refuse_to_overwrite, written_beside
+from facesmith.photos import journal
+from facesmith.photos.align import Alignment
+from facesmith.photos.cutting import Face, Refusal, Which
+from facesmith.photos.sheet import write_report
+from facesmith.split import describe, person_of, split
+
+FORMAT = 1
+POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+COLUMNS = (
+    *("file_name", "source", "left", "top", "width", "height", "confidence"),
+    *(f"{point}_{axis}" for point in POINTS for axis in "xy"),
+    "blur",
+    *(f"affine_{row}{column}" for row in range(2) for column in range(3)),
+)
+SOURCE = COLUMNS.index("source")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides what an extraction gives; `photos` is the name of PHOTOS, `fingerprint` of its files."""
+
+    alignment: Alignment
+    faces: Which
+    min_face: int
+    threshold: float
+    every: int
+    photos: str
+    fingerprint: str
+
+    def to_values(self) -> dict[str, Any]:
+        """Plain values, flat, by the names of the options."""
+        values = asdict(self)
+        alignment = values.pop("alignment")
+        return {"format": FORMAT, **alignment, **values}
+
+
+@dataclass(frozen=True)
+class ExtractReport:
+    """What an extraction gave.
+
+    Attributes:
+        out: the folder.
+        photos: looked at, frames of films included.
+        unreadable: photos that are damaged, too large or no pictures.
+        faceless: photos without a face.
+        faces: kept.
+        refused: how many photos or faces by kind of reason, these two kinds included.
+        ignored: files with the ending of neither picture nor film, by ending.
+        was_complete: an earlier run had done all this already.
+    """
+
+    out: Path
+    photos: int
+    unreadable: int
+    faceless: int
+    faces: int
+    refused: dict[str, int]
+    ignored: dict[str, int]
+    was_complete: bool = False
+
+
+def face_name(number: int) -> str:
+    """The file of the face with this number, counted from 0."""
+    return f"{number + 1:06d}.png"
+
+
+def kept_row(name: str, face: Face) -> list[str]:
+    """A face's row of `metadata.csv`."""
+    geometry = [*face.box.tolist(), *face.landmarks.ravel().tolist()]
+    box, points = [[f"{value:.2f}" for value in part] for part in (geometry[:4], geometry[4:])]
+    affine = [f"{value:.9g}" for value in face.matrix.ravel().tolist()]
+    return [name, face.source, *box, f"{face.confidence:.4f}", *points, f"{face.blur:.4f}", *affine]
+
+
+def refused_row(refusal: Refusal) -> tuple[str, str, str | None]:
+    """A refusal as the journal keeps it."""
+    thumb = None if refusal.thumb is None else base64.b64encode(refusal.thumb).decode()
+    return refusal.source, refusal.reason, thumb
+
+
+def finished(out: Path, settings: Settings, force: bool) -> ExtractReport | None:
+    """The report of the same extraction if it is complete; None if there is work to do.
+
+    Raises:
+        OutputExists: `out` holds something else, and `force` was not given.
+    """
+    if force:
+        return None
+    unfinished = journal.read_settings(out)
+    if unfinished is not None:
+        _must_agree(out, unfinished, settings.to_values(), "an interrupted extraction")
+        return None
+    try:
+        header = json.loads((out / "faces.json").read_text("utf-8"))
+        _must_agree(out, header["settings"], settings.to_values(), "an extraction")
+        return ExtractReport(out, **header["counts"], was_complete=True)
+    except (FileNotFoundError, NotADirectoryError):
+        leftovers = {journal.NAME, ".extract.lock"}  # of a run that ended before its first line
+        if not out.is_dir() or not {path.name for path in out.iterdir()} <= leftovers:
+            refuse_to_overwrite(out, force)
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise OutputExists(
+            f"{out / 'faces.json'} is not of an extraction. Choose another --out, or add --force."
+        ) from None
+
+
+def _must_agree(out: Path, found: dict[str, Any], wanted: dict[str, Any], what: str) -> None:
+    unlike = [name for name in wanted if found.get(name) != wanted[name]]
+    if not unlike:
+        return
+    if unlike == ["fingerprint"]:
+        differences = "the files in PHOTOS were other ones"
+    else:
+        told = [name for name in unlike if name != "fingerprint"]
+        differences = ", ".join(f"{name} was {found.get(name)}, now {wanted[name]}" for name in told)
+    raise OutputExists(f"{out} holds {what} with other settings: {differences}. Choose another --out, or add --force.")
+
+
+def clear(out: Path) -> None:
+    """Remove what an earlier extraction wrote, and nothing else."""
+    path = out / journal.NAME
+    names = [row[0] for entry in journal.read_entries(path) for row in entry.kept] if path.exists() else []
+    with suppress(FileNotFoundError), open(out / "metadata.csv", newline="", encoding="utf-8") as stream:
+        names += [row["file_name"] for row in csv.DictReader(stream) if row.get("affine_00")]
+    for name in (*names, "faces.json", "metadata.csv", "refused.csv", "report.html", journal.NAME):
+        if Path(name).name == name:
+            (out / name).unlink(missing_ok=True)
+
+
+def finish(out: Path, settings: Settings, ignored: Counter[str], pictures: bool) -> ExtractReport:
+    """Write the tables, the report and the description from the journal, and remove it."""
+    path = out / journal.NAME
+    with written_beside(out / "metadata.csv", "w") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *_kept(path)])
+    with written_beside(out / "refused.csv", "w") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([("source", "reason"), *_refused(path)])
+    report = _counted(out, path, ignored)
+    write_report(out, report, path, pictures)
+    counts = {name: value for name, value in asdict(report).items() if name not in ("out", "was_complete")}
+    groups = [person_of(row[SOURCE]) or row[SOURCE] for row in _kept(path)]
+    header = {
+        "format": FORMAT,
+        "photos": settings.photos,
+        "alignment": settings.alignment.to_values(),
+        "settings": settings.to_values(),
+        "counts": counts,
+        "split": describe(split(groups)),
+        "versions": _versions(),
+    }
+    with written_beside(out / "faces.json", "w") as stream:
+        json.dump(header, stream, indent=2, ensure_ascii=False)
+    path.unlink()
+    return report
+
+
+def _kept(path: Path) -> Iterator[list[str]]:
+    for entry in journal.read_entries(path):
+        yield from entry.kept
+
+
+def _refused(path: Path) -> Iterator[tuple[str, str]]:
+    for entry in journal.read_entries(path):
+        for source, reason, _ in entry.refused:
+            yield source, reason
+
+
+def _counted(out: Path, path: Path, ignored: Counter[str]) -> ExtractReport:
+    photos = unreadable = faceless = faces = 0
+    refused: Counter[str] = Counter()
+    for entry in journal.read_entries(path):
+        photos += entry.n_photos
+        unreadable += entry.n_unreadable
+        faceless += entry.n_faceless
+        faces += len(entry.kept)
+        refused.update(reason.split(":")[0] for _, reason, _ in entry.refused)
+    return ExtractReport(out, photos, unreadable, faceless, faces, dict(refused.most_common()), dict(ignored))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("facesmith", "mtcnn", "torch", "torchvision", "pillow", "numpy"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -1,0 +1,140 @@
+"""The three networks of MTCNN, and their weights out of the `mtcnn` package.
+
+Paper: Zhang et al. 2016, "Joint face detection and alignment using multitask cascaded convolutional networks",
+arXiv:1604.02878. Each network gives a probability that its input shows a face and a correction of the box; the last
+one adds five landmarks. Only the package's weight files are read: importing it would pull in TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facesmith.errors import FacesmithError
+
+# The weight files are pickles, which can run code: nothing but these exact bytes is ever unpickled.
+SHA256 = {
+    "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
+    "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
+    "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
+}
+
+
+def _conv(channels_in: int, channels_out: int, kernel: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Conv2d(channels_in, channels_out, kernel), nn.PReLU(channels_out)
+
+
+class _ColumnsFirst(nn.Module):
+    """The order in which the trained dense layers expect their input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 3, 2, 1).flatten(1)  # [N, C, H, W] -> [N, W*H*C]
+
+
+class PNet(nn.Module):
+    """Proposes: a face probability for every 12x12 window of a picture, two pixels apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            *_conv(3, 10, 3), nn.MaxPool2d(2, 2, ceil_mode=True), *_conv(10, 16, 3), *_conv(16, 32, 3)
+        )
+        self.box, self.face = nn.Conv2d(32, 4, 1), nn.Conv2d(32, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities `[N, h, w]` and box corrections `[N, h, w, 4]` of pictures `[N, 3, H, W]`."""
+        x = self.trunk(x)
+        return self.face(x).softmax(1)[:, 1], self.box(x).permute(0, 2, 3, 1)
+
+
+class RNet(nn.Module):
+    """Refines: a face probability and a better box for a crop of 24x24."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            *(*_conv(3, 28, 3), nn.MaxPool2d(3, 2, ceil_mode=True)),
+            *(*_conv(28, 48, 3), nn.MaxPool2d(3, 2)),
+            *(*_conv(48, 64, 2), _ColumnsFirst()),
+            *(nn.Linear(576, 128), nn.PReLU(128)),
+        )
+        self.box, self.face = nn.Linear(128, 4), nn.Linear(128, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities `[N]` and box corrections `[N, 4]` of crops `[N, 3, 24, 24]`."""
+        x = self.trunk(x)
+        return self.face(x).softmax(1)[:, 1], self.box(x)
+
+
+class ONet(nn.Module):
+    """Outputs: a face probability, the box and five landmarks of a crop of 48x48."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            *(*_conv(3, 32, 3), nn.MaxPool2d(3, 2, ceil_mode=True)),
+            *(*_conv(32, 64, 3), nn.MaxPool2d(3, 2)),
+            *(*_conv(64, 64, 3), nn.MaxPool2d(2, 2)),
+            *(*_conv(64, 128, 2), _ColumnsFirst()),
+            *(nn.Linear(1152, 256), nn.PReLU(256)),
+        )
+        self.box, self.landmarks, self.face = nn.Linear(256, 4), nn.Linear(256, 10), nn.Linear(256, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities `[N]`, box corrections `[N, 4]`, landmarks `[N, 5, 2]` in parts of the crop, of `[N, 3, 48, 48]`."""
+        x = self.trunk(x)
+        points = self.landmarks(x).unflatten(1, (2, 5)).transpose(1, 2)  # five x, then five y -> five pairs
+        return self.face(x).softmax(1)[:, 1], self.box(x), points
+
+
+def load_networks() -> tuple[PNet, RNet, ONet]:
+    """The trained networks, in evaluation mode, on the CPU.
+
+    Raises:
+        FacesmithError: the `mtcnn` package is missing, or a weight file is not the one we know.
+    """
+    networks = PNet(), RNet(), ONet()
+    for network, name in zip(networks, SHA256, strict=True):
+        _fill(network, _unpickle(weight_file(name), SHA256[name]))
+        network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return networks
+
+
+def weight_file(name: str) -> Path:
+    """Where the installed `mtcnn` package keeps the weights of `pnet`, `rnet` or `onet`."""
+    spec = importlib.util.find_spec("mtcnn")
+    if spec is None or not spec.submodule_search_locations:
+        raise FacesmithError("The face detector's weights are missing. Run: pip install 'mtcnn>=1.0,<2'")
+    return Path(spec.submodule_search_locations[0]) / "assets" / "weights" / f"{name}.lz4"
+
+
+def _unpickle(path: Path, sha256: str) -> list[Any]:
+    import joblib
+
+    advice = "Run: pip install --force-reinstall --no-deps mtcnn==1.0.0"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FacesmithError(f"{path} can't be read ({error.strerror}). {advice}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise FacesmithError(f"{path} has sha256 {found[:8]}…, expected {sha256[:8]}…; it was not opened. {advice}")
+    arrays: list[Any] = joblib.load(io.BytesIO(content))
+    return arrays
+
+
+def _fill(network: nn.Module, arrays: list[Any]) -> None:
+    """Copy arrays into parameters; both are in the order of the layers: kernel, bias, slopes."""
+    for parameter, array in zip(network.parameters(), arrays, strict=True):
+        values = torch.from_numpy(array)
+        if values.ndim == 4:
+            values = values.permute(3, 2, 0, 1)  # HWIO -> OIHW
+        elif values.ndim == 2:
+            values = values.T
+        parameter.data.copy_(values.reshape(parameter.shape))

@@ -1,0 +1,122 @@
+"""Latents -> pictures: draw faces from a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from facesmith import __version__
+from facesmith.checkpoint import LoadedModel, load_model, sha256
+from facesmith.contracts import Generator
+from facesmith.errors import BadData, BadOption
+from facesmith.images import Pixels, grid, read_provenance, refuse_to_overwrite, write_png
+from facesmith.latent import latents
+from facesmith.progress import bar
+from facesmith.synthesis import BATCH, synthesize, synthesize_seeds
+
+MOST_ON_A_SHEET = 10_000
+
+
+class Model:
+    """A generator to draw with; `facesmith.load` opens one.
+
+    Arrays are numpy's: latents float32 `[N, w_dim]`, pictures uint8 `[N, H, W, C]`.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        G = loaded.nets["G"]
+        assert isinstance(G, Generator)
+        self.G, self.recipe, self.header, self.hash, self.path = (
+            G,
+            loaded.recipe,
+            loaded.header,
+            loaded.hash,
+            loaded.path,
+        )
+
+    def latents(self, seeds: Sequence[int]) -> NDArray[np.float32]:
+        """`w` `[N, w_dim]` of seeds."""
+        with torch.inference_mode():
+            w: NDArray[np.float32] = self.G.mapping(latents(self.G, seeds)).numpy()
+        return w
+
+    def synthesize(self, w: NDArray[np.float32], psi: float = 1.0) -> Pixels:
+        """Pictures `[N, H, W, C]` of latents `[N, w_dim]`."""
+        if w.ndim != 2 or w.shape[1] != self.G.w_dim:
+            raise BadData(f"Latents of shape {list(w.shape)} don't fit this model, which needs [N, {self.G.w_dim}].")
+        return synthesize(self.G, torch.from_numpy(np.ascontiguousarray(w, np.float32)), psi)
+
+    def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
+        """One face for each seed, uint8 `[N, H, W, C]`; the same seed gives the same face."""
+        return synthesize_seeds(self.G, seeds, psi)
+
+
+def load(path: str | Path) -> Model:
+    """Open a run folder or a `model.safetensors`. Opening a model never runs code from it.
+
+    Raises:
+        BadModel: there is none, or it is damaged.
+    """
+    return Model(load_model(Path(path)))
+
+
+def sample(
+    path: Path, seeds: Sequence[int], out: Path, *, psi: float = 1.0, force: bool = False, console: Console
+) -> Iterator[Path]:
+    """Draw one face for each seed: on one sheet where `out` ends in .png, else as single files in a folder."""
+    one_sheet = out.suffix.lower() == ".png"
+    if not one_sheet and out.suffix:
+        raise BadOption(f"--out {out}: a sheet is written as .png; a name without an ending is a folder of PNGs.")
+    if one_sheet and len(seeds) > MOST_ON_A_SHEET:
+        raise BadOption(f"{len(seeds)} faces are too many for one sheet; give a folder as --out.")
+    refuse_to_overwrite(out, force)
+    model = load(path)
+    if one_sheet:
+        yield write_png(out, grid(model.sample(seeds, psi)), _provenance(model, seeds, psi))
+        return
+    with_bar = bar(range(0, len(seeds), BATCH), -(-len(seeds) // BATCH), f"drawing, {BATCH} at a time", console)
+    for start in with_bar:
+        some = seeds[start : start + BATCH]
+        for seed, picture in zip(some, model.sample(some, psi), strict=True):
+            write_png(out / f"seed{seed:06d}.png", picture, _provenance(model, [seed], psi))
+    yield out
+
+
+def sample_like(path: Path, like: Path, out: Path, *, force: bool = False, console: Console) -> Iterator[Path]:
+    """Draw again what a picture shows that `sample` has written.
+
+    Raises:
+        BadData: it carries no provenance, or that of another model.
+    """
+    made = read_provenance(like)
+    try:
+        seeds, psi, made_by = json.loads(made["Seeds"]), float(made["Psi"]), made["Model"]
+        if not all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in seeds):
+            raise TypeError
+    except (KeyError, ValueError, TypeError):
+        raise BadData(f"{like} carries no seeds of a Facesmith model; only pictures that it drew do.") from None
+    if sha256(load(path).path) != made_by:
+        raise BadData(
+            f"{like} was drawn by another model (hash {made_by[:12]}, recipe {made.get('Recipe')}) than {path}."
+        )
+    return sample(path, seeds, out, psi=psi, force=force, console=console)
+
+
+def _provenance(model: Model, seeds: Sequence[int], psi: float) -> dict[str, str]:
+    held: dict[str, Any] = {
+        "Software": f"facesmith {__version__}",
+        "Synthetic": "true",
+        "Description": "A synthetic picture; the person it shows does not exist.",
+        "Recipe": model.recipe.name,
+        "Model": model.hash,
+        "Seeds": json.dumps(list(seeds)),
+        "Psi": repr(psi),
+    }
+    return held

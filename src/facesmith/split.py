@@ -1,0 +1,46 @@
+"""Which faces teach, which choose and which judge: train, validation and test, decided once and for good.
+
+A face's part follows from a hash of its group alone, so it stays when other faces come or go, on every machine.
+A group is a person where names are known, else a set of near-duplicates: nobody is on both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PARTS = ("train", "validation", "test")
+SHARES = (0.80, 0.05, 0.15)
+SALT = "facesmith-split-1"
+
+
+def person_of(path: str) -> str | None:
+    """The person whom a path names in the way of Labeled Faces in the Wild (`.../Name/Name_0001.jpg`), or None."""
+    parts = PurePosixPath(path)
+    folder = parts.parent.name
+    return folder if folder and re.fullmatch(re.escape(folder) + r"_\d+", parts.stem) else None
+
+
+def part_of(group: str) -> str:
+    """The part of the data (one of PARTS) that a group belongs to."""
+    digest = hashlib.sha256(f"{SALT}/{group}".encode()).digest()
+    at = int.from_bytes(digest[:8], "big") / 2**64
+    return PARTS[int(np.searchsorted(np.cumsum(SHARES)[:-1], at, side="right"))]
+
+
+def split(groups: Sequence[str]) -> NDArray[np.int8]:
+    """For each of N group names, the index of its part in PARTS."""
+    known = {group: PARTS.index(part_of(group)) for group in set(groups)}
+    return np.array([known[group] for group in groups], dtype=np.int8)
+
+
+def describe(parts: NDArray[np.int8]) -> dict[str, Any]:
+    """How a split was made and how many it put where, as plain values for a header."""
+    counts = {name: int((parts == i).sum()) for i, name in enumerate(PARTS)}
+    return {"rule": SALT, "shares": dict(zip(PARTS, SHARES, strict=True)), "counts": counts}

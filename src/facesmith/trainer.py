@@ -1,0 +1,255 @@
+"""The state of a training, its step and its loop. It knows no recipe by name.
+
+Every random choice of a step follows from seed and step alone, so step, seen and the stream's position are all that
+resuming needs beside the tensors.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+
+from facesmith.checkpoint import FORMAT
+from facesmith.contracts import Batch, Generator, Knobs, Loss, Objective, Player, Turn, set_level
+from facesmith.errors import Diverged
+from facesmith.faces import Stream
+from facesmith.recipe import Recipe
+
+SETTLING_BATCHES, SETTLING_BATCH = 8, 64
+SETTLING_SEED = 20_160_000
+
+
+@dataclass
+class TrainState:
+    """All of a training at one moment.
+
+    Attributes:
+        averages: moving averages of the networks that the recipe names; these are kept and sampled.
+        budget: images; progress is `seen / budget`.
+        step: counted from 0.
+        seen: real faces shown to any player while training. The only clock.
+    """
+
+    recipe: Recipe
+    nets: nn.ModuleDict
+    averages: nn.ModuleDict
+    players: dict[str, Player]
+    optimizers: dict[str, Optimizer]
+    objective: Objective
+    stream: Stream
+    seed: int
+    budget: int
+    precision: torch.dtype
+    device: torch.device
+    step: int = 0
+    seen: int = 0
+
+    @property
+    def knobs(self) -> Knobs:
+        return self.recipe.knobs(min(self.seen / self.budget, 1.0))
+
+
+def new_state(
+    recipe: Recipe, stream: Stream, *, seed: int, budget: int, precision: torch.dtype, device: torch.device
+) -> TrainState:
+    """A training that has not begun. Draws the weights from `seed`; sets torch's global seed."""
+    torch.manual_seed(seed)
+    nets = nn.ModuleDict(recipe.networks()).to(device, memory_format=torch.channels_last)
+    averages = nn.ModuleDict({name: copy.deepcopy(nets[name]) for name in recipe.averaged}).requires_grad_(False)
+    players = recipe.players()
+    optimizers = {
+        name: player.optimizer([p for net in player.nets for p in nets[net].parameters()])
+        for name, player in players.items()
+    }
+    objective = recipe.objective().to(device)
+    return TrainState(recipe, nets, averages, players, optimizers, objective, stream, seed, budget, precision, device)
+
+
+def fit(state: TrainState, after_step: Callable[[dict[str, Tensor]], bool]) -> None:
+    """Train to the end of the budget, or until `after_step` (given a step's terms) says that it is enough."""
+    while state.seen < state.budget:
+        if not after_step(train_step(state)):
+            return
+
+
+def train_step(state: TrainState) -> dict[str, Tensor]:
+    """All turns of a step; the state is changed in place.
+
+    Returns:
+        The terms by name, detached scalars on the device.
+
+    Raises:
+        Diverged: a loss or a gradient is not finite; that player's weights were not touched.
+    """
+    knobs, seen_before = state.knobs, state.seen
+    # Dropout and the like draw from the global generator, latents from their own.
+    torch.manual_seed(_mixed(state.seed, state.step, 0))
+    rng = torch.Generator().manual_seed(_mixed(state.seed, state.step, 1))
+    set_level(state.nets, knobs.level)
+    terms: dict[str, Tensor] = {}
+    for turn in state.recipe.turns(state.step):
+        terms |= play(state, turn, knobs, rng)
+        if turn.phase == "train":
+            state.seen += turn.n_real
+    update_averages(state, knobs, state.seen - seen_before)
+    state.step += 1
+    return terms
+
+
+def play(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator) -> dict[str, Tensor]:
+    """Let each player of a turn take one step on the same batch; terms as in `train_step`."""
+    set_trainable(state.nets, [net for name in turn.players for net in state.players[name].nets])
+    batch = make_batch(state, turn, knobs, rng)
+    terms: dict[str, Tensor] = {}
+    for name in turn.players:
+        # Gradients pass through the other networks, not into them.
+        set_trainable(state.nets, state.players[name].nets)
+        with autocast(state):
+            loss = state.objective.loss(name, state.nets, batch)
+        if loss.update:
+            descend(state, name, loss, knobs.lr[name])
+        terms |= {key: term.detach() for key, term in loss.terms.items()}
+    return terms
+
+
+def make_batch(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator) -> Batch:
+    """The faces, latents and fakes of a turn."""
+    G = state.nets["G"]
+    assert isinstance(G, Generator)
+    real = state.stream.draw(turn.n_real, replacement=turn.replacement).to(state.device)
+    z = G.draw_z(turn.n_fake, rng).to(state.device)
+    with autocast(state):
+        fake = G(z) if turn.n_fake else real[:0]
+    return Batch(real, z, fake, None, knobs, state.step, turn.phase)
+
+
+def descend(state: TrainState, name: str, loss: Loss, lr: float) -> None:
+    """One optimizer step of a player down its loss.
+
+    Raises:
+        Diverged: before the weights are touched.
+    """
+    optimizer, player = state.optimizers[name], state.players[name]
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if not bool(torch.isfinite(norm + loss.total.detach())):
+        optimizer.zero_grad()
+        raise Diverged(
+            f"Step {state.step}, {state.seen / 1000:.1f} kimg: player {name}'s loss is {loss.total.item():.3g} and its "
+            f"gradient's norm {norm.item():.3g}; its weights were left as they were. The last save is whole. Try a lower "
+            f"learning rate (now {lr:g}), or --precision float32, with another --out."
+        )
+    if player.clip_norm is not None:
+        clip_grads_with_norm_(parameters, player.clip_norm, norm)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def set_trainable(nets: nn.ModuleDict, names: Iterable[str]) -> None:
+    """Let gradients into these networks and no other."""
+    chosen = set(names)
+    for name, net in nets.items():
+        net.requires_grad_(name in chosen)
+
+
+def autocast(state: TrainState) -> torch.autocast:
+    """A fresh context each time: one that outlives an optimizer step would go on using the weights from before."""
+    return torch.autocast(state.device.type, torch.bfloat16, enabled=state.precision == torch.bfloat16)
+
+
+@torch.no_grad()
+def update_averages(state: TrainState, knobs: Knobs, shown: int) -> None:
+    """Move the averages towards the networks by what `shown` images weigh; buffers are copied."""
+    if shown == 0:
+        return
+    halflife = knobs.ema_share * state.seen
+    weight = 1.0 - 0.5 ** (shown / halflife) if halflife else 1.0
+    for name, average in state.averages.items():
+        torch._foreach_lerp_(list(average.parameters()), list(state.nets[name].parameters()), weight)
+        for kept, buffer in zip(average.buffers(), state.nets[name].buffers(), strict=True):
+            kept.copy_(buffer)
+
+
+@torch.no_grad()
+def settled(state: TrainState) -> nn.ModuleDict:
+    """Copies of the averages as they are kept: in evaluation mode, with statistics of their own.
+
+    An average of weights has seen no batch, so its BatchNorm statistics are those of other weights: they are estimated
+    anew with fixed latents (and fixed faces for networks that take pictures), and so is `w_avg`.
+    """
+    nets = copy.deepcopy(state.averages).eval()
+    for net in nets.values():
+        if isinstance(net, Generator):
+            batches = list(_settling_latents(net, state.device))
+            net.w_avg.copy_(torch.cat([net.mapping(z) for z in batches]).mean(0))
+            estimate_batch_norm(net, batches)
+        else:
+            again = Stream(state.stream.pixels, state.stream.indices, seed=SETTLING_SEED, mirror=False)
+            estimate_batch_norm(net, (again.draw(SETTLING_BATCH).to(state.device) for _ in range(SETTLING_BATCHES)))
+    return nets
+
+
+def _settling_latents(G: Generator, device: torch.device) -> Iterator[Tensor]:
+    rng = torch.Generator().manual_seed(SETTLING_SEED)
+    for _ in range(SETTLING_BATCHES):
+        yield G.draw_z(SETTLING_BATCH, rng).to(device)
+
+
+def estimate_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set the running statistics of BatchNorm to their plain mean over these batches; in place."""
+    norms = [layer for layer in net.modules() if isinstance(layer, _BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean of all that follows
+        norm.train()
+    for batch in batches:
+        net(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def state_dict(state: TrainState) -> dict[str, Any]:
+    """All that resuming needs, as tensors and plain values."""
+    return {
+        "format": FORMAT,
+        "nets": state.nets.state_dict(),
+        "averages": state.averages.state_dict(),
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in state.optimizers.items()},
+        "objective": state.objective.state_dict(),
+        "position": state.stream.position,
+        "budget": state.budget,
+        "step": state.step,
+        "seen": state.seen,
+    }
+
+
+def load_state_dict(state: TrainState, saved: dict[str, Any]) -> None:
+    """Put a saved training into a new state of the same recipe; in place."""
+    state.nets.load_state_dict(saved["nets"])
+    state.averages.load_state_dict(saved["averages"])
+    for name, optimizer in state.optimizers.items():
+        optimizer.load_state_dict(saved["optimizers"][name])
+    state.objective.load_state_dict(saved["objective"])
+    state.stream.position = saved["position"]
+    state.budget, state.step, state.seen = saved["budget"], saved["step"], saved["seen"]
+
+
+def _mixed(*numbers: int) -> int:
+    """One seed of several numbers, as unlike its neighbours' as can be."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
