@@ -25,6 +25,8 @@ from facesmith.recipe import Recipe, make
 
 FORMAT = 1
 STATE, MODEL = "state.pt", "model.safetensors"
+Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
+DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
 
 
@@ -79,9 +81,10 @@ def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     try:
         with safe_open(file, "pt", device=device) as opened:
             header = _header(file, opened.metadata())
-            shapes = {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
-            recipe, nets = _empty_networks(file, header, shapes)
-            tensors = {key: opened.get_tensor(key) for key in shapes}
+            slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118
+            forms = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
+            recipe, nets = _empty_networks(file, header, forms)
+            tensors = {key: opened.get_tensor(key) for key in forms}
     except (SafetensorError, OSError) as error:
         raise BadModel(f"{file} can't be read as safetensors ({error}). Is it whole?") from None
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
@@ -106,9 +109,7 @@ def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     return dict(header)
 
 
-def _empty_networks(
-    file: Path, header: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[Recipe, nn.ModuleDict]:
+def _empty_networks(file: Path, header: Mapping[str, Any], forms: Mapping[str, Form]) -> tuple[Recipe, nn.ModuleDict]:
     """The recipe's averaged networks without memory, so that a header can't claim more than its file holds."""
     try:
         recipe = make(header["recipe"], header["values"])
@@ -117,11 +118,11 @@ def _empty_networks(
     with torch.device("meta"):
         networks = recipe.networks()
     nets = nn.ModuleDict({name: networks[name] for name in recipe.averaged})
-    expected = {key: tuple(t.shape) for key, t in nets.state_dict().items()}
-    if expected != dict(shapes):
-        wrong = sorted(set(expected.items()) ^ set(shapes.items()))[0]
+    expected = {key: (tuple(t.shape), DTYPES.get(t.dtype, "")) for key, t in nets.state_dict().items()}
+    if expected != dict(forms):
+        wrong = sorted(set(expected.items()) ^ set(forms.items()))[0]
         raise BadModel(
-            f"{file} does not fit its recipe {recipe.name}: {wrong[0]} differs ({len(shapes)} tensors found)."
+            f"{file} does not fit its recipe {recipe.name}: {wrong[0]} differs ({len(forms)} tensors found)."
         )
     return recipe, nets
 

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -25,7 +25,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)  # a line of a log file is a line
+
+# What `facesmith.photos` decides, repeated here since importing it loads torch; a test holds the two together.
+DEFAULT_MARGIN, DEFAULT_THRESHOLD, DEFAULT_EVERY = 0.05, 0.85, 25
+Which = Literal["largest", "all"]
 
 Data = Annotated[
     Path, typer.Option(help="Faces: a folder or zip that extract wrote, or any folder or zip of pictures.")
@@ -59,6 +63,40 @@ def facesmith(
     context.obj = threads
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
+
+
+@app.command()
+def extract(
+    photos: Annotated[Path, typer.Argument(help="A folder (searched through), a zip, one picture, or a film.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
+    size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,
+    margin: Annotated[float, typer.Option(help="Room around the face, in parts of its height.")] = DEFAULT_MARGIN,
+    faces: Annotated[Which, typer.Option(help="The main face of each photo, or all of them.")] = "largest",
+    min_face: Annotated[int, typer.Option(help="Smallest face to take, in pixels of the photo.")] = 40,
+    threshold: Annotated[float, typer.Option(help="How sure the detector must be, 0 to 1.")] = DEFAULT_THRESHOLD,
+    every: Annotated[int, typer.Option(help="Of a film, take each n-th frame.")] = DEFAULT_EVERY,
+    workers: Annotated[int | None, typer.Option(help="Threads; by default one for each core.")] = None,
+    pictures: Annotated[bool, typer.Option(help="Show photos in the report.")] = True,
+    force: Force = False,
+) -> None:
+    """Find, align and cut out every face of your photos. Interrupted and run again, it goes on.
+
+    Example: facesmith extract holidays.zip --out faces --faces all
+    """
+    from facesmith.photos.extract import extract
+
+    report = extract(
+        photos, out, size=size, margin=margin, faces=faces, min_face=min_face, threshold=threshold, every=every,
+        workers=workers, pictures=pictures, force=force, console=console,
+    )  # fmt: skip
+    if report.was_complete:
+        console.print(f"{out} is complete already; --force does it again.")
+    typer.echo(f"{report.faces} faces of {report.photos} photos in {report.out}")
+    for reason, count in report.refused.items():
+        typer.echo(f"  refused, {reason}: {count}")
+    for ending, count in report.ignored.items():
+        typer.echo(f"  no photo, {ending}: {count}")
+    typer.echo(f"look at {report.out / 'report.html'}")
 
 
 @app.command()
@@ -107,9 +145,8 @@ def train(
     console.print(
         f"trained on {report.seen / 1000:.1f} kimg; its faces: {out / 'samples.png'}, its curves: {out / 'curves.png'}"
     )
-    console.print(
-        f"more faces: facesmith sample --model {out} --out more.png   longer: the same command with a larger budget and --extend"
-    )
+    console.print(f"more faces: facesmith sample --model {out} --out more.png")
+    console.print("train longer: the same command with a larger budget and --extend")
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """All that the trainer, the sampler and the monitor may assume of a recipe's parts.
 
-A recipe names its networks, the players who train them, the objective that tells each player its loss, and the turns of
-a step. One contract carries plain GANs (`D` and `G` share a turn), several critic steps (turns for `D` alone, then `G`),
+A recipe names its networks, the players who train them, the objective that tells each player its loss, and the turns
+of a step. One contract carries plain GANs (`D` and `G` share a turn), several critic steps (turns for `D` alone, then `G`),
 critic pretraining (turns of the phase "pretrain"), players that wait (`Loss.update`), autoencoders with three networks
 (a player "G" that trains the nets "G" and "E"), penalties, growing networks (`Knobs.level`) and conditions (`labels`).
 """
@@ -164,5 +164,6 @@ class Objective(nn.Module, ABC):
 def set_level(nets: nn.ModuleDict, level: float) -> None:
     """Fade growing networks to a level: those with a buffer of that name. It is saved with their weights."""
     for net in nets.values():
-        if isinstance(getattr(net, "level", None), Tensor):
-            net.level.fill_(level)
+        held = getattr(net, "level", None)
+        if isinstance(held, Tensor):
+            held.fill_(level)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from facesmith.drawn import write_faces
 from facesmith.film import progress_film
-from facesmith.images import refuse_to_overwrite
+from facesmith.images import refuse_to_overwrite, written_beside
 from facesmith.sample import sample
 from facesmith.train import Asked, train
 
@@ -19,28 +19,27 @@ RECIPE = "dcgan64"
 VALUES = {"width": 32, "lr": 5e-4, "batch_size": 32}
 MINUTES = 3.0
 SHEET_SEEDS = range(64)
+MARK = "made-by-facesmith-demo.txt"
 
 
-def demo(out: Path, *, minutes: float = MINUTES, force: bool = False, threads: int | None, console: Console) -> Iterator[str]:
+def demo(
+    out: Path, *, minutes: float = MINUTES, force: bool = False, threads: int | None = None, console: Console
+) -> Iterator[str]:
     """Draw faces, train on them, and write a sheet of new ones and a film of the progress.
 
     Yields:
         Lines that say where everything is and what to do next.
     """
-    refuse_to_overwrite(out / "faces.png", force)
-    refuse_to_overwrite(out / "progress.mp4", force)
+    _make_own(out, force)
     data, run = out / "drawn", out / "run"
     if not (data / "metadata.csv").exists():  # the table comes last: a folder without it was interrupted
-        console.print(f"drawing {FACES} faces ...")
-        write_faces(data, FACES, force=True)
-    asked = Asked(
-        RECIPE, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads
-    )
+        write_faces(data, FACES, force=True, console=console)
+    asked = Asked(RECIPE, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads)
     report = train(asked, console)
     if not report.finished:
         yield "stopped and saved; the same command again goes on"
         return
-    (sheet,) = sample(run, SHEET_SEEDS, out / "faces.png", force=force, console=console)
+    (sheet,) = sample(run, SHEET_SEEDS, out / "faces.png", force=True, console=console)
     film = progress_film(run, out / "progress.mp4")
     yield f"new faces            {sheet}"
     yield f"how they were learnt {film}"
@@ -49,3 +48,11 @@ def demo(out: Path, *, minutes: float = MINUTES, force: bool = False, threads: i
     yield "  facesmith extract PHOTOS --out faces"
     yield f"  facesmith train {RECIPE} --data faces --out runs/first --minutes 40"
     yield "  facesmith sample --model runs/first --out mine.png"
+
+
+def _make_own(out: Path, force: bool) -> None:
+    """A folder that is the demo's own: new, or marked so by an earlier one."""
+    if not (out / MARK).exists():
+        refuse_to_overwrite(out, force)
+    with written_beside(out / MARK, "w") as stream:
+        stream.write("facesmith demo made this folder; facesmith demo --force does it again.\n")

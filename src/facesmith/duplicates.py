@@ -21,7 +21,7 @@ SAMPLE_PX = 32
 LOW = 16
 BITS = LOW * LOW
 NEAR_BITS = 32  # docs/faces.md has the measurement behind this number
-BLOCK = 4096
+BLOCK = 2048  # hashes compared with as many others at once: some tens of megabytes
 
 
 @cache
@@ -41,7 +41,8 @@ def perceptual_hash(pixels: Pixels) -> Hashes:
 
 def distance(a: Hashes, b: Hashes) -> NDArray[np.int64]:
     """How many bits differ between hashes `[..., 4]`."""
-    return np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.int64)
+    bits: NDArray[np.int64] = np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.int64)
+    return bits
 
 
 def near_duplicate_groups(hashes: Hashes) -> NDArray[np.int64]:
@@ -49,23 +50,29 @@ def near_duplicate_groups(hashes: Hashes) -> NDArray[np.int64]:
 
     Every pair is compared, by matrix products: the bits as signs make the distance of two hashes their dot product.
     """
-    import torch
-
-    bits = np.unpackbits(np.ascontiguousarray(hashes).view(np.uint8).reshape(len(hashes), -1), axis=1)
-    signs = torch.from_numpy(bits.astype(np.float32) * 2 - 1)  # [N, BITS]
-    parents = np.arange(len(hashes), dtype=np.int64)
-    for start in range(0, len(signs), BLOCK):
+    bits = np.unpackbits(np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, BITS // 8), axis=1)
+    signs = bits.astype(np.float32) * 2 - 1  # [N, BITS]
+    groups = np.arange(len(hashes), dtype=np.int64)
+    for top in range(0, len(signs), BLOCK):
         # Only pairs at or after the block: the others were seen from the other side.
-        alike = signs[start : start + BLOCK] @ signs[start:].T >= BITS - 2 * NEAR_BITS
-        for i, j in (alike.nonzero() + start).tolist():
-            if i < j:
-                a, b = _root(parents, i), _root(parents, j)
-                parents[max(a, b)] = min(a, b)
-    return np.array([_root(parents, i) for i in range(len(parents))], dtype=np.int64)
+        for left in range(top, len(signs), BLOCK):
+            alike = signs[top : top + BLOCK] @ signs[left : left + BLOCK].T >= BITS - 2 * NEAR_BITS
+            i, j = np.nonzero(alike)
+            _join(groups, i + top, j + left)
+    return groups
 
 
-def _root(parents: NDArray[np.int64], i: int) -> int:
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = int(parents[i])
-    return i
+def _join(groups: NDArray[np.int64], i: NDArray[np.int64], j: NDArray[np.int64]) -> None:
+    """Give the members of each pair `i`, `j` one group, in place: the lowest index of all that are joined.
+
+    Without a loop over pairs, of which there are millions where a camera took the same scene for long.
+    """
+    while True:
+        a, b = groups[i], groups[j]
+        apart = a != b
+        if not apart.any():
+            return
+        i, j, a, b = i[apart], j[apart], a[apart], b[apart]
+        np.minimum.at(groups, np.maximum(a, b), np.minimum(a, b))
+        while (groups[groups] != groups).any():
+            groups[:] = groups[groups]

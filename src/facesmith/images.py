@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import threading
 import warnings
+import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from facesmith.errors import BadPicture, OutputExists
+from facesmith.errors import BadOption, BadPicture, NotReadableNow, OutputExists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,26 +31,18 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 PICTURE_SUFFIXES = frozenset(
-    {
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".heic",
-        ".heif",
-    }
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+    | (HEIC_SUFFIXES := {".heic", ".heif"})
 )
-HEIC_SUFFIXES = frozenset({".heic", ".heif"})
+HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF")  # Pillow would run Ghostscript on an EPS
 MAX_PIXELS = 100_000_000  # larger ones are refused: a small file can unpack into all of a machine's memory
 MAX_FILE_BYTES = 256 * 1024 * 1024
+# What Pillow's decoders raise, each by its own format's code, where a file is damaged.
+DAMAGED = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError),
+    *(AssertionError, RuntimeError, struct.error, zlib.error),
+)
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -96,62 +91,107 @@ def read_picture(source: Path | bytes, *, name: str | None = None) -> Pixels:
 
     Raises:
         BadPicture: empty, too large, truncated, or no picture at all; the message is the reason.
+        NotReadableNow: another try may succeed, with an extra installed, other rights or more memory.
     """
     suffix = Path(name if name is not None else source if isinstance(source, Path) else "").suffix.lower()
-    if suffix in HEIC_SUFFIXES:
-        _register_heic()
     try:
-        size_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
-        if size_bytes == 0:
+        raw = source if isinstance(source, bytes) else read_file(source)
+        if not raw:
             raise BadPicture("empty file")
-        if size_bytes > MAX_FILE_BYTES:
-            raise BadPicture(f"file of {size_bytes / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
-        with warnings.catch_warnings():
-            # Pillow only warns between one and two times its own limit, and we set our own limit below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # odd EXIF or TIFF tags
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise BadPicture(
-                        f"{picture.width}x{picture.height} pixels, more than {MAX_PIXELS // 10**6} million"
-                    )
-                picture.load()
-                return np.asarray(_as_8bit_rgb(ImageOps.exif_transpose(picture)))
-    except BadPicture:
-        raise
+        with _quiet_pillow, Image.open(io.BytesIO(raw), formats=_formats(raw, suffix)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {MAX_PIXELS // 10**6} million")
+            picture.load()
+            return np.asarray(_as_8bit_rgb(_upright(picture)))
     except UnidentifiedImageError:
         raise BadPicture("not a picture") from None
     except Image.DecompressionBombError:
         raise BadPicture(f"more than {MAX_PIXELS // 10**6} million pixels") from None
     except MemoryError:
-        raise BadPicture("too large for this machine's memory") from None
-    # Decoders raise whatever their format's code runs into; each of these means a damaged file.
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise NotReadableNow("too large for this machine's memory") from None
+    except DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadPicture(f"damaged: {reason[:120]}") from None
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a file of bearable size.
+
+    Raises:
+        BadPicture: it is too large.
+        NotReadableNow: the disk, or the rights to it, don't let us.
+    """
+    try:
+        if (size_bytes := path.stat().st_size) > MAX_FILE_BYTES:
+            raise BadPicture(f"file of {size_bytes / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise NotReadableNow(f"can't be read: {error.strerror or error}") from None
+
+
+class _QuietPillow:
+    """Pillow's warnings (odd tags, many pixels) unheard while any thread reads a picture.
+
+    `warnings.catch_warnings` changes what all threads share, so it is entered by the first and left by the last.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._kept = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._kept = warnings.catch_warnings()
+                self._kept.__enter__()
+                # It only warns between one and two times its own limit, and we have one of our own.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._kept.__exit__(None, None, None)
+
+
+_quiet_pillow = _QuietPillow()
+
+
+def _formats(raw: bytes, suffix: str) -> list[str]:
+    """What Pillow may take a file for. HEIC is told by content, since phones name such files .jpg and the reverse."""
+    if raw[4:8] == b"ftyp" and (suffix in HEIC_SUFFIXES or raw[8:12] in HEIC_BRANDS):
+        try:
+            import pillow_heif
+        except ImportError:
+            raise NotReadableNow("HEIC needs an extra: pip install 'facesmith[heic]'") from None
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return [each for each in FORMATS if each in Image.OPEN]
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except DAMAGED:  # broken EXIF spoils no pixel
+        return picture
+
+
 def _as_8bit_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16- or 32-bit grey: Pillow would clip it, not scale it
+    if picture.mode.startswith(("I", "F")):  # 16- or 32-bit grey: Pillow would clip it, not scale it
         values = np.asarray(picture).astype(np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        return Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode == "F":
-        values = np.asarray(picture).astype(np.float64)
-        top = 1.0 if values.max(initial=0) <= 1 else 255.0
-        return Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8)).convert("RGB")
+        highest = values.max(initial=0)
+        if np.isnan(highest):
+            raise BadPicture("damaged: holds values that are no numbers")
+        if picture.mode == "F":
+            top = 1.0 if highest <= 1 else 255.0
+        else:  # of 32 bits, pictures use 8 or 16
+            top = 65535.0 if picture.mode != "I" or highest > 255 else 255.0
+        return Image.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8)).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return picture.convert("RGB")
-
-
-def _register_heic() -> None:
-    try:
-        import pillow_heif
-    except ImportError:
-        raise BadPicture("HEIC needs an extra: pip install 'facesmith[heic]'") from None
-    pillow_heif.register_heif_opener()
 
 
 def resize(pixels: Pixels, size_px: int) -> Pixels:
@@ -185,10 +225,17 @@ def written_beside(path: Path, mode: str = "wb", *, durable: bool = False) -> It
     Args:
         durable: wait until the disk holds it, so that it survives a power cut; slow for many small files.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if path.is_dir():
+        raise BadOption(f"{path} is a folder; expected the name of a file to write.")
     try:
-        with open(beside, mode, newline="" if "b" not in mode else None) as stream:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BadOption(f"{path} can't be written: there is a file where its folder {path.parent} has to be.") from None
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    # Names of files may be no UTF-8; they come back as they were read.
+    text: dict[str, Any] = {} if "b" in mode else {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    try:
+        with open(beside, mode, **text) as stream:
             yield stream
             if durable:
                 stream.flush()
@@ -215,9 +262,9 @@ def read_provenance(path: Path) -> dict[str, str]:
         BadPicture: `path` is no readable picture.
     """
     try:
-        with Image.open(path) as picture:
+        with _quiet_pillow, Image.open(path, formats=_formats(b"", "")) as picture:
             return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise BadPicture(f"{path} can't be read as a picture ({type(error).__name__})") from None
 
 
@@ -231,7 +278,8 @@ def write_film(path: Path, frames: Iterable[Pixels], frames_per_second: int) -> 
         for pixels in frames:
             # The colour format keeps one colour sample for 2x2 pixels, so sides must be even.
             even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
-            video.height, video.width = even.shape[:2]
+            if not video.codec_context.is_open:
+                video.height, video.width = even.shape[:2]
             for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")):
                 container.mux(packet)
         for packet in video.encode():

@@ -15,7 +15,7 @@ from facesmith import __version__
 from facesmith.calibrate import measure, pick_device
 from facesmith.errors import FacesmithError
 from facesmith.faces.packed import cache_folder
-from facesmith.photos.detect import find_weights
+from facesmith.photos.networks import load_networks
 from facesmith.recipe import make
 
 MEASURED = "dcgan64"
@@ -56,9 +56,10 @@ def _instructions() -> str:
 
 def _weights() -> str:
     try:
-        return f"MTCNN (face detector) in {find_weights()}"
+        load_networks()
     except FacesmithError as error:
-        return f"MTCNN (face detector) is missing: {error}"
+        return str(error)
+    return "MTCNN (face detector) found, hashes as expected"
 
 
 def _existing(path: Path) -> Path:

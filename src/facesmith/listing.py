@@ -52,4 +52,4 @@ def multiply_adds(G: nn.Module) -> float:
     assert isinstance(G, Generator)
     with FlopCounterMode(display=False) as counter:
         G(torch.empty(COUNTED, G.z_dim, device="meta"))
-    return counter.get_total_flops() / 2 / COUNTED
+    return float(counter.get_total_flops()) / 2 / COUNTED

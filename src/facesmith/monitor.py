@@ -97,7 +97,7 @@ class Monitor:
         draw_curves(self.out / CURVES, self.lines, state.recipe.name)
         self._log_to_tensorboard(line, sheet)
         if not self.console.is_terminal:
-            self.console.print(f"{state.seen / 1000:8.1f} kimg  {_words(means, rate)}")
+            self.console.print(f"{state.seen / 1000:8.1f} kimg  {_words(means, rate)}", soft_wrap=True)
         self.sums.clear()
         self.counts.clear()
         self.tick_started, self.tick_seen = time.monotonic(), state.seen

@@ -124,9 +124,11 @@ def make(name: str, values: Mapping[str, Any]) -> Recipe:
             )
     kinds = get_type_hints(cls)
     # JSON knows no tuples; they come back as lists.
-    return cls(
-        **{key: tuple(v) if get_origin(kinds[key]) is tuple and isinstance(v, list) else v for key, v in values.items()}
-    )
+    plain: dict[str, Any] = {
+        key: tuple(held) if get_origin(kinds[key]) is tuple and isinstance(held, list) else held
+        for key, held in values.items()
+    }
+    return cls(**plain)
 
 
 def parse_settings(name: str, settings: Iterable[str]) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """Which faces teach, which choose and which judge: train, validation and test, decided once and for good.
 
-A face's part follows from a hash of its group alone, so it stays when other faces come or go, on every machine.
+A face's part follows from a hash of its group alone, so it stays when other groups come or go, on every machine.
 A group is a person where names are known, else a set of near-duplicates: nobody is on both sides.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+from bisect import bisect_right
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,22 @@ from numpy.typing import NDArray
 
 PARTS = ("train", "validation", "test")
 SHARES = (0.80, 0.05, 0.15)
+BOUNDS = tuple(accumulate(SHARES))[:-1]
 SALT = "facesmith-split-1"
 
 
 def person_of(path: str) -> str | None:
     """The person whom a path names in the way of Labeled Faces in the Wild (`.../Name/Name_0001.jpg`), or None."""
-    parts = PurePosixPath(path)
-    folder = parts.parent.name
-    return folder if folder and re.fullmatch(re.escape(folder) + r"_\d+", parts.stem) else None
+    folders, _, name = path.rpartition("/")
+    folder = folders.rpartition("/")[2]
+    person, _, number = name.rpartition(".")[0].rpartition("_")
+    return folder if folder and person == folder and number.isdecimal() else None
 
 
 def part_of(group: str) -> str:
     """The part of the data (one of PARTS) that a group belongs to."""
-    digest = hashlib.sha256(f"{SALT}/{group}".encode()).digest()
-    at = int.from_bytes(digest[:8], "big") / 2**64
-    return PARTS[int(np.searchsorted(np.cumsum(SHARES)[:-1], at, side="right"))]
+    digest = hashlib.sha256(f"{SALT}/{group}".encode("utf-8", "surrogateescape")).digest()
+    return PARTS[bisect_right(BOUNDS, int.from_bytes(digest[:8], "big") / 2**64)]
 
 
 def split(groups: Sequence[str]) -> NDArray[np.int8]:

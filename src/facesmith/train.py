@@ -1,7 +1,7 @@
 """faces -> a run: make the plan, or take it up again, and train by it.
 
-A run folder holds `run.json` (the plan), `state.pt`, `model.safetensors`, and what `monitor.py` writes. The plan is fixed
-when the run begins: a budget in minutes is turned into images then, so every schedule is a share of a fixed budget.
+A run folder holds `run.json` (the plan), `state.pt`, `model.safetensors`, and what `monitor.py` writes. The plan is
+fixed when the run begins: a budget in minutes is turned into images then, so every schedule is a share of a fixed one.
 """
 
 from __future__ import annotations
@@ -182,10 +182,11 @@ def _state(plan: Plan, recipe: Recipe, faces: Faces, out: Path) -> tuple[TrainSt
 def _plan(asked: Asked, recipe: Recipe, faces: Faces, console: Console) -> Plan:
     """The plan that the run folder holds, checked against what is asked for, or a new one."""
     file = asked.out / PLAN
+    held_a_run = file.exists()
     if asked.force:
         _remove_own(asked.out)
     if not file.exists():
-        if any(path.name != LOCK for path in asked.out.iterdir()):
+        if not held_a_run and any(path.name != LOCK for path in asked.out.iterdir()):
             raise OutputExists(f"{asked.out} is not empty and holds no run. Choose another --out.")
         plan = _new_plan(asked, recipe, faces, console)
         _write_plan(file, plan)
@@ -242,8 +243,8 @@ def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, a
     disk = KEPT_TWICE * (state + model) + (asked.snapshots + 1) * model + TICKS * 2**20
     free = shutil.disk_usage(asked.out).free
     console.print(
-        f"{plan.recipe}: {plan.budget / 1000:.1f} kimg of {len(faces.part('train'))} faces at {speed.best:.0f} images/s, "
-        f"about {plan.budget / speed.best / 60:.0f} min\n"
+        f"{plan.recipe}: {plan.budget / 1000:.1f} kimg of {len(faces.part('train'))} faces "
+        f"at {speed.best:.0f} images/s, about {plan.budget / speed.best / 60:.0f} min\n"
         f"{plan.precision} ({speed.why}), {plan.device}, {plan.threads} threads\n"
         f"memory {speed.memory_bytes / 2**30:.1f} GiB ({psutil.virtual_memory().available / 2**30:.1f} free), "
         f"disk {disk / 2**30:.2f} GiB ({free / 2**30:.1f} free)",

@@ -63,7 +63,7 @@ def new_state(
 ) -> TrainState:
     """A training that has not begun. Draws the weights from `seed`; sets torch's global seed."""
     torch.manual_seed(seed)
-    nets = nn.ModuleDict(recipe.networks()).to(device, memory_format=torch.channels_last)
+    nets = nn.ModuleDict(recipe.networks()).to(device).to(memory_format=torch.channels_last)
     averages = nn.ModuleDict({name: copy.deepcopy(nets[name]) for name in recipe.averaged}).requires_grad_(False)
     players = recipe.players()
     optimizers = {
@@ -146,8 +146,8 @@ def descend(state: TrainState, name: str, loss: Loss, lr: float) -> None:
         optimizer.zero_grad()
         raise Diverged(
             f"Step {state.step}, {state.seen / 1000:.1f} kimg: player {name}'s loss is {loss.total.item():.3g} and its "
-            f"gradient's norm {norm.item():.3g}; its weights were left as they were. The last save is whole. Try a lower "
-            f"learning rate (now {lr:g}), or --precision float32, with another --out."
+            f"gradient's norm {norm.item():.3g}; its weights were left as they were, and the last save is whole. "
+            f"Try a lower learning rate (now {lr:g}), or --precision float32, with another --out."
         )
     if player.clip_norm is not None:
         clip_grads_with_norm_(parameters, player.clip_norm, norm)

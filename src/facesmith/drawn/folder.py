@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from facesmith.drawn.face import attributes, face_of
 from facesmith.drawn.painting import draw, landmarks
 from facesmith.images import Pixels, refuse_to_overwrite, write_png, written_beside
+from facesmith.progress import bar
 
 SEEDS_PER_FOLDER = 1_000_000
 LANDMARK_COLUMNS = tuple(
@@ -24,7 +26,9 @@ def draw_many(seeds: Iterable[int], size_px: int = 64) -> Pixels:
     return np.stack(pictures) if pictures else np.empty((0, size_px, size_px, 3), np.uint8)
 
 
-def write_faces(out: Path, count: int, size_px: int = 64, seed: int = 0, force: bool = False) -> Path:
+def write_faces(
+    out: Path, count: int, size_px: int = 64, seed: int = 0, *, force: bool = False, console: Console | None = None
+) -> Path:
     """A folder of `count` drawn faces with a `metadata.csv` of what is drawn in each.
 
     Face `i` is that of seed `seed * SEEDS_PER_FOLDER + i`, so that folders of other seeds share no face.
@@ -32,6 +36,7 @@ def write_faces(out: Path, count: int, size_px: int = 64, seed: int = 0, force: 
     Args:
         out: the folder; `metadata.csv` in it is written last.
         force: replace the numbered faces that are there.
+        console: for a progress bar.
 
     Raises:
         OutputExists: `out` is not empty and `force` is not set.
@@ -41,7 +46,7 @@ def write_faces(out: Path, count: int, size_px: int = 64, seed: int = 0, force: 
         old.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for i in range(count):
+    for i in bar(range(count), count, "drawing", console or Console(quiet=True)):
         face = face_of(seed * SEEDS_PER_FOLDER + i)
         path = write_png(out / f"{i:06d}.png", draw(face, size_px))
         points = landmarks(face, size_px).ravel().tolist()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facesmith.drawn.face import DrawnFace, HairColour
+from facesmith.drawn.face import DrawnFace, HairColour, HairStyle
 from facesmith.images import Pixels
 
 Plane: TypeAlias = NDArray[np.floating[Any]]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith import split
-from facesmith.errors import BadData
+from facesmith.errors import BadData, BadOption
 from facesmith.faces.layouts import Listing, read_listing
 from facesmith.faces.packed import Packed, pack
-from facesmith.faces.store import Entry, open_store
+from facesmith.faces.store import Entry, Store, open_store, shown
 from facesmith.images import Pixels
 
 NAMED = 3  # how many files a notice names before it only counts
@@ -80,7 +80,20 @@ def open_faces(
         BadData: there are no faces of that size; the message says what was found.
     """
     store = open_store(path)
-    listing = read_listing(store)
+    return faces_of(store, read_listing(store), resolution, channels, limit=limit, console=console)
+
+
+def faces_of(
+    store: Store,
+    listing: Listing,
+    resolution: int,
+    channels: int = 3,
+    *,
+    limit: int | None = None,
+    console: Console | None = None,
+) -> Faces:
+    """The faces of a listing, as `open_faces` gives them."""
+    path = store.path
     if limit is not None:
         _limit(listing, limit)
     packed = pack(store, listing.entries, resolution, channels, console or Console(quiet=True))
@@ -89,14 +102,15 @@ def open_faces(
     row = {entry.name: i for i, entry in enumerate(listing.entries)}
     rows = np.array([row[name] for name in packed.names])
     groups = _groups(packed, [listing.persons[i] for i in rows])
+    alignment = listing.header.get("alignment")
     return Faces(
         path=path,
         pixels=packed.pixels,
         names=packed.names,
-        attributes={k: np.asarray(v, np.float32)[rows] for k, v in listing.attributes.items()},
+        attributes={name: _finite(column)[rows] for name, column in listing.attributes.items()},
         groups=groups,
         parts=split.split(groups),
-        alignment=listing.header.get("alignment"),
+        alignment=alignment if isinstance(alignment, dict) else None,
         fingerprint=_fingerprint(packed),
         layout=listing.layout,
         notices=listing.notices + _notices(packed, resolution),
@@ -105,9 +119,19 @@ def open_faces(
     )
 
 
+def _finite(column: list[float]) -> NDArray[np.float32]:
+    """A column as float32, NaN where a number is none or too large."""
+    with np.errstate(over="ignore"):
+        values = np.asarray(column, np.float32)
+    return np.where(np.isfinite(values), values, np.float32(np.nan))
+
+
 def _limit(listing: Listing, limit: int) -> None:
+    if limit < 1:
+        raise BadOption(f"A limit of {limit} leaves no faces; expected 1 or more.")
+
     def order(entry: Entry) -> str:
-        return hashlib.sha256(entry.name.encode()).hexdigest()
+        return hashlib.sha256(entry.name.encode("utf-8", "surrogateescape")).hexdigest()
 
     kept = sorted(range(len(listing.entries)), key=lambda i: order(listing.entries[i]))[:limit]
     kept.sort()
@@ -135,21 +159,23 @@ def _groups(packed: Packed, persons: list[str | None]) -> list[str]:
 def _fingerprint(packed: Packed) -> str:
     digest = hashlib.sha256()
     for name, content in sorted(zip(packed.names, packed.contents, strict=True)):
-        digest.update(f"{content} {name}\n".encode())
+        digest.update(f"{content} {name}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
 def _none_usable(path: Path, packed: Packed, resolution: int) -> str:
-    name, reason = next(iter(packed.left_out.items()))
+    readable = any("smaller than" in reason for reason in packed.left_out.values())
+    todo = f"Larger faces: facesmith extract PHOTOS --size {resolution}" if readable else "Are they whole?"
+    left_out = _some([f"{name}: {reason}" for name, reason in packed.left_out.items()])
     return (
         f"{path} holds {len(packed.left_out)} pictures but none that can be used at {resolution}x{resolution} "
-        f"({name}: {reason}). Larger faces: facesmith extract PHOTOS --size {resolution}"
+        f"({left_out}). {todo}"
     )
 
 
 def _notices(packed: Packed, resolution: int) -> list[str]:
     notices = []
-    larger = int((packed.sizes.max(axis=1) > resolution).sum())
+    larger = int((packed.sizes.min(axis=1) > resolution).sum())
     if larger:
         notices.append(f"{larger} of {len(packed.names)} pictures made smaller to {resolution}x{resolution}")
     uneven = int((packed.sizes[:, 0] != packed.sizes[:, 1]).sum())
@@ -162,6 +188,11 @@ def _notices(packed: Packed, resolution: int) -> list[str]:
         ("changed since they were last read", packed.changed),
     ):
         if named:
-            more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-            notices.append(f"{len(named)} pictures {what}: {', '.join(named[:NAMED])}{more}")
+            notices.append(f"{len(named)} pictures {what}: {_some(named)}")
     return notices
+
+
+def _some(named: list[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return ", ".join(map(shown, named[:NAMED])) + more

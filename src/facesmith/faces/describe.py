@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from statistics import median_low
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith import split
-from facesmith.errors import FacesmithError
-from facesmith.faces.dataset import Faces, open_faces
-from facesmith.faces.layouts import read_listing
-from facesmith.faces.store import open_store
+from facesmith.errors import BadPicture
+from facesmith.faces.dataset import Faces, faces_of
+from facesmith.faces.layouts import Listing, read_listing
+from facesmith.faces.store import Store, open_store, shown
 from facesmith.images import grid, read_picture, write_png
 
 SHEET_FACES = 64
 LARGEST_PX = 64
+SIZED = 9  # pictures whose size tells that of most
+SIZES = 4  # of them are named
 
 
 def describe(path: Path, *, sheet: Path | None = None, limit: int | None = None, console: Console) -> Iterator[str]:
@@ -26,29 +31,31 @@ def describe(path: Path, *, sheet: Path | None = None, limit: int | None = None,
     Args:
         sheet: where to write the contact sheet; by default beside the packed pictures in the cache.
     """
-    faces = open_faces(path, _fitting_resolution(path), limit=limit, console=console)
+    store = open_store(path)
+    listing = read_listing(store)
+    faces = faces_of(store, listing, _fitting_resolution(store, listing), limit=limit, console=console)
     picture = sheet or faces.cache / "sheet.png"
     evenly = np.linspace(0, len(faces.names) - 1, min(SHEET_FACES, len(faces.names))).astype(int)
     write_png(picture, grid(np.asarray(faces.pixels[evenly])))
     yield from _card(faces)
-    yield f"contact sheet  {picture}"
+    yield f"contact sheet  {shown(str(picture))}"
 
 
-def _fitting_resolution(path: Path) -> int:
-    """64, or the first readable picture's size where that is smaller: a card is not to fail on small faces."""
-    store = open_store(path)
-    for entry in read_listing(store).entries:
-        try:
-            return min(LARGEST_PX, *read_picture(store.read(entry.name), name=entry.name).shape[:2])
-        except FacesmithError:
-            continue  # open_faces names what can't be read
-    return LARGEST_PX
+def _fitting_resolution(store: Store, listing: Listing) -> int:
+    """64, or the size of most pictures where that is smaller: a card is not to fail on small faces."""
+    sides = []
+    for i in np.linspace(0, len(listing.entries) - 1, min(SIZED, len(listing.entries))).astype(int):
+        name = listing.entries[i].name
+        with suppress(BadPicture):  # those that can't be read are named later
+            sides.append(min(read_picture(store.read(name), name=name).shape[:2]))
+    return min(LARGEST_PX, median_low(sides)) if sides else LARGEST_PX
 
 
 def _card(faces: Faces) -> Iterator[str]:
     yield f"faces          {len(faces.names)} ({faces.layout})"
-    sizes = Counter(map(tuple, faces.sizes.tolist())).most_common(4)
-    yield "sizes          " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes)
+    sizes = Counter(map(tuple, faces.sizes.tolist()))
+    more = f" and {len(sizes) - SIZES} other sizes" if len(sizes) > SIZES else ""
+    yield "sizes          " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(SIZES)) + more
     persons = {group for group in faces.groups if group.startswith("person/")}
     yield f"groups         {len(set(faces.groups))}" + (f", {len(persons)} of them persons" if persons else "")
     counts = split.describe(faces.parts)["counts"]
@@ -58,10 +65,10 @@ def _card(faces: Faces) -> Iterator[str]:
     for notice in faces.notices:
         yield f"notice         {notice}"
     for name, column in faces.attributes.items():
-        yield f"  {name:<24} {_spread(column)}"
+        yield f"  {shown(name):<24} {_spread(column)}"
 
 
-def _spread(column: np.ndarray) -> str:  # type: ignore[type-arg]
+def _spread(column: NDArray[np.float32]) -> str:
     known = column[~np.isnan(column)]
     if len(known) == 0:
         return "unknown for all"

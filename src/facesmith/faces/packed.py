@@ -1,7 +1,7 @@
 """Pictures packed once into one memory-mapped file of uint8, keyed by their contents.
 
-A second start reads no picture: each file's stamp (size and time, or a zip's checksum) tells that it is unchanged. A set
-larger than memory trains, since the operating system keeps of the mapped file what is in use.
+A second start reads no picture: each file's stamp (size and time, or a zip's checksum) tells that it is unchanged. A
+set larger than memory trains, since the operating system keeps of the mapped file what is in use.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.duplicates import Hashes, near_duplicate_groups, perceptual_hash
-from facesmith.errors import BadPicture
+from facesmith.errors import BadData, BadPicture, FacesmithError, NotReadableNow
 from facesmith.faces.store import Entry, Store
 from facesmith.images import Pixels, center_square, read_picture, resize, to_grey, written_beside
 from facesmith.progress import bar
 
-FORMAT = 1
+FORMAT = 2
 WINDOW = 512  # pictures read ahead; bounds the memory that packing needs
+ABANDONED_SECONDS = 24 * 3600  # after which a folder that a killed process left half packed is removed
+SPARE_BYTES = 2**26
 
 
 @dataclass
@@ -41,7 +45,10 @@ class Packed:
         near: for each picture the lowest index among its near-duplicates.
         contents: sha256 of each file.
         left_out: name and reason of pictures that couldn't be read or were too small.
+        retry: those of them that another try may be able to read.
+        left_out_contents: sha256 of each that was left out, empty where not even its bytes could be read.
         key: folder of the cache where this lies.
+        changed: names of those whose contents are others than when they were last packed.
     """
 
     pixels: Pixels
@@ -50,6 +57,8 @@ class Packed:
     sizes: NDArray[np.int32]
     near: NDArray[np.int64]
     left_out: dict[str, str]
+    retry: list[str]
+    left_out_contents: dict[str, str]
     key: Path
     changed: list[str] = field(default_factory=list)
 
@@ -62,7 +71,7 @@ class _Read:
     size: tuple[int, int] = (0, 0)
     hash: Hashes | None = None
     reason: str = ""
-    too_small: bool = False
+    retry: bool = False
 
 
 def cache_folder() -> Path:
@@ -76,27 +85,57 @@ def pack(store: Store, entries: Sequence[Entry], resolution: int, channels: int,
     """The packed pictures of a store, from the cache where nothing has changed.
 
     Pictures are cut to their middle square and made smaller to `resolution`; smaller ones are left out, never enlarged.
+
+    Raises:
+        BadData: the cache can't be written.
     """
     stamps_file = cache_folder() / "stamps" / f"{_digest(str(store.path.resolve()))}.json"
     known = _known(stamps_file)
-    changed = [e.name for e in entries if e.name in known and known[e.name][0] != e.stamp]
-    if all(known.get(e.name, ("",))[0] == e.stamp for e in entries):
-        opened = _open(_folder([(e.name, known[e.name][1]) for e in entries], resolution, channels))
-        if opened is not None:
-            return opened
-    packed = _pack_anew(store, entries, resolution, channels, console)
-    contents = dict(zip(packed.names, packed.contents, strict=True)) | _left_out_contents(packed)
-    with written_beside(stamps_file, "w") as stream:
-        # Other resolutions and limits of the same store add to what is known of it.
-        json.dump(known | {e.name: [e.stamp, contents[e.name]] for e in entries}, stream)
-    packed.changed = changed
+    contents = {e.name: _content(store, e, known) for e in entries if e.name in known}
+    packed = None
+    if len(contents) == len(entries):
+        packed = _open(_folder(contents.items(), resolution, channels))
+        if packed is not None and any(
+            _read(store, name, resolution, channels).pixels is not None for name in packed.retry
+        ):
+            packed = None
+    try:
+        if packed is None:
+            packed = _pack_anew(store, entries, resolution, channels, console)
+        now = dict(zip(packed.names, packed.contents, strict=True)) | packed.left_out_contents
+        stamps = {e.name: [e.stamp, now[e.name]] for e in entries}
+        if any(known.get(name) != stamp for name, stamp in stamps.items()):
+            with written_beside(stamps_file, "w") as stream:
+                # Other resolutions and limits of the same store add to what is known of it.
+                stream.write(json.dumps(known | stamps))
+    except (OSError, FacesmithError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadData(
+            f"The cache {cache_folder()} can't be written: {reason}. "
+            "Make room or mend its rights, or name another folder in FACESMITH_CACHE."
+        ) from None
+    packed.changed = [name for name, content in now.items() if name in known and known[name][1] != content]
     return packed
+
+
+def _content(store: Store, entry: Entry, known: dict[str, list[str]]) -> str:
+    """The sha256 of a file's bytes, which are only read where its stamp is not the known one."""
+    stamp, content = known[entry.name]
+    if stamp == entry.stamp:
+        return content
+    with suppress(BadPicture):
+        return hashlib.sha256(store.read(entry.name)).hexdigest()
+    return ""
 
 
 def _pack_anew(store: Store, entries: Sequence[Entry], resolution: int, channels: int, console: Console) -> Packed:
     """Read every picture, append its pixels to one file, and put that into its place in the cache at the end."""
     root = cache_folder() / "faces"
     root.mkdir(parents=True, exist_ok=True)
+    _clean(root)
+    needed_bytes, free_bytes = len(entries) * resolution**2 * channels, shutil.disk_usage(root).free
+    if needed_bytes + SPARE_BYTES > free_bytes:
+        raise BadData(f"{needed_bytes / 2**20:.0f} MiB are needed and {free_bytes / 2**20:.0f} MiB are free")
     beside = Path(tempfile.mkdtemp(prefix=".packing-", dir=root))
     try:
         kept: list[_Read] = []
@@ -108,25 +147,48 @@ def _pack_anew(store: Store, entries: Sequence[Entry], resolution: int, channels
                     continue
                 stream.write(np.ascontiguousarray(read.pixels).tobytes())
                 kept.append(_Read(read.name, read.content, None, read.size, read.hash))
+            stream.flush()
+            os.fsync(stream.fileno())
         near = near_duplicate_groups(np.array([read.hash for read in kept], np.uint64).reshape(-1, 4))
-        np.save(beside / "near.npy", near)
-        np.save(beside / "sizes.npy", np.array([read.size for read in kept], np.int32).reshape(-1, 2))
         index = {
             "shape": [len(kept), resolution, resolution, channels],
             "names": [read.name for read in kept],
             "contents": [read.content for read in kept],
-            "left_out": {read.name: [read.content, read.reason] for read in left_out},
+            "sizes": [read.size for read in kept],
+            "near": near.tolist(),
+            "left_out": {read.name: [read.content, read.reason, read.retry] for read in left_out},
         }
-        (beside / "index.json").write_text(json.dumps(index))
-        folder = _folder([(read.name, read.content) for read in (*kept, *left_out)], resolution, channels)
-        if folder.exists():  # damaged, or another process was faster: ours is whole
-            shutil.rmtree(folder, ignore_errors=True)
-        os.replace(beside, folder)
+        with written_beside(beside / "index.json", "w", durable=True) as stream:
+            stream.write(json.dumps(index))
+        contents = [(read.name, read.content) for read in (*kept, *left_out)]
+        return _placed(beside, _folder(contents, resolution, channels))
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    packed = _open(folder)
-    assert packed is not None
-    return packed
+
+
+def _placed(beside: Path, folder: Path) -> Packed:
+    """Put a packed folder into its place; where another process was faster, its own is as good."""
+    failure: OSError | None = None
+    for attempt in range(8):
+        try:
+            os.replace(beside, folder)  # fails where there is one
+        except OSError as error:
+            failure = error
+        packed = _open(folder)
+        if packed is not None:
+            return packed
+        with suppress(OSError):  # it is damaged: out of the way
+            os.replace(folder, beside.with_name(f"{beside.name}-old{attempt}"))
+            shutil.rmtree(beside.with_name(f"{beside.name}-old{attempt}"), ignore_errors=True)
+    assert failure is not None
+    raise failure
+
+
+def _clean(root: Path) -> None:
+    for left in root.glob(".packing-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _read_all(store: Store, entries: Sequence[Entry], resolution: int, channels: int) -> Iterator[_Read]:
@@ -144,10 +206,10 @@ def _read(store: Store, name: str, resolution: int, channels: int) -> _Read:
         content = hashlib.sha256(raw).hexdigest()
         picture = read_picture(raw, name=name)
     except BadPicture as reason:
-        return _Read(name, content, reason=str(reason))
+        return _Read(name, content, reason=str(reason), retry=isinstance(reason, NotReadableNow))
     height, width = picture.shape[:2]
     if min(height, width) < resolution:
-        return _Read(name, content, reason=f"{width}x{height}, smaller than {resolution}x{resolution}", too_small=True)
+        return _Read(name, content, reason=f"{width}x{height}, smaller than {resolution}x{resolution}")
     square = resize(center_square(picture), resolution)
     pixels = to_grey(square) if channels == 1 else square
     return _Read(name, content, pixels, (width, height), perceptual_hash(picture))
@@ -156,35 +218,43 @@ def _read(store: Store, name: str, resolution: int, channels: int) -> _Read:
 def _open(folder: Path) -> Packed | None:
     """What lies packed in a folder; None where it is missing or damaged."""
     try:
-        index: dict[str, Any] = json.loads((folder / "index.json").read_text())
-        shape = tuple(index["shape"])
-        pixels = np.memmap(folder / "pixels.u8", np.uint8, "r", shape=shape) if shape[0] else np.empty(shape, np.uint8)
-        if shape[0] and (folder / "pixels.u8").stat().st_size != pixels.nbytes:
+        index: dict[str, Any] = json.loads((folder / "index.json").read_bytes())
+        count, *_ = shape = tuple(index["shape"])
+        pixels = np.memmap(folder / "pixels.u8", np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8)
+        sizes = np.array(index["sizes"], np.int32).reshape(-1, 2)
+        near = np.array(index["near"], np.int64)
+        lengths = {len(each) for each in (index["names"], index["contents"], sizes, near)}
+        if lengths != {count} or (folder / "pixels.u8").stat().st_size != pixels.nbytes:
             return None
-        sizes, near = np.load(folder / "sizes.npy"), np.load(folder / "near.npy")
-        left_out = {name: reason for name, (_, reason) in index["left_out"].items()}
-        return Packed(pixels, index["names"], index["contents"], sizes, near, left_out, folder)
-    except (OSError, ValueError, KeyError, TypeError):
+        left_out = index["left_out"].items()
+        return Packed(
+            pixels,
+            index["names"],
+            index["contents"],
+            sizes,
+            near,
+            left_out={name: reason for name, (_, reason, _) in left_out},
+            retry=[name for name, (_, _, retry) in left_out if retry],
+            left_out_contents={name: content for name, (content, _, _) in left_out},
+            key=folder,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
-def _left_out_contents(packed: Packed) -> dict[str, str]:
-    index = json.loads((packed.key / "index.json").read_text())
-    return {name: content for name, (content, _) in index["left_out"].items()}
-
-
 def _known(stamps_file: Path) -> dict[str, list[str]]:
+    """Stamp and sha256 by name; a damaged file of them counts for nothing."""
     try:
-        known = json.loads(stamps_file.read_text())
-        return known if isinstance(known, dict) else {}
-    except (OSError, ValueError):
+        known = json.loads(stamps_file.read_bytes())
+        return {name: [stamp, content] for name, (stamp, content) in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def _folder(contents: Sequence[tuple[str, str]], resolution: int, channels: int) -> Path:
+def _folder(contents: Iterable[tuple[str, str]], resolution: int, channels: int) -> Path:
     key = _digest(json.dumps([FORMAT, resolution, channels, sorted(contents)]))
     return cache_folder() / "faces" / key
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import lzma
+import os
+import stat
+import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.images import MAX_FILE_BYTES
+from facesmith.images import MAX_FILE_BYTES, read_file
+
+# What zipfile and its decompressors raise for damage and for ways of packing that they don't know.
+ZIP_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(OSError, EOFError, NotImplementedError, ValueError),
+)
 
 
 @dataclass(frozen=True)
@@ -26,39 +37,67 @@ class Store(ABC):
     path: Path
 
     @abstractmethod
-    def entries(self) -> list[Entry]: ...
+    def entries(self) -> list[Entry]:
+        """All files.
+
+        Raises:
+            BadData: they can't be listed.
+        """
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """The bytes of a file.
+        """The bytes of a file. May be called by many threads.
 
         Raises:
             BadPicture: they can't be read; the message is the reason.
         """
 
 
+def shown(name: str) -> str:
+    """A name as it can stand in one line on every terminal, whatever was found on the disk."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name)
+
+
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
 
 
 class Folder(Store):
+    """Subfolders are searched, linked ones too, each only once, so that links in a circle end."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def entries(self) -> list[Entry]:
-        found = []
-        for file in self.path.rglob("*"):
-            name = file.relative_to(self.path).as_posix()
-            if not _hidden(name) and file.is_file():
-                stat = file.stat()
-                found.append(Entry(name, f"{stat.st_size}-{stat.st_mtime_ns}"))
-        return sorted(found, key=lambda entry: entry.name)
+        return sorted(self._below("", set()), key=lambda entry: entry.name)
+
+    def _below(self, folder: str, seen: set[tuple[int, int]]) -> Iterator[Entry]:
+        here = self.path / folder
+        try:
+            status = here.stat()
+            files = sorted(os.scandir(here), key=lambda file: (file.is_symlink(), file.name))
+        except OSError as error:
+            raise BadData(f"{here} can't be read: {error.strerror}. Change its rights, or move it away.") from None
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        for file in files:
+            name = f"{folder}{file.name}"
+            if _hidden(file.name):
+                continue
+            try:
+                if file.is_dir():
+                    yield from self._below(f"{name}/", seen)
+                    continue
+                status = file.stat()
+            except OSError:  # a link that leads nowhere: listed, so that reading it gives the reason
+                yield Entry(name, "broken")
+                continue
+            if stat.S_ISREG(status.st_mode):  # a pipe would keep its reader waiting for ever
+                yield Entry(name, f"{status.st_size}-{status.st_mtime_ns}")
 
     def read(self, name: str) -> bytes:
-        try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
-            raise BadPicture(f"can't be read: {error.strerror}") from None
+        return read_file(self.path / name)
 
 
 class Zip(Store):
@@ -68,20 +107,24 @@ class Zip(Store):
         self.path = path
         try:
             self.zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except ZIP_DAMAGED as error:
             raise BadData(f"{path} can't be opened as a zip ({error}). Is the download complete?") from None
 
     def entries(self) -> list[Entry]:
-        infos = (info for info in self.zip.infolist() if not info.is_dir() and not _hidden(info.filename))
-        return sorted((Entry(i.filename, f"{i.file_size}-{i.CRC:08x}") for i in infos), key=lambda entry: entry.name)
+        # Of two files with one name, reading gives the last.
+        named = {i.filename: i for i in self.zip.infolist() if not i.is_dir() and not _hidden(i.filename)}
+        return [Entry(name, f"{named[name].file_size}-{named[name].CRC:08x}") for name in sorted(named)]
 
     def read(self, name: str) -> bytes:
+        info = self.zip.getinfo(name)
+        if info.file_size > MAX_FILE_BYTES:  # a small zip can unpack into all of the memory
+            raise BadPicture(f"file of {info.file_size / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
+        if info.flag_bits & 1:
+            raise BadPicture("encrypted in the zip; unpack it first")
         try:
-            if self.zip.getinfo(name).file_size > MAX_FILE_BYTES:  # a small zip can unpack into all of the memory
-                raise BadPicture(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
-            return self.zip.read(name)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
-            raise BadPicture(f"damaged in the zip: {error}") from None
+            return self.zip.read(info)
+        except ZIP_DAMAGED as error:
+            raise BadPicture(f"damaged in the zip: {shown(str(error))[:120]}") from None
 
 
 def open_store(path: Path) -> Store:
@@ -94,6 +137,7 @@ def open_store(path: Path) -> Store:
         return Folder(path)
     if not path.exists():
         raise BadData(f"{path} does not exist. Give a folder or a zip of pictures.")
-    if not zipfile.is_zipfile(path):
+    # A zip whose end is missing is told by its name alone.
+    if not path.is_file() or not (zipfile.is_zipfile(path) or path.suffix.lower() == ".zip"):
         raise BadData(f"{path} is neither a folder nor a zip of pictures. To find faces in photos: facesmith extract")
     return Zip(path)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from facesmith.images import Pixels, to_float
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Stream:
     """Draws faces in a shuffled order, all of them before any again, or with replacement.
 
-    What comes next is a function of seed and position alone, so the position is the whole state.
+    The n-th face follows from the seed and n alone, however they are cut into batches, so the position is the whole
+    state.
 
     Args:
         pixels: uint8 `[N, S, S, C]`.
@@ -26,25 +29,29 @@ class Stream:
     def __init__(
         self, pixels: Pixels, indices: NDArray[np.int64], *, seed: int, mirror: bool, position: int = 0
     ) -> None:
-        if len(indices) == 0:
-            raise AssertionError("a stream needs faces")
+        assert len(indices) > 0
         self.pixels, self.indices, self.seed, self.mirror, self.position = pixels, indices, seed, mirror, position
-        self._order = lru_cache(maxsize=2)(self._order_of_pass)
+        self._pass = lru_cache(maxsize=4)(self._new_pass)
 
-    def _order_of_pass(self, number: int) -> NDArray[np.int64]:
-        return np.random.default_rng((self.seed, number)).permutation(self.indices)
+    def _new_pass(self, number: int, replacement: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """As many draws as there are faces: which one, and whether it is flipped."""
+        rng = np.random.default_rng((self.seed, number))
+        count = len(self.indices)
+        order = rng.choice(self.indices, count) if replacement else rng.permutation(self.indices)
+        return order, rng.random(count) < 0.5
 
     def draw(self, count: int, *, replacement: bool = False) -> Tensor:
         """The next faces, float32 `[count, C, S, S]` in `[-1, 1]`."""
-        rng = np.random.default_rng((self.seed, self.position, 1))
-        if replacement:
-            chosen = rng.choice(self.indices, count)
-        else:
-            at = np.arange(self.position, self.position + count)
-            chosen = np.array([self._order(int(i) // len(self.indices))[i % len(self.indices)] for i in at], np.int64)
+        import torch  # here, since a dataset is opened and described without it
+
+        numbers, offsets = np.divmod(np.arange(self.position, self.position + count), len(self.indices))
+        chosen, flipped = np.empty(count, np.int64), np.empty(count, np.bool_)
+        for number in np.unique(numbers).tolist():
+            here = numbers == number
+            order, flips = self._pass(number, replacement)
+            chosen[here], flipped[here] = order[offsets[here]], flips[offsets[here]]
         self.position += count
-        faces = torch.from_numpy(np.asarray(self.pixels[chosen]))
-        if self.mirror and count:
-            flipped = torch.from_numpy(rng.random(count) < 0.5)
-            faces[flipped] = faces[flipped].flip(2)  # [N, H, W, C]
-        return to_float(faces)
+        faces = np.array(self.pixels[chosen])
+        if self.mirror:
+            faces[flipped] = faces[flipped, :, ::-1]  # [N, H, W, C]
+        return to_float(torch.from_numpy(faces))

@@ -5,6 +5,7 @@ Source: Radford et al. 2016, arXiv:1511.06434, figure 1 and section 3.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log2
 
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class Generator(contracts.Generator):
         super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
         widths = [width * 2**i for i in reversed(range(doublings(resolution)))]  # at 4x4, 8x8, ...
         layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, widths[0], 4, 1, 0, bias=False)]
-        for c_in, c_out in zip(widths, widths[1:], strict=False):
+        for c_in, c_out in pairwise(widths):
             layers += [
                 nn.BatchNorm2d(c_in),
                 nn.ReLU(inplace=True),
@@ -54,7 +55,7 @@ class Discriminator(contracts.Discriminator):
         super().__init__()
         widths = [width * 2**i for i in range(doublings(resolution))]
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
-        for c_in, c_out in zip(widths, widths[1:], strict=False):
+        for c_in, c_out in pairwise(widths):
             layers += [
                 nn.Conv2d(c_in, c_out, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(c_out),

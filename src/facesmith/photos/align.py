@@ -100,11 +100,11 @@ def align(photo: Pixels, landmarks: Points, alignment: Alignment) -> tuple[Pixel
 
 
 def warp(photo: Pixels, matrix: Matrix, size_px: int) -> Pixels:
-    """What a transform shows of a photo `[H, W, 3]`, as `[size_px, size_px, 3]`; beyond its edges the photo is mirrored.
+    """What a transform shows of a photo `[H, W, 3]`, as `[size_px, size_px, 3]`; beyond its edges it is mirrored.
 
-    Large faces are reduced in three steps, since one sample per crop pixel would alias: whole blocks of photo pixels are
-    averaged until two to four are left per crop pixel, those are sampled bicubically on a grid at least as fine, and
-    Lanczos reduces that grid.
+    Large faces are reduced in three steps, since one sample per crop pixel would alias: whole blocks of photo pixels
+    are averaged until two to four are left per crop pixel, those are sampled bicubically on a grid at least as fine,
+    and Lanczos reduces that grid.
     """
     back = inverse(matrix)
     photo_px_per_crop_px = float(np.hypot(back[0, 0], back[1, 0]))

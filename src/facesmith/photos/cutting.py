@@ -54,6 +54,11 @@ class Refusal:
     thumb: bytes | None = None
 
 
+def kind_of(reason: str) -> str:
+    """What a reason has in common with others of its kind: the words before its first colon."""
+    return reason.split(":")[0]
+
+
 @dataclass
 class Cut:
     """What came out of a run of photos, in their order."""

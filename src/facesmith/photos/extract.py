@@ -7,10 +7,12 @@ an interruption fell.
 
 from __future__ import annotations
 
+import base64
 import os
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import get_args
@@ -21,18 +23,19 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from facesmith.errors import BadOption, FacesmithError
-from facesmith.photos import folder
+from facesmith.photos import folder, journal
 from facesmith.photos.align import DEFAULT_MARGIN, MAX_MARGIN, MAX_SIZE_PX, Alignment
-from facesmith.photos.cutting import Cut, Cutter, Face, Refusal, Which
+from facesmith.photos.cutting import Cut, Cutter, Face, Refusal, Which, kind_of
 from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX, Detector
-from facesmith.photos.folder import ExtractReport, Settings
-from facesmith.photos.journal import Entry, Journal
+from facesmith.photos.folder import LOCK, ExtractReport, Settings
+from facesmith.photos.journal import Entry
 from facesmith.photos.quality import Known
+from facesmith.photos.sheet import REFUSED_SHOWN
 from facesmith.photos.sources import Photo, Source, expected, fingerprint, open_source, stream
 from facesmith.progress import progress
 
 PHOTOS_AT_ONCE = 32
-FRAME_PIXELS_AT_ONCE = 16_000_000  # frames of a film wait in memory, so fewer of them go together
+FRAME_PIXELS_AT_ONCE = 8_000_000  # frames of a film wait in memory, so fewer of them go together
 DEFAULT_EVERY = 25
 MIN_SIZE_PX = 16
 
@@ -75,20 +78,22 @@ def extract(
         FacesmithError: the disk is full, or another process extracts to `out`.
     """
     _check(size, margin, faces, min_face, threshold, every, workers)
+    if photos.resolve() == out.resolve():
+        raise BadOption(f"--out must be another folder than the photos' own, {photos}.")
     source = open_source(photos, outside=out)
-    settings = Settings(Alignment(size, margin), faces, min_face, threshold, every, source.name, fingerprint(source))
+    settings = Settings(Alignment(size, margin), faces, min_face, threshold, every, fingerprint(source))
     earlier = folder.finished(out, settings, force)
     if earlier is not None:
         return earlier
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(out / ".extract.lock", timeout=0):
+        with FileLock(out / LOCK, timeout=0):
             return _extract(source, out, settings, workers or os.cpu_count() or 1, pictures, force, console)
     except Timeout:
         raise FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.") from None
     except OSError as error:
         raise FacesmithError(
-            f"{out}: {error.strerror or error}. Mend that, then run the same command to go on."
+            f"{out}: {error.strerror or error}. Nothing is lost: mend that, and run it again (without --force) to go on."
         ) from None
     finally:
         source.close()
@@ -99,34 +104,37 @@ def _extract(
 ) -> ExtractReport:
     if force:
         folder.clear(out)
-    journal = Journal(out, settings.to_values())
-    state = _State(out, journal)
+    journal.begin(out, settings.to_values())
+    state = _State(out, pictures)
+    detector = Detector(settings.min_face, settings.threshold)
+    cutter = Cutter(detector, settings.alignment, settings.faces, settings.min_face)
+    remaining = islice(stream(source, settings.every), state.n_photos, None)
     try:
-        cutter = Cutter(
-            Detector(settings.min_face, settings.threshold), settings.alignment, settings.faces, settings.min_face
-        )
-        with progress(console) as shown:
+        with progress(console) as shown, closing(_in_order(cutter, _runs(remaining), workers)) as cuts:
             task = shown.add_task("Extracting faces", total=expected(source, settings.every), completed=state.n_photos)
-            for cut in _in_order(cutter, islice(_runs(source, settings.every), state.n_runs, None), workers):
-                journal.add(state.commit(cut))
+            for cut in cuts:
+                journal.add(out, state.commit(cut))
                 shown.update(task, completed=state.n_photos)
     except KeyboardInterrupt:
-        console.print(f"Interrupted after {state.n_photos} photos; nothing is lost. Run the same command to go on.")
+        console.print(f"{state.n_photos} photos are done. To go on, run the same command again (without --force).")
         raise
-    finally:
-        journal.close()
-    return folder.finish(out, settings, source.ignored, pictures)
+    report = folder.finish(out, settings, source.name, source.ignored, pictures)
+    (out / LOCK).unlink()
+    return report
 
 
 class _State:
     """What the loop remembers of the runs so far: where it is, and the hashes of the faces it kept."""
 
-    def __init__(self, out: Path, journal: Journal) -> None:
+    def __init__(self, out: Path, pictures: bool) -> None:
         self.out = out
+        self.pictures = pictures
         self.known = Known()
-        self.n_runs = self.n_photos = 0
-        for entry in journal.entries():
-            self._count(entry)
+        self.n_photos = 0
+        self.n_refused: Counter[str] = Counter()
+        for entry in journal.entries(out):
+            self.n_photos += entry.n_photos
+            self.n_refused.update(kind_of(reason) for _, reason, _ in entry.refused)
             for digits in entry.hashes:
                 self.known.add(np.frombuffer(bytes.fromhex(digits), np.uint64))
 
@@ -134,37 +142,36 @@ class _State:
         """Write the faces of one run that are no near-duplicates; gives its entry for the journal."""
         entry = Entry(cut.n_photos, cut.n_unreadable, cut.n_faceless)
         for outcome in cut.outcomes:
-            kept = self._kept_or_refused(outcome)
-            if isinstance(kept, Refusal):
-                entry.refused.append(folder.refused_row(kept))
-                continue
-            name = folder.face_name(self.known.add(kept.hash))
-            (self.out / name).write_bytes(kept.png)
-            entry.kept.append(folder.kept_row(name, kept))
-            entry.hashes.append(kept.hash.tobytes().hex())
-            entry.sizes_bytes.append(len(kept.png))
-        self._count(entry)
+            if isinstance(outcome, Refusal):
+                entry.refused.append(self._refused(outcome))
+            elif (twin := self.known.nearest(outcome.hash)) is not None:
+                reason = f"near-duplicate: of {folder.face_name(twin)}"
+                entry.refused.append(self._refused(Refusal(outcome.source, reason, outcome.png)))
+            else:
+                self._keep(outcome, entry)
+        self.n_photos += entry.n_photos
         return entry
 
-    def _kept_or_refused(self, outcome: Face | Refusal) -> Face | Refusal:
-        if isinstance(outcome, Refusal):
-            return outcome
-        twin = self.known.nearest(outcome.hash)
-        return (
-            outcome
-            if twin is None
-            else Refusal(outcome.source, f"near-duplicate: of {folder.face_name(twin)}", outcome.png)
-        )
+    def _keep(self, face: Face, entry: Entry) -> None:
+        name = folder.face_name(self.known.add(face.hash))
+        (self.out / name).write_bytes(face.png)
+        entry.kept.append(folder.kept_row(name, face))
+        entry.hashes.append(face.hash.tobytes().hex())
+        entry.sizes_bytes.append(len(face.png))
 
-    def _count(self, entry: Entry) -> None:
-        self.n_runs += 1
-        self.n_photos += entry.n_photos
+    def _refused(self, refusal: Refusal) -> tuple[str, str, str | None]:
+        """A refusal as the journal keeps it, with its thumbnail if the report has room for it."""
+        kind = kind_of(refusal.reason)
+        self.n_refused[kind] += 1
+        if not self.pictures or refusal.thumb is None or self.n_refused[kind] > REFUSED_SHOWN:
+            return refusal.source, refusal.reason, None
+        return refusal.source, refusal.reason, base64.b64encode(refusal.thumb).decode()
 
 
-def _runs(source: Source, every: int) -> Iterator[list[Photo]]:
-    """Consecutive photos, some at a time; the same runs each time."""
+def _runs(photos: Iterator[Photo]) -> Iterator[list[Photo]]:
+    """Consecutive photos, some at a time. What a run gives depends on it alone, so an interruption changes nothing."""
     run: list[Photo] = []
-    for photo in stream(source, every):
+    for photo in photos:
         run.append(photo)
         if len(run) == PHOTOS_AT_ONCE or sum(photo.pixels_held for photo in run) > FRAME_PIXELS_AT_ONCE:
             yield run
@@ -173,7 +180,7 @@ def _runs(source: Source, every: int) -> Iterator[list[Photo]]:
         yield run
 
 
-def _in_order(cutter: Cutter, runs: Iterator[list[Photo]], workers: int) -> Iterator[Cut]:
+def _in_order(cutter: Cutter, runs: Iterator[list[Photo]], workers: int) -> Generator[Cut]:
     """What became of each run, in order, while workers are ahead by a few."""
     torch_threads = torch.get_num_threads()
     # Each worker keeps one processor busy: torch's own threads gain less on small pictures than whole photos do.
@@ -182,7 +189,7 @@ def _in_order(cutter: Cutter, runs: Iterator[list[Photo]], workers: int) -> Iter
     try:
         for run in runs:
             ahead.append(pool.submit(cutter.cut, run))
-            if len(ahead) > 2 * workers:
+            if len(ahead) > workers + 1:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()

@@ -8,11 +8,11 @@ report.html    a page to look at
 
 from __future__ import annotations
 
-import base64
 import csv
+import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,11 +23,12 @@ from facesmith.errors import OutputExists
 from facesmith.images import refuse_to_overwrite, written_beside
 from facesmith.photos import journal
 from facesmith.photos.align import Alignment
-from facesmith.photos.cutting import Face, Refusal, Which
-from facesmith.photos.sheet import write_report
+from facesmith.photos.cutting import Face, Which, kind_of
+from facesmith.photos.sheet import extraction_page
 from facesmith.split import describe, person_of, split
 
 FORMAT = 1
+LOCK = ".extract.lock"
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 COLUMNS = (
     *("file_name", "source", "left", "top", "width", "height", "confidence"),
@@ -36,18 +37,18 @@ COLUMNS = (
     *(f"affine_{row}{column}" for row in range(2) for column in range(3)),
 )
 SOURCE = COLUMNS.index("source")
+BAD_NAMES = "backslashreplace"  # file names need not be valid text
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides what an extraction gives; `photos` is the name of PHOTOS, `fingerprint` of its files."""
+    """All that decides what an extraction gives; `fingerprint` stands for the files of PHOTOS."""
 
     alignment: Alignment
     faces: Which
     min_face: int
     threshold: float
     every: int
-    photos: str
     fingerprint: str
 
     def to_values(self) -> dict[str, Any]:
@@ -95,12 +96,6 @@ def kept_row(name: str, face: Face) -> list[str]:
     return [name, face.source, *box, f"{face.confidence:.4f}", *points, f"{face.blur:.4f}", *affine]
 
 
-def refused_row(refusal: Refusal) -> tuple[str, str, str | None]:
-    """A refusal as the journal keeps it."""
-    thumb = None if refusal.thumb is None else base64.b64encode(refusal.thumb).decode()
-    return refusal.source, refusal.reason, thumb
-
-
 def finished(out: Path, settings: Settings, force: bool) -> ExtractReport | None:
     """The report of the same extraction if it is complete; None if there is work to do.
 
@@ -109,7 +104,7 @@ def finished(out: Path, settings: Settings, force: bool) -> ExtractReport | None
     """
     if force:
         return None
-    unfinished = journal.read_settings(out)
+    unfinished = journal.settings_of(out)
     if unfinished is not None:
         _must_agree(out, unfinished, settings.to_values(), "an interrupted extraction")
         return None
@@ -118,7 +113,7 @@ def finished(out: Path, settings: Settings, force: bool) -> ExtractReport | None
         _must_agree(out, header["settings"], settings.to_values(), "an extraction")
         return ExtractReport(out, **header["counts"], was_complete=True)
     except (FileNotFoundError, NotADirectoryError):
-        leftovers = {journal.NAME, ".extract.lock"}  # of a run that ended before its first line
+        leftovers = {journal.NAME, LOCK}  # of a run that ended before its first line
         if not out.is_dir() or not {path.name for path in out.iterdir()} <= leftovers:
             refuse_to_overwrite(out, force)
         return None
@@ -142,8 +137,7 @@ def _must_agree(out: Path, found: dict[str, Any], wanted: dict[str, Any], what: 
 
 def clear(out: Path) -> None:
     """Remove what an earlier extraction wrote, and nothing else."""
-    path = out / journal.NAME
-    names = [row[0] for entry in journal.read_entries(path) for row in entry.kept] if path.exists() else []
+    names = [row[0] for row in _kept(out)]
     with suppress(FileNotFoundError), open(out / "metadata.csv", newline="", encoding="utf-8") as stream:
         names += [row["file_name"] for row in csv.DictReader(stream) if row.get("affine_00")]
     for name in (*names, "faces.json", "metadata.csv", "refused.csv", "report.html", journal.NAME):
@@ -151,52 +145,70 @@ def clear(out: Path) -> None:
             (out / name).unlink(missing_ok=True)
 
 
-def finish(out: Path, settings: Settings, ignored: Counter[str], pictures: bool) -> ExtractReport:
-    """Write the tables, the report and the description from the journal, and remove it."""
-    path = out / journal.NAME
-    with written_beside(out / "metadata.csv", "w") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *_kept(path)])
-    with written_beside(out / "refused.csv", "w") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([("source", "reason"), *_refused(path)])
-    report = _counted(out, path, ignored)
-    write_report(out, report, path, pictures)
+def finish(out: Path, settings: Settings, photos: str, ignored: Counter[str], pictures: bool) -> ExtractReport:
+    """Write the tables, the report and the description from the journal, and remove it.
+
+    Args:
+        photos: the name of PHOTOS.
+        ignored: files by ending that are neither pictures nor films.
+        pictures: whether the report shows any.
+    """
+    for leftover in out.glob(".*.part"):  # of a process that was killed in this very place
+        leftover.unlink()
+    _write_table(out / "metadata.csv", COLUMNS, _kept(out))
+    _write_table(out / "refused.csv", ("source", "reason"), _refused(out))
+    report = _counted(out, ignored)
+    _write_text(out / "report.html", extraction_page(report, photos, journal.entries(out), pictures))
     counts = {name: value for name, value in asdict(report).items() if name not in ("out", "was_complete")}
-    groups = [person_of(row[SOURCE]) or row[SOURCE] for row in _kept(path)]
+    groups = [person_of(row[SOURCE]) or row[SOURCE] for row in _kept(out)]
     header = {
         "format": FORMAT,
-        "photos": settings.photos,
+        "photos": photos,
         "alignment": settings.alignment.to_values(),
         "settings": settings.to_values(),
         "counts": counts,
         "split": describe(split(groups)),
         "versions": _versions(),
     }
-    with written_beside(out / "faces.json", "w") as stream:
-        json.dump(header, stream, indent=2, ensure_ascii=False)
-    path.unlink()
+    _write_text(out / "faces.json", json.dumps(header, indent=2) + "\n")
+    (out / journal.NAME).unlink()
     return report
 
 
-def _kept(path: Path) -> Iterator[list[str]]:
-    for entry in journal.read_entries(path):
+def _write_text(path: Path, text: str) -> None:
+    with written_beside(path) as stream:
+        stream.write(text.encode("utf-8", BAD_NAMES))
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
+    with written_beside(path) as stream:
+        text = io.TextIOWrapper(stream, "utf-8", BAD_NAMES, newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        text.detach()
+
+
+def _kept(out: Path) -> Iterator[list[str]]:
+    for entry in journal.entries(out):
         yield from entry.kept
 
 
-def _refused(path: Path) -> Iterator[tuple[str, str]]:
-    for entry in journal.read_entries(path):
+def _refused(out: Path) -> Iterator[tuple[str, str]]:
+    for entry in journal.entries(out):
         for source, reason, _ in entry.refused:
             yield source, reason
 
 
-def _counted(out: Path, path: Path, ignored: Counter[str]) -> ExtractReport:
+def _counted(out: Path, ignored: Counter[str]) -> ExtractReport:
     photos = unreadable = faceless = faces = 0
     refused: Counter[str] = Counter()
-    for entry in journal.read_entries(path):
+    for entry in journal.entries(out):
         photos += entry.n_photos
         unreadable += entry.n_unreadable
         faceless += entry.n_faceless
         faces += len(entry.kept)
-        refused.update(reason.split(":")[0] for _, reason, _ in entry.refused)
+        refused.update(kind_of(reason) for _, reason, _ in entry.refused)
     return ExtractReport(out, photos, unreadable, faceless, faces, dict(refused.most_common()), dict(ignored))
 
 

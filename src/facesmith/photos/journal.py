@@ -24,8 +24,8 @@ class Entry:
         n_photos, n_unreadable, n_faceless: of this run.
         kept: a row of `metadata.csv` for each face.
         hashes: its perceptual hash, in hexadecimal digits.
-        sizes_bytes: of its picture; a power cut can leave a file empty.
-        refused: source, reason and thumbnail (base64 of a PNG, or None).
+        sizes_bytes: of its picture.
+        refused: source, reason and, for some, a thumbnail (a PNG in base64) or else None.
     """
 
     n_photos: int
@@ -37,63 +37,62 @@ class Entry:
     refused: list[tuple[str, str, str | None]] = field(default_factory=list)
 
 
-class Journal:
-    """An open journal in the folder `out`; `add` appends to it."""
+def begin(out: Path, settings: dict[str, Any]) -> None:
+    """Make the journal in `out` ready to go on, or start it where there is none.
 
-    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
-        """Open it to go on; start it with `settings` where there is none or not even its first line is whole."""
-        self.path = out / NAME
-        self._drop_unfinished(out)
-        self._stream = open(self.path, "ab")
-        if self._stream.tell() == 0:
-            self._write(settings)
-
-    def add(self, entry: Entry) -> None:
-        """Append one run of photos, and wait until the disk has it."""
-        self._write(asdict(entry))
-
-    def entries(self) -> Iterator[Entry]:
-        """All runs so far, one at a time."""
-        return read_entries(self.path)
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def _write(self, values: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(values, separators=(",", ":")).encode() + b"\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-
-    def _drop_unfinished(self, out: Path) -> None:
-        """Cut off a last line without an end, and runs from the first one on whose pictures did not reach the disk."""
-        if not self.path.exists():
-            return
-        whole_bytes = 0
-        with open(self.path, "rb+") as stream:
+    What did not reach the disk whole is forgotten: a last line without its end, and every run from the first on whose
+    pictures were damaged (a power cut leaves empty files).
+    """
+    path = out / NAME
+    whole_bytes = 0
+    if path.exists():
+        with open(path, "rb+") as stream:
             for number, line in enumerate(stream):
-                if not line.endswith(b"\n") or (number > 0 and not _on_disk(out, Entry(**json.loads(line)))):
+                if not _is_whole(line) or (number > 0 and not _on_disk(out, Entry(**json.loads(line)))):
                     break
                 whole_bytes += len(line)
             stream.truncate(whole_bytes)
+    if whole_bytes == 0:
+        _append(path, settings)
 
 
-def read_settings(out: Path) -> dict[str, Any] | None:
+def add(out: Path, entry: Entry) -> None:
+    """Append one run of photos, and wait until the disk has it."""
+    _append(out / NAME, asdict(entry))
+
+
+def entries(out: Path) -> Iterator[Entry]:
+    """All runs so far, one at a time; none where there is no journal."""
+    try:
+        with open(out / NAME, "rb") as stream:
+            next(stream, None)
+            for line in stream:
+                if _is_whole(line):
+                    yield Entry(**json.loads(line))
+    except FileNotFoundError:
+        return
+
+
+def settings_of(out: Path) -> dict[str, Any] | None:
     """The settings of the extraction that was interrupted in `out`, or None."""
     try:
         with open(out / NAME, "rb") as stream:
             line = stream.readline()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    settings: dict[str, Any] | None = json.loads(line) if line.endswith(b"\n") else None
+    settings: dict[str, Any] | None = json.loads(line) if _is_whole(line) else None
     return settings
 
 
-def read_entries(path: Path) -> Iterator[Entry]:
-    """The runs of a journal, one at a time."""
-    with open(path, "rb") as stream:
-        next(stream)
-        for line in stream:
-            yield Entry(**json.loads(line))
+def _append(path: Path, values: dict[str, Any]) -> None:
+    with open(path, "ab") as stream:
+        stream.write(json.dumps(values, separators=(",", ":")).encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.startswith(b"{") and line.endswith(b"}\n")
 
 
 def _on_disk(out: Path, entry: Entry) -> bool:

@@ -87,7 +87,7 @@ class ONet(nn.Module):
         self.box, self.landmarks, self.face = nn.Linear(256, 4), nn.Linear(256, 10), nn.Linear(256, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities `[N]`, box corrections `[N, 4]`, landmarks `[N, 5, 2]` in parts of the crop, of `[N, 3, 48, 48]`."""
+        """Probabilities `[N]`, box corrections `[N, 4]`, landmarks `[N, 5, 2]` in parts of crops `[N, 3, 48, 48]`."""
         x = self.trunk(x)
         points = self.landmarks(x).unflatten(1, (2, 5)).transpose(1, 2)  # five x, then five y -> five pairs
         return self.face(x).softmax(1)[:, 1], self.box(x), points
@@ -125,7 +125,7 @@ def _unpickle(path: Path, sha256: str) -> list[Any]:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise FacesmithError(f"{path} has sha256 {found[:8]}…, expected {sha256[:8]}…; it was not opened. {advice}")
-    arrays: list[Any] = joblib.load(io.BytesIO(content))
+    arrays: list[Any] = joblib.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
     return arrays
 
 

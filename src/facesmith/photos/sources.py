@@ -9,14 +9,17 @@ import hashlib
 import os
 import stat
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import av
+import numpy as np
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.images import MAX_FILE_BYTES, MAX_PIXELS, PICTURE_SUFFIXES, Pixels, read_picture
@@ -111,7 +114,7 @@ class Zip:
         except RuntimeError:
             raise BadPicture("encrypted in the zip") from None
         # What zipfile and the decompressors raise for damaged entries and unknown ways of packing.
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError, zipfile.zlib.error) as error:
+        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError, zlib.error) as error:
             raise BadPicture(f"damaged in the zip: {error}") from None
 
     def film(self, file: File) -> Path:
@@ -134,8 +137,8 @@ def open_source(photos: Path, *, outside: Path | None = None) -> Source:
     if photos.is_dir():
         source = Folder(photos, photos.resolve().name)
         _list_folder(source, outside)
-    elif zipfile.is_zipfile(photos):
-        source = Zip(zipfile.ZipFile(photos), photos.name)
+    elif photos.suffix.lower() == ".zip" and photos.is_file():
+        source = Zip(_open_zip(photos), photos.name)
         _list_zip(source)
     elif photos.is_file():
         source = Folder(photos.parent, photos.name)
@@ -155,7 +158,7 @@ def stream(source: Source, every: int) -> Iterator[Photo]:
         if file.is_film:
             yield from _frames(source, file, every)
         else:
-            yield Photo(file.name, lambda file=file: source.load(file))
+            yield Photo(file.name, partial(source.load, file))
 
 
 def expected(source: Source, every: int) -> int | None:
@@ -186,16 +189,27 @@ def _frame_count(source: Source, file: File) -> int:
         return 1  # the one photo that tells of the failure
 
 
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise BadData(f"{path} is no readable zip ({error}). Was it copied or downloaded whole?") from None
+
+
 def _list_folder(source: Folder, outside: Path | None) -> None:
     skipped = outside.resolve() if outside is not None else None
-    for folder, folders, names in os.walk(source.root):
+
+    def unreadable(error: OSError) -> None:  # listed like a picture, so that reading it gives the reason
+        source.files.append(File(Path(error.filename).relative_to(source.root).as_posix(), 0))
+
+    for folder, folders, names in os.walk(source.root, onerror=unreadable):
         here = Path(folder)
         folders[:] = [n for n in folders if not _hidden(n) and (here / n).resolve() != skipped]
         for name in names:
             path = here / name
             try:
                 status = path.stat()
-            except OSError:  # a broken link: listed, so that reading it gives the reason
+            except OSError:  # a broken link: here too
                 _sort_in(source, path.relative_to(source.root).as_posix(), 0)
                 continue
             if stat.S_ISREG(status.st_mode):  # a pipe would block its reader for ever
@@ -226,24 +240,38 @@ def _hidden(part: str) -> bool:
 
 def _frames(source: Source, file: File, every: int) -> Iterator[Photo]:
     """Every n-th frame of a film; one photo that fails to load where the film can't be read (any further)."""
-    number = 0
+    number = -1
     try:
         with closing(av.open(str(source.film(file)))) as container:
+            container.streams.video[0].thread_type = "AUTO"
             for number, frame in enumerate(container.decode(video=0)):
                 if number % every == 0:
                     yield Photo(f"{file.name}#{number:06d}", *_loader(frame))
+        if number < 0:
+            yield Photo(file.name, _failing("a film without frames"))
     except BadPicture as error:
         yield Photo(file.name, _failing(str(error)))
-    except (av.FFmpegError, OSError, IndexError) as error:  # IndexError: no video in it
-        reason = "no video in it" if isinstance(error, IndexError) else f"damaged film: {error.strerror or error}"
-        yield Photo(f"{file.name}#{number:06d}", _failing(reason))
+    except IndexError:
+        yield Photo(file.name, _failing("a film without pictures"))
+    except (av.FFmpegError, OSError) as error:
+        yield Photo(f"{file.name}#{number + 1:06d}", _failing(f"damaged film: {error.strerror or error}"))
 
 
 def _loader(frame: av.VideoFrame) -> tuple[Callable[[], Pixels], int]:
     n_pixels = frame.width * frame.height
     if n_pixels > MAX_PIXELS:
         return _failing(f"{frame.width}x{frame.height} pixels, more than {MAX_PIXELS // 10**6} million"), 0
-    return lambda: frame.to_ndarray(format="rgb24"), n_pixels
+    return partial(_pixels_of, frame), n_pixels
+
+
+def _pixels_of(frame: av.VideoFrame) -> Pixels:
+    """A frame, upright: phones store the picture as the sensor saw it, and how far to turn it (counter-clockwise)."""
+    try:
+        pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise BadPicture(f"damaged frame: {error}") from None
+    quarter_turns = round(getattr(frame, "rotation", 0) / 90)  # older releases of av don't tell
+    return np.ascontiguousarray(np.rot90(pixels, quarter_turns))
 
 
 def _failing(reason: str) -> Callable[[], Pixels]:

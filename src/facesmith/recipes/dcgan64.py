@@ -27,6 +27,7 @@ from torch import nn
 from torch.optim import Adam
 
 from facesmith.contracts import Knobs, Objective, Player, Turn
+from facesmith.errors import BadOption
 from facesmith.losses import NonSaturating
 from facesmith.nets import dcgan
 from facesmith.recipe import Recipe, recipe, value
@@ -42,6 +43,11 @@ class Dcgan64(Recipe):
     lr: float = value(2e-4, "learning rate of both players", at_least=0, at_most=1)
     beta1: float = value(0.5, "Adam's momentum", at_least=0, at_most=0.9999)
     beta2: float = value(0.999, "Adam's memory of squared gradients", at_least=0, at_most=0.99999)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resolution & (self.resolution - 1):
+            raise BadOption(f"{self.name}: resolution={self.resolution} is no power of two, such as 32, 64 or 128.")
 
     def networks(self) -> dict[str, nn.Module]:
         return {

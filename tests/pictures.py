@@ -1,0 +1,72 @@
+"""Photos for the tests of extraction: a public-domain face and how it is spoilt."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from facesmith.images import Pixels
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+FACE_BOX = (180, 62, 88, 112)  # left, top, width, height of the astronaut's face
+EYES = np.array([(204.3, 101.1), (247.3, 103.2)])
+
+
+def shared(name: str) -> Path:
+    """A file or folder of the shared photos; skips the test where it is absent."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"{path} is absent: the shared photos are not on this machine")
+    return path
+
+
+@cache
+def photo() -> Image.Image:
+    """Eileen Collins, 512x512, public domain."""
+    return Image.fromarray(astronaut())
+
+
+@cache
+def portrait() -> Image.Image:
+    """Her face with some background, 200x200: quick to search."""
+    return photo().crop((124, 20, 324, 220))
+
+
+def without_face() -> Image.Image:
+    """A part of the photo that shows no face."""
+    return photo().crop((300, 300, 500, 500))
+
+
+def bomb() -> bytes:
+    """A PNG of few bytes that claims 50,000 x 50,000 pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(100_000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def write_film(path: Path, frames: Iterable[Pixels]) -> Path:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        video.pix_fmt = "yuv420p"
+        for number, pixels in enumerate(frames):
+            if number == 0:
+                video.height, video.width = pixels.shape[:2]
+            for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")):
+                container.mux(packet)
+        for packet in video.encode():
+            container.mux(packet)
+    return path

@@ -1,0 +1,174 @@
+"""Small recipes and faces that the tests share. Each recipe uses another part of the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+from torch.optim import SGD, Adam, RMSprop
+
+from facesmith import contracts
+from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
+from facesmith.drawn import draw_many, write_faces
+from facesmith.faces import Stream
+from facesmith.images import Pixels
+from facesmith.losses import NonSaturating, non_saturating_g
+from facesmith.recipe import Recipe, make, recipe, value
+from facesmith.trainer import TrainState, new_state
+
+QUIET = Console(quiet=True)
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+RESOLUTION = 16
+
+
+class TinyG(contracts.Generator):
+    """A generator with BatchNorm and, where it grows, a level."""
+
+    def __init__(self, resolution: int, channels: int, z_dim: int = 8) -> None:
+        super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
+        self.dense = nn.Linear(z_dim, channels * resolution**2)
+        self.norm = nn.BatchNorm2d(channels)
+        self.register_buffer("level", torch.zeros(()))
+
+    def synthesis(self, w: Tensor) -> Tensor:
+        return self.norm(self.dense(w).view(-1, self.channels, self.resolution, self.resolution)).tanh()
+
+
+class TinyD(contracts.Discriminator):
+    def __init__(self, resolution: int, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(channels * resolution**2, 1))
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.layers(x).flatten().float()
+
+
+class TinyE(nn.Module):
+    def __init__(self, resolution: int, channels: int, z_dim: int = 8) -> None:
+        super().__init__()
+        self.dense, self.norm = nn.Linear(channels * resolution**2, z_dim), nn.BatchNorm1d(z_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.dense(x.flatten(1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiny(Recipe):
+    source: ClassVar[str] = "the tests"
+    resolution: int = value(RESOLUTION, "side", at_least=4, at_most=64)
+    batch_size: int = value(8, "batch", at_least=1, at_most=64)
+    lr: float = value(1e-2, "learning rate", at_least=0)
+
+    def networks(self):
+        return {"G": TinyG(self.resolution, self.channels), "D": TinyD(self.resolution, self.channels)}
+
+    def players(self):
+        return {"D": Player(("D",), partial(RMSprop, lr=1.0), clip_norm=0.01), "G": Player(("G",), Adam)}
+
+    def objective(self):
+        return NonSaturating()
+
+    def turns(self, step):
+        return (Turn(("D", "G"), self.batch_size, self.batch_size),)
+
+    def knobs(self, progress):
+        return Knobs(lr={"D": self.lr, "G": self.lr}, level=progress)
+
+
+@recipe("test-pretrained")
+@dataclass(frozen=True, kw_only=True)
+class Pretrained(Tiny):
+    """Critic pretraining, then five critic turns to one of the generator, drawn with replacement."""
+
+    pretraining: int = value(3, "steps before the clock starts", at_least=0)
+
+    def turns(self, step):
+        if step < self.pretraining:
+            return (Turn(("D",), 16, 16, phase="pretrain"),)
+        critic = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
+        return (critic,) * 5 + (Turn(("G",), 0, 2 * self.batch_size),)
+
+
+class Balanced(Objective):
+    """A critic that waits every third time, by a counter that must survive a resume."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.game = NonSaturating()
+        self.register_buffer("turns_seen", torch.zeros((), dtype=torch.long))
+
+    def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        loss = self.game.loss(player, nets, batch)
+        if player == "D":
+            self.turns_seen += 1
+            loss.update = int(self.turns_seen) % 3 != 0
+        return loss
+
+
+@recipe("test-balanced")
+@dataclass(frozen=True, kw_only=True)
+class WithWaiting(Tiny):
+    def objective(self):
+        return Balanced()
+
+
+class Reconstruction(Objective):
+    """The GAN's and the reconstruction's error; none of the GAN's reaches the encoder."""
+
+    def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        if player == "D":
+            return NonSaturating().loss("D", nets, batch)
+        rebuilt = nets["G"](nets["E"](batch.real))
+        reconstruction = mse_loss(rebuilt, batch.real)
+        game = non_saturating_g(nets["D"](batch.fake))
+        total = reconstruction + 0.1 * game
+        return Loss(total, {"G/reconstruction": reconstruction, "G/game": game})
+
+
+@recipe("test-autoencoder")
+@dataclass(frozen=True, kw_only=True)
+class WithEncoder(Tiny):
+    averaged: ClassVar[tuple[str, ...]] = ("G", "E")
+
+    def networks(self):
+        return {**super().networks(), "E": TinyE(self.resolution, self.channels)}
+
+    def players(self):
+        return {"D": Player(("D",), partial(SGD, lr=1.0)), "G": Player(("G", "E"), Adam)}
+
+    def objective(self):
+        return Reconstruction()
+
+
+TINY = ("test-pretrained", "test-balanced", "test-autoencoder")
+
+
+def small_recipe(name: str, **values) -> Recipe:
+    """A recipe at a size that trains in moments."""
+    small = {"dcgan64": {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}}.get(name, {})
+    return make(name, {**small, **values})
+
+
+@lru_cache
+def drawn_pixels(count: int = 48, size_px: int = RESOLUTION) -> Pixels:
+    return draw_many(range(count), size_px)
+
+
+def small_state(
+    name: str = "dcgan64", *, seed: int = 0, budget: int = 400, mirror: bool = True, **values
+) -> TrainState:
+    recipe = small_recipe(name, **values)
+    pixels = drawn_pixels(size_px=recipe.resolution)
+    stream = Stream(pixels, np.arange(len(pixels)), seed=seed, mirror=mirror)
+    return new_state(recipe, stream, seed=seed, budget=budget, precision=torch.float32, device=torch.device("cpu"))
+
+
+def faces_folder(path: Path, count: int = 40, size_px: int = RESOLUTION) -> Path:
+    return write_faces(path, count, size_px)

@@ -1,0 +1,118 @@
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from pictures import photo
+
+from facesmith.errors import BadData
+from facesmith.photos.align import LAYOUT, Alignment, align, inverse, similarity, transform, warp
+
+POINTS = np.array([(204.3, 101.1), (247.3, 103.2), (224.7, 129.1), (202.1, 139.6), (245.6, 141.7)])
+
+similarities = st.builds(
+    lambda scale, angle, x, y: np.array(
+        [[scale * np.cos(angle), -scale * np.sin(angle), x], [scale * np.sin(angle), scale * np.cos(angle), y]]
+    ),
+    st.floats(0.01, 100),
+    st.floats(-np.pi, np.pi),
+    st.floats(-1e4, 1e4),
+    st.floats(-1e4, 1e4),
+)
+
+
+@given(similarities)
+def test_a_similarity_is_recovered(matrix):
+    found = similarity(LAYOUT * 64, transform(matrix, LAYOUT * 64))
+    np.testing.assert_allclose(found, matrix, rtol=1e-6, atol=1e-6)
+
+
+@given(similarities)
+def test_the_inverse_leads_back(matrix):
+    there = transform(matrix, POINTS)
+    np.testing.assert_allclose(transform(inverse(matrix), there), POINTS, atol=1e-4)
+
+
+@given(st.lists(st.tuples(st.floats(0, 500), st.floats(0, 500)), min_size=5, max_size=5), similarities)
+def test_no_other_similarity_is_closer(points, other):
+    points = np.array(points)
+    error = np.square(transform(similarity(points, LAYOUT * 64), points) - LAYOUT * 64).sum()
+    assert error <= np.square(transform(other, points) - LAYOUT * 64).sum() + 1e-6
+
+
+def test_points_that_coincide_give_scale_zero():
+    matrix = similarity(np.full((5, 2), 7.0), LAYOUT)
+    np.testing.assert_allclose(matrix[:, :2], 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [16, 64, 256])
+def test_landmarks_come_close_to_the_layout(size):
+    crop, matrix = align(np.asarray(photo()), POINTS, Alignment(size))
+    assert crop.shape == (size, size, 3)
+    away = np.linalg.norm(transform(matrix, POINTS) - Alignment(size).targets(), axis=1)
+    assert away.max() < 0.05 * size
+
+
+def test_margin_shows_more_of_the_photo():
+    tight, wide = (align(np.asarray(photo()), POINTS, Alignment(64, margin))[1] for margin in (0.0, 0.5))
+    np.testing.assert_allclose(tight[:, :2] / wide[:, :2], 2.0)
+    np.testing.assert_allclose(Alignment(64, 0.0).targets().mean(0)[0], 32)
+
+
+def test_the_identity_changes_no_pixel():
+    pixels = np.asarray(photo())
+    identity = np.array([[1.0, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(warp(pixels, identity, 256), pixels[:256, :256])
+
+
+def test_a_shift_by_whole_pixels_only_shifts():
+    pixels = np.asarray(photo())
+    shift = np.array([[1.0, 0, -100], [0, 1, -30]])  # the point (100, 30) becomes the corner
+    np.testing.assert_array_equal(warp(pixels, shift, 64), pixels[30:94, 100:164])
+
+
+@pytest.mark.parametrize("times", [2, 3, 7, 16])
+def test_large_faces_do_not_alias(times):
+    """Stripes of one pixel are finer than a crop pixel: their average must be left, no pattern."""
+    stripes = np.zeros((64 * times, 64 * times, 3), np.uint8)
+    stripes[:, ::2] = 255
+    reduced = warp(stripes, np.array([[1 / times, 0, 0], [0, 1 / times, 0]]), 64)[4:-4, 4:-4]
+    assert reduced.std() < 8
+    assert abs(float(reduced.mean()) - 127.5) < 8
+
+
+@pytest.mark.parametrize("times", [1.0, 2.5, 6.3])
+def test_reducing_keeps_places(times):
+    """A white square lands where the transform says, to a tenth of a crop pixel."""
+    side = int(64 * times)
+    pixels = np.zeros((side, side, 3), np.uint8)
+    low, high = side // 4, side // 2
+    pixels[low:high, low:high] = 255
+    crop = warp(pixels, np.array([[64 / side, 0, 0], [0, 64 / side, 0]]), 64)[..., 0].astype(float)
+    centre = (crop.sum(0) * (np.arange(64) + 0.5)).sum() / crop.sum()
+    assert abs(centre - (low + high) / 2 * 64 / side) < 0.1
+
+
+def test_beyond_its_edges_the_photo_is_mirrored():
+    pixels = np.arange(40 * 40 * 3, dtype=np.uint32).reshape(40, 40, 3).astype(np.uint8)
+    crop = warp(pixels, np.array([[1.0, 0, 20], [0, 1, 20]]), 80)  # 20 pixels more on each side
+    np.testing.assert_array_equal(crop, np.pad(pixels, ((20, 20), (20, 20), (0, 0)), mode="symmetric"))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(0.02, 3), st.floats(-500, 500), st.floats(-500, 500))
+def test_any_place_and_size_gives_a_crop(scale, x, y):
+    crop = warp(np.asarray(photo()), np.array([[scale, 0, x], [0, scale, y]]), 32)
+    assert crop.shape == (32, 32, 3)
+
+
+def test_alignment_survives_the_header():
+    alignment = Alignment(96, 0.15)
+    assert Alignment.from_values(alignment.to_values()) == alignment
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"layout": "other", "size": 64, "margin": 0.1}, {"layout": "eyes-nose-mouth-1"}]
+)
+def test_foreign_alignments_are_told(values):
+    with pytest.raises(BadData, match="doesn't know"):
+        Alignment.from_values(values)

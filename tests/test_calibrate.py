@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from small import drawn_pixels, small_recipe
+
+from facesmith import calibrate
+from facesmith.calibrate import has_bfloat16, measure, pick_device
+from facesmith.errors import BadOption
+
+CPU = torch.device("cpu")
+
+
+def test_the_faster_precision_is_chosen_if_it_is_worth_it(monkeypatch):
+    monkeypatch.setattr(calibrate, "has_bfloat16", lambda device: True)
+    for gain, chosen in ((0.5, "float32"), (1.05, "float32"), (1.5, "bfloat16")):
+        rates = {torch.float32: 100.0, torch.bfloat16: 100.0 * gain}
+        monkeypatch.setattr(calibrate, "_timed", lambda state, steps, rates=rates: rates[state.precision])
+        speed = measure(small_recipe("dcgan64"), CPU)
+        assert speed.precision == chosen
+        assert speed.best == rates[calibrate.PRECISIONS[chosen]]
+        assert f"{gain:.2f} times" in speed.why
+
+
+def test_what_is_asked_for_is_measured_alone():
+    speed = measure(small_recipe("dcgan64"), CPU, "float32", drawn_pixels())
+    assert set(speed.images_per_second) == {"float32"}
+    assert speed.best > 0
+    assert speed.memory_bytes > 2**20
+    assert speed.why == "as asked"
+
+
+def test_a_cpu_without_bfloat16_is_not_asked_to_emulate_it(monkeypatch):
+    monkeypatch.setattr(calibrate, "has_bfloat16", lambda device: False)
+    speed = measure(small_recipe("dcgan64"), CPU)
+    assert (speed.precision, set(speed.images_per_second)) == ("float32", {"float32"})
+    assert "no bfloat16 of its own" in speed.why
+
+
+def test_pretraining_is_not_what_is_measured():
+    speed = measure(small_recipe("test-pretrained", pretraining=5), CPU, "float32")
+    assert speed.best > 0
+
+
+@pytest.mark.skipif(not has_bfloat16(CPU), reason="this CPU has no bfloat16 of its own")
+def test_bfloat16_trains_to_finite_terms():
+    assert measure(small_recipe("dcgan64"), CPU, "bfloat16").best > 0
+
+
+def test_wrong_names_are_told():
+    with pytest.raises(BadOption, match="auto, float32, bfloat16"):
+        measure(small_recipe("dcgan64"), CPU, "float16")
+    with pytest.raises(BadOption, match="one of auto"):
+        pick_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(BadOption, match="not usable"):
+            pick_device("cuda")
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")

@@ -1,0 +1,171 @@
+"""Model and state files: round trips, and every way in which a file can be wrong or hostile."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save, save_file
+from small import TINY, small_state
+
+from facesmith.checkpoint import KEY, load_model, load_state, save_model, save_state, sha256
+from facesmith.errors import BadModel
+from facesmith.trainer import settled, state_dict, train_step
+
+
+def header_of(state, **other):
+    return {"recipe": state.recipe.name, "values": state.recipe.values(), "seen": state.seen, **other}
+
+
+def written(path, state, **other):
+    save_model(path, dict(settled(state).items()), header_of(state, **other))
+    return path
+
+
+def tensors_of(state):
+    return {f"G.{key}": t.contiguous() for key, t in settled(state)["G"].state_dict().items()}
+
+
+@pytest.mark.parametrize("name", ["dcgan64", *TINY])
+def test_a_model_survives_its_file(tmp_path, name):
+    state = small_state(name)
+    train_step(state)
+    expected = settled(state)
+    model = load_model(written(tmp_path / "model.safetensors", state, fingerprint="f" * 64))
+    assert model.recipe == state.recipe
+    assert set(model.nets) == set(state.recipe.averaged)
+    assert model.header["fingerprint"] == "f" * 64
+    assert all(torch.equal(t, model.nets.state_dict()[key]) for key, t in expected.state_dict().items())
+    z = torch.randn(4, 8)
+    assert torch.equal(model.nets["G"](z), expected["G"](z))
+
+
+def test_a_run_folder_stands_for_its_model(tmp_path):
+    written(tmp_path / "model.safetensors", small_state())
+    assert load_model(tmp_path).hash == sha256(tmp_path / "model.safetensors")
+
+
+def test_the_same_networks_give_the_same_bytes(tmp_path):
+    # Both files are made from separate states, so no order of insertion or address can make them alike.
+    first = written(tmp_path / "a.safetensors", small_state(), mirror=True, alignment={"size": 64, "margin": 0.1})
+    second = written(tmp_path / "b.safetensors", small_state(), alignment={"margin": 0.1, "size": 64}, mirror=True)
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"recipe": "dcgan46"}, "can't build"),
+        ({"values": {"width": 10**9}}, "can't build"),
+        ({"values": {"widht": 4}}, "can't build"),
+        ({"values": {"resolution": 16, "width": 512, "z_dim": 8}}, "does not fit"),
+        ({"values": {}}, "does not fit"),
+        ({"values": [1, 2]}, "header"),
+        ({"recipe": None}, "header"),
+        ({"format": 99}, "format 99"),
+    ],
+)
+def test_a_header_that_lies_is_refused(tmp_path, change, words):
+    state = small_state()
+    header = {"format": 1, **header_of(state), **change}
+    tensors = tensors_of(state)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(save(tensors, {KEY: json.dumps(header)}))
+    with pytest.raises(BadModel, match=words):
+        load_model(file)
+
+
+def test_wrong_tensors_are_refused(tmp_path):
+    state = small_state()
+    file = written(tmp_path / "model.safetensors", state)
+    tensors = tensors_of(state)
+    metadata = {KEY: json.dumps({"format": 1, **header_of(state)})}
+    for change in (
+        {"extra": torch.zeros(3)},
+        {"G.w_avg": torch.zeros(9)},
+        {"G.w_avg": torch.full((8,), torch.nan)},
+        {"G.layers.0.weight": tensors["G.layers.0.weight"].to(torch.float64)},
+    ):
+        save_file({**tensors, **change}, file, metadata)
+        with pytest.raises(BadModel):
+            load_model(file)
+
+
+def test_other_files_are_no_models(tmp_path):
+    for name, content in {
+        "empty.safetensors": b"",
+        "text.safetensors": b"not a model" * 100,
+        "huge-header.safetensors": struct.pack("<Q", 2**60) + b"{}",
+        "plain.safetensors": save({"a": torch.zeros(2)}),
+        "broken-json.safetensors": save({"a": torch.zeros(2)}, {KEY: "{"}),
+        "deep-json.safetensors": save({"a": torch.zeros(2)}, {KEY: "[" * 10_000}),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BadModel):
+            load_model(tmp_path / name)
+    with pytest.raises(BadModel, match=r"holds no model\.safetensors"):
+        load_model(tmp_path)
+    with pytest.raises(BadModel, match="does not exist"):
+        load_model(tmp_path / "nowhere")
+
+
+@settings(max_examples=25, deadline=None)
+@given(cut=st.floats(0, 0.999))
+def test_a_truncated_model_is_refused(tmp_path_factory, cut):
+    file = tmp_path_factory.mktemp("cut") / "model.safetensors"
+    whole = written(file, small_state()).read_bytes()
+    file.write_bytes(whole[: int(len(whole) * cut)])
+    with pytest.raises(BadModel):
+        load_model(file)
+
+
+class Hostile:
+    def __reduce__(self):
+        return (print, ("this must never be printed",))
+
+
+def test_no_code_runs_from_a_state_or_a_model(tmp_path, capsys):
+    file = tmp_path / "state.pt"
+    torch.save({"format": 1, "nets": Hostile()}, file)
+    with pytest.raises(BadModel):
+        load_state(file)
+    file.write_bytes(pickle.dumps(Hostile(), protocol=2))
+    with pytest.raises(BadModel):
+        load_state(file)
+    with pytest.raises(BadModel):
+        load_model(file)
+    assert "never" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["dcgan64", *TINY])
+def test_a_state_survives_its_file(tmp_path, name):
+    state = small_state(name)
+    train_step(state)
+    save_state(tmp_path / "state.pt", state_dict(state))
+    read = load_state(tmp_path / "state.pt")
+    stream = io.BytesIO()
+    torch.save(read["optimizers"], stream)
+    assert read["seen"] == state.seen
+    assert read["position"] == state.stream.position
+    assert read["nets"].keys() == state.nets.state_dict().keys()
+
+
+def test_a_full_disk_leaves_the_last_save_whole(tmp_path, monkeypatch):
+    state = small_state()
+    file = written(tmp_path / "model.safetensors", state)
+    before = file.read_bytes()
+
+    def full(tensors, metadata):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("facesmith.checkpoint.save", full)
+    with pytest.raises(OSError, match="No space"):
+        written(file, state)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [file.name], "no half-written file stays behind"

@@ -1,0 +1,210 @@
+"""Each command end to end, and the one line that each mistake ends in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from small import RESOLUTION, SHARED, faces_folder
+
+from facesmith import cli
+from facesmith.errors import BadOption, BadPicture
+from facesmith.images import read_picture
+from facesmith.photos import align, detect, extract
+
+TINY = ["--set", f"resolution={RESOLUTION}", "--set", "width=4", "--set", "z_dim=8", "--batch", "8"]
+
+
+@pytest.fixture
+def facesmith(capsys, monkeypatch):
+    """Run the program in this process: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["facesmith", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as exit:
+            code = exit.code or 0
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return faces_folder(tmp_path_factory.mktemp("faces"))
+
+
+def train(facesmith, faces, out, *more):
+    return facesmith("train", "dcgan64", "--data", faces, "--out", out, "--kimg", "0.08", *TINY, *more)
+
+
+def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
+    code, out, err = train(facesmith, faces, tmp_path / "run")
+    assert (code, out.strip()) == (0, str(tmp_path / "run" / "model.safetensors"))
+    assert "images/s" in err
+    assert "memory" in err
+    assert "disk" in err
+    code, out, _ = facesmith("sample", "--model", tmp_path / "run", "--out", tmp_path / "new.png", "--seeds", "0-8")
+    assert (code, out.strip()) == (0, str(tmp_path / "new.png"))
+    assert read_picture(tmp_path / "new.png").shape == (3 * RESOLUTION + 4, 3 * RESOLUTION + 4, 3)
+    code, _, _ = facesmith(
+        "sample", "--model", tmp_path / "run", "--like", tmp_path / "new.png", "--out", tmp_path / "again.png"
+    )
+    assert code == 0
+    assert (read_picture(tmp_path / "again.png") == read_picture(tmp_path / "new.png")).all()
+    code, out, _ = facesmith("film", tmp_path / "run", "--out", tmp_path / "film.mp4")
+    assert code == 0
+    assert (tmp_path / "film.mp4").stat().st_size > 500
+
+
+def test_quiet_and_threads_are_understood_before_and_behind_the_verb(facesmith, faces, tmp_path):
+    for i, arguments in enumerate((["--quiet", "--threads", "1"], [])):
+        behind = [] if arguments else ["-q", "--threads=1"]
+        code, _, err = facesmith(
+            *arguments,
+            "train",
+            "dcgan64",
+            "--data",
+            faces,
+            "--out",
+            tmp_path / str(i),
+            "--kimg",
+            "0.04",
+            *TINY,
+            *behind,
+        )
+        assert (code, err) == (0, "")
+
+
+def test_a_datasets_card(facesmith, faces, tmp_path):
+    code, out, _ = facesmith("faces", faces, "--sheet", tmp_path / "sheet.png")
+    assert code == 0
+    assert "faces          40" in out
+    assert "16x16 (40)" in out
+    assert "train" in out
+    assert "eyeglasses" in out
+    assert read_picture(tmp_path / "sheet.png").ndim == 3
+    assert facesmith("faces", faces, "--sheet", tmp_path / "sheet.png")[0] == 1
+
+
+def test_the_recipes(facesmith):
+    code, out, _ = facesmith("recipes")
+    assert code == 0
+    assert "dcgan64" in out
+    assert "2,765,568" in out
+    code, out, _ = facesmith("recipes", "dcgan64")
+    assert code == 0
+    assert "arXiv:1511.06434" in out
+
+
+def test_the_machines_card(facesmith):
+    code, out, _ = facesmith("info")
+    assert code == 0
+    for word in ("facesmith", "devices", "precision", "images/s", "MTCNN", "memory", "disk"):
+        assert word in out
+
+
+def test_the_version(facesmith):
+    assert facesmith("--version")[:2] == (0, "facesmith 0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train", "dcgan46", "--data", "FACES", "--out", "OUT"], 2, "did you mean 'dcgan64'"),
+        (["train", "dcgan64", "--data", "nowhere", "--out", "OUT"], 1, "does not exist"),
+        (["train", "dcgan64", "--data", "FACES", "--out", "OUT"], 1, "--size 64"),  # the faces are 16x16
+        (["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--set", "widht=4"], 2, "did you mean 'width'"),
+        (["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--device", "tpu", *TINY], 2, "--device"),
+        (["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--precision", "half", *TINY], 2, "--precision"),
+        (["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--minutes", "0"], 2, "more than 0"),
+        (["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--minutes", "1", "--kimg", "1"], 2, "not both"),
+        (["sample", "--model", "nowhere", "--out", "OUT"], 1, "does not exist"),
+        (["sample", "--model", "FACES", "--out", "OUT"], 1, "model.safetensors"),
+        (["sample", "--model", "FACES/000000.png", "--out", "OUT"], 1, "safetensors"),
+        (["sample", "--model", "FACES", "--out", "OUT", "--seeds", "one"], 2, "--seeds"),
+        (["faces", "nowhere"], 1, "does not exist"),
+        (["faces", "FACES/000000.png"], 1, "neither a folder nor a zip"),
+        (["film", "FACES"], 1, "no sample sheets"),
+        (["recipes", "dcgan46"], 2, "did you mean"),
+        (["extract", "nowhere", "--out", "OUT"], 1, "nowhere"),
+        (["extract", "FACES", "--out", "OUT", "--margin", "-3"], 2, "margin"),
+    ],
+)
+def test_a_mistake_ends_in_one_line(facesmith, faces, tmp_path, arguments, code, words):
+    arguments = [a.replace("FACES", str(faces)).replace("OUT", str(tmp_path / "out")) for a in arguments]
+    got, out, err = facesmith(*arguments)
+    lines = [line for line in err.splitlines() if line.startswith("facesmith: ")]
+    assert (got, out, len(lines)) == (code, "", 1), err
+    assert words in lines[0]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train"], ["train", "dcgan64", "--out", "x"], ["sample", "--psi", "2"], ["--threads", "0"], ["nothing"]],
+)
+def test_options_that_typer_refuses_exit_with_2(facesmith, arguments):
+    assert facesmith(*arguments)[0] == 2
+
+
+def test_a_full_disk_is_told_in_a_line(facesmith, faces, tmp_path, monkeypatch):
+    def full(*arguments, **more):
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr("facesmith.train.save_state", full)
+    code, _, err = train(facesmith, faces, tmp_path / "run")
+    assert code == 1
+    assert "No space left on device" in err.splitlines()[-1]
+
+
+def test_our_own_bugs_keep_their_traceback(facesmith, monkeypatch):
+    def bug(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("facesmith.listing.listing", bug)
+    with pytest.raises(ZeroDivisionError):
+        facesmith("recipes")
+
+
+def test_exit_codes_follow_from_the_kind_of_error():
+    assert BadPicture("x").exit_code == 1
+    assert BadOption("x").exit_code == 2
+
+
+def test_help_is_instant_and_teaches():
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run = subprocess.run([sys.executable, "-m", "facesmith", "--help"], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    for word in ("extract", "train", "sample", "demo", "photos"):
+        assert word in run.stdout
+    assert min(seconds) < 1.5, "without torch it takes a third of that; this bound forgives a busy machine"
+
+
+def test_the_defaults_shown_are_those_that_hold():
+    assert cli.DEFAULT_MARGIN == align.DEFAULT_MARGIN
+    assert cli.DEFAULT_THRESHOLD == detect.DEFAULT_THRESHOLD
+    assert cli.DEFAULT_EVERY == extract.DEFAULT_EVERY
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "photos.zip").exists(), reason=f"real photos are not at {SHARED}")
+def test_the_whole_way_on_real_photos(facesmith, tmp_path):
+    code, out, _ = facesmith(
+        "extract", SHARED / "photos.zip", "--out", tmp_path / "faces", "--faces", "all", "--size", "32"
+    )
+    assert code == 0
+    assert "report.html" in out
+    code, _, err = facesmith(
+        "train", "dcgan64", "--data", tmp_path / "faces", "--out", tmp_path / "run", "--kimg", "0.5", "--set", "width=8",
+        "--set", "resolution=32",
+    )  # fmt: skip
+    assert code == 0, err
+    assert facesmith("sample", "--model", tmp_path / "run", "--out", tmp_path / "new.png")[0] == 0

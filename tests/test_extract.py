@@ -1,0 +1,456 @@
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter
+from pictures import EYES, FACE_BOX, bomb, photo, portrait, shared, without_face, write_film
+from rich.console import Console
+
+from facesmith import faces
+from facesmith.errors import BadOption, FacesmithError, OutputExists
+from facesmith.images import read_picture
+from facesmith.photos import extract as extracting
+from facesmith.photos.align import transform
+from facesmith.photos.cutting import main_face
+from facesmith.photos.extract import extract
+from facesmith.photos.journal import NAME as JOURNAL
+
+QUIET = Console(quiet=True)
+TABLES = {"metadata.csv", "refused.csv", "faces.json", "report.html"}
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def content(out):
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def run(photos, out, **options):
+    return extract(photos, out, **{"workers": 2, "console": QUIET, **options})
+
+
+def refusals(out):
+    return {row["source"]: row["reason"] for row in rows(out / "refused.csv")}
+
+
+def different_faces(folder, count):
+    """Photos of one face before backgrounds so unlike that its crops are no near-duplicates."""
+    folder.mkdir()
+    around = Image.new("L", (200, 200))
+    around.paste(255, (62, 44, 138, 150))
+    for i in range(count):
+        blocks = np.random.default_rng(i).integers(0, 256, (14, 14, 3), np.uint8)
+        background = Image.fromarray(blocks).resize((200, 200), Image.Resampling.BILINEAR)
+        Image.composite(portrait(), background, around).save(folder / f"{i:03d}.png")
+    return folder
+
+
+def test_the_face_of_one_photo(tmp_path):
+    photo().save(tmp_path / "a.png")
+    report = run(tmp_path / "a.png", tmp_path / "out")
+    assert (report.photos, report.faces, report.refused, report.was_complete) == (1, 1, {}, False)
+    assert set(content(tmp_path / "out")) == TABLES | {"000001.png"}
+    (row,) = rows(tmp_path / "out" / "metadata.csv")
+    assert (row["file_name"], row["source"]) == ("000001.png", "a.png")
+    box = [float(row[name]) for name in ("left", "top", "width", "height")]
+    np.testing.assert_allclose(box, FACE_BOX, atol=5)
+    assert 0.99 < float(row["confidence"]) <= 1
+    assert 0 < float(row["blur"]) < 0.5
+    assert read_picture(tmp_path / "out" / "000001.png").shape == (64, 64, 3)
+
+
+def test_the_transform_leads_from_photo_to_crop(tmp_path):
+    photo().save(tmp_path / "a.png")
+    run(tmp_path / "a.png", tmp_path / "out", size=256)
+    (row,) = rows(tmp_path / "out" / "metadata.csv")
+    matrix = np.array([[float(row[f"affine_{i}{j}"]) for j in range(3)] for i in range(2)])
+    eyes = np.array([[float(row[f"{side}_eye_{axis}"]) for axis in "xy"] for side in ("left", "right")])
+    np.testing.assert_allclose(eyes, EYES, atol=3)
+    crop = read_picture(tmp_path / "out" / "000001.png").astype(float)
+    full = np.asarray(photo()).astype(float)
+    for x, y in ((225, 129), (204, 101), (180, 60)):
+        u, v = np.floor(transform(matrix, np.array([x + 0.5, y + 0.5]))).astype(int)
+        assert abs(crop[v, u] - full[y, x]).max() < 40
+
+
+def test_the_faces_can_be_opened_as_a_dataset(tmp_path):
+    run(different_faces(tmp_path / "photos", 3), tmp_path / "out")
+    opened = faces.open_faces(tmp_path / "out")
+    assert len(opened) == 3
+    assert opened.alignment == {"layout": "eyes-nose-mouth-1", "size": 64, "margin": 0.05}
+
+
+def test_faces_json_tells_how_it_was_made(tmp_path):
+    photo().save(tmp_path / "a.png")
+    (tmp_path / "note.txt").write_text("x")
+    run(tmp_path, tmp_path / "out", size=32, margin=0.2)
+    header = json.loads((tmp_path / "out" / "faces.json").read_text())
+    assert header["format"] == 1
+    assert header["alignment"] == {"layout": "eyes-nose-mouth-1", "size": 32, "margin": 0.2}
+    assert header["counts"]["faces"] == 1
+    assert header["counts"]["ignored"] == {".txt": 1}
+    assert sum(header["split"]["counts"].values()) == 1
+    assert header["photos"] == tmp_path.name
+    assert {"facesmith", "torch", "mtcnn"} <= header["versions"].keys()
+    assert str(tmp_path) not in json.dumps(header)
+
+
+def odd_pictures(folder):
+    """The same face in every form that pictures come in; gives the names."""
+    face = portrait()
+    upside_down = face.rotate(180)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # to be turned by 180 degrees
+    grey16 = Image.fromarray(np.asarray(face.convert("L")).astype(np.uint16) * 257)
+    transparent = face.convert("RGBA")
+    transparent.putalpha(Image.radial_gradient("L").resize(face.size).point(lambda level: 255 - level // 4))
+    forms = {
+        "grey.jpg": (face.convert("L"), {}),
+        "grey16.png": (grey16, {}),
+        "grey16.tif": (grey16, {}),
+        "palette.png": (face.quantize(64), {}),
+        "palette.gif": (face.quantize(64), {}),
+        "rgba.png": (transparent, {}),
+        "la.png": (transparent.convert("LA"), {}),
+        "cmyk.jpg": (face.convert("CMYK"), {}),
+        "turned.jpg": (upside_down, {"exif": exif}),
+        "webp.webp": (face, {}),
+        "bmp.bmp": (face, {}),
+    }
+    folder.mkdir()
+    for name, (picture, options) in forms.items():
+        picture.save(folder / name, **options)
+    return list(forms)
+
+
+def test_every_form_of_picture_gives_its_face(tmp_path):
+    names = odd_pictures(tmp_path / "photos")
+    run(tmp_path / "photos", tmp_path / "out")
+    # All but the first are near-duplicates of it: each of them was read, and its face found upright.
+    assert len(rows(tmp_path / "out" / "metadata.csv")) + len(refusals(tmp_path / "out")) == len(names)
+    assert {reason.split(":")[0] for reason in refusals(tmp_path / "out").values()} <= {"near-duplicate"}
+
+
+def test_heic_gives_its_face(tmp_path):
+    pytest.importorskip("pillow_heif", reason="pillow-heif is an extra").register_heif_opener()
+    portrait().save(tmp_path / "phone.heic")
+    assert run(tmp_path / "phone.heic", tmp_path / "out").faces == 1
+
+
+def test_bad_files_are_set_aside_with_a_reason(tmp_path):
+    stream = io.BytesIO()
+    portrait().save(stream, "JPEG")
+    bad = {
+        "bomb.png": bomb(),
+        "empty.jpg": b"",
+        "text.jpg": b"this is no picture",
+        "truncated.jpg": stream.getvalue()[: len(stream.getvalue()) // 2],
+    }
+    for name, data in bad.items():
+        (tmp_path / name).write_bytes(data)
+    portrait().save(tmp_path / "good.png")
+    report = run(tmp_path, tmp_path / "out")
+    assert (report.photos, report.faces, report.unreadable) == (5, 1, 4)
+    found = refusals(tmp_path / "out")
+    assert found["bomb.png"] == "unreadable: more than 100 million pixels"
+    assert found["empty.jpg"] == "unreadable: empty file"
+    assert found["text.jpg"] == "unreadable: not a picture"
+    assert found["truncated.jpg"].startswith("unreadable: damaged")
+
+
+def test_every_photo_is_kept_or_has_a_reason(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    portrait().save(photos / "1.png")
+    ImageEnhance.Brightness(portrait()).enhance(0.9).save(photos / "2-again.png")
+    portrait().filter(ImageFilter.GaussianBlur(5)).save(photos / "3-blurred.png")
+    without_face().save(photos / "4-none.png")
+    photo().resize((140, 140), Image.Resampling.LANCZOS).save(photos / "5-small.png")
+    report = run(photos, tmp_path / "out", threshold=0.5)
+    assert [row["source"] for row in rows(tmp_path / "out" / "metadata.csv")] == ["1.png"]
+    found = refusals(tmp_path / "out")
+    assert found.pop("2-again.png") == "near-duplicate: of 000001.png"
+    assert found.pop("3-blurred.png").startswith("too blurred: 0.")
+    assert found.pop("4-none.png") == "no face found"
+    assert found.pop("5-small.png").startswith(("too small: ", "no face found"))
+    assert found == {}
+    assert sum(report.refused.values()) == 4
+
+
+def test_all_faces_or_the_main_one(tmp_path):
+    pair = Image.new("RGB", (500, 200), "grey")
+    pair.paste(portrait(), (150, 0))
+    pair.paste(ImageEnhance.Contrast(portrait().resize((140, 140))).enhance(0.3), (360, 40))
+    pair.save(tmp_path / "pair.png")
+    run(tmp_path / "pair.png", tmp_path / "all", faces="all")
+    found = len(rows(tmp_path / "all" / "metadata.csv")) + len(rows(tmp_path / "all" / "refused.csv"))
+    assert found == 2
+    report = run(tmp_path / "pair.png", tmp_path / "main")
+    assert report.faces == 1
+    assert report.refused == {"not the main face of its photo": 1}
+    assert 150 < float(rows(tmp_path / "main" / "metadata.csv")[0]["left"]) < 350
+
+
+def test_the_main_face_is_large_and_central():
+    boxes = np.array([(0, 0, 100, 100), (200, 150, 90, 90), (240, 190, 20, 20)], np.float32)
+    assert main_face(boxes, (400, 500)) == 1
+    assert main_face(boxes[[0, 2]], (400, 500)) == 0
+
+
+def test_films_are_searched_by_frames(tmp_path):
+    frames = [np.asarray(portrait())] * 3 + [np.asarray(without_face())] * 3
+    write_film(tmp_path / "film.mp4", frames)
+    report = run(tmp_path / "film.mp4", tmp_path / "out", every=2)
+    assert report.photos == 3
+    assert [row["source"] for row in rows(tmp_path / "out" / "metadata.csv")] == ["film.mp4#000000"]
+    assert refusals(tmp_path / "out") == {
+        "film.mp4#000002": "near-duplicate: of 000001.png",
+        "film.mp4#000004": "no face found",
+    }
+
+
+def test_workers_and_zips_change_nothing(tmp_path):
+    photos = different_faces(tmp_path / "photos", 5)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for path in photos.iterdir():
+            archive.write(path, path.name)
+    run(photos, tmp_path / "one", workers=1)
+    run(photos, tmp_path / "three", workers=3)
+    run(tmp_path / "photos.zip", tmp_path / "zip")
+    assert content(tmp_path / "one") == content(tmp_path / "three")
+    pictures = [name for name in content(tmp_path / "one") if name.endswith(("png", "csv"))]
+    assert all(content(tmp_path / "zip")[name] == content(tmp_path / "one")[name] for name in pictures)
+
+
+class Killed(BaseException):
+    """Stands for whatever ends a process between two lines."""
+
+
+@pytest.fixture
+def small_runs(monkeypatch):
+    monkeypatch.setattr(extracting, "PHOTOS_AT_ONCE", 2)
+
+
+def interrupted(monkeypatch, photos, out, after, error=Killed):
+    """Extract until `after` pictures are written, then fail at the next."""
+    written = []
+    write = type(out).write_bytes
+
+    def failing(path, data):
+        if len(written) == after:
+            raise error
+        written.append(path)
+        return write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(out), "write_bytes", failing)
+        with pytest.raises((Killed, KeyboardInterrupt, FacesmithError)) as caught:
+            run(photos, out)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 6])
+def test_resuming_changes_nothing(tmp_path, monkeypatch, small_runs, after):
+    photos = different_faces(tmp_path / "photos", 7)
+    without_face().save(photos / "003-none.png")
+    run(photos, tmp_path / "whole")
+    interrupted(monkeypatch, photos, tmp_path / "out", after)
+    assert "faces.json" not in content(tmp_path / "out")
+    run(photos, tmp_path / "out")
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 40])
+def test_a_line_cut_short_is_done_again(tmp_path, monkeypatch, small_runs, cut_bytes):
+    photos = different_faces(tmp_path / "photos", 6)
+    run(photos, tmp_path / "whole")
+    interrupted(monkeypatch, photos, tmp_path / "out", 5)
+    journal = tmp_path / "out" / JOURNAL
+    journal.write_bytes(journal.read_bytes()[:-cut_bytes])
+    run(photos, tmp_path / "out")
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+def test_pictures_lost_in_a_power_cut_are_made_again(tmp_path, monkeypatch, small_runs):
+    photos = different_faces(tmp_path / "photos", 6)
+    run(photos, tmp_path / "whole")
+    interrupted(monkeypatch, photos, tmp_path / "out", 5)
+    (tmp_path / "out" / "000002.png").write_bytes(b"")
+    run(photos, tmp_path / "out")
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, small_runs):
+    photos = different_faces(tmp_path / "photos", 6)
+    run(photos, tmp_path / "whole")
+    message = interrupted(monkeypatch, photos, tmp_path / "out", 3, OSError(28, "No space left on device"))
+    assert "No space left on device" in message
+    assert "again" in message
+    run(photos, tmp_path / "out")
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+def test_deleted_crops_stay_deleted(tmp_path, monkeypatch, small_runs):
+    photos = different_faces(tmp_path / "photos", 6)
+    interrupted(monkeypatch, photos, tmp_path / "out", 5)
+    (tmp_path / "out" / "000001.png").unlink()
+    run(photos, tmp_path / "out")
+    (tmp_path / "out" / "000006.png").unlink()
+    assert run(photos, tmp_path / "out").was_complete
+    assert not {"000001.png", "000006.png"} & content(tmp_path / "out").keys()
+
+
+def test_control_c_says_how_to_go_on(tmp_path, monkeypatch, small_runs):
+    photos = different_faces(tmp_path / "photos", 6)
+    said = io.StringIO()
+    options = {"console": Console(file=said, width=200)}
+    monkeypatch.setattr(sys.modules[__name__], "QUIET", options["console"])
+    interrupted(monkeypatch, photos, tmp_path / "out", 3, KeyboardInterrupt)
+    assert said.getvalue() == "2 photos are done. To go on, run the same command again (without --force).\n"
+
+
+def test_a_killed_process_is_gone_on_with(tmp_path):
+    photos = different_faces(tmp_path / "photos", 40)
+    run(photos, tmp_path / "whole")
+    script = f"""
+        from pathlib import Path
+        from rich.console import Console
+        from facesmith.photos import extract
+        extract.PHOTOS_AT_ONCE = 1
+        extract.extract(Path({str(photos)!r}), Path({str(tmp_path / "out")!r}), workers=1, console=Console(quiet=True))
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "000003.png").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / "out" / JOURNAL).exists()
+    report = run(photos, tmp_path / "out")
+    assert report.faces == len(rows(tmp_path / "out" / "metadata.csv"))
+    for name in ("metadata.csv", "refused.csv"):
+        assert [row["source"] for row in rows(tmp_path / "out" / name)] == [
+            row["source"] for row in rows(tmp_path / "whole" / name)
+        ]
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    photo().save(tmp_path / "a.png")
+    first = run(tmp_path / "a.png", tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    again = run(tmp_path / "a.png", tmp_path / "out", workers=1, pictures=False)
+    assert again.was_complete
+    assert (again.faces, again.photos) == (first.faces, first.photos)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_other_settings_are_told(tmp_path, monkeypatch, finished):
+    photos = different_faces(tmp_path / "photos", 2)
+    if finished:
+        run(photos, tmp_path / "out")
+    else:
+        interrupted(monkeypatch, photos, tmp_path / "out", 1)
+    with pytest.raises(OutputExists, match="size was 64, now 32, min_face was 40, now 50"):
+        run(photos, tmp_path / "out", size=32, min_face=50)
+    portrait().rotate(5).save(photos / "new.png")
+    with pytest.raises(OutputExists, match="the files in PHOTOS were other ones"):
+        run(photos, tmp_path / "out")
+
+
+def test_foreign_files_are_not_overwritten(tmp_path):
+    photo().save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "000001.png").write_text("mine")
+    with pytest.raises(OutputExists):
+        run(tmp_path / "a.png", tmp_path / "out")
+    assert (tmp_path / "out" / "000001.png").read_text() == "mine"
+
+
+def test_force_replaces_an_extraction_and_nothing_else(tmp_path):
+    photos = different_faces(tmp_path / "photos", 3)
+    run(photos, tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    for path in list(photos.iterdir())[1:]:
+        path.unlink()
+    report = run(photos, tmp_path / "out", size=32, force=True)
+    assert report.faces == 1
+    assert set(content(tmp_path / "out")) == TABLES | {"000001.png", "notes.txt"}
+
+
+def test_two_processes_do_not_mix(tmp_path, monkeypatch):
+    photo().save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    busy = extracting.FileLock(tmp_path / "out" / ".extract.lock")
+    with busy, pytest.raises(FacesmithError, match="Another process"):
+        run(tmp_path / "a.png", tmp_path / "out")
+    assert run(tmp_path / "a.png", tmp_path / "out").faces == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": 8},
+        {"size": 512},
+        {"margin": -0.1},
+        {"margin": 3.0},
+        {"faces": "both"},
+        {"min_face": 5},
+        {"threshold": 1.0},
+        {"every": 0},
+        {"workers": 0},
+    ],
+)
+def test_values_out_of_range_are_told(tmp_path, options):
+    photo().save(tmp_path / "a.png")
+    with pytest.raises(BadOption, match=f"--{next(iter(options)).replace('_', '-')}"):
+        run(tmp_path / "a.png", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_photos_are_never_the_output(tmp_path):
+    photo().save(tmp_path / "a.png")
+    with pytest.raises(BadOption, match="another folder"):
+        run(tmp_path, tmp_path, force=True)
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_the_report_shows_photos_only_if_asked(tmp_path, pictures):
+    photos = different_faces(tmp_path / "photos", 2)
+    without_face().save(photos / "none.png")
+    run(photos, tmp_path / "out", pictures=pictures)
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert ("data:image" in text) is pictures
+    assert "no face found" in text
+
+
+def test_names_that_are_no_text_are_survived(tmp_path):
+    try:
+        portrait().save(os.fsencode(tmp_path) + b"/caf\xe9.png", "PNG")
+    except OSError:
+        pytest.skip("this file system takes only valid names")
+    run(tmp_path, tmp_path / "out")
+    assert rows(tmp_path / "out" / "metadata.csv")[0]["source"] == "caf\\udce9.png"
+
+
+def test_portraits_have_a_face_each_and_landscapes_none(tmp_path):
+    with zipfile.ZipFile(shared("photos.zip")) as archive:
+        for name in archive.namelist():
+            if "portraits" in name or "no_face" in name:
+                archive.extract(name, tmp_path)
+    portraits = run(tmp_path / "photos" / "portraits", tmp_path / "a")
+    assert (portraits.photos, portraits.faceless) == (36, 0)
+    landscapes = run(tmp_path / "photos" / "no_face", tmp_path / "b")
+    assert landscapes.photos - landscapes.faceless <= 2

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, features
+from skimage.data import astronaut
+
+from facesmith import images
+from facesmith.errors import BadOption, BadPicture, FacesmithError, NotReadableNow, OutputExists
+from facesmith.images import (
+    center_square,
+    grid,
+    read_picture,
+    read_provenance,
+    refuse_to_overwrite,
+    resize,
+    to_float,
+    to_grey,
+    to_uint8,
+    write_png,
+    written_beside,
+)
+
+PHOTO = Image.fromarray(astronaut()).resize((60, 40))  # wider than high, so that a turn shows
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
+
+
+def encoded(picture: Image.Image, form: str = "PNG", **options) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def apart(a, b) -> float:
+    return float(np.abs(np.asarray(a, float) - np.asarray(b, float)).mean())
+
+
+@given(st.integers(0, 255), st.integers(0, 255))
+def test_pixels_come_back_from_the_networks_form_unchanged(a, b):
+    pixels = torch.tensor([a, b, 255] * 4, dtype=torch.uint8).view(1, 2, 2, 3)
+    assert torch.equal(to_uint8(to_float(pixels)), pixels)
+
+
+def test_what_lies_outside_the_range_is_clipped():
+    assert to_uint8(torch.tensor([-9.0, 9.0]).view(1, 1, 1, 2)).flatten().tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_common_format_is_read(form):
+    read = read_picture(encoded(PHOTO, form))
+    assert read.shape == (40, 60, 3)
+    assert read.dtype == np.uint8
+    assert apart(read, PHOTO) < (12 if form == "GIF" else 5)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_obeyed(orientation):
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,  # as the camera held it: what EXIF 6 turns back
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    held = PHOTO.transpose(turns[orientation]) if orientation in turns else PHOTO
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(read_picture(encoded(held, "PNG", exif=exif)), np.asarray(PHOTO))
+
+
+def test_broken_exif_spoils_no_picture():
+    assert read_picture(encoded(PHOTO, "JPEG", exif=b"Exif\0\0 nonsense")).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1", "YCbCr"])
+def test_every_colour_form_becomes_rgb(mode):
+    form = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
+    read = read_picture(encoded(PHOTO.convert(mode), form))
+    assert apart(read, PHOTO.convert(mode).convert("RGB")) < 2
+
+
+def test_transparency_is_laid_on_white():
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert (read_picture(encoded(clear)) == 255).all()
+    palette = Image.new("P", (8, 8), 0)
+    assert (read_picture(encoded(palette, "PNG", transparency=0)) == 255).all()
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    ramp = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    expected = np.rint(ramp / 65535 * 255)
+    for form in ("PNG", "TIFF"):
+        read = read_picture(encoded(Image.fromarray(ramp), form))
+        assert np.abs(read[..., 0] - expected).max() <= 1
+
+
+def test_a_nearly_black_sixteen_bit_picture_stays_black():
+    dark = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8))
+    assert read_picture(encoded(dark, "TIFF")).max() == 0
+
+
+def test_floats_are_scaled_and_those_that_are_no_numbers_refused():
+    values = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    assert read_picture(encoded(Image.fromarray(values), "TIFF"))[-1, -1, 0] == 255
+    values[0, 0] = np.nan
+    with pytest.raises(BadPicture, match="no numbers"):
+        read_picture(encoded(Image.fromarray(values), "TIFF"))
+
+
+def test_heic_is_told_by_content_not_by_name(tmp_path, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    raw = io.BytesIO()
+    heif.from_pillow(PHOTO).save(raw)
+    for name in ("photo.heic", "photo.jpg"):
+        (tmp_path / name).write_bytes(raw.getvalue())
+        assert apart(read_picture(tmp_path / name), PHOTO) < 8
+    (tmp_path / "really_a.heic").write_bytes(encoded(PHOTO, "JPEG"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as where the extra is not installed
+    assert read_picture(tmp_path / "really_a.heic").shape == (40, 60, 3)
+    with pytest.raises(NotReadableNow, match="pip install"):
+        read_picture(tmp_path / "photo.heic")
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    read = read_picture(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert read[0, 0].tolist() == [255, 0, 0]
+
+
+def test_what_cant_be_read_has_a_reason(tmp_path):
+    cases = {
+        "empty": b"",
+        "not a picture": b"hello, this is text",
+        "damaged": encoded(PHOTO, "JPEG")[:600],
+        "million pixels": encoded(Image.new("1", (20_000, 10_000))),
+    }
+    for reason, raw in cases.items():
+        with pytest.raises(BadPicture, match=reason):
+            read_picture(raw)
+    with pytest.raises(NotReadableNow, match="can't be read: No such file"):
+        read_picture(tmp_path / "gone.png")
+    with open(tmp_path / "huge.png", "wb") as stream:
+        stream.truncate(images.MAX_FILE_BYTES + 1)  # sparse
+    with pytest.raises(BadPicture, match="MiB"):
+        read_picture(tmp_path / "huge.png")
+
+
+def test_a_bomb_between_pillows_limits_is_refused_without_a_warning():
+    with pytest.raises(BadPicture, match="million pixels"):
+        read_picture(encoded(Image.new("1", (11_000, 10_000))))
+
+
+def test_no_program_is_started_for_a_disguised_postscript_file():
+    with pytest.raises(BadPicture, match="not a picture"):
+        read_picture(encoded(PHOTO, "EPS"), name="photo.jpg")
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), form=st.sampled_from(FORMATS))
+def test_no_damage_leads_to_anything_but_a_reason(data, form):
+    whole = SAMPLES[form]
+    raw = bytearray(whole[: data.draw(st.integers(1, len(whole)))])
+    for _ in range(data.draw(st.integers(0, 8))):
+        raw[data.draw(st.integers(0, min(len(raw) - 1, 400)))] = data.draw(st.integers(0, 255))
+    try:
+        assert read_picture(bytes(raw)).dtype == np.uint8
+    except BadPicture as reason:
+        assert "\n" not in str(reason)
+        assert str(reason)
+
+
+def test_many_threads_leave_the_warnings_filters_as_they_were():
+    before = list(warnings.filters)
+    odd = encoded(PHOTO, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read_picture, [odd] * 64))
+    assert warnings.filters == before
+
+
+def test_grids_are_as_square_as_they_can_be_and_grey_becomes_colour():
+    assert grid(np.zeros((5, 4, 4, 1), np.uint8), gap_px=2).shape == (10, 16, 3)
+    assert grid(np.zeros((1, 4, 4, 3), np.uint8)).shape == (4, 4, 3)
+
+
+def test_squares_greys_and_sizes():
+    square = center_square(np.asarray(PHOTO))
+    assert np.array_equal(square, np.asarray(PHOTO)[:, 10:50])
+    assert resize(square, 16).shape == (16, 16, 3)
+    assert resize(to_grey(square), 16).shape == (16, 16, 1)
+    assert resize(square, 40) is square
+    assert apart(to_grey(square)[..., 0], np.asarray(Image.fromarray(square).convert("L"))) < 0.6
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "new" / "file.txt"
+    with pytest.raises(RuntimeError), written_beside(target, "w") as stream:
+        stream.write("half")
+        raise RuntimeError
+    assert list(target.parent.iterdir()) == []
+    with written_beside(target, "w", durable=True) as stream:
+        stream.write("ü\n")
+    assert target.read_bytes() == "ü\n".encode()
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_threads_that_write_one_file_dont_disturb_each_other(tmp_path):
+    barrier = threading.Barrier(4)
+
+    def write(i: int) -> None:
+        with written_beside(tmp_path / "file.txt", "w") as stream:
+            barrier.wait()
+            stream.write(str(i) * 1000)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert len(set((tmp_path / "file.txt").read_text())) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_outputs_that_cant_be_files_are_told_of(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path, tmp_path / "file" / "a.png", tmp_path / "file" / "b" / "a.png"):
+        with pytest.raises(BadOption, match="folder"):
+            write_png(path, np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(OutputExists):
+        refuse_to_overwrite(tmp_path / "file", force=False)
+    refuse_to_overwrite(tmp_path / "file", force=True)
+    (tmp_path / "empty").mkdir()
+    refuse_to_overwrite(tmp_path / "empty", force=False)
+
+
+def test_provenance_comes_back_from_a_png(tmp_path):
+    path = write_png(tmp_path / "a.png", np.zeros((2, 2, 1), np.uint8), {"Seeds": "[1]", "Who": "ü"})
+    assert read_provenance(path) == {"Seeds": "[1]", "Who": "ü"}
+    path.write_text("no picture")
+    with pytest.raises(FacesmithError, match="can't be read"):
+        read_provenance(path)
+
+
+def test_a_film_has_its_frames(tmp_path):
+    import av
+
+    frames = [np.full((31, 33, 3), i * 20, np.uint8) for i in range(5)]  # odd sides
+    path: Path = images.write_film(tmp_path / "a.mp4", frames, 5)
+    with av.open(str(path)) as film:
+        assert len(list(film.decode(video=0))) == 5
+
+
+assert features.check("webp")
+SAMPLES = {form: encoded(PHOTO, form) for form in FORMATS}

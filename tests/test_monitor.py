@@ -1,0 +1,92 @@
+"""What a person sees: curves, log, TensorBoard and film tell the same story."""
+
+from __future__ import annotations
+
+import json
+
+import av
+import pytest
+import torch
+from rich.console import Console
+from small import QUIET, drawn_pixels, small_state
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from facesmith.curves import draw_curves
+from facesmith.errors import BadData
+from facesmith.film import progress_film
+from facesmith.images import read_picture
+from facesmith.monitor import Monitor
+from facesmith.trainer import settled, train_step
+
+
+def run(tmp_path, ticks=2, console=QUIET, seconds=0.0):
+    state = small_state(budget=10**6)
+    with Monitor(tmp_path, state, drawn_pixels(), seconds, console) as monitor:
+        for _ in range(ticks):
+            shown = []
+            for _ in range(3):
+                terms = train_step(state)
+                shown.append(terms)
+                monitor.step(terms)
+            monitor.tick(settled(state))
+    return state, shown
+
+
+def test_a_line_holds_the_means_since_the_last(tmp_path):
+    state, shown = run(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["seen"] for line in lines] == [24, 48]
+    for name in ("D/loss", "G/loss", "D/knows_real", "D/knows_fake", "G/fools"):
+        mean = torch.stack([terms[name] for terms in shown]).mean().item()
+        assert lines[-1][name] == pytest.approx(mean, rel=1e-5), name
+    assert lines[-1]["lr/D"] == state.recipe.lr
+    assert lines[-1]["seconds"] >= lines[0]["seconds"]
+
+
+def test_tensorboard_holds_scalars_and_both_kinds_of_pictures(tmp_path):
+    run(tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("D/loss")] == [24, 48]
+    assert {*events.Tags()["images"]} == {"real", "fake"}
+
+
+def test_a_killed_runs_later_lines_and_sheets_are_taken_back(tmp_path):
+    run(tmp_path, ticks=3)
+    state = small_state(budget=10**6)
+    state.seen = 24  # as if the save after the second tick had been lost
+    with Monitor(tmp_path, state, drawn_pixels(), 5.0, QUIET) as monitor:
+        assert monitor.seconds >= 5.0
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["000000024.png"]
+
+
+def test_a_log_file_gets_a_line_a_tick_and_quiet_gets_none(tmp_path, capsys):
+    run(tmp_path / "a", console=Console(stderr=True))
+    told = capsys.readouterr().err
+    assert told.count("kimg") == 2
+    assert "knows real" in told
+    assert "fooled by G" in told
+    run(tmp_path / "b")
+    assert capsys.readouterr().err == ""
+
+
+def test_curves_are_drawn_even_where_names_come_and_go(tmp_path):
+    lines = [{"seen": 10, "step": 1, "D/loss": 1.0}, {"seen": 20, "step": 2, "G/fools": 0.5, "G/loss": 2.0}]
+    draw_curves(tmp_path / "curves.png", lines, "a title")
+    assert read_picture(tmp_path / "curves.png").std() > 5
+    draw_curves(tmp_path / "empty.png", [], "nothing yet")
+
+
+def test_the_film_shows_every_sheet_and_lingers_on_the_last(tmp_path):
+    run(tmp_path, ticks=3)
+    film = progress_film(tmp_path, tmp_path / "progress.mp4")
+    with av.open(str(film)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 3 + 16
+    sheets = [read_picture(path) for path in sorted((tmp_path / "samples").iterdir())]
+    for frame, sheet in zip(frames, [*sheets, sheets[-1]], strict=False):
+        height, width, _ = sheet.shape
+        assert abs(frame[:height, :width].astype(int) - sheet).mean() < 12  # the film's own losses
+    with pytest.raises(BadData, match="no sample sheets"):
+        progress_film(tmp_path / "samples", tmp_path / "other.mp4")

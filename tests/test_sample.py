@@ -1,0 +1,119 @@
+"""Drawing from a model: a seed is a face, a sheet is a picture, a picture tells where it comes from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from small import QUIET, small_state
+
+import facesmith
+from facesmith.checkpoint import save_model, sha256
+from facesmith.errors import BadData, BadOption, BadPicture, OutputExists
+from facesmith.images import grid, read_picture, read_provenance
+from facesmith.sample import sample, sample_like
+from facesmith.trainer import settled, train_step
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    state = small_state(channels=3)
+    for _ in range(3):
+        train_step(state)
+    header = {"recipe": "dcgan64", "values": state.recipe.values(), "seen": state.seen}
+    save_model(folder / "model.safetensors", dict(settled(state).items()), header)
+    return folder
+
+
+@settings(max_examples=20, deadline=None)
+@given(beside=st.lists(st.integers(0, 10**6), max_size=40), at=st.integers(0, 40))
+def test_a_seed_is_the_same_face_whatever_is_drawn_beside_it(run, beside, at):
+    model = facesmith.load(run)
+    seeds = [*beside[:at], 42, *beside[at:]]
+    together = model.sample(seeds)
+    assert together.dtype == np.uint8
+    assert together.shape == (len(seeds), 16, 16, 3)
+    assert np.array_equal(together[seeds.index(42)], model.sample([42])[0])
+
+
+def test_no_two_seeds_give_the_same_face(run):
+    faces = facesmith.load(run).sample(range(200))
+    assert len({face.tobytes() for face in faces}) == 200
+
+
+def test_latents_draw_what_their_seeds_draw(run):
+    model = facesmith.load(run)
+    w = model.latents([1, 2, 3])
+    assert w.shape == (3, model.G.w_dim)
+    assert np.array_equal(model.synthesize(w), model.sample([1, 2, 3]))
+    with pytest.raises(BadData, match="shape"):
+        model.synthesize(w[:, :-1])
+
+
+def test_psi_0_is_the_average_face_and_1_leaves_all_as_it_is(run):
+    model = facesmith.load(run)
+    average = model.sample([1, 2, 3], psi=0.0)
+    assert np.array_equal(average[0], average[2])
+    assert not np.array_equal(model.sample([1], psi=0.5), model.sample([1]))
+
+
+def test_a_sheet_holds_the_faces_and_says_what_they_are(run, tmp_path):
+    (path,) = sample(run, [5, 6, 7, 8], tmp_path / "sheet.png", console=QUIET)
+    assert np.array_equal(read_picture(path), grid(facesmith.load(run).sample([5, 6, 7, 8])))
+    told = read_provenance(path)
+    assert told["Recipe"] == "dcgan64"
+    assert told["Model"] == sha256(run / "model.safetensors")
+    assert told["Seeds"] == "[5, 6, 7, 8]"
+    assert told["Synthetic"] == "true"
+
+
+def test_single_faces_are_drawn_again_from_what_they_carry(run, tmp_path):
+    (folder,) = sample(run, range(20), tmp_path / "faces", psi=0.7, console=QUIET)
+    files = sorted(folder.iterdir())
+    assert len(files) == 20
+    (again,) = sample_like(run, files[13], tmp_path / "again.png", console=QUIET)
+    assert np.array_equal(read_picture(again), read_picture(files[13]))
+
+
+def test_a_picture_of_another_origin_is_not_drawn_again(run, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "foreign.png")
+    with pytest.raises(BadData, match="no seeds"):
+        list(sample_like(run, tmp_path / "foreign.png", tmp_path / "out.png", console=QUIET))
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(BadPicture):
+        list(sample_like(run, tmp_path / "text.png", tmp_path / "out.png", console=QUIET))
+
+
+def test_a_picture_of_another_model_is_refused(run, tmp_path):
+    (path,) = sample(run, [1], tmp_path / "one.png", console=QUIET)
+    state = small_state(seed=9)
+    header = {"recipe": "dcgan64", "values": state.recipe.values()}
+    save_model(tmp_path / "other.safetensors", dict(settled(state).items()), header)
+    with pytest.raises(BadData, match="another model"):
+        list(sample_like(tmp_path / "other.safetensors", path, tmp_path / "two.png", console=QUIET))
+
+
+def test_nothing_is_overwritten_unasked(run, tmp_path):
+    (path,) = sample(run, [1], tmp_path / "one.png", console=QUIET)
+    with pytest.raises(OutputExists, match="--force"):
+        list(sample(run, [2], path, console=QUIET))
+    assert list(sample(run, [2], path, force=True, console=QUIET)) == [path]
+
+
+def test_other_endings_are_refused(run, tmp_path):
+    with pytest.raises(BadOption, match=r"\.png"):
+        list(sample(run, [1], tmp_path / "one.jpg", console=QUIET))
+
+
+def test_grey_models_draw_grey(tmp_path):
+    state = small_state(channels=1)
+    state.stream.pixels = state.stream.pixels[..., :1]
+    train_step(state)
+    header = {"recipe": "dcgan64", "values": state.recipe.values()}
+    save_model(tmp_path / "model.safetensors", dict(settled(state).items()), header)
+    assert facesmith.load(tmp_path).sample([1]).shape == (1, 16, 16, 1)
+    (path,) = sample(tmp_path, [1, 2], tmp_path / "grey.png", console=QUIET)
+    assert read_picture(path).ndim == 3

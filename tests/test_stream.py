@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facesmith.faces import Stream
+
+N = 10
+PIXELS = np.random.default_rng(0).integers(0, 256, (2 * N, 4, 4, 3), np.uint8)
+PART = np.arange(0, 2 * N, 2)
+
+
+def stream(**changes) -> Stream:
+    return Stream(PIXELS, PART, **{"seed": 1, "mirror": True, **changes})
+
+
+def drawn(faces: torch.Tensor) -> list[int]:
+    """Which faces a batch holds, flipped or not."""
+    pixels = torch.from_numpy(PIXELS).permute(0, 3, 1, 2).float() / 127.5 - 1
+    either = [torch.stack([each, each.flip(2)]) for each in pixels]
+    return [next(i for i, two in enumerate(either) if (two == face).all((1, 2, 3)).any()) for face in faces]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 25), max_size=6), st.booleans())
+def test_what_comes_does_not_depend_on_how_it_is_cut_into_batches(counts, replacement):
+    one = stream()
+    parts = [one.draw(count, replacement=replacement) for count in counts]
+    assert torch.equal(torch.cat([torch.empty(0, 3, 4, 4), *parts]), stream().draw(sum(counts), replacement=replacement))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.integers(0, 2**63), st.booleans())
+def test_resuming_changes_nothing(position, seed, replacement):
+    through = stream(seed=seed)
+    through.position = position
+    through.draw(7, replacement=replacement)
+    resumed = stream(seed=seed, position=through.position)
+    assert torch.equal(through.draw(15, replacement=replacement), resumed.draw(15, replacement=replacement))
+
+
+def test_all_faces_come_before_any_comes_again_in_another_order():
+    one = stream(mirror=False)
+    first, second = drawn(one.draw(N)), drawn(one.draw(N))
+    assert sorted(first) == sorted(second) == PART.tolist()
+    assert first != second
+
+
+def test_replacement_draws_evenly_from_the_part_alone():
+    counts = np.bincount(drawn(stream().draw(2000, replacement=True)), minlength=2 * N)
+    assert counts[1::2].sum() == 0
+    assert counts[::2].min() > 120
+    assert len(set(drawn(stream().draw(N, replacement=True)))) < N
+
+
+def test_mirroring_flips_half_of_the_faces_and_never_the_data():
+    before = PIXELS.copy()
+    faces, plain = stream().draw(1000), stream(mirror=False).draw(1000)
+    same = (faces == plain).all(dim=(1, 2, 3)) if False else (faces == plain).flatten(1).all(1)
+    assert torch.equal(faces[~same], plain[~same].flip(3))
+    assert 0.42 < same.float().mean() < 0.58
+    assert np.array_equal(PIXELS, before)
+
+
+def test_faces_come_in_the_networks_form():
+    faces = stream().draw(3)
+    assert faces.shape == (3, 3, 4, 4)
+    assert faces.dtype == torch.float32
+    assert faces.min() >= -1
+    assert faces.max() <= 1
+    assert stream().draw(0).shape == (0, 3, 4, 4)
+
+
+def test_another_seed_gives_another_order():
+    assert drawn(stream(seed=1).draw(N)) != drawn(stream(seed=2).draw(N))
+
+
+def test_an_empty_part_is_refused():
+    with pytest.raises(AssertionError):
+        Stream(PIXELS, np.empty(0, np.int64), seed=0, mirror=False)
+
+
+def test_drawing_costs_little_beside_a_training_step():
+    pixels = np.zeros((20_000, 64, 64, 3), np.uint8)
+    big = Stream(pixels, np.arange(20_000), seed=0, mirror=True)
+    big.draw(64)
+    times = []
+    for _ in range(50):
+        start = time.perf_counter()
+        big.draw(64)
+        times.append(time.perf_counter() - start)
+    print(f"median {np.median(times) * 1000:.2f} ms")
+    assert np.median(times) < 0.02  # ten times what it takes, for a machine that is busy

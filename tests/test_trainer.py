@@ -1,0 +1,238 @@
+"""The step and the loop: who learns, what the clock counts, what resuming keeps."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import TINY, small_state
+
+from facesmith.contracts import Generator, Knobs, Loss, Objective
+from facesmith.errors import Diverged
+from facesmith.trainer import fit, load_state_dict, make_batch, settled, state_dict, train_step, update_averages
+
+ALL = ("dcgan64", *TINY)
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+def steps(state, count):
+    return [train_step(state) for _ in range(count)]
+
+
+def same(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_step_moves_the_networks_of_its_players_and_gives_finite_terms(name):
+    state = small_state(name)
+    while state.seen == 0:  # past any pretraining
+        before = {key: weights(net) for key, net in state.nets.items()}
+        terms = train_step(state)
+    assert all(not torch.equal(weights(net), before[key]) for key, net in state.nets.items())
+    assert terms
+    assert all(torch.isfinite(term) and not term.requires_grad for term in terms.values())
+
+
+def test_pretraining_moves_only_the_critic_and_the_clock_stands_still():
+    state = small_state("test-pretrained")
+    G, D, average = weights(state.nets["G"]), weights(state.nets["D"]), weights(state.averages["G"])
+    steps(state, 3)
+    assert state.seen == 0
+    assert torch.equal(weights(state.nets["G"]), G)
+    assert torch.equal(weights(state.averages["G"]), average)
+    assert not torch.equal(weights(state.nets["D"]), D)
+    steps(state, 1)
+    assert state.seen == 5 * 8  # five critic turns of 8 real faces; the generator's turn shows none
+
+
+def test_a_waiting_player_does_not_move_and_the_other_does():
+    state = small_state("test-balanced")
+    steps(state, 2)
+    D, G = weights(state.nets["D"]), weights(state.nets["G"])
+    steps(state, 1)  # the third: the critic waits
+    assert torch.equal(weights(state.nets["D"]), D)
+    assert not torch.equal(weights(state.nets["G"]), G)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_gradient_reaches_a_network_outside_the_playing_player(name):
+    state = small_state(name)
+    playing = []
+
+    class Watched(Objective):
+        def loss(self, player, nets, batch) -> Loss:
+            playing.append(
+                (player, {key for key, net in nets.items() if all(p.requires_grad for p in net.parameters())})
+            )
+            loss = inner.loss(player, nets, batch)
+            grads = {key: [p.grad for p in net.parameters()] for key, net in nets.items()}
+            assert all(grad is None for held in grads.values() for grad in held), "left over from an earlier player"
+            return loss
+
+    inner, state.objective = state.objective, Watched()
+    steps(state, 5)
+    assert playing
+    assert all(trainable == set(state.players[player].nets) for player, trainable in playing)
+
+
+def test_the_gans_error_does_not_reach_the_encoder():
+    state = small_state("test-autoencoder")
+    (turn,) = state.recipe.turns(0)
+    batch = make_batch(state, turn, state.knobs, torch.Generator().manual_seed(0))
+    terms = state.objective.loss("G", state.nets, batch).terms
+    terms["G/game"].backward(retain_graph=True)
+    assert all(p.grad is None for p in state.nets["E"].parameters())
+    assert all(p.grad is not None for p in state.nets["G"].parameters())
+    terms["G/reconstruction"].backward()
+    assert all(p.grad is not None for p in state.nets["E"].parameters())
+
+
+@pytest.mark.parametrize("name", ALL)
+@settings(max_examples=5, deadline=None)
+@given(data=st.data())
+def test_resuming_at_any_step_changes_nothing(name, data):
+    stop = data.draw(st.integers(0, 7))
+    straight = small_state(name)
+    steps(straight, 8)
+
+    first = small_state(name)
+    steps(first, stop)
+    saved = copy.deepcopy(state_dict(first))
+    torch.manual_seed(12345)  # whatever happens to the global generator in between
+    second = small_state(name)
+    load_state_dict(second, saved)
+    steps(second, 8 - stop)
+    assert same(state_dict(second), state_dict(straight))
+
+
+def test_another_seed_is_another_training():
+    a, b = small_state(seed=0), small_state(seed=1)
+    assert not torch.equal(weights(a.nets["G"]), weights(b.nets["G"]))
+    steps(a, 1)
+    steps(b, 1)
+    assert a.stream.position == b.stream.position
+    assert not torch.equal(a.stream.draw(8), b.stream.draw(8))
+
+
+def test_the_loop_ends_with_the_budget_or_when_told():
+    state = small_state(budget=64)
+    fit(state, lambda terms: True)
+    assert (state.seen, state.step) == (64, 8)
+    state = small_state(budget=64)
+    fit(state, lambda terms: state.step < 3)
+    assert state.step == 3
+
+
+def test_knobs_follow_progress_and_growing_networks_fade():
+    state = small_state("test-balanced", budget=64)
+    steps(state, 5)  # the fifth step began at 32 of 64 images
+    assert float(state.nets["G"].level) == pytest.approx(0.5)
+    assert float(state.averages["G"].level) == pytest.approx(0.5)
+
+
+def test_the_average_forgets_half_within_its_half_life():
+    state = small_state()
+    for p in state.averages["G"].parameters():
+        p.data.fill_(1.0)
+    for p in state.nets["G"].parameters():
+        p.data.zero_()
+    state.seen = 1000
+    for _ in range(10):  # ten updates of 5 images: 50, the half-life at a share of .05
+        update_averages(state, Knobs(lr={}, ema_share=0.05), 5)
+    assert weights(state.averages["G"]).tolist() == pytest.approx([0.5] * len(weights(state.averages["G"])), rel=1e-4)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(poison):
+    state = small_state()
+    steps(state, 2)
+    inner = state.objective
+
+    class Poisoned(Objective):
+        def loss(self, player, nets, batch) -> Loss:
+            loss = inner.loss(player, nets, batch)
+            return Loss(loss.total * poison, loss.terms)
+
+    state.objective = Poisoned()
+    before = {name: weights(net) for name, net in state.nets.items()}
+    with pytest.raises(Diverged, match="lower learning rate"):
+        train_step(state)
+    assert all(torch.equal(weights(net), before[name]) for name, net in state.nets.items())
+
+
+def test_a_gradient_that_is_not_finite_stops_too():
+    state = small_state()
+    G = state.nets["G"]
+    inner = state.objective
+
+    class Overflowing(Objective):
+        def loss(self, player, nets, batch) -> Loss:
+            loss = inner.loss(player, nets, batch)
+            if player == "D":
+                return loss
+            spike = (next(G.parameters()) * 0.0).sum().abs().sqrt()  # 0, with an infinite slope
+            return Loss(loss.total + spike, loss.terms)
+
+    state.objective = Overflowing()
+    before = weights(G)
+    with pytest.raises(Diverged):
+        train_step(state)
+    assert torch.equal(weights(G), before)
+
+
+def test_gradients_are_clipped_to_the_players_norm():
+    state = small_state("test-pretrained", pretraining=1)
+    norms = []
+    optimizer = state.optimizers["D"]
+    inner = optimizer.step
+
+    def step():
+        norms.append(torch.nn.utils.get_total_norm([p.grad for p in state.nets["D"].parameters()]).item())
+        inner()
+
+    optimizer.step = step
+    steps(state, 1)
+    assert norms == [pytest.approx(0.01, rel=1e-3)]
+
+
+def test_settled_averages_have_statistics_of_their_own():
+    state = small_state("test-autoencoder")
+    steps(state, 4)
+    running = state.averages["G"].norm.running_mean.clone()
+    nets = settled(state)
+    G = nets["G"]
+    assert isinstance(G, Generator)
+    assert torch.equal(state.averages["G"].norm.running_mean, running), "the averages themselves are left alone"
+    pictures = G(torch.randn(512, 8, generator=torch.Generator().manual_seed(3)))
+    hidden = torch.atanh(pictures.clamp(-0.999, 0.999))
+    centred = (hidden.mean((0, 2, 3)) - G.norm.bias) / G.norm.weight
+    assert centred.abs().max() < 0.1, "on new latents the statistics fit"
+    assert not any(net.training for net in nets.values())
+    assert all(torch.equal(a, b) for a, b in zip(settled(state).state_dict().values(), nets.state_dict().values()))
+
+
+def test_mirrored_faces_are_shown_when_asked():
+    plain = small_state(mirror=False)
+    faces = plain.stream.draw(48)
+    whole = {face.numpy().tobytes() for face in faces}
+    mirrored = small_state(mirror=True).stream.draw(48)
+    flips = [face.numpy().tobytes() not in whole for face in mirrored]
+    assert 10 < sum(flips) < 38
+    assert all(
+        torch.equal(face.flip(2), other) or torch.equal(face, other)
+        for face, other in itertools.islice(zip(faces, mirrored), 48)
+    )
