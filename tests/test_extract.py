@@ -11,8 +11,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageFilter
 from pictures import EYES, FACE_BOX, bomb, photo, portrait, shared, without_face, write_film
+from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
 
 from facesmith import faces
@@ -87,7 +87,7 @@ def test_the_transform_leads_from_photo_to_crop(tmp_path):
 
 def test_the_faces_can_be_opened_as_a_dataset(tmp_path):
     run(different_faces(tmp_path / "photos", 3), tmp_path / "out")
-    opened = faces.open_faces(tmp_path / "out")
+    opened = faces.open_faces(tmp_path / "out", 64)
     assert len(opened) == 3
     assert opened.alignment == {"layout": "eyes-nose-mouth-1", "size": 64, "margin": 0.05}
 
@@ -339,7 +339,7 @@ def test_a_killed_process_is_gone_on_with(tmp_path):
     process.wait()
     assert (tmp_path / "out" / JOURNAL).exists()
     report = run(photos, tmp_path / "out")
-    assert report.faces == len(rows(tmp_path / "out" / "metadata.csv"))
+    assert report.faces == 40 == len(rows(tmp_path / "out" / "metadata.csv"))
     for name in ("metadata.csv", "refused.csv"):
         assert [row["source"] for row in rows(tmp_path / "out" / name)] == [
             row["source"] for row in rows(tmp_path / "whole" / name)

@@ -60,7 +60,7 @@ def test_every_common_format_is_read(form):
     read = read_picture(encoded(PHOTO, form))
     assert read.shape == (40, 60, 3)
     assert read.dtype == np.uint8
-    assert apart(read, PHOTO) < (12 if form == "GIF" else 5)
+    assert apart(read, PHOTO) < 12
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -158,7 +158,7 @@ def test_what_cant_be_read_has_a_reason(tmp_path):
 
 
 def test_a_bomb_between_pillows_limits_is_refused_without_a_warning():
-    with pytest.raises(BadPicture, match="million pixels"):
+    with pytest.raises(BadPicture, match="more than 100 million"):
         read_picture(encoded(Image.new("1", (11_000, 10_000))))
 
 

@@ -13,7 +13,7 @@ BALANCE = {
     "D/knows_fake": ("fakes that the critic sees through", "tab:green"),
     "G/fools": ("fakes that fool the critic", "tab:blue"),
 }
-APART = ("lr/", "knob/", "seen", "step", "seconds", "images_per_second")
+APART = ("lr/", "knob/", "seen", "step", "seconds", "images_per_second", "memory_mib")
 
 
 def draw_curves(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -87,6 +88,7 @@ class Monitor:
             "step": state.step,
             "seconds": round(self.seconds, 1),
             "images_per_second": round(rate, 1),
+            "memory_mib": round(psutil.Process().memory_full_info().uss / 2**20),  # without the mapped faces
             **{f"lr/{name}": lr for name, lr in state.knobs.lr.items()},
             **{f"knob/{name}": held for name, held in state.knobs.values.items()},
             **means,

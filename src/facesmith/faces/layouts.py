@@ -195,13 +195,12 @@ def _of_stylegan(store: Store, pictures: list[Entry], table: str) -> Listing:
     if not labels:
         return listing
     try:
-        rows = {_key(name, dirname(table)): each if isinstance(each, list) else [each] for name, each in labels}
-        longest = max(len(row) for row in rows.values())
-        unknown = [None] * longest
-        found = [rows.get(_key(entry.name), unknown) for entry in pictures]
+        known = [(_key(name, dirname(table)), label) for name, label in labels if label is not None]
+        rows = {key: label if isinstance(label, list) else [label] for key, label in known}
+        longest = max((len(row) for row in rows.values()), default=0)
+        found = [rows.get(_key(entry.name), [nan] * longest) for entry in pictures]
         for i in range(longest):
-            name = "label" if longest == 1 else f"label_{i}"
-            listing.attributes[name] = [nan if (row or unknown)[i] is None else float(row[i]) for row in found]
+            listing.attributes["label" if longest == 1 else f"label_{i}"] = [float(row[i]) for row in found]
     except (TypeError, ValueError, IndexError, AttributeError, OverflowError):
         raise BadData(
             f"{store.path}: the labels of {shown(table)} are not StyleGAN's list of [file name, label]. "
@@ -246,7 +245,7 @@ def _joined(
 
 def _key(name: str, folder: str = "") -> str:
     """One spelling for all that name the same file: Windows' separators, `./`, and accents as macOS writes them."""
-    return normalize("NFC", normpath(f"{folder}/{name}" if folder else name).replace("\\", "/"))
+    return normalize("NFC", normpath((f"{folder}/{name}" if folder else name).replace("\\", "/")))
 
 
 def _text(store: Store, name: str) -> str:

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from facesmith import split
+from facesmith.drawn import draw_many, face_of, write_faces
+from facesmith.drawn import attributes as drawn_attributes
+from facesmith.errors import BadData, BadOption
+from facesmith.faces import open_faces
+from facesmith.images import write_png
+
+
+def pictures(folder, seeds, size_px=32, name="{}.png"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, pixels in zip(seeds, draw_many(seeds, size_px), strict=True):
+        write_png(folder / name.format(seed), pixels)
+    return folder
+
+
+def test_rows_of_everything_are_the_same_face(tmp_path):
+    out = write_faces(tmp_path / "faces", 8, size_px=32)
+    (out / "000003.png").write_bytes(b"")
+    faces = open_faces(out, 32)
+    kept = [i for i in range(8) if i != 3]
+    assert faces.names == [f"{i:06d}.png" for i in kept]
+    assert np.array_equal(faces.pixels, draw_many(kept, 32))
+    for name, column in faces.attributes.items():
+        assert column.dtype == np.float32
+        expected = [float(drawn_attributes(face_of(i))[name]) for i in kept]
+        assert np.allclose(column, expected, atol=1e-3)
+    assert len(faces.groups) == len(faces.parts) == len(faces.sizes) == 7
+    assert faces.notices == ["1 pictures left out: 000003.png (empty file)"]
+    assert (faces.resolution, faces.channels) == (32, 3)
+
+
+def test_opening_twice_gives_the_same(tmp_path):
+    out = write_faces(tmp_path / "faces", 5, size_px=32)
+    one, two = open_faces(out, 32), open_faces(out, 32)
+    assert one.fingerprint == two.fingerprint
+    assert one.names == two.names
+    assert one.groups == two.groups
+    assert np.array_equal(one.parts, two.parts)
+
+
+def test_the_fingerprint_tells_any_change(tmp_path):
+    out = pictures(tmp_path / "faces", range(3))
+    first = open_faces(out, 32).fingerprint
+    assert first == open_faces(out, 16).fingerprint
+    (out / "1.png").rename(out / "4.png")
+    second = open_faces(out, 32).fingerprint
+    write_png(out / "4.png", draw_many([9], 32)[0])
+    assert len({first, second, open_faces(out, 32).fingerprint}) == 3
+
+
+def test_larger_pictures_are_made_smaller_with_a_notice_and_none_is_enlarged(tmp_path):
+    out = pictures(tmp_path / "faces", [1], 64)
+    pictures(out, [2], 32)
+    pictures(out, [3], 16)
+    Image.fromarray(astronaut()[:100, :64]).save(out / "high.png")
+    Image.fromarray(astronaut()[:32, :40]).save(out / "wide.png")
+    faces = open_faces(out, 32)
+    assert faces.names == ["1.png", "2.png", "high.png", "wide.png"]
+    assert faces.notices == [
+        "2 of 4 pictures made smaller to 32x32",
+        "2 pictures were not square: their middle was taken",
+        "1 pictures left out: 3.png (16x16, smaller than 32x32)",
+    ]
+    assert np.array_equal(faces.pixels[3], astronaut()[:32, 4:36])
+
+
+def test_colour_becomes_grey_with_a_notice(tmp_path):
+    faces = open_faces(pictures(tmp_path, [1]), 32, 1)
+    assert faces.pixels.shape == (1, 32, 32, 1)
+    assert faces.notices == ["pictures used in grey"]
+
+
+def test_one_picture_is_a_dataset(tmp_path):
+    faces = open_faces(pictures(tmp_path, [1]), 32)
+    assert len(faces.names) == sum(len(faces.part(name)) for name in split.PARTS) == 1
+
+
+def test_a_limit_takes_always_the_same_faces(tmp_path):
+    out = pictures(tmp_path, range(12))
+    few, more = open_faces(out, 32, limit=4), open_faces(out, 32, limit=8)
+    assert len(few.names) == 4
+    assert set(few.names) < set(more.names)
+    assert few.names == sorted(few.names)
+    assert len(open_faces(out, 32, limit=99).names) == 12
+    whole = open_faces(out, 32)
+    parts = dict(zip(whole.names, whole.parts, strict=True))
+    assert [parts[name] for name in few.names] == few.parts.tolist()
+    with pytest.raises(BadOption, match="expected 1 or more"):
+        open_faces(out, 32, limit=0)
+
+
+def test_a_person_is_never_on_both_sides(tmp_path):
+    for i in range(20):
+        pictures(tmp_path / f"P{i}", range(3 * i, 3 * i + 3), name=f"P{i}_{{:04d}}.png")
+    faces = open_faces(tmp_path, 32)
+    assert len(set(faces.groups)) == 20
+    for i in range(20):
+        assert len({part for name, part in zip(faces.names, faces.parts, strict=True) if name.startswith(f"P{i}/")}) == 1
+    assert len(set(faces.parts.tolist())) > 1
+
+
+def test_near_duplicates_join_persons_and_pictures(tmp_path):
+    """Ann's second picture hangs around under another name, and Ben has a copy of it: all are one group."""
+    pictures(tmp_path / "Ann", [1, 2], name="Ann_{:04d}.png")
+    pictures(tmp_path / "Ben", [3], name="Ben_{:04d}.png")
+    Image.fromarray(draw_many([2], 32)[0]).save(tmp_path / "Ben" / "Ben_0009.jpg", quality=60)
+    Image.fromarray(draw_many([2], 32)[0]).save(tmp_path / "loose.jpg", quality=80)
+    assert set(open_faces(tmp_path, 32).groups) == {"person/Ann"}
+
+
+def test_a_person_without_a_name_is_a_group_by_content(tmp_path):
+    faces = open_faces(pictures(tmp_path, range(3)), 32)
+    assert len(set(faces.groups)) == 3
+    renamed = tmp_path / "other"
+    renamed.mkdir()
+    (tmp_path / "1.png").rename(renamed / "x.png")
+    assert open_faces(renamed, 32).groups == [faces.groups[1]]
+
+
+def test_numbers_too_large_are_unknown(tmp_path):
+    pictures(tmp_path, range(2))
+    (tmp_path / "metadata.csv").write_text("file_name,x\n0.png,1e300\n1.png,inf\n")
+    assert np.isnan(open_faces(tmp_path, 32).attributes["x"]).all()
+
+
+@pytest.mark.parametrize(
+    ("size_px", "said"),
+    [
+        (16, r"holds 4 pictures but none that can be used at 32x32 \(0.png: 16x16, .* and 1 more\)\. Larger faces: "),
+        (0, r"none that can be used at 32x32 \(0.png: empty file, .* Are they whole\?"),
+    ],
+)
+def test_nothing_usable_says_why(tmp_path, size_px, said):
+    pictures(tmp_path, range(4), max(size_px, 8))
+    if size_px == 0:
+        for file in tmp_path.iterdir():
+            file.write_bytes(b"")
+    with pytest.raises(BadData, match=said):
+        open_faces(tmp_path, 32)
+
+
+def test_names_that_are_no_utf8_are_faces_like_any(tmp_path):
+    pictures(tmp_path, [1])
+    os.rename(tmp_path / "1.png", os.fsencode(tmp_path) + b"/\xff.png")
+    with open(os.fsencode(tmp_path) + b"/\xfe\n.png", "wb"):
+        pass
+    for _ in range(2):
+        faces = open_faces(tmp_path, 32, limit=5)
+        assert faces.names == ["\udcff.png"]
+        assert faces.notices == ["1 pictures left out: \ufffd\ufffd.png (empty file)"]
+
+
+def test_alignment_is_a_table_or_nothing(tmp_path):
+    pictures(tmp_path, [1])
+    with open(tmp_path / "metadata.csv", "w", newline="") as stream:
+        csv.writer(stream).writerows([["file_name"], ["1.png"]])
+    for text, expected in (('{"alignment": [1]}', None), ('{"alignment": {"eyes": 1}}', {"eyes": 1})):
+        (tmp_path / "faces.json").write_text(text)
+        assert open_faces(tmp_path, 32).alignment == expected
+
+
+def test_describing_needs_no_torch():
+    """Its import takes longer than opening twenty thousand faces."""
+    code = "import sys, facesmith.faces.describe; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
