@@ -62,7 +62,8 @@ def compare(title: str, photos: list[Pixels]) -> None:
     """One photo at a time on one thread against batches on all processors, in turns."""
     detector = Detector()
     workers = os.cpu_count() or 1
-    seconds, found = [0.0, 0.0], ([], [])  # type: tuple[Found, Found]
+    found: tuple[Found, Found] = ([], [])
+    seconds, processor_seconds = [0.0, 0.0], [0.0, 0.0]
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
         def singly(part: list[Pixels]) -> Found:  # in the pool too: there torch uses one thread
@@ -80,14 +81,16 @@ def compare(title: str, photos: list[Pixels]) -> None:
         for number in range(ROUNDS):
             part = photos[number::ROUNDS]
             for i, way in enumerate(ways):
-                start = time.perf_counter()
+                start, processor_start = time.perf_counter(), time.process_time()
                 found[i].extend(way(part))
                 seconds[i] += time.perf_counter() - start
-    rates = [len(photos) / spent for spent in seconds]
+                processor_seconds[i] += time.process_time() - processor_start
     print(f"{title}: {len(photos)} photos")
-    print(f"  one at a time, one thread   {rates[0]:7.1f} photos/s")
-    print(f"  batches, {workers} threads           {rates[1]:7.1f} photos/s    {rates[1] / rates[0]:.2f} times as many")
-    print(f"  {agreement(*found)}")
+    names = ("one at a time, one thread", f"batches, {workers} threads")
+    for name, spent, busy in zip(names, seconds, processor_seconds, strict=True):
+        rate, each_ms = len(photos) / spent, busy / len(photos) * 1000
+        print(f"  {name:25} {rate:7.1f} photos/s, {each_ms:5.1f} ms of one processor each, {busy / spent:.1f} at work")
+    print(f"  {seconds[0] / seconds[1]:.2f} times as many photos a second; {agreement(*found)}")
 
 
 def agreement(alone: Found, together: Found) -> str:

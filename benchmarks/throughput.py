@@ -1,7 +1,7 @@
 """Images a second of a recipe's training against the same networks, loss and batch in plain float32 eager PyTorch.
 
-Both run in this process, with the same threads, in turn, so that a busy moment of the machine strikes both; the ratio of
-the medians is the result. Ours is the whole step: drawing the batch, averages and the check for finite values included.
+Both run in this process, with the same threads, in turn, so that a busy moment of the machine strikes both; the median
+of the ratios is the result. Ours is the whole step: drawing the batch, averages and the check for finite values included.
 
 Run: python benchmarks/throughput.py [--threads 2] [--rounds 7]
 """
@@ -71,9 +71,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {options.threads} threads")
+    capability = torch.backends.cpu.get_cpu_capability()
+    print(f"torch {torch.__version__}, {platform.machine()}, {capability}, {options.threads} threads")
     if not has_bfloat16(CPU):
-        print("not applicable: this CPU has neither AMX nor AVX512-BF16, so training runs in float32 as the baseline does")
+        print("not applicable: this CPU has neither AMX nor AVX512-BF16, so both sides would train in float32")
         return
     recipe = make("dcgan64", {})
     precision = measure(recipe, CPU).precision

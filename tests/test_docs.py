@@ -16,6 +16,7 @@ from facesmith.cli import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+TOLD = r"^ {4}(?:\.venv/bin/)?facesmith (.+)$|`facesmith ([^`]+)`"
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -28,14 +29,15 @@ def script():
 
 def told_commands():
     for page in PAGES:
-        for line in re.findall(r"^ {4}(?:\.venv/bin/)?facesmith (.+)$|`facesmith ([^`]+)`", page.read_text(), re.MULTILINE):
+        for line in re.findall(TOLD, page.read_text(), re.MULTILINE):
             text = (line[0] or line[1]).split("   #")[0].split("  #")[0]
             yield pytest.param(shlex.split(text.replace("…", "")), id=f"{page.name}: {text}")
 
 
 def test_help_texts_are_current():
     renewed = script().renewed
-    stale = [page.name for page in PAGES if renewed(page.read_text(encoding="utf-8")) != page.read_text(encoding="utf-8")]
+    texts = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+    stale = [name for name, text in texts.items() if renewed(text) != text]
     assert not stale, "run: python docs/update_help.py"
 
 
@@ -78,5 +80,6 @@ def test_lock_and_ranges_name_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [each for names in project["optional-dependencies"].values() for each in names]
     wanted = {re.split(r"[<>=\[ ]", each)[0].lower() for each in (*project["dependencies"], *extras)} - {"facesmith"}
-    locked = {line.split("==")[0].lower() for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line}
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    locked = {line.split("==")[0].lower() for line in lines if "==" in line}
     assert wanted <= locked

@@ -9,8 +9,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 from facesmith import duplicates
-from facesmith.duplicates import BITS, NEAR_BITS, distance, near_duplicate_groups, perceptual_hash
 from facesmith.drawn import draw_many
+from facesmith.duplicates import BITS, NEAR_BITS, distance, near_duplicate_groups, perceptual_hash
 
 FACE = astronaut()[20:212, 130:322]
 

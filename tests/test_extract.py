@@ -88,7 +88,7 @@ def test_the_transform_leads_from_photo_to_crop(tmp_path):
 def test_the_faces_can_be_opened_as_a_dataset(tmp_path):
     run(different_faces(tmp_path / "photos", 3), tmp_path / "out")
     opened = faces.open_faces(tmp_path / "out", 64)
-    assert len(opened) == 3
+    assert len(opened.names) == 3
     assert opened.alignment == {"layout": "eyes-nose-mouth-1", "size": 64, "margin": 0.05}
 
 

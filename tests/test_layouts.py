@@ -82,7 +82,8 @@ def test_pictures_deleted_by_hand_are_noticed_and_left_out(tmp_path):
 
 
 def test_a_table_as_spreadsheets_write_it_is_read(tmp_path):
-    table = '\ufefffile_name , smiling,name,glad,person\r\na.png,1,"x\ny",True,Ann\r\n\r\n.\\b.png,,z,FALSE\r\na.png,0,,,\r\nc.png\r\n'
+    head, first = "\ufefffile_name , smiling,name,glad,person", 'a.png,1,"x\ny",True,Ann'
+    table = "\r\n".join([head, first, "", ".\\b.png,,z,FALSE", "a.png,0,,,", "c.png", ""])
     listing = listed(tmp_path, {**TWO, "c.png": "", "unlisted.png": "", "metadata.csv": table})
     assert names(listing) == ["a.png", "b.png", "c.png"]
     assert set(listing.attributes) == {"smiling", "glad"}

@@ -31,7 +31,9 @@ def drawn(faces: torch.Tensor) -> list[int]:
 def test_what_comes_does_not_depend_on_how_it_is_cut_into_batches(counts, replacement):
     one = stream()
     parts = [one.draw(count, replacement=replacement) for count in counts]
-    assert torch.equal(torch.cat([torch.empty(0, 3, 4, 4), *parts]), stream().draw(sum(counts), replacement=replacement))
+    assert torch.equal(
+        torch.cat([torch.empty(0, 3, 4, 4), *parts]), stream().draw(sum(counts), replacement=replacement)
+    )
 
 
 @settings(deadline=None)

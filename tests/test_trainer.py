@@ -222,7 +222,7 @@ def test_settled_averages_have_statistics_of_their_own():
     centred = (hidden.mean((0, 2, 3)) - G.norm.bias) / G.norm.weight
     assert centred.abs().max() < 0.1, "on new latents the statistics fit"
     assert not any(net.training for net in nets.values())
-    assert all(torch.equal(a, b) for a, b in zip(settled(state).state_dict().values(), nets.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(settled(state).state_dict().values(), nets.state_dict().values(), strict=True))
 
 
 def test_mirrored_faces_are_shown_when_asked():
@@ -234,5 +234,5 @@ def test_mirrored_faces_are_shown_when_asked():
     assert 10 < sum(flips) < 38
     assert all(
         torch.equal(face.flip(2), other) or torch.equal(face, other)
-        for face, other in itertools.islice(zip(faces, mirrored), 48)
+        for face, other in itertools.islice(zip(faces, mirrored, strict=True), 48)
     )

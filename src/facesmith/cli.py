@@ -25,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(stderr=True, highlight=False, soft_wrap=True)  # a line of a log file is a line
+# Names of files may hold brackets, so nothing is read as markup; a line of a log file is a line.
+console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 # What `facesmith.photos` decides, repeated here since importing it loads torch; a test holds the two together.
 DEFAULT_MARGIN, DEFAULT_THRESHOLD, DEFAULT_EVERY = 0.05, 0.85, 25

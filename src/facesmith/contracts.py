@@ -1,9 +1,10 @@
 """All that the trainer, the sampler and the monitor may assume of a recipe's parts.
 
 A recipe names its networks, the players who train them, the objective that tells each player its loss, and the turns
-of a step. One contract carries plain GANs (`D` and `G` share a turn), several critic steps (turns for `D` alone, then `G`),
-critic pretraining (turns of the phase "pretrain"), players that wait (`Loss.update`), autoencoders with three networks
-(a player "G" that trains the nets "G" and "E"), penalties, growing networks (`Knobs.level`) and conditions (`labels`).
+of a step. One contract carries plain GANs (`D` and `G` share a turn), several critic steps (turns for `D` alone, then
+for `G`), critic pretraining (turns of the phase "pretrain"), players that wait (`Loss.update`), autoencoders with three
+networks (a player "G" that trains the nets "G" and "E"), penalties, growing networks (`Knobs.level`) and conditions
+(`labels`).
 """
 
 from __future__ import annotations

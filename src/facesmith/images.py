@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-    | (HEIC_SUFFIXES := {".heic", ".heif"})
+HEIC_SUFFIXES = frozenset({".heic", ".heif"})
+PICTURE_SUFFIXES = HEIC_SUFFIXES.union(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 )
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF")  # Pillow would run Ghostscript on an EPS

@@ -76,7 +76,7 @@ class Monitor:
             self.last_drawn = now
             rate = (self.state.seen - self.first_seen) / (now - self.started)
             words = _words(self._means(), rate)
-            self.progress.update(self.task, completed=self.state.seen, words=words)
+            self.progress.update(self.task, completed=self.state.seen, words=words, kimg=_kimg(self.state))
 
     def tick(self, nets: nn.ModuleDict) -> None:
         """Write everything down, with pictures of the settled averages."""
@@ -135,8 +135,11 @@ def _progress(console: Console, state: TrainState) -> tuple[Progress, TaskID]:
     shown = Progress(
         *columns, console=console, disable=console.quiet or not console.is_terminal, speed_estimate_period=120
     )
-    kimg = f"{state.budget / 1000:g} kimg"
-    return shown, shown.add_task("", total=state.budget, completed=state.seen, words="", kimg=kimg)
+    return shown, shown.add_task("", total=state.budget, completed=state.seen, words="", kimg=_kimg(state))
+
+
+def _kimg(state: TrainState) -> str:
+    return f"{state.seen / 1000:.1f}/{state.budget / 1000:g} kimg"
 
 
 def _words(means: Mapping[str, float], rate: float) -> str:

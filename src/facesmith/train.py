@@ -110,7 +110,7 @@ def train(asked: Asked, console: Console) -> TrainReport:
     _check_budget(asked)
     faces = open_faces(asked.data, recipe.resolution, recipe.channels, limit=asked.limit, console=console)
     for notice in faces.notices:
-        console.print(f"notice: {notice}", highlight=False)
+        console.print(f"notice: {notice}", markup=False, highlight=False)
     if len(faces.part("train")) == 0:
         raise BadData(f"{asked.data} holds only {len(faces.names)} faces, and none fell to training. Give more.")
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -95,9 +95,8 @@ def pack(store: Store, entries: Sequence[Entry], resolution: int, channels: int,
     packed = None
     if len(contents) == len(entries):
         packed = _open(_folder(contents.items(), resolution, channels))
-        if packed is not None and any(
-            _read(store, name, resolution, channels).pixels is not None for name in packed.retry
-        ):
+        retried = (_read(store, name, resolution, channels) for name in (packed.retry if packed else ()))
+        if any(read.pixels is not None for read in retried):
             packed = None
     try:
         if packed is None:

