@@ -1,4 +1,4 @@
-"""The share of a model's samples in which our detector finds a face, beside that of real faces, and whether any are equal.
+"""The share of a model's samples in which our detector finds a face, beside that of real faces; and are any equal?
 
 Run: python benchmarks/face_rate.py runs/first [--samples 500] [--data faces]
 """

@@ -1,7 +1,7 @@
 """Images a second of a recipe's training against the same networks, loss and batch in plain float32 eager PyTorch.
 
 Both run in this process, with the same threads, in turn, so that a busy moment of the machine strikes both; the median
-of the ratios is the result. Ours is the whole step: drawing the batch, averages and the check for finite values included.
+of the ratios is the result. Ours is the whole step: drawing the batch, averages and the check for finite values too.
 
 Run: python benchmarks/throughput.py [--threads 2] [--rounds 7]
 """

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from small import TINY, small_state
 
-from facesmith.checkpoint import KEY, load_model, load_state, save_model, save_state, sha256
+from facesmith.checkpoint import KEY, load_model, load_state, save_model, save_state
 from facesmith.errors import BadModel
+from facesmith.files import sha256
 from facesmith.trainer import settled, state_dict, train_step
 
 

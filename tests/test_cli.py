@@ -203,8 +203,8 @@ def test_the_whole_way_on_real_photos(facesmith, tmp_path):
     assert code == 0
     assert "report.html" in out
     code, _, err = facesmith(
-        "train", "dcgan64", "--data", tmp_path / "faces", "--out", tmp_path / "run", "--kimg", "0.5", "--set", "width=8",
-        "--set", "resolution=32",
+        "train", "dcgan64", "--data", tmp_path / "faces", "--out", tmp_path / "run", "--kimg", "0.5",
+        "--set", "width=8", "--set", "resolution=32",
     )  # fmt: skip
     assert code == 0, err
     assert facesmith("sample", "--model", tmp_path / "run", "--out", tmp_path / "new.png")[0] == 0

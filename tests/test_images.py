@@ -17,18 +17,17 @@ from skimage.data import astronaut
 
 from facesmith import images
 from facesmith.errors import BadOption, BadPicture, FacesmithError, NotReadableNow, OutputExists
+from facesmith.files import refuse_to_overwrite, written_beside
 from facesmith.images import (
     center_square,
     grid,
     read_picture,
     read_provenance,
-    refuse_to_overwrite,
     resize,
     to_float,
     to_grey,
     to_uint8,
     write_png,
-    written_beside,
 )
 
 PHOTO = Image.fromarray(astronaut()).resize((60, 40))  # wider than high, so that a turn shows

@@ -10,8 +10,9 @@ from PIL import Image
 from small import QUIET, small_state
 
 import facesmith
-from facesmith.checkpoint import save_model, sha256
+from facesmith.checkpoint import save_model
 from facesmith.errors import BadData, BadOption, BadPicture, OutputExists
+from facesmith.files import sha256
 from facesmith.images import grid, read_picture, read_provenance
 from facesmith.sample import sample, sample_like
 from facesmith.trainer import settled, train_step

@@ -222,7 +222,7 @@ def test_settled_averages_have_statistics_of_their_own():
     centred = (hidden.mean((0, 2, 3)) - G.norm.bias) / G.norm.weight
     assert centred.abs().max() < 0.1, "on new latents the statistics fit"
     assert not any(net.training for net in nets.values())
-    assert all(torch.equal(a, b) for a, b in zip(settled(state).state_dict().values(), nets.state_dict().values(), strict=True))
+    assert same(dict(settled(state).state_dict()), dict(nets.state_dict()))
 
 
 def test_mirrored_faces_are_shown_when_asked():

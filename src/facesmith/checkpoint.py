@@ -6,7 +6,6 @@ checked against the recipe's own networks before any of it is used.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from facesmith.errors import BadModel, FacesmithError
-from facesmith.images import written_beside
+from facesmith.files import sha256, written_beside
 from facesmith.recipe import Recipe, make
 
 FORMAT = 1
@@ -125,12 +124,6 @@ def _empty_networks(file: Path, header: Mapping[str, Any], forms: Mapping[str, F
             f"{file} does not fit its recipe {recipe.name}: {wrong[0]} differs ({len(forms)} tensors found)."
         )
     return recipe, nets
-
-
-def sha256(file: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

@@ -183,7 +183,7 @@ def faces(
 ) -> None:
     """Describe a dataset of faces: counts, sizes, attributes, split, a contact sheet."""
     from facesmith.faces.describe import describe
-    from facesmith.images import refuse_to_overwrite
+    from facesmith.files import refuse_to_overwrite
 
     if sheet is not None:
         refuse_to_overwrite(sheet, force)
@@ -223,8 +223,8 @@ def film(
     force: Force = False,
 ) -> None:
     """Make a film of a run's progress: its fixed faces, from the first save to the last."""
+    from facesmith.files import refuse_to_overwrite
     from facesmith.film import progress_film
-    from facesmith.images import refuse_to_overwrite
 
     refuse_to_overwrite(out, force)
     typer.echo(progress_film(run, out))
@@ -242,7 +242,7 @@ def info() -> None:
 def main() -> None:
     """The program: a mistake of the user's ends in one line, and only our own bugs in a traceback."""
     try:
-        app(_hoisted(sys.argv[1:]))
+        app(_hoisted(sys.argv[1:]), prog_name="facesmith")
     except FacesmithError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:

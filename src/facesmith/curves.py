@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facesmith.images import written_beside
+from facesmith.files import written_beside
 
 BALANCE = {
     "D/knows_real": ("real faces that the critic takes for real", "tab:red"),

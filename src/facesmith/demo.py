@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from facesmith.drawn import write_faces
+from facesmith.files import refuse_to_overwrite, written_beside
 from facesmith.film import progress_film
-from facesmith.images import refuse_to_overwrite, written_beside
 from facesmith.sample import sample
 from facesmith.train import Asked, train
 

@@ -7,25 +7,22 @@ Files are read defensively, since photos come from anywhere, and written with th
 from __future__ import annotations
 
 import io
-import os
 import struct
 import threading
 import warnings
 import zlib
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from facesmith.errors import BadOption, BadPicture, NotReadableNow, OutputExists
+from facesmith.errors import BadPicture, NotReadableNow
+from facesmith.files import written_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
 Pixels = NDArray[np.uint8]
@@ -218,33 +215,6 @@ def to_grey(pixels: Pixels) -> Pixels:
     return grey
 
 
-@contextmanager
-def written_beside(path: Path, mode: str = "wb", *, durable: bool = False) -> Iterator[IO[Any]]:
-    """A file that appears at `path` whole or not at all: written beside it, then renamed.
-
-    Args:
-        durable: wait until the disk holds it, so that it survives a power cut; slow for many small files.
-    """
-    if path.is_dir():
-        raise BadOption(f"{path} is a folder; expected the name of a file to write.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise BadOption(f"{path} can't be written: there is a file where its folder {path.parent} has to be.") from None
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    # Names of files may be no UTF-8; they come back as they were read.
-    text: dict[str, Any] = {} if "b" in mode else {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-    try:
-        with open(beside, mode, **text) as stream:
-            yield stream
-            if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 def write_png(path: Path, pixels: Pixels, provenance: Mapping[str, str] | None = None) -> Path:
     """Write uint8 `[H, W, C]` as PNG, with its provenance as text chunks."""
     chunks = PngImagePlugin.PngInfo()
@@ -285,10 +255,3 @@ def write_film(path: Path, frames: Iterable[Pixels], frames_per_second: int) -> 
         for packet in video.encode():
             container.mux(packet)
     return path
-
-
-def refuse_to_overwrite(path: Path, force: bool) -> None:
-    """Raise `OutputExists` where an output is in the way (an empty folder is not)."""
-    in_the_way = any(path.iterdir()) if path.is_dir() else path.exists()
-    if in_the_way and not force:
-        raise OutputExists(f"{path} exists already. Choose another --out, or add --force to replace it.")

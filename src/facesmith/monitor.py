@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from facesmith.curves import draw_curves
-from facesmith.images import Pixels, grid, write_png, written_beside
+from facesmith.files import written_beside
+from facesmith.images import Pixels, grid, write_png
 from facesmith.synthesis import synthesize_seeds
 from facesmith.trainer import TrainState
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith import __version__
-from facesmith.checkpoint import LoadedModel, load_model, sha256
+from facesmith.checkpoint import LoadedModel, load_model
 from facesmith.contracts import Generator
 from facesmith.errors import BadData, BadOption
-from facesmith.images import Pixels, grid, read_provenance, refuse_to_overwrite, write_png
+from facesmith.files import refuse_to_overwrite, sha256
+from facesmith.images import Pixels, grid, read_provenance, write_png
 from facesmith.latent import latents
 from facesmith.progress import bar
 from facesmith.synthesis import BATCH, synthesize, synthesize_seeds

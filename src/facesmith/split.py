@@ -29,6 +29,11 @@ def person_of(path: str) -> str | None:
     return folder if folder and person == folder and number.isdecimal() else None
 
 
+def group_name(person: str | None, content: str) -> str:
+    """The group of one face: its person's, else its own by its contents' sha256, so that a new name changes nothing."""
+    return f"person/{person}" if person else f"picture/{content}"
+
+
 def part_of(group: str) -> str:
     """The part of the data (one of PARTS) that a group belongs to."""
     digest = hashlib.sha256(f"{SALT}/{group}".encode("utf-8", "surrogateescape")).digest()

@@ -29,7 +29,7 @@ from facesmith.calibrate import PRECISIONS, Speed, measure, pick_device
 from facesmith.checkpoint import MODEL, STATE, load_state, save_model, save_state
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
-from facesmith.images import written_beside
+from facesmith.files import written_beside
 from facesmith.monitor import CURVES, LOG, SHEET, SHEETS, TENSORBOARD_PICTURES, Monitor
 from facesmith.recipe import Recipe, make
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from facesmith.drawn.face import attributes, face_of
 from facesmith.drawn.painting import draw, landmarks
-from facesmith.images import Pixels, refuse_to_overwrite, write_png, written_beside
+from facesmith.files import refuse_to_overwrite, written_beside
+from facesmith.images import Pixels, write_png
 from facesmith.progress import bar
 
 SEEDS_PER_FOLDER = 1_000_000

@@ -149,7 +149,7 @@ def _groups(packed: Packed, persons: list[str | None]) -> list[str]:
             name = parents[name]
         return name
 
-    own = [f"person/{p}" if p else f"picture/{c}" for p, c in zip(persons, packed.contents, strict=True)]
+    own = [split.group_name(p, c) for p, c in zip(persons, packed.contents, strict=True)]
     for i, near in enumerate(packed.near.tolist()):
         a, b = sorted((root(own[i]), root(own[near])))
         parents[b] = a

@@ -26,7 +26,8 @@ from rich.console import Console
 from facesmith.duplicates import Hashes, near_duplicate_groups, perceptual_hash
 from facesmith.errors import BadData, BadPicture, FacesmithError, NotReadableNow
 from facesmith.faces.store import Entry, Store
-from facesmith.images import Pixels, center_square, read_picture, resize, to_grey, written_beside
+from facesmith.files import written_beside
+from facesmith.images import Pixels, center_square, read_picture, resize, to_grey
 from facesmith.progress import bar
 
 FORMAT = 2

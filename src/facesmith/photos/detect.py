@@ -100,9 +100,8 @@ class Detector:
         groups = _grouped(photos)
         if not groups:
             return []
-        found = [self._propose(group) for group in groups]
-        candidates = _Candidates(*(torch.cat(parts) for parts in zip(*(vars(c).values() for c in found), strict=True)))
-        return self._decide(groups, self._refine(groups, candidates), len(photos))
+        proposed = _joined([self._propose(group) for group in groups])
+        return self._decide(groups, self._refine(groups, proposed), len(photos))
 
     def _propose(self, group: _Group) -> _Candidates:
         """P-Net over the pyramid of photos of one size."""
@@ -119,10 +118,7 @@ class Detector:
             corners *= corners.new_tensor((width / level_width, height / level_height)).repeat(2)
             here = _Candidates(photo, corners, probability[photo, y, x])
             levels.append(here.without_overlaps(0.5))
-        if not levels:
-            return _Candidates(torch.empty(0, dtype=torch.long), torch.empty(0, 4, dtype=torch.double), torch.empty(0))
-        proposed = _Candidates(*(torch.cat(parts) for parts in zip(*(vars(c).values() for c in levels), strict=True)))
-        proposed = proposed.without_overlaps(0.7)
+        proposed = _joined(levels).without_overlaps(0.7)
         return _Candidates(group.places[proposed.photo], _squared(proposed.corners), proposed.probability)
 
     def _refine(self, groups: list[_Group], candidates: _Candidates) -> _Candidates:
@@ -175,6 +171,12 @@ def pyramid_sizes(height: int, width: int, min_face_px: int) -> list[tuple[int, 
         sizes.append((round(height * scale), round(width * scale)))
         scale *= PYRAMID_STEP
     return sizes
+
+
+def _joined(parts: list[_Candidates]) -> _Candidates:
+    none = _Candidates(torch.empty(0, dtype=torch.long), torch.empty(0, 4, dtype=torch.double), torch.empty(0))
+    photos, corners, probabilities = zip(*((p.photo, p.corners, p.probability) for p in (none, *parts)), strict=True)
+    return _Candidates(torch.cat(photos), torch.cat(corners), torch.cat(probabilities))
 
 
 def _grouped(photos: Sequence[Pixels]) -> list[_Group]:

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from facesmith.errors import OutputExists
-from facesmith.images import refuse_to_overwrite, written_beside
+from facesmith.files import refuse_to_overwrite, sha256, written_beside
 from facesmith.photos import journal
 from facesmith.photos.align import Alignment
 from facesmith.photos.cutting import Face, Which, kind_of
 from facesmith.photos.sheet import extraction_page
-from facesmith.split import describe, person_of, split
+from facesmith.split import describe, group_name, person_of, split
 
 FORMAT = 1
 LOCK = ".extract.lock"
@@ -161,7 +161,7 @@ def finish(out: Path, settings: Settings, photos: str, ignored: Counter[str], pi
     report = _counted(out, ignored)
     _write_text(out / "report.html", extraction_page(report, photos, journal.entries(out), pictures))
     counts = {name: value for name, value in asdict(report).items() if name not in ("out", "was_complete")}
-    groups = [person_of(row[SOURCE]) or row[SOURCE] for row in _kept(out)]
+    groups = [group_name(person_of(row[SOURCE]), sha256(out / row[0])) for row in _kept(out) if (out / row[0]).exists()]
     header = {
         "format": FORMAT,
         "photos": photos,
