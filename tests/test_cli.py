@@ -128,6 +128,13 @@ def test_the_version(facesmith):
         (["sample", "--model", "FACES", "--out", "OUT"], 1, "model.safetensors"),
         (["sample", "--model", "FACES/000000.png", "--out", "OUT"], 1, "safetensors"),
         (["sample", "--model", "FACES", "--out", "OUT", "--seeds", "one"], 2, "--seeds"),
+        (["sample", "--model", "FACES", "--out", "OUT", "--like", "x.png", "--seeds", "1"], 2, "leave out --seeds"),
+        (["sample", "--psi", "2", "--model", "FACES"], 2, "--psi"),
+        (["train", "dcgan64", "--data", "FACES", "--out", "FACES/000000.png", *TINY], 1, "is a file"),
+        (["train", "dcgan64", "--out", "OUT"], 2, "--data"),
+        (["demo", "--minutes", "0", "--out", "OUT"], 2, "more than 0"),
+        (["film", "FACES", "--out", "OUT.txt"], 2, ".mp4"),
+        (["nothing"], 2, "nothing"),
         (["faces", "nowhere"], 1, "does not exist"),
         (["faces", "FACES/000000.png"], 1, "neither a folder nor a zip"),
         (["film", "FACES"], 1, "no sample sheets"),
@@ -192,6 +199,16 @@ def test_the_defaults_shown_are_those_that_hold():
     assert cli.DEFAULT_MARGIN == align.DEFAULT_MARGIN
     assert cli.DEFAULT_THRESHOLD == detect.DEFAULT_THRESHOLD
     assert cli.DEFAULT_EVERY == extract.DEFAULT_EVERY
+
+
+def test_ctrl_c_is_told_in_a_line_and_exits_with_130(facesmith, faces, tmp_path, monkeypatch):
+    def interrupted(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facesmith.train.measure", interrupted)
+    code, out, err = train(facesmith, faces, tmp_path / "run")
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == "facesmith: interrupted"
 
 
 @pytest.mark.slow

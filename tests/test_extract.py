@@ -454,3 +454,16 @@ def test_portraits_have_a_face_each_and_landscapes_none(tmp_path):
     assert (portraits.photos, portraits.faceless) == (36, 0)
     landscapes = run(tmp_path / "photos" / "no_face", tmp_path / "b")
     assert landscapes.photos - landscapes.faceless <= 2
+
+
+def test_force_replaces_an_extraction_and_nothing_else(tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "metadata.csv").write_text("file_name,age\n000001.png,30\n")
+    (out / "000001.png").write_bytes(b"mine")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    with pytest.raises(FacesmithError):
+        extract(photos, out, force=True, console=Console(quiet=True))
+    assert (out / "000001.png").read_bytes() == b"mine"
+    assert (out / "metadata.csv").read_text().startswith("file_name,age")

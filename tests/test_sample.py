@@ -13,7 +13,7 @@ import facesmith
 from facesmith.checkpoint import save_model
 from facesmith.errors import BadData, BadOption, BadPicture, OutputExists
 from facesmith.files import sha256
-from facesmith.images import grid, read_picture, read_provenance
+from facesmith.images import grid, read_picture, read_provenance, write_png
 from facesmith.sample import sample, sample_like
 from facesmith.trainer import settled, train_step
 
@@ -97,11 +97,38 @@ def test_a_picture_of_another_model_is_refused(run, tmp_path):
         list(sample_like(tmp_path / "other.safetensors", path, tmp_path / "two.png", console=QUIET))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"Seeds": "[]"}, {"Seeds": "{}"}, {"Seeds": "[true]"}, {"Seeds": "[" * 5000}, {"Seeds": "[-1]"}),
+        *({"Psi": "nan"}, {"Psi": "7"}, {"Psi": "1e999"}, {"Seeds": f"[{2**64}]"}),
+    ],
+)
+def test_a_picture_with_forged_seeds_is_refused(run, tmp_path, change):
+    (path,) = sample(run, [1], tmp_path / "one.png", console=QUIET)
+    forged = write_png(tmp_path / "forged.png", read_picture(path), {**read_provenance(path), **change})
+    with pytest.raises(BadData, match="no seeds"):
+        list(sample_like(run, forged, tmp_path / "out.png", console=QUIET))
+
+
+def test_seeds_and_psi_have_their_borders_in_programs_too(run):
+    model = facesmith.load(run)
+    for seeds, psi in (([-1], 1.0), ([2**63], 1.0), ([1], 1.5), ([1], float("nan"))):
+        with pytest.raises(BadOption):
+            model.sample(seeds, psi)
+    assert model.sample([]).shape == (0, 16, 16, 3)
+
+
 def test_nothing_is_overwritten_unasked(run, tmp_path):
     (path,) = sample(run, [1], tmp_path / "one.png", console=QUIET)
     with pytest.raises(OutputExists, match="--force"):
         list(sample(run, [2], path, console=QUIET))
     assert list(sample(run, [2], path, force=True, console=QUIET)) == [path]
+
+
+def test_a_folder_may_have_a_dot_in_its_name(run, tmp_path):
+    (folder,) = sample(run, [1, 2], tmp_path / "faces-v1.0", console=QUIET)
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_other_endings_are_refused(run, tmp_path):

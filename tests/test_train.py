@@ -186,6 +186,83 @@ def test_a_budget_is_one_number_above_nothing(asked):
             train(replace(asked, **change), QUIET)
 
 
+def test_force_deletes_nothing_before_all_else_is_checked(asked):
+    train(asked, QUIET)
+    before = (asked.out / "model.safetensors").read_bytes()
+    for change in ({"device": "tpu"}, {"precision": "float16"}, {"kimg": -1.0}):
+        with pytest.raises(BadOption):
+            train(replace(asked, force=True, **change), QUIET)
+    assert (asked.out / "model.safetensors").read_bytes() == before
+
+
+def test_force_does_not_touch_a_folder_that_is_no_run(asked):
+    (asked.out / "samples").mkdir(parents=True)
+    (asked.out / "samples" / "precious.txt").write_text("mine")
+    with pytest.raises(OutputExists, match="holds no run"):
+        train(replace(asked, force=True), QUIET)
+    assert (asked.out / "samples" / "precious.txt").read_text() == "mine"
+
+
+def test_a_run_without_its_state_is_not_silently_begun_again(asked):
+    train(asked, QUIET)
+    before = (asked.out / "model.safetensors").read_bytes()
+    (asked.out / "state.pt").unlink()
+    with pytest.raises(BadModel, match=r"no state\.pt"):
+        train(asked, QUIET)
+    assert (asked.out / "model.safetensors").read_bytes() == before
+
+
+def test_a_finished_run_writes_a_lost_model_again(asked):
+    train(asked, QUIET)
+    before = (asked.out / "model.safetensors").read_bytes()
+    (asked.out / "model.safetensors").unlink()
+    assert train(asked, QUIET).finished
+    assert (asked.out / "model.safetensors").read_bytes() == before
+
+
+def test_a_damaged_log_and_foreign_pictures_do_not_keep_a_run_from_going_on(asked):
+    train(asked, QUIET)
+    with open(asked.out / "log.jsonl", "ab") as log:
+        log.write(b'\n[]\n5\n{"a": 1}\n{"seen": "x"}\n\xff\n' + b"[" * 5000 + b'\n{"seen": 9')
+    (asked.out / "samples" / "best.png").write_bytes(b"mine")
+    assert train(replace(asked, kimg=0.16, extend=True), QUIET).finished
+    seen = [json.loads(line)["seen"] for line in (asked.out / "log.jsonl").read_text().splitlines()]
+    assert seen == [40, 80, 120, 160]
+    assert (asked.out / "samples" / "best.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"budget": "x"}, {"budget": 0}, {"save_every": 0}, {"values": None}, {"asked": []}, {"format": 99}),
+        *({"asked": {"minutes": "x"}}, {"fingerprint": 5}, {"precision": "float16"}, {"threads": 0}, {"extra": 1}),
+    ],
+)
+def test_a_plan_of_wrong_kinds_is_told(asked, change):
+    train(asked, QUIET)
+    plan = json.loads((asked.out / "run.json").read_text())
+    (asked.out / "run.json").write_text(json.dumps({**plan, **change}))
+    with pytest.raises(BadModel, match="--force"):
+        train(asked, QUIET)
+
+
+@pytest.mark.parametrize("change", [{"step": "x"}, {"seen": -1}, {"position": None}, {"seconds": None}, {"nets": 3}])
+def test_a_state_of_wrong_kinds_is_told(asked, change):
+    train(asked, QUIET)
+    torch.save({**load_state(asked.out / "state.pt"), **change}, asked.out / "state.pt")
+    with pytest.raises(BadModel, match="--force"):
+        train(asked, QUIET)
+
+
+def test_how_often_to_save_can_change_on_the_way(asked, monkeypatch):
+    with monkeypatch.context() as patched:
+        stopping_after(3, patched)
+        train(asked, QUIET)
+    train(replace(asked, save_every_kimg=0.016), QUIET)
+    seen = [json.loads(line)["seen"] for line in (asked.out / "log.jsonl").read_text().splitlines()]
+    assert seen == [24, 32, 48, 64, 80, 96, 112, 120]
+
+
 def command(asked):
     settings = [part for name, held in asked.values.items() for part in ("--set", f"{name}={held}")]
     return [

@@ -49,6 +49,7 @@ class LoadedModel:
 def save_model(path: Path, nets: Mapping[str, nn.Module], header: Mapping[str, Any]) -> None:
     """Write networks with their header; the same training gives the same bytes (no time stands in it)."""
     tensors = {f"{name}.{key}": t.detach().cpu().contiguous() for name, net in nets.items() for key, t in _tensors(net)}
+    assert all(t.dtype in DTYPES for t in tensors.values()), "a model file holds these types only"
     with written_beside(path, durable=True) as stream:
         stream.write(save(tensors, {KEY: json.dumps({"format": FORMAT, **header}, sort_keys=True)}))
 
@@ -140,10 +141,17 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise BadModel(
-            f"{path} can't be read ({str(error).splitlines()[0][:160]}). Start again with --force."
-        ) from None
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ):
+        raise BadModel(f"{path} is damaged, or holds more than numbers. Start over with --force.") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise BadModel(f"{path} is no training state of this version. Start again with --force, or update facesmith.")
+        raise BadModel(f"{path} is no training state of this version. Start over with --force, or update facesmith.")
     return state

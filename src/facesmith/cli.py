@@ -6,16 +6,28 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from facesmith import __version__
-from facesmith.errors import FacesmithError
+from facesmith.errors import BadOption, FacesmithError
 
 INTERRUPTED = 130
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+UsageError: type[Any] = typer.BadParameter.__mro__[1]  # typer names this base of its option errors nowhere itself
+DISK_ERRORS = {
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.EISDIR,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+}
 
 app = typer.Typer(
     help=__doc__,
@@ -52,7 +64,9 @@ def facesmith(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; by default all cores.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="CPU threads of torch, and workers of extract.")
+    ] = None,
 ) -> None:
     """Turn a folder of photos into a working face generator, on an ordinary computer.
 
@@ -68,6 +82,7 @@ def facesmith(
 
 @app.command()
 def extract(
+    context: typer.Context,
     photos: Annotated[Path, typer.Argument(help="A folder (searched through), a zip, one picture, or a film.")],
     out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
     size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,
@@ -88,7 +103,7 @@ def extract(
 
     report = extract(
         photos, out, size=size, margin=margin, faces=faces, min_face=min_face, threshold=threshold, every=every,
-        workers=workers, pictures=pictures, force=force, console=console,
+        workers=workers or context.obj, pictures=pictures, force=force, console=console,
     )  # fmt: skip
     if report.was_complete:
         console.print(f"{out} is complete already; --force does it again.")
@@ -112,7 +127,7 @@ def train(
         list[str] | None, typer.Option("--set", help="A recipe's value, as name=value; repeatable.")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Faces in a batch: the same as --set batch_size=N.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Another seed gives another training.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto (measured), float32 or bfloat16.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Use only so many of the faces.")] = None,
@@ -141,7 +156,7 @@ def train(
     report = train(asked, console)
     if not report.finished:
         console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. The same command again goes on.")
-        raise typer.Exit(INTERRUPTED)
+        raise KeyboardInterrupt
     typer.echo(out / "model.safetensors")
     console.print(
         f"trained on {report.seen / 1000:.1f} kimg; its faces: {out / 'samples.png'}, its curves: {out / 'curves.png'}"
@@ -152,6 +167,7 @@ def train(
 
 @app.command()
 def sample(
+    context: typer.Context,
     model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
     out: Annotated[Path, typer.Option(help="A .png for one sheet, or a folder for single faces.")] = Path("faces.png"),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
@@ -160,6 +176,8 @@ def sample(
     force: Force = False,
 ) -> None:
     """Draw one face per seed. The same model, seed and psi always give the same face."""
+    if like is not None and {"seeds", "psi"} & _given(context):
+        raise BadOption("--like takes seeds and psi from the picture; leave out --seeds and --psi.")
     from facesmith.latent import parse_seeds
     from facesmith.sample import sample, sample_like
 
@@ -242,7 +260,12 @@ def info() -> None:
 def main() -> None:
     """The program: a mistake of the user's ends in one line, and only our own bugs in a traceback."""
     try:
-        app(_hoisted(sys.argv[1:]), prog_name="facesmith")
+        code = app(_hoisted(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
+        if code == INTERRUPTED:  # how typer tells of Ctrl-C
+            raise KeyboardInterrupt
+    except UsageError as error:
+        told = error.format_message()  # empty where the help was printed instead
+        _fail(" ".join(told.split()), 2) if told else sys.exit(2)
     except FacesmithError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
@@ -251,6 +274,12 @@ def main() -> None:
         _fail(f"{error.filename or 'A file'}: {error.strerror}. Nothing that was saved before is lost.", 1)
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
+
+
+def _given(context: typer.Context) -> set[str]:
+    """The options that were given rather than left at their defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
 
 
 def _fail(message: str, code: int) -> None:

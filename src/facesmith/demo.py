@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from facesmith.drawn import write_faces
+from facesmith.errors import BadData, BadOption
 from facesmith.files import refuse_to_overwrite, written_beside
 from facesmith.film import progress_film
 from facesmith.sample import sample
-from facesmith.train import Asked, train
+from facesmith.train import PLAN, Asked, read_plan, train
 
 FACES = 4000
 RECIPE = "dcgan64"
@@ -29,16 +30,23 @@ def demo(
 
     Yields:
         Lines that say where everything is and what to do next.
+
+    Raises:
+        KeyboardInterrupt: it was asked to stop, and has saved.
     """
+    if not 0 < minutes < float("inf"):
+        raise BadOption(f"--minutes is {minutes:g}; it must be more than 0.")
     _make_own(out, force)
     data, run = out / "drawn", out / "run"
     if not (data / "metadata.csv").exists():  # the table comes last: a folder without it was interrupted
         write_faces(data, FACES, force=True, console=console)
+    if (run / PLAN).exists() and not force and read_plan(run / PLAN).asked != {"minutes": minutes}:
+        raise BadData(f"{out} holds a demo of another length. Choose another --out, or do it again with --force.")
     asked = Asked(RECIPE, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads)
     report = train(asked, console)
     if not report.finished:
-        yield "stopped and saved; the same command again goes on"
-        return
+        console.print("stopped and saved; the same command again goes on")
+        raise KeyboardInterrupt
     (sheet,) = sample(run, SHEET_SEEDS, out / "faces.png", force=True, console=console)
     film = progress_film(run, out / "progress.mp4")
     yield f"new faces            {sheet}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from facesmith.errors import BadData
+from facesmith.errors import BadData, BadOption, BadPicture
 from facesmith.images import Pixels, read_picture, write_film
-from facesmith.monitor import SHEETS
+from facesmith.monitor import sheets
 
 FRAMES_PER_SECOND = 8
 LAST_FRAME_SECONDS = 2
@@ -19,15 +19,18 @@ def progress_film(run: Path, out: Path) -> Path:
     Raises:
         BadData: the run has no sheets.
     """
-    sheets = sorted((run / SHEETS).glob("*.png"))
-    if not sheets:
+    if out.suffix.lower() != ".mp4":
+        raise BadOption(f"--out {out}: a film is written as .mp4.")
+    if not run.is_dir():
+        raise BadData(f"{run} is no folder. Give a run folder.")
+    if not sheets(run):
         raise BadData(f"{run} holds no sample sheets. Has it been trained?")
-    return write_film(out, _frames(sheets), FRAMES_PER_SECOND)
+    return write_film(out, _frames(sheets(run)), FRAMES_PER_SECOND)
 
 
-def _frames(sheets: list[Path]) -> Iterator[Pixels]:
-    for sheet in sheets:
-        yield read_picture(sheet)
-    last = read_picture(sheets[-1])
-    for _ in range(FRAMES_PER_SECOND * LAST_FRAME_SECONDS):
-        yield last
+def _frames(paths: list[Path]) -> Iterator[Pixels]:
+    for path in [*paths, *paths[-1:] * FRAMES_PER_SECOND * LAST_FRAME_SECONDS]:
+        try:
+            yield read_picture(path)
+        except BadPicture as reason:
+            raise BadData(f"{path}: {reason}. Delete it to make the film without it.") from None

@@ -15,7 +15,14 @@ LARGEST_SEED = 2**63 - 1
 
 
 def latents(G: Generator, seeds: Sequence[int]) -> Tensor:
-    """`z` `[N, z_dim]`, one drawn for each seed alone, whatever else is drawn with it."""
+    """`z` `[N, z_dim]`, one drawn for each seed alone, whatever else is drawn with it.
+
+    Raises:
+        BadOption: a seed is negative or too large.
+    """
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            raise BadOption(f"Seed {seed} lies outside 0 to {LARGEST_SEED}.")
     drawn = [G.draw_z(1, torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.cat(drawn) if drawn else torch.empty(0, G.z_dim)
 
@@ -28,8 +35,13 @@ def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
         w_avg: `[w_dim]`, the mean of `w` over many faces.
         psi: 1 leaves `w` as it is, 0 gives the average face.
 
+    Raises:
+        BadOption: psi lies outside 0 to 1.
+
     Source: Karras et al. 2019, arXiv:1812.04948, appendix B.
     """
+    if not 0 <= psi <= 1:
+        raise BadOption(f"psi is {psi:g}; it goes from 0, the average face, to 1, the most varied ones.")
     return w if psi == 1 else w_avg.lerp(w, psi)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -42,7 +45,7 @@ class Monitor:
         self.out, self.state, self.faces, self.console = out, state, faces, console
         self.lines = _lines_until(out / LOG, state.seen)
         _write_lines(out / LOG, self.lines)
-        for sheet in (out / SHEETS).glob("*.png"):
+        for sheet in sheets(out):
             if int(sheet.stem) > state.seen:
                 sheet.unlink()
         self.tensorboard = SummaryWriter(str(out / "tensorboard"), purge_step=state.seen + 1)
@@ -82,6 +85,7 @@ class Monitor:
     def tick(self, nets: nn.ModuleDict) -> None:
         """Write everything down, with pictures of the settled averages."""
         state, now = self.state, time.monotonic()
+        give_back_memory()
         means = self._means()
         rate = (state.seen - self.tick_seen) / max(now - self.tick_started, 1e-9)
         line = {
@@ -125,6 +129,23 @@ class Monitor:
         self.tensorboard.flush()
 
 
+def sheets(run: Path) -> list[Path]:
+    """The sample sheets of a run, in order; pictures of other names are not ours."""
+    return sorted(path for path in (run / SHEETS).glob("*.png") if path.stem.isdecimal())
+
+
+def give_back_memory() -> None:
+    """Return to the system what is free but held, lest a run's memory creep up by a tenth or more.
+
+    Figures are cycles of many megabytes, which the collector finds late, and glibc keeps the gaps between tensors.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)
+
+
 def _progress(console: Console, state: TrainState) -> tuple[Progress, TaskID]:
     columns = (
         TextColumn("{task.fields[kimg]}"),
@@ -156,10 +177,13 @@ def _lines_until(log: Path, seen: int) -> list[dict[str, Any]]:
     if not log.exists():
         return []
     lines = []
-    for text in log.read_text().splitlines():
-        line = json.loads(text)
-        if line["seen"] <= seen:
-            lines.append(line)
+    for text in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+            if int(line["seen"]) <= seen:
+                lines.append(line)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue  # a damaged line of a log is no reason not to train on
     return lines
 
 

@@ -105,7 +105,7 @@ def find(name: str) -> type[Recipe]:
     """
     known = recipes()
     if name not in known:
-        raise BadOption(f"There is no recipe {name!r}{_nearest(name, known)}. See: facesmith recipes")
+        raise BadOption(f"There is no recipe {name!r}{_nearest(name, known)} See: facesmith recipes")
     return known[name]
 
 
@@ -120,7 +120,7 @@ def make(name: str, values: Mapping[str, Any]) -> Recipe:
     for key in values:
         if key not in known:
             raise BadOption(
-                f"Recipe {name} has no value {key!r}{_nearest(key, known)}. It has: {', '.join(sorted(known))}."
+                f"Recipe {name} has no value {key!r}{_nearest(key, known)} It has: {', '.join(sorted(known))}."
             )
     kinds = get_type_hints(cls)
     # JSON knows no tuples; they come back as lists.
@@ -189,4 +189,4 @@ def _kind_name(kind: Any) -> str:
 
 def _nearest(word: str, known: Iterable[str]) -> str:
     near = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {near[0]!r}?" if near else "."

@@ -17,8 +17,8 @@ from facesmith.checkpoint import LoadedModel, load_model
 from facesmith.contracts import Generator
 from facesmith.errors import BadData, BadOption
 from facesmith.files import refuse_to_overwrite, sha256
-from facesmith.images import Pixels, grid, read_provenance, write_png
-from facesmith.latent import latents
+from facesmith.images import PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_png
+from facesmith.latent import LARGEST_SEED, MOST_SEEDS, latents
 from facesmith.progress import bar
 from facesmith.synthesis import BATCH, synthesize, synthesize_seeds
 
@@ -73,8 +73,8 @@ def sample(
 ) -> Iterator[Path]:
     """Draw one face for each seed: on one sheet where `out` ends in .png, else as single files in a folder."""
     one_sheet = out.suffix.lower() == ".png"
-    if not one_sheet and out.suffix:
-        raise BadOption(f"--out {out}: a sheet is written as .png; a name without an ending is a folder of PNGs.")
+    if not one_sheet and out.suffix.lower() in PICTURE_SUFFIXES:
+        raise BadOption(f"--out {out}: a sheet is written as .png; any other name is that of a folder of PNGs.")
     if one_sheet and len(seeds) > MOST_ON_A_SHEET:
         raise BadOption(f"{len(seeds)} faces are too many for one sheet; give a folder as --out.")
     refuse_to_overwrite(out, force)
@@ -99,9 +99,11 @@ def sample_like(path: Path, like: Path, out: Path, *, force: bool = False, conso
     made = read_provenance(like)
     try:
         seeds, psi, made_by = json.loads(made["Seeds"]), float(made["Psi"]), made["Model"]
-        if not all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in seeds):
-            raise TypeError
-    except (KeyError, ValueError, TypeError):
+        if type(seeds) is not list or not 0 < len(seeds) <= MOST_SEEDS or not 0 <= psi <= 1:
+            raise ValueError
+        if not all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds):
+            raise ValueError
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise BadData(f"{like} carries no seeds of a Facesmith model; only pictures that it drew do.") from None
     if sha256(load(path).path) != made_by:
         raise BadData(

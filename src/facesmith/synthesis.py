@@ -31,6 +31,6 @@ def synthesize(G: Generator, w: Tensor, psi: float = 1.0) -> Pixels:
     pictures = np.empty((len(w), G.resolution, G.resolution, G.channels), np.uint8)
     for start in range(0, len(w), BATCH):
         some = w[start : start + BATCH]
-        full = torch.cat([some, some[-1:].expand(BATCH - len(some), -1)])
+        full = torch.cat([some, some[-1:].expand(BATCH - len(some), *some.shape[1:])])
         pictures[start : start + len(some)] = to_uint8(G.synthesis(full))[: len(some)].cpu().numpy()
     return pictures

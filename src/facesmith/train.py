@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import filelock
 import numpy as np
@@ -25,7 +25,7 @@ from rich.console import Console
 from torch import Tensor
 
 from facesmith import __version__, split
-from facesmith.calibrate import PRECISIONS, Speed, measure, pick_device
+from facesmith.calibrate import PRECISIONS, Speed, check_precision, measure, pick_device
 from facesmith.checkpoint import MODEL, STATE, load_state, save_model, save_state
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
@@ -34,6 +34,7 @@ from facesmith.monitor import CURVES, LOG, SHEET, SHEETS, TENSORBOARD_PICTURES, 
 from facesmith.recipe import Recipe, make
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
 
+FORMAT = 1
 PLAN, LOCK, SNAPSHOTS = "run.json", ".lock", "snapshots"
 OWN = (PLAN, STATE, MODEL, LOG, SHEETS, SHEET, CURVES, SNAPSHOTS, "tensorboard")
 DEFAULT_MINUTES = 30.0
@@ -66,7 +67,7 @@ class Plan:
     threads: int
     images_per_second: float
     data: str
-    format: int = 1
+    format: int = FORMAT
 
 
 @dataclass(frozen=True)
@@ -108,16 +109,23 @@ def train(asked: Asked, console: Console) -> TrainReport:
     """
     recipe = make(asked.recipe, asked.values)
     _check_budget(asked)
+    check_precision(asked.precision)
+    pick_device(asked.device)
     faces = open_faces(asked.data, recipe.resolution, recipe.channels, limit=asked.limit, console=console)
     for notice in faces.notices:
         console.print(f"notice: {notice}", markup=False, highlight=False)
     if len(faces.part("train")) == 0:
         raise BadData(f"{asked.data} holds only {len(faces.names)} faces, and none fell to training. Give more.")
+    if asked.out.exists() and not asked.out.is_dir():
+        raise OutputExists(f"{asked.out} is a file. Choose another --out.")
     asked.out.mkdir(parents=True, exist_ok=True)
     with _locked(asked.out):
         plan = _plan(asked, recipe, faces, console)
         torch.set_num_threads(plan.threads)
         state, seconds = _state(plan, recipe, faces, asked.out)
+        if state.seen:
+            told = "complete already" if state.seen >= state.budget else f"resumed at {state.seen / 1000:.1f} kimg"
+            console.print(f"{asked.out}: {plan.budget / 1000:g} kimg of {plan.recipe}, {told}", highlight=False)
         return _train(plan, state, seconds, faces, asked, console)
 
 
@@ -130,11 +138,14 @@ def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: A
         def after_step(terms: Mapping[str, Tensor]) -> bool:
             nonlocal saved
             monitor.step(terms)
-            if state.seen // plan.save_every > saved // plan.save_every or state.seen >= state.budget or stop.is_set():
+            stopping = stop.is_set()  # read once: what is told to have been saved has been
+            if state.seen // plan.save_every > saved // plan.save_every or state.seen >= state.budget or stopping:
                 _save(asked, plan, state, faces, monitor)
                 saved = state.seen
-            return not stop.is_set()
+            return not stopping
 
+        if state.seen >= state.budget and not (asked.out / MODEL).exists():
+            _save(asked, plan, state, faces, monitor)
         fit(state, after_step)
         return TrainReport(asked.out, state.seen, state.seen >= state.budget)
 
@@ -173,30 +184,36 @@ def _state(plan: Plan, recipe: Recipe, faces: Faces, out: Path) -> tuple[TrainSt
     saved = load_state(out / STATE)
     try:
         load_state_dict(state, saved)
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise BadModel(f"{out / STATE} does not fit its plan ({str(error)[:120]}). Start again with --force.") from None
+        seconds = float(saved["seconds"])
+        if not all(type(n) is int and n >= 0 for n in (state.step, state.seen, stream.position)):
+            raise ValueError("a counter is no number")
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise BadModel(f"{out / STATE} does not fit its plan ({str(error)[:120]}). Start over with --force.") from None
     state.budget = plan.budget  # --extend may have moved it
-    return state, float(saved["seconds"])
+    return state, seconds
 
 
 def _plan(asked: Asked, recipe: Recipe, faces: Faces, console: Console) -> Plan:
     """The plan that the run folder holds, checked against what is asked for, or a new one."""
     file = asked.out / PLAN
-    held_a_run = file.exists()
-    if asked.force:
-        _remove_own(asked.out)
-    if not file.exists():
-        if not held_a_run and any(path.name != LOCK for path in asked.out.iterdir()):
-            raise OutputExists(f"{asked.out} is not empty and holds no run. Choose another --out.")
+    if not file.exists() and any(path.name != LOCK for path in asked.out.iterdir()):
+        raise OutputExists(f"{asked.out} is not empty and holds no run. Choose another --out.")
+    if asked.force or not file.exists():
         plan = _new_plan(asked, recipe, faces, console)
+        _remove_own(asked.out)  # not before all that could fail has not
         _write_plan(file, plan)
         return plan
-    kept = _read_plan(file)
+    kept = read_plan(file)
+    pick_device(kept.device)
+    if (asked.out / MODEL).exists() and not (asked.out / STATE).exists():
+        raise BadModel(
+            f"{asked.out} holds a model but no {STATE}, so it can't be resumed. "
+            "Choose another --out, or start over with --force."
+        )
     _check_same(asked, recipe, faces, kept)
     plan = _extended(asked, kept)
     if plan != kept:
         _write_plan(file, plan)
-    console.print(f"resuming {asked.out}: {plan.recipe}, {plan.budget / 1000:g} kimg in all", highlight=False)
     return plan
 
 
@@ -305,6 +322,8 @@ def _check_same(asked: Asked, recipe: Recipe, faces: Faces, kept: Plan) -> None:
 
 def _extended(asked: Asked, kept: Plan) -> Plan:
     """The kept plan, its budget moved where --extend allows it."""
+    if asked.save_every_kimg:  # when to save alters nothing in the result
+        kept = replace(kept, save_every=max(1, int(asked.save_every_kimg * 1000)))
     request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes} if asked.minutes else kept.asked
     if request == kept.asked:
         return kept
@@ -320,11 +339,32 @@ def _extended(asked: Asked, kept: Plan) -> Plan:
     return replace(kept, asked=request, budget=budget)
 
 
-def _read_plan(file: Path) -> Plan:
+def read_plan(file: Path) -> Plan:
+    """The plan of a run, checked.
+
+    Raises:
+        BadModel: it is missing or damaged.
+    """
     try:
-        return Plan(**json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        plan = Plan(**json.loads(file.read_text(encoding="utf-8")))
+        _check_plan(plan)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise BadModel(f"{file} can't be read as a plan ({error}). Start over with --force.") from None
+    return plan
+
+
+def _check_plan(plan: Plan) -> None:
+    """Raise ValueError where a plan out of a file could not be ours."""
+    for name, kind in get_type_hints(Plan).items():
+        if not isinstance(getattr(plan, name), get_origin(kind) if get_origin(kind) is dict else kind):
+            raise ValueError(f"{name} is {getattr(plan, name)!r}")
+    if plan.format != FORMAT or plan.precision not in PRECISIONS:
+        raise ValueError(f"format {plan.format}, precision {plan.precision}")
+    if min(plan.budget, plan.save_every, plan.threads, plan.seed + 1) < 1 or not plan.images_per_second > 0:
+        raise ValueError("a number is out of its range")
+    budget = list(plan.asked.items())
+    if len(budget) != 1 or budget[0][0] not in ("kimg", "minutes") or type(budget[0][1]) not in (int, float):
+        raise ValueError(f"asked is {plan.asked}")
 
 
 def _write_plan(file: Path, plan: Plan) -> None:
@@ -336,7 +376,7 @@ def _remove_own(out: Path) -> None:
     """Remove what a run has written, and nothing else."""
     for name in OWN:
         path = out / name
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -103,6 +103,10 @@ def finished(out: Path, settings: Settings, force: bool) -> ExtractReport | None
         OutputExists: `out` holds something else, and `force` was not given.
     """
     if force:
+        if not _is_own(out):
+            raise OutputExists(
+                f"{out} holds something else than an extraction, which --force replaces. Choose another --out."
+            )
         return None
     unfinished = journal.settings_of(out)
     if unfinished is not None:
@@ -117,10 +121,22 @@ def finished(out: Path, settings: Settings, force: bool) -> ExtractReport | None
         if not out.is_dir() or not {path.name for path in out.iterdir()} <= leftovers:
             refuse_to_overwrite(out, force)
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise OutputExists(
             f"{out / 'faces.json'} is not of an extraction. Choose another --out, or add --force."
         ) from None
+
+
+def _is_own(out: Path) -> bool:
+    """Whether a folder is new, empty, or of an earlier extraction."""
+    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {LOCK}):
+        return True
+    if (out / journal.NAME).exists():
+        return True
+    try:
+        return isinstance(json.loads((out / "faces.json").read_text("utf-8"))["settings"], dict)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _must_agree(out: Path, found: dict[str, Any], wanted: dict[str, Any], what: str) -> None:

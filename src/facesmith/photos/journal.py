@@ -48,7 +48,10 @@ def begin(out: Path, settings: dict[str, Any]) -> None:
     if path.exists():
         with open(path, "rb+") as stream:
             for number, line in enumerate(stream):
-                if not _is_whole(line) or (number > 0 and not _on_disk(out, Entry(**json.loads(line)))):
+                if number == 0 and _values(line) is None:
+                    break
+                entry = _entry(line) if number else None
+                if number and (entry is None or not _on_disk(out, entry)):
                     break
                 whole_bytes += len(line)
             stream.truncate(whole_bytes)
@@ -67,8 +70,8 @@ def entries(out: Path) -> Iterator[Entry]:
         with open(out / NAME, "rb") as stream:
             next(stream, None)
             for line in stream:
-                if _is_whole(line):
-                    yield Entry(**json.loads(line))
+                if (entry := _entry(line)) is not None:
+                    yield entry
     except FileNotFoundError:
         return
 
@@ -80,8 +83,7 @@ def settings_of(out: Path) -> dict[str, Any] | None:
             line = stream.readline()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    settings: dict[str, Any] | None = json.loads(line) if _is_whole(line) else None
-    return settings
+    return _values(line)
 
 
 def _append(path: Path, values: dict[str, Any]) -> None:
@@ -91,8 +93,20 @@ def _append(path: Path, values: dict[str, Any]) -> None:
         os.fsync(stream.fileno())
 
 
-def _is_whole(line: bytes) -> bool:
-    return line.startswith(b"{") and line.endswith(b"}\n")
+def _values(line: bytes) -> dict[str, Any] | None:
+    """What a whole line holds, or None."""
+    try:
+        values = json.loads(line) if line.endswith(b"\n") else None
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _entry(line: bytes) -> Entry | None:
+    try:
+        return Entry(**(_values(line) or {}))
+    except TypeError:
+        return None
 
 
 def _on_disk(out: Path, entry: Entry) -> bool:
