@@ -456,7 +456,7 @@ def test_portraits_have_a_face_each_and_landscapes_none(tmp_path):
     assert landscapes.photos - landscapes.faceless <= 2
 
 
-def test_force_replaces_an_extraction_and_nothing_else(tmp_path):
+def test_force_does_not_touch_a_folder_of_something_else(tmp_path):
     out = tmp_path / "mine"
     out.mkdir()
     (out / "metadata.csv").write_text("file_name,age\n000001.png,30\n")
