@@ -16,7 +16,7 @@ SOURCE = Path(facesmith.__file__).parent
 # From the bottom up. A module may import from its own layer's folder and from the layers before it.
 LAYERS = (
     ("errors",),
-    ("files", "images", "progress", "split"),
+    ("files", "images", "memory", "progress", "split"),
     ("duplicates", "report"),
     ("contracts", "drawn", "photos", "faces"),
     ("losses", "nets", "latent"),

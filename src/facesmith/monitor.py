@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from facesmith import memory
 from facesmith.curves import draw_curves
 from facesmith.files import written_beside
 from facesmith.images import Pixels, grid, write_png
@@ -85,7 +82,7 @@ class Monitor:
     def tick(self, nets: nn.ModuleDict) -> None:
         """Write everything down, with pictures of the settled averages."""
         state, now = self.state, time.monotonic()
-        give_back_memory()
+        memory.give_back()
         means = self._means()
         rate = (state.seen - self.tick_seen) / max(now - self.tick_started, 1e-9)
         line = {
@@ -93,7 +90,7 @@ class Monitor:
             "step": state.step,
             "seconds": round(self.seconds, 1),
             "images_per_second": round(rate, 1),
-            "memory_mib": round(psutil.Process().memory_full_info().uss / 2**20),  # without the mapped faces
+            "memory_mib": memory.used_mib(),
             **{f"lr/{name}": lr for name, lr in state.knobs.lr.items()},
             **{f"knob/{name}": held for name, held in state.knobs.values.items()},
             **means,
@@ -132,18 +129,6 @@ class Monitor:
 def sheets(run: Path) -> list[Path]:
     """The sample sheets of a run, in order; pictures of other names are not ours."""
     return sorted(path for path in (run / SHEETS).glob("*.png") if path.stem.isdecimal())
-
-
-def give_back_memory() -> None:
-    """Return to the system what is free but held, lest a run's memory creep up by a tenth or more.
-
-    Figures are cycles of many megabytes, which the collector finds late, and glibc keeps the gaps between tensors.
-    """
-    gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
-        if trim is not None:
-            trim(0)
 
 
 def _progress(console: Console, state: TrainState) -> tuple[Progress, TaskID]:
