@@ -30,7 +30,6 @@ from facesmith.checkpoint import MODEL, STATE, load_state, save_model, save_stat
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
 from facesmith.files import written_beside
-from facesmith.memory import map_large_blocks
 from facesmith.monitor import CURVES, LOG, SHEET, SHEETS, TENSORBOARD_PICTURES, Monitor
 from facesmith.recipe import Recipe, make
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
@@ -121,7 +120,6 @@ def train(asked: Asked, console: Console) -> TrainReport:
         raise OutputExists(f"{asked.out} is a file. Choose another --out.")
     asked.out.mkdir(parents=True, exist_ok=True)
     with _locked(asked.out):
-        map_large_blocks()
         plan = _plan(asked, recipe, faces, console)
         torch.set_num_threads(plan.threads)
         state, seconds = _state(plan, recipe, faces, asked.out)
