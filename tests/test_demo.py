@@ -30,8 +30,9 @@ def test_the_demo_leaves_sheet_and_film_and_says_what_is_next(tmp_path, monkeypa
 def test_the_demo_leaves_foreign_files_alone(tmp_path):
     (tmp_path / "drawn").mkdir()
     (tmp_path / "drawn" / "photo.png").write_bytes(b"mine")
-    with pytest.raises(OutputExists):
-        list(demo(tmp_path, minutes=0.02, console=QUIET))
+    for force in (False, True):
+        with pytest.raises(OutputExists, match="not made by the demo"):
+            list(demo(tmp_path, minutes=0.02, force=force, console=QUIET))
     assert (tmp_path / "drawn" / "photo.png").read_bytes() == b"mine"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from facesmith.drawn import write_faces
-from facesmith.errors import BadData, BadOption
-from facesmith.files import refuse_to_overwrite, written_beside
+from facesmith.errors import BadData, BadOption, OutputExists
+from facesmith.files import written_beside
 from facesmith.film import progress_film
 from facesmith.sample import sample
 from facesmith.train import PLAN, Asked, read_plan, train
@@ -36,7 +36,7 @@ def demo(
     """
     if not 0 < minutes < float("inf"):
         raise BadOption(f"--minutes is {minutes:g}; it must be more than 0.")
-    _make_own(out, force)
+    _make_own(out)
     data, run = out / "drawn", out / "run"
     if not (data / "metadata.csv").exists():  # the table comes last: a folder without it was interrupted
         write_faces(data, FACES, force=True, console=console)
@@ -58,9 +58,9 @@ def demo(
     yield "  facesmith sample --model runs/first --out mine.png"
 
 
-def _make_own(out: Path, force: bool) -> None:
-    """A folder that is the demo's own: new, or marked so by an earlier one."""
-    if not (out / MARK).exists():
-        refuse_to_overwrite(out, force)
+def _make_own(out: Path) -> None:
+    """A folder that is the demo's own: new, or marked so by an earlier one; --force opens no other."""
+    if not (out / MARK).exists() and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise OutputExists(f"{out} exists and was not made by the demo. Choose another --out.")
     with written_beside(out / MARK, "w") as stream:
         stream.write("facesmith demo made this folder; facesmith demo --force does it again.\n")
