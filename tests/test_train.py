@@ -19,8 +19,9 @@ from small import QUIET, RESOLUTION, faces_folder
 import facesmith.train as train_module
 from facesmith.checkpoint import load_model, load_state
 from facesmith.errors import BadData, BadModel, BadOption, Diverged, OutputExists, RunBusy
+from facesmith.plan import Asked
 from facesmith.split import PARTS
-from facesmith.train import Asked, train
+from facesmith.train import train
 
 SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
 

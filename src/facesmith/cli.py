@@ -143,8 +143,9 @@ def train(
 
     Example: facesmith train dcgan64 --data faces --out runs/first --minutes 40
     """
+    from facesmith.plan import Asked
     from facesmith.recipe import parse_settings
-    from facesmith.train import Asked, train
+    from facesmith.train import train
 
     values = parse_settings(recipe, settings or [])
     if batch is not None:

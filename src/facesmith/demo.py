@@ -11,8 +11,9 @@ from facesmith.drawn import write_faces
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.files import written_beside
 from facesmith.film import progress_film
+from facesmith.plan import PLAN, Asked, read_plan
 from facesmith.sample import sample
-from facesmith.train import PLAN, Asked, read_plan, train
+from facesmith.train import train
 
 FACES = 4000
 RECIPE = "dcgan64"

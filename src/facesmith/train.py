@@ -1,73 +1,33 @@
-"""faces -> a run: make the plan, or take it up again, and train by it.
+"""faces -> a run: hold the run folder, train by its plan, save, and stop when asked.
 
-A run folder holds `run.json` (the plan), `state.pt`, `model.safetensors`, and what `monitor.py` writes. The plan is
-fixed when the run begins: a budget in minutes is turned into images then, so every schedule is a share of a fixed one.
+A run folder holds `run.json` (the plan), `state.pt`, `model.safetensors`, and what `monitor.py` writes.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, get_origin, get_type_hints
 
 import filelock
 import numpy as np
-import psutil
 import torch
 from rich.console import Console
 from torch import Tensor
 
 from facesmith import __version__, split
-from facesmith.calibrate import PRECISIONS, Speed, check_precision, measure, pick_device
+from facesmith.calibrate import PRECISIONS, check_precision, pick_device
 from facesmith.checkpoint import MODEL, STATE, load_state, save_model, save_state
-from facesmith.errors import BadData, BadModel, BadOption, OutputExists, RunBusy
+from facesmith.errors import BadData, BadModel, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
-from facesmith.files import written_beside
-from facesmith.monitor import CURVES, LOG, SHEET, SHEETS, TENSORBOARD_PICTURES, Monitor
+from facesmith.monitor import TENSORBOARD_PICTURES, Monitor
+from facesmith.plan import LOCK, SNAPSHOTS, Asked, Plan, check_budget, make_plan
 from facesmith.recipe import Recipe, make
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
-
-FORMAT = 1
-PLAN, LOCK, SNAPSHOTS = "run.json", ".lock", "snapshots"
-OWN = (PLAN, STATE, MODEL, LOG, SHEETS, SHEET, CURVES, SNAPSHOTS, "tensorboard")
-DEFAULT_MINUTES = 30.0
-TICKS = 40  # saves in a budget, at most
-SHORTEST_TICK_SECONDS = 20.0
-KEPT_TWICE = 2  # a file is written beside the one that it replaces
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run was started with; the same command again must ask for the same.
-
-    Attributes:
-        asked: the budget in the user's words, minutes or kimg.
-        budget: the same in images.
-        save_every: images between two saves; what a killed process loses at most.
-    """
-
-    recipe: str
-    values: dict[str, Any]
-    fingerprint: str
-    seed: int
-    mirror: bool
-    limit: int | None
-    asked: dict[str, float]
-    budget: int
-    save_every: int
-    precision: str
-    device: str
-    threads: int
-    images_per_second: float
-    data: str
-    format: int = FORMAT
 
 
 @dataclass(frozen=True)
@@ -79,28 +39,6 @@ class TrainReport:
     finished: bool
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The options of `facesmith train`, as the command line gives them."""
-
-    recipe: str
-    data: Path
-    out: Path
-    values: Mapping[str, Any]
-    minutes: float | None = None
-    kimg: float | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    limit: int | None = None
-    mirror: bool = True
-    snapshots: int = 0
-    save_every_kimg: float | None = None
-    extend: bool = False
-    force: bool = False
-    threads: int | None = None
-
-
 def train(asked: Asked, console: Console) -> TrainReport:
     """Train to the end of the budget; resumes where `out` holds a run of the same plan.
 
@@ -108,7 +46,7 @@ def train(asked: Asked, console: Console) -> TrainReport:
         FacesmithError: the data, the options or the run folder can't be used; or the training diverged.
     """
     recipe = make(asked.recipe, asked.values)
-    _check_budget(asked)
+    check_budget(asked)
     check_precision(asked.precision)
     pick_device(asked.device)
     faces = open_faces(asked.data, recipe.resolution, recipe.channels, limit=asked.limit, console=console)
@@ -120,7 +58,7 @@ def train(asked: Asked, console: Console) -> TrainReport:
         raise OutputExists(f"{asked.out} is a file. Choose another --out.")
     asked.out.mkdir(parents=True, exist_ok=True)
     with _locked(asked.out):
-        plan = _plan(asked, recipe, faces, console)
+        plan = make_plan(asked, recipe, faces, console)
         torch.set_num_threads(plan.threads)
         state, seconds = _state(plan, recipe, faces, asked.out)
         if state.seen:
@@ -191,195 +129,6 @@ def _state(plan: Plan, recipe: Recipe, faces: Faces, out: Path) -> tuple[TrainSt
         raise BadModel(f"{out / STATE} does not fit its plan ({str(error)[:120]}). Start over with --force.") from None
     state.budget = plan.budget  # --extend may have moved it
     return state, seconds
-
-
-def _plan(asked: Asked, recipe: Recipe, faces: Faces, console: Console) -> Plan:
-    """The plan that the run folder holds, checked against what is asked for, or a new one."""
-    file = asked.out / PLAN
-    if not file.exists() and any(path.name != LOCK for path in asked.out.iterdir()):
-        raise OutputExists(f"{asked.out} is not empty and holds no run. Choose another --out.")
-    if asked.force or not file.exists():
-        plan = _new_plan(asked, recipe, faces, console)
-        _remove_own(asked.out)  # not before all that could fail has not
-        _write_plan(file, plan)
-        return plan
-    kept = read_plan(file)
-    pick_device(kept.device)
-    if (asked.out / MODEL).exists() and not (asked.out / STATE).exists():
-        raise BadModel(
-            f"{asked.out} holds a model but no {STATE}, so it can't be resumed. "
-            "Choose another --out, or start over with --force."
-        )
-    _check_same(asked, recipe, faces, kept)
-    plan = _extended(asked, kept)
-    if plan != kept:
-        _write_plan(file, plan)
-    return plan
-
-
-def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, console: Console) -> Plan:
-    """Measure, decide, and say what it will take."""
-    device = pick_device(asked.device)
-    threads = asked.threads or torch.get_num_threads()
-    torch.set_num_threads(threads)
-    console.print("measuring the speed of this machine ...", highlight=False)
-    speed = measure(recipe, device, asked.precision, faces.pixels)
-    request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes or DEFAULT_MINUTES}
-    budget = _images(request, speed.best, recipe.batch_size)
-    shortest = speed.best * SHORTEST_TICK_SECONDS
-    every = int(asked.save_every_kimg * 1000) if asked.save_every_kimg else int(max(budget / TICKS, shortest))
-    plan = Plan(
-        recipe=recipe.name,
-        values=recipe.values(),
-        fingerprint=faces.fingerprint,
-        seed=asked.seed,
-        mirror=asked.mirror,
-        limit=asked.limit,
-        asked=request,
-        budget=budget,
-        save_every=max(1, every),
-        precision=speed.precision,
-        device=device.type,
-        threads=threads,
-        images_per_second=round(speed.best, 1),
-        data=str(asked.data),
-    )
-    _say_what_it_takes(plan, recipe, faces, speed, asked, console)
-    return plan
-
-
-def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, asked: Asked, console: Console) -> None:
-    """Memory, disk and time before the start.
-
-    Raises:
-        BadData: there is not enough disk.
-    """
-    weights = {name: sum(p.numel() for p in net.parameters()) * 4 for name, net in recipe.networks().items()}
-    model = sum(weights[name] for name in recipe.averaged)
-    state = 3 * sum(weights.values()) + model  # weights and two moments, at most, and the averages
-    disk = KEPT_TWICE * (state + model) + (asked.snapshots + 1) * model + TICKS * 2**20
-    free = shutil.disk_usage(asked.out).free
-    console.print(
-        f"{plan.recipe}: {plan.budget / 1000:.1f} kimg of {len(faces.part('train'))} faces "
-        f"at {speed.best:.0f} images/s, about {plan.budget / speed.best / 60:.0f} min\n"
-        f"{plan.precision} ({speed.why}), {plan.device}, {plan.threads} threads\n"
-        f"memory {speed.memory_bytes / 2**30:.1f} GiB ({psutil.virtual_memory().available / 2**30:.1f} free), "
-        f"disk {disk / 2**30:.2f} GiB ({free / 2**30:.1f} free)",
-        highlight=False,
-    )
-    if free < disk:
-        raise BadData(
-            f"The disk of {asked.out} has {free / 2**20:.0f} MiB free; this run needs {disk / 2**20:.0f}. "
-            "Free some, or choose another --out."
-        )
-
-
-def _check_budget(asked: Asked) -> None:
-    if asked.minutes is not None and asked.kimg is not None:
-        raise BadOption("Give either --minutes or --kimg, not both.")
-    for name, number in (("--minutes", asked.minutes), ("--kimg", asked.kimg), ("--save-every", asked.save_every_kimg)):
-        if number is not None and not 0 < number < float("inf"):
-            raise BadOption(f"{name} is {number:g}; it must be more than 0.")
-
-
-def _images(request: Mapping[str, float], images_per_second: float, batch: int) -> int:
-    wanted = request["kimg"] * 1000 if "kimg" in request else request["minutes"] * 60 * images_per_second
-    return max(batch, int(wanted))
-
-
-def _check_same(asked: Asked, recipe: Recipe, faces: Faces, kept: Plan) -> None:
-    wanted = {
-        "recipe": recipe.name,
-        **{f"--set {name}": held for name, held in recipe.values().items()},
-        "the faces' fingerprint": faces.fingerprint[:16],
-        "--seed": asked.seed,
-        "--mirror": asked.mirror,
-        "--limit": asked.limit,
-        "--precision": kept.precision if asked.precision == "auto" else asked.precision,
-        "--device": kept.device if asked.device == "auto" else asked.device,
-        "--threads": asked.threads or kept.threads,
-    }
-    held = {
-        "recipe": kept.recipe,
-        **{f"--set {name}": tuple(v) if isinstance(v, list) else v for name, v in kept.values.items()},
-        "the faces' fingerprint": kept.fingerprint[:16],
-        "--seed": kept.seed,
-        "--mirror": kept.mirror,
-        "--limit": kept.limit,
-        "--precision": kept.precision,
-        "--device": kept.device,
-        "--threads": kept.threads,
-    }
-    differing = [
-        f"{name} was {held.get(name)}, now {value}" for name, value in wanted.items() if held.get(name) != value
-    ]
-    if differing:
-        raise BadData(
-            f"{asked.out} holds a run of another plan: {'; '.join(differing)}. "
-            "Ask for the same to resume it, choose another --out, or start over with --force."
-        )
-
-
-def _extended(asked: Asked, kept: Plan) -> Plan:
-    """The kept plan, its budget moved where --extend allows it."""
-    if asked.save_every_kimg:  # when to save alters nothing in the result
-        kept = replace(kept, save_every=max(1, int(asked.save_every_kimg * 1000)))
-    request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes} if asked.minutes else kept.asked
-    if request == kept.asked:
-        return kept
-    budget = _images(request, kept.images_per_second, 1)
-    words = " and ".join(f"{number:g} {unit}" for unit, number in kept.asked.items())
-    if not asked.extend:
-        raise BadData(
-            f"{asked.out} was planned for {words} ({kept.budget / 1000:g} kimg). Give the same budget to resume it, "
-            "or add --extend to train to the new one."
-        )
-    if budget < kept.budget:
-        raise BadOption(f"--extend makes a run longer: {budget / 1000:g} kimg is less than {kept.budget / 1000:g}.")
-    return replace(kept, asked=request, budget=budget)
-
-
-def read_plan(file: Path) -> Plan:
-    """The plan of a run, checked.
-
-    Raises:
-        BadModel: it is missing or damaged.
-    """
-    try:
-        plan = Plan(**json.loads(file.read_text(encoding="utf-8")))
-        _check_plan(plan)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise BadModel(f"{file} can't be read as a plan ({error}). Start over with --force.") from None
-    return plan
-
-
-def _check_plan(plan: Plan) -> None:
-    """Raise ValueError where a plan out of a file could not be ours."""
-    for name, kind in get_type_hints(Plan).items():
-        if not isinstance(getattr(plan, name), get_origin(kind) if get_origin(kind) is dict else kind):
-            raise ValueError(f"{name} is {getattr(plan, name)!r}")
-    if plan.format != FORMAT or plan.precision not in PRECISIONS:
-        raise ValueError(f"format {plan.format}, precision {plan.precision}")
-    if min(plan.budget, plan.save_every, plan.threads, plan.seed + 1) < 1 or not plan.images_per_second > 0:
-        raise ValueError("a number is out of its range")
-    budget = list(plan.asked.items())
-    if len(budget) != 1 or budget[0][0] not in ("kimg", "minutes") or type(budget[0][1]) not in (int, float):
-        raise ValueError(f"asked is {plan.asked}")
-
-
-def _write_plan(file: Path, plan: Plan) -> None:
-    with written_beside(file, "w") as stream:
-        json.dump(asdict(plan), stream, indent=2)
-
-
-def _remove_own(out: Path) -> None:
-    """Remove what a run has written, and nothing else."""
-    for name in OWN:
-        path = out / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 @contextmanager
