@@ -17,7 +17,7 @@ SOURCE = Path(facesmith.__file__).parent
 LAYERS = (
     ("errors",),
     ("files", "images", "memory", "progress", "split"),
-    ("duplicates", "report"),
+    ("duplicates", "page"),
     ("contracts", "drawn", "photos", "faces"),
     ("losses", "nets", "latent"),
     ("recipe", "synthesis"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,14 @@ class Discriminator(nn.Module):
     """Judges pictures: logits `[N]`, high means real. Two-way heads return the difference of their two logits."""
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+
+class Encoder(nn.Module):
+    """Latents of pictures, for recipes that have one: the network "E"."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance `[N, z_dim]` each of q(z|x) for `x` `[N, C, H, W]`; the mean is the picture's latent."""
         raise NotImplementedError
 
 
@@ -155,7 +164,14 @@ class Loss:
 
 
 class Objective(nn.Module, ABC):
-    """What each player minimises. Memory between steps lives in buffers, so that it is saved and resumed."""
+    """What each player minimises. Memory between steps lives in buffers, so that it is saved and resumed.
+
+    Attributes:
+        real_above: the logit above which the critic calls a picture real: 0 where its sigmoid is a probability, .5 for
+            targets of 0 and 1; None where only the difference of two logits means anything (Wasserstein).
+    """
+
+    real_above: ClassVar[float | None] = 0.0
 
     @abstractmethod
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from facesmith.photos.cutting import kind_of
 from facesmith.photos.journal import Entry
-from facesmith.report import Picture, Section, page
+from facesmith.page import Picture, Section, page
 
 if TYPE_CHECKING:
     from facesmith.photos.folder import ExtractReport

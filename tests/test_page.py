@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from facesmith.report import Section, as_picture, page
+from facesmith.page import Section, as_picture, page
 
 HOSTILE = '"><script>alert(1)</script>&.jpg'
 
