@@ -19,7 +19,7 @@ LAYERS = (
     ("files", "images", "memory", "progress", "split"),
     ("duplicates", "page"),
     ("contracts", "drawn", "photos", "faces"),
-    ("losses", "nets", "latent"),
+    ("augment", "autoencoding", "balance", "losses", "nets", "latent"),
     ("recipe", "synthesis"),
     ("recipes", "listing", "checkpoint"),
     ("trainer", "curves"),
