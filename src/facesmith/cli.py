@@ -87,6 +87,10 @@ def extract(
     out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
     size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,
     margin: Annotated[float, typer.Option(help="Room around the face, in parts of its height.")] = DEFAULT_MARGIN,
+    crop: Annotated[
+        int | None,
+        typer.Option(min=16, help="Faces are framed already: take the middle N x N pixels of each photo as they are."),
+    ] = None,
     faces: Annotated[Which, typer.Option(help="The main face of each photo, or all of them.")] = "largest",
     min_face: Annotated[int, typer.Option(help="Smallest face to take, in pixels of the photo.")] = 40,
     threshold: Annotated[float, typer.Option(help="How sure the detector must be, 0 to 1.")] = DEFAULT_THRESHOLD,
@@ -99,11 +103,15 @@ def extract(
 
     Example: facesmith extract holidays.zip --out faces --faces all
     """
+    pointless = {"margin", "faces", "min_face", "threshold"} & _given(context)
+    if crop is not None and pointless:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(pointless))
+        raise BadOption(f"--crop looks for no faces, so it can't go with {options}.")
     from facesmith.photos.extract import extract
 
     report = extract(
-        photos, out, size=size, margin=margin, faces=faces, min_face=min_face, threshold=threshold, every=every,
-        workers=workers or context.obj, pictures=pictures, force=force, console=console,
+        photos, out, size=size, margin=margin, crop=crop, faces=faces, min_face=min_face, threshold=threshold,
+        every=every, workers=workers or context.obj, pictures=pictures, force=force, console=console,
     )  # fmt: skip
     if report.was_complete:
         console.print(f"{out} is complete already; --force does it again.")

@@ -200,10 +200,10 @@ def resize(pixels: Pixels, size_px: int) -> Pixels:
     return resized[..., None] if pixels.shape[-1] == 1 else resized
 
 
-def center_square(pixels: Pixels) -> Pixels:
-    """The largest centred square of `[H, W, C]`."""
+def center_square(pixels: Pixels, side_px: int | None = None) -> Pixels:
+    """The centred square of `[H, W, C]`, by default the largest; a picture's shorter side must hold it."""
     height, width = pixels.shape[:2]
-    side = min(height, width)
+    side = side_px or min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return pixels[top : top + side, left : left + side]
 
