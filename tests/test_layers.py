@@ -17,7 +17,7 @@ SOURCE = Path(facesmith.__file__).parent
 LAYERS = (
     ("errors",),
     ("files", "images", "memory", "progress", "split"),
-    ("duplicates", "page"),
+    ("animation", "duplicates", "figure", "page"),
     ("contracts", "drawn", "photos", "faces"),
     ("augment", "autoencoding", "balance", "losses", "nets", "latent"),
     ("recipe", "synthesis"),
@@ -25,7 +25,7 @@ LAYERS = (
     ("trainer", "curves"),
     ("calibrate", "monitor"),
     ("plan", "sample", "film"),
-    ("train",),
+    ("train", "walk", "mix", "invert"),
     ("demo", "info"),
     ("cli",),
     ("__main__",),
