@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 
 import av
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 from small import QUIET, drawn_pixels, small_state
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from facesmith.curves import draw_curves
+from facesmith.curves import draw_curves, draw_scores, smoothed
 from facesmith.errors import BadData
 from facesmith.film import progress_film
 from facesmith.images import read_picture
 from facesmith.monitor import Monitor
+from facesmith.scores import Histogram, read_histogram
 from facesmith.trainer import settled, train_step
 
 
@@ -90,3 +92,31 @@ def test_the_film_shows_every_sheet_and_lingers_on_the_last(tmp_path):
         assert abs(frame[:height, :width].astype(int) - sheet).mean() < 12  # the film's own losses
     with pytest.raises(BadData, match="no sample sheets"):
         progress_film(tmp_path / "samples", tmp_path / "other.mp4")
+
+
+def test_scores_are_logged_and_drawn(tmp_path):
+    run(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    for line in lines:
+        histogram = read_histogram(line)
+        assert sum(histogram.real) == sum(histogram.fake) == 8
+        assert {"scores/knows_real", "scores/knows_fake", "scores/ranks"} <= line.keys()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert {*events.Tags()["histograms"]} == {"D(x)", "D(G(z))"}
+    assert read_picture(tmp_path / "scores.png").std() > 5
+
+
+@pytest.mark.parametrize("real_above", [None, 0.5, 4.0])
+def test_scores_of_every_kind_are_drawn(tmp_path, real_above):
+    scores = Histogram(-1.0, 2.0, False, real_above, tuple(range(40)), (1,) * 40)
+    draw_scores(tmp_path / "scores.png", scores, "a title")
+    assert read_picture(tmp_path / "scores.png").std() > 5
+
+
+def test_long_lines_are_averaged_and_short_ones_left():
+    assert smoothed([1.0] * 60) is None
+    means = smoothed([0.0, 1.0] * 120)
+    assert len(means) == 240
+    assert np.ptp(means[10:-10]) < 0.15
+    assert smoothed([3.0] * 500) == pytest.approx([3.0] * 500)

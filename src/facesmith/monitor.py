@@ -6,6 +6,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,13 +17,14 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from facesmith import memory
-from facesmith.curves import draw_curves
+from facesmith.curves import draw_curves, draw_scores
 from facesmith.files import written_beside
 from facesmith.images import Pixels, grid, write_png
+from facesmith.scores import Scores, critic_scores
 from facesmith.synthesis import synthesize_seeds
 from facesmith.trainer import TrainState
 
-LOG, SHEETS, SHEET, CURVES = "log.jsonl", "samples", "samples.png", "curves.png"
+LOG, SHEETS, SHEET, CURVES, SCORES = "log.jsonl", "samples", "samples.png", "curves.png", "scores.png"
 FIXED_SEEDS = range(64)
 TENSORBOARD_PICTURES = 32
 REDRAW_SECONDS = 0.5
@@ -82,10 +84,10 @@ class Monitor:
     def tick(self, nets: nn.ModuleDict) -> None:
         """Write everything down, with pictures of the settled averages."""
         state, now = self.state, time.monotonic()
-        memory.give_back()
+        memory.tidy()
         means = self._means()
         rate = (state.seen - self.tick_seen) / max(now - self.tick_started, 1e-9)
-        line = {
+        line: dict[str, Any] = {
             "seen": state.seen,
             "step": state.step,
             "seconds": round(self.seconds, 1),
@@ -95,11 +97,15 @@ class Monitor:
             **{f"knob/{name}": held for name, held in state.knobs.values.items()},
             **means,
         }
+        scores = critic_scores(state, state.seen - self.tick_seen)
+        if scores is not None:
+            line |= {**scores.standing(), "scores": asdict(scores.histogram())}
+            draw_scores(self.out / SCORES, scores.histogram(), f"{state.recipe.name}, {state.seen / 1000:.1f} kimg")
         self.lines.append(line)
         _write_lines(self.out / LOG, self.lines)
         sheet = self._draw(nets)
         draw_curves(self.out / CURVES, self.lines, state.recipe.name)
-        self._log_to_tensorboard(line, sheet)
+        self._log_to_tensorboard(line, scores, sheet)
         if not self.console.is_terminal:
             self.console.print(f"{state.seen / 1000:8.1f} kimg  {_words(means, rate)}", soft_wrap=True)
         self.sums.clear()
@@ -117,9 +123,13 @@ class Monitor:
         write_png(self.out / SHEET, sheet, provenance)
         return grid(pictures[:TENSORBOARD_PICTURES])
 
-    def _log_to_tensorboard(self, line: Mapping[str, Any], fake: Pixels) -> None:
-        for name, number in line.items():
-            self.tensorboard.add_scalar(name, number, self.state.seen)
+    def _log_to_tensorboard(self, line: Mapping[str, Any], scores: Scores | None, fake: Pixels) -> None:
+        for name, held in line.items():
+            if isinstance(held, int | float):
+                self.tensorboard.add_scalar(name, held, self.state.seen)
+        if scores is not None:
+            self.tensorboard.add_histogram("D(x)", scores.real, self.state.seen)
+            self.tensorboard.add_histogram("D(G(z))", scores.fake, self.state.seen)
         self.tensorboard.add_image("fake", fake, self.state.seen, dataformats="HWC")
         real = grid(self.faces[:TENSORBOARD_PICTURES])
         self.tensorboard.add_image("real", real, self.state.seen, dataformats="HWC")

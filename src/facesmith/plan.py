@@ -22,12 +22,12 @@ from facesmith.checkpoint import MODEL, STATE
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces
 from facesmith.files import written_beside
-from facesmith.monitor import CURVES, LOG, SHEET, SHEETS
+from facesmith.monitor import CURVES, LOG, SCORES, SHEET, SHEETS
 from facesmith.recipe import Recipe
 
 FORMAT = 1
 PLAN, LOCK, SNAPSHOTS = "run.json", ".lock", "snapshots"
-OWN = (PLAN, STATE, MODEL, LOG, SHEETS, SHEET, CURVES, SNAPSHOTS, "tensorboard")
+OWN = (PLAN, STATE, MODEL, LOG, SHEETS, SHEET, CURVES, SCORES, SNAPSHOTS, "tensorboard")
 DEFAULT_MINUTES = 30.0
 TICKS = 40  # saves in a budget, at most
 SHORTEST_TICK_SECONDS = 20.0
