@@ -22,7 +22,7 @@ LAYERS = (
     ("augment", "autoencoding", "balance", "losses", "nets", "latent"),
     ("recipe", "synthesis"),
     ("recipes", "listing", "checkpoint"),
-    ("trainer", "scores", "curves"),
+    ("trainer", "scores", "curves", "reconstructions"),
     ("calibrate", "monitor"),
     ("plan", "sample", "film"),
     ("train",),

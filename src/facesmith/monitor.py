@@ -20,6 +20,7 @@ from facesmith import memory
 from facesmith.curves import draw_curves, draw_scores
 from facesmith.files import written_beside
 from facesmith.images import Pixels, grid, write_png
+from facesmith.reconstructions import REBUILT, write_reconstructions
 from facesmith.scores import Scores, critic_scores
 from facesmith.synthesis import synthesize_seeds
 from facesmith.trainer import TrainState
@@ -38,13 +39,22 @@ class Monitor:
         state: read, never changed.
         faces: some of the real faces, uint8 `[N, S, S, C]`, shown beside the generated ones.
         seconds: spent training before this start.
+        held_out: faces that are not trained on, for recipes that reconstruct some; there may be none.
     """
 
-    def __init__(self, out: Path, state: TrainState, faces: Pixels, seconds: float, console: Console) -> None:
-        self.out, self.state, self.faces, self.console = out, state, faces, console
+    def __init__(
+        self,
+        out: Path,
+        state: TrainState,
+        faces: Pixels,
+        seconds: float,
+        console: Console,
+        held_out: Pixels | None = None,
+    ) -> None:
+        self.out, self.state, self.faces, self.console, self.held_out = out, state, faces, console, held_out
         self.lines = _lines_until(out / LOG, state.seen)
         _write_lines(out / LOG, self.lines)
-        for sheet in sheets(out):
+        for sheet in [*sheets(out), *sheets(out, REBUILT)]:
             if int(sheet.stem) > state.seen:
                 sheet.unlink()
         self.tensorboard = SummaryWriter(str(out / "tensorboard"), purge_step=state.seen + 1)
@@ -101,6 +111,8 @@ class Monitor:
         if scores is not None:
             line |= {**scores.standing(), "scores": asdict(scores.histogram())}
             draw_scores(self.out / SCORES, scores.histogram(), f"{state.recipe.name}, {state.seen / 1000:.1f} kimg")
+        if "E" in nets and self.held_out is not None and len(self.held_out):
+            line |= write_reconstructions(self.out, nets, self.held_out, state.seen)
         self.lines.append(line)
         _write_lines(self.out / LOG, self.lines)
         sheet = self._draw(nets)
@@ -136,9 +148,9 @@ class Monitor:
         self.tensorboard.flush()
 
 
-def sheets(run: Path) -> list[Path]:
-    """The sample sheets of a run, in order; pictures of other names are not ours."""
-    return sorted(path for path in (run / SHEETS).glob("*.png") if path.stem.isdecimal())
+def sheets(run: Path, folder: str = SHEETS) -> list[Path]:
+    """The sheets of a run, one a save, in order; pictures of other names are not ours."""
+    return sorted(path for path in (run / folder).glob("*.png") if path.stem.isdecimal())
 
 
 def _progress(console: Console, state: TrainState) -> tuple[Progress, TaskID]:
