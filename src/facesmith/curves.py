@@ -22,6 +22,8 @@ BALANCE = {  # the means of all steps since the last save
     "D/knows_fake": ("fakes that the critic sees through", FAKE),
     "G/fools": ("fakes that fool the critic", FOOLED),
     "D/ranks": ("pairs in which the real face scores more", RANKED),
+    "D/plays": ("turns in which the critic learns", "#E69F00"),
+    "G/plays": ("turns in which the generator learns", "#777777"),
 }
 SCORED = {  # measured at the saves; drawn as dots
     "scores/knows_real": ("real faces, at a save", REAL),
@@ -30,34 +32,56 @@ SCORED = {  # measured at the saves; drawn as dots
 }
 APART = ("lr/", "knob/", "scores", "reconstruction/", "seen", "step", "seconds", "images_per_second", "memory_mib")
 COIN = 0.5
+LARGEST = 1e300
 READABLE = 60  # points of a line; where there are more, their moving average is drawn
 Points = tuple[list[float], list[float]]
 
 
 def draw_curves(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Draw a log's lines: losses above, the balance of the players below. A name may stand in some lines only."""
-    figure = _figure(9, 7.5, left=0.08, right=0.97, bottom=0.17, top=0.95, hspace=0.08)
-    losses, balance = figure.subplots(2, 1, sharex=True)
-    for name in loss_names(lines):
-        _line(losses, points(lines, name), name, None)
+    """Draw a log's lines: losses, other terms, and the balance of the players, each where there is any."""
+    names = loss_names(lines)
+    losses, others = ([name for name in names if name.endswith("/loss") == wanted] for wanted in (True, False))
+    shares = [name for name in (*BALANCE, *SCORED) if points(lines, name)[0]]
+    panels = [panel for panel in (("loss", losses), ("other terms", others), ("share", shares)) if panel[1]]
+    height = 1.7 + 2.8 * max(len(panels), 1)
+    figure = _figure(9, height, left=0.08, right=0.97, bottom=1.3 / height, top=1 - 0.4 / height, hspace=0.06)
+    below = figure.subplots(max(len(panels), 1), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (what, held) in zip(below, panels, strict=False):  # an empty log has axes without a panel
+        _balance(axes, lines) if what == "share" else _terms(axes, lines, held)
+        axes.set_ylabel(what)
+    if others:
+        _by_magnitude(below[1 if losses else 0], [number for name in others for number in points(lines, name)[1]])
+    for axes in below:
+        axes.grid(alpha=0.3)
+    below[0].set_title(title)
+    below[-1].set_xlabel("real faces shown, in thousands (kimg)")
+    _write(figure, path)
+
+
+def _terms(axes: Axes, lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    for name in names:
+        _line(axes, points(lines, name), name, None)
+    axes.legend(fontsize="small", ncols=3)
+
+
+def _by_magnitude(axes: Axes, numbers: Sequence[float]) -> None:
+    """Terms of different scales over one another, where none is negative."""
+    if min(numbers) >= 0 and max(numbers) > 0:
+        axes.set_yscale("log")
+
+
+def _balance(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Who wins: the shares of the steps as lines, those of the saves as dots."""
     for name, (label, colour) in BALANCE.items():
-        _line(balance, points(lines, name), label, colour)
+        _line(axes, points(lines, name), label, colour)
     for name in scored_names(lines):
         label, colour = SCORED[name]
-        balance.plot(*points(lines, name), ".", label=label, color=colour)
-    balance.axhline(COIN, color="grey", linestyle=":", linewidth=1)
-    balance.text(0.01, COIN + 0.01, "no better than a coin", transform=balance.get_yaxis_transform(), color="grey")
-    losses.set_title(title)
-    losses.set_ylabel("loss")
-    balance.set_ylabel("share")
-    balance.set_ylim(-0.02, 1.02)
-    balance.set_xlabel("real faces shown, in thousands (kimg)")
-    for axes in (losses, balance):
-        axes.grid(alpha=0.3)
-    for axes, place in ((losses, {}), (balance, {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)})):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize="small", ncols=3, **place)
-    _write(figure, path)
+        axes.plot(*points(lines, name), ".", label=label, color=colour)
+    axes.axhline(COIN, color="grey", linestyle=":", linewidth=1)
+    axes.text(0.01, COIN + 0.01, "no better than a coin", transform=axes.get_yaxis_transform(), color="grey")
+    axes.set_ylim(-0.02, 1.02)
+    place = {"bbox_to_anchor": (0.5, 0), "bbox_transform": axes.figure.transFigure}
+    axes.legend(fontsize="small", ncols=3, loc="lower center", **place)
 
 
 def draw_scores(path: Path, scores: Histogram, title: str) -> None:
@@ -87,14 +111,18 @@ def scored_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def loss_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     """The terms of a log that are neither shares nor the run's own figures."""
-    names = {name for line in lines for name in line if not name.startswith(APART)}
+    names = {name for line in lines for name, held in line.items() if not name.startswith(APART) and _is_number(held)}
     return sorted(names - BALANCE.keys())
 
 
 def points(lines: Sequence[Mapping[str, Any]], name: str) -> Points:
-    """Thousands of faces shown, and a term's numbers, of the lines that hold one."""
-    held = [(line["seen"] / 1000, line[name]) for line in lines if isinstance(line.get(name), int | float)]
+    """Thousands of faces shown, and a term's finite numbers, of the lines that hold one."""
+    held = [(line["seen"] / 1000, float(line[name])) for line in lines if _is_number(line.get(name))]
     return [kimg for kimg, _ in held], [number for _, number in held]
+
+
+def _is_number(held: Any) -> bool:
+    return type(held) in (int, float) and abs(held) < LARGEST  # so no NaN either
 
 
 def smoothed(numbers: Sequence[float]) -> list[float] | None:

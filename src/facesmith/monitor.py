@@ -52,7 +52,7 @@ class Monitor:
         held_out: Pixels | None = None,
     ) -> None:
         self.out, self.state, self.faces, self.console, self.held_out = out, state, faces, console, held_out
-        self.lines = _lines_until(out / LOG, state.seen)
+        self.lines = [line for line in read_log(out / LOG)[0] if line["seen"] <= state.seen]
         _write_lines(out / LOG, self.lines)
         for sheet in [*sheets(out), *sheets(out, REBUILT)]:
             if int(sheet.stem) > state.seen:
@@ -180,18 +180,21 @@ def _words(means: Mapping[str, float], rate: float) -> str:
     return "  ".join(words)
 
 
-def _lines_until(log: Path, seen: int) -> list[dict[str, Any]]:
-    if not log.exists():
-        return []
-    lines = []
-    for text in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-            if int(line["seen"]) <= seen:
-                lines.append(line)
-        except (ValueError, TypeError, KeyError, RecursionError):
-            continue  # a damaged line of a log is no reason not to train on
-    return lines
+def read_log(log: Path) -> tuple[list[dict[str, Any]], int]:
+    """The lines of a log in the order of images seen, and how many others are damaged: no reason not to go on."""
+    if not log.is_file():
+        return [], 0
+    texts = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = [line for text in texts if (line := _line(text)) is not None]
+    return sorted(lines, key=lambda line: line["seen"]), sum(map(bool, texts)) - len(lines)
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+        return line if type(line["seen"]) is int and 0 <= line["seen"] < 2**63 else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def _write_lines(log: Path, lines: list[dict[str, Any]]) -> None:
