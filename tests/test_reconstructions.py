@@ -75,3 +75,12 @@ def test_recipes_with_an_encoder_show_held_out_faces_where_there_are_some(tmp_pa
     assert (tmp_path / "reconstructions.png").exists() == expected
     line = json.loads((tmp_path / "log.jsonl").read_text())
     assert ("reconstruction/mse" in line) == ("reconstruction/psnr_db" in line) == expected
+
+
+def test_what_a_killed_run_drew_after_its_last_save_is_taken_back(nets, tmp_path):
+    for seen in (80, 160):
+        write_reconstructions(tmp_path, nets, drawn_pixels()[:3], seen=seen)
+    state = small_state("test-autoencoder", budget=10**6)
+    state.seen = 80
+    Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET).tensorboard.close()
+    assert [path.name for path in (tmp_path / "reconstructions").iterdir()] == ["000000080.png"]

@@ -103,7 +103,7 @@ def many_faces(count=1300):
 
 def test_more_faces_shown_pay_for_more_scores_and_the_end_for_all():
     state = many_faces()
-    assert [len(critic_scores(state, shown).real) for shown in (0, 16 * 300, 10**6)] == [128, 304, 1000]
+    assert [len(critic_scores(state, shown).real) for shown in (0, 24 * 300, 10**6)] == [64, 304, 1000]
     state.seen = state.budget
     assert len(critic_scores(state, 0).fake) == 1000
     assert len(critic_scores(many_faces(50), 10**6).real) == 50

@@ -22,12 +22,12 @@ from facesmith.contracts import Generator
 from facesmith.images import to_float
 from facesmith.trainer import TrainState, autocast
 
-MOST, LEAST = 1000, 128
+MOST, LEAST = 1000, 64
 BINS = 40
 SEED = 20_140_610
-# A pair of scores costs a fifth to a quarter of what a face costs in training (dcgan64, one core): with so many faces
-# shown for each pair, the scores take some 1.5 % of a run; more only where less than 2,048 faces lie between two saves.
-SHOWN_FOR_A_PAIR = 16
+# A pair of scores costs .2 (dcgan64) to .44 (elu36) of what a face costs in training: with so many faces shown for each
+# pair, the scores take less than 2 % of a run; more only where few faces lie between two saves.
+SHOWN_FOR_A_PAIR = 24
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def critic_scores(state: TrainState, shown: int) -> Scores | None:
 
     Args:
         state: read, never changed.
-        shown: faces since the last scores. The more, the more pictures: from 128 to 1,000 of each kind, always the
+        shown: faces since the last scores. The more, the more pictures: from 64 to 1,000 of each kind, always the
             same, the faces spread evenly over the training part; at the end of the budget always 1,000.
     """
     if "D" not in state.nets:
