@@ -34,6 +34,7 @@ figure { margin: 0; } figcaption { font-size: .85rem; }
 img, video { max-width: 100%; height: auto; display: block; } .sheet img { width: 100%; border-radius: 3px; }
 p > img, video { min-width: min(100%, 24rem); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1.2rem; }
+.charts { margin-top: .8rem; }
 .charts figure { max-width: 36rem; } .few { grid-template-columns: 1fr; }
 svg { width: 100%; height: auto; display: block; font-size: 14px; } svg text { fill: currentColor; }
 svg .rule { stroke: var(--faint); } svg text.faint { opacity: .7; }

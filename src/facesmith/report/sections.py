@@ -26,6 +26,7 @@ STRIP = 6
 STRIP_PX = 264
 STRIP_SIDE = 4  # of a sheet's faces, so many across and down are shown in the strip
 SHEET_SIDE = 8
+UNCHANGED = ("name", "stays at")
 RECENT = 5  # saves that tell the present speed
 
 
@@ -129,10 +130,10 @@ def _log(run: Run) -> Iterator[Section]:
     charts, constant = loss_charts(run.lines)
     if charts or constant:
         told = words.losses(run.has_critic)
-        yield Section("What each network tries to make small", charts=charts, rows=constant, how=told)
+        yield Section("What each network tries to make small", charts=charts, header=UNCHANGED, rows=constant, how=told)
     charts, constant = knob_charts(run.lines)
     if charts or constant:
-        yield Section("Learning rates and knobs", charts=charts, rows=constant, how=words.KNOBS)
+        yield Section("Learning rates and knobs", charts=charts, header=UNCHANGED, rows=constant, how=words.KNOBS)
     speed = term_chart(run.lines, "images_per_second", "faces a second")
     memory = term_chart(run.lines, "memory_mib", "memory in MiB")
     if speed or memory:
