@@ -62,6 +62,10 @@ def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
     assert (tmp_path / "film.mp4").stat().st_size > 500
     assert facesmith("film", tmp_path / "run", "--out", tmp_path / "film.gif")[0] == 0
     assert (tmp_path / "film.gif").read_bytes().startswith(b"GIF89a")
+    code, out, _ = facesmith("report", tmp_path / "run", "--no-pictures")
+    assert (code, out.strip()) == (0, str(tmp_path / "run" / "report.html"))
+    code, _, err = facesmith("report", tmp_path)
+    assert (code, err.count("\n")) == (1, 1)
 
 
 def test_the_verbs_of_the_latent_space(facesmith, tmp_path):

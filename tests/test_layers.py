@@ -17,21 +17,21 @@ SOURCE = Path(facesmith.__file__).parent
 LAYERS = (
     ("errors",),
     ("files", "images", "memory", "progress", "split"),
-    ("animation", "duplicates", "figure", "page"),
+    ("animation", "charts", "duplicates", "figure", "page"),
     ("contracts", "drawn", "photos", "faces"),
     ("augment", "autoencoding", "balance", "losses", "nets", "latent"),
     ("recipe", "synthesis"),
     ("recipes", "listing", "checkpoint"),
-    ("trainer", "curves"),
+    ("trainer", "scores", "curves", "reconstructions"),
     ("calibrate", "monitor"),
     ("plan", "sample", "film"),
-    ("train", "walk", "mix", "invert"),
+    ("train", "walk", "mix", "invert", "report"),
     ("demo", "info"),
     ("cli",),
     ("__main__",),
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
-STAGES = ("photos", "train", "sample")  # each in the order of the data; none imports a later one
+STAGES = ("photos", "train", "sample", "report")  # each in the order of the data; none imports a later one
 
 
 def modules():

@@ -108,7 +108,7 @@ def test_a_two_way_head_is_its_log_softmax():
 
 @pytest.mark.parametrize("prior", ["normal", "uniform", "poisson"])
 def test_every_prior_has_mean_0_and_variance_1(prior):
-    z = gray.Generator(50, prior).draw_z(2000, torch.Generator().manual_seed(0))
+    z = gray.Generator(50, prior=prior).draw_z(2000, torch.Generator().manual_seed(0))
     assert z.mean().abs() < 0.02
     assert z.std().item() == pytest.approx(1, abs=0.02)
     assert (len(z.unique()) < 20) == (prior == "poisson")

@@ -200,6 +200,15 @@ def resize(pixels: Pixels, size_px: int) -> Pixels:
     return resized[..., None] if pixels.shape[-1] == 1 else resized
 
 
+def fitted(pixels: Pixels, width_px: int) -> Pixels:
+    """A picture `[H, W, 3]` no wider than that, in its proportions; larger ones are made smaller by Lanczos."""
+    height, width, _ = pixels.shape
+    if width <= width_px:
+        return pixels
+    size = (width_px, max(1, round(height * width_px / width)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+
+
 def center_square(pixels: Pixels, side_px: int | None = None) -> Pixels:
     """The centred square of `[H, W, C]`, by default the largest; a picture's shorter side must hold it."""
     height, width = pixels.shape[:2]
@@ -213,7 +222,7 @@ def enlarge(pictures: Pixels, times: int) -> Pixels:
     return pictures.repeat(times, axis=-3).repeat(times, axis=-2)
 
 
-def fit(picture: Pixels, resolution: int, channels: int) -> Pixels:
+def as_input(picture: Pixels, resolution: int, channels: int) -> Pixels:
     """What a network takes of a picture `[H, W, 3]`: its middle square, made smaller, in colour or grey.
 
     Raises:

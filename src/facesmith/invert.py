@@ -11,7 +11,7 @@ from rich.console import Console
 from facesmith.errors import BadData, BadOption, BadPicture
 from facesmith.figure import captioned
 from facesmith.files import refuse_to_overwrite
-from facesmith.images import Pixels, enlarge, fit, grid, write_png
+from facesmith.images import Pixels, as_input, enlarge, grid, write_png
 from facesmith.photos.sources import open_source, stream
 from facesmith.sample import Model, load
 
@@ -86,7 +86,7 @@ def _read(model: Model, pictures: Sequence[Path], console: Console) -> tuple[lis
                     raise BadData(f"There are more than {MOST_PICTURES} pictures; the sheet shows no more. Name fewer.")
                 try:
                     picture = photo.load()
-                    fitted.append(fit(picture, model.G.resolution, model.G.channels))
+                    fitted.append(as_input(picture, model.G.resolution, model.G.channels))
                 except BadPicture as reason:
                     console.print(f"{photo.source} left out: {reason}")
                     continue

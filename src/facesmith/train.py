@@ -27,6 +27,7 @@ from facesmith.faces import Faces, Stream, open_faces
 from facesmith.monitor import TENSORBOARD_PICTURES, Monitor
 from facesmith.plan import LOCK, SNAPSHOTS, Asked, Plan, check_budget, make_plan
 from facesmith.recipe import Recipe, make
+from facesmith.reconstructions import MEASURED
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
 
 
@@ -70,7 +71,8 @@ def train(asked: Asked, console: Console) -> TrainReport:
 def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: Asked, console: Console) -> TrainReport:
     """Run the loop, saving every tick, at the end, and when asked to stop."""
     real = np.asarray(faces.pixels[faces.part("train")[:TENSORBOARD_PICTURES]])
-    with _stop_requests() as stop, Monitor(asked.out, state, real, seconds, console) as monitor:
+    held_out = np.asarray(faces.pixels[faces.part("validation")[:MEASURED]])
+    with _stop_requests() as stop, Monitor(asked.out, state, real, seconds, console, held_out) as monitor:
         saved = state.seen
 
         def after_step(terms: Mapping[str, Tensor]) -> bool:

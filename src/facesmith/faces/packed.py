@@ -27,7 +27,7 @@ from facesmith.duplicates import Hashes, near_duplicate_groups, perceptual_hash
 from facesmith.errors import BadData, BadPicture, FacesmithError, NotReadableNow
 from facesmith.faces.store import Entry, Store
 from facesmith.files import written_beside
-from facesmith.images import Pixels, fit, read_picture
+from facesmith.images import Pixels, as_input, read_picture
 from facesmith.progress import bar
 
 FORMAT = 2
@@ -205,7 +205,7 @@ def _read(store: Store, name: str, resolution: int, channels: int) -> _Read:
         raw = store.read(name)
         content = hashlib.sha256(raw).hexdigest()
         picture = read_picture(raw, name=name)
-        pixels = fit(picture, resolution, channels)
+        pixels = as_input(picture, resolution, channels)
     except BadPicture as reason:
         return _Read(name, content, reason=str(reason), retry=isinstance(reason, NotReadableNow))
     height, width = picture.shape[:2]
