@@ -19,19 +19,19 @@ LAYERS = (
     ("files", "images", "memory", "progress", "split"),
     ("duplicates", "page"),
     ("contracts", "drawn", "photos", "faces"),
-    ("losses", "nets", "latent"),
+    ("losses", "nets", "latent", "metrics"),
     ("recipe", "synthesis"),
     ("recipes", "listing", "checkpoint"),
     ("trainer", "curves"),
     ("calibrate", "monitor"),
     ("plan", "sample", "film"),
-    ("train",),
+    ("train", "evaluation"),
     ("demo", "info"),
     ("cli",),
     ("__main__",),
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
-STAGES = ("photos", "train", "sample")  # each in the order of the data; none imports a later one
+STAGES = ("photos", "train", "sample", "evaluation")  # each in the order of the data; none imports a later one
 
 
 def modules():
