@@ -22,7 +22,7 @@ LAYERS = (
     ("losses", "nets", "latent", "metrics"),
     ("recipe", "synthesis"),
     ("recipes", "listing", "checkpoint"),
-    ("trainer", "curves"),
+    ("trainer", "curves", "watch"),
     ("calibrate", "monitor"),
     ("plan", "sample", "film"),
     ("train", "evaluation"),
