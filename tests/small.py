@@ -50,13 +50,14 @@ class TinyD(contracts.Discriminator):
         return self.layers(x).flatten().float()
 
 
-class TinyE(nn.Module):
+class TinyE(contracts.Encoder):
     def __init__(self, resolution: int, channels: int, z_dim: int = 8) -> None:
         super().__init__()
         self.dense, self.norm = nn.Linear(channels * resolution**2, z_dim), nn.BatchNorm1d(z_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.dense(x.flatten(1)))
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        held = self.norm(self.dense(x.flatten(1)))
+        return held, torch.zeros_like(held)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ class Reconstruction(Objective):
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         if player == "D":
             return NonSaturating().loss("D", nets, batch)
-        rebuilt = nets["G"](nets["E"](batch.real))
+        rebuilt = nets["G"](nets["E"](batch.real)[0])
         reconstruction = mse_loss(rebuilt, batch.real)
         game = non_saturating_g(nets["D"](batch.fake))
         total = reconstruction + 0.1 * game
@@ -150,22 +151,37 @@ class WithEncoder(Tiny):
 TINY = ("test-pretrained", "test-balanced", "test-autoencoder")
 
 
+SHARED_SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
+SMALL = {
+    "balanced64": SHARED_SMALL,
+    "dcgan32": SHARED_SMALL | {"scales": 2},
+    "dcgan64": SHARED_SMALL,
+    "elu36": {"z_dim": 8, "batch_size": 2},
+    "gray-dcgan64": {"z_dim": 8, "batch_size": 2, "pretraining": 2, "pretraining_batch": 4},
+    "progressive64": SHARED_SMALL | {"widest": 8},
+    "vae64": SHARED_SMALL,
+    "vaegan64": SHARED_SMALL,
+    "wgan-gp64": SHARED_SMALL,
+}
+OURS = tuple(SMALL)  # every recipe that ships; a test holds this against the registry
+
+
 def small_recipe(name: str, **values) -> Recipe:
     """A recipe at a size that trains in moments."""
-    small = {"dcgan64": {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}}.get(name, {})
-    return make(name, {**small, **values})
+    return make(name, {**SMALL.get(name, {}), **values})
 
 
 @lru_cache
-def drawn_pixels(count: int = 48, size_px: int = RESOLUTION) -> Pixels:
-    return draw_many(range(count), size_px)
+def drawn_pixels(count: int = 48, size_px: int = RESOLUTION, channels: int = 3) -> Pixels:
+    faces = draw_many(range(count), size_px)
+    return faces if channels == 3 else faces.mean(-1, keepdims=True).round().astype(np.uint8)
 
 
 def small_state(
     name: str = "dcgan64", *, seed: int = 0, budget: int = 400, mirror: bool = True, **values
 ) -> TrainState:
     recipe = small_recipe(name, **values)
-    pixels = drawn_pixels(size_px=recipe.resolution)
+    pixels = drawn_pixels(size_px=recipe.resolution, channels=recipe.channels)
     stream = Stream(pixels, np.arange(len(pixels)), seed=seed, mirror=mirror)
     return new_state(recipe, stream, seed=seed, budget=budget, precision=torch.float32, device=torch.device("cpu"))
 

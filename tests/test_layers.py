@@ -19,7 +19,7 @@ LAYERS = (
     ("files", "images", "memory", "progress", "split"),
     ("duplicates", "page"),
     ("contracts", "drawn", "photos", "faces"),
-    ("losses", "nets", "latent", "metrics"),
+    ("augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),
     ("recipe", "synthesis"),
     ("recipes", "listing", "checkpoint"),
     ("trainer", "curves", "watch"),

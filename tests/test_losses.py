@@ -6,7 +6,16 @@ import pytest
 import torch
 from small import small_state
 
-from facesmith.losses import judged, non_saturating_d, non_saturating_g
+from facesmith.losses import (
+    gradient_penalty,
+    judged,
+    least_squares_d,
+    least_squares_g,
+    non_saturating_d,
+    non_saturating_g,
+    wasserstein_d,
+    wasserstein_g,
+)
 from facesmith.trainer import make_batch
 
 # torchgan's own test values.
@@ -17,6 +26,28 @@ DGZ = torch.tensor([4.8, 1.2, -3.5, 5.9])
 def test_losses_match_torchgan():
     assert non_saturating_g(DGZ).item() == pytest.approx(0.9509911, rel=1e-6)
     assert non_saturating_d(DX, DGZ).item() == pytest.approx(3.1251488, rel=1e-6)
+    assert least_squares_g(DGZ).item() == pytest.approx(7.3425, rel=1e-6)
+    assert least_squares_d(DX, DGZ).item() == pytest.approx(19.76125, rel=1e-6)
+    assert wasserstein_g(DGZ).item() == pytest.approx(-2.1, rel=1e-6)
+    assert wasserstein_d(DX, DGZ).item() == pytest.approx(-2.625, rel=1e-6)
+
+
+def test_smoothing_moves_the_real_faces_target_only():
+    cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits
+    expected = cross_entropy(DX, torch.full_like(DX, 0.9)) + cross_entropy(DGZ, torch.zeros_like(DGZ))
+    assert non_saturating_d(DX, DGZ, label_smoothing=0.1).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert least_squares_d(torch.full_like(DX, 0.9), torch.zeros_like(DGZ), label_smoothing=0.1).item() == 0
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(1.0, 0.0), (3.0, 4.0), (0.0, 1.0)])
+def test_the_gradient_penalty_is_the_slopes_distance_from_1(slope, expected):
+    direction = torch.randn(12)
+    critic = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 1))
+    critic[1].weight.data = (slope * direction / direction.norm())[None]
+    penalty = gradient_penalty(critic, torch.randn(5, 3, 2, 2), torch.randn(5, 3, 2, 2))
+    assert penalty.item() == pytest.approx(expected, abs=1e-5)
+    penalty.backward()
+    assert torch.isfinite(critic[1].weight.grad).all()
 
 
 def test_confident_logits_keep_their_gradient():
@@ -28,6 +59,13 @@ def test_confident_logits_keep_their_gradient():
 def test_judged_counts_who_is_right():
     assert {k: v.item() for k, v in judged(DX, DGZ).items()} == {"D/knows_real": 1.0, "D/knows_fake": 0.25}
     assert judged(None, DGZ)["G/fools"].item() == 0.75
+    assert judged(DX, DGZ, real_above=3.0)["D/knows_real"].item() == 0.5
+
+
+def test_scores_without_a_threshold_are_ranked():
+    ranks = judged(DX, DGZ, real_above=None)
+    assert ranks == {"D/ranks": pytest.approx(12 / 16)}  # 1.3 > two of the fakes, 2.9 > two, 8.4 and 6.3 > all
+    assert judged(None, DGZ, real_above=None) == {}
 
 
 def test_the_critic_leaves_the_fakes_graph_to_the_generator():

@@ -14,7 +14,7 @@ from dataclasses import replace
 import filelock
 import pytest
 import torch
-from small import QUIET, RESOLUTION, faces_folder
+from small import QUIET, RESOLUTION, TINY, faces_folder
 
 import facesmith.train as train_module
 from facesmith.checkpoint import load_model, load_state
@@ -67,7 +67,7 @@ def test_a_run_leaves_what_a_person_looks_at(asked):
     assert sum(header["split"]["counts"][part] for part in PARTS) == 40
 
 
-@pytest.mark.parametrize("recipe", ["dcgan64", "test-pretrained", "test-balanced", "test-autoencoder"])
+@pytest.mark.parametrize("recipe", ["dcgan64", *TINY])
 @pytest.mark.parametrize("stop", [1, 5])  # the first lies in the middle of pretraining
 def test_resuming_changes_nothing(asked, tmp_path, monkeypatch, recipe, stop):
     asked = replace(asked, recipe=recipe, values=SMALL if recipe == "dcgan64" else {})

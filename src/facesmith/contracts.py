@@ -69,7 +69,7 @@ class Encoder(nn.Module):
     """Latents of pictures, for recipes that have one: the network "E"."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance `[N, z_dim]` each of q(z|x) for `x` `[N, C, H, W]`; the mean is the picture's latent."""
+        """Mean and log-variance `[N, z_dim]` each of q(z|x) for `x` `[N, C, H, W]`; the mean is its latent."""
         raise NotImplementedError
 
 

@@ -1,22 +1,32 @@
 """Objectives: what each player minimises, from the critic's logits.
 
-Every adversarial objective also says how the game stands, in the monitor's three curves (`judged`).
+Every game also says how it stands, in the monitor's curves (`judged`).
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from facesmith.contracts import Batch, Loss, Objective
+from facesmith.contracts import Batch, Discriminator, Loss, Objective
+
+Augment = Callable[[Tensor], Tensor]
 
 
-def non_saturating_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def non_saturating_d(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """The critic's cross-entropy, `-log σ(D(x)) - log(1 - σ(D(G(z))))`.
+
+    Args:
+        label_smoothing: one-sided: real faces are to be judged 1 less this much (Salimans et al. 2016, section 3.4).
 
     Source: Goodfellow et al. 2014, arXiv:1406.2661, eq. 1, on logits for stability.
     """
-    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+    return softplus(-real_logits).mean() + label_smoothing * real_logits.mean() + softplus(fake_logits).mean()
 
 
 def non_saturating_g(fake_logits: Tensor) -> Tensor:
@@ -27,26 +37,158 @@ def non_saturating_g(fake_logits: Tensor) -> Tensor:
     return softplus(-fake_logits).mean()
 
 
-def judged(real_logits: Tensor | None, fake_logits: Tensor) -> dict[str, Tensor]:
-    """How the game stands: the shares of pictures that the critic judges right, and of fakes that fool it."""
+def least_squares_d(real_scores: Tensor, fake_scores: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Half the squared distance of real faces from 1 (less the smoothing) and of fakes from 0.
+
+    Source: Mao et al. 2017, arXiv:1611.04076, eq. 9.
+    """
+    return 0.5 * ((real_scores - (1 - label_smoothing)).square().mean() + fake_scores.square().mean())
+
+
+def least_squares_g(fake_scores: Tensor) -> Tensor:
+    """Half the squared distance of fakes from 1. Source: Mao et al. 2017, arXiv:1611.04076, eq. 9."""
+    return 0.5 * (fake_scores - 1).square().mean()
+
+
+def wasserstein_d(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """How much higher fakes are scored than real faces. Source: Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1."""
+    return fake_scores.mean() - real_scores.mean()
+
+
+def wasserstein_g(fake_scores: Tensor) -> Tensor:
+    """The fakes' mean score, negated. Source: Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1."""
+    return -fake_scores.mean()
+
+
+def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Mean squared distance from 1 of the critic's slope, at random points between real faces and fakes.
+
+    In float32, whatever the surrounding precision: second derivatives lose too much in bfloat16. Draws from torch's
+    global generator.
+
+    Source: Gulrajani et al. 2017, arXiv:1704.00028, eq. 3.
+    """
+    with torch.autocast(real.device.type, enabled=False):
+        share = torch.rand(len(real), 1, 1, 1, device=real.device)
+        between = torch.lerp(real.float(), fake.detach().float(), share).requires_grad_()
+        (slope,) = torch.autograd.grad(D(between).sum(), between, create_graph=True)
+        # The norm's own slope is infinite at 0, where a new critic may be flat.
+        return ((slope.square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
+
+
+def judged(real_logits: Tensor | None, fake_logits: Tensor, real_above: float | None = 0.0) -> dict[str, Tensor]:
+    """How the game stands: the shares of pictures that the critic judges right, and of fakes that fool it.
+
+    Args:
+        real_logits: None in the generator's turn.
+        real_above: as in `contracts.Objective`. Without such a logit only the order counts: how often a real face is
+            scored above a fake.
+    """
+    if real_above is None:
+        if real_logits is None:
+            return {}
+        return {"D/ranks": (real_logits[:, None] > fake_logits[None, :]).float().mean()}
     if real_logits is None:
-        return {"G/fools": (fake_logits > 0).float().mean()}
+        return {"G/fools": (fake_logits > real_above).float().mean()}
     return {
-        "D/knows_real": (real_logits > 0).float().mean(),
-        "D/knows_fake": (fake_logits <= 0).float().mean(),
+        "D/knows_real": (real_logits > real_above).float().mean(),
+        "D/knows_fake": (fake_logits <= real_above).float().mean(),
     }
 
 
-class NonSaturating(Objective):
-    """The classic GAN game on logits: a critic's cross-entropy, a generator's with flipped labels."""
+class Game(Objective):
+    """A generator against a critic, for any loss of the two sides' logits.
+
+    Args:
+        augment: done to all that the critic sees, real and fake alike, so that the generator need not learn it
+            (Zhao et al. 2020, arXiv:2006.10738).
+    """
+
+    def __init__(self, augment: Augment | None = None) -> None:
+        super().__init__()
+        self.augment = augment
+
+    @abstractmethod
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """What the critic minimises."""
+
+    @abstractmethod
+    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+        """What the generator minimises."""
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         D = nets["D"]
+        assert isinstance(D, Discriminator)
         if player == "D":
             # Real and fake pass separately: BatchNorm in the critic is to see one kind at a time (Radford et al. 2016).
-            real_logits, fake_logits = D(batch.real), D(batch.fake.detach())
-            total = non_saturating_d(real_logits, fake_logits)
-            return Loss(total, {"D/loss": total, **judged(real_logits, fake_logits)})
-        fake_logits = D(batch.fake)
-        total = non_saturating_g(fake_logits)
-        return Loss(total, {"G/loss": total, **judged(None, fake_logits)})
+            real_logits, fake_logits = self.judge(D, batch.real), self.judge(D, batch.fake.detach())
+            total = self.critic_loss(real_logits, fake_logits)
+            return Loss(total, {"D/loss": total, **judged(real_logits, fake_logits, self.real_above)})
+        fake_logits = self.judge(D, batch.fake)
+        total = self.generator_loss(fake_logits)
+        return Loss(total, {"G/loss": total, **judged(None, fake_logits, self.real_above)})
+
+    def judge(self, D: Discriminator, pictures: Tensor) -> Tensor:
+        """Logits `[N]` of what the critic sees of these pictures."""
+        logits: Tensor = D(pictures if self.augment is None else self.augment(pictures))
+        return logits
+
+
+class NonSaturating(Game):
+    """The classic GAN game on logits: a critic's cross-entropy, a generator's with flipped labels."""
+
+    def __init__(self, label_smoothing: float = 0.0, augment: Augment | None = None) -> None:
+        super().__init__(augment)
+        self.label_smoothing = label_smoothing
+
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return non_saturating_d(real_logits, fake_logits, self.label_smoothing)
+
+    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+        return non_saturating_g(fake_logits)
+
+
+class LeastSquares(Game):
+    """Scores drawn to 1 for real faces and 0 for fakes, by their squared distance."""
+
+    real_above: ClassVar[float | None] = 0.5
+
+    def __init__(self, label_smoothing: float = 0.0, augment: Augment | None = None) -> None:
+        super().__init__(augment)
+        self.label_smoothing = label_smoothing
+
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return least_squares_d(real_logits, fake_logits, self.label_smoothing)
+
+    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+        return least_squares_g(fake_logits)
+
+
+class Wasserstein(Game):
+    """Scores without a scale, their slope held near 1 by a penalty.
+
+    Args:
+        penalty: weight of the gradient penalty; 10 in the paper.
+        drift: weight of the mean squared score of real faces, which keeps scores near 0 (Karras et al. 2018,
+            arXiv:1710.10196, appendix A).
+    """
+
+    real_above: ClassVar[float | None] = None
+
+    def __init__(self, penalty: float = 10.0, drift: float = 0.0) -> None:
+        super().__init__()
+        self.penalty, self.drift = penalty, drift
+
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return wasserstein_d(real_logits, fake_logits) + self.drift * real_logits.square().mean()
+
+    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+        return wasserstein_g(fake_logits)
+
+    def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        loss = super().loss(player, nets, batch)
+        if player == "D":
+            penalty = gradient_penalty(nets["D"], batch.real, batch.fake)
+            loss.total = loss.total + self.penalty * penalty
+            loss.terms["D/gradient_penalty"] = penalty
+        return loss

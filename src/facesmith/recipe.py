@@ -73,6 +73,18 @@ class Recipe(ABC):
         return asdict(self)
 
 
+def power_of_two(recipe: Recipe) -> None:
+    """Raise BadOption where the resolution is none."""
+    if recipe.resolution & (recipe.resolution - 1):
+        raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is no power of two, such as 32, 64 or 128.")
+
+
+def multiple_of_eight(recipe: Recipe) -> None:
+    """Raise BadOption where the resolution is none."""
+    if recipe.resolution % 8:
+        raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is no multiple of 8, such as 32, 64 or 96.")
+
+
 _RECIPES: dict[str, type[Recipe]] = {}
 
 

@@ -11,7 +11,7 @@ from math import log2
 from torch import Tensor, nn
 
 from facesmith import contracts
-from facesmith.nets.layers import init_dcgan
+from facesmith.nets.layers import init_dcgan, one_latent
 
 
 def doublings(resolution: int) -> int:
@@ -42,26 +42,30 @@ class Generator(contracts.Generator):
         init_dcgan(self)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        if w.ndim == 3:
-            w = w[:, 0]  # [N, num_ws, w_dim] -> [N, w_dim]: this network takes one latent
-        images: Tensor = self.layers(w[:, :, None, None])  # [N, z_dim] -> [N, z_dim, 1, 1]
+        images: Tensor = self.layers(one_latent(w)[:, :, None, None])  # [N, z_dim] -> [N, z_dim, 1, 1]
         return images
 
 
 class Discriminator(contracts.Discriminator):
-    """The generator's mirror: halved to 4x4 by strided convolutions, doubling its channels, then one logit."""
+    """The generator's mirror: halved to 4x4 by strided convolutions, doubling its channels, then one logit.
 
-    def __init__(self, width: int, resolution: int = 64, channels: int = 3) -> None:
+    Args:
+        norm: BatchNorm behind all convolutions but the first and the last; where each picture is to be judged by
+            itself, as a gradient penalty wants it, there is none.
+    """
+
+    def __init__(self, width: int, resolution: int = 64, channels: int = 3, norm: bool = True) -> None:
         super().__init__()
         widths = [width * 2**i for i in range(doublings(resolution))]
-        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, widths[0], 4, 2, 1, bias=not norm),
+            nn.LeakyReLU(0.2, inplace=norm),
+        ]
         for c_in, c_out in pairwise(widths):
-            layers += [
-                nn.Conv2d(c_in, c_out, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(c_out),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
-        layers += [nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False)]
+            layers.append(nn.Conv2d(c_in, c_out, 4, 2, 1, bias=not norm))
+            layers += [nn.BatchNorm2d(c_out)] if norm else []
+            layers.append(nn.LeakyReLU(0.2, inplace=norm))
+        layers += [nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=not norm)]
         self.layers = nn.Sequential(*layers)
         init_dcgan(self)
 

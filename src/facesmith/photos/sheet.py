@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from facesmith.page import Picture, Section, page
 from facesmith.photos.cutting import kind_of
 from facesmith.photos.journal import Entry
-from facesmith.page import Picture, Section, page
 
 if TYPE_CHECKING:
     from facesmith.photos.folder import ExtractReport

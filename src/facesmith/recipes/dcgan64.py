@@ -13,6 +13,9 @@ Faults of the text, and what stands here instead:
 - Sigmoid and BCELoss lose precision at confident answers, which the text itself warns of: cross-entropy on logits.
 - The text opens with a linear layer reshaped to 4x4, the code with a transposed convolution of a 1x1 picture. Both
   multiply z by one matrix; the code's form is kept, and with it the parameter counts.
+- The recap asks for label smoothing, the code has none: `label_smoothing`, 0 unless set; the text tells of .1.
+- The data loader is called `celeb_loader` in one place and `pokemon_loader` in the next, and TensorBoard's pictures
+  are stretched to their own range: 32 real and 32 generated faces in TensorBoard at every save, as they are.
 - Samples are drawn in training mode, so they depend on one another: an averaged generator in evaluation mode here,
   its BatchNorm statistics re-estimated.
 """
@@ -27,10 +30,9 @@ from torch import nn
 from torch.optim import Adam
 
 from facesmith.contracts import Knobs, Objective, Player, Turn
-from facesmith.errors import BadOption
 from facesmith.losses import NonSaturating
 from facesmith.nets import dcgan
-from facesmith.recipe import Recipe, recipe, value
+from facesmith.recipe import Recipe, power_of_two, recipe, value
 
 
 @recipe("dcgan64")
@@ -40,14 +42,14 @@ class Dcgan64(Recipe):
 
     z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
     width: int = value(64, "channels at half the resolution; 8 times as many at 4x4", at_least=1, at_most=512)
+    label_smoothing: float = value(0.0, "real faces are to be judged 1 less this much", at_least=0, at_most=0.5)
     lr: float = value(2e-4, "learning rate of both players", at_least=0, at_most=1)
     beta1: float = value(0.5, "Adam's momentum", at_least=0, at_most=0.9999)
     beta2: float = value(0.999, "Adam's memory of squared gradients", at_least=0, at_most=0.99999)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.resolution & (self.resolution - 1):
-            raise BadOption(f"{self.name}: resolution={self.resolution} is no power of two, such as 32, 64 or 128.")
+        power_of_two(self)
 
     def networks(self) -> dict[str, nn.Module]:
         return {
@@ -60,7 +62,7 @@ class Dcgan64(Recipe):
         return {"D": Player(("D",), adam), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
-        return NonSaturating()
+        return NonSaturating(self.label_smoothing)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)

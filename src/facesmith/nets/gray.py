@@ -1,0 +1,81 @@
+"""The grey networks of "Face synthesis with GANs in PyTorch": few channels, no normalisation, a two-way critic."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from facesmith import contracts
+from facesmith.nets.layers import one_latent
+
+Prior = Literal["normal", "uniform", "poisson"]
+
+
+class Generator(contracts.Generator):
+    """A linear layer to 16 maps of 4x4, doubled four times while their number grows, then weighed into one picture.
+
+    Args:
+        prior: what latents are drawn from, each of mean 0 and variance 1: normal, uniform in ±√3, Poisson(1) less 1.
+    """
+
+    def __init__(self, z_dim: int = 200, prior: Prior = "normal", channels: int = 1) -> None:
+        super().__init__(resolution=64, channels=channels, z_dim=z_dim)
+        self.prior = prior
+        self.dense = nn.Linear(z_dim, 16 * 4 * 4)
+        self.layers = nn.Sequential(
+            nn.LeakyReLU(0.2),
+            nn.Unflatten(1, (16, 4, 4)),
+            nn.ConvTranspose2d(16, 32, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(32, 64, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(64, 128, 4, 2, 1),
+            nn.LeakyReLU(0.01),
+            nn.ConvTranspose2d(128, 128, 4, 2, 1),
+            nn.LeakyReLU(0.01),
+            nn.Conv2d(128, channels, 1),
+            nn.Tanh(),
+        )
+
+    def draw_z(self, count: int, rng: torch.Generator) -> Tensor:
+        if self.prior == "normal":
+            return super().draw_z(count, rng)
+        if self.prior == "uniform":
+            return (torch.rand(count, self.z_dim, generator=rng) * 2 - 1) * sqrt(3)
+        return torch.poisson(torch.ones(count, self.z_dim), generator=rng) - 1
+
+    def synthesis(self, w: Tensor) -> Tensor:
+        pictures: Tensor = self.layers(self.dense(one_latent(w)))
+        return pictures
+
+
+class Discriminator(contracts.Discriminator):
+    """Three convolutions with spatial dropout, then nine regional scores and from them two classes."""
+
+    def __init__(self, channels: int = 1, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, 4, 3, 2),
+            nn.LeakyReLU(0.2),
+            nn.Dropout2d(dropout),
+            nn.Conv2d(4, 8, 3),
+            nn.LeakyReLU(0.2),
+            nn.Dropout2d(dropout),
+            nn.Conv2d(8, 16, 3),
+            nn.LeakyReLU(0.2),
+            nn.Dropout2d(dropout),
+            nn.Flatten(),
+            nn.Linear(16 * 27 * 27, 100),
+            nn.LeakyReLU(0.2),
+            nn.Linear(100, 9),
+            nn.Linear(9, 2),
+        )
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        real, fake = self.layers(x).float().unbind(1)
+        # Of log-softmax over two classes only the difference counts: its cross-entropy is that of this logit.
+        logits: Tensor = real - fake
+        return logits

@@ -1,0 +1,88 @@
+"""The networks of "Generating Faces with Torch": an upsampling generator, a max-pooling critic, and an encoder.
+
+The text gives the first two; its VAE's encoder is not stated, so a plain one stands here.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+from facesmith import contracts
+from facesmith.nets.layers import UpConv2d, one_latent
+
+CriticNorm = Literal["none", "batch"]
+
+
+class Generator(contracts.Generator):
+    """Maps of an eighth of the resolution, doubled three times by nearest neighbours and smoothed by 5x5 convolutions.
+
+    Args:
+        width: channels of the first and the last maps; twice as many between.
+        dropout: share of a layer's maps silenced while training.
+    """
+
+    def __init__(
+        self, z_dim: int = 100, width: int = 128, resolution: int = 64, channels: int = 3, dropout: float = 0.0
+    ) -> None:
+        super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
+        side = resolution // 8
+        layers: list[nn.Module] = [
+            nn.Linear(z_dim, width * side**2),
+            nn.Unflatten(1, (width, side, side)),
+            nn.ReLU(inplace=True),
+        ]
+        for c_in, c_out in ((width, 2 * width), (2 * width, 2 * width), (2 * width, width)):
+            layers += [UpConv2d(c_in, c_out), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
+            if dropout:
+                layers.append(nn.Dropout2d(dropout))
+        self.layers = nn.Sequential(*layers)
+        self.last = nn.Conv2d(width, channels, 3, padding=1)
+
+    def synthesis(self, w: Tensor) -> Tensor:
+        pictures: Tensor = self.last(self.layers(one_latent(w))).tanh()
+        return pictures
+
+
+class Discriminator(contracts.Discriminator):
+    """Three 5x5 convolutions, each max-pooled and under spatial dropout, then a wide layer and one logit.
+
+    Args:
+        norm: "batch" puts BatchNorm behind each convolution, with which the text shows the critic becoming too strong.
+    """
+
+    def __init__(
+        self, resolution: int = 64, channels: int = 3, norm: CriticNorm = "none", dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for c_in, c_out in pairwise((channels, 32, 64, 96)):
+            layers.append(nn.Conv2d(c_in, c_out, 5, padding=2))
+            if norm == "batch":
+                layers.append(nn.BatchNorm2d(c_out))
+            layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout2d(dropout)]
+        layers += [nn.Flatten(), nn.Linear(96 * (resolution // 8) ** 2, 1024), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(1024, 1))
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.layers(x).flatten()
+        return logits.float()
+
+
+class Encoder(contracts.Encoder):
+    """Halved to 4x4 by strided convolutions with BatchNorm, then mean and log-variance of the latent."""
+
+    def __init__(self, z_dim: int = 100, width: int = 64, resolution: int = 64, channels: int = 3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        side, c_in, c_out = resolution, channels, width
+        while side > 4:
+            layers += [nn.Conv2d(c_in, c_out, 4, 2, 1), nn.BatchNorm2d(c_out), nn.LeakyReLU(0.2, inplace=True)]
+            side, c_in, c_out = side // 2, c_out, min(2 * c_out, 4 * width)
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(c_in * side**2, 2 * z_dim))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.layers(x).float().chunk(2, 1)
+        return mean, log_variance

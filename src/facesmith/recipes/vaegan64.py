@@ -1,0 +1,115 @@
+"""VAE and GAN in one, sharing decoder and latent space: reconstructions with the detail that a VAE alone smooths away.
+
+Paper:  Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric", arXiv:1512.09300, whose
+        idea the text tells.
+Text:   "Generating Faces with Torch", section "Going Further" (generating-faces-with-torch), on LFW.
+Needs:  64x64 faces.
+Run:    facesmith train vaegan64 --data faces --out runs/vaegan --minutes 60
+Result: docs/recipes.md.
+
+What it does: error = prior + reconstruction + GAN. The encoder learns from prior and reconstruction alone: the GAN
+judges faces of random latents, which no encoder has made. On the decoder the GAN's gradient is weighed so that it has
+`gan_share` of the whole, measured at the decoder's last layer in each step (as Esser et al. 2021, arXiv:2012.09841,
+eq. 7), rather than by a number that fits one phase of training only. The GAN's side is balanced as in balanced64;
+where the generator waits, it goes on learning to reconstruct.
+
+Faults of the text, and what stands here instead:
+- "The gradients are weighted to ensure a sensible contribution from both", without saying how: see above.
+- It states neither sizes nor which pictures the critic judges: random latents' ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, RMSprop
+
+from facesmith import balance
+from facesmith.autoencoding import divergence, reconstruction_error, reparametrised
+from facesmith.balance import Balance
+from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
+from facesmith.losses import NonSaturating
+from facesmith.nets import upsampling
+from facesmith.recipe import Recipe, multiple_of_eight, recipe, value
+from facesmith.recipes.balanced64 import critic_turn
+
+
+class AutoencodingGame(NonSaturating):
+    """Prior and reconstruction for encoder and decoder, and for the decoder the game as well.
+
+    Args:
+        gan_share: of the decoder's gradient, by its norm at the last layer.
+    """
+
+    def __init__(self, noise: float, gan_share: float, how: balance.How) -> None:
+        super().__init__()
+        self.noise, self.gan_share, self.balance = noise, gan_share, Balance(how)
+
+    def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        if player == "D":
+            return critic_turn(self, self.balance, nets, batch)
+        G, E = nets["G"], nets["E"]
+        assert isinstance(G, upsampling.Generator)
+        mean, log_variance = E(batch.real)
+        rebuilt = G(reparametrised(mean, log_variance))
+        reconstruction = reconstruction_error(rebuilt, batch.real, self.noise)
+        prior = divergence(mean, log_variance)
+        game = super().loss("G", nets, batch)
+        self.balance.adapt(game.total.detach())
+        weight = gan_weight(reconstruction, game.total, G.last.weight, self.gan_share)
+        weight = weight * (~self.balance.g_waits)
+        terms = {"G/prior": prior, "G/reconstruction": reconstruction, "G/gan": game.total, "G/gan_weight": weight}
+        terms |= {"G/plays": (~self.balance.g_waits).float(), "G/fools": game.terms["G/fools"]}
+        return Loss(prior + reconstruction + weight * game.total, terms)
+
+
+def gan_weight(reconstruction: Tensor, game: Tensor, last: Tensor, share: float) -> Tensor:
+    """What to multiply the game's loss by, for its gradient at the last layer to have this share of both."""
+    (of_reconstruction,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
+    (of_game,) = torch.autograd.grad(game, last, retain_graph=True)
+    weight: Tensor = share / (1 - share) * of_reconstruction.norm() / (of_game.norm() + 1e-6)
+    return weight.detach()
+
+
+@recipe("vaegan64")
+@dataclass(frozen=True, kw_only=True)
+class Vaegan64(Recipe):
+    source: ClassVar[str] = "Generating Faces with Torch (2015); Larsen et al. 2016"
+    averaged: ClassVar[tuple[str, ...]] = ("G", "E")
+
+    z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = value(64, "channels of the decoder's first and last maps, and of the encoder's first", at_least=1)
+    noise: float = value(0.3, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
+    gan_share: float = value(0.5, "the game's share of the decoder's gradient", at_least=0, at_most=0.99)
+    balance: balance.How = value("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
+    critic_dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
+    lr: float = value(5e-4, "learning rate of encoder and decoder, by Adam", at_least=0, at_most=1)
+    lr_d: float = value(2e-4, "learning rate of the critic, by RMSprop", at_least=0, at_most=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        multiple_of_eight(self)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {
+            "G": upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels),
+            "E": upsampling.Encoder(self.z_dim, self.width, self.resolution, self.channels),
+            "D": upsampling.Discriminator(self.resolution, self.channels, dropout=self.critic_dropout),
+        }
+
+    def players(self) -> dict[str, Player]:
+        adam = partial(Adam, betas=(0.5, 0.999), fused=True)
+        return {"D": Player(("D",), partial(RMSprop, foreach=True)), "G": Player(("G", "E"), adam)}
+
+    def objective(self) -> Objective:
+        return AutoencodingGame(self.noise, self.gan_share, self.balance)
+
+    def turns(self, step: int) -> tuple[Turn, ...]:
+        return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)
+
+    def knobs(self, progress: float) -> Knobs:
+        return Knobs(lr={"D": self.lr_d, "G": self.lr})

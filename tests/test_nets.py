@@ -1,0 +1,144 @@
+"""What the networks promise beyond their shapes: layers against their plain forms, growing, two-way heads."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import conv2d, interpolate, log_softmax
+
+from facesmith.autoencoding import divergence, reconstruction_error, reparametrised
+from facesmith.contracts import set_level
+from facesmith.nets import gray, progressive, strided
+from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, UpConv2d
+from facesmith.recipe import make
+
+
+def test_doubling_and_smoothing_in_one_is_the_same_function():
+    torch.manual_seed(0)
+    layer = UpConv2d(3, 5)
+    x = torch.randn(2, 3, 7, 6, requires_grad=True)
+    plain = conv2d(interpolate(x, scale_factor=2), layer.weight, layer.bias, padding=2)
+    assert torch.allclose(layer(x), plain, atol=1e-5)
+    weight = torch.randn_like(plain)
+    expected = torch.autograd.grad((plain * weight).sum(), (x, layer.weight, layer.bias))
+    found = torch.autograd.grad((layer(x) * weight).sum(), (x, layer.weight, layer.bias))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(expected, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    "make_layer", [lambda: torch.nn.Conv2d(64, 32, 3, padding=1), lambda: torch.nn.Linear(256, 64)]
+)
+def test_equalised_layers_keep_the_variance_that_their_gain_says(make_layer):
+    torch.manual_seed(0)
+    layer = Equalised(make_layer(), gain=1.0)
+    assert layer.weight.std().item() == pytest.approx(1, rel=0.05)
+    x = torch.randn(64, 64, 8, 8) if layer.padding == 1 else torch.randn(512, 256)
+    inner = layer(x)[..., 1:-1, 1:-1] if layer.padding == 1 else layer(x)
+    assert inner.std().item() == pytest.approx(1, rel=0.1)
+
+
+def test_pixel_norm_brings_the_mean_square_to_1():
+    x = torch.randn(4, 8, 3, 3) * 7
+    assert torch.allclose(PixelNorm()(x).square().mean(1), torch.ones(4, 3, 3), atol=1e-4)
+
+
+def test_minibatch_std_sees_a_lack_of_variety():
+    layer = MinibatchStd(4)
+    varied, same = torch.randn(8, 2, 4, 4), torch.randn(1, 2, 4, 4).expand(8, -1, -1, -1)
+    assert layer(varied).shape == (8, 3, 4, 4)
+    assert layer(varied)[:, 2].mean() > 0.5
+    assert layer(same)[:, 2].max() < 1e-3
+    assert layer(torch.randn(3, 2, 4, 4)).shape == (3, 3, 4, 4)
+
+
+def grown(level, resolution=32):
+    torch.manual_seed(0)
+    nets = torch.nn.ModuleDict(
+        {
+            "G": progressive.Generator(8, width=4, widest=8, resolution=resolution),
+            "D": progressive.Discriminator(width=4, widest=8, resolution=resolution),
+        }
+    )
+    set_level(nets, level)
+    return nets["G"].eval(), nets["D"].eval()
+
+
+@pytest.mark.parametrize(("level", "side"), [(0.0, 4), (1 / 3, 8), (2 / 3, 16), (1.0, 32)])
+def test_below_the_full_level_pictures_are_enlarged_small_ones(level, side):
+    G, D = grown(level + 1e-7)
+    z = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    pictures = G(z)
+    small = pictures[..., :: 32 // side, :: 32 // side]
+    assert torch.allclose(interpolate(small, scale_factor=32 // side), pictures, atol=1e-4)
+    if side < 32:  # and the critic sees no finer: a pattern within the pixels of this level is nothing to it
+        pattern = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
+        assert torch.allclose(D(pictures + 0.5 * pattern), D(pictures), atol=1e-3)
+        assert torch.allclose(D.detail(pictures + 0.5 * pattern), pictures, atol=1e-3)
+
+
+@pytest.mark.parametrize("boundary", [1 / 3, 2 / 3])
+def test_a_fade_has_no_jumps(boundary):
+    z = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    before, after = grown(boundary - 1e-5), grown(boundary + 1e-5)
+    pictures = before[0](z)
+    assert torch.allclose(pictures, after[0](z), atol=1e-3)
+    assert torch.allclose(before[1](pictures), after[1](pictures), atol=1e-3)
+
+
+def test_the_level_grows_in_rests_and_fades_up_to_the_full_size():
+    held = make("progressive64", {"growing": 0.8})
+    levels = [held.level(i / 1000) for i in range(1001)]
+    assert levels == sorted(levels)
+    assert levels[0] == 0
+    assert held.level(0.1) == 0  # the rest of the first of four shares
+    assert held.level(0.15) == pytest.approx(0.125)
+    assert held.level(0.2) == pytest.approx(0.25)
+    assert set(levels[800:]) == {1.0}
+
+
+def test_a_two_way_head_is_its_log_softmax():
+    torch.manual_seed(0)
+    D = gray.Discriminator().eval()
+    x = torch.randn(5, 1, 64, 64)
+    log_probability_real = log_softmax(D.layers(x), 1)[:, 0]
+    assert torch.allclose(torch.nn.functional.logsigmoid(D(x)), log_probability_real, atol=1e-6)
+
+
+@pytest.mark.parametrize("prior", ["normal", "uniform", "poisson"])
+def test_every_prior_has_mean_0_and_variance_1(prior):
+    z = gray.Generator(50, prior).draw_z(2000, torch.Generator().manual_seed(0))
+    assert z.mean().abs() < 0.02
+    assert z.std().item() == pytest.approx(1, abs=0.02)
+    assert (len(z.unique()) < 20) == (prior == "poisson")
+    assert (z.abs().max() <= math.sqrt(3)) == (prior == "uniform")
+
+
+@pytest.mark.parametrize("blocks", ["plain", "residual"])
+@pytest.mark.parametrize("deeper", [0, 2])
+def test_deeper_networks_have_more_layers_and_the_same_shapes(blocks, deeper):
+    G = strided.Generator(8, 4, 32, 3, 4, blocks, deeper)
+    D = strided.Discriminator(4, 32, 3, 4, blocks, deeper, 0.1)
+    pictures = G(torch.randn(3, 8))
+    assert pictures.shape == (3, 3, 32, 32)
+    assert D(pictures).shape == (3,)
+    layers = sum(isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d) for m in G.modules())
+    assert layers == {("plain", 0): 4, ("plain", 2): 10, ("residual", 0): 10, ("residual", 2): 22}[blocks, deeper]
+
+
+def test_a_vaes_errors_have_their_closed_forms():
+    zeros = torch.zeros(4, 3)
+    assert divergence(zeros, zeros).item() == 0
+    mean, log_variance = torch.full((4, 3), 0.5), torch.full((4, 3), math.log(0.25))
+    q, p = torch.distributions.Normal(0.5, 0.5), torch.distributions.Normal(0.0, 1.0)
+    assert divergence(mean, log_variance).item() == pytest.approx(
+        3 * torch.distributions.kl_divergence(q, p).item(), rel=1e-5
+    )
+    x, y = torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2)
+    likelihood = torch.distributions.Normal(0.0, 0.5)
+    difference = (likelihood.log_prob(x) - likelihood.log_prob(y)).sum((1, 2, 3)).mean()
+    assert reconstruction_error(x, y, 0.5).item() == pytest.approx(difference.item())
+    drawn = reparametrised(torch.full((20_000, 1), 2.0), torch.full((20_000, 1), math.log(9.0)))
+    assert drawn.mean().item() == pytest.approx(2, abs=0.1)
+    assert drawn.std().item() == pytest.approx(3, abs=0.1)
