@@ -136,6 +136,9 @@ def train(
     save_every: Annotated[
         float | None, typer.Option(help="Kimg between saves: what a killed process can lose.")
     ] = None,
+    eval_every: Annotated[
+        float | None, typer.Option(help="Kimg between small evaluations; the best model is kept, as best.safetensors.")
+    ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Train a run on to the larger budget given now.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Start over, removing the run that --out holds.")] = False,
 ) -> None:
@@ -152,7 +155,7 @@ def train(
         values["batch_size"] = batch
     asked = Asked(
         recipe, data, out, values, minutes, kimg, seed, device, precision, limit, mirror, snapshots, save_every,
-        extend, force, context.obj,
+        eval_every, extend, force, context.obj,
     )  # fmt: skip
     report = train(asked, console)
     if not report.finished:
@@ -162,6 +165,8 @@ def train(
     console.print(
         f"trained on {report.seen / 1000:.1f} kimg; its faces: {out / 'samples.png'}, its curves: {out / 'curves.png'}"
     )
+    if (out / "best.safetensors").exists():
+        console.print(f"the best of it by the validation faces: {out / 'best.safetensors'}")
     console.print(f"more faces: facesmith sample --model {out} --out more.png")
     console.print("train longer: the same command with a larger budget and --extend")
 

@@ -22,6 +22,7 @@ from facesmith.metrics.features import BATCH, Extractor, cached_features, extrac
 from facesmith.metrics.scores import K
 from facesmith.synthesis import synthesize_seeds
 
+EXTRACTOR = "lite0"
 SHARE = 0.05  # of a run's time that may be spent on this
 SPARE = 0.8  # of that is planned with: machines have slow hours
 FEWEST, MOST = 256, 1024  # samples looked at
