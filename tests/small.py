@@ -180,10 +180,10 @@ def drawn_pixels(count: int = 48, size_px: int = RESOLUTION, channels: int = 3) 
 
 
 def small_state(
-    name: str = "dcgan64", *, seed: int = 0, budget: int = 400, mirror: bool = True, **values
+    name: str = "dcgan64", *, seed: int = 0, budget: int = 400, mirror: bool = True, faces: int = 48, **values
 ) -> TrainState:
     recipe = small_recipe(name, **values)
-    pixels = drawn_pixels(size_px=recipe.resolution, channels=recipe.channels)
+    pixels = drawn_pixels(faces, size_px=recipe.resolution, channels=recipe.channels)
     stream = Stream(pixels, np.arange(len(pixels)), seed=seed, mirror=mirror)
     return new_state(recipe, stream, seed=seed, budget=budget, precision=torch.float32, device=torch.device("cpu"))
 

@@ -6,6 +6,7 @@ from small import drawn_pixels, small_recipe
 
 from facesmith import calibrate
 from facesmith.calibrate import has_bfloat16, measure, pick_device
+from facesmith.contracts import set_level
 from facesmith.errors import BadOption
 
 CPU = torch.device("cpu")
@@ -40,6 +41,16 @@ def test_a_cpu_without_bfloat16_is_not_asked_to_emulate_it(monkeypatch):
 def test_pretraining_is_not_what_is_measured():
     speed = measure(small_recipe("test-pretrained", pretraining=5), CPU, "float32")
     assert speed.best > 0
+
+
+def test_a_growing_recipe_is_measured_at_all_its_sizes(monkeypatch):
+    def by_level(state, steps):
+        set_level(state.nets, state.knobs.level)
+        return 100.0 if float(state.nets["G"].level) < 1 else 20.0
+
+    monkeypatch.setattr(calibrate, "_timed", by_level)
+    speed = measure(small_recipe("progressive64", growing=0.5), CPU, "float32")
+    assert speed.best == pytest.approx(1 / (0.5 / 100 + 0.5 / 20))  # half of the faces at each speed
 
 
 @pytest.mark.skipif(not has_bfloat16(CPU), reason="this CPU has no bfloat16 of its own")

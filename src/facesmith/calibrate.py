@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import harmonic_mean
 
 import numpy as np
 import psutil
@@ -20,6 +21,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WORTHWHILE = 1.1  # bfloat16 keeps 8 bits of mantissa; a smaller gain isn't worth them, nor beyond the noise
 ROUNDS, STEPS = 2, 2
 FACES = 256
+GROWTH = tuple((i + 0.5) / 8 for i in range(8))  # the middles of eight equal shares of the budget
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,18 @@ def measure(recipe: Recipe, device: torch.device, asked: str = "auto", pixels: P
         name: new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[name], device=device)
         for name in precisions
     }
-    rates = dict.fromkeys(precisions, 0.0)
+    moments = _moments(recipe)
+    fastest = {name: dict.fromkeys(moments, 0.0) for name in precisions}
     for state in states.values():
         _skip_pretraining(state)
-        state.seen = state.budget // 2  # networks that grow are at their middle size
-        _timed(state, 1)
-    for _ in range(ROUNDS):  # in turn, so that a busy moment of the machine strikes both
-        for name, state in states.items():
-            rates[name] = max(rates[name], _timed(state, STEPS))
+    for moment in moments:
+        for state in states.values():
+            state.seen = int(moment * state.budget)
+            _timed(state, 1)
+        for _ in range(ROUNDS):  # in turn, so that a busy moment of the machine strikes both
+            for name, state in states.items():
+                fastest[name][moment] = max(fastest[name][moment], _timed(state, STEPS))
+    rates = {name: harmonic_mean(list(at.values())) for name, at in fastest.items()}
     chosen, why = _choose(rates, asked, device)
     return Speed(rates, chosen, why, psutil.Process().memory_info().rss)
 
@@ -104,6 +110,12 @@ def check_precision(asked: str) -> None:
     """Raise BadOption for what is neither "auto" nor a precision."""
     if asked != "auto" and asked not in PRECISIONS:
         raise BadOption(f"--precision {asked!r} is not one of auto, {', '.join(PRECISIONS)}.")
+
+
+def _moments(recipe: Recipe) -> Sequence[float]:
+    """At which progress to measure: networks that grow cost more the further they are, all others always the same."""
+    levels = {recipe.knobs(moment).level for moment in GROWTH}
+    return GROWTH if len(levels) > 1 else GROWTH[-1:]
 
 
 def _candidates(asked: str, device: torch.device) -> Sequence[str]:

@@ -38,7 +38,7 @@ class Vae64(Recipe):
 
     z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
     width: int = value(64, "channels of the decoder's first and last maps, and of the encoder's first", at_least=1)
-    noise: float = value(0.3, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
+    noise: float = value(0.7, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
     lr: float = value(1e-3, "learning rate", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:

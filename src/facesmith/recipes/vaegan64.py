@@ -83,7 +83,7 @@ class Vaegan64(Recipe):
 
     z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
     width: int = value(64, "channels of the decoder's first and last maps, and of the encoder's first", at_least=1)
-    noise: float = value(0.3, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
+    noise: float = value(0.7, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
     gan_share: float = value(0.5, "the game's share of the decoder's gradient", at_least=0, at_most=0.99)
     balance: balance.How = value("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
     critic_dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
