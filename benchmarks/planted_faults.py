@@ -16,7 +16,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
 
 import facesmith
-from facesmith.metrics.copies import audit, nearest_faces
+from facesmith.metrics.copies import audit, nearest_faces, thumbnails
 from facesmith.metrics.features import cached_features, open_extractor
 from facesmith.metrics.scores import protocol_name, scores
 from facesmith.photos.detect import shows_face
@@ -38,14 +38,15 @@ def main():
     test = np.asarray(faces.pixels[faces.part("test")])
     real = cached_features(extractor, test, "test faces", console)
     _, groups = np.unique([faces.groups[i] for i in faces.part("test")], return_inverse=True)
-    ratios = nearest_faces(test, taught, test, "test faces", console, groups).ratio
+    near_taught, near_test = thumbnails(taught), thumbnails(test)
+    ratios = nearest_faces(test, near_taught, near_test, "test faces", console, groups).ratio
     print(f"{len(test)} test faces, {len(taught)} that taught, {len(unseen)} unseen; {options.samples} samples\n")
     names = [protocol_name(name, options.samples, extractor.name) for name in SHOWN]
     print(f"| planted | {' | '.join(names)} | faces found | called copies | verdict |")
     print("|---" * (len(names) + 4) + "|")
     for name, pictures in planted(taught, unseen, test, options.samples).items():
         found = scores(real, cached_features(extractor, pictures, name, console))
-        nearest = nearest_faces(pictures, taught, test, name, console)
+        nearest = nearest_faces(pictures, near_taught, near_test, name, console)
         judged = audit(nearest.ratio, ratios)
         copied = len(np.unique(nearest.training[judged.copies]))
         verdict = f"copies of {copied} photos" if judged.found else "new faces"

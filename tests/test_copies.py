@@ -14,7 +14,7 @@ from small import QUIET, SHARED, drawn_pixels
 from facesmith.errors import BadData
 from facesmith.faces import open_faces
 from facesmith.images import to_grey
-from facesmith.metrics.copies import audit, highest_share, nearest_faces
+from facesmith.metrics.copies import audit, highest_share, nearest_faces, thumbnails
 
 
 def jpeg(picture):
@@ -38,6 +38,10 @@ CHANGES = {
 }
 
 
+def nearest(pictures, training, held_out, groups=None):
+    return nearest_faces(pictures, thumbnails(training), thumbnails(held_out), "", QUIET, groups)
+
+
 def changed(pictures, change):
     return np.stack([np.asarray(CHANGES[change](Image.fromarray(p)).convert("RGB")) for p in pictures])
 
@@ -49,52 +53,52 @@ def faces():
         pytest.skip("real faces are needed and not here: ../shared/data/celeba64.zip")
     opened = open_faces(SHARED / "celeba64.zip", 64, limit=1500)
     training, held_out, unseen = (np.asarray(opened.pixels[opened.part(n)]) for n in ("train", "test", "validation"))
-    ratios = nearest_faces(held_out, training, held_out, "", QUIET, np.arange(len(held_out))).ratio
+    ratios = nearest(held_out, training, held_out, np.arange(len(held_out))).ratio
     return training, held_out, unseen, ratios
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_copies_are_noticed_under_small_changes(faces, change):
     training, held_out, _, ratios = faces
-    nearest = nearest_faces(changed(training[:40], change), training, held_out, "", QUIET)
-    found = audit(nearest.ratio, ratios)
+    found_near = nearest(changed(training[:40], change), training, held_out)
+    found = audit(found_near.ratio, ratios)
     assert found.found
     assert found.copies.mean() > 0.9
-    assert (nearest.training[found.copies] == np.arange(40)[found.copies]).mean() > 0.95
+    assert (found_near.training[found.copies] == np.arange(40)[found.copies]).mean() > 0.95
 
 
 def test_held_out_and_unseen_pictures_are_cleared(faces):
     training, held_out, unseen, ratios = faces
     for pictures in (held_out, changed(held_out, "noisy"), unseen):
-        nearest = nearest_faces(pictures, training, held_out, "", QUIET)
-        assert not audit(nearest.ratio, ratios).found
+        found_near = nearest(pictures, training, held_out)
+        assert not audit(found_near.ratio, ratios).found
 
 
 def test_the_average_face_is_no_copy(faces):
     training, held_out, _, ratios = faces
     average = np.repeat(training.mean(0, keepdims=True).round().astype(np.uint8), 50, axis=0)
-    assert not audit(nearest_faces(average, training, held_out, "", QUIET).ratio, ratios).found
+    assert not audit(nearest(average, training, held_out).ratio, ratios).found
 
 
 def test_grey_faces_are_compared_too():
     pixels = to_grey(drawn_pixels(24))
-    nearest = nearest_faces(pixels[:4], pixels[2:], pixels[:2], "", QUIET)
-    assert nearest.training[2:].tolist() == [0, 1]
-    assert nearest.held_out[:2].tolist() == [0, 1]
-    assert np.isfinite(nearest.ratio).all()
+    found_near = nearest(pixels[:4], pixels[2:], pixels[:2])
+    assert found_near.training[2:].tolist() == [0, 1]
+    assert found_near.held_out[:2].tolist() == [0, 1]
+    assert np.isfinite(found_near.ratio).all()
 
 
 def test_nothing_is_compared_with_its_own_group():
     pixels = drawn_pixels(12)
-    nearest = nearest_faces(pixels, pixels, pixels, "", QUIET, np.repeat(np.arange(4), 3))
-    assert (nearest.training == np.arange(12)).all()
-    assert (nearest.held_out // 3 != np.arange(12) // 3).all()
+    found_near = nearest(pixels, pixels, pixels, np.repeat(np.arange(4), 3))
+    assert (found_near.training == np.arange(12)).all()
+    assert (found_near.held_out // 3 != np.arange(12) // 3).all()
 
 
 def test_flat_pictures_are_no_copies_of_anything():
     pixels = drawn_pixels(12)
     flat = np.full((2, 16, 16, 3), 128, np.uint8)
-    assert np.isfinite(nearest_faces(flat, pixels[:6], pixels[6:], "", QUIET).ratio).all()
+    assert np.isfinite(nearest(flat, pixels[:6], pixels[6:]).ratio).all()
 
 
 def test_few_held_out_faces_allow_no_judgement():

@@ -197,14 +197,14 @@ def test_planted_generators_are_seen_through():
     faces = open_faces(SHARED / "celeba64.zip", 64, limit=1000)
     reference = look_at(faces, Thumbnails(), 100, QUIET)
     noise = np.random.default_rng(0).normal(0, 8, (100, 64, 64, 3))
-    twelve = reference.training[np.resize(np.arange(12), 100)]
+    twelve = faces.pixels[reference.training[np.resize(np.arange(12), 100)]]
     copies = np.clip(twelve.astype(float) + noise, 0, 255).astype(np.uint8)
     short, said, judged = planted_verdict(faces, reference, copies)
     assert short == "copies of 12 photos"
     assert "100 of 100 samples are copies of these 12 photos" in said
     assert (judged.copied == np.arange(12)).all()
     assert judged.distinct <= 12
-    short, said, judged = planted_verdict(faces, reference, reference.pixels[:100])
+    short, said, judged = planted_verdict(faces, reference, faces.pixels[reference.test[:100]])
     assert short == "new faces"
     assert said.startswith("New faces")
     assert judged.face_rate.value > 0.9

@@ -77,7 +77,7 @@ def judge(model: Model, reference: Reference, samples: int, console: Console) ->
     clock.note("faces")
     hashes = np.stack([perceptual_hash(picture) for picture in pictures])
     distinct = len(np.unique(near_duplicate_groups(hashes)))
-    nearest = nearest_faces(pictures, reference.training, reference.pixels, "samples", console)
+    nearest = nearest_faces(pictures, reference.training_thumbnails, reference.test_thumbnails, "samples", console)
     ratio = around(float(np.median(nearest.ratio)), [float(np.median(x)) for x in np.array_split(nearest.ratio, SETS)])
     found = audit(nearest.ratio, reference.ratios) if reference.ratios is not None else None
     clock.note("copies")

@@ -79,7 +79,7 @@ def _data(reference: Reference) -> dict[str, Any]:
         "faces": len(faces.names),
         "size": [faces.resolution, faces.resolution, faces.channels],
         "split": split.describe(faces.parts),
-        "judged_against": {"part": "test", "count": len(reference.pixels)},
+        "judged_against": {"part": "test", "count": len(reference.test)},
         "in_place_of_samples": {"part": "train", "count": reference.floor_count, "seed": FLOOR_SEED},
         "notices": list(faces.notices),
     }
@@ -130,16 +130,15 @@ def _audit(judged: Judgement, audit: Audit, reference: Reference) -> dict[str, A
 
 def _pair(judged: Judgement, reference: Reference, i: int) -> dict[str, Any]:
     near = judged.nearest
-    held_out = reference.faces.part("test")[near.held_out[i]]
     return {
         "seed": i,
         "ratio": float(near.ratio[i]),
         "to_training": float(near.to_training[i]),
         "training": _name(reference, int(near.training[i])),
         "to_held_out": float(near.to_held_out[i]),
-        "held_out": reference.faces.names[held_out],
+        "held_out": reference.faces.names[int(reference.test[near.held_out[i]])],
     }
 
 
 def _name(reference: Reference, training: int) -> str:
-    return reference.faces.names[int(reference.training_rows[training])]
+    return reference.faces.names[int(reference.training[training])]

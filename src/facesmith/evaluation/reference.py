@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from torch import Tensor
 
 from facesmith.errors import BadData
 from facesmith.faces import Faces
-from facesmith.images import Pixels, as_rgb
+from facesmith.images import as_rgb
 from facesmith.metrics.copies import FEWEST as FEWEST_HELD_OUT
-from facesmith.metrics.copies import nearest_faces
+from facesmith.metrics.copies import nearest_faces, thumbnails
 from facesmith.metrics.features import Extractor, cached_features
 from facesmith.metrics.scores import FEWEST, Score, scores_with_intervals
 from facesmith.photos.detect import shows_face
@@ -26,9 +27,8 @@ class Reference:
     """Real faces and what they reach themselves.
 
     Attributes:
-        pixels: of the test part, uint8 `[N, S, S, C]`.
-        training: of the training part.
-        training_rows: which rows of the dataset these are.
+        test, training: rows of the dataset.
+        test_thumbnails, training_thumbnails: of these faces, to find the nearest by.
         features: of the test part, `[N, D]`.
         floor: the metrics of real training faces against the test part, as if they were samples.
         floor_count: how many; as many as samples, or all there are.
@@ -38,9 +38,10 @@ class Reference:
 
     faces: Faces
     extractor: Extractor
-    pixels: Pixels
-    training: Pixels
-    training_rows: NDArray[np.int64]
+    test: NDArray[np.int64]
+    training: NDArray[np.int64]
+    test_thumbnails: Tensor
+    training_thumbnails: Tensor
     features: NDArray[np.float32]
     floor: dict[str, Score]
     floor_count: int
@@ -54,27 +55,27 @@ def look_at(faces: Faces, extractor: Extractor, samples: int, console: Console) 
     Raises:
         BadData: a part holds too few faces.
     """
-    test, rows = faces.part("test"), faces.part("train")
-    for name, indices in (("test", test), ("training", rows)):
+    test, training = faces.part("test"), faces.part("train")
+    for name, indices in (("test", test), ("training", training)):
         if len(indices) < FEWEST:
             raise BadData(
                 f"{faces.path} has {len(indices)} faces in its {name} part; judging needs {FEWEST} there at the least, "
                 "and some thousands to mean much. Give more faces."
             )
-    pixels, training = np.asarray(faces.pixels[test]), np.asarray(faces.pixels[rows])
-    chosen = np.sort(np.random.default_rng(FLOOR_SEED).permutation(len(rows))[:samples])
+    pixels = np.asarray(faces.pixels[test])
+    chosen = np.sort(np.random.default_rng(FLOOR_SEED).permutation(training)[:samples])
     features = cached_features(extractor, pixels, "test faces", console)
-    in_place_of_samples = cached_features(extractor, training[chosen], "training faces", console)
+    in_place_of_samples = cached_features(extractor, faces.pixels[chosen], "training faces", console)
     # Sorted by name, neighbours may be alike; the sets of the interval must not differ by that.
     shuffled = np.random.default_rng(FLOOR_SEED).permutation(in_place_of_samples)
     console.print("comparing real faces with real faces ...")
     floor = scores_with_intervals(features, shuffled)
-    ratios = None
+    seen, unseen, ratios = thumbnails(faces.pixels, training), thumbnails(pixels), None
     if len(test) >= FEWEST_HELD_OUT:
         _, groups = np.unique([faces.groups[i] for i in test], return_inverse=True)
-        ratios = nearest_faces(pixels, training, pixels, "test faces", console, groups).ratio
+        ratios = nearest_faces(pixels, seen, unseen, "test faces", console, groups).ratio
     rate = float(shows_face(as_rgb(pixels)).mean())
-    return Reference(faces, extractor, pixels, training, rows, features, floor, len(chosen), rate, ratios)
+    return Reference(faces, extractor, test, training, unseen, seen, features, floor, len(chosen), rate, ratios)
 
 
 def fits(header: dict[str, object], faces: Faces, path: Path) -> str | None:

@@ -58,7 +58,7 @@ def _about(reference: Reference, samples: int) -> list[str]:
     faces, extractor = reference.faces, reference.extractor
     return [
         *warnings(samples, reference),
-        f"{samples} samples (seeds 0 to {samples - 1}, psi 1) against all {len(reference.pixels)} test faces of "
+        f"{samples} samples (seeds 0 to {samples - 1}, psi 1) against all {len(reference.test)} test faces of "
         f"{faces.path.name}, fingerprint {faces.fingerprint[:16]}. Column “real faces”: {reference.floor_count} real "
         "training faces in the place of samples, the best that can be reached. ± is the 95 % interval over disjoint "
         f"sets of samples. Features: {extractor.name}, {extractor.dims} dimensions, {extractor.resize}.",
@@ -74,12 +74,13 @@ def _pairs(judged: Judgement, reference: Reference, of: str, *, pictures: bool) 
         "held-out face. Of a copy this ratio is far below that of all others."
     ]
     if pictures:
-        shown += [reference.training[near.training[closest]], reference.pixels[near.held_out[closest]]]
+        pixels = reference.faces.pixels
+        shown += [pixels[reference.training[near.training[closest]]], pixels[reference.test[near.held_out[closest]]]]
         told.append("First row: samples. Second row: the nearest training face. Third row: the nearest held-out face.")
     figures = [as_picture(grid(np.concatenate(shown), columns=len(closest), gap_px=4), f"closest pairs{of}")]
     if reference.ratios is not None:
         figures.append(Picture(_histogram(judged, reference), f"nearness to training faces{of}"))
-    rows = [(f"seed {i}", f"{near.ratio[i]:.3f}", reference.faces.names[reference.training_rows[near.training[i]]],
+    rows = [(f"seed {i}", f"{near.ratio[i]:.3f}", reference.faces.names[reference.training[near.training[i]]],
              f"{near.to_training[i]:.3f}", f"{near.to_held_out[i]:.3f}") for i in closest]  # fmt: skip
     header = ("sample", "ratio", "nearest training face", "distance", "distance to nearest held-out face")
     return Section(f"Nearest faces{of}", told, header, rows, figures=figures)

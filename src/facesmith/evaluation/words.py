@@ -99,7 +99,7 @@ def in_short(judged: Judgement) -> str:
 def warnings(samples: int, reference: Reference) -> list[str]:
     """What makes the numbers of this evaluation less than they seem."""
     told, dims = [], reference.extractor.dims
-    name, test = reference.extractor.name, len(reference.pixels)
+    name, test = reference.extractor.name, len(reference.test)
     if samples < PER_DIMENSION * dims:
         told.append(
             f"{samples} samples are few for {dims} dimensions of {name}: the Fréchet distance is far too high and "

@@ -78,22 +78,28 @@ class Audit:
         return int(self.copies.sum()) > self.allowed
 
 
+def thumbnails(pixels: Pixels, rows: NDArray[np.int64] | None = None) -> Tensor:
+    """What pictures are compared by, `[N, 64 C]`, of uint8 `[N, S, S, C]` or of some rows of them."""
+    rows = np.arange(len(pixels)) if rows is None else rows
+    return torch.cat([_thumbnails(_floats(pixels[rows[i : i + AT_ONCE]])) for i in range(0, len(rows), AT_ONCE)])
+
+
 def nearest_faces(
     pictures: Pixels,
-    training: Pixels,
-    held_out: Pixels,
+    training: Tensor,
+    held_out: Tensor,
     what: str,
     console: Console,
     groups: NDArray[np.int64] | None = None,
 ) -> Nearest:
-    """The nearest faces of pictures, uint8 `[N, S, S, C]`; all three arrays have the same size and colours.
+    """The nearest faces of pictures, uint8 `[N, S, S, C]`.
 
     Args:
+        training, held_out: `thumbnails` of faces of the same colours.
         what: said beside the progress.
         groups: `[N]`, where the pictures are the held-out faces themselves: none is compared with its own group.
     """
-    faces = torch.cat([_thumbnails(_floats(part[i : i + AT_ONCE])) for part in (training, held_out)
-                       for i in range(0, len(part), AT_ONCE)])  # fmt: skip
+    faces = torch.cat([training, held_out])
     starts = range(0, len(pictures), AT_ONCE)
     found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     for start in bar(starts, len(starts), f"comparing {what} with training faces, {AT_ONCE} at a time", console):

@@ -28,8 +28,8 @@ from facesmith.metrics import extractors
 from facesmith.progress import bar
 
 # Every batch has this many pictures, filled up where fewer are left, so that a picture's features don't depend on its
-# neighbours; and with so many the tensors of Lite0 stay in the cache of a processor.
-BATCH = 16
+# neighbours. Larger ones are slower: their tensors are taken from the system anew each time.
+BATCH = 4
 FORMAT = 1
 
 
