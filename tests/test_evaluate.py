@@ -106,8 +106,8 @@ def test_real_pictures_stay_out_of_the_page_where_asked(asked, tmp_path):
     numbers(asked)
     numbers(replace(asked, out=tmp_path / "plain", pictures=False))
     with_real, without = ((f / "report.html").read_text() for f in (asked.out, tmp_path / "plain"))
-    assert "Second row: the nearest training face" in with_real
-    assert "Second row" not in without
+    assert "below each the nearest training face" in with_real
+    assert "below each" not in without
     assert len(without) < len(with_real)
 
 

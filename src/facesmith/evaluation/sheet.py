@@ -15,7 +15,8 @@ from facesmith.monitor import CURVES
 from facesmith.page import Picture, Section, as_picture, page
 
 SAMPLES_SHOWN = 64
-BINS = 40
+IN_A_ROW = 6  # pairs; so they can be made out on a phone
+BINS = 80
 
 
 def report(judgements: Sequence[Judgement], names: Sequence[str], reference: Reference, *, pictures: bool) -> str:
@@ -68,16 +69,22 @@ def _about(reference: Reference, samples: int) -> list[str]:
 def _pairs(judged: Judgement, reference: Reference, of: str, *, pictures: bool) -> Section:
     """The samples nearest to training faces, each above the faces that it was compared with."""
     closest, near = judged.closest, judged.nearest
-    shown = [judged.pictures[closest]]
+    rows_of_pictures = [judged.pictures[closest]]
     told = [
         "The samples that are nearest to a training face, by the distance to it over the distance to the nearest "
         "held-out face. Of a copy this ratio is far below that of all others."
     ]
     if pictures:
         pixels = reference.faces.pixels
-        shown += [pixels[reference.training[near.training[closest]]], pixels[reference.test[near.held_out[closest]]]]
-        told.append("First row: samples. Second row: the nearest training face. Third row: the nearest held-out face.")
-    figures = [as_picture(grid(np.concatenate(shown), columns=len(closest), gap_px=4), f"closest pairs{of}")]
+        rows_of_pictures += [
+            pixels[reference.training[near.training[closest]]],
+            pixels[reference.test[near.held_out[closest]]],
+        ]
+        told.append(
+            "Rows of three: samples; below each the nearest training face; below that the nearest held-out face."
+        )
+    bands = [row[i : i + IN_A_ROW] for i in range(0, len(closest), IN_A_ROW) for row in rows_of_pictures]
+    figures = [as_picture(grid(np.concatenate(bands), columns=IN_A_ROW, gap_px=4), f"closest pairs{of}")]
     if reference.ratios is not None:
         figures.append(Picture(_histogram(judged, reference), f"nearness to training faces{of}"))
     rows = [(f"seed {i}", f"{near.ratio[i]:.3f}", reference.faces.names[reference.training[near.training[i]]],
@@ -93,7 +100,7 @@ def _histogram(judged: Judgement, reference: Reference) -> bytes:
     figure = Figure(figsize=(9, 3), layout="constrained")
     axes = figure.subplots()
     both = (("samples", judged.nearest.ratio), ("real unseen faces", reference.ratios))
-    edges = np.geomspace(0.01, 2, BINS * 2)
+    edges = np.geomspace(0.01, 2, BINS)
     for label, ratios in both:
         clipped = np.clip(ratios, edges[0], edges[-1])
         axes.hist(

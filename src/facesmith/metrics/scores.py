@@ -43,13 +43,20 @@ def scores_with_intervals(real: Features, fake: Features) -> dict[str, Score]:
     """
     whole = scores(real, fake)
     parts = [scores(real, part, subsets=SUBSETS_OF_A_SET) for part in np.array_split(fake, SETS)]
-    return {name: around(value, [part[name] for part in parts]) for name, value in whole.items()}
+    return {
+        name: around(value, [part[name] for part in parts], least=-np.inf if name == "kid" else 0)
+        for name, value in whole.items()
+    }
 
 
-def around(value: float, of_sets: list[float]) -> Score:
-    """The interval around a number of all pictures, by its values on the disjoint sets."""
+def around(value: float, of_sets: list[float], least: float = 0) -> Score:
+    """The interval around a number of all pictures, by its values on the disjoint sets.
+
+    Args:
+        least: what the number can't be below.
+    """
     reach = STUDENT * float(np.std(of_sets, ddof=1)) / sqrt(len(of_sets))
-    return Score(value, value - reach, value + reach)
+    return Score(value, min(value, max(value - reach, least)), value + reach)
 
 
 def protocol_name(metric: str, count: int, extractor: str, *, fid: bool = False) -> str:
