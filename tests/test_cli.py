@@ -60,6 +60,10 @@ def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
     code, out, _ = facesmith("film", tmp_path / "run", "--out", tmp_path / "film.mp4")
     assert code == 0
     assert (tmp_path / "film.mp4").stat().st_size > 500
+    code, out, _ = facesmith("report", tmp_path / "run", "--no-pictures")
+    assert (code, out.strip()) == (0, str(tmp_path / "run" / "report.html"))
+    code, _, err = facesmith("report", tmp_path)
+    assert (code, err.count("\n")) == (1, 1)
 
 
 def test_quiet_and_threads_are_understood_before_and_behind_the_verb(facesmith, faces, tmp_path):

@@ -20,6 +20,7 @@ from facesmith.errors import BadOption, BadPicture, FacesmithError, NotReadableN
 from facesmith.files import refuse_to_overwrite, written_beside
 from facesmith.images import (
     center_square,
+    fitted,
     grid,
     read_picture,
     read_provenance,
@@ -260,3 +261,13 @@ def test_a_film_has_its_frames(tmp_path):
 
 assert features.check("webp")
 SAMPLES = {form: encoded(PHOTO, form) for form in FORMATS}
+
+
+def test_wide_pictures_are_fitted_and_others_left():
+    wide = np.zeros((30, 90, 3), np.uint8)
+    wide[:, 45:] = 200
+    smaller = fitted(wide, 60)
+    assert smaller.shape == (20, 60, 3)
+    assert smaller[:, :25].max() == 0
+    assert smaller[:, 35:].min() == 200
+    assert fitted(wide, 90) is wide

@@ -17,21 +17,27 @@ SOURCE = Path(facesmith.__file__).parent
 LAYERS = (
     ("errors",),
     ("files", "images", "memory", "progress", "split"),
-    ("duplicates", "page"),
+    ("duplicates", "page", "charts"),
     ("contracts", "drawn", "photos", "faces"),
     ("augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),
     ("recipe", "synthesis"),
     ("recipes", "listing", "checkpoint"),
-    ("trainer", "curves", "watch"),
+    ("trainer", "scores", "curves", "reconstructions", "watch"),
     ("calibrate", "monitor"),
     ("plan", "sample", "film"),
-    ("train", "evaluation"),
+    ("train", "report", "evaluation"),
     ("demo", "info"),
     ("cli",),
     ("__main__",),
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
-STAGES = ("photos", "train", "sample", "evaluation")  # each in the order of the data; none imports a later one
+STAGES = (
+    "photos",
+    "train",
+    "sample",
+    "evaluation",
+    "report",
+)  # each in the order of the data; none imports a later one
 
 
 def modules():

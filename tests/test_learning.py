@@ -16,14 +16,14 @@ QUICK = {
     "balanced64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 1e-3},
     "dcgan32": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 2e-3},
     "dcgan64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 2e-3},
-    "elu36": {"z_dim": 16, "batch_size": 8, "lr_d": 1e-2, "lr_g": 1e-3},
-    "gray-dcgan64": {"z_dim": 16, "batch_size": 8, "pretraining": 5, "critic_turns": 1, "lr": 1e-3},
+    "elu36": {"z_dim": 16, "width": 8, "batch_size": 8, "lr_d": 5e-2, "lr_g": 5e-4},
+    "gray-dcgan64": {"z_dim": 16, "width": 16, "batch_size": 8, "pretraining": 5, "critic_turns": 2, "lr": 2e-3},
     "progressive64": {"width": 16, "widest": 32, "z_dim": 16, "batch_size": 16, "lr": 2e-3},
     "vae64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 2e-3},
     "vaegan64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 2e-3, "lr_d": 1e-3},
     "wgan-gp64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 1e-3, "critic_turns": 2},
 }
-BUDGET = {"elu36": 4000, "gray-dcgan64": 2000}  # images; 4,000 for all others
+BUDGET = 4000  # images
 
 
 def flat(pixels):
@@ -46,7 +46,7 @@ def distance(real, fake):
 
 def learned(name, seed):
     """Distances before and after."""
-    state = small_state(name, seed=seed, faces=FACES, budget=BUDGET.get(name, 4000), **QUICK[name])
+    state = small_state(name, seed=seed, faces=FACES, budget=BUDGET, **QUICK[name])
     real = flat(drawn_pixels(FACES, state.recipe.resolution, state.recipe.channels))
     before = distance(real, flat(synthesize_seeds(settled(state)["G"], range(SAMPLES))))
     fit(state, lambda terms: True)

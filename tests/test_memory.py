@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from facesmith import memory
 from facesmith.memory import give_back, used_mib
 
 
@@ -33,3 +34,13 @@ def test_allocations_count_and_mapped_files_do_not(tmp_path):
     mapped = np.memmap(tmp_path / "pixels.u8", np.uint8, "r")
     assert mapped.sum(dtype=np.int64) == 7 * 100 * 2**20
     assert used_mib() - before < 40
+
+
+def test_tidying_rests_for_some_seconds_but_not_the_first_time(monkeypatch):
+    clock, done = [0.0], []
+    monkeypatch.setattr(memory, "give_back", lambda: done.append(clock[0]))
+    monkeypatch.setattr(memory.time, "monotonic", lambda: clock[0])
+    tidy = memory.Tidier()
+    for clock[0] in (1.0, 1.1, 5.9, 6.0, 6.5, 11.0):
+        tidy()
+    assert done == [1.0, 6.0, 11.0]

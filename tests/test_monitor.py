@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 
 import av
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 from small import QUIET, drawn_pixels, small_state
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from facesmith.curves import draw_curves
+from facesmith.curves import draw_curves, draw_scores, loss_names, points, scored_names, smoothed
 from facesmith.errors import BadData
 from facesmith.film import progress_film
 from facesmith.images import read_picture
 from facesmith.monitor import Monitor
+from facesmith.scores import Histogram, read_histogram
 from facesmith.trainer import settled, train_step
 
 
@@ -90,3 +92,48 @@ def test_the_film_shows_every_sheet_and_lingers_on_the_last(tmp_path):
         assert abs(frame[:height, :width].astype(int) - sheet).mean() < 12  # the film's own losses
     with pytest.raises(BadData, match="no sample sheets"):
         progress_film(tmp_path / "samples", tmp_path / "other.mp4")
+
+
+def test_scores_are_logged_and_drawn(tmp_path):
+    run(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    for line in lines:
+        histogram = read_histogram(line)
+        assert sum(histogram.real) == sum(histogram.fake) == 48
+        assert {"scores/knows_real", "scores/knows_fake", "scores/ranks"} <= line.keys()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert {*events.Tags()["histograms"]} == {"D(x)", "D(G(z))"}
+    assert read_picture(tmp_path / "scores.png").std() > 5
+
+
+@pytest.mark.parametrize("real_above", [None, 0.5, 4.0])
+def test_scores_of_every_kind_are_drawn(tmp_path, real_above):
+    scores = Histogram(-1.0, 2.0, False, real_above, tuple(range(40)), (1,) * 40)
+    draw_scores(tmp_path / "scores.png", scores, "a title")
+    assert read_picture(tmp_path / "scores.png").std() > 5
+
+
+def test_only_finite_numbers_of_a_log_are_drawn(tmp_path):
+    lines = [{"seen": 10, "D/loss": float("nan")}, {"seen": 20, "D/loss": "x"}, {"seen": 30, "D/loss": 3}]
+    assert points(lines, "D/loss") == ([0.03], [3.0])
+    assert loss_names([*lines, {"seen": 40, "G/loss": None, "D/knows_real": 0.5, "lr/D": 1e-3}]) == ["D/loss"]
+
+
+def test_ranks_are_shown_where_there_is_no_threshold():
+    assert scored_names([{"seen": 1, "scores/ranks": 0.5, "scores/knows_real": 0.5}]) == ["scores/knows_real"]
+    assert scored_names([{"seen": 1, "scores/ranks": 0.5}]) == ["scores/ranks"]
+
+
+@pytest.mark.parametrize("terms", [{"G/prior": 2.0, "D/l2": 0.0}, {"G/prior": -2.0}, {"D/ranks": 0.5}, {"D/l2": 0.0}])
+def test_curves_have_a_panel_for_what_there_is(tmp_path, terms):
+    draw_curves(tmp_path / "curves.png", [{"seen": seen, **terms} for seen in (10, 20)], "a title")
+    assert read_picture(tmp_path / "curves.png").std() > 5
+
+
+def test_long_lines_are_averaged_and_short_ones_left():
+    assert smoothed([1.0] * 60) is None
+    means = smoothed([0.0, 1.0] * 120)
+    assert len(means) == 240
+    assert np.ptp(means[10:-10]) < 0.15
+    assert smoothed([3.0] * 500) == pytest.approx([3.0] * 500)

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from facesmith.page import Section, as_picture, page
+from facesmith.page import Chart, Section, Video, as_picture, page
 
 HOSTILE = '"><script>alert(1)</script>&.jpg'
 
@@ -37,14 +37,20 @@ def red() -> np.ndarray:
 def full_page() -> str:
     picture = as_picture(red(), HOSTILE)
     row = (HOSTILE, 1234, 0.5)
-    return page(
-        HOSTILE, [Section(HOSTILE, [HOSTILE], [HOSTILE, "n", "x"], [row], [picture], [picture]), Section("empty")]
-    )
+    plain = Section(HOSTILE, [HOSTILE], [HOSTILE, "n", "x"], [row], [picture], [picture])
+    chart = Chart("<svg></svg>", ((HOSTILE, 1, True),), HOSTILE, HOSTILE)
+    rich = Section(
+        HOSTILE, bullets=[HOSTILE], code=[HOSTILE], videos=[Video(b"film", HOSTILE)], strip=[picture], charts=[chart],
+        how=HOSTILE, folded=True,
+    )  # fmt: skip
+    return page(HOSTILE, [plain, rich, Section("empty")])
 
 
 def test_all_text_is_escaped():
     assert "<script" not in full_page()
-    assert full_page().count("&lt;script&gt;") == 10  # title, headings, line, column, cell, and two of each picture
+    # Title, headings, line, column, cell and two of each picture; then the rich section: heading, item, code, film, two
+    # of the picture and its caption, the chart's name, axis and title, and how to read it.
+    assert full_page().count("&lt;script&gt;") == 10 + 11
 
 
 def test_the_page_is_whole_html():
@@ -57,8 +63,25 @@ def test_nothing_is_fetched_from_elsewhere():
 
 def test_pictures_are_inside():
     data = re.findall(r"data:image/png;base64,([^\"]+)", full_page())
-    assert len(data) == 2
+    assert len(data) == 3
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data[0])))), red())
+
+
+def test_films_are_inside_and_play_when_asked():
+    (film,) = re.findall(r"<video controls [^>]*src=\"data:video/mp4;base64,([^\"]+)", full_page())
+    assert base64.b64decode(film) == b"film"
+    assert "autoplay" not in full_page()
+
+
+def test_every_picture_and_film_says_what_it_is():
+    for tag in re.findall(r"<(?:img|video)[^>]*>", full_page()):
+        assert re.search(r"(?:alt|aria-label)=\"[^\"]+\"", tag)
+
+
+def test_folded_sections_open_without_a_script():
+    assert "<details>" in full_page()
+    assert "<summary>" in full_page()
+    assert "<script" not in full_page()
 
 
 def test_grey_pictures_are_shown():

@@ -282,6 +282,19 @@ def film(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path | None, typer.Option(help="The page, an .html; by default report.html in the run.")] = None,
+    pictures: Annotated[bool, typer.Option(help="Show real photos in the page.")] = True,
+    force: Force = False,
+) -> None:
+    """Tell all about a run on one page: faces, film, curves, data, and how to do it again."""
+    from facesmith.report.write import report
+
+    typer.echo(report(run, out, pictures=pictures, force=force, console=console))
+
+
+@app.command()
 def info() -> None:
     """Show version, devices, precision, speed, weights, free memory and disk."""
     from facesmith.info import info

@@ -200,6 +200,15 @@ def resize(pixels: Pixels, size_px: int) -> Pixels:
     return resized[..., None] if pixels.shape[-1] == 1 else resized
 
 
+def fitted(pixels: Pixels, width_px: int) -> Pixels:
+    """A picture `[H, W, 3]` no wider than that, in its proportions; larger ones are made smaller by Lanczos."""
+    height, width, _ = pixels.shape
+    if width <= width_px:
+        return pixels
+    size = (width_px, max(1, round(height * width_px / width)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+
+
 def center_square(pixels: Pixels) -> Pixels:
     """The largest centred square of `[H, W, C]`."""
     height, width = pixels.shape[:2]

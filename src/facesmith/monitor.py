@@ -6,6 +6,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,13 +17,15 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from facesmith import memory
-from facesmith.curves import draw_curves
+from facesmith.curves import draw_curves, draw_scores
 from facesmith.files import written_beside
 from facesmith.images import Pixels, grid, write_png
+from facesmith.reconstructions import REBUILT, write_reconstructions
+from facesmith.scores import Scores, critic_scores
 from facesmith.synthesis import synthesize_seeds
 from facesmith.trainer import TrainState
 
-LOG, SHEETS, SHEET, CURVES = "log.jsonl", "samples", "samples.png", "curves.png"
+LOG, SHEETS, SHEET, CURVES, SCORES = "log.jsonl", "samples", "samples.png", "curves.png", "scores.png"
 FIXED_SEEDS = range(64)
 TENSORBOARD_PICTURES = 32
 REDRAW_SECONDS = 0.5
@@ -36,13 +39,22 @@ class Monitor:
         state: read, never changed.
         faces: some of the real faces, uint8 `[N, S, S, C]`, shown beside the generated ones.
         seconds: spent training before this start.
+        held_out: faces that are not trained on, for recipes that reconstruct some; there may be none.
     """
 
-    def __init__(self, out: Path, state: TrainState, faces: Pixels, seconds: float, console: Console) -> None:
-        self.out, self.state, self.faces, self.console = out, state, faces, console
-        self.lines = _lines_until(out / LOG, state.seen)
+    def __init__(
+        self,
+        out: Path,
+        state: TrainState,
+        faces: Pixels,
+        seconds: float,
+        console: Console,
+        held_out: Pixels | None = None,
+    ) -> None:
+        self.out, self.state, self.faces, self.console, self.held_out = out, state, faces, console, held_out
+        self.lines = [line for line in read_log(out / LOG)[0] if line["seen"] <= state.seen]
         _write_lines(out / LOG, self.lines)
-        for sheet in sheets(out):
+        for sheet in [*sheets(out), *sheets(out, REBUILT)]:
             if int(sheet.stem) > state.seen:
                 sheet.unlink()
         self.tensorboard = SummaryWriter(str(out / "tensorboard"), purge_step=state.seen + 1)
@@ -82,10 +94,10 @@ class Monitor:
     def tick(self, nets: nn.ModuleDict) -> None:
         """Write everything down, with pictures of the settled averages."""
         state, now = self.state, time.monotonic()
-        memory.give_back()
+        memory.tidy()
         means = self._means()
         rate = (state.seen - self.tick_seen) / max(now - self.tick_started, 1e-9)
-        line = {
+        line: dict[str, Any] = {
             "seen": state.seen,
             "step": state.step,
             "seconds": round(self.seconds, 1),
@@ -95,11 +107,17 @@ class Monitor:
             **{f"knob/{name}": held for name, held in state.knobs.values.items()},
             **means,
         }
+        scores = critic_scores(state, state.seen - self.tick_seen)
+        if scores is not None:
+            line |= {**scores.standing(), "scores": asdict(scores.histogram())}
+            draw_scores(self.out / SCORES, scores.histogram(), f"{state.recipe.name}, {state.seen / 1000:.1f} kimg")
+        if "E" in nets and self.held_out is not None and len(self.held_out):
+            line |= write_reconstructions(self.out, nets, self.held_out, state.seen)
         self.lines.append(line)
         _write_lines(self.out / LOG, self.lines)
         sheet = self._draw(nets)
         draw_curves(self.out / CURVES, self.lines, state.recipe.name)
-        self._log_to_tensorboard(line, sheet)
+        self._log_to_tensorboard(line, scores, sheet)
         if not self.console.is_terminal:
             self.console.print(f"{state.seen / 1000:8.1f} kimg  {_words(means, rate)}", soft_wrap=True)
         self.sums.clear()
@@ -126,18 +144,22 @@ class Monitor:
         write_png(self.out / SHEET, sheet, provenance)
         return grid(pictures[:TENSORBOARD_PICTURES])
 
-    def _log_to_tensorboard(self, line: Mapping[str, Any], fake: Pixels) -> None:
-        for name, number in line.items():
-            self.tensorboard.add_scalar(name, number, self.state.seen)
+    def _log_to_tensorboard(self, line: Mapping[str, Any], scores: Scores | None, fake: Pixels) -> None:
+        for name, held in line.items():
+            if isinstance(held, int | float):
+                self.tensorboard.add_scalar(name, held, self.state.seen)
+        if scores is not None:
+            self.tensorboard.add_histogram("D(x)", scores.real, self.state.seen)
+            self.tensorboard.add_histogram("D(G(z))", scores.fake, self.state.seen)
         self.tensorboard.add_image("fake", fake, self.state.seen, dataformats="HWC")
         real = grid(self.faces[:TENSORBOARD_PICTURES])
         self.tensorboard.add_image("real", real, self.state.seen, dataformats="HWC")
         self.tensorboard.flush()
 
 
-def sheets(run: Path) -> list[Path]:
-    """The sample sheets of a run, in order; pictures of other names are not ours."""
-    return sorted(path for path in (run / SHEETS).glob("*.png") if path.stem.isdecimal())
+def sheets(run: Path, folder: str = SHEETS) -> list[Path]:
+    """The sheets of a run, one a save, in order; pictures of other names are not ours."""
+    return sorted(path for path in (run / folder).glob("*.png") if path.stem.isdecimal())
 
 
 def _progress(console: Console, state: TrainState) -> tuple[Progress, TaskID]:
@@ -167,18 +189,21 @@ def _words(means: Mapping[str, float], rate: float) -> str:
     return "  ".join(words)
 
 
-def _lines_until(log: Path, seen: int) -> list[dict[str, Any]]:
-    if not log.exists():
-        return []
-    lines = []
-    for text in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-            if int(line["seen"]) <= seen:
-                lines.append(line)
-        except (ValueError, TypeError, KeyError, RecursionError):
-            continue  # a damaged line of a log is no reason not to train on
-    return lines
+def read_log(log: Path) -> tuple[list[dict[str, Any]], int]:
+    """The lines of a log in the order of images seen, and how many others are damaged: no reason not to go on."""
+    if not log.is_file():
+        return [], 0
+    texts = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = [line for text in texts if (line := _line(text)) is not None]
+    return sorted(lines, key=lambda line: line["seen"]), sum(map(bool, texts)) - len(lines)
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+        return line if type(line["seen"]) is int and 0 <= line["seen"] < 2**63 else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def _write_lines(log: Path, lines: list[dict[str, Any]]) -> None:

@@ -24,13 +24,17 @@ from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces
 from facesmith.files import written_beside
 from facesmith.metrics.features import open_extractor
-from facesmith.monitor import CURVES, LOG, SHEET, SHEETS
+from facesmith.monitor import CURVES, LOG, SCORES, SHEET, SHEETS
 from facesmith.recipe import Recipe
+from facesmith.reconstructions import PAIRS, REBUILT
 from facesmith.watch import EXTRACTOR, affordable, check_validation
 
 FORMAT = 1
-PLAN, LOCK, SNAPSHOTS = "run.json", ".lock", "snapshots"
-OWN = (PLAN, STATE, MODEL, BEST, LOG, SHEETS, SHEET, CURVES, SNAPSHOTS, "tensorboard")
+PLAN, LOCK, SNAPSHOTS, REPORT = "run.json", ".lock", "snapshots", "report.html"
+OWN = (
+    *(PLAN, STATE, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, CURVES, SCORES, PAIRS, REBUILT, REPORT),
+    "tensorboard",
+)
 DEFAULT_MINUTES = 30.0
 TICKS = 40  # saves in a budget, at most
 SHORTEST_TICK_SECONDS = 20.0

@@ -23,12 +23,14 @@ from torch import Tensor
 from facesmith import __version__, split
 from facesmith.calibrate import PRECISIONS, check_precision, pick_device
 from facesmith.checkpoint import BEST, MODEL, STATE, load_state, save_model, save_state
+from facesmith.curves import points
 from facesmith.errors import BadData, BadModel, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
 from facesmith.metrics.features import open_extractor
 from facesmith.monitor import TENSORBOARD_PICTURES, Monitor
 from facesmith.plan import LOCK, SNAPSHOTS, Asked, Plan, check_budget, make_plan
 from facesmith.recipe import Recipe, make
+from facesmith.reconstructions import MEASURED
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
 from facesmith.watch import CHOSEN_BY, EXTRACTOR, Watch, prepare, watched
 
@@ -73,8 +75,9 @@ def train(asked: Asked, console: Console) -> TrainReport:
 def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: Asked, console: Console) -> TrainReport:
     """Run the loop, saving every tick, at the end, and when asked to stop."""
     real = np.asarray(faces.pixels[faces.part("train")[:TENSORBOARD_PICTURES]])
+    held_out = np.asarray(faces.pixels[faces.part("validation")[:MEASURED]])
     watch = prepare(faces, open_extractor(EXTRACTOR), int(plan.watch["samples"]), console) if plan.watch else None
-    with _stop_requests() as stop, Monitor(asked.out, state, real, seconds, console) as monitor:
+    with _stop_requests() as stop, Monitor(asked.out, state, real, seconds, console, held_out) as monitor:
         saved = before = state.seen
 
         def after_step(terms: Mapping[str, Tensor]) -> bool:
@@ -104,7 +107,7 @@ def _evaluate(watch: Watch, plan: Plan, state: TrainState, faces: Faces, monitor
     """Look how good the generator is, and keep it where it is the best so far."""
     nets = settled(state)
     numbers = watched(nets["G"], watch)
-    best = min((line[CHOSEN_BY] for line in monitor.lines if CHOSEN_BY in line), default=float("inf"))
+    best = min(points(monitor.lines, CHOSEN_BY)[1], default=float("inf"))
     if numbers[CHOSEN_BY] < best:
         save_model(monitor.out / BEST, dict(nets.items()), _header(plan, state, faces))
     monitor.evaluated(numbers, is_best=numbers[CHOSEN_BY] < best)

@@ -17,7 +17,7 @@ from facesmith.errors import BadPicture
 from facesmith.faces.dataset import Faces, faces_of
 from facesmith.faces.layouts import Listing, read_listing
 from facesmith.faces.store import Store, open_store, shown
-from facesmith.images import grid, read_picture, write_png
+from facesmith.images import Pixels, grid, read_picture, write_png
 
 SHEET_FACES = 64
 LARGEST_PX = 64
@@ -35,10 +35,18 @@ def describe(path: Path, *, sheet: Path | None = None, limit: int | None = None,
     listing = read_listing(store)
     faces = faces_of(store, listing, _fitting_resolution(store, listing), limit=limit, console=console)
     picture = sheet or faces.cache / "sheet.png"
-    evenly = np.linspace(0, len(faces.names) - 1, min(SHEET_FACES, len(faces.names))).astype(int)
-    write_png(picture, grid(np.asarray(faces.pixels[evenly])))
-    yield from _card(faces)
+    write_png(picture, contact_sheet(faces))
+    for what, told in card(faces):
+        yield f"{what:<14} {told}"
+    for name, told in attributes(faces):
+        yield f"  {name:<24} {told}"
     yield f"contact sheet  {shown(str(picture))}"
+
+
+def contact_sheet(faces: Faces) -> Pixels:
+    """Some of the faces, spread evenly, as one picture `[H, W, 3]`."""
+    evenly = np.linspace(0, len(faces.names) - 1, min(SHEET_FACES, len(faces.names))).astype(int)
+    return grid(np.asarray(faces.pixels[evenly]))
 
 
 def _fitting_resolution(store: Store, listing: Listing) -> int:
@@ -51,21 +59,26 @@ def _fitting_resolution(store: Store, listing: Listing) -> int:
     return min(LARGEST_PX, median_low(sides)) if sides else LARGEST_PX
 
 
-def _card(faces: Faces) -> Iterator[str]:
-    yield f"faces          {len(faces.names)} ({faces.layout})"
+def card(faces: Faces) -> Iterator[tuple[str, str]]:
+    """What is known of a dataset as a whole, each with its name."""
+    yield "faces", f"{len(faces.names)} ({faces.layout})"
     sizes = Counter(map(tuple, faces.sizes.tolist()))
     more = f" and {len(sizes) - SIZES} other sizes" if len(sizes) > SIZES else ""
-    yield "sizes          " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(SIZES)) + more
+    yield "sizes", ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(SIZES)) + more
     persons = {group for group in faces.groups if group.startswith("person/")}
-    yield f"groups         {len(set(faces.groups))}" + (f", {len(persons)} of them persons" if persons else "")
+    yield "groups", f"{len(set(faces.groups))}" + (f", {len(persons)} of them persons" if persons else "")
     counts = split.describe(faces.parts)["counts"]
-    yield "split          " + ", ".join(f"{name} {count}" for name, count in counts.items())
-    yield f"alignment      {'as extracted' if faces.alignment else 'unknown'}"
-    yield f"fingerprint    {faces.fingerprint[:16]}"
+    yield "split", ", ".join(f"{name} {count}" for name, count in counts.items())
+    yield "alignment", "as extracted" if faces.alignment else "unknown"
+    yield "fingerprint", faces.fingerprint[:16]
     for notice in faces.notices:
-        yield f"notice         {notice}"
+        yield "notice", notice
+
+
+def attributes(faces: Faces) -> Iterator[tuple[str, str]]:
+    """Each attribute with its share among the faces, or the spread of its numbers."""
     for name, column in faces.attributes.items():
-        yield f"  {shown(name):<24} {_spread(column)}"
+        yield shown(name), _spread(column)
 
 
 def _spread(column: NDArray[np.float32]) -> str:

@@ -15,28 +15,30 @@ Prior = Literal["normal", "uniform", "poisson"]
 
 
 class Generator(contracts.Generator):
-    """A linear layer to 16 maps of 4x4, doubled four times while their number grows, then weighed into one picture.
+    """A linear layer to a few maps of 4x4, doubled four times while their number grows, then weighed into one picture.
 
     Args:
+        width: channels of the last maps; 128 in the text.
         prior: what latents are drawn from, each of mean 0 and variance 1: normal, uniform in ±√3, Poisson(1) less 1.
     """
 
-    def __init__(self, z_dim: int = 200, prior: Prior = "normal", channels: int = 1) -> None:
+    def __init__(self, z_dim: int = 200, width: int = 128, prior: Prior = "normal", channels: int = 1) -> None:
         super().__init__(resolution=64, channels=channels, z_dim=z_dim)
         self.prior = prior
-        self.dense = nn.Linear(z_dim, 16 * 4 * 4)
+        first = width // 8
+        self.dense = nn.Linear(z_dim, first * 4 * 4)
         self.layers = nn.Sequential(
             nn.LeakyReLU(0.2),
-            nn.Unflatten(1, (16, 4, 4)),
-            nn.ConvTranspose2d(16, 32, 4, 2, 1),
+            nn.Unflatten(1, (first, 4, 4)),
+            nn.ConvTranspose2d(first, 2 * first, 4, 2, 1),
             nn.LeakyReLU(0.2),
-            nn.ConvTranspose2d(32, 64, 4, 2, 1),
+            nn.ConvTranspose2d(2 * first, 4 * first, 4, 2, 1),
             nn.LeakyReLU(0.2),
-            nn.ConvTranspose2d(64, 128, 4, 2, 1),
+            nn.ConvTranspose2d(4 * first, width, 4, 2, 1),
             nn.LeakyReLU(0.01),
-            nn.ConvTranspose2d(128, 128, 4, 2, 1),
+            nn.ConvTranspose2d(width, width, 4, 2, 1),
             nn.LeakyReLU(0.01),
-            nn.Conv2d(128, channels, 1),
+            nn.Conv2d(width, channels, 1),
             nn.Tanh(),
         )
 

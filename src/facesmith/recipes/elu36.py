@@ -56,6 +56,7 @@ class Elu36(Recipe):
     resolution: int = value(36, "side of the pictures in pixels", at_least=36, at_most=36)
     batch_size: int = value(100, "faces in a batch", at_least=1, at_most=4096)
     z_dim: int = value(256, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = value(32, "channels of the generator's last and the critic's first maps", at_least=1, at_most=512)
     critic_turns: int = value(5, "critic turns to one of the generator", at_least=1, at_most=100)
     lr_d: float = value(1e-3, "learning rate of the critic, by SGD", at_least=0, at_most=1)
     lr_g: float = value(1e-4, "learning rate of the generator, by Adam", at_least=0, at_most=1)
@@ -66,7 +67,10 @@ class Elu36(Recipe):
             raise BadOption(f"{self.name}: resolution={self.resolution}; the text's networks are made for 36.")
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"G": elu.Generator(self.z_dim, self.channels), "D": elu.Discriminator(self.channels)}
+        return {
+            "G": elu.Generator(self.z_dim, self.width, self.channels),
+            "D": elu.Discriminator(self.width, self.channels),
+        }
 
     def players(self) -> dict[str, Player]:
         return {"D": Player(("D",), partial(SGD, fused=True)), "G": Player(("G",), partial(Adam, fused=True))}

@@ -95,6 +95,7 @@ class GrayDcgan64(Recipe):
     channels: int = value(1, "1 for grey, as the text has it; 3 for colour", at_least=1, at_most=3)
     batch_size: int = value(64, "real faces in a critic's batch, beside as many fakes", at_least=1, at_most=4096)
     z_dim: int = value(200, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = value(128, "channels of the generator's last maps", at_least=8, at_most=1024)
     prior: gray.Prior = value("normal", "what latents are drawn from: normal, uniform or poisson, each of variance 1")
     dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
     critic_turns: int = value(5, "critic turns to one of the generator", at_least=1, at_most=100)
@@ -111,7 +112,7 @@ class GrayDcgan64(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         return {
-            "G": gray.Generator(self.z_dim, self.prior, self.channels),
+            "G": gray.Generator(self.z_dim, self.width, self.prior, self.channels),
             "D": gray.Discriminator(self.channels, self.dropout),
         }
 

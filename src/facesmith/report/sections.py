@@ -1,0 +1,191 @@
+"""A run as the parts of a page, in the order of a reader's questions; each figure says how to read it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
+from importlib import import_module
+
+import torch
+
+from facesmith import __version__
+from facesmith.curves import WATCHED, points
+from facesmith.faces.describe import attributes, card, contact_sheet
+from facesmith.images import Pixels, fitted
+from facesmith.listing import count
+from facesmith.page import Picture, Section, Video, as_picture
+from facesmith.report import words
+from facesmith.report.commands import kimg_text, show_commands, train_command
+from facesmith.report.docstring import paragraphs
+from facesmith.report.figures import balance_chart, knob_charts, loss_charts, score_charts, term_chart
+from facesmith.report.gather import Run
+
+STRIP = 6
+STRIP_PX = 264
+STRIP_SIDE = 4  # of a sheet's faces, so many across and down are shown in the strip
+SHEET_SIDE = 8
+UNCHANGED = ("name", "stays at")
+RECENT = 5  # saves that tell the present speed
+
+
+def sections(run: Run, film: bytes | None, pictures: bool) -> Iterator[Section]:
+    """All parts of the page.
+
+    Args:
+        film: the fixed faces over time as an MP4, where there is one.
+        pictures: whether real photos may be shown.
+    """
+    yield _in_short(run)
+    if run.missing:
+        yield Section("What this page can't show", bullets=run.missing)
+    yield from _faces(run, film)
+    yield from _game(run)
+    yield from _reconstructions(run, pictures)
+    yield from _log(run)
+    yield from _recipe(run)
+    yield from _data(run, pictures)
+    yield from _again(run)
+
+
+def _in_short(run: Run) -> Section:
+    rows: list[tuple[str, str]] = []
+    if run.plan is not None:
+        rows += [("recipe", run.plan.recipe), ("learns from", run.plan.data), ("progress", _progress(run))]
+    if run.lines:
+        seconds = (points(run.lines, "seconds")[1] or [0.0])[-1]
+        rows.append(("time in training", _time(seconds)))
+        if seconds > 0:
+            rows.append(("speed", f"{run.seen / seconds:.0f} faces a second"))
+    if run.plan is not None:
+        threads = f"{run.plan.threads} thread{'s' if run.plan.threads > 1 else ''}"
+        rows.append(("computed", f"in {run.plan.precision} on {run.plan.device}, {threads}"))
+        rows.append(("seed", str(run.plan.seed)))
+    return Section("In short", [words.in_short(run.has_critic)], rows=rows)
+
+
+def _progress(run: Run) -> str:
+    assert run.plan is not None
+    budget = run.plan.budget
+    told = f"{run.seen / 1000:.1f} of {kimg_text(budget)} kimg"
+    if run.seen >= budget:
+        return f"{told}: finished"
+    kimg, seconds = (held[-RECENT:] for held in points(run.lines, "seconds"))
+    if len(kimg) < 2 or kimg[-1] <= kimg[0]:
+        return f"{told}, {run.seen / budget:.0%}"
+    left = (budget - run.seen) / 1000 * (seconds[-1] - seconds[0]) / (kimg[-1] - kimg[0])
+    return f"{told}, {run.seen / budget:.0%}; {_time(left)} more at the speed of the last saves"
+
+
+def _faces(run: Run, film: bytes | None) -> Iterator[Section]:
+    if not run.frames:
+        return
+    seen, newest = run.frames[-1]
+    label = f"Generated faces of seeds 0 to 63 after {seen / 1000:.1f} kimg"
+    yield Section("What it draws", figures=[as_picture(newest, label)], how=words.sheet(run.has_critic))
+    if len(run.frames) > 1:
+        videos = [Video(film, "The same 64 faces from the first save to the last")] if film else []
+        strip = [as_picture(_part(sheet), f"{at / 1000:.1f} kimg") for at, sheet in _some(run.frames)]
+        yield Section("How it learnt to", videos=videos, strip=strip, how=words.FILM)
+
+
+def _some(frames: list[tuple[int, Pixels]]) -> list[tuple[int, Pixels]]:
+    """Some moments, evenly spread, first and last among them."""
+    last = len(frames) - 1
+    return [frames[i] for i in sorted({round(i * last / (STRIP - 1)) for i in range(STRIP)})]
+
+
+def _part(sheet: Pixels) -> Pixels:
+    """The first faces of a square sheet."""
+    side = round(sheet.shape[1] * STRIP_SIDE / SHEET_SIDE) - 1
+    return fitted(sheet[:side, :side], STRIP_PX)
+
+
+def _game(run: Run) -> Iterator[Section]:
+    balance = balance_chart(run.lines)
+    if balance:
+        yield Section("Who wins", charts=balance, how=words.balance(run.lines))
+    scores = score_charts(run.histograms)
+    if scores:
+        newest = run.histograms[-1][1]
+        yield Section("What the critic says now", charts=scores[-1:], how=words.scores(newest))
+        if len(scores) > 1:
+            yield Section("What the critic said over time", charts=scores, how=words.SCORES_OVER_TIME)
+
+
+def _reconstructions(run: Run, pictures: bool) -> Iterator[Section]:
+    title, charts = "What it can draw again", term_chart(run.lines, "reconstruction/psnr_db", "PSNR in decibels")
+    if run.pairs is not None and pictures:
+        figure = as_picture(run.pairs, "Faces that were not trained on, each above its reconstruction")
+        yield Section(title, figures=[figure], charts=charts, how=words.RECONSTRUCTIONS)
+    elif run.rebuilt:
+        figure = as_picture(run.rebuilt[-1][1], "Reconstructions of faces that were not trained on")
+        yield Section(title, [words.ORIGINALS_LEFT_OUT], figures=[figure], charts=charts, how=words.RECONSTRUCTIONS)
+    elif run.recipe is not None and "E" in run.recipe.averaged and run.lines:
+        yield Section(title, ["There are no held-out faces to reconstruct: none fell to the part for validation."])
+
+
+def _log(run: Run) -> Iterator[Section]:
+    charts, constant = loss_charts(run.lines)
+    if charts or constant:
+        told = words.losses(run.has_critic)
+        yield Section("What each network tries to make small", charts=charts, header=UNCHANGED, rows=constant, how=told)
+    watched = term_chart(run.lines, WATCHED, "KID to the validation faces")
+    if watched:
+        yield Section("How good it was", charts=watched, how=words.WATCHED)
+    charts, constant = knob_charts(run.lines)
+    if charts or constant:
+        yield Section("Learning rates and knobs", charts=charts, header=UNCHANGED, rows=constant, how=words.KNOBS)
+    speed = term_chart(run.lines, "images_per_second", "faces a second")
+    memory = term_chart(run.lines, "memory_mib", "memory in MiB")
+    if speed or memory:
+        yield Section("Speed and memory", charts=[*speed, *memory], how=words.SPEED)
+
+
+def _recipe(run: Run) -> Iterator[Section]:
+    if run.plan is None or run.recipe is None:
+        return
+    first, *rest = paragraphs(import_module(type(run.recipe).__module__).__doc__ or "")
+    yield Section(f"The recipe: {run.plan.recipe}", first.lines, rows=first.rows, bullets=first.bullets)
+    yield from (Section(part.title, part.lines, rows=part.rows, bullets=part.bullets, folded=True) for part in rest)
+    values = [(each.name, str(getattr(run.recipe, each.name)), each.metadata["help"]) for each in fields(run.recipe)]
+    yield Section("Its values in this run", header=("value", "is", "meaning"), rows=values, folded=True)
+    with torch.device("meta"):
+        networks = run.recipe.networks()
+    sizes = [(name, count(net)) for name, net in networks.items()]
+    yield Section("Its networks", header=("network", "parameters"), rows=sizes, folded=True)
+
+
+def _data(run: Run, pictures: bool) -> Iterator[Section]:
+    if run.faces is None:
+        return
+    shown: list[Picture] = []
+    if pictures:
+        sheet = fitted(contact_sheet(run.faces), 720)
+        shown = [as_picture(sheet, "Real faces of the data, spread evenly over it")]
+    left_out = [] if pictures else ["The real faces are left out of this page."]
+    yield Section("What it learns from", left_out, rows=list(card(run.faces)), figures=shown, how=words.DATA)
+    rows = list(attributes(run.faces))
+    if rows:
+        yield Section("Attributes of the data", header=("attribute", "share, or spread"), rows=rows, folded=True)
+
+
+def _again(run: Run) -> Iterator[Section]:
+    rows = [("this page", f"facesmith {__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")]
+    rows += [("here", f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()}")]
+    if run.model is not None:
+        rows += [("the model", f"facesmith {run.model.header.get('version')}, sha256 {run.model.hash[:16]}")]
+    if run.plan is not None:
+        rows += [("the data", f"fingerprint {run.plan.fingerprint[:16]}")]
+        code = [train_command(run.plan, run.folder.with_name(f"{run.folder.name}-again")), show_commands(run.folder)]
+        yield Section("Do it again", [words.AGAIN], code=code)
+    yield Section("Versions", rows=rows)
+
+
+def _time(seconds: float) -> str:
+    """A duration in words."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} seconds"
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours {minutes % 60} minutes"
