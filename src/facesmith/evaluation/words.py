@@ -80,7 +80,7 @@ def novelty(judged: Judgement) -> str:
         which = f"these {photos} photos" if photos > 1 else "this one photo"
         return f"COPIES: {copies} of {count} samples are copies of {which} of the training faces."
     if judged.notice:
-        return f"Not judged: the model was trained on other faces. Of these, {copies or 'none'} were copied."
+        return "Not judged: the model was trained on other faces than these, so its own are not here to compare with."
     if copies:
         return (
             f"New faces, as far as can be told: {copies} of {count} samples are very near a training photo; "
