@@ -16,6 +16,7 @@ from torch.nn.functional import mse_loss
 from torch.optim import SGD, Adam, RMSprop
 
 from facesmith import contracts
+from facesmith.checkpoint import MODEL, save_model
 from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.drawn import draw_many, write_faces
 from facesmith.faces import Stream
@@ -23,7 +24,7 @@ from facesmith.images import Pixels
 from facesmith.losses import NonSaturating, non_saturating_g
 from facesmith.monitor import Monitor
 from facesmith.recipe import Recipe, make, recipe, value
-from facesmith.trainer import TrainState, new_state
+from facesmith.trainer import TrainState, new_state, settled, train_step
 
 QUIET = Console(quiet=True)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -186,6 +187,18 @@ def small_state(
     pixels = drawn_pixels(faces, size_px=recipe.resolution, channels=recipe.channels)
     stream = Stream(pixels, np.arange(len(pixels)), seed=seed, mirror=mirror)
     return new_state(recipe, stream, seed=seed, budget=budget, precision=torch.float32, device=torch.device("cpu"))
+
+
+def saved_model(path: Path, name: str = "dcgan64", **values) -> Path:
+    """A run folder with the model of a training of three steps."""
+    state = small_state(name, **values)
+    state.stream.pixels = state.stream.pixels[..., : state.recipe.channels]
+    for _ in range(3):
+        train_step(state)
+    path.mkdir(exist_ok=True)
+    kept = {each: net for each, net in settled(state).items() if each in state.recipe.averaged}
+    save_model(path / MODEL, kept, {"recipe": name, "values": state.recipe.values(), "seen": state.seen})
+    return path
 
 
 def faces_folder(path: Path, count: int = 40, size_px: int = RESOLUTION) -> Path:

@@ -5,7 +5,17 @@ from hypothesis import given, settings
 from pictures import photo
 
 from facesmith.errors import BadData
-from facesmith.photos.align import LAYOUT, Alignment, align, inverse, similarity, transform, warp
+from facesmith.photos.align import (
+    LAYOUT,
+    Alignment,
+    CenterCrop,
+    align,
+    framing,
+    inverse,
+    similarity,
+    transform,
+    warp,
+)
 
 POINTS = np.array([(204.3, 101.1), (247.3, 103.2), (224.7, 129.1), (202.1, 139.6), (245.6, 141.7)])
 
@@ -105,14 +115,19 @@ def test_any_place_and_size_gives_a_crop(scale, x, y):
     assert crop.shape == (32, 32, 3)
 
 
-def test_alignment_survives_the_header():
-    alignment = Alignment(96, 0.15)
-    assert Alignment.from_values(alignment.to_values()) == alignment
+@pytest.mark.parametrize("how", [Alignment(96, 0.15), CenterCrop(36, 90)])
+def test_a_framing_survives_the_header(how):
+    assert framing(how.to_values()) == how
 
 
 @pytest.mark.parametrize(
     "values", [{}, {"layout": "other", "size": 64, "margin": 0.1}, {"layout": "eyes-nose-mouth-1"}]
 )
-def test_foreign_alignments_are_told(values):
+def test_foreign_framings_are_told(values):
     with pytest.raises(BadData, match="doesn't know"):
-        Alignment.from_values(values)
+        framing(values)
+
+
+def test_the_middle_is_taken_at_whole_pixels():
+    matrix = CenterCrop(36, 90).matrix((250, 251))
+    np.testing.assert_allclose(transform(matrix, np.array([(80.0, 80), (170, 170)])), [(0, 0), (36, 36)])

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from small import RESOLUTION, SHARED, faces_folder
+from small import RESOLUTION, SHARED, faces_folder, saved_model
 
 from facesmith import cli
 from facesmith.errors import BadOption, BadPicture
@@ -60,10 +60,27 @@ def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
     code, out, _ = facesmith("film", tmp_path / "run", "--out", tmp_path / "film.mp4")
     assert code == 0
     assert (tmp_path / "film.mp4").stat().st_size > 500
+    assert facesmith("film", tmp_path / "run", "--out", tmp_path / "film.gif")[0] == 0
+    assert (tmp_path / "film.gif").read_bytes().startswith(b"GIF89a")
     code, out, _ = facesmith("report", tmp_path / "run", "--no-pictures")
     assert (code, out.strip()) == (0, str(tmp_path / "run" / "report.html"))
     code, _, err = facesmith("report", tmp_path)
     assert (code, err.count("\n")) == (1, 1)
+
+
+def test_the_verbs_of_the_latent_space(facesmith, tmp_path):
+    run, coder = saved_model(tmp_path / "run"), saved_model(tmp_path / "coder", "test-autoencoder")
+    walk = ["walk", "--model", run, "--out", tmp_path / "w.mp4", "--seconds", "0.4"]
+    code, out, _ = facesmith(*walk, "--grid", "2x1", "--random", "3", "--seed", "1", "--gif")
+    assert (code, out.split()) == (0, [str(tmp_path / "w.mp4"), str(tmp_path / "w.gif")])
+    assert facesmith(*walk, "--seeds", "1,2", "--linear", "--open", "--force")[0] == 0
+    code, out, _ = facesmith("mix", "--model", run, "29 - 3 + 34", "--out", tmp_path / "m.png", "--plain")
+    assert (code, out.strip()) == (0, str(tmp_path / "m.png"))
+    code, out, _ = facesmith("sample", "--model", run, "--seeds", "1", "--out", tmp_path / "face.png")
+    code, out, _ = facesmith("invert", "--model", coder, tmp_path / "face.png", "--out", tmp_path / "i.png")
+    assert code == 0
+    assert out.splitlines()[0].startswith("face.png  ")
+    assert out.splitlines()[-1] == str(tmp_path / "i.png")
 
 
 def test_quiet_and_threads_are_understood_before_and_behind_the_verb(facesmith, faces, tmp_path):
@@ -138,6 +155,13 @@ def test_the_version(facesmith):
         (["train", "dcgan64", "--out", "OUT"], 2, "--data"),
         (["demo", "--minutes", "0", "--out", "OUT"], 2, "more than 0"),
         (["film", "FACES", "--out", "OUT.txt"], 2, ".mp4"),
+        (["walk", "--model", "nowhere"], 1, "does not exist"),
+        (["walk", "--model", "nowhere", "--seeds", "1,2", "--random", "3"], 2, "leave out --random"),
+        (["walk", "--model", "nowhere", "--out", "OUT.avi"], 2, ".gif"),
+        (["walk", "--model", "nowhere", "--grid", "4"], 2, "--grid"),
+        (["mix", "--model", "nowhere", "29 3"], 2, "lacks a sign"),
+        (["mix", "--model", "nowhere", "29 - 3", "--out", "OUT.jpg"], 2, ".png"),
+        (["invert", "--model", "nowhere", "FACES/000000.png"], 1, "does not exist"),
         (["nothing"], 2, "nothing"),
         (["faces", "nowhere"], 1, "does not exist"),
         (["faces", "FACES/000000.png"], 1, "neither a folder nor a zip"),
@@ -145,6 +169,7 @@ def test_the_version(facesmith):
         (["recipes", "dcgan46"], 2, "did you mean"),
         (["extract", "nowhere", "--out", "OUT"], 1, "nowhere"),
         (["extract", "FACES", "--out", "OUT", "--margin", "-3"], 2, "margin"),
+        (["extract", "FACES", "--out", "OUT", "--crop", "90", "--min-face", "30"], 2, "can't go with --min-face"),
     ],
 )
 def test_a_mistake_ends_in_one_line(facesmith, faces, tmp_path, arguments, code, words):

@@ -209,6 +209,43 @@ def test_the_main_face_is_large_and_central():
     assert main_face(boxes[[0, 2]], (400, 500)) == 0
 
 
+def test_framed_faces_are_taken_from_the_middle(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    portrait().save(photos / "1.png")
+    photo().crop((0, 0, 512, 400)).save(photos / "2-other.png")
+    without_face().crop((0, 0, 200, 80)).save(photos / "3-small.png")
+    portrait().filter(ImageFilter.GaussianBlur(5)).save(photos / "4-blurred.png")
+    ImageEnhance.Brightness(portrait()).enhance(0.9).save(photos / "5-again.png")
+    report = run(photos, tmp_path / "out", size=36, crop=90)
+    assert (report.photos, report.faces, report.faceless) == (5, 2, 0)
+    kept = rows(tmp_path / "out" / "metadata.csv")
+    assert [(row["source"], row["left"], row["top"]) for row in kept] == [
+        ("1.png", "55.00", "55.00"),
+        ("2-other.png", "211.00", "155.00"),
+    ]
+    assert {kept[0][name] for name in ("confidence", "left_eye_x", "right_mouth_y")} == {""}
+    middle = portrait().crop((55, 55, 145, 145)).resize((36, 36), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(read_picture(tmp_path / "out" / "000001.png"), np.asarray(middle))
+    found = refusals(tmp_path / "out")
+    assert found["3-small.png"] == "too small: 200x80 px, fewer than --crop 90"
+    assert found["4-blurred.png"].startswith("too blurred")
+    assert found["5-again.png"] == "near-duplicate: of 000001.png"
+    assert faces.open_faces(tmp_path / "out", 36).alignment == {"layout": "center-crop-1", "size": 36, "crop": 90}
+
+
+def test_a_crop_and_a_search_are_not_mixed(tmp_path):
+    photos = different_faces(tmp_path / "photos", 1)
+    run(photos, tmp_path / "out", size=36, crop=90)
+    assert run(photos, tmp_path / "out", size=36, crop=90).was_complete
+    with pytest.raises(OutputExists, match="crop was 90, now 100"):
+        run(photos, tmp_path / "out", size=36, crop=100)
+    with pytest.raises(OutputExists, match="margin was None"):
+        run(photos, tmp_path / "out", size=36)
+    with pytest.raises(BadOption, match="never enlarged"):
+        run(photos, tmp_path / "other", size=64, crop=48)
+
+
 def test_films_are_searched_by_frames(tmp_path):
     frames = [np.asarray(portrait())] * 3 + [np.asarray(without_face())] * 3
     write_film(tmp_path / "film.mp4", frames)

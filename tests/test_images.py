@@ -5,7 +5,6 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,15 +247,6 @@ def test_provenance_comes_back_from_a_png(tmp_path):
     path.write_text("no picture")
     with pytest.raises(FacesmithError, match="can't be read"):
         read_provenance(path)
-
-
-def test_a_film_has_its_frames(tmp_path):
-    import av
-
-    frames = [np.full((31, 33, 3), i * 20, np.uint8) for i in range(5)]  # odd sides
-    path: Path = images.write_film(tmp_path / "a.mp4", frames, 5)
-    with av.open(str(path)) as film:
-        assert len(list(film.decode(video=0))) == 5
 
 
 assert features.check("webp")

@@ -108,7 +108,7 @@ def test_a_two_way_head_is_its_log_softmax():
 
 @pytest.mark.parametrize("prior", ["normal", "uniform", "poisson"])
 def test_every_prior_has_mean_0_and_variance_1(prior):
-    z = gray.Generator(50, prior).draw_z(2000, torch.Generator().manual_seed(0))
+    z = gray.Generator(50, prior=prior).draw_z(2000, torch.Generator().manual_seed(0))
     assert z.mean().abs() < 0.02
     assert z.std().item() == pytest.approx(1, abs=0.02)
     assert (len(z.unique()) < 20) == (prior == "poisson")
@@ -142,3 +142,8 @@ def test_a_vaes_errors_have_their_closed_forms():
     drawn = reparametrised(torch.full((20_000, 1), 2.0), torch.full((20_000, 1), math.log(9.0)))
     assert drawn.mean().item() == pytest.approx(2, abs=0.1)
     assert drawn.std().item() == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize(("prior", "spherical"), [("normal", True), ("uniform", False), ("poisson", False)])
+def test_only_normal_latents_are_walked_on_a_sphere(prior, spherical):
+    assert gray.Generator(prior=prior).spherical is spherical

@@ -256,6 +256,18 @@ def test_settled_averages_have_statistics_of_their_own():
     assert same(dict(settled(state).state_dict()), dict(nets.state_dict()))
 
 
+def test_an_autoencoders_statistics_fit_the_latents_that_it_is_trained_on():
+    state = small_state("vae64", lr=5e-3, budget=2000, faces=256)
+    fit(state, lambda terms: True)
+    nets = settled(state)
+    faces = state.stream.draw(128)
+    mean, _ = nets["E"](faces)
+    found = nets["G"](mean)
+    by_batch = nets["G"].train()(mean)  # as BatchNorm sees these very latents
+    error, least = ((pictures - faces).square().mean().item() for pictures in (found, by_batch))
+    assert error < 1.1 * least
+
+
 def test_mirrored_faces_are_shown_when_asked():
     plain = small_state(mirror=False)
     faces = plain.stream.draw(48)

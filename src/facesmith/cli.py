@@ -48,6 +48,9 @@ Data = Annotated[
     Path, typer.Option(help="Faces: a folder or zip that extract wrote, or any folder or zip of pictures.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Scale = Annotated[
+    int | None, typer.Option(min=1, max=32, help="Show each pixel as N x N; by default as many as look well.")
+]
 Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 the average face.")]
 
 
@@ -87,6 +90,10 @@ def extract(
     out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
     size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,
     margin: Annotated[float, typer.Option(help="Room around the face, in parts of its height.")] = DEFAULT_MARGIN,
+    crop: Annotated[
+        int | None,
+        typer.Option(min=16, help="Faces are framed already: take the middle N x N pixels of each photo as they are."),
+    ] = None,
     faces: Annotated[Which, typer.Option(help="The main face of each photo, or all of them.")] = "largest",
     min_face: Annotated[int, typer.Option(help="Smallest face to take, in pixels of the photo.")] = 40,
     threshold: Annotated[float, typer.Option(help="How sure the detector must be, 0 to 1.")] = DEFAULT_THRESHOLD,
@@ -99,11 +106,15 @@ def extract(
 
     Example: facesmith extract holidays.zip --out faces --faces all
     """
+    pointless = {"margin", "faces", "min_face", "threshold"} & _given(context)
+    if crop is not None and pointless:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(pointless))
+        raise BadOption(f"--crop looks for no faces, so it can't go with {options}.")
     from facesmith.photos.extract import extract
 
     report = extract(
-        photos, out, size=size, margin=margin, faces=faces, min_face=min_face, threshold=threshold, every=every,
-        workers=workers or context.obj, pictures=pictures, force=force, console=console,
+        photos, out, size=size, margin=margin, crop=crop, faces=faces, min_face=min_face, threshold=threshold,
+        every=every, workers=workers or context.obj, pictures=pictures, force=force, console=console,
     )  # fmt: skip
     if report.was_complete:
         console.print(f"{out} is complete already; --force does it again.")
@@ -224,6 +235,81 @@ def evaluate(
 
 
 @app.command()
+def walk(
+    context: typer.Context,
+    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("walk.mp4"),
+    seeds: Annotated[str | None, typer.Option(help="The faces on the way: 3,17,40 or 0-15.")] = None,
+    random: Annotated[int, typer.Option(min=2, max=10_000, help="So many random faces instead, on each walk.")] = 6,
+    seed: Annotated[int, typer.Option(help="Another seed chooses other random faces.")] = 0,
+    grid: Annotated[str, typer.Option(help="Walks side by side: columns x rows.")] = "1x1",
+    closed: Annotated[
+        bool, typer.Option("--closed/--open", help="Return to the first face, or end at the last one.")
+    ] = True,
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Walk on straight lines, not on the latents' sphere.")
+    ] = False,
+    seconds: Annotated[float | None, typer.Option(help="Length; by default 2 from face to face.")] = None,
+    fps: Annotated[int, typer.Option(min=1, max=120, help="Frames a second.")] = 25,
+    scale: Scale = None,
+    psi: Psi = 1.0,
+    gif: Annotated[bool, typer.Option("--gif", help="Write a .gif beside the film, too.")] = False,
+    force: Force = False,
+) -> None:
+    """Make a film that walks through the latent space, from face to face.
+
+    Example: facesmith walk --model runs/first --random 8 --grid 4x2 --gif
+    """
+    if seeds is not None and {"random", "seed"} & _given(context):
+        raise BadOption("--seeds names the faces; leave out --random and --seed.")
+    from facesmith.latent import parse_seeds, random_seeds
+    from facesmith.walk import Way, parse_grid, walk
+
+    size = parse_grid(grid)
+    chosen = parse_seeds(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
+    way = Way(chosen, size, closed, linear, seconds, fps, psi)
+    outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
+    for path in walk(model, way, outs, scale=scale, force=force, console=console):
+        typer.echo(path)
+
+
+@app.command()
+def mix(
+    terms: Annotated[str, typer.Argument(help="A sum of seeds in quotes: '29 - 3 + 34' or '0.5*29 + 0.5*3'.")],
+    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("mix.png"),
+    plain: Annotated[bool, typer.Option("--plain", help="Leave the sum as long as it is.")] = False,
+    scale: Scale = None,
+    psi: Psi = 1.0,
+    force: Force = False,
+) -> None:
+    """Add and subtract faces: the terms and their sum, side by side.
+
+    Example: facesmith mix --model runs/first "29 - 3 + 34"
+    """
+    from facesmith.mix import mix
+
+    typer.echo(mix(model, terms, out, psi=psi, plain=plain, scale=scale, force=force))
+
+
+@app.command()
+def invert(
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures of faces; folders and zips of them.")],
+    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors, of a recipe with an encoder.")],
+    out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("inverted.png"),
+    force: Force = False,
+) -> None:
+    """Reconstruct pictures through a model's encoder, and tell how well.
+
+    Example: facesmith invert --model runs/vae me.png you.png
+    """
+    from facesmith.invert import invert
+
+    for line in invert(model, pictures, out, force=force, console=console):
+        typer.echo(line)
+
+
+@app.command()
 def faces(
     data: Annotated[Path, typer.Argument(help="A folder or zip of faces.")],
     sheet: Annotated[
@@ -270,7 +356,7 @@ def demo(
 @app.command()
 def film(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    out: Annotated[Path, typer.Option(help="The film, an .mp4.")] = Path("progress.mp4"),
+    out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("progress.mp4"),
     force: Force = False,
 ) -> None:
     """Make a film of a run's progress: its fixed faces, from the first save to the last."""

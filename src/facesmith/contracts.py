@@ -23,8 +23,13 @@ class Generator(nn.Module):
     """Faces from latents. Pictures are `[N, channels, resolution, resolution]` in `[-1, 1]`.
 
     Subclasses implement `synthesis`, and `mapping` where they have a `w` of their own; the default `w` is `z`.
+
+    Attributes:
+        spherical: whether `w` lies near a sphere around 0, as normal latents do; walks and sums then keep to it, and
+            else to straight lines.
     """
 
+    spherical: bool = True
     w_avg: Tensor  # [w_dim]: the mean of `mapping` over many z, towards which psi pulls
 
     def __init__(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from facesmith.errors import BadData, BadOption, BadPicture
-from facesmith.images import Pixels, read_picture, write_film
+from facesmith.animation import check_film, write_film
+from facesmith.errors import BadData, BadPicture
+from facesmith.images import Pixels, read_picture
 from facesmith.monitor import sheets
 
 FRAMES_PER_SECOND = 8
@@ -14,13 +15,12 @@ LAST_FRAME_SECONDS = 2
 
 
 def progress_film(run: Path, out: Path) -> Path:
-    """Write the fixed faces of a run over time, from its first save to its last, as an MP4.
+    """Write the fixed faces of a run over time, from its first save to its last, as an MP4 or a GIF.
 
     Raises:
         BadData: the run has no sheets.
     """
-    if out.suffix.lower() != ".mp4":
-        raise BadOption(f"--out {out}: a film is written as .mp4.")
+    check_film(out, FRAMES_PER_SECOND)
     if not run.is_dir():
         raise BadData(f"{run} is no folder. Give a run folder.")
     if not sheets(run):

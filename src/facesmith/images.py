@@ -11,7 +11,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -209,12 +209,30 @@ def fitted(pixels: Pixels, width_px: int) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def center_square(pixels: Pixels) -> Pixels:
-    """The largest centred square of `[H, W, C]`."""
+def center_square(pixels: Pixels, side_px: int | None = None) -> Pixels:
+    """The centred square of `[H, W, C]`, by default the largest; a picture's shorter side must hold it."""
     height, width = pixels.shape[:2]
-    side = min(height, width)
+    side = side_px or min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return pixels[top : top + side, left : left + side]
+
+
+def enlarge(pictures: Pixels, times: int) -> Pixels:
+    """Each pixel of `[..., H, W, C]` as a block of `times` by `times`: larger to look at, with nothing made up."""
+    return pictures.repeat(times, axis=-3).repeat(times, axis=-2)
+
+
+def as_input(picture: Pixels, resolution: int, channels: int) -> Pixels:
+    """What a network takes of a picture `[H, W, 3]`: its middle square, made smaller, in colour or grey.
+
+    Raises:
+        BadPicture: it is too small; pictures are never enlarged.
+    """
+    height, width = picture.shape[:2]
+    if min(height, width) < resolution:
+        raise BadPicture(f"{width}x{height}, smaller than {resolution}x{resolution}")
+    square = resize(center_square(picture), resolution)
+    return to_grey(square) if channels == 1 else square
 
 
 def to_grey(pixels: Pixels) -> Pixels:
@@ -245,22 +263,3 @@ def read_provenance(path: Path) -> dict[str, str]:
             return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise BadPicture(f"{path} can't be read as a picture ({type(error).__name__})") from None
-
-
-def write_film(path: Path, frames: Iterable[Pixels], frames_per_second: int) -> Path:
-    """Write uint8 `[H, W, 3]` frames of one size as an H.264 film that every browser and phone plays."""
-    import av
-
-    with written_beside(path) as stream, av.open(stream, "w", format="mp4") as container:
-        video = container.add_stream("libx264", rate=frames_per_second, options={"crf": "18", "preset": "medium"})
-        video.pix_fmt = "yuv420p"
-        for pixels in frames:
-            # The colour format keeps one colour sample for 2x2 pixels, so sides must be even.
-            even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
-            if not video.codec_context.is_open:
-                video.height, video.width = even.shape[:2]
-            for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")):
-                container.mux(packet)
-        for packet in video.encode():
-            container.mux(packet)
-    return path

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
-from facesmith.contracts import Generator
-from facesmith.images import Pixels, grid, to_float, write_png
-from facesmith.synthesis import BATCH, synthesize
+from facesmith.contracts import Encoder, Generator
+from facesmith.images import Pixels, grid, write_png
+from facesmith.synthesis import encode, synthesize
 
 SHOWN = 16
 MEASURED = 64  # held-out faces whose error is logged
@@ -19,20 +18,16 @@ COLUMNS = 8
 PAIRS, REBUILT = "reconstructions.png", "reconstructions"
 
 
-@torch.inference_mode()
 def reconstruct(nets: nn.ModuleDict, faces: Pixels) -> Pixels:
     """G(E(x)) of faces `[N, S, S, C]`, as pixels of the same shape; the latent of a face is the mean of q(z|x).
 
     Args:
         nets: in evaluation mode, "G" and "E" among them.
     """
-    G = nets["G"]
+    G, E = nets["G"], nets["E"]
     assert isinstance(G, Generator)
-    batches = [
-        G.mapping(nets["E"](to_float(torch.from_numpy(faces[start : start + BATCH])).to(G.w_avg.device))[0])
-        for start in range(0, len(faces), BATCH)
-    ]
-    return synthesize(G, torch.cat(batches))
+    assert isinstance(E, Encoder)
+    return synthesize(G, encode(G, E, faces))
 
 
 def errors(faces: Pixels, rebuilt: Pixels) -> dict[str, float]:

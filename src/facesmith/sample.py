@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +13,14 @@ from rich.console import Console
 
 from facesmith import __version__
 from facesmith.checkpoint import LoadedModel, load_model
-from facesmith.contracts import Generator
-from facesmith.errors import BadData, BadOption
+from facesmith.contracts import Encoder, Generator
+from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.files import refuse_to_overwrite, sha256
 from facesmith.images import PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_png
 from facesmith.latent import LARGEST_SEED, MOST_SEEDS, latents
 from facesmith.progress import bar
-from facesmith.synthesis import BATCH, synthesize, synthesize_seeds
+from facesmith.recipe import recipes
+from facesmith.synthesis import BATCH, encode, synthesize, synthesize_seeds
 
 MOST_ON_A_SHEET = 10_000
 
@@ -32,15 +32,11 @@ class Model:
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
-        G = loaded.nets["G"]
+        G, E = (dict(loaded.nets.items()).get(name) for name in "GE")
         assert isinstance(G, Generator)
-        self.G, self.recipe, self.header, self.hash, self.path = (
-            G,
-            loaded.recipe,
-            loaded.header,
-            loaded.hash,
-            loaded.path,
-        )
+        assert E is None or isinstance(E, Encoder)
+        self.G, self.E, self.recipe, self.header = G, E, loaded.recipe, loaded.header
+        self.hash, self.path = loaded.hash, loaded.path
 
     def latents(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """`w` `[N, w_dim]` of seeds."""
@@ -57,6 +53,36 @@ class Model:
     def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
         """One face for each seed, uint8 `[N, H, W, C]`; the same seed gives the same face."""
         return synthesize_seeds(self.G, seeds, psi)
+
+    def invert(self, pictures: Pixels) -> NDArray[np.float32]:
+        """`w` `[N, w_dim]` of pictures `[N, H, W, C]` of this model's size, by its recipe's encoder.
+
+        Raises:
+            BadModel: the recipe has none.
+            BadData: the pictures are of another size.
+        """
+        if self.E is None:
+            able = ", ".join(name for name, each in recipes().items() if "E" in each.averaged)
+            raise BadModel(
+                f"Recipe {self.recipe.name} has no encoder, so its models can't invert pictures. "
+                f"Recipes that have one: {able or 'none of this version'}."
+            )
+        wanted = (self.G.resolution, self.G.resolution, self.G.channels)
+        if pictures.shape[1:] != wanted or pictures.dtype != np.uint8:
+            raise BadData(f"Pictures are {pictures.dtype} {list(pictures.shape)}; expected uint8 [N, *{list(wanted)}].")
+        w: NDArray[np.float32] = encode(self.G, self.E, pictures).numpy()
+        return w
+
+    def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
+        """What a picture of this model carries in its metadata; `shown` says of what it was drawn."""
+        return {
+            "Software": f"facesmith {__version__}",
+            "Synthetic": "true",
+            "Description": "A synthetic picture; the person it shows does not exist.",
+            "Recipe": self.recipe.name,
+            "Model": self.hash,
+            **shown,
+        }
 
 
 def load(path: str | Path) -> Model:
@@ -113,13 +139,4 @@ def sample_like(path: Path, like: Path, out: Path, *, force: bool = False, conso
 
 
 def _provenance(model: Model, seeds: Sequence[int], psi: float) -> dict[str, str]:
-    held: dict[str, Any] = {
-        "Software": f"facesmith {__version__}",
-        "Synthetic": "true",
-        "Description": "A synthetic picture; the person it shows does not exist.",
-        "Recipe": model.recipe.name,
-        "Model": model.hash,
-        "Seeds": json.dumps(list(seeds)),
-        "Psi": repr(psi),
-    }
-    return held
+    return model.provenance({"Seeds": json.dumps(list(seeds)), "Psi": repr(psi)})

@@ -1,4 +1,4 @@
-"""Latents -> pixels: a generator in evaluation mode, drawing."""
+"""Latents -> pixels by a generator, and pixels -> latents by an encoder, both in evaluation mode."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facesmith.contracts import Generator
-from facesmith.images import Pixels, to_uint8
+from facesmith.contracts import Encoder, Generator
+from facesmith.images import Pixels, to_float, to_uint8
 from facesmith.latent import latents, truncate
 
 # Every batch has this many latents, filled up where fewer are left: libraries choose their arithmetic by the batch's
@@ -31,6 +31,21 @@ def synthesize(G: Generator, w: Tensor, psi: float = 1.0) -> Pixels:
     pictures = np.empty((len(w), G.resolution, G.resolution, G.channels), np.uint8)
     for start in range(0, len(w), BATCH):
         some = w[start : start + BATCH]
-        full = torch.cat([some, some[-1:].expand(BATCH - len(some), *some.shape[1:])])
-        pictures[start : start + len(some)] = to_uint8(G.synthesis(full))[: len(some)].cpu().numpy()
+        pictures[start : start + len(some)] = to_uint8(G.synthesis(_filled(some)))[: len(some)].cpu().numpy()
     return pictures
+
+
+@torch.inference_mode()
+def encode(G: Generator, E: Encoder, pictures: Pixels) -> Tensor:
+    """`w` `[N, w_dim]`, on the CPU, that E finds likeliest for pictures `[N, H, W, C]` of the generator's size."""
+    w = torch.empty(len(pictures), G.w_dim)
+    for start in range(0, len(pictures), BATCH):
+        some = torch.tensor(pictures[start : start + BATCH], device=G.w_avg.device)
+        mean, _ = E(to_float(_filled(some)))
+        w[start : start + len(some)] = G.mapping(mean)[: len(some)].cpu()
+    return w
+
+
+def _filled(some: Tensor) -> Tensor:
+    """A batch of full size: the last of `[N, ...]` is repeated."""
+    return torch.cat([some, some[-1:].expand(BATCH - len(some), *some.shape[1:])])

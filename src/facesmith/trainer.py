@@ -189,23 +189,40 @@ def settled(state: TrainState) -> nn.ModuleDict:
     """Copies of the averages as they are kept: in evaluation mode, with statistics of their own.
 
     An average of weights has seen no batch, so its BatchNorm statistics are those of other weights: they are estimated
-    anew with fixed latents (and fixed faces for networks that take pictures), and so is `w_avg`.
+    anew with fixed faces, for networks that take pictures, and with latents such as the generator is trained on. So is
+    `w_avg`.
     """
     nets = copy.deepcopy(state.averages).eval()
     for net in nets.values():
-        if isinstance(net, Generator):
-            rng = torch.Generator().manual_seed(SETTLING_SEED)
-            estimate_batch_norm(net, _settling_latents(net, rng, state.device))
-            net.w_avg.copy_(net.mapping(net.draw_z(AVERAGED_LATENTS, rng).to(state.device)).mean(0))
-        else:
-            again = Stream(state.stream.pixels, state.stream.indices, seed=SETTLING_SEED, mirror=False)
-            estimate_batch_norm(net, (again.draw(SETTLING_BATCH).to(state.device) for _ in range(SETTLING_BATCHES)))
+        if not isinstance(net, Generator):
+            faces = _settling_faces(state)
+            estimate_batch_norm(net, (next(faces) for _ in range(SETTLING_BATCHES)))
+    G = nets["G"]
+    assert isinstance(G, Generator)
+    rng = torch.Generator().manual_seed(SETTLING_SEED)
+    estimate_batch_norm(G, _settling_latents(state, nets, rng))
+    G.w_avg.copy_(G.mapping(G.draw_z(AVERAGED_LATENTS, rng).to(state.device)).mean(0))
     return nets
 
 
-def _settling_latents(G: Generator, rng: torch.Generator, device: torch.device) -> Iterator[Tensor]:
-    for _ in range(SETTLING_BATCHES):
-        yield G.draw_z(SETTLING_BATCH, rng).to(device)
+def _settling_faces(state: TrainState) -> Iterator[Tensor]:
+    again = Stream(state.stream.pixels, state.stream.indices, seed=SETTLING_SEED, mirror=False)
+    while True:
+        yield again.draw(SETTLING_BATCH).to(state.device)
+
+
+def _settling_latents(state: TrainState, nets: nn.ModuleDict, rng: torch.Generator) -> Iterator[Tensor]:
+    """Latents drawn, where a turn of the recipe draws any, and encoded, where it has an encoder; or both in turn."""
+    G, faces = nets["G"], _settling_faces(state)
+    assert isinstance(G, Generator)
+    drawn = any(turn.n_fake for turn in state.recipe.turns(state.step))
+    for number in range(SETTLING_BATCHES):
+        if "E" in nets and (number % 2 or not drawn):
+            mean, log_variance = nets["E"](next(faces))
+            noise = torch.randn(mean.shape, generator=rng).to(state.device)
+            yield mean + (0.5 * log_variance).exp() * noise
+        else:
+            yield G.draw_z(SETTLING_BATCH, rng).to(state.device)
 
 
 def estimate_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -27,7 +27,7 @@ from facesmith.duplicates import Hashes, near_duplicate_groups, perceptual_hash
 from facesmith.errors import BadData, BadPicture, FacesmithError, NotReadableNow
 from facesmith.faces.store import Entry, Store
 from facesmith.files import written_beside
-from facesmith.images import Pixels, center_square, read_picture, resize, to_grey
+from facesmith.images import Pixels, as_input, read_picture
 from facesmith.progress import bar
 
 FORMAT = 2
@@ -205,13 +205,10 @@ def _read(store: Store, name: str, resolution: int, channels: int) -> _Read:
         raw = store.read(name)
         content = hashlib.sha256(raw).hexdigest()
         picture = read_picture(raw, name=name)
+        pixels = as_input(picture, resolution, channels)
     except BadPicture as reason:
         return _Read(name, content, reason=str(reason), retry=isinstance(reason, NotReadableNow))
     height, width = picture.shape[:2]
-    if min(height, width) < resolution:
-        return _Read(name, content, reason=f"{width}x{height}, smaller than {resolution}x{resolution}")
-    square = resize(center_square(picture), resolution)
-    pixels = to_grey(square) if channels == 1 else square
     return _Read(name, content, pixels, (width, height), perceptual_hash(picture))
 
 

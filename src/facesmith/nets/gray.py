@@ -24,7 +24,7 @@ class Generator(contracts.Generator):
 
     def __init__(self, z_dim: int = 200, width: int = 128, prior: Prior = "normal", channels: int = 1) -> None:
         super().__init__(resolution=64, channels=channels, z_dim=z_dim)
-        self.prior = prior
+        self.prior, self.spherical = prior, prior == "normal"
         first = width // 8
         self.dense = nn.Linear(z_dim, first * 4 * 4)
         self.layers = nn.Sequential(

@@ -7,7 +7,7 @@ A transform is a float64 `[2, 3]` matrix that takes a point `(x, y, 1)` of the p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -49,16 +49,47 @@ class Alignment:
         """Plain values for a header."""
         return {"layout": "eyes-nose-mouth-1", **asdict(self)}
 
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Alignment:
-        """What `to_values` gave.
 
-        Raises:
-            BadData: these values are of another layout, or incomplete.
-        """
-        if values.get("layout") != "eyes-nose-mouth-1" or not {"size", "margin"} <= values.keys():
-            raise BadData(f"Faces were aligned in a way that this version doesn't know: {dict(values)}.")
-        return cls(int(values["size"]), float(values["margin"]))
+@dataclass(frozen=True)
+class CenterCrop:
+    """How faces are cut out of photos that are framed already: no face is looked for.
+
+    Attributes:
+        size: side of the faces in pixels, at most `crop`.
+        crop: side of the square in the middle of each photo that becomes the face, pixels.
+    """
+
+    size: int
+    crop: int
+
+    def matrix(self, photo_size: tuple[int, int]) -> Matrix:
+        """From a photo (height, width) to its crop, at whole pixels of the photo."""
+        scale = self.size / self.crop
+        top, left = ((side - self.crop) // 2 for side in photo_size)
+        return np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+
+    def to_values(self) -> dict[str, Any]:
+        """Plain values for a header."""
+        return {"layout": "center-crop-1", **asdict(self)}
+
+
+Framing = Alignment | CenterCrop
+
+
+def framing(values: Mapping[str, Any]) -> Framing:
+    """The framing whose `to_values` gave these.
+
+    Raises:
+        BadData: these values are of another layout, or incomplete.
+    """
+    kinds: dict[str, type[Framing]] = {"eyes-nose-mouth-1": Alignment, "center-crop-1": CenterCrop}
+    kind = kinds.get(str(values.get("layout")))
+    try:
+        if kind is None:
+            raise KeyError
+        return kind(**{each.name: values[each.name] for each in fields(kind)})
+    except KeyError:
+        raise BadData(f"Faces were cut out in a way that this version doesn't know: {dict(values)}.") from None
 
 
 def similarity(points: Points, targets: Points) -> Matrix:

@@ -1,11 +1,11 @@
-"""What one worker does with a run of photos: load, find faces, choose, align, judge, encode."""
+"""What one worker does with a run of photos: load, find faces (or take what is framed), align, judge, encode."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from PIL import Image
 
 from facesmith.duplicates import Hashes, perceptual_hash
 from facesmith.errors import BadPicture
-from facesmith.images import Pixels
-from facesmith.photos.align import Alignment, Matrix, align, similarity, warp
+from facesmith.images import Pixels, center_square, resize
+from facesmith.photos.align import Alignment, CenterCrop, Matrix, align, similarity, warp
 from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.quality import MAX_BLUR, blur, fault
 from facesmith.photos.sources import Photo
@@ -23,17 +23,24 @@ Which = Literal["largest", "all"]
 
 PIXELS_AT_ONCE = 8_000_000
 THUMB_PX = 64
-JUDGED = Alignment(size=64)  # blur and hash are taken from this crop, so they don't depend on --size and --margin
+JUDGED = Alignment(size=64)  # blur and hash are taken from a crop of this size, so --size and --margin don't count
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the detector tells of a face besides its box: a probability, and the landmarks `[5, 2]`."""
+
+    confidence: float
+    landmarks: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face that is good enough, unless it turns out a near-duplicate."""
+    """A face that is good enough, unless it turns out a near-duplicate; `found` is None where none was looked for."""
 
     source: str
     box: NDArray[np.float32]
-    confidence: float
-    landmarks: NDArray[np.float32]
+    found: Found | None
     blur: float
     matrix: Matrix
     hash: Hashes
@@ -69,9 +76,17 @@ class Cut:
     outcomes: list[Face | Refusal] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Cutter:
+class Cutter(Protocol):
     """Turns photos into faces and refusals; used by many threads at once."""
+
+    def cut(self, photos: Sequence[Photo]) -> Cut:
+        """Faces and refusals of a run of photos. Same photos, same result, whatever ran before."""
+        ...
+
+
+@dataclass(frozen=True)
+class FaceCutter:
+    """Looks for the faces of photos."""
 
     detector: Detector
     alignment: Alignment
@@ -79,7 +94,6 @@ class Cutter:
     min_face_px: int
 
     def cut(self, photos: Sequence[Photo]) -> Cut:
-        """Faces and refusals of a run of photos. Same photos, same result, whatever ran before."""
         done = Cut(len(photos))
         loaded: list[tuple[Photo, Pixels]] = []
         for photo in photos:
@@ -120,11 +134,47 @@ class Cutter:
             return Refusal(source, reason, _thumb(_box_of(pixels, box)))
         crop = warp(pixels, matrix, size_px)
         judged = crop if self.alignment == JUDGED else align(pixels, landmarks, JUDGED)[0]
-        blurred = blur(judged)
-        if blurred > MAX_BLUR:
-            return Refusal(source, f"too blurred: {blurred:.2f}, more than {MAX_BLUR}", _png(judged))
-        confidence = float(found.confidence[number])
-        return Face(source, box, confidence, landmarks, blurred, matrix, perceptual_hash(judged), _png(crop))
+        told = Found(float(found.confidence[number]), landmarks)
+        return _face(source, box, told, matrix, crop, judged)
+
+
+@dataclass(frozen=True)
+class MiddleCutter:
+    """Takes the middle of photos whose faces are framed already."""
+
+    framing: CenterCrop
+
+    def cut(self, photos: Sequence[Photo]) -> Cut:
+        done = Cut(len(photos))
+        for photo in photos:
+            try:
+                done.outcomes.append(self._middle(photo.source, photo.load()))
+            except BadPicture as error:
+                done.n_unreadable += 1
+                done.outcomes.append(Refusal(photo.source, f"unreadable: {error}"))
+        return done
+
+    def _middle(self, source: str, pixels: Pixels) -> Face | Refusal:
+        crop_px, (height, width) = self.framing.crop, pixels.shape[:2]
+        if min(height, width) < crop_px:
+            return Refusal(source, f"too small: {width}x{height} px, fewer than --crop {crop_px}", _thumb(pixels))
+        middle = center_square(pixels, crop_px)
+        box = np.array([(width - crop_px) // 2, (height - crop_px) // 2, crop_px, crop_px], np.float32)
+        matrix = self.framing.matrix((height, width))
+        crop = resize(middle, self.framing.size)
+        # Nobody knows how much of it is face, so it is judged as it will be seen: small faces may have been softer.
+        judged = crop if self.framing.size <= JUDGED.size else resize(middle, JUDGED.size)
+        return _face(source, box, None, matrix, crop, judged)
+
+
+def _face(
+    source: str, box: NDArray[np.float32], found: Found | None, matrix: Matrix, crop: Pixels, judged: Pixels
+) -> Face | Refusal:
+    """A crop as a face, unless `judged`, the same in the size that sharpness is told by, is too blurred."""
+    blurred = blur(judged)
+    if blurred > MAX_BLUR:
+        return Refusal(source, f"too blurred: {blurred:.2f}, more than {MAX_BLUR}", _png(judged))
+    return Face(source, box, found, blurred, matrix, perceptual_hash(judged), _png(crop))
 
 
 def main_face(boxes: NDArray[np.float32], photo_size: tuple[int, int]) -> int:

@@ -24,8 +24,8 @@ from rich.console import Console
 
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.photos import folder, journal
-from facesmith.photos.align import DEFAULT_MARGIN, MAX_MARGIN, MAX_SIZE_PX, Alignment
-from facesmith.photos.cutting import Cut, Cutter, Face, Refusal, Which, kind_of
+from facesmith.photos.align import DEFAULT_MARGIN, MAX_MARGIN, MAX_SIZE_PX, Alignment, CenterCrop
+from facesmith.photos.cutting import Cut, Cutter, Face, FaceCutter, MiddleCutter, Refusal, Which, kind_of
 from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX, Detector
 from facesmith.photos.folder import LOCK, ExtractReport, Settings
 from facesmith.photos.journal import Entry
@@ -46,6 +46,7 @@ def extract(
     *,
     size: int = 64,
     margin: float = DEFAULT_MARGIN,
+    crop: int | None = None,
     faces: Which = "largest",
     min_face: int = 40,
     threshold: float = DEFAULT_THRESHOLD,
@@ -62,6 +63,8 @@ def extract(
         out: the folder for pictures, tables and report.
         size: side of the faces in pixels, 16-256.
         margin: added on each side, in parts of the square from forehead to chin.
+        crop: look for no faces, but take the middle `crop` x `crop` pixels of each photo; margin, faces, min_face and
+            threshold then mean nothing.
         faces: "largest" takes the main face of each photo, "all" takes all.
         min_face: smallest longer side of a face, pixels of the photo.
         threshold: smallest probability of a face, 0-1.
@@ -78,10 +81,13 @@ def extract(
         FacesmithError: the disk is full, or another process extracts to `out`.
     """
     _check(size, margin, faces, min_face, threshold, every, workers)
+    if crop is not None and crop < size:
+        raise BadOption(f"--crop {crop} is less than --size {size}; faces are never enlarged. Choose a smaller --size.")
     if photos.resolve() == out.resolve():
         raise BadOption(f"--out must be another folder than the photos' own, {photos}.")
     source = open_source(photos, outside=out)
-    settings = Settings(Alignment(size, margin), faces, min_face, threshold, every, fingerprint(source))
+    framing = Alignment(size, margin) if crop is None else CenterCrop(size, crop)
+    settings = Settings(framing, faces, min_face, threshold, every, fingerprint(source))
     earlier = folder.finished(out, settings, force)
     if earlier is not None:
         return earlier
@@ -105,8 +111,7 @@ def _extract(
         folder.clear(out)
     journal.begin(out, settings.to_values())
     state = _State(out, pictures)
-    detector = Detector(settings.min_face, settings.threshold)
-    cutter = Cutter(detector, settings.alignment, settings.faces, settings.min_face)
+    cutter = _cutter(settings)
     remaining = islice(stream(source, settings.every), state.n_photos, None)
     try:
         with progress(console) as shown, closing(_in_order(cutter, _runs(remaining), workers)) as cuts:
@@ -120,6 +125,13 @@ def _extract(
     report = folder.finish(out, settings, source.name, source.ignored, pictures)
     (out / LOCK).unlink()
     return report
+
+
+def _cutter(settings: Settings) -> Cutter:
+    if isinstance(settings.alignment, CenterCrop):
+        return MiddleCutter(settings.alignment)
+    detector = Detector(settings.min_face, settings.threshold)
+    return FaceCutter(detector, settings.alignment, settings.faces, settings.min_face)
 
 
 class _State:

@@ -22,7 +22,7 @@ from typing import Any
 from facesmith.errors import OutputExists
 from facesmith.files import refuse_to_overwrite, sha256, written_beside
 from facesmith.photos import journal
-from facesmith.photos.align import Alignment
+from facesmith.photos.align import CenterCrop, Framing
 from facesmith.photos.cutting import Face, Which, kind_of
 from facesmith.photos.sheet import extraction_page
 from facesmith.split import describe, group_name, person_of, split
@@ -44,7 +44,7 @@ BAD_NAMES = "backslashreplace"  # file names need not be valid text
 class Settings:
     """All that decides what an extraction gives; `fingerprint` stands for the files of PHOTOS."""
 
-    alignment: Alignment
+    alignment: Framing
     faces: Which
     min_face: int
     threshold: float
@@ -55,6 +55,8 @@ class Settings:
         """Plain values, flat, by the names of the options."""
         values = asdict(self)
         alignment = values.pop("alignment")
+        if isinstance(self.alignment, CenterCrop):  # no faces were looked for
+            del values["faces"], values["min_face"], values["threshold"]
         return {"format": FORMAT, **alignment, **values}
 
 
@@ -89,11 +91,13 @@ def face_name(number: int) -> str:
 
 
 def kept_row(name: str, face: Face) -> list[str]:
-    """A face's row of `metadata.csv`."""
-    geometry = [*face.box.tolist(), *face.landmarks.ravel().tolist()]
-    box, points = [[f"{value:.2f}" for value in part] for part in (geometry[:4], geometry[4:])]
+    """A face's row of `metadata.csv`; what only a detector knows stays empty where none was asked."""
+    told = [""] * (1 + 2 * len(POINTS))
+    if face.found is not None:
+        told = [f"{face.found.confidence:.4f}", *(f"{value:.2f}" for value in face.found.landmarks.ravel().tolist())]
+    box = [f"{value:.2f}" for value in face.box.tolist()]
     affine = [f"{value:.9g}" for value in face.matrix.ravel().tolist()]
-    return [name, face.source, *box, f"{face.confidence:.4f}", *points, f"{face.blur:.4f}", *affine]
+    return [name, face.source, *box, *told, f"{face.blur:.4f}", *affine]
 
 
 def finished(out: Path, settings: Settings, force: bool) -> ExtractReport | None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from facesmith.animation import write_film
 from facesmith.errors import BadOption
 from facesmith.files import refuse_to_overwrite, written_beside
 from facesmith.film import FRAMES_PER_SECOND, LAST_FRAME_SECONDS
-from facesmith.images import Pixels, write_film
+from facesmith.images import Pixels
 from facesmith.page import page
 from facesmith.plan import REPORT
 from facesmith.report.gather import Run, gather

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,7 @@ from facesmith.errors import BadOption
 
 MOST_SEEDS = 1_000_000
 LARGEST_SEED = 2**63 - 1
+RANDOM_BELOW = 1_000_000  # seeds chosen for a person stay short enough to be typed again
 
 
 def latents(G: Generator, seeds: Sequence[int]) -> Tensor:
@@ -25,6 +27,17 @@ def latents(G: Generator, seeds: Sequence[int]) -> Tensor:
             raise BadOption(f"Seed {seed} lies outside 0 to {LARGEST_SEED}.")
     drawn = [G.draw_z(1, torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.cat(drawn) if drawn else torch.empty(0, G.z_dim)
+
+
+def random_seeds(count: int, seed: int) -> list[int]:
+    """Different seeds, always the same ones for this seed.
+
+    Raises:
+        BadOption: there are not so many.
+    """
+    if not 0 <= count <= RANDOM_BELOW:
+        raise BadOption(f"{count} random seeds can't be had; 0 to {RANDOM_BELOW} can.")
+    return random.Random(seed).sample(range(RANDOM_BELOW), count)
 
 
 def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:

@@ -1,0 +1,58 @@
+"""What a latent's length does to a face: plain sums and straight ways beside those that keep to the sphere.
+
+For each kind of sum, and half-way between two faces: the share of pictures in which our detector finds a face, the
+share of values at either end, black or white, and the contrast (standard deviation within a picture, levels of 255).
+
+Run: python benchmarks/latent_lengths.py runs/first [--samples 500]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import facesmith
+from facesmith.images import as_rgb
+from facesmith.latent.arithmetic import combine, parse_terms
+from facesmith.latent.walks import along
+from facesmith.photos.detect import shows_face
+
+SUMS = ("0", "0 - 1 + 2", "0 + 1", "0.5*0 + 0.5*1", "2*0 - 1")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--samples", type=int, default=500)
+    options = parser.parse_args()
+    model = facesmith.load(options.model)
+    w = torch.from_numpy(model.latents(range(3 * options.samples))).reshape(3, options.samples, -1)
+    print(
+        f"{model.recipe.name} at {model.header['seen'] / 1000:.1f} kimg, {options.samples} sums and walks of each kind"
+    )
+    for text in SUMS:
+        terms = parse_terms(text)
+        chosen = w[[int(term.name) for term in terms]].unbind(1)
+        for plain in (True, False):
+            coefficients = [term.coefficient for term in terms]
+            sums = torch.cat([combine(model.G, each, coefficients, plain=plain) for each in chosen])
+            report(model, f"{text} {'plain' if plain else 'with the length of its terms'}", sums)
+    half = torch.full((1,), 0.5, dtype=torch.float64)
+    for spherical in (False, True):
+        between = torch.cat([along(each, half, spherical=spherical) for each in w[:2].unbind(1)])
+        report(model, f"half-way, {'on the sphere' if spherical else 'straight'}", between)
+
+
+def report(model, what, w):
+    pictures = model.synthesize(w.numpy())
+    ends = ((pictures <= 2) | (pictures >= 253)).mean()
+    contrast = pictures.astype(np.float32).std(axis=(1, 2, 3)).mean()
+    found = shows_face(as_rgb(pictures)).mean()
+    print(f"{what:45} face {found:6.1%}   black or white {ends:5.1%}   contrast {contrast:.0f}")
+
+
+if __name__ == "__main__":
+    main()

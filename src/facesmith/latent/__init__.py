@@ -1,0 +1,13 @@
+"""The space that faces are drawn from: what a seed stands for, and ways about it.
+
+seeds.py       seeds -> latents, truncation
+walks.py       from latent to latent: on the sphere that normal latents lie near, or straight
+arithmetic.py  29 - 3 + 34: sums of latents
+
+All of it happens in `w`, which is `z` itself where a generator has no mapping of its own. `Generator.spherical` tells
+whether what lies between two latents is found on a sphere around 0 (normal ones) or on the straight line.
+"""
+
+from facesmith.latent.seeds import LARGEST_SEED, MOST_SEEDS, latents, parse_seeds, random_seeds, truncate
+
+__all__ = ["LARGEST_SEED", "MOST_SEEDS", "latents", "parse_seeds", "random_seeds", "truncate"]

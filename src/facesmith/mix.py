@@ -1,0 +1,65 @@
+"""Latent arithmetic as a figure: the terms with their signs, and the face that is their sum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facesmith.errors import BadOption
+from facesmith.figure import captioned
+from facesmith.files import refuse_to_overwrite
+from facesmith.images import enlarge, grid, write_png
+from facesmith.latent.arithmetic import Term, combine, parse_terms, resolve
+from facesmith.sample import load
+from facesmith.synthesis import synthesize
+
+FACE_PX = 128  # up to which faces are enlarged by default
+COLUMNS = 8
+GAP_PX = 8
+
+
+def mix(
+    path: Path,
+    text: str,
+    out: Path,
+    *,
+    psi: float = 1.0,
+    plain: bool = False,
+    scale: int | None = None,
+    force: bool = False,
+) -> Path:
+    """Draw a sum of seeds such as 29 - 3 + 34, with its terms beside it, on one sheet.
+
+    Args:
+        plain: leave the sum's length as it is; by default it gets that of its terms (`latent.arithmetic.combine`).
+        scale: each pixel becomes a block of this many by as many; by default faces get about 128 pixels.
+
+    Raises:
+        BadOption: the text is no sum, or its terms cancel out.
+    """
+    if out.suffix.lower() != ".png":
+        raise BadOption(f"--out {out}: the sheet is written as .png.")
+    terms = parse_terms(text)
+    refuse_to_overwrite(out, force)
+    model = load(path)
+    with torch.inference_mode():
+        w = resolve(model.G, [term.name for term in terms])
+        total = combine(model.G, w, [term.coefficient for term in terms], plain=plain)
+        faces = synthesize(model.G, torch.cat([w, total]), psi)
+    faces = enlarge(faces, scale or max(1, FACE_PX // model.G.resolution))
+    signs = [_sign(term, first=term is terms[0]) for term in terms]
+    words = [_words(term) for term in terms]
+    cells = map(captioned, faces, [*words, "plain sum" if plain else "sum"], [*signs, "="])
+    told = model.provenance({"Terms": text, "Psi": repr(psi), "Sum": "plain" if plain else "with its terms' length"})
+    return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), told)
+
+
+def _sign(term: Term, *, first: bool) -> str:
+    return "-" if term.coefficient < 0 else "" if first else "+"
+
+
+def _words(term: Term) -> str:
+    size = abs(term.coefficient)
+    return f"seed {term.name}" if size == 1 else f"{size:g} * seed {term.name}"
