@@ -223,7 +223,7 @@ def evaluate(
     """Judge a generator: is it like real faces, varied, and are its faces new? Works without a network.
 
     Samples are held against faces that the training never saw (the test part), and every number stands beside what
-    real faces reach. About three minutes for 5000 samples on two cores, and more the first time.
+    real faces reach. Some four minutes for 5000 samples on one core; the first time, real faces are looked at, too.
 
     Example: facesmith evaluate --model runs/first --data faces
     """
