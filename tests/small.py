@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from facesmith.drawn import draw_many, write_faces
 from facesmith.faces import Stream
 from facesmith.images import Pixels
 from facesmith.losses import NonSaturating, non_saturating_g
+from facesmith.monitor import Monitor
 from facesmith.recipe import Recipe, make, recipe, value
 from facesmith.trainer import TrainState, new_state, settled, train_step
 
@@ -201,3 +203,16 @@ def saved_model(path: Path, name: str = "dcgan64", **values) -> Path:
 
 def faces_folder(path: Path, count: int = 40, size_px: int = RESOLUTION) -> Path:
     return write_faces(path, count, size_px)
+
+
+def stopping_after(steps, monkeypatch):
+    """Set the stop request of the next training after so many steps, as Ctrl-C does."""
+    inner, done = Monitor.step, []
+
+    def step(self, terms):
+        inner(self, terms)
+        done.append(1)
+        if len(done) == steps:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Monitor, "step", step)

@@ -254,3 +254,24 @@ def test_the_whole_way_on_real_photos(facesmith, tmp_path):
     )  # fmt: skip
     assert code == 0, err
     assert facesmith("sample", "--model", tmp_path / "run", "--out", tmp_path / "new.png")[0] == 0
+
+
+def test_a_generator_is_judged(facesmith, tmp_path):
+    data, run, out = faces_folder(tmp_path / "faces", 420), tmp_path / "run", tmp_path / "report"
+    assert train(facesmith, data, run)[0] == 0
+    command = ("evaluate", "--model", run, "--data", data, "--samples", "30", "--out", out)
+    code, told, err = facesmith(*command)
+    assert code == 0
+    assert "fd30_lite0" in told
+    assert told.strip().endswith(f"look at {out / 'report.html'}")
+    assert "warning: 30 samples are few" in err
+    assert (out / "report.json").stat().st_size > 1000
+    code, told, err = facesmith(*command)
+    assert (code, told) == (1, "")
+    assert err.startswith(f"facesmith: {out} exists already")
+    code, _, err = facesmith(*command, "--force", "--features", "vgg")
+    assert code == 2
+    assert err.count("\n") == 1
+    code, _, err = facesmith("evaluate", "--data", data)
+    assert code == 2
+    assert "--model" in err

@@ -14,9 +14,8 @@ from dataclasses import replace
 import filelock
 import pytest
 import torch
-from small import QUIET, RESOLUTION, TINY, faces_folder
+from small import QUIET, RESOLUTION, TINY, faces_folder, stopping_after
 
-import facesmith.train as train_module
 from facesmith.checkpoint import load_model, load_state
 from facesmith.errors import BadData, BadModel, BadOption, Diverged, OutputExists, RunBusy
 from facesmith.plan import Asked
@@ -36,19 +35,6 @@ def asked(faces, tmp_path):
     return Asked(
         "dcgan64", faces, tmp_path / "run", SMALL, kimg=0.12, save_every_kimg=0.04, precision="float32", threads=1
     )
-
-
-def stopping_after(steps, monkeypatch):
-    """Set the stop request of the next training after so many steps, as Ctrl-C does."""
-    inner, done = train_module.Monitor.step, []
-
-    def step(self, terms):
-        inner(self, terms)
-        done.append(1)
-        if len(done) == steps:
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(train_module.Monitor, "step", step)
 
 
 def test_a_run_leaves_what_a_person_looks_at(asked):

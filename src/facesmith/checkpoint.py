@@ -23,7 +23,7 @@ from facesmith.files import sha256, written_beside
 from facesmith.recipe import Recipe, make
 
 FORMAT = 1
-STATE, MODEL = "state.pt", "model.safetensors"
+STATE, MODEL, BEST = "state.pt", "model.safetensors", "best.safetensors"
 Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order

@@ -30,7 +30,11 @@ SCORED = {  # measured at the saves; drawn as dots
     "scores/knows_fake": ("fakes, at a save", FAKE),
     "scores/ranks": ("pairs, at a save", RANKED),
 }
-APART = ("lr/", "knob/", "scores", "reconstruction/", "seen", "step", "seconds", "images_per_second", "memory_mib")
+WATCHED = "eval/kid"  # of the evaluations while training; lower is better
+APART = (
+    *("lr/", "knob/", "scores", "reconstruction/", "eval/"),
+    *("seen", "step", "seconds", "images_per_second", "memory_mib"),
+)
 COIN = 0.5
 LARGEST = 1e300
 READABLE = 60  # points of a line; where there are more, their moving average is drawn
@@ -42,7 +46,9 @@ def draw_curves(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> N
     names = loss_names(lines)
     losses, others = ([name for name in names if name.endswith("/loss") == wanted] for wanted in (True, False))
     shares = [name for name in (*BALANCE, *SCORED) if points(lines, name)[0]]
-    panels = [panel for panel in (("loss", losses), ("other terms", others), ("share", shares)) if panel[1]]
+    watched = [WATCHED] if points(lines, WATCHED)[0] else []
+    kinds = (("loss", losses), ("other terms", others), ("KID", watched), ("share", shares))
+    panels = [panel for panel in kinds if panel[1]]
     height = 1.7 + 2.8 * max(len(panels), 1)
     figure = _figure(9, height, left=0.08, right=0.97, bottom=1.3 / height, top=1 - 0.4 / height, hspace=0.06)
     below = figure.subplots(max(len(panels), 1), 1, sharex=True, squeeze=False)[:, 0]

@@ -124,6 +124,15 @@ class Monitor:
         self.counts.clear()
         self.tick_started, self.tick_seen = time.monotonic(), state.seen
 
+    def evaluated(self, numbers: Mapping[str, float], *, is_best: bool) -> None:
+        """Take note of an evaluation: a line of its own, written down with the next tick."""
+        self.lines.append({"seen": self.state.seen, **numbers})
+        for name, number in numbers.items():
+            self.tensorboard.add_scalar(name, number, self.state.seen)
+        told = "  ".join(f"{name.removeprefix('eval/')} {number:.4g}" for name, number in numbers.items())
+        words = f"{self.state.seen / 1000:8.1f} kimg  evaluated: {told}{'  the best so far' if is_best else ''}"
+        self.console.print(words, soft_wrap=True, highlight=False)
+
     def _means(self) -> dict[str, float]:
         return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
 

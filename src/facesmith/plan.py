@@ -9,27 +9,30 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
+import numpy as np
 import psutil
 import torch
 from rich.console import Console
 
 from facesmith.calibrate import PRECISIONS, Speed, measure, pick_device
-from facesmith.checkpoint import MODEL, STATE
+from facesmith.checkpoint import BEST, MODEL, STATE
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces
 from facesmith.files import written_beside
+from facesmith.metrics.features import open_extractor
 from facesmith.monitor import CURVES, LOG, SCORES, SHEET, SHEETS
 from facesmith.recipe import Recipe
 from facesmith.reconstructions import PAIRS, REBUILT
+from facesmith.watch import EXTRACTOR, affordable, check_validation
 
 FORMAT = 1
 PLAN, LOCK, SNAPSHOTS, REPORT = "run.json", ".lock", "snapshots", "report.html"
 OWN = (
-    *(PLAN, STATE, MODEL, SNAPSHOTS, LOG, SHEETS, SHEET, CURVES, SCORES, PAIRS, REBUILT, REPORT),
+    *(PLAN, STATE, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, CURVES, SCORES, PAIRS, REBUILT, REPORT),
     "tensorboard",
 )
 DEFAULT_MINUTES = 30.0
@@ -55,6 +58,7 @@ class Asked:
     mirror: bool = True
     snapshots: int = 0
     save_every_kimg: float | None = None
+    eval_every_kimg: float | None = None
     extend: bool = False
     force: bool = False
     threads: int | None = None
@@ -68,6 +72,8 @@ class Plan:
         asked: the budget in the user's words, minutes or kimg.
         budget: the same in images.
         save_every: images between two saves; what a killed process loses at most.
+        watch: of the evaluations while training: the `kimg` asked for, images between two (`every`), and `samples`;
+            empty where none was asked for.
     """
 
     recipe: str
@@ -84,6 +90,7 @@ class Plan:
     threads: int
     images_per_second: float
     data: str
+    watch: dict[str, float] = field(default_factory=dict)
     format: int = FORMAT
 
 
@@ -97,7 +104,7 @@ def make_plan(asked: Asked, recipe: Recipe, faces: Faces, console: Console) -> P
     if not file.exists() and any(path.name != LOCK for path in asked.out.iterdir()):
         raise OutputExists(f"{asked.out} is not empty and holds no run. Choose another --out.")
     if asked.force or not file.exists():
-        plan = _new_plan(asked, recipe, faces, console)
+        plan = _watched(asked, _new_plan(asked, recipe, faces, console), faces, console)
         _remove_own(asked.out)  # not before all that could fail has not
         _write_plan(file, plan)
         return plan
@@ -109,7 +116,7 @@ def make_plan(asked: Asked, recipe: Recipe, faces: Faces, console: Console) -> P
             "Choose another --out, or start over with --force."
         )
     _check_same(asked, recipe, faces, kept)
-    plan = _extended(asked, kept)
+    plan = _watched(asked, _extended(asked, kept), faces, console)
     if plan != kept:
         _write_plan(file, plan)
     return plan
@@ -146,6 +153,22 @@ def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, console: Console) -> P
     return plan
 
 
+def _watched(asked: Asked, plan: Plan, faces: Faces, console: Console) -> Plan:
+    """The plan with evaluations while training, where they are asked for; measured, so that they stay cheap."""
+    kimg = asked.eval_every_kimg
+    if kimg is None or plan.watch.get("kimg") == kimg:
+        return plan
+    check_validation(faces)
+    wanted, some = int(kimg * 1000), np.asarray(faces.pixels[faces.part("validation")[:1]])
+    samples, every = affordable(open_extractor(EXTRACTOR), some, wanted, plan.images_per_second)
+    console.print(
+        f"evaluating {samples} samples every {every / 1000:.3g} kimg"
+        + (f" rather than {kimg:g}, so that it takes less than 5 % of the run" if every > wanted else ""),
+        highlight=False,
+    )
+    return replace(plan, watch={"kimg": kimg, "every": every, "samples": samples})
+
+
 def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, asked: Asked, console: Console) -> None:
     """Memory, disk and time before the start.
 
@@ -176,7 +199,8 @@ def check_budget(asked: Asked) -> None:
     """Raise BadOption for a budget that can't be kept."""
     if asked.minutes is not None and asked.kimg is not None:
         raise BadOption("Give either --minutes or --kimg, not both.")
-    for name, number in (("--minutes", asked.minutes), ("--kimg", asked.kimg), ("--save-every", asked.save_every_kimg)):
+    for name, number in (("--minutes", asked.minutes), ("--kimg", asked.kimg), ("--save-every", asked.save_every_kimg),
+                         ("--eval-every", asked.eval_every_kimg)):  # fmt: skip
         if number is not None and not 0 < number < float("inf"):
             raise BadOption(f"{name} is {number:g}; it must be more than 0.")
 
@@ -261,6 +285,8 @@ def _check_plan(plan: Plan) -> None:
         raise ValueError(f"format {plan.format}, precision {plan.precision}")
     if min(plan.budget, plan.save_every, plan.threads, plan.seed + 1) < 1 or not plan.images_per_second > 0:
         raise ValueError("a number is out of its range")
+    if plan.watch and not (set(plan.watch) == {"kimg", "every", "samples"} and min(plan.watch.values()) > 0):
+        raise ValueError(f"watch is {plan.watch}")
     budget = list(plan.asked.items())
     if len(budget) != 1 or budget[0][0] not in ("kimg", "minutes") or type(budget[0][1]) not in (int, float):
         raise ValueError(f"asked is {plan.asked}")

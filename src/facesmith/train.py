@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import filelock
 import numpy as np
@@ -21,14 +22,17 @@ from torch import Tensor
 
 from facesmith import __version__, split
 from facesmith.calibrate import PRECISIONS, check_precision, pick_device
-from facesmith.checkpoint import MODEL, STATE, load_state, save_model, save_state
+from facesmith.checkpoint import BEST, MODEL, STATE, load_state, save_model, save_state
+from facesmith.curves import points
 from facesmith.errors import BadData, BadModel, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
+from facesmith.metrics.features import open_extractor
 from facesmith.monitor import TENSORBOARD_PICTURES, Monitor
 from facesmith.plan import LOCK, SNAPSHOTS, Asked, Plan, check_budget, make_plan
 from facesmith.recipe import Recipe, make
 from facesmith.reconstructions import MEASURED
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
+from facesmith.watch import CHOSEN_BY, EXTRACTOR, Watch, prepare, watched
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,16 @@ def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: A
     """Run the loop, saving every tick, at the end, and when asked to stop."""
     real = np.asarray(faces.pixels[faces.part("train")[:TENSORBOARD_PICTURES]])
     held_out = np.asarray(faces.pixels[faces.part("validation")[:MEASURED]])
+    watch = prepare(faces, open_extractor(EXTRACTOR), int(plan.watch["samples"]), console) if plan.watch else None
     with _stop_requests() as stop, Monitor(asked.out, state, real, seconds, console, held_out) as monitor:
-        saved = state.seen
+        saved = before = state.seen
 
         def after_step(terms: Mapping[str, Tensor]) -> bool:
-            nonlocal saved
+            nonlocal saved, before
             monitor.step(terms)
+            if watch and _crosses(before, state, int(plan.watch["every"])):
+                _evaluate(watch, plan, state, faces, monitor)
+            before = state.seen
             stopping = stop.is_set()  # read once: what is told to have been saved has been
             if state.seen // plan.save_every > saved // plan.save_every or state.seen >= state.budget or stopping:
                 _save(asked, plan, state, faces, monitor)
@@ -90,10 +98,37 @@ def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: A
         return TrainReport(asked.out, state.seen, state.seen >= state.budget)
 
 
+def _crosses(before: int, state: TrainState, every: int) -> bool:
+    """Whether this step came upon a multiple of `every`, or upon the end: wherever a run was stopped, at the same."""
+    return state.seen // every > before // every or state.seen >= state.budget > before
+
+
+def _evaluate(watch: Watch, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
+    """Look how good the generator is, and keep it where it is the best so far."""
+    nets = settled(state)
+    numbers = watched(nets["G"], watch)
+    best = min(points(monitor.lines, CHOSEN_BY)[1], default=float("inf"))
+    if numbers[CHOSEN_BY] < best:
+        save_model(monitor.out / BEST, dict(nets.items()), _header(plan, state, faces))
+    monitor.evaluated(numbers, is_best=numbers[CHOSEN_BY] < best)
+
+
 def _save(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
     """Write model, pictures and state; the state comes last, so what it tells of is there."""
-    nets = settled(state)
-    header = {
+    nets, header = settled(state), _header(plan, state, faces)
+    save_model(asked.out / MODEL, dict(nets.items()), header)
+    if asked.snapshots:
+        folder = asked.out / SNAPSHOTS
+        save_model(folder / f"{state.seen:09d}.safetensors", dict(nets.items()), header)
+        for old in sorted(folder.glob("*.safetensors"))[: -asked.snapshots]:
+            old.unlink()
+    monitor.tick(nets)
+    save_state(asked.out / STATE, {**state_dict(state), "seconds": monitor.seconds})
+
+
+def _header(plan: Plan, state: TrainState, faces: Faces) -> dict[str, Any]:
+    """What a model's file tells of it."""
+    return {
         "recipe": plan.recipe,
         "values": plan.values,
         "seen": state.seen,
@@ -104,14 +139,6 @@ def _save(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Mo
         "alignment": faces.alignment,
         "version": __version__,
     }
-    save_model(asked.out / MODEL, dict(nets.items()), header)
-    if asked.snapshots:
-        folder = asked.out / SNAPSHOTS
-        save_model(folder / f"{state.seen:09d}.safetensors", dict(nets.items()), header)
-        for old in sorted(folder.glob("*.safetensors"))[: -asked.snapshots]:
-            old.unlink()
-    monitor.tick(nets)
-    save_state(asked.out / STATE, {**state_dict(state), "seconds": monitor.seconds})
 
 
 def _state(plan: Plan, recipe: Recipe, faces: Faces, out: Path) -> tuple[TrainState, float]:

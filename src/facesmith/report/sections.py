@@ -11,7 +11,7 @@ from importlib import import_module
 import torch
 
 from facesmith import __version__
-from facesmith.curves import points
+from facesmith.curves import WATCHED, points
 from facesmith.faces.describe import attributes, card, contact_sheet
 from facesmith.images import Pixels, fitted
 from facesmith.listing import count
@@ -131,6 +131,9 @@ def _log(run: Run) -> Iterator[Section]:
     if charts or constant:
         told = words.losses(run.has_critic)
         yield Section("What each network tries to make small", charts=charts, header=UNCHANGED, rows=constant, how=told)
+    watched = term_chart(run.lines, WATCHED, "KID to the validation faces")
+    if watched:
+        yield Section("How good it was", charts=watched, how=words.WATCHED)
     charts, constant = knob_charts(run.lines)
     if charts or constant:
         yield Section("Learning rates and knobs", charts=charts, header=UNCHANGED, rows=constant, how=words.KNOBS)

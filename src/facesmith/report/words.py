@@ -29,6 +29,11 @@ KNOBS = (
     "A learning rate is how large a step a network takes each time it learns. What changes in the course of the "
     "training is drawn; what stays as it is stands in the table, if there is any."
 )
+WATCHED = (
+    "How far samples were from faces that were not trained on, every now and then: the lower, the better, and 0 for "
+    "samples like real faces. The model of the lowest point is kept as best.safetensors. Small ups and downs are "
+    "chance; a lasting rise says that the training has passed its best."
+)
 SPEED = (
     "Dips in speed say that the machine was busy with other things. Memory should level off soon; if it climbed to "
     "the end, a longer training would need more of it."

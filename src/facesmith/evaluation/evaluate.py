@@ -1,0 +1,110 @@
+"""Models and real faces -> report.json and report.html."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from facesmith.errors import BadModel, BadOption
+from facesmith.evaluation.judgement import Judgement, judge
+from facesmith.evaluation.receipt import receipt
+from facesmith.evaluation.reference import Reference, fits, look_at
+from facesmith.evaluation.sheet import report
+from facesmith.evaluation.words import table, verdicts, warnings
+from facesmith.faces import open_faces
+from facesmith.files import refuse_to_overwrite, written_beside
+from facesmith.metrics.features import open_extractor
+from facesmith.metrics.scores import FEWEST
+from facesmith.sample import Model, load
+
+JSON, HTML = "report.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `facesmith evaluate`, as the command line gives them."""
+
+    models: Sequence[Path]
+    data: Path
+    out: Path
+    samples: int
+    features: str = "lite0"
+    weights: Path | None = None
+    download: bool = False
+    limit: int | None = None
+    pictures: bool = True
+    force: bool = False
+
+
+def evaluate(asked: Asked, console: Console) -> Iterator[str]:
+    """Judge models against the test part of real faces; the lines of the result, then the files written.
+
+    Raises:
+        FacesmithError: the models, the faces or the options can't be used.
+    """
+    start = time.monotonic()
+    if asked.samples < FEWEST:
+        raise BadOption(f"--samples {asked.samples} are too few; the metrics need {FEWEST}, and 5000 to mean much.")
+    refuse_to_overwrite(asked.out, asked.force)
+    models = [load(path) for path in asked.models]
+    _alike(models)
+    extractor = open_extractor(asked.features, asked.weights, download=asked.download)
+    recipe = models[0].recipe
+    faces = open_faces(asked.data, recipe.resolution, recipe.channels, limit=asked.limit, console=console)
+    for notice in (*faces.notices, *(fits(model.header, faces, model.path) for model in models)):
+        if notice:
+            console.print(f"notice: {notice}")
+    reference = look_at(faces, extractor, asked.samples, console)
+    for warning in warnings(asked.samples, reference):
+        console.print(f"warning: {warning}")
+    judgements, seconds = [], {"real faces": round(time.monotonic() - start, 1)}
+    names = _names(asked.models)
+    for model, name in zip(models, names, strict=True):
+        if len(models) > 1:
+            console.print(f"judging {name} ...")
+        judgements.append(judge(model, reference, asked.samples, console))
+    seconds |= {
+        f"{what}, {name}": s for j, name in zip(judgements, names, strict=True) for what, s in j.seconds.items()
+    }
+    seconds["all"] = round(time.monotonic() - start, 1)
+    yield from _lines(judgements, names, reference)
+    with written_beside(asked.out / JSON, "w") as stream:
+        json.dump(receipt(judgements, reference, asked.samples, seconds), stream, indent=1, ensure_ascii=False)
+    with written_beside(asked.out / HTML, "w") as stream:
+        stream.write(report(judgements, names, reference, pictures=asked.pictures))
+    yield str(asked.out / JSON)
+    yield f"look at {asked.out / HTML}"
+
+
+def _alike(models: Sequence[Model]) -> None:
+    """Raise BadModel where the models' pictures differ in kind, so that their numbers could not be compared."""
+    kinds = {model.path: (model.G.resolution, model.G.channels) for model in models}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(
+            f"{path} {side}x{side} {'grey' if grey == 1 else 'colour'}" for path, (side, grey) in kinds.items()
+        )
+        raise BadModel(f"These models draw pictures of different kinds ({told}); compare models of one kind.")
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Short names that tell the models apart."""
+    short = [path.stem if path.suffix else path.name for path in (path.resolve() for path in paths)]
+    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+
+
+def _lines(judgements: Sequence[Judgement], names: Sequence[str], reference: Reference) -> Iterator[str]:
+    rows = table(judgements, names, reference)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for judged, name in zip(judgements, names, strict=True):
+        yield ""
+        if len(judgements) > 1:
+            yield f"{name}:"
+        yield from (f"{verdict.question:<16} {verdict.answer}" for verdict in verdicts(judged, reference))
+    yield ""

@@ -1,0 +1,97 @@
+"""A small, fixed evaluation for while a generator is being trained: is it still getting better?
+
+It looks at few samples, so it holds them against the validation part by KID, which few samples don't bias; what is
+chosen by that part is judged by the test part (`facesmith evaluate`).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import nn
+
+from facesmith.errors import BadData
+from facesmith.faces import Faces
+from facesmith.images import Pixels
+from facesmith.metrics import kid, prdc
+from facesmith.metrics.features import BATCH, Extractor, cached_features, extract
+from facesmith.metrics.scores import K
+from facesmith.synthesis import synthesize_seeds
+
+EXTRACTOR = "lite0"
+SHARE = 0.05  # of a run's time that may be spent on this
+SPARE = 0.8  # of that is planned with: machines have slow hours
+FEWEST, MOST = 256, 1024  # samples looked at
+FEWEST_FACES = 50  # validation faces below which nothing is chosen by them
+SUBSETS = 10
+CHOSEN_BY = "eval/kid"  # lower is better
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a generator is held against: features of the validation part, and how many samples are drawn."""
+
+    extractor: Extractor
+    real: NDArray[np.float32]
+    samples: int
+
+
+def check_validation(faces: Faces) -> None:
+    """Raise BadData where too few faces fell to the validation part."""
+    if (count := len(faces.part("validation"))) < FEWEST_FACES:
+        raise BadData(
+            f"{faces.path} has {count} faces in its validation part; choosing the best model by them needs "
+            f"{FEWEST_FACES}. Give more faces, or leave out --eval-every."
+        )
+
+
+def prepare(faces: Faces, extractor: Extractor, samples: int, console: Console) -> Watch:
+    """Look at the validation part, once: its features stay in the cache."""
+    validation = np.asarray(faces.pixels[faces.part("validation")])
+    return Watch(extractor, cached_features(extractor, validation, "validation faces", console), samples)
+
+
+def watched(G: nn.Module, watch: Watch) -> dict[str, float]:
+    """How good a settled generator is, and what it took to see it.
+
+    Returns:
+        `eval/kid`, `eval/precision`, `eval/coverage` and `eval/seconds`. All but the seconds follow from the generator,
+        the faces and the number of samples: the seeds are 0 and up.
+    """
+    start = time.monotonic()
+    pictures = synthesize_seeds(G, range(watch.samples))
+    fake = extract(watch.extractor, pictures, "samples", Console(quiet=True))
+    shares = prdc(watch.real, fake, K)
+    return {
+        CHOSEN_BY: kid(watch.real, fake, subsets=SUBSETS),
+        "eval/precision": shares["precision"],
+        "eval/coverage": shares["coverage"],
+        "eval/seconds": round(time.monotonic() - start, 2),
+    }
+
+
+def affordable(extractor: Extractor, pixels: Pixels, every: int, images_per_second: float) -> tuple[int, int]:
+    """How many samples to look at, and after how many images, so that it takes no more than SHARE of a run.
+
+    Args:
+        pixels: some faces, uint8 `[N, S, S, C]`, to measure on.
+        every: images between two evaluations, as asked for; more are returned where few samples would take too long.
+        images_per_second: of the training.
+    """
+    seconds = _seconds_of_one(extractor, pixels)
+    samples = int(SHARE * SPARE * every / images_per_second / seconds)
+    if samples >= FEWEST:
+        return min(samples, MOST) // BATCH * BATCH, every
+    return FEWEST, int(np.ceil(FEWEST * seconds * images_per_second / (SHARE * SPARE)))
+
+
+def _seconds_of_one(extractor: Extractor, pixels: Pixels) -> float:
+    some, quiet = np.resize(pixels, (BATCH, *pixels.shape[1:])), Console(quiet=True)
+    extract(extractor, some, "", quiet)  # the first look pays for what the later ones find ready
+    start = time.monotonic()
+    extract(extractor, some, "", quiet)
+    return (time.monotonic() - start) / BATCH

@@ -1,0 +1,211 @@
+"""An evaluation from end to end: numbers twice the same, words that fit them, mistakes in one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from planted import Planted, Thumbnails
+from small import QUIET, SHARED, faces_folder, small_state
+
+from facesmith import split
+from facesmith.checkpoint import save_model
+from facesmith.errors import BadData, BadModel, BadOption, OutputExists
+from facesmith.evaluation import evaluate as verb
+from facesmith.evaluation.evaluate import Asked, evaluate
+from facesmith.evaluation.judgement import judge
+from facesmith.evaluation.reference import look_at
+from facesmith.evaluation.words import in_short, novelty
+from facesmith.faces import open_faces
+from facesmith.trainer import settled, train_step
+
+SAMPLES = 60
+COUNT = 420
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return faces_folder(tmp_path_factory.mktemp("faces"), COUNT)
+
+
+def saved_model(path, faces, steps=2, **values):
+    state = small_state(**values)
+    if values.get("channels") == 1:
+        state.stream.pixels = state.stream.pixels[..., :1]
+    for _ in range(steps):
+        train_step(state)
+    header = {"recipe": "dcgan64", "values": state.recipe.values(), "seen": state.seen}
+    header |= {"fingerprint": faces.fingerprint, "split": split.describe(faces.parts)} if faces else {}
+    save_model(path / "model.safetensors", dict(settled(state).items()), header)
+    return path
+
+
+@pytest.fixture
+def faces(data):
+    return open_faces(data, 16)
+
+
+@pytest.fixture
+def asked(data, faces, tmp_path, monkeypatch):
+    """A question that costs little."""
+    monkeypatch.setattr(verb, "open_extractor", lambda *_, **__: Thumbnails())
+    return Asked([saved_model(tmp_path / "run", faces)], data, tmp_path / "out", SAMPLES)
+
+
+def numbers(asked):
+    lines = list(evaluate(asked, QUIET))
+    report = json.loads((asked.out / "report.json").read_text())
+    return lines, report
+
+
+def test_two_evaluations_give_identical_numbers(asked, tmp_path):
+    first, report = numbers(asked)
+    again, report_again = numbers(replace(asked, out=tmp_path / "again"))
+    assert first[:-2] == again[:-2]
+    assert report.pop("seconds")
+    assert report_again.pop("seconds")
+    assert report == report_again
+
+
+def test_the_receipt_says_all_that_is_needed_to_get_it_again(asked, faces):
+    _, report = numbers(asked)
+    (model,) = report["models"]
+    assert report["protocol"]["seeds"] == f"0-{SAMPLES - 1}"
+    assert report["protocol"]["resize"] == "mean"
+    assert report["protocol"]["weights_sha256"] == "0" * 64
+    assert report["data"]["fingerprint"] == faces.fingerprint
+    assert report["data"]["judged_against"] == {"part": "test", "count": len(faces.part("test"))}
+    assert report["data"]["in_place_of_samples"]["count"] == SAMPLES
+    assert len(model["sha256"]) == 64
+    assert set(model["metrics"]) == {
+        f"{name}{SAMPLES}_thumbnails" for name in ("fd", "kid", "precision", "recall", "density", "coverage")
+    }
+    for score in model["metrics"].values():
+        assert score["low"] <= score["value"] <= score["high"]
+        assert np.isfinite(score["real"])
+    assert {"torch", "facesmith", "python"} <= set(report["versions"])
+    assert report["machine"]["threads"] >= 1
+    assert report["seconds"]["all"] >= 0
+
+
+def test_the_words_and_the_page_say_what_was_found(asked):
+    lines, _ = numbers(asked)
+    text = "\n".join(lines)
+    assert f"fd{SAMPLES}_thumbnails" in text
+    assert "New faces?" in text
+    assert "detector finds a face in" in text
+    page = (asked.out / "report.html").read_text()
+    assert "nearest held-out face" in page
+    assert "closest pairs" in page
+    assert "<script" not in page
+
+
+def test_real_pictures_stay_out_of_the_page_where_asked(asked, tmp_path):
+    numbers(asked)
+    numbers(replace(asked, out=tmp_path / "plain", pictures=False))
+    with_real, without = ((f / "report.html").read_text() for f in (asked.out, tmp_path / "plain"))
+    assert "below each the nearest training face" in with_real
+    assert "below each" not in without
+    assert len(without) < len(with_real)
+
+
+def test_models_are_compared_in_one_table(asked, faces, tmp_path):
+    other = saved_model(tmp_path / "other", faces, steps=1)
+    lines, report = numbers(replace(asked, models=[*asked.models, other]))
+    assert lines[0].split() == ["metric", "run", "other", "real", "faces"]
+    assert [model["path"] for model in report["models"]] == [
+        str(m / "model.safetensors") for m in (*asked.models, other)
+    ]
+    assert report["models"][0]["metrics"] != report["models"][1]["metrics"]
+    alone = numbers(replace(asked, out=tmp_path / "alone"))[1]
+    assert alone["models"][0]["metrics"] == report["models"][0]["metrics"]
+
+
+def test_models_of_different_kinds_are_not_compared(asked, faces, tmp_path):
+    grey = saved_model(tmp_path / "grey", faces, channels=1)
+    small = saved_model(tmp_path / "small", None, resolution=32)
+    for other in (grey, small):
+        with pytest.raises(BadModel, match="different kinds"):
+            numbers(replace(asked, models=[*asked.models, other]))
+
+
+def test_grey_models_are_held_against_grey_faces(asked, data, tmp_path):
+    grey = saved_model(tmp_path / "grey", open_faces(data, 16, 1), channels=1)
+    _, report = numbers(replace(asked, models=[grey]))
+    assert report["data"]["size"] == [16, 16, 1]
+    assert any("grey" in notice for notice in report["data"]["notices"])
+
+
+def test_a_model_of_other_faces_is_told_of(asked, tmp_path, faces):
+    other = saved_model(tmp_path / "other", replace(faces, fingerprint="0" * 64))
+    _, report = numbers(replace(asked, models=[other]))
+    (model,) = report["models"]
+    assert "other faces" in model["notice"]
+    assert not model["copies"]["judged"]
+    assert "Not judged" in model["verdicts"]["New faces?"]
+
+
+def test_limit_asks_for_the_faces_that_the_model_was_trained_on(asked, data, tmp_path):
+    limited = open_faces(data, 16, limit=300)
+    model = saved_model(tmp_path / "limited", limited)
+    _, report = numbers(replace(asked, models=[model], limit=300))
+    assert report["models"][0]["notice"] is None
+    assert report["data"]["faces"] == 300
+
+
+def test_a_model_of_another_split_is_refused(asked, faces, tmp_path):
+    parts = faces.parts.copy()
+    parts[0] = (parts[0] + 1) % 3
+    model = saved_model(tmp_path / "split", replace(faces, parts=parts))
+    with pytest.raises(BadData, match="split in another way"):
+        numbers(replace(asked, models=[model]))
+
+
+def test_wrong_input_ends_in_one_line(asked, tmp_path):
+    large = saved_model(tmp_path / "large", None, resolution=32)
+    with pytest.raises(BadData, match="none that can be used at 32x32"):
+        numbers(replace(asked, models=[large]))
+    with pytest.raises(BadData, match="judging needs 30"):
+        numbers(replace(asked, data=faces_folder(tmp_path / "few", 60)))
+    with pytest.raises(BadOption, match="--samples 29"):
+        numbers(replace(asked, samples=29))
+    with pytest.raises(BadModel, match="does not exist"):
+        numbers(replace(asked, models=[tmp_path / "nothing"]))
+    numbers(asked)
+    with pytest.raises(OutputExists, match="--force"):
+        numbers(asked)
+    numbers(replace(asked, force=True))
+
+
+def test_few_pictures_are_warned_of(asked, faces):
+    _, report = numbers(asked)
+    told = " ".join(report["warnings"])
+    assert f"{SAMPLES} samples are few for 48 dimensions" in told
+    assert f"{len(faces.part('test'))} test faces are few" in told
+
+
+def planted_verdict(faces, reference, pictures):
+    judged = judge(Planted(pictures, faces), reference, len(pictures), QUIET)
+    return in_short(judged), novelty(judged), judged
+
+
+def test_planted_generators_are_seen_through():
+    if not (SHARED / "celeba64.zip").exists():
+        pytest.skip("real faces are needed and not here: ../shared/data/celeba64.zip")
+    faces = open_faces(SHARED / "celeba64.zip", 64, limit=1000)
+    reference = look_at(faces, Thumbnails(), 100, QUIET)
+    noise = np.random.default_rng(0).normal(0, 8, (100, 64, 64, 3))
+    twelve = faces.pixels[reference.training[np.resize(np.arange(12), 100)]]
+    copies = np.clip(twelve.astype(float) + noise, 0, 255).astype(np.uint8)
+    short, said, judged = planted_verdict(faces, reference, copies)
+    assert short == "copies of 12 photos"
+    assert "100 of 100 samples are copies of these 12 photos" in said
+    assert (judged.copied == np.arange(12)).all()
+    assert judged.distinct <= 12
+    short, said, judged = planted_verdict(faces, reference, faces.pixels[reference.test[:100]])
+    assert short == "new faces"
+    assert said.startswith("New faces")
+    assert judged.face_rate.value > 0.9
+    assert judged.scores["fd"].value < reference.floor["fd"].value
