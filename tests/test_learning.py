@@ -62,7 +62,7 @@ def learnings():
             yield pytest.param(name, seed, marks=pytest.mark.slow if seed or name in LARGE else ())
 
 
-@pytest.mark.parametrize(("name", "seed"), learnings())
+@pytest.mark.parametrize(("name", "seed"), list(learnings()))
 def test_samples_come_closer_to_the_faces(name, seed):
     before, after = learned(name, seed)
     assert after <= 0.5 * before, f"{before:.0f} before, {after:.0f} after"
