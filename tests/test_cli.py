@@ -225,9 +225,9 @@ def test_help_is_instant_and_teaches():
 
 
 def test_the_defaults_shown_are_those_that_hold():
-    assert cli.DEFAULT_MARGIN == align.DEFAULT_MARGIN
-    assert cli.DEFAULT_THRESHOLD == detect.DEFAULT_THRESHOLD
-    assert cli.DEFAULT_EVERY == extract.DEFAULT_EVERY
+    assert cli.photos.DEFAULT_MARGIN == align.DEFAULT_MARGIN
+    assert cli.photos.DEFAULT_THRESHOLD == detect.DEFAULT_THRESHOLD
+    assert cli.photos.DEFAULT_EVERY == extract.DEFAULT_EVERY
 
 
 def test_ctrl_c_is_told_in_a_line_and_exits_with_130(facesmith, faces, tmp_path, monkeypatch):

@@ -1,0 +1,67 @@
+"""The application, and the options that verbs share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from facesmith import __version__
+
+app = typer.Typer(
+    help="One command per verb. Results go to stdout, all else to stderr.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+# Names of files may hold brackets, so nothing is read as markup; a line of a log file is a line.
+console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+Data = Annotated[
+    Path, typer.Option(help="Faces: a folder or zip that extract wrote, or any folder or zip of pictures.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Scale = Annotated[
+    int | None, typer.Option(min=1, max=32, help="Show each pixel as N x N; by default as many as look well.")
+]
+Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 the average face.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"facesmith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def facesmith(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="CPU threads of torch, and workers of extract.")
+    ] = None,
+) -> None:
+    """Turn a folder of photos into a working face generator, on an ordinary computer.
+
+    photos -> [bold]extract[/] -> faces -> [bold]train[/] -> run -> [bold]sample[/] -> new faces
+
+    Try it without any photos: [bold]facesmith demo[/]
+    """
+    console.quiet = quiet
+    context.obj = threads
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
+
+
+def given(context: typer.Context) -> set[str]:
+    """The options that were given rather than left at their defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
