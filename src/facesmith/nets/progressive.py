@@ -52,7 +52,7 @@ class Generator(contracts.Generator):
     level: Tensor
 
     def __init__(
-        self, z_dim: int = 128, width: int = 16, widest: int = 256, resolution: int = 64, channels: int = 3
+        self, z_dim: int = 128, width: int = 16, widest: int = 128, resolution: int = 64, channels: int = 3
     ) -> None:
         super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
         widths = channels_of(resolution, width, widest)
@@ -93,7 +93,7 @@ class Discriminator(contracts.Discriminator):
 
     level: Tensor
 
-    def __init__(self, width: int = 16, widest: int = 256, resolution: int = 64, channels: int = 3) -> None:
+    def __init__(self, width: int = 16, widest: int = 128, resolution: int = 64, channels: int = 3) -> None:
         super().__init__()
         widths = channels_of(resolution, width, widest)
         self.growths = len(widths) - 1

@@ -13,7 +13,7 @@ each for an equal share of the budget; the full size keeps the last share, a lar
 pixel norm, minibatch standard deviation; Wasserstein loss with gradient penalty and a drift of .001, one critic step
 to one, Adam at 1e-3 with betas 0 and .99.
 
-Unlike the paper: fewer channels (16 at the full size, doubled downwards up to 256), one batch size and one set of
+Unlike the paper: fewer channels (16 at the full size, doubled downwards up to 128), one batch size and one set of
 Adam's moments for all scales, a bounded output, an average by share of what was seen, and a budget of thousands of
 faces where the paper had 12 million.
 """
@@ -50,7 +50,7 @@ class Progressive64(Recipe):
     batch_size: int = value(32, "faces in a batch", at_least=1, at_most=4096)
     z_dim: int = value(128, "numbers in a latent", at_least=1, at_most=4096)
     width: int = value(16, "channels at the full resolution, doubled at each halving", at_least=1, at_most=512)
-    widest: int = value(256, "most channels of a layer", at_least=1, at_most=2048)
+    widest: int = value(128, "most channels of a layer", at_least=1, at_most=2048)
     growing: float = value(0.55, "share of the budget until the full size stands", at_least=0, at_most=1)
     penalty: float = value(10.0, "weight of the gradient penalty", at_least=0, at_most=1e4)
     drift: float = value(1e-3, "weight of the real faces' squared score", at_least=0, at_most=10)
