@@ -16,9 +16,9 @@ from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
 
 import facesmith
+from facesmith.metrics.comparison import protocol_name, scores
 from facesmith.metrics.copies import audit, nearest_faces, thumbnails
 from facesmith.metrics.features import cached_features, open_extractor
-from facesmith.metrics.scores import protocol_name, scores
 from facesmith.photos.detect import shows_face
 from facesmith.split import part_of
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from facesmith.errors import BadData
 from facesmith.metrics import frechet_distance, kid, prdc
+from facesmith.metrics.comparison import SETS, protocol_name, scores, scores_with_intervals
 from facesmith.metrics.kid import kid_of_subsets
-from facesmith.metrics.scores import SETS, protocol_name, scores, scores_with_intervals
 
 ALL = (frechet_distance, kid, prdc)
 

@@ -43,4 +43,5 @@ class Autoencoding(Objective):
         rebuilt = nets["G"](reparametrised(mean, log_variance))
         reconstruction = reconstruction_error(rebuilt, batch.real, self.noise)
         prior = divergence(mean, log_variance)
-        return Loss(reconstruction + prior, {"G/prior": prior, "G/reconstruction": reconstruction})
+        total = reconstruction + prior
+        return Loss(total, {"G/loss": total, "G/prior": prior, "G/reconstruction": reconstruction})

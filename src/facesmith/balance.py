@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from facesmith.contracts import Batch, Discriminator, Loss
+from facesmith.losses import NonSaturating, judged
+
 How = Literal["none", "skip", "l2"]
 
 MARGIN = 0.3
@@ -58,3 +61,29 @@ class Balance(nn.Module):
         if self.how == "l2":
             step = (generator_error > AIM_HIGH).float() - (generator_error < AIM_LOW).float()
             self.l2.add_(L2_STEP * step).clamp_(min=0)
+
+
+class Refereed(NonSaturating):
+    """The classic game under a referee, who decides with the critic's errors who plays in this turn."""
+
+    def __init__(self, how: How) -> None:
+        super().__init__()
+        self.balance = Balance(how)
+
+    def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        if player == "D":
+            return self._critics(nets, batch)
+        loss = super().loss("G", nets, batch)
+        self.balance.adapt(loss.total.detach())
+        loss.update = not bool(self.balance.g_waits)
+        loss.terms["G/plays"] = loss.total.new_tensor(loss.update)
+        return loss
+
+    def _critics(self, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        D = nets["D"]
+        assert isinstance(D, Discriminator)
+        real_logits, fake_logits = self.judge(D, batch.real), self.judge(D, batch.fake.detach())
+        total = self.critic_loss(real_logits, fake_logits, batch)
+        plays = self.balance.weigh(real_logits.detach(), fake_logits.detach())
+        terms = {"D/loss": total, "D/plays": total.new_tensor(plays), "D/l2": self.balance.l2.clone()}
+        return Loss(total + self.balance.penalty(D), terms | judged(real_logits, fake_logits), plays)

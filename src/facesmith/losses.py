@@ -109,8 +109,8 @@ class Game(Objective):
         self.augment = augment
 
     @abstractmethod
-    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """What the critic minimises."""
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
+        """What the critic minimises; the batch is the one that was judged."""
 
     @abstractmethod
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class Game(Objective):
         if player == "D":
             # Real and fake pass separately: BatchNorm in the critic is to see one kind at a time (Radford et al. 2016).
             real_logits, fake_logits = self.judge(D, batch.real), self.judge(D, batch.fake.detach())
-            total = self.critic_loss(real_logits, fake_logits)
+            total = self.critic_loss(real_logits, fake_logits, batch)
             return Loss(total, {"D/loss": total, **judged(real_logits, fake_logits, self.real_above)})
         fake_logits = self.judge(D, batch.fake)
         total = self.generator_loss(fake_logits)
@@ -141,7 +141,7 @@ class NonSaturating(Game):
         super().__init__(augment)
         self.label_smoothing = label_smoothing
 
-    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
         return non_saturating_d(real_logits, fake_logits, self.label_smoothing)
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class LeastSquares(Game):
         super().__init__(augment)
         self.label_smoothing = label_smoothing
 
-    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
         return least_squares_d(real_logits, fake_logits, self.label_smoothing)
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class Wasserstein(Game):
         super().__init__()
         self.penalty, self.drift = penalty, drift
 
-    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
         return wasserstein_d(real_logits, fake_logits) + self.drift * real_logits.square().mean()
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:

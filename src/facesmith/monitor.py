@@ -184,7 +184,7 @@ def _words(means: Mapping[str, float], rate: float) -> str:
     """A run's present state in a line: speed, losses, how often each player wins."""
     words = [f"{rate:.0f} img/s"]
     words += [f"{name.removesuffix('/loss')} {held:.2f}" for name, held in means.items() if name.endswith("/loss")]
-    names = {"D/knows_real": "knows real", "D/knows_fake": "knows fake", "G/fools": "fooled by G"}
+    names = {"D/knows_real": "knows real", "D/knows_fake": "knows fake", "D/ranks": "ranks", "G/fools": "fooled by G"}
     words += [f"{text} {means[name]:.0%}" for name, text in names.items() if name in means]
     return "  ".join(words)
 

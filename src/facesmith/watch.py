@@ -18,8 +18,8 @@ from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.images import Pixels
 from facesmith.metrics import kid, prdc
+from facesmith.metrics.comparison import K
 from facesmith.metrics.features import BATCH, Extractor, cached_features, extract
-from facesmith.metrics.scores import K
 from facesmith.synthesis import synthesize_seeds
 
 EXTRACTOR = "lite0"

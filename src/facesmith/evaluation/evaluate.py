@@ -18,8 +18,8 @@ from facesmith.evaluation.sheet import report
 from facesmith.evaluation.words import table, verdicts, warnings
 from facesmith.faces import open_faces
 from facesmith.files import refuse_to_overwrite, written_beside
+from facesmith.metrics.comparison import FEWEST
 from facesmith.metrics.features import open_extractor
-from facesmith.metrics.scores import FEWEST
 from facesmith.sample import Model, load
 
 JSON, HTML = "report.json", "report.html"

@@ -12,9 +12,9 @@ from rich.console import Console
 from facesmith.duplicates import near_duplicate_groups, perceptual_hash
 from facesmith.evaluation.reference import Reference, fits
 from facesmith.images import Pixels, as_rgb
+from facesmith.metrics.comparison import SETS, Score, around, scores_with_intervals
 from facesmith.metrics.copies import Audit, Nearest, audit, highest_share, nearest_faces
 from facesmith.metrics.features import extract
-from facesmith.metrics.scores import SETS, Score, around, scores_with_intervals
 from facesmith.photos.detect import shows_face
 from facesmith.progress import bar
 from facesmith.sample import Model

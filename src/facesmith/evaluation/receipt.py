@@ -15,9 +15,9 @@ from facesmith import __version__, split
 from facesmith.evaluation.judgement import Judgement
 from facesmith.evaluation.reference import FLOOR_SEED, Reference
 from facesmith.evaluation.words import metric_name, verdicts, warnings
+from facesmith.metrics.comparison import SETS, SUBSETS_OF_A_SET, K
 from facesmith.metrics.copies import DEVIATIONS, THUMBNAIL_PX, Audit
 from facesmith.metrics.kid import SUBSET_SIZE, SUBSETS
-from facesmith.metrics.scores import SETS, SUBSETS_OF_A_SET, K
 from facesmith.photos.detect import SAMPLE_FACE_PX, SAMPLE_PX, SURE
 
 FORMAT = 1

@@ -13,10 +13,10 @@ from torch import Tensor
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.images import as_rgb
+from facesmith.metrics.comparison import FEWEST, Score, scores_with_intervals
 from facesmith.metrics.copies import FEWEST as FEWEST_HELD_OUT
 from facesmith.metrics.copies import nearest_faces, thumbnails
 from facesmith.metrics.features import Extractor, cached_features
-from facesmith.metrics.scores import FEWEST, Score, scores_with_intervals
 from facesmith.photos.detect import shows_face
 
 FLOOR_SEED = 5_641

@@ -140,6 +140,6 @@ def reach(judged: Judgement, metric: str) -> float:
 
 def metric_name(metric: str, count: int, reference: Reference) -> str:
     """The name that says the protocol."""
-    from facesmith.metrics.scores import protocol_name
+    from facesmith.metrics.comparison import protocol_name
 
     return protocol_name(metric, count, reference.extractor.name, fid=reference.extractor.fid)

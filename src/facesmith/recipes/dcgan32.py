@@ -16,7 +16,6 @@ Faults of the text, and what stands here instead:
 - It proposes to augment the data, from which a generator learns to draw tilted and darkened faces: augmentation here
   passes gradients and is done to all that the critic sees, so that it stays out of the generated faces.
 - It recommends smoothing for "the discriminator's real loss" without a number: .1, as Salimans et al. 2016.
-- The picture shown was drawn in training mode: an averaged generator in evaluation mode here.
 """
 
 from __future__ import annotations

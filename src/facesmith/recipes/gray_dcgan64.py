@@ -15,8 +15,8 @@ epoch, the 64 fixed faces of every save.
 Faults of the text, and what stands here instead:
 - `n_critics` and `update_freq` are one number by two names, and the constructor uses the one it isn't given.
 - The GAN's optimizer also holds the critic's parameters: here each player holds its own.
-- The critic's batches do not detach the fakes, so its steps leave gradients in the generator; freezing the critic by
-  hand is forgotten nowhere but must not be: the trainer freezes whoever isn't playing.
+- The critic's batches do not detach the fakes, so its steps leave gradients in the generator, and the critic is frozen
+  and thawed by hand: the trainer freezes whoever isn't playing.
 - The text says that gradients are clipped to ±.01, the code clips their norm: the norm, as in the code that ran.
 - The critic's dropout stays on when the GAN is tested: GAN accuracy is taken with dropout off.
 - Face crops ignore boxes that begin left of or above the photo (negative slices: an empty or a wrong crop), take
@@ -24,8 +24,7 @@ Faults of the text, and what stands here instead:
   grey: `facesmith extract` aligns, and pads.
 - Two classes by log-softmax: the critic gives the difference of its two logits, which is all that log-softmax depends
   on.
-- The arithmetic calls a torch method on a numpy array; it subtracts by flat index where the text counts rows:
-  `facesmith mix` takes seeds.
+- The arithmetic calls a torch method on a numpy array: `facesmith mix` takes seeds.
 - Samples come from an average of the generator's weights.
 The generator's last two slopes are leaky_relu's default of .01, the others .2, surely by accident; kept, as the text's
 result rests on them.
@@ -62,17 +61,15 @@ class FlippedLabels(NonSaturating):
         super().__init__()
         self.flipped, self.pretraining = flipped, pretraining
 
-    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        return 0.5 * super().critic_loss(real_logits, fake_logits)  # the text's mean goes over both kinds
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
+        if batch.phase == "train" and float(torch.rand(())) < self.flipped:
+            real_logits, fake_logits = fake_logits, real_logits
+        return 0.5 * super().critic_loss(real_logits, fake_logits, batch)  # the text's mean goes over both kinds
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss(player, nets, batch)
         D = nets["D"]
         assert isinstance(D, gray.Discriminator)
-        if player == "D" and batch.phase == "train" and float(torch.rand(())) < self.flipped:
-            # -log(1 - p) in place of -log p, for both kinds: what the labels exchange.
-            real, fake = self.judge(D, batch.real), self.judge(D, batch.fake.detach())
-            loss.total = self.critic_loss(fake, real)
         if player == "G" and (batch.step - self.pretraining + 1) % EPOCH_STEPS == 0:
             loss.terms["G/gan_accuracy"] = gan_accuracy(D, batch.fake[:ACCURACY_FAKES])
         return loss

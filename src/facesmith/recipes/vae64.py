@@ -11,7 +11,7 @@ The decoder is balanced64's generator at half its width. Reconstructions of held
 
 Faults of the text, and what stands here instead:
 - It states no sizes, no weights and no noise level for its VAE: those here are ours, and named.
-- "The VAE decoder is trained to minimise the pixelwise error", without the scale that decides between blur and noise:
+- "We seek to minimize the pixelwise reconstruction error", without the scale that decides between blur and noise:
   `noise`, the standard deviation that a pixel is allowed, in its range of 2.
 """
 

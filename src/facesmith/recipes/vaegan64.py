@@ -14,7 +14,8 @@ eq. 7), rather than by a number that fits one phase of training only. The GAN's 
 where the generator waits, it goes on learning to reconstruct.
 
 Faults of the text, and what stands here instead:
-- "The gradients are weighted to ensure a sensible contribution from both", without saying how: see above.
+- The decoder's gradients "are weighted to ensure a sensible contribution from both models", it says, and not how: see
+  above.
 - It states neither sizes nor which pictures the critic judges: random latents' ones.
 """
 
@@ -28,43 +29,38 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, RMSprop
 
-from facesmith import balance
 from facesmith.autoencoding import divergence, reconstruction_error, reparametrised
-from facesmith.balance import Balance
+from facesmith.balance import How, Refereed
 from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
-from facesmith.losses import NonSaturating
 from facesmith.nets import upsampling
 from facesmith.recipe import Recipe, multiple_of_eight, recipe, value
-from facesmith.recipes.balanced64 import critic_turn
 
 
-class AutoencodingGame(NonSaturating):
+class AutoencodingGame(Refereed):
     """Prior and reconstruction for encoder and decoder, and for the decoder the game as well.
 
     Args:
         gan_share: of the decoder's gradient, by its norm at the last layer.
     """
 
-    def __init__(self, noise: float, gan_share: float, how: balance.How) -> None:
-        super().__init__()
-        self.noise, self.gan_share, self.balance = noise, gan_share, Balance(how)
+    def __init__(self, noise: float, gan_share: float, how: How) -> None:
+        super().__init__(how)
+        self.noise, self.gan_share = noise, gan_share
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        game = super().loss(player, nets, batch)
         if player == "D":
-            return critic_turn(self, self.balance, nets, batch)
+            return game
         G, E = nets["G"], nets["E"]
         assert isinstance(G, upsampling.Generator)
         mean, log_variance = E(batch.real)
-        rebuilt = G(reparametrised(mean, log_variance))
-        reconstruction = reconstruction_error(rebuilt, batch.real, self.noise)
+        reconstruction = reconstruction_error(G(reparametrised(mean, log_variance)), batch.real, self.noise)
         prior = divergence(mean, log_variance)
-        game = super().loss("G", nets, batch)
-        self.balance.adapt(game.total.detach())
-        weight = gan_weight(reconstruction, game.total, G.last.weight, self.gan_share)
-        weight = weight * (~self.balance.g_waits)
+        # Waiting, the decoder hears the game no more, but goes on learning to reconstruct.
+        weight = game.update * gan_weight(reconstruction, game.total, G.last.weight, self.gan_share)
+        total = prior + reconstruction + weight * game.total
         terms = {"G/prior": prior, "G/reconstruction": reconstruction, "G/gan": game.total, "G/gan_weight": weight}
-        terms |= {"G/plays": (~self.balance.g_waits).float(), "G/fools": game.terms["G/fools"]}
-        return Loss(prior + reconstruction + weight * game.total, terms)
+        return Loss(total, game.terms | terms | {"G/loss": total})
 
 
 def gan_weight(reconstruction: Tensor, game: Tensor, last: Tensor, share: float) -> Tensor:
@@ -85,7 +81,7 @@ class Vaegan64(Recipe):
     width: int = value(64, "channels of the decoder's first and last maps, and of the encoder's first", at_least=1)
     noise: float = value(0.7, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
     gan_share: float = value(0.5, "the game's share of the decoder's gradient", at_least=0, at_most=0.99)
-    balance: balance.How = value("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
+    balance: How = value("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
     critic_dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
     lr: float = value(5e-4, "learning rate of encoder and decoder, by Adam", at_least=0, at_most=1)
     lr_d: float = value(2e-4, "learning rate of the critic, by RMSprop", at_least=0, at_most=1)

@@ -13,7 +13,7 @@ real face is scored above a fake.
 
 Unlike the paper, for a CPU's budget: batches of 32 rather than 64 and Adam at 2e-4 rather than 1e-4, since with five
 critic turns to one the generator's steps are what runs short (in 22 kimg at the paper's values it had learned nothing
-but a blot); width 32, half of dcgan64's, as the penalty's second derivatives cost several times a plain step.
+but a blot); width 32, half of dcgan64's, as the penalty needs second derivatives besides.
 """
 
 from __future__ import annotations
