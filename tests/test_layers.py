@@ -22,7 +22,7 @@ LAYERS = (
     ("augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),
     ("recipe", "synthesis"),
     ("recipes", "listing", "checkpoint"),
-    ("trainer", "scores", "curves", "reconstructions", "watch"),
+    ("trainer", "doctor", "scores", "curves", "reconstructions", "watch"),
     ("calibrate", "monitor"),
     ("plan", "sample", "film"),
     ("train", "walk", "mix", "invert", "report", "evaluation"),

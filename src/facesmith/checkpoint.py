@@ -24,6 +24,7 @@ from facesmith.recipe import Recipe, make
 
 FORMAT = 1
 STATE, MODEL, BEST = "state.pt", "model.safetensors", "best.safetensors"
+HEALTHY = "state-healthy.pt"  # to come back to, where a run is asked to
 Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order

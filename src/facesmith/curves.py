@@ -29,12 +29,14 @@ SCORED = {  # measured at the saves; drawn as dots
     "scores/knows_real": ("real faces, at a save", REAL),
     "scores/knows_fake": ("fakes, at a save", FAKE),
     "scores/ranks": ("pairs, at a save", RANKED),
+    "scores/knows_training": ("pairs in which a training face scores above an unseen one", "#000000"),
 }
 WATCHED = "eval/kid"  # of the evaluations while training; lower is better
 APART = (
-    *("lr/", "knob/", "scores", "reconstruction/", "eval/"),
+    *("lr/", "knob/", "scores", "reconstruction/", "eval/", "signs/"),
     *("seen", "step", "seconds", "images_per_second", "memory_mib"),
 )
+SIGNS = ("signs/variety", "signs/distance")  # of the fixed faces: 1 is as varied as real, 0 is as near as real
 COIN = 0.5
 LARGEST = 1e300
 READABLE = 60  # points of a line; where there are more, their moving average is drawn
@@ -47,7 +49,8 @@ def draw_curves(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> N
     losses, others = ([name for name in names if name.endswith("/loss") == wanted] for wanted in (True, False))
     shares = [name for name in (*BALANCE, *SCORED) if points(lines, name)[0]]
     watched = [WATCHED] if points(lines, WATCHED)[0] else []
-    kinds = (("loss", losses), ("other terms", others), ("KID", watched), ("share", shares))
+    signs = [name for name in SIGNS if points(lines, name)[0]]
+    kinds = (("loss", losses), ("other terms", others), ("KID", watched), ("share", shares), ("signs", signs))
     panels = [panel for panel in kinds if panel[1]]
     height = 1.7 + 2.8 * max(len(panels), 1)
     figure = _figure(9, height, left=0.08, right=0.97, bottom=1.3 / height, top=1 - 0.4 / height, hspace=0.06)
@@ -112,7 +115,7 @@ def draw_scores(path: Path, scores: Histogram, title: str) -> None:
 def scored_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     """What of the saves' measurements a person should look at: ranks only where the critic knows no threshold."""
     held = [name for name in SCORED if points(lines, name)[0]]
-    return [name for name in held if name != "scores/ranks" or held == [name]]
+    return [name for name in held if name != "scores/ranks" or "scores/knows_real" not in held]
 
 
 def loss_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:

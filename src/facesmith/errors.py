@@ -8,6 +8,7 @@ FacesmithError            exit code 1: something is wrong with what the user gav
 ├── OutputExists          an output is in the way and --force was not given
 ├── RunBusy               another process trains in this run folder
 ├── Diverged              training reached a number that is not finite
+├── InTrouble             training was to stop where the doctor finds something wrong, and did
 ├── MissingExtra          an optional package is not installed
 └── BadOption             exit code 2: an option's value can't be used
 """
@@ -47,6 +48,10 @@ class RunBusy(FacesmithError):
 
 class Diverged(FacesmithError):
     """A loss is not finite any more; the weights were not touched by it."""
+
+
+class InTrouble(FacesmithError):
+    """The doctor found something wrong, and training was asked to stop then; it is saved."""
 
 
 class MissingExtra(FacesmithError):

@@ -18,16 +18,18 @@ from torch.utils.tensorboard import SummaryWriter
 
 from facesmith import memory
 from facesmith.curves import draw_curves, draw_scores
+from facesmith.doctor import LOOKED_AT, Trouble, diagnose, signs, thumbnails
 from facesmith.files import written_beside
 from facesmith.images import Pixels, grid, write_png
-from facesmith.reconstructions import REBUILT, write_reconstructions
-from facesmith.scores import Scores, critic_scores
+from facesmith.reconstructions import MEASURED, REBUILT, write_reconstructions
+from facesmith.scores import MOST, Scores, critic_scores, training_faces
 from facesmith.synthesis import synthesize_seeds
 from facesmith.trainer import TrainState
 
 LOG, SHEETS, SHEET, CURVES, SCORES = "log.jsonl", "samples", "samples.png", "curves.png", "scores.png"
 FIXED_SEEDS = range(64)
 TENSORBOARD_PICTURES = 32
+HELD_OUT = MOST  # faces that are not trained on, at most
 REDRAW_SECONDS = 0.5
 
 
@@ -39,7 +41,7 @@ class Monitor:
         state: read, never changed.
         faces: some of the real faces, uint8 `[N, S, S, C]`, shown beside the generated ones.
         seconds: spent training before this start.
-        held_out: faces that are not trained on, for recipes that reconstruct some; there may be none.
+        held_out: faces that are not trained on, to be reconstructed and judged; there may be none.
     """
 
     def __init__(
@@ -52,14 +54,10 @@ class Monitor:
         held_out: Pixels | None = None,
     ) -> None:
         self.out, self.state, self.faces, self.console, self.held_out = out, state, faces, console, held_out
-        self.lines = [line for line in read_log(out / LOG)[0] if line["seen"] <= state.seen]
-        _write_lines(out / LOG, self.lines)
-        for sheet in [*sheets(out), *sheets(out, REBUILT)]:
-            if int(sheet.stem) > state.seen:
-                sheet.unlink()
-        self.tensorboard = SummaryWriter(str(out / "tensorboard"), purge_step=state.seen + 1)
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = defaultdict(int)
+        self.lines, self.tensorboard = self._taken_back()
+        self.real = thumbnails(training_faces(state, min(LOOKED_AT, len(state.stream.indices))))
         self.started = self.last_drawn = self.tick_started = time.monotonic()
         self.seconds_before, self.tick_seen, self.first_seen = seconds, state.seen, state.seen
         self.progress, self.task = _progress(console, state)
@@ -91,8 +89,12 @@ class Monitor:
             words = _words(self._means(), rate)
             self.progress.update(self.task, completed=self.state.seen, words=words, kimg=_kimg(self.state))
 
-    def tick(self, nets: nn.ModuleDict) -> None:
-        """Write everything down, with pictures of the settled averages."""
+    def tick(self, nets: nn.ModuleDict) -> list[Trouble]:
+        """Write everything down, with pictures of the settled averages.
+
+        Returns:
+            What is wrong with the game, as the doctor sees it; told to the person where it is new.
+        """
         state, now = self.state, time.monotonic()
         memory.tidy()
         means = self._means()
@@ -107,22 +109,34 @@ class Monitor:
             **{f"knob/{name}": held for name, held in state.knobs.values.items()},
             **means,
         }
-        scores = critic_scores(state, state.seen - self.tick_seen)
+        scores = critic_scores(state, state.seen - self.tick_seen, self.held_out)
         if scores is not None:
             line |= {**scores.standing(), "scores": asdict(scores.histogram())}
             draw_scores(self.out / SCORES, scores.histogram(), f"{state.recipe.name}, {state.seen / 1000:.1f} kimg")
         if "E" in nets and self.held_out is not None and len(self.held_out):
-            line |= write_reconstructions(self.out, nets, self.held_out, state.seen)
+            line |= write_reconstructions(self.out, nets, self.held_out[:MEASURED], state.seen)
+        pictures = synthesize_seeds(nets["G"], FIXED_SEEDS)
+        troubles = self._examine(line, pictures) if "D" in state.nets else []
         self.lines.append(line)
         _write_lines(self.out / LOG, self.lines)
-        sheet = self._draw(nets)
+        self._draw(pictures)
         draw_curves(self.out / CURVES, self.lines, state.recipe.name)
-        self._log_to_tensorboard(line, scores, sheet)
+        self._log_to_tensorboard(line, scores, grid(pictures[:TENSORBOARD_PICTURES]))
         if not self.console.is_terminal:
             self.console.print(f"{state.seen / 1000:8.1f} kimg  {_words(means, rate)}", soft_wrap=True)
-        self.sums.clear()
-        self.counts.clear()
-        self.tick_started, self.tick_seen = time.monotonic(), state.seen
+        self._tell(troubles)
+        self._begin_tick()
+        return troubles
+
+    def rolled_back(self, names: str, come_from: int) -> None:
+        """The state is an earlier one now: what was written since is taken back, and the log tells of it."""
+        self.tensorboard.close()
+        self.lines, self.tensorboard = self._taken_back()
+        self.lines.append({"seen": self.state.seen, "rolled_back_from": come_from, "troubles": names})
+        _write_lines(self.out / LOG, self.lines)
+        self._begin_tick()
+        # Speed and progress count from here.
+        self.started, self.seconds_before, self.first_seen = time.monotonic(), self.seconds, self.state.seen
 
     def evaluated(self, numbers: Mapping[str, float], *, is_best: bool) -> None:
         """Take note of an evaluation: a line of its own, written down with the next tick."""
@@ -136,13 +150,40 @@ class Monitor:
     def _means(self) -> dict[str, float]:
         return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
 
-    def _draw(self, nets: nn.ModuleDict) -> Pixels:
-        pictures = synthesize_seeds(nets["G"], FIXED_SEEDS)
+    def _taken_back(self) -> tuple[list[dict[str, Any]], SummaryWriter]:
+        """The log up to the state's moment; what is there from a later one is removed."""
+        lines = [line for line in read_log(self.out / LOG)[0] if line["seen"] <= self.state.seen]
+        _write_lines(self.out / LOG, lines)
+        for sheet in [*sheets(self.out), *sheets(self.out, REBUILT)]:
+            if int(sheet.stem) > self.state.seen:
+                sheet.unlink()
+        return lines, SummaryWriter(str(self.out / "tensorboard"), purge_step=self.state.seen + 1)
+
+    def _begin_tick(self) -> None:
+        self.sums.clear()
+        self.counts.clear()
+        self.tick_started, self.tick_seen = time.monotonic(), self.state.seen
+
+    def _examine(self, line: dict[str, Any], pictures: Pixels) -> list[Trouble]:
+        """Take the signs into the line, and diagnose."""
+        line |= signs(thumbnails(pictures), self.real)
+        troubles = diagnose([*self.lines, line], self.state.budget)
+        if troubles:
+            line["troubles"] = ", ".join(trouble.name for trouble in troubles)
+        return troubles
+
+    def _tell(self, troubles: list[Trouble]) -> None:
+        """Say what is wrong, once, until it has passed."""
+        told = next((str(line.get("troubles", "")) for line in self.lines[-2::-1] if "signs/variety" in line), "")
+        for trouble in troubles:
+            if trouble.name not in told:
+                self.console.print(f"doctor: {trouble}", soft_wrap=True, highlight=False, markup=False)
+
+    def _draw(self, pictures: Pixels) -> None:
         sheet = grid(pictures)
         provenance = {"Software": "facesmith", "Synthetic": "true", "Recipe": self.state.recipe.name}
         write_png(self.out / SHEETS / f"{self.state.seen:09d}.png", sheet, provenance)
         write_png(self.out / SHEET, sheet, provenance)
-        return grid(pictures[:TENSORBOARD_PICTURES])
 
     def _log_to_tensorboard(self, line: Mapping[str, Any], scores: Scores | None, fake: Pixels) -> None:
         for name, held in line.items():

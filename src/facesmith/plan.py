@@ -19,7 +19,8 @@ import torch
 from rich.console import Console
 
 from facesmith.calibrate import PRECISIONS, Speed, measure, pick_device
-from facesmith.checkpoint import BEST, MODEL, STATE
+from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE
+from facesmith.doctor import check_on_trouble
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces
 from facesmith.files import written_beside
@@ -32,7 +33,7 @@ from facesmith.watch import EXTRACTOR, affordable, check_validation
 FORMAT = 1
 PLAN, LOCK, SNAPSHOTS, REPORT = "run.json", ".lock", "snapshots", "report.html"
 OWN = (
-    *(PLAN, STATE, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, CURVES, SCORES, PAIRS, REBUILT, REPORT),
+    *(PLAN, STATE, HEALTHY, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, CURVES, SCORES, PAIRS, REBUILT, REPORT),
     "tensorboard",
 )
 DEFAULT_MINUTES = 30.0
@@ -59,6 +60,7 @@ class Asked:
     snapshots: int = 0
     save_every_kimg: float | None = None
     eval_every_kimg: float | None = None
+    on_trouble: str = "warn"
     extend: bool = False
     force: bool = False
     threads: int | None = None
@@ -178,7 +180,8 @@ def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, a
     weights = {name: sum(p.numel() for p in net.parameters()) * 4 for name, net in recipe.networks().items()}
     model = sum(weights[name] for name in recipe.averaged)
     state = 3 * sum(weights.values()) + model  # weights and two moments, at most, and the averages
-    disk = KEPT_TWICE * (state + model) + (asked.snapshots + 1) * model + TICKS * 2**20
+    states = KEPT_TWICE + (asked.on_trouble == "rollback")
+    disk = states * state + (KEPT_TWICE + asked.snapshots + 1) * model + TICKS * 2**20
     free = shutil.disk_usage(asked.out).free
     console.print(
         f"{plan.recipe}: {plan.budget / 1000:.1f} kimg of {len(faces.part('train'))} faces "
@@ -195,10 +198,11 @@ def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, a
         )
 
 
-def check_budget(asked: Asked) -> None:
-    """Raise BadOption for a budget that can't be kept."""
+def check_asked(asked: Asked) -> None:
+    """Raise BadOption for a budget that can't be kept, or an unknown way to meet trouble."""
     if asked.minutes is not None and asked.kimg is not None:
         raise BadOption("Give either --minutes or --kimg, not both.")
+    check_on_trouble(asked.on_trouble)
     for name, number in (("--minutes", asked.minutes), ("--kimg", asked.kimg), ("--save-every", asked.save_every_kimg),
                          ("--eval-every", asked.eval_every_kimg)):  # fmt: skip
         if number is not None and not 0 < number < float("inf"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facesmith.contracts import Generator
-from facesmith.images import to_float
+from facesmith.images import Pixels, to_float
 from facesmith.trainer import TrainState, autocast
 
 MOST, LEAST = 1000, 64
@@ -51,18 +51,33 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Scores:
-    """Logits of real faces and of fakes `[N]` each, and the logit above which the critic calls a picture real."""
+    """The critic's logits of pictures of each kind.
+
+    Attributes:
+        real: of training faces `[N]`.
+        fake: of fakes `[N]`.
+        real_above: the logit above which the critic calls a picture real.
+        unseen: of faces that nobody trained on, `[M]`; empty where there are none.
+    """
 
     real: NDArray[np.float32]
     fake: NDArray[np.float32]
     real_above: float | None
+    unseen: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def standing(self) -> dict[str, float]:
-        """How the game stands: shares that the critic judges right, and of pairs in which the real face scores more."""
+        """How the game stands: shares that the critic judges right, and of pairs in which the real face scores more.
+
+        `scores/knows_training` is the share of pairs in which a training face scores above an unseen one: a half,
+        unless the critic knows its training faces by heart.
+        """
         shares = {"scores/ranks": ranked(self.real, self.fake)}
         if self.real_above is not None:
             shares["scores/knows_real"] = float((self.real > self.real_above).mean())
             shares["scores/knows_fake"] = float((self.fake <= self.real_above).mean())
+        if len(self.unseen) >= LEAST:
+            shares["scores/knows_training"] = ranked(self.real, self.unseen)
+            shares |= {"scores/faces": len(self.real), "scores/unseen_faces": len(self.unseen)}
         return shares
 
     def histogram(self) -> Histogram:
@@ -74,22 +89,27 @@ class Scores:
         return Histogram(low, high, probability, 0.5 if probability else self.real_above, *counts)
 
 
-def critic_scores(state: TrainState, shown: int) -> Scores | None:
+def critic_scores(state: TrainState, shown: int, unseen: Pixels | None = None) -> Scores | None:
     """Scores by copies of the networks as they train; None for a recipe without critic, or where one is not finite.
 
     Args:
         state: read, never changed.
         shown: faces since the last scores. The more, the more pictures: from 64 to 1,000 of each kind, always the
             same, the faces spread evenly over the training part; at the end of the budget always 1,000.
+        unseen: faces that are not trained on, uint8 `[M, S, S, C]`.
     """
     if "D" not in state.nets:
         return None
     D, G = _judging(state.nets["D"]), _judging(state.nets["G"])
     count = _count(state, shown)
     with torch.no_grad(), autocast(state):
-        real = _all(D(x) for x in _faces(state, count))[:count]
+        real_pixels = training_faces(state, count)
+        real = _all(D(x) for x in _batches(state, real_pixels))
         fake = _all(D(G(z)) for z in _latents(state, count))[:count]
-    return Scores(real, fake, state.objective.real_above) if np.isfinite([real, fake]).all() else None
+        unseen = real_pixels[:0] if unseen is None else unseen[: max(count, LEAST)]
+        new = _all(D(x) for x in _batches(state, unseen))[: len(unseen)]
+    scores = Scores(real[:count], fake, state.objective.real_above, new)
+    return scores if all(np.isfinite(held).all() for held in (scores.real, scores.fake, scores.unseen)) else None
 
 
 def ranked(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
@@ -130,14 +150,18 @@ def _count(state: TrainState, shown: int) -> int:
     return min(-(-paid // batch) * batch, MOST, len(state.stream.indices))
 
 
-def _faces(state: TrainState, count: int) -> Iterator[Tensor]:
-    """Batches of training faces, spread evenly since classes may come one after the other; the last is filled up."""
-    batch, indices = state.recipe.batch_size, state.stream.indices
-    chosen = indices[np.linspace(0, len(indices) - 1, count).astype(int)]
-    chosen = np.resize(chosen, -(-count // batch) * batch)
+def training_faces(state: TrainState, count: int) -> Pixels:
+    """Some training faces, uint8 `[count, S, S, C]`, spread evenly since classes may come one after the other."""
+    indices = state.stream.indices
+    return np.asarray(state.stream.pixels[indices[np.linspace(0, len(indices) - 1, count).astype(int)]])
+
+
+def _batches(state: TrainState, pixels: Pixels) -> Iterator[Tensor]:
+    """Batches of the size that is trained with; the last is filled up from the start."""
+    batch, count = state.recipe.batch_size, len(pixels)
     for start in range(0, count, batch):
-        pixels = np.asarray(state.stream.pixels[chosen[start : start + batch]])
-        yield to_float(torch.from_numpy(pixels)).to(state.device)
+        rows = np.arange(start, start + batch) % count
+        yield to_float(torch.from_numpy(pixels[rows])).to(state.device)
 
 
 def _latents(state: TrainState, count: int) -> Iterator[Tensor]:
@@ -148,7 +172,7 @@ def _latents(state: TrainState, count: int) -> Iterator[Tensor]:
 
 
 def _all(logits: Iterator[Tensor]) -> NDArray[np.float32]:
-    joined: NDArray[np.float32] = torch.cat([some.float() for some in logits]).cpu().numpy()
+    joined: NDArray[np.float32] = torch.cat([torch.zeros(0), *(some.float().cpu() for some in logits)]).numpy()
     return joined
 
 

@@ -22,17 +22,19 @@ from torch import Tensor
 
 from facesmith import __version__, split
 from facesmith.calibrate import PRECISIONS, check_precision, pick_device
-from facesmith.checkpoint import BEST, MODEL, STATE, load_state, save_model, save_state
+from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE, load_state, save_model, save_state
 from facesmith.curves import points
-from facesmith.errors import BadData, BadModel, OutputExists, RunBusy
+from facesmith.doctor import Trouble, is_healthy
+from facesmith.errors import BadData, BadModel, Diverged, InTrouble, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
 from facesmith.metrics.features import open_extractor
-from facesmith.monitor import TENSORBOARD_PICTURES, Monitor
-from facesmith.plan import LOCK, SNAPSHOTS, Asked, Plan, check_budget, make_plan
+from facesmith.monitor import HELD_OUT, TENSORBOARD_PICTURES, Monitor
+from facesmith.plan import LOCK, SNAPSHOTS, Asked, Plan, check_asked, make_plan
 from facesmith.recipe import Recipe, make
-from facesmith.reconstructions import MEASURED
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
 from facesmith.watch import CHOSEN_BY, EXTRACTOR, Watch, prepare, watched
+
+MOST_ROLLBACKS = 4  # a sixteenth of the learning rates
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def train(asked: Asked, console: Console) -> TrainReport:
         FacesmithError: the data, the options or the run folder can't be used; or the training diverged.
     """
     recipe = make(asked.recipe, asked.values)
-    check_budget(asked)
+    check_asked(asked)
     check_precision(asked.precision)
     pick_device(asked.device)
     faces = open_faces(asked.data, recipe.resolution, recipe.channels, limit=asked.limit, console=console)
@@ -75,7 +77,7 @@ def train(asked: Asked, console: Console) -> TrainReport:
 def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: Asked, console: Console) -> TrainReport:
     """Run the loop, saving every tick, at the end, and when asked to stop."""
     real = np.asarray(faces.pixels[faces.part("train")[:TENSORBOARD_PICTURES]])
-    held_out = np.asarray(faces.pixels[faces.part("validation")[:MEASURED]])
+    held_out = np.asarray(faces.pixels[faces.part("validation")[:HELD_OUT]])
     watch = prepare(faces, open_extractor(EXTRACTOR), int(plan.watch["samples"]), console) if plan.watch else None
     with _stop_requests() as stop, Monitor(asked.out, state, real, seconds, console, held_out) as monitor:
         saved = before = state.seen
@@ -88,14 +90,23 @@ def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: A
             before = state.seen
             stopping = stop.is_set()  # read once: what is told to have been saved has been
             if state.seen // plan.save_every > saved // plan.save_every or state.seen >= state.budget or stopping:
-                _save(asked, plan, state, faces, monitor)
-                saved = state.seen
+                troubles = _save(asked, plan, state, faces, monitor)
+                if troubles and not stopping:
+                    _meet(troubles, asked, state, monitor)
+                before = saved = state.seen
             return not stopping
 
         if state.seen >= state.budget and not (asked.out / MODEL).exists():
             _save(asked, plan, state, faces, monitor)
-        fit(state, after_step)
-        return TrainReport(asked.out, state.seen, state.seen >= state.budget)
+        while True:
+            try:
+                fit(state, after_step)
+                return TrainReport(asked.out, state.seen, state.seen >= state.budget)
+            except Diverged as diverged:
+                if not _roll_back("divergence", asked, state, monitor):
+                    raise
+                console.print(f"doctor: {diverged}", highlight=False, markup=False)
+                before = saved = state.seen
 
 
 def _crosses(before: int, state: TrainState, every: int) -> bool:
@@ -113,8 +124,8 @@ def _evaluate(watch: Watch, plan: Plan, state: TrainState, faces: Faces, monitor
     monitor.evaluated(numbers, is_best=numbers[CHOSEN_BY] < best)
 
 
-def _save(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
-    """Write model, pictures and state; the state comes last, so what it tells of is there."""
+def _save(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> list[Trouble]:
+    """Write model, pictures and state; the state comes last, so what it tells of is there. Returns what is wrong."""
     nets, header = settled(state), _header(plan, state, faces)
     save_model(asked.out / MODEL, dict(nets.items()), header)
     if asked.snapshots:
@@ -122,8 +133,49 @@ def _save(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Mo
         save_model(folder / f"{state.seen:09d}.safetensors", dict(nets.items()), header)
         for old in sorted(folder.glob("*.safetensors"))[: -asked.snapshots]:
             old.unlink()
-    monitor.tick(nets)
-    save_state(asked.out / STATE, {**state_dict(state), "seconds": monitor.seconds})
+    troubles = monitor.tick(nets)
+    _save_state(asked.out / STATE, state, monitor)
+    if asked.on_trouble == "rollback" and is_healthy(monitor.lines, state.budget):
+        _save_state(asked.out / HEALTHY, state, monitor)
+    return troubles
+
+
+def _save_state(path: Path, state: TrainState, monitor: Monitor) -> None:
+    save_state(path, {**state_dict(state), "seconds": monitor.seconds})
+
+
+def _meet(troubles: list[Trouble], asked: Asked, state: TrainState, monitor: Monitor) -> None:
+    """Do about trouble what was asked for; the run is saved.
+
+    Raises:
+        InTrouble: to stop was.
+    """
+    names = ", ".join(trouble.name for trouble in troubles)
+    if asked.on_trouble == "stop":
+        raise InTrouble(f"Stopped and saved at {state.seen / 1000:.1f} kimg. {' '.join(map(str, troubles))}")
+    if asked.on_trouble == "rollback" and state.seen < state.budget:
+        _roll_back(names, asked, state, monitor)
+
+
+def _roll_back(names: str, asked: Asked, state: TrainState, monitor: Monitor) -> bool:
+    """Return to the last healthy state, with learning rates halved; whether there was one, and not too often."""
+    if asked.on_trouble != "rollback":
+        return False
+    if state.rollbacks >= MOST_ROLLBACKS or not (asked.out / HEALTHY).exists():
+        why = f"it was done {MOST_ROLLBACKS} times" if state.rollbacks else "no healthy state was kept yet"
+        monitor.console.print(f"doctor: not going back: {why}.", highlight=False)
+        return False
+    come_from, budget, rollbacks = state.seen, state.budget, state.rollbacks + 1
+    load_state_dict(state, load_state(asked.out / HEALTHY))
+    state.budget, state.rollbacks = budget, rollbacks  # --extend may have moved the one
+    monitor.rolled_back(names, come_from)
+    _save_state(asked.out / STATE, state, monitor)
+    monitor.console.print(
+        f"doctor: {names} at {come_from / 1000:.1f} kimg; back to {state.seen / 1000:.1f} kimg, "
+        f"learning rates times {0.5**rollbacks:g}.",
+        highlight=False,
+    )
+    return True
 
 
 def _header(plan: Plan, state: TrainState, faces: Faces) -> dict[str, Any]:

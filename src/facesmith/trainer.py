@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class TrainState:
         budget: images; progress is `seen / budget`.
         step: counted from 0.
         seen: real faces shown to any player while training. The only clock.
+        rollbacks: how often it went back to an earlier state; each halves the learning rates.
     """
 
     recipe: Recipe
@@ -53,10 +54,12 @@ class TrainState:
     device: torch.device
     step: int = 0
     seen: int = 0
+    rollbacks: int = 0
 
     @property
     def knobs(self) -> Knobs:
-        return self.recipe.knobs(min(self.seen / self.budget, 1.0))
+        knobs = self.recipe.knobs(min(self.seen / self.budget, 1.0))
+        return replace(knobs, lr={name: lr * 0.5**self.rollbacks for name, lr in knobs.lr.items()})
 
 
 def new_state(
@@ -254,6 +257,7 @@ def state_dict(state: TrainState) -> dict[str, Any]:
         "budget": state.budget,
         "step": state.step,
         "seen": state.seen,
+        "rollbacks": state.rollbacks,
     }
 
 
@@ -266,6 +270,7 @@ def load_state_dict(state: TrainState, saved: dict[str, Any]) -> None:
     state.objective.load_state_dict(saved["objective"])
     state.stream.position = saved["position"]
     state.budget, state.step, state.seen = saved["budget"], saved["step"], saved["seen"]
+    state.rollbacks = saved["rollbacks"]
 
 
 def _mixed(*numbers: int) -> int:

@@ -34,6 +34,9 @@ def train(
     eval_every: Annotated[
         float | None, typer.Option(help="Kimg between small evaluations; the best model is kept, as best.safetensors.")
     ] = None,
+    on_trouble: Annotated[
+        str, typer.Option(help="Where the doctor finds something wrong: warn, rollback (to a healthy state), or stop.")
+    ] = "warn",
     extend: Annotated[bool, typer.Option("--extend", help="Train a run on to the larger budget given now.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Start over, removing the run that --out holds.")] = False,
 ) -> None:
@@ -50,7 +53,7 @@ def train(
         values["batch_size"] = batch
     asked = Asked(
         recipe, data, out, values, minutes, kimg, seed, device, precision, limit, mirror, snapshots, save_every,
-        eval_every, extend, force, context.obj,
+        eval_every, on_trouble, extend, force, context.obj,
     )  # fmt: skip
     report = train(asked, console)
     if not report.finished:
