@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from small import TinyG
+from torch import nn
 
 from facesmith.errors import BadOption
 from facesmith.latent import latents, parse_seeds, truncate
@@ -16,6 +17,26 @@ def test_a_seed_has_its_latent_whatever_is_drawn_beside_it():
     assert torch.equal(together[0], together[2])
     assert torch.equal(together[1:2], latents(G, [3]))
     assert latents(G, []).shape == (0, 8)
+
+
+class WithMapping(TinyG):
+    """A mapping wide enough for libraries to choose their arithmetic by the batch."""
+
+    def __init__(self):
+        super().__init__(16, 3, z_dim=128)
+        self.linear = nn.Linear(128, 128)
+
+    def mapping(self, z, labels=None):
+        return self.linear(z)
+
+
+@torch.inference_mode()
+def test_a_mapped_latent_is_the_same_to_the_bit_whatever_is_drawn_beside_it():
+    G = WithMapping()
+    together = latents(G, range(37))
+    assert together.shape == (37, 128)
+    for seed in (0, 16, 36):
+        assert torch.equal(together[seed : seed + 1], latents(G, [seed]))
 
 
 def test_seeds_differ_and_are_normal():

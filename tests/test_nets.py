@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, interpolate, log_softmax
 
 from facesmith.autoencoding import divergence, reconstruction_error, reparametrised
 from facesmith.contracts import set_level
-from facesmith.nets import gray, progressive, strided
+from facesmith.nets import gray, progressive, strided, upsampling
 from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, UpConv2d
 from facesmith.recipe import make
 
@@ -147,3 +147,18 @@ def test_a_vaes_errors_have_their_closed_forms():
 @pytest.mark.parametrize(("prior", "spherical"), [("normal", True), ("uniform", False), ("poisson", False)])
 def test_only_normal_latents_are_walked_on_a_sphere(prior, spherical):
     assert gray.Generator(prior=prior).spherical is spherical
+
+
+def test_a_fitted_generator_draws_as_faces_are_spread_and_truncates_to_their_mean():
+    rng = torch.Generator().manual_seed(0)
+    slant = torch.randn(6, 6, generator=rng)
+    encoded = 3 + torch.randn(4000, 6, generator=rng) @ slant.T
+    G = upsampling.DrawingLikeFaces(6, 8, 16)
+    z = torch.randn(20_000, 6, generator=rng)
+    assert torch.equal(G.mapping(z), z)
+    G.take_prior(encoded)
+    drawn = G.mapping(z)
+    assert torch.allclose(drawn.mean(0), encoded.mean(0), atol=0.1)
+    assert torch.allclose(torch.cov(drawn.T), torch.cov(encoded.T), atol=0.05 * float(torch.cov(encoded.T).max()))
+    G.take_prior(encoded[:3])  # fewer faces than numbers: still a Gaussian
+    assert torch.isfinite(G.mapping(z)).all()

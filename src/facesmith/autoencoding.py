@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facesmith.contracts import Batch, Loss, Objective
+from facesmith.contracts import Batch, Generator, Loss, Objective
 
 
 def reparametrised(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -40,7 +40,9 @@ class Autoencoding(Objective):
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         mean, log_variance = nets["E"](batch.real)
-        rebuilt = nets["G"](reparametrised(mean, log_variance))
+        G = nets["G"]
+        assert isinstance(G, Generator)
+        rebuilt = G.synthesis(reparametrised(mean, log_variance))
         reconstruction = reconstruction_error(rebuilt, batch.real, self.noise)
         prior = divergence(mean, log_variance)
         total = reconstruction + prior

@@ -27,9 +27,11 @@ class Generator(nn.Module):
     Attributes:
         spherical: whether `w` lies near a sphere around 0, as normal latents do; walks and sums then keep to it, and
             else to straight lines.
+        fits_prior: whether it draws `w` as those of real faces are spread, and wants to be told (`take_prior`).
     """
 
     spherical: bool = True
+    fits_prior: bool = False
     w_avg: Tensor  # [w_dim]: the mean of `mapping` over many z, towards which psi pulls
 
     def __init__(
@@ -55,6 +57,9 @@ class Generator(nn.Module):
         """`w` `[N, w_dim]` of `z` `[N, z_dim]`."""
         return z
 
+    def take_prior(self, w: Tensor) -> None:
+        """Take note of how `w` `[N, w_dim]` of real faces are spread; called before a model is kept."""
+
     def synthesis(self, w: Tensor) -> Tensor:
         """Pictures of `w`, `[N, w_dim]` or, one for each layer, `[N, num_ws, w_dim]`."""
         raise NotImplementedError
@@ -74,7 +79,7 @@ class Encoder(nn.Module):
     """Latents of pictures, for recipes that have one: the network "E"."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance `[N, z_dim]` each of q(z|x) for `x` `[N, C, H, W]`; the mean is its latent."""
+        """Mean and log-variance `[N, w_dim]` each of q(w|x) for `x` `[N, C, H, W]`; the mean is its latent."""
         raise NotImplementedError
 
 

@@ -17,10 +17,10 @@ from facesmith.contracts import Encoder, Generator
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.files import refuse_to_overwrite, sha256
 from facesmith.images import PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_png
-from facesmith.latent import LARGEST_SEED, MOST_SEEDS, latents
+from facesmith.latent import BATCH, LARGEST_SEED, MOST_SEEDS, latents
 from facesmith.progress import bar
 from facesmith.recipe import recipes
-from facesmith.synthesis import BATCH, encode, synthesize, synthesize_seeds
+from facesmith.synthesis import encode, synthesize, synthesize_seeds
 
 MOST_ON_A_SHEET = 10_000
 
@@ -41,7 +41,7 @@ class Model:
     def latents(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """`w` `[N, w_dim]` of seeds."""
         with torch.inference_mode():
-            w: NDArray[np.float32] = self.G.mapping(latents(self.G, seeds)).numpy()
+            w: NDArray[np.float32] = latents(self.G, seeds).numpy()
         return w
 
     def synthesize(self, w: NDArray[np.float32], psi: float = 1.0) -> Pixels:

@@ -10,18 +10,14 @@ from torch import Tensor, nn
 
 from facesmith.contracts import Encoder, Generator
 from facesmith.images import Pixels, to_float, to_uint8
-from facesmith.latent import latents, truncate
-
-# Every batch has this many latents, filled up where fewer are left: libraries choose their arithmetic by the batch's
-# shape, and a seed is to give the same face, to the bit, whatever is drawn beside it.
-BATCH = 16
+from facesmith.latent import BATCH, filled, latents, truncate
 
 
 def synthesize_seeds(G: nn.Module, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
     """Faces of seeds by a generator in evaluation mode, uint8 `[N, H, W, C]`."""
     assert isinstance(G, Generator)
     with torch.inference_mode():
-        return synthesize(G, G.mapping(latents(G, seeds).to(G.w_avg.device)), psi)
+        return synthesize(G, latents(G, seeds), psi)
 
 
 @torch.inference_mode()
@@ -31,7 +27,7 @@ def synthesize(G: Generator, w: Tensor, psi: float = 1.0) -> Pixels:
     pictures = np.empty((len(w), G.resolution, G.resolution, G.channels), np.uint8)
     for start in range(0, len(w), BATCH):
         some = w[start : start + BATCH]
-        pictures[start : start + len(some)] = to_uint8(G.synthesis(_filled(some)))[: len(some)].cpu().numpy()
+        pictures[start : start + len(some)] = to_uint8(G.synthesis(filled(some)))[: len(some)].cpu().numpy()
     return pictures
 
 
@@ -41,11 +37,6 @@ def encode(G: Generator, E: Encoder, pictures: Pixels) -> Tensor:
     w = torch.empty(len(pictures), G.w_dim)
     for start in range(0, len(pictures), BATCH):
         some = torch.tensor(pictures[start : start + BATCH], device=G.w_avg.device)
-        mean, _ = E(to_float(_filled(some)))
-        w[start : start + len(some)] = G.mapping(mean)[: len(some)].cpu()
+        mean, _ = E(to_float(filled(some)))
+        w[start : start + len(some)] = mean[: len(some)].cpu()
     return w
-
-
-def _filled(some: Tensor) -> Tensor:
-    """A batch of full size: the last of `[N, ...]` is repeated."""
-    return torch.cat([some, some[-1:].expand(BATCH - len(some), *some.shape[1:])])

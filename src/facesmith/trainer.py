@@ -25,6 +25,7 @@ from facesmith.faces import Stream
 from facesmith.recipe import Recipe
 
 SETTLING_BATCHES, SETTLING_BATCH = 8, 64
+PRIOR_BATCHES = 32  # of faces whose latents are fitted: some twenty for each number of a latent
 SETTLING_SEED = 20_160_000
 AVERAGED_LATENTS = 10_000  # for w_avg: their mean is a hundredth of a standard deviation beside the true one
 
@@ -204,6 +205,9 @@ def settled(state: TrainState) -> nn.ModuleDict:
     assert isinstance(G, Generator)
     rng = torch.Generator().manual_seed(SETTLING_SEED)
     estimate_batch_norm(G, _settling_latents(state, nets, rng))
+    if "E" in nets and G.fits_prior:
+        faces = _settling_faces(state)
+        G.take_prior(torch.cat([_encoded(nets["E"], next(faces), rng) for _ in range(PRIOR_BATCHES)]))
     G.w_avg.copy_(G.mapping(G.draw_z(AVERAGED_LATENTS, rng).to(state.device)).mean(0))
     return nets
 
@@ -221,11 +225,16 @@ def _settling_latents(state: TrainState, nets: nn.ModuleDict, rng: torch.Generat
     drawn = any(turn.n_fake for turn in state.recipe.turns(state.step))
     for number in range(SETTLING_BATCHES):
         if "E" in nets and (number % 2 or not drawn):
-            mean, log_variance = nets["E"](next(faces))
-            noise = torch.randn(mean.shape, generator=rng).to(state.device)
-            yield mean + (0.5 * log_variance).exp() * noise
+            yield _encoded(nets["E"], next(faces), rng)
         else:
             yield G.draw_z(SETTLING_BATCH, rng).to(state.device)
+
+
+def _encoded(E: nn.Module, faces: Tensor, rng: torch.Generator) -> Tensor:
+    """Latents drawn from q(w|x)."""
+    mean, log_variance = E(faces)
+    drawn: Tensor = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=rng).to(mean.device)
+    return drawn
 
 
 def estimate_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -16,11 +16,11 @@ from facesmith.animation import check_film, write_film
 from facesmith.errors import BadOption
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import Pixels, enlarge, grid
-from facesmith.latent import latents
+from facesmith.latent import BATCH, latents
 from facesmith.latent.walks import FEWEST, along, places
 from facesmith.progress import bar
 from facesmith.sample import Model, load
-from facesmith.synthesis import BATCH, synthesize
+from facesmith.synthesis import synthesize
 
 SECONDS_A_LEG = 2.0
 MOST_FRAMES = 100_000
@@ -134,7 +134,7 @@ def _scale(resolution: int, grid: tuple[int, int], scale: int | None) -> int:
 def _frames(model: Model, way: Way, count: int, scale: int) -> Iterator[Pixels]:
     """The frames one after the other, drawn some at a time."""
     columns, rows = way.grid
-    w = model.G.mapping(latents(model.G, way.seeds).to(model.G.w_avg.device))
+    w = latents(model.G, way.seeds)
     walks = w.reshape(rows * columns, -1, w.shape[1])
     at = places(walks.shape[1], count, closed=way.closed)
     for start in range(0, count, BATCH):

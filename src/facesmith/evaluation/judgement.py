@@ -12,13 +12,13 @@ from rich.console import Console
 from facesmith.duplicates import near_duplicate_groups, perceptual_hash
 from facesmith.evaluation.reference import Reference, fits
 from facesmith.images import Pixels, as_rgb
+from facesmith.latent import BATCH
 from facesmith.metrics.comparison import SETS, Score, around, scores_with_intervals
 from facesmith.metrics.copies import Audit, Nearest, audit, highest_share, nearest_faces
 from facesmith.metrics.features import extract
 from facesmith.photos.detect import shows_face
 from facesmith.progress import bar
 from facesmith.sample import Model
-from facesmith.synthesis import BATCH
 
 CLOSEST = 12  # pairs to show
 

@@ -64,7 +64,7 @@ def resolve(G: Generator, names: Sequence[str]) -> Tensor:
     for name in names:
         if not re.fullmatch(r"[0-9]{1,19}", name):
             raise BadOption(f"{name!r} is no seed. {HOW}")
-    return G.mapping(latents(G, [int(name) for name in names]).to(G.w_avg.device))
+    return latents(G, [int(name) for name in names])
 
 
 def combine(G: Generator, w: Tensor, coefficients: Sequence[float], *, plain: bool = False) -> Tensor:

@@ -11,13 +11,16 @@ from torch import Tensor
 from facesmith.contracts import Generator
 from facesmith.errors import BadOption
 
+# Every batch has this many latents, filled up where fewer are left: libraries choose their arithmetic by the batch's
+# shape, and a seed is to give the same face, to the bit, whatever is drawn beside it.
+BATCH = 16
 MOST_SEEDS = 1_000_000
 LARGEST_SEED = 2**63 - 1
 RANDOM_BELOW = 1_000_000  # seeds chosen for a person stay short enough to be typed again
 
 
 def latents(G: Generator, seeds: Sequence[int]) -> Tensor:
-    """`z` `[N, z_dim]`, one drawn for each seed alone, whatever else is drawn with it.
+    """`w` `[N, w_dim]`, one for each seed alone, to the bit, whatever else is drawn with it.
 
     Raises:
         BadOption: a seed is negative or too large.
@@ -25,8 +28,16 @@ def latents(G: Generator, seeds: Sequence[int]) -> Tensor:
     for seed in seeds:
         if not 0 <= seed <= LARGEST_SEED:
             raise BadOption(f"Seed {seed} lies outside 0 to {LARGEST_SEED}.")
-    drawn = [G.draw_z(1, torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.cat(drawn) if drawn else torch.empty(0, G.z_dim)
+    device, drawn = G.w_avg.device, [G.draw_z(1, torch.Generator().manual_seed(seed)) for seed in seeds]
+    batches = [filled(torch.cat(drawn[start : start + BATCH])) for start in range(0, len(drawn), BATCH)]
+    return torch.cat([torch.empty(0, G.w_dim, device=device), *(G.mapping(z.to(device)) for z in batches)])[
+        : len(seeds)
+    ]
+
+
+def filled(some: Tensor) -> Tensor:
+    """A batch of full size: the last of `[N, ...]` is repeated."""
+    return torch.cat([some, some[-1:].expand(BATCH - len(some), *some.shape[1:])])
 
 
 def random_seeds(count: int, seed: int) -> list[int]:

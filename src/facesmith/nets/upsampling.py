@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from facesmith import contracts
@@ -44,6 +45,33 @@ class Generator(contracts.Generator):
     def synthesis(self, w: Tensor) -> Tensor:
         pictures: Tensor = self.last(self.layers(one_latent(w))).tanh()
         return pictures
+
+
+class DrawingLikeFaces(Generator):
+    """The same, its `w` drawn from a Gaussian that is fitted to the latents of real faces once it has been trained.
+
+    Source: Ghosh et al. 2020, "From Variational to Deterministic Autoencoders", arXiv:1903.12436, section 4.
+    """
+
+    spherical, fits_prior = False, True
+    w_mean: Tensor  # [w_dim]
+    w_factor: Tensor  # [w_dim, w_dim], a square root of their covariance
+
+    def __init__(self, z_dim: int = 100, width: int = 128, resolution: int = 64, channels: int = 3) -> None:
+        super().__init__(z_dim, width, resolution, channels)
+        self.register_buffer("w_mean", torch.zeros(z_dim))
+        self.register_buffer("w_factor", torch.eye(z_dim))
+
+    def take_prior(self, w: Tensor) -> None:
+        spread = torch.cov(w.double().T)
+        # With few faces the estimate is too slanted: drawn towards no slant, as by w_dim more faces of that kind.
+        share = len(w) / (len(w) + self.w_dim)
+        spread = share * spread + (1 - share) * torch.diag(spread.diagonal().clamp_min(1e-6))
+        self.w_mean.copy_(w.mean(0))
+        self.w_factor.copy_(torch.linalg.cholesky(spread))
+
+    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.w_mean + z @ self.w_factor.T
 
 
 class Discriminator(contracts.Discriminator):

@@ -54,7 +54,7 @@ class AutoencodingGame(Refereed):
         G, E = nets["G"], nets["E"]
         assert isinstance(G, upsampling.Generator)
         mean, log_variance = E(batch.real)
-        reconstruction = reconstruction_error(G(reparametrised(mean, log_variance)), batch.real, self.noise)
+        reconstruction = reconstruction_error(G.synthesis(reparametrised(mean, log_variance)), batch.real, self.noise)
         prior = divergence(mean, log_variance)
         # Waiting, the decoder hears the game no more, but goes on learning to reconstruct.
         weight = game.update * gan_weight(reconstruction, game.total, G.last.weight, self.gan_share)
@@ -77,9 +77,12 @@ class Vaegan64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015); Larsen et al. 2016"
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
 
+    batch_size: int = value(32, "faces in a batch", at_least=1, at_most=4096)
     z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(64, "channels of the decoder's first and last maps, and of the encoder's first", at_least=1)
-    noise: float = value(0.7, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
+    width: int = value(
+        32, "channels of the decoder's first and last maps; the encoder's first are twice as many", at_least=1
+    )
+    noise: float = value(1.0, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
     gan_share: float = value(0.5, "the game's share of the decoder's gradient", at_least=0, at_most=0.99)
     balance: How = value("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
     critic_dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
@@ -93,7 +96,7 @@ class Vaegan64(Recipe):
     def networks(self) -> dict[str, nn.Module]:
         return {
             "G": upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels),
-            "E": upsampling.Encoder(self.z_dim, self.width, self.resolution, self.channels),
+            "E": upsampling.Encoder(self.z_dim, 2 * self.width, self.resolution, self.channels),
             "D": upsampling.Discriminator(self.resolution, self.channels, dropout=self.critic_dropout),
         }
 
