@@ -98,11 +98,23 @@ def test_each_kind_of_recipe_has_its_figures(trained, tmp_path):
     held = {name: page_of(trained / name, out=tmp_path / f"{name}.html") for name in RECIPES}
     for name, text in held.items():
         assert ("What the critic says now" in text) == ("Who wins" in text) == (name != "vae64")
+        assert ("What the doctor says" in text) == ("variety of the faces" in text) == (name != "vae64")
         assert ("What it can draw again" in text) == name.startswith("vae")
         assert ("Two networks play against each other" in text) == (name != "vae64")
     assert "how sure it is that they are real" in held["dcgan64"]
     assert "only the order means anything" in held["wgan-gp64"]
     assert "pairs in which the real face scores more" in held["wgan-gp64"]
+
+
+def test_it_repeats_what_the_doctor_said(run):
+    file = run / "log.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    alike = [{**lines[-1], "signs/variety": 0.0, "seen": 110 + n} for n in range(3)]
+    returned = {"seen": 40, "rolled_back_from": 80, "troubles": "divergence"}
+    file.write_text("".join(json.dumps(line) + "\n" for line in [lines[0], returned, *lines[1:], *alike]))
+    text = page_of(run)
+    assert "Collapse: the faces are nearly all alike" in text or "Collapse: the faces repeat themselves" in text
+    assert "At 0.1 kimg (divergence) it went back to 0.0 kimg" in text
 
 
 def test_it_tells_what_the_run_was(run):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facesmith.doctor import DISTANCE, VARIETY
 from facesmith.files import written_beside
 from facesmith.scores import Histogram
 
@@ -36,7 +37,7 @@ APART = (
     *("lr/", "knob/", "scores", "reconstruction/", "eval/", "signs/"),
     *("seen", "step", "seconds", "images_per_second", "memory_mib"),
 )
-SIGNS = ("signs/variety", "signs/distance")  # of the fixed faces: 1 is as varied as real, 0 is as near as real
+SIGNS = (VARIETY, DISTANCE)  # of the fixed faces: 1 is as varied as real, 0 is as near as real
 COIN = 0.5
 LARGEST = 1e300
 READABLE = 60  # points of a line; where there are more, their moving average is drawn

@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from facesmith import memory
 from facesmith.curves import draw_curves, draw_scores
-from facesmith.doctor import LOOKED_AT, Trouble, diagnose, signs, thumbnails
+from facesmith.doctor import LOOKED_AT, VARIETY, Trouble, diagnose, signs, thumbnails
 from facesmith.files import written_beside
 from facesmith.images import Pixels, grid, write_png
 from facesmith.reconstructions import MEASURED, REBUILT, write_reconstructions
@@ -174,7 +174,7 @@ class Monitor:
 
     def _tell(self, troubles: list[Trouble]) -> None:
         """Say what is wrong, once, until it has passed."""
-        told = next((str(line.get("troubles", "")) for line in self.lines[-2::-1] if "signs/variety" in line), "")
+        told = next((str(line.get("troubles", "")) for line in self.lines[-2::-1] if VARIETY in line), "")
         for trouble in troubles:
             if trouble.name not in told:
                 self.console.print(f"doctor: {trouble}", soft_wrap=True, highlight=False, markup=False)

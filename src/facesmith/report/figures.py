@@ -8,6 +8,7 @@ from typing import Any
 
 from facesmith.charts import Line, histogram_chart, line_chart
 from facesmith.curves import BALANCE, COIN, SCORED, loss_names, points, scored_names, smoothed
+from facesmith.doctor import DISTANCE, KNOWS_TRAINING, VARIETY
 from facesmith.page import Chart
 from facesmith.scores import Histogram
 
@@ -15,6 +16,11 @@ KIMG = "real faces shown, in thousands (kimg)"
 MOMENTS = 6
 REAL, FAKE = 1, 2  # tones
 TONES = {name: tone for tone, name in enumerate(BALANCE, 1)}
+SIGNS = {
+    VARIETY: "variety of the faces; 1 is like real ones",
+    DISTANCE: "distance from real faces; 0 is none",
+    KNOWS_TRAINING: "pairs in which the critic scores a training face above an unseen one",
+}
 Log = Sequence[Mapping[str, Any]]
 
 
@@ -54,6 +60,11 @@ def _changing(lines: Log, names: Sequence[str]) -> tuple[list[Chart], list[tuple
     held = {name: points(lines, name)[1] for name in names}
     charts = [_alone(lines, name) for name, numbers in held.items() if len(set(numbers)) > 1]
     return charts, [(name, f"{numbers[0]:g}") for name, numbers in held.items() if len(set(numbers)) == 1]
+
+
+def sign_charts(lines: Log) -> list[Chart]:
+    """The doctor's signs, where they were taken."""
+    return [chart for name, title in SIGNS.items() for chart in term_chart(lines, name, title)]
 
 
 def term_chart(lines: Log, name: str, title: str) -> list[Chart]:

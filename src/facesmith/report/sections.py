@@ -12,6 +12,7 @@ import torch
 
 from facesmith import __version__
 from facesmith.curves import WATCHED, points
+from facesmith.doctor import diagnose
 from facesmith.faces.describe import attributes, card, contact_sheet
 from facesmith.images import Pixels, fitted
 from facesmith.listing import count
@@ -19,7 +20,7 @@ from facesmith.page import Picture, Section, Video, as_picture
 from facesmith.report import words
 from facesmith.report.commands import kimg_text, show_commands, train_command
 from facesmith.report.docstring import paragraphs
-from facesmith.report.figures import balance_chart, knob_charts, loss_charts, score_charts, term_chart
+from facesmith.report.figures import balance_chart, knob_charts, loss_charts, score_charts, sign_charts, term_chart
 from facesmith.report.gather import Run
 
 STRIP = 6
@@ -42,6 +43,7 @@ def sections(run: Run, film: bytes | None, pictures: bool) -> Iterator[Section]:
         yield Section("What this page can't show", bullets=run.missing)
     yield from _faces(run, film)
     yield from _game(run)
+    yield from _health(run)
     yield from _reconstructions(run, pictures)
     yield from _log(run)
     yield from _recipe(run)
@@ -112,6 +114,23 @@ def _game(run: Run) -> Iterator[Section]:
         yield Section("What the critic says now", charts=scores[-1:], how=words.scores(newest))
         if len(scores) > 1:
             yield Section("What the critic said over time", charts=scores, how=words.SCORES_OVER_TIME)
+
+
+def _health(run: Run) -> Iterator[Section]:
+    """What the doctor says of a game, and the signs it goes by."""
+    charts = sign_charts(run.lines)
+    if not charts:
+        return
+    budget = run.plan.budget if run.plan is not None else run.seen
+    told = [f"{str(trouble)[0].upper()}{str(trouble)[1:]}" for trouble in diagnose(run.lines, budget)]
+    returns = [line for line in run.lines if "rolled_back_from" in line]
+    told += [
+        f"At {line['rolled_back_from'] / 1000:.1f} kimg ({line.get('troubles')}) it went back to "
+        f"{line['seen'] / 1000:.1f} kimg, and on with half the learning rates."
+        for line in returns
+        if type(line["rolled_back_from"]) is int
+    ]
+    yield Section("What the doctor says", bullets=told or ["Nothing is wrong."], charts=charts, how=words.SIGNS)
 
 
 def _reconstructions(run: Run, pictures: bool) -> Iterator[Section]:

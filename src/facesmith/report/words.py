@@ -24,6 +24,13 @@ RECONSTRUCTIONS = (
     "worth a number: usually fine hair, backgrounds and glasses. PSNR measures how near the copies are; higher is "
     "nearer, and 6 decibels more mean half the error."
 )
+SIGNS = (
+    "The faces of the first film, reduced to 8x8 in colour, are measured at every save. Variety is how far each lies "
+    "from the nearest other, beside the same among real faces: if it falls, faces repeat one another. Distance is how "
+    "far all of them lie from real faces; it falls fast at first, and should stay low. If the critic scores training "
+    "faces above faces that it never saw in clearly more than half of all pairs, it knows them by heart. These signs "
+    "are coarse: they tell trouble, not quality."
+)
 ORIGINALS_LEFT_OUT = "The real faces are left out of this page; these are the reconstructions alone."
 KNOBS = (
     "A learning rate is how large a step a network takes each time it learns. What changes in the course of the "
