@@ -105,7 +105,8 @@ def _collapse(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Troub
     recent, before = variety[-IN_A_ROW:], variety[:-IN_A_ROW]
     if len(recent) < IN_A_ROW:
         return
-    fallen = bool(before) and max(recent) < FALLEN * max(before)
+    best = min(1.0, max(before, default=0.0))  # noise is more varied than faces are
+    fallen = max(recent) < FALLEN * best
     late = saves[-1]["seen"] > EARLY * budget
     if max(recent) < ALIKE and (fallen or late):
         yield Trouble(
@@ -116,7 +117,7 @@ def _collapse(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Troub
     elif fallen:
         yield Trouble(
             "collapse",
-            f"the faces repeat themselves: variety fell from {max(before):.2f} to {recent[-1]:.2f} (1 is like real).",
+            f"the faces repeat themselves: variety fell from {best:.2f} to {recent[-1]:.2f} (1 is like real).",
             "If it goes on, go back to an earlier model and on with a lower learning rate or a larger batch.",
         )
 

@@ -25,12 +25,14 @@ from facesmith.calibrate import PRECISIONS, check_precision, pick_device
 from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE, load_state, save_model, save_state
 from facesmith.curves import points
 from facesmith.doctor import Trouble, is_healthy
-from facesmith.errors import BadData, BadModel, Diverged, InTrouble, OutputExists, RunBusy
+from facesmith.errors import BadData, BadModel, BadOption, Diverged, InTrouble, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
 from facesmith.metrics.features import open_extractor
 from facesmith.monitor import HELD_OUT, TENSORBOARD_PICTURES, Monitor
-from facesmith.plan import LOCK, SNAPSHOTS, Asked, Plan, check_asked, make_plan
+from facesmith.plan import Asked, Plan, check_asked
+from facesmith.planning import LOCK, SNAPSHOTS, make_plan
 from facesmith.recipe import Recipe, make
+from facesmith.start import Start, begin, check_fits, open_start
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
 from facesmith.watch import CHOSEN_BY, EXTRACTOR, Watch, prepare, watched
 
@@ -52,8 +54,9 @@ def train(asked: Asked, console: Console) -> TrainReport:
     Raises:
         FacesmithError: the data, the options or the run folder can't be used; or the training diverged.
     """
-    recipe = make(asked.recipe, asked.values)
     check_asked(asked)
+    start = open_start(asked.start, asked.recipe) if asked.start is not None else None
+    recipe = _recipe(asked, start)
     check_precision(asked.precision)
     pick_device(asked.device)
     faces = open_faces(asked.data, recipe.resolution, recipe.channels, limit=asked.limit, console=console)
@@ -65,13 +68,24 @@ def train(asked: Asked, console: Console) -> TrainReport:
         raise OutputExists(f"{asked.out} is a file. Choose another --out.")
     asked.out.mkdir(parents=True, exist_ok=True)
     with _locked(asked.out):
-        plan = make_plan(asked, recipe, faces, console)
+        plan = make_plan(asked, recipe, faces, start, console)
         torch.set_num_threads(plan.threads)
-        state, seconds = _state(plan, recipe, faces, asked.out)
+        state, seconds = _state(plan, recipe, faces, start, asked.out)
         if state.seen:
             told = "complete already" if state.seen >= state.budget else f"resumed at {state.seen / 1000:.1f} kimg"
             console.print(f"{asked.out}: {plan.budget / 1000:g} kimg of {plan.recipe}, {told}", highlight=False)
         return _train(plan, state, seconds, faces, asked, console)
+
+
+def _recipe(asked: Asked, start: Start | None) -> Recipe:
+    """The recipe asked for, or that of the model to begin from, with its values where no others are given."""
+    if start is None:
+        if asked.recipe is None:
+            raise BadOption("Name a recipe (facesmith recipes lists them), or begin --from a model.")
+        return make(asked.recipe, asked.values)
+    recipe = make(start.model.recipe.name, start.model.recipe.values() | dict(asked.values))
+    check_fits(start, recipe)
+    return recipe
 
 
 def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: Asked, console: Console) -> TrainReport:
@@ -190,15 +204,18 @@ def _header(plan: Plan, state: TrainState, faces: Faces) -> dict[str, Any]:
         "split": split.describe(faces.parts),
         "alignment": faces.alignment,
         "version": __version__,
-    }
+    } | ({"began_from": plan.start["hash"]} if plan.start else {})
 
 
-def _state(plan: Plan, recipe: Recipe, faces: Faces, out: Path) -> tuple[TrainState, float]:
+def _state(plan: Plan, recipe: Recipe, faces: Faces, start: Start | None, out: Path) -> tuple[TrainState, float]:
     """The run's state, new or as it was saved, and the seconds spent so far."""
     stream = Stream(faces.pixels, faces.part("train"), seed=plan.seed, mirror=plan.mirror)
     precision, device = PRECISIONS[plan.precision], torch.device(plan.device)
     state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
+    state.warmup = plan.start["warmup"] if plan.start else 0.0
     if not (out / STATE).exists():
+        if start is not None:
+            begin(state, start)
         return state, 0.0
     saved = load_state(out / STATE)
     try:

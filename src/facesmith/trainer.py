@@ -40,6 +40,7 @@ class TrainState:
         step: counted from 0.
         seen: real faces shown to any player while training. The only clock.
         rollbacks: how often it went back to an earlier state; each halves the learning rates.
+        warmup: share of the budget in which the learning rate of who trains the generator rises from 0.
     """
 
     recipe: Recipe
@@ -56,11 +57,17 @@ class TrainState:
     step: int = 0
     seen: int = 0
     rollbacks: int = 0
+    warmup: float = 0.0
 
     @property
     def knobs(self) -> Knobs:
-        knobs = self.recipe.knobs(min(self.seen / self.budget, 1.0))
-        return replace(knobs, lr={name: lr * 0.5**self.rollbacks for name, lr in knobs.lr.items()})
+        progress = min(self.seen / self.budget, 1.0)
+        knobs = self.recipe.knobs(progress)
+        return replace(knobs, lr={name: lr * self._share_of_lr(name, progress) for name, lr in knobs.lr.items()})
+
+    def _share_of_lr(self, player: str, progress: float) -> float:
+        warm = progress / self.warmup if progress < self.warmup and "G" in self.players[player].nets else 1.0
+        return warm * 0.5**self.rollbacks
 
 
 def new_state(
@@ -200,11 +207,11 @@ def settled(state: TrainState) -> nn.ModuleDict:
     for net in nets.values():
         if not isinstance(net, Generator):
             faces = _settling_faces(state)
-            estimate_batch_norm(net, (next(faces) for _ in range(SETTLING_BATCHES)))
+            estimate_batch_norm(net, net, (next(faces) for _ in range(SETTLING_BATCHES)))
     G = nets["G"]
     assert isinstance(G, Generator)
     rng = torch.Generator().manual_seed(SETTLING_SEED)
-    estimate_batch_norm(G, _settling_latents(state, nets, rng))
+    estimate_batch_norm(G, G.synthesis, _settling_latents(state, nets, rng))
     if "E" in nets and G.fits_prior:
         faces = _settling_faces(state)
         G.take_prior(torch.cat([_encoded(nets["E"], next(faces), rng) for _ in range(PRIOR_BATCHES)]))
@@ -219,7 +226,7 @@ def _settling_faces(state: TrainState) -> Iterator[Tensor]:
 
 
 def _settling_latents(state: TrainState, nets: nn.ModuleDict, rng: torch.Generator) -> Iterator[Tensor]:
-    """Latents drawn, where a turn of the recipe draws any, and encoded, where it has an encoder; or both in turn."""
+    """`w` drawn, where a turn of the recipe draws any, and encoded, where it has an encoder; or both in turn."""
     G, faces = nets["G"], _settling_faces(state)
     assert isinstance(G, Generator)
     drawn = any(turn.n_fake for turn in state.recipe.turns(state.step))
@@ -227,7 +234,7 @@ def _settling_latents(state: TrainState, nets: nn.ModuleDict, rng: torch.Generat
         if "E" in nets and (number % 2 or not drawn):
             yield _encoded(nets["E"], next(faces), rng)
         else:
-            yield G.draw_z(SETTLING_BATCH, rng).to(state.device)
+            yield G.mapping(G.draw_z(SETTLING_BATCH, rng).to(state.device))
 
 
 def _encoded(E: nn.Module, faces: Tensor, rng: torch.Generator) -> Tensor:
@@ -237,8 +244,8 @@ def _encoded(E: nn.Module, faces: Tensor, rng: torch.Generator) -> Tensor:
     return drawn
 
 
-def estimate_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Set the running statistics of BatchNorm to their plain mean over these batches; in place."""
+def estimate_batch_norm(net: nn.Module, forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> None:
+    """Set the running statistics of BatchNorm to their plain mean over these batches, sent forward; in place."""
     norms = [layer for layer in net.modules() if isinstance(layer, _BatchNorm)]
     if not norms:
         return
@@ -248,7 +255,7 @@ def estimate_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:
         norm.momentum = None  # a plain mean of all that follows
         norm.train()
     for batch in batches:
-        net(batch)
+        forward(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()

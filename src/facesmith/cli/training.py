@@ -13,9 +13,13 @@ from facesmith.cli.shared import Data, Force, app, console
 @app.command()
 def train(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help="A recipe's name; facesmith recipes lists them.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="The run folder; where it holds this run already, it is resumed.")],
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name; facesmith recipes lists them.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Begin from this model or run, by its recipe, rather than from nothing."),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget in minutes, measured at the start. Default 30.")] = None,
     kimg: Annotated[float | None, typer.Option(help="Budget in thousands of real faces shown.")] = None,
     settings: Annotated[
@@ -43,17 +47,21 @@ def train(
     """Train a generator by a recipe. The same command again resumes; Ctrl-C saves first.
 
     Example: facesmith train dcgan64 --data faces --out runs/first --minutes 40
+
+    Go on from a model with faces of your own: facesmith train --from runs/first --data mine --out runs/mine
     """
+    from facesmith.checkpoint import load_model
     from facesmith.plan import Asked
     from facesmith.recipe import parse_settings
     from facesmith.train import train
 
-    values = parse_settings(recipe, settings or [])
+    name = load_model(start).recipe.name if recipe is None and start is not None else recipe
+    values = parse_settings(name, settings or []) if name is not None else {}
     if batch is not None:
         values["batch_size"] = batch
     asked = Asked(
         recipe, data, out, values, minutes, kimg, seed, device, precision, limit, mirror, snapshots, save_every,
-        eval_every, on_trouble, extend, force, context.obj,
+        eval_every, on_trouble, start, extend, force, context.obj,
     )  # fmt: skip
     report = train(asked, console)
     if not report.finished:

@@ -15,6 +15,7 @@ def train_command(plan: Plan, out: Path) -> str:
     """Trains the same run again: with every value, since defaults may change, and a budget in images."""
     words = [f"facesmith train {plan.recipe}", f"--data {shlex.quote(plan.data)}", f"--out {shlex.quote(str(out))}"]
     words += [f"--kimg {kimg_text(plan.budget)}", f"--save-every {kimg_text(plan.save_every)}", f"--seed {plan.seed}"]
+    words += [f"--from {shlex.quote(plan.start['model'])}"] if plan.start else []
     words += [f"--limit {plan.limit}"] if plan.limit is not None else []
     words += [] if plan.mirror else ["--no-mirror"]
     words += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]

@@ -13,7 +13,7 @@ from facesmith.files import refuse_to_overwrite, written_beside
 from facesmith.film import FRAMES_PER_SECOND, LAST_FRAME_SECONDS
 from facesmith.images import Pixels
 from facesmith.page import page
-from facesmith.plan import REPORT
+from facesmith.planning import REPORT
 from facesmith.report.gather import Run, gather
 from facesmith.report.sections import sections
 

@@ -1,0 +1,207 @@
+"""The plan of a run: made when it begins, by measuring this machine, and held against every later command."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from rich.console import Console
+
+from facesmith.calibrate import Speed, measure, pick_device
+from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE
+from facesmith.errors import BadData, BadModel, BadOption, OutputExists
+from facesmith.faces import Faces
+from facesmith.metrics.features import open_extractor
+from facesmith.monitor import CURVES, LOG, SCORES, SHEET, SHEETS
+from facesmith.plan import PLAN, Asked, Plan, read_plan, write_plan
+from facesmith.recipe import Recipe
+from facesmith.reconstructions import PAIRS, REBUILT
+from facesmith.start import Start
+from facesmith.watch import EXTRACTOR, affordable, check_validation
+
+LOCK, SNAPSHOTS, REPORT = ".lock", "snapshots", "report.html"
+OWN = (
+    *(PLAN, STATE, HEALTHY, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, CURVES, SCORES, PAIRS, REBUILT, REPORT),
+    "tensorboard",
+)
+DEFAULT_MINUTES = 30.0
+TICKS = 40  # saves in a budget, at most
+SHORTEST_TICK_SECONDS = 20.0
+KEPT_TWICE = 2  # a file is written beside the one that it replaces
+
+
+def make_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, console: Console) -> Plan:
+    """The plan that the run folder holds, checked against what is asked for, or a new one.
+
+    Raises:
+        FacesmithError: the folder holds something else, or a plan that differs or is damaged; or the disk is too full.
+    """
+    file = asked.out / PLAN
+    if not file.exists() and any(path.name != LOCK for path in asked.out.iterdir()):
+        raise OutputExists(f"{asked.out} is not empty and holds no run. Choose another --out.")
+    if asked.force or not file.exists():
+        plan = _watched(asked, _new_plan(asked, recipe, faces, start, console), faces, console)
+        _remove_own(asked.out)  # not before all that could fail has not
+        write_plan(file, plan)
+        return plan
+    kept = read_plan(file)
+    pick_device(kept.device)
+    if (asked.out / MODEL).exists() and not (asked.out / STATE).exists():
+        raise BadModel(
+            f"{asked.out} holds a model but no {STATE}, so it can't be resumed. "
+            "Choose another --out, or start over with --force."
+        )
+    _check_same(asked, recipe, faces, start, kept)
+    plan = _watched(asked, _extended(asked, kept), faces, console)
+    if plan != kept:
+        write_plan(file, plan)
+    return plan
+
+
+def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, console: Console) -> Plan:
+    """Measure, decide, and say what it will take."""
+    device = pick_device(asked.device)
+    threads = asked.threads or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    console.print("measuring the speed of this machine ...", highlight=False)
+    speed = measure(recipe, device, asked.precision, faces.pixels)
+    request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes or DEFAULT_MINUTES}
+    budget = _images(request, speed.best, recipe.batch_size)
+    shortest = speed.best * SHORTEST_TICK_SECONDS
+    every = int(asked.save_every_kimg * 1000) if asked.save_every_kimg else int(max(budget / TICKS, shortest))
+    plan = Plan(
+        recipe=recipe.name,
+        values=recipe.values(),
+        fingerprint=faces.fingerprint,
+        seed=asked.seed,
+        mirror=asked.mirror,
+        limit=asked.limit,
+        asked=request,
+        budget=budget,
+        save_every=max(1, every),
+        precision=speed.precision,
+        device=device.type,
+        threads=threads,
+        images_per_second=round(speed.best, 1),
+        data=str(asked.data),
+        start={"model": str(asked.start), "hash": start.model.hash, "warmup": start.warmup} if start else {},
+    )
+    _say_what_it_takes(plan, recipe, faces, speed, asked, console)
+    return plan
+
+
+def _watched(asked: Asked, plan: Plan, faces: Faces, console: Console) -> Plan:
+    """The plan with evaluations while training, where they are asked for; measured, so that they stay cheap."""
+    kimg = asked.eval_every_kimg
+    if kimg is None or plan.watch.get("kimg") == kimg:
+        return plan
+    check_validation(faces)
+    wanted, some = int(kimg * 1000), np.asarray(faces.pixels[faces.part("validation")[:1]])
+    samples, every = affordable(open_extractor(EXTRACTOR), some, wanted, plan.images_per_second)
+    console.print(
+        f"evaluating {samples} samples every {every / 1000:.3g} kimg"
+        + (f" rather than {kimg:g}, so that it takes less than 5 % of the run" if every > wanted else ""),
+        highlight=False,
+    )
+    return replace(plan, watch={"kimg": kimg, "every": every, "samples": samples})
+
+
+def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, asked: Asked, console: Console) -> None:
+    """Memory, disk and time before the start.
+
+    Raises:
+        BadData: there is not enough disk.
+    """
+    weights = {name: sum(p.numel() for p in net.parameters()) * 4 for name, net in recipe.networks().items()}
+    model = sum(weights[name] for name in recipe.averaged)
+    state = 3 * sum(weights.values()) + model  # weights and two moments, at most, and the averages
+    states = KEPT_TWICE + (asked.on_trouble == "rollback")
+    disk = states * state + (KEPT_TWICE + asked.snapshots + 1) * model + TICKS * 2**20
+    free = shutil.disk_usage(asked.out).free
+    console.print(
+        f"{plan.recipe}: {plan.budget / 1000:.1f} kimg of {len(faces.part('train'))} faces "
+        f"at {speed.best:.0f} images/s, about {plan.budget / speed.best / 60:.0f} min\n"
+        f"{plan.precision} ({speed.why}), {plan.device}, {plan.threads} threads\n"
+        f"memory {speed.memory_bytes / 2**30:.1f} GiB ({psutil.virtual_memory().available / 2**30:.1f} free), "
+        f"disk {disk / 2**30:.2f} GiB ({free / 2**30:.1f} free)",
+        highlight=False,
+    )
+    if free < disk:
+        raise BadData(
+            f"The disk of {asked.out} has {free / 2**20:.0f} MiB free; this run needs {disk / 2**20:.0f}. "
+            "Free some, or choose another --out."
+        )
+
+
+def _images(request: Mapping[str, float], images_per_second: float, batch: int) -> int:
+    wanted = request["kimg"] * 1000 if "kimg" in request else request["minutes"] * 60 * images_per_second
+    return max(batch, int(wanted))
+
+
+def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, kept: Plan) -> None:
+    wanted = {
+        "recipe": recipe.name,
+        **{f"--set {name}": held for name, held in recipe.values().items()},
+        "the faces' fingerprint": faces.fingerprint[:16],
+        "--seed": asked.seed,
+        "--mirror": asked.mirror,
+        "--limit": asked.limit,
+        "--precision": kept.precision if asked.precision == "auto" else asked.precision,
+        "--device": kept.device if asked.device == "auto" else asked.device,
+        "--threads": asked.threads or kept.threads,
+        "--from": start.model.hash[:16] if start else None,
+    }
+    held = {
+        "recipe": kept.recipe,
+        **{f"--set {name}": tuple(v) if isinstance(v, list) else v for name, v in kept.values.items()},
+        "the faces' fingerprint": kept.fingerprint[:16],
+        "--seed": kept.seed,
+        "--mirror": kept.mirror,
+        "--limit": kept.limit,
+        "--precision": kept.precision,
+        "--device": kept.device,
+        "--threads": kept.threads,
+        "--from": kept.start["hash"][:16] if kept.start else None,
+    }
+    differing = [
+        f"{name} was {held.get(name)}, now {value}" for name, value in wanted.items() if held.get(name) != value
+    ]
+    if differing:
+        raise BadData(
+            f"{asked.out} holds a run of another plan: {'; '.join(differing)}. "
+            "Ask for the same to resume it, choose another --out, or start over with --force."
+        )
+
+
+def _extended(asked: Asked, kept: Plan) -> Plan:
+    """The kept plan, its budget moved where --extend allows it."""
+    if asked.save_every_kimg:  # when to save alters nothing in the result
+        kept = replace(kept, save_every=max(1, int(asked.save_every_kimg * 1000)))
+    request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes} if asked.minutes else kept.asked
+    if request == kept.asked:
+        return kept
+    budget = _images(request, kept.images_per_second, 1)
+    words = " and ".join(f"{number:g} {unit}" for unit, number in kept.asked.items())
+    if not asked.extend:
+        raise BadData(
+            f"{asked.out} was planned for {words} ({kept.budget / 1000:g} kimg). Give the same budget to resume it, "
+            "or add --extend to train to the new one."
+        )
+    if budget < kept.budget:
+        raise BadOption(f"--extend makes a run longer: {budget / 1000:g} kimg is less than {kept.budget / 1000:g}.")
+    return replace(kept, asked=request, budget=budget)
+
+
+def _remove_own(out: Path) -> None:
+    """Remove what a run has written, and nothing else."""
+    for name in OWN:
+        path = out / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""Where a training begins that does not begin from nothing: the networks of a model, and a run's critic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from facesmith.checkpoint import STATE, LoadedModel, load_model, load_state
+from facesmith.errors import BadData, BadOption
+from facesmith.recipe import Recipe
+from facesmith.trainer import TrainState
+
+# Of the budget, in which the generator's learning rate rises from 0 where the critic begins from nothing: what a new
+# critic says at first would undo what the generator knows.
+WARMUP = 0.05
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to begin from.
+
+    Attributes:
+        weights: by network: those of the model, and, where a run was given, all others.
+    """
+
+    model: LoadedModel
+    weights: dict[str, dict[str, Tensor]]
+
+    @property
+    def warmup(self) -> float:
+        """As in `TrainState`: none where all networks that learn come along."""
+        learning = {net for player in self.model.recipe.players().values() for net in player.nets}
+        return 0.0 if learning <= set(self.weights) else WARMUP
+
+
+def open_start(path: Path, recipe: str | None) -> Start:
+    """Open a model file, or a run folder: its model, and all other networks as they were trained last.
+
+    Args:
+        recipe: the name asked for, or None for the model's own.
+
+    Raises:
+        BadModel: it is none of ours, or damaged.
+        BadOption: it was trained by another recipe.
+    """
+    model = load_model(path)
+    if recipe is not None and recipe != model.recipe.name:
+        raise BadOption(
+            f"--from {path} was trained by {model.recipe.name}, not {recipe}: their networks differ. "
+            f"Leave the recipe out, or ask for {model.recipe.name}."
+        )
+    weights = {name: net.state_dict() for name, net in model.nets.items()}
+    if (path / STATE).is_file():
+        for key, tensor in load_state(path / STATE)["nets"].items():
+            net, _, rest = key.partition(".")
+            if net not in model.nets:
+                weights.setdefault(net, {})[rest] = tensor
+    return Start(model, weights)
+
+
+def check_fits(start: Start, recipe: Recipe) -> None:
+    """Raise BadData where the recipe's values make networks of another shape."""
+    with torch.device("meta"):
+        networks = recipe.networks()
+    for name, weights in start.weights.items():
+        wanted = {key: tensor.shape for key, tensor in networks[name].state_dict().items()} if name in networks else {}
+        found = {key: tensor.shape for key, tensor in weights.items()}
+        if found != wanted:
+            raise BadData(
+                f"The values asked for make a network {name} of another shape than that of {start.model.path}. "
+                "Leave out the values that alter its shape."
+            )
+
+
+def begin(state: TrainState, start: Start) -> None:
+    """Put a start that fits into a training that has not begun; in place."""
+    for name, weights in start.weights.items():
+        state.nets[name].load_state_dict(weights)
+        if name in state.averages:
+            state.averages[name].load_state_dict(weights)

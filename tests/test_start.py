@@ -1,0 +1,102 @@
+"""Beginning from a model: its weights, a run's critic or a patient generator, exact resume, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from small import QUIET, RESOLUTION, faces_folder, small_state, stopping_after
+
+from facesmith.checkpoint import MODEL, load_model, load_state
+from facesmith.errors import BadData, BadModel, BadOption
+from facesmith.plan import Asked
+from facesmith.start import WARMUP, begin, open_start
+from facesmith.train import train
+
+SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return faces_folder(tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture(scope="module")
+def parent(faces, tmp_path_factory):
+    """A run of dcgan64 to begin from."""
+    out = tmp_path_factory.mktemp("parent") / "run"
+    train(Asked("dcgan64", faces, out, SMALL, kimg=0.08, save_every_kimg=0.04, precision="float32", threads=1), QUIET)
+    return out
+
+
+@pytest.fixture
+def asked(parent, faces, tmp_path):
+    """A run of other faces that begins from it; the recipe and its values are the parent's."""
+    return Asked(
+        None, faces, tmp_path / "run", {}, kimg=0.12, save_every_kimg=0.04, seed=1, precision="float32", threads=1,
+        start=parent,
+    )  # fmt: skip
+
+
+def test_networks_begin_as_the_model_and_the_runs_critic_left_off(parent):
+    state = small_state(seed=5)
+    begin(state, open_start(parent, None))
+    model, kept = load_model(parent), load_state(parent / "state.pt")
+    for name, tensor in model.nets["G"].state_dict().items():
+        assert torch.equal(state.nets["G"].state_dict()[name], tensor)
+        assert torch.equal(state.averages["G"].state_dict()[name], tensor)
+    for name, tensor in state.nets["D"].state_dict().items():
+        assert torch.equal(tensor, kept["nets"][f"D.{name}"])
+
+
+def test_a_run_goes_on_by_the_models_recipe_and_values(asked, parent):
+    assert train(asked, QUIET).finished
+    header = load_model(asked.out).header
+    assert header["recipe"] == "dcgan64"
+    assert header["values"] == load_model(parent).header["values"]
+    assert header["began_from"] == load_model(parent).hash
+    first = json.loads((asked.out / "log.jsonl").read_text().splitlines()[0])
+    assert first["lr/G"] == first["lr/D"]  # its critic came along
+
+
+def test_where_the_critic_is_new_the_generator_waits_for_it(asked, parent, tmp_path):
+    file = shutil.copy(parent / MODEL, tmp_path / "model.safetensors")
+    start = open_start(file, "dcgan64")
+    assert start.warmup == WARMUP
+    state = small_state(budget=1000)
+    state.warmup = start.warmup
+    usual = state.recipe.knobs(0).lr["G"]
+    rates = []
+    for seen in (0, 25, 50, 500):
+        state.seen = seen
+        rates.append(state.knobs.lr["G"] / usual)
+        assert state.knobs.lr["D"] == usual
+    assert rates == pytest.approx([0, 0.5, 1, 1])
+    assert train(replace(asked, start=file), QUIET).finished
+
+
+def test_resuming_changes_nothing_and_needs_the_same_model(asked, parent, tmp_path, monkeypatch):
+    straight = replace(asked, out=tmp_path / "straight")
+    assert train(straight, QUIET).finished
+    with monkeypatch.context() as patched:
+        stopping_after(4, patched)
+        assert not train(asked, QUIET).finished
+    with pytest.raises(BadData, match="--from was"):
+        train(replace(asked, start=None, recipe="dcgan64", values=SMALL), QUIET)
+    assert train(asked, QUIET).finished
+    assert (asked.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()
+
+
+def test_what_does_not_fit_is_refused(asked, parent, tmp_path):
+    with pytest.raises(BadOption, match="trained by dcgan64, not vae64"):
+        train(replace(asked, recipe="vae64"), QUIET)
+    with pytest.raises(BadData, match="network G of another shape"):
+        train(replace(asked, values={"width": 8}), QUIET)
+    with pytest.raises(BadModel):
+        train(replace(asked, start=tmp_path / "nothing"), QUIET)
+    with pytest.raises(BadOption, match="Name a recipe"):
+        train(replace(asked, start=None), QUIET)
+    assert train(replace(asked, values={"lr": 1e-4, "batch_size": 4}), QUIET).finished  # these alter no shape
