@@ -18,6 +18,7 @@ from facesmith.doctor import (
     DISTANCE,
     FACES,
     KNOWS_TRAINING,
+    LEVEL,
     RANKS,
     UNSEEN,
     VARIETY,
@@ -88,6 +89,13 @@ def test_planted_troubles_are_named_after_three_saves_and_pass(name):
     (trouble,) = diagnose(lines, BUDGET)
     assert trouble.words.endswith(".")
     assert trouble.advice.endswith(".")
+
+
+def test_a_new_scale_of_growing_networks_is_no_trouble():
+    for planted in PLANTED.values():
+        lines = history(*planted)
+        assert found([{**line, LEVEL: n / 10} for n, line in enumerate(lines)]) == []
+        assert found([{**line, LEVEL: 0.5} for line in lines]) == found(lines)
 
 
 def test_faces_may_be_alike_early_but_not_for_long():
@@ -191,6 +199,9 @@ class WithCollapse(Tiny):
 
     def objective(self):
         return Collapsing()
+
+    def knobs(self, progress):
+        return replace(super().knobs(progress), level=1.0)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from facesmith.images import Pixels, to_float
 TROUBLES = ("warn", "rollback", "stop")
 VARIETY, DISTANCE, KNOWS_TRAINING, RANKS = "signs/variety", "signs/distance", "scores/knows_training", "scores/ranks"
 FACES, UNSEEN = "scores/faces", "scores/unseen_faces"
+LEVEL = "knob/level"
 THUMBNAIL_PX = 8
 LOOKED_AT = 512  # real faces
 
@@ -87,13 +88,13 @@ def diagnose(lines: Sequence[Mapping[str, Any]], budget: int) -> list[Trouble]:
     Args:
         budget: of the run in images.
     """
-    saves = [line for line in lines if _is_save(line)]
+    saves = _comparable(lines)
     return [trouble for found in (_collapse, _won, _overfitting, _worse) for trouble in found(saves, budget)]
 
 
 def is_healthy(lines: Sequence[Mapping[str, Any]], budget: int) -> bool:
     """Whether the newest save is one to come back to: nothing is wrong, and its signs are about the best so far."""
-    saves = [line for line in lines if _is_save(line)]
+    saves = _comparable(lines)
     if not saves or diagnose(lines, budget):
         return False
     best, most = min(line[DISTANCE] for line in saves), max(line[VARIETY] for line in saves)
@@ -163,6 +164,12 @@ def _worse(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Trouble]
             f"the faces move away from real ones: a distance of {recent[-1]:.2f} after {min(before):.2f} at best.",
             "Go back to an earlier model (--snapshots keeps some) and on with a lower learning rate.",
         )
+
+
+def _comparable(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The saves at which growing networks had grown as far as now: a new scale undoes faces for a while."""
+    saves = [line for line in lines if _is_save(line)]
+    return [line for line in saves if line.get(LEVEL, 1.0) == saves[-1].get(LEVEL, 1.0)]
 
 
 def _is_save(line: Mapping[str, Any]) -> bool:

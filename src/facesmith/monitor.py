@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from facesmith import memory
 from facesmith.curves import draw_curves, draw_scores
-from facesmith.doctor import LOOKED_AT, VARIETY, Trouble, diagnose, signs, thumbnails
+from facesmith.doctor import LEVEL, LOOKED_AT, VARIETY, Trouble, diagnose, signs, thumbnails
 from facesmith.files import written_beside
 from facesmith.images import Pixels, grid, write_png
 from facesmith.reconstructions import MEASURED, REBUILT, write_reconstructions
@@ -107,6 +107,7 @@ class Monitor:
             "memory_mib": memory.used_mib(),
             **{f"lr/{name}": lr for name, lr in state.knobs.lr.items()},
             **{f"knob/{name}": held for name, held in state.knobs.values.items()},
+            **({LEVEL: state.knobs.level} if state.recipe.knobs(0.0).level < 1 else {}),  # it grows
             **means,
         }
         scores = critic_scores(state, state.seen - self.tick_seen, self.held_out)

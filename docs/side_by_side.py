@@ -1,0 +1,48 @@
+"""Draw faces of several models side by side, each panel with its recipe's name: the figure of docs/recipes.md.
+
+Run: python docs/side_by_side.py runs/celeba runs/wgan ... --out docs/recipes.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import facesmith
+from facesmith.figure import captioned
+from facesmith.images import Pixels, as_rgb, enlarge, fitted, grid, write_png
+
+ACROSS, DOWN = 5, 3  # faces of a panel, of seeds 0 and up
+FACE_PX = 64
+COLUMNS, APART_PX = 3, 8
+
+
+def panel(path: Path) -> Pixels:
+    """The first faces of a model, at one size whatever its own."""
+    model = facesmith.load(path)
+    faces = as_rgb(model.sample(range(ACROSS * DOWN)))
+    sheet = grid(enlarge(faces, 2) if model.recipe.resolution < FACE_PX else faces, ACROSS)
+    return captioned(
+        fitted(sheet, ACROSS * (FACE_PX + 1)), f"{model.recipe.name}, {model.header['seen'] / 1000:.0f} kimg"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    panels = [panel(path) for path in options.models]
+    height = max(len(each) for each in panels)
+    width = max(each.shape[1] for each in panels) + APART_PX
+    same = [
+        np.pad(each, ((0, height - len(each)), (0, width - each.shape[1]), (0, 0)), constant_values=255)
+        for each in panels
+    ]
+    write_png(options.out, grid(np.stack(same), COLUMNS), {"Software": "facesmith", "Synthetic": "true"})
+
+
+if __name__ == "__main__":
+    main()
