@@ -12,7 +12,7 @@ the critic's L2 penalty up by 1e-5 while the generator's error is above 1.3, and
 the critic with BatchNorm that the text shows winning.
 
 Faults of the text, and what stands here instead:
-- The size of the noise is not stated: z 100. Neither is the learning rate: 2e-4.
+- The size of the noise is not stated: z 100. Neither are the learning rate, 2e-4, and the batch, 16.
 - The generator has no tanh, so its output knows no bounds: tanh here.
 - The text aims at a generator error of .9 to 1.2, its code at .9 to 1.3: the code's.
 - It says that the generator should hold more parameters than the critic, yet the critic has 6.50 M against 4.11 M.
@@ -43,6 +43,7 @@ from facesmith.recipe import Recipe, multiple_of_eight, recipe, value
 class Balanced64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015)"
 
+    batch_size: int = value(16, "faces in a batch", at_least=1, at_most=4096)
     z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
     width: int = value(128, "channels of the generator's first and last maps, twice as many between", at_least=1)
     balance: How = value("l2", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
