@@ -24,7 +24,7 @@ from facesmith.synthesis import synthesize_seeds
 
 EXTRACTOR = "lite0"
 SHARE = 0.05  # of a run's time that may be spent on this
-SPARE = 0.8  # of that is planned with: machines have slow hours
+SPARE = 0.7  # of that is planned with: settling and saving come on top, and machines have slow hours
 FEWEST, MOST = 256, 1024  # samples looked at
 FEWEST_FACES = 50  # validation faces below which nothing is chosen by them
 SUBSETS = 10
