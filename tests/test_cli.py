@@ -234,7 +234,7 @@ def test_ctrl_c_is_told_in_a_line_and_exits_with_130(facesmith, faces, tmp_path,
     def interrupted(*arguments, **more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("facesmith.plan.measure", interrupted)
+    monkeypatch.setattr("facesmith.planning.measure", interrupted)
     code, out, err = train(facesmith, faces, tmp_path / "run")
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "facesmith: interrupted"

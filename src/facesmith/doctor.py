@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import sqrt
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ TROUBLES = ("warn", "rollback", "stop")
 VARIETY, DISTANCE, KNOWS_TRAINING, RANKS = "signs/variety", "signs/distance", "scores/knows_training", "scores/ranks"
 FACES, UNSEEN = "scores/faces", "scores/unseen_faces"
 LEVEL = "knob/level"
+LARGEST = 1e300
 THUMBNAIL_PX = 8
 LOOKED_AT = 512  # real faces
 
@@ -177,7 +178,7 @@ def _is_save(line: Mapping[str, Any]) -> bool:
 
 
 def _is_number(held: Any) -> bool:
-    return type(held) in (int, float) and isfinite(held)
+    return type(held) in (int, float) and abs(held) < LARGEST  # so no NaN either, and no int that no float can hold
 
 
 def _nearest(points: Tensor) -> Tensor:
