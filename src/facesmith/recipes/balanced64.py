@@ -4,7 +4,8 @@ Text:   "Generating Faces with Torch" (generating-faces-with-torch), Torch7 on a
         epochs (30 minutes on a GPU), pleasant ones after 100, decent walks after a day.
 Needs:  64x64 faces.
 Run:    facesmith train balanced64 --data faces --out runs/balanced --minutes 60
-Result: docs/recipes.md.
+Result: fd5k_lite0 64.4 (real faces 3.1), face rate 91.0% (98.3%), after 9 kimg of CelebA;
+        docs/recipes.md.
 
 What it does: three ways to keep the players in reach of one another. `balance=none` lets them run; `skip` lets a player
 wait while the critic's cross-entropies say that it is ahead (margin .3; if both would wait, both train); `l2` weighs

@@ -4,7 +4,8 @@ Paper:  Radford et al. 2016, "Unsupervised Representation Learning with Deep Con
         Networks", arXiv:1511.06434.
 Text:   "DCGAN - Generate Faces" (dcgan-generate-faces-64), PyTorch on CelebA, 50 epochs.
 Run:    facesmith train dcgan64 --data faces --out runs/first
-Result: docs/results.md.
+Result: fd5k_lite0 55.3 (real faces 3.1), face rate 97.7% (98.3%), after 167 kimg of CelebA;
+        docs/recipes.md.
 
 Faults of the text, and what stands here instead:
 - Weights are drawn with standard deviation .2 where text and paper say .02, and BatchNorm's scale is centred on 0,

@@ -4,7 +4,8 @@ Paper:  Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", arXiv:17
         "better things" that "Face synthesis with GANs in PyTorch" sends its readers to.
 Needs:  64x64 faces.
 Run:    facesmith train wgan-gp64 --data faces --out runs/wgan --minutes 40
-Result: docs/recipes.md.
+Result: fd5k_lite0 174.9 (real faces 3.1), face rate 40.7% (98.3%), after 86 kimg of CelebA;
+        docs/recipes.md.
 
 What it does: five critic turns to one of the generator; the critic scores without a scale and has no BatchNorm, since
 each picture is to be judged by itself; its slope between real faces and fakes is drawn to 1 with a weight of 10; Adam
