@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import QUIET, Tiny, drawn_pixels, faces_folder, small_state
 from torch.nn.functional import mse_loss
@@ -126,8 +126,13 @@ def test_a_save_that_is_not_about_the_best_is_not_one_to_come_back_to():
 anything = st.none() | st.floats() | st.integers() | st.just(10**400) | st.text() | st.booleans()
 
 
-@settings(max_examples=60)
-@given(st.lists(st.dictionaries(st.sampled_from([VARIETY, DISTANCE, RANKS, KNOWS_TRAINING, FACES, UNSEEN]), anything)))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from([VARIETY, DISTANCE, RANKS, KNOWS_TRAINING, FACES, UNSEEN]), anything),
+        max_size=8,
+    )
+)
 def test_whatever_a_damaged_log_holds_is_no_error(held):
     lines = [{"seen": n, **line} for n, line in enumerate(held)]
     assert isinstance(found(lines), list)

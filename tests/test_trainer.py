@@ -121,7 +121,7 @@ def test_resuming_at_any_step_changes_nothing(name, data):
 
 MOMENTS = {  # where a stop is hardest to get right: (values, steps before it, what the terms or the state must show)
     "gray-dcgan64": ({}, 1, lambda state, terms: state.seen == 0),
-    "progressive64": ({"growing": 1.0}, 5, lambda state, terms: 0.5 < float(state.nets["G"].level) < 1),
+    "progressive64": ({"growing": 1.0}, 3, lambda state, terms: 0.5 < float(state.nets["G"].level) < 1),
     "balanced64": ({"balance": "skip"}, 2, lambda state, terms: terms["D/plays"] + terms["G/plays"] == 1),
     "vaegan64": ({"balance": "skip"}, 2, lambda state, terms: terms["D/plays"] + terms["G/plays"] == 1),
 }

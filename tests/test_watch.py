@@ -12,7 +12,7 @@ import torch
 from planted import Thumbnails
 from small import QUIET, drawn_pixels, faces_folder, small_state, stopping_after
 
-import facesmith.plan as plan_module
+import facesmith.planning as planning_module
 import facesmith.train as train_module
 from facesmith.checkpoint import load_model
 from facesmith.errors import BadData, BadModel, BadOption
@@ -81,9 +81,9 @@ def test_too_few_validation_faces_are_told_of(faces):
 
 @pytest.fixture
 def asked(faces, tmp_path, monkeypatch):
-    for module in (plan_module, train_module):
+    for module in (planning_module, train_module):
         monkeypatch.setattr(module, "open_extractor", lambda name: Thumbnails())
-    monkeypatch.setattr(plan_module, "affordable", lambda *_: (64, 40))
+    monkeypatch.setattr(planning_module, "affordable", lambda *_: (64, 40))
     values = {"resolution": 16, "width": 4, "z_dim": 8, "batch_size": 8}
     return Asked(
         "dcgan64", faces.path, tmp_path / "run", values, kimg=0.12, save_every_kimg=0.072, eval_every_kimg=0.04,
