@@ -5,7 +5,8 @@ Paper:  Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, S
         readers to.
 Needs:  64x64 faces, or 128x128 with --set resolution=128.
 Run:    facesmith train progressive64 --data faces --out runs/progressive --minutes 40
-Result: docs/recipes.md.
+Result: fd5k_lite0 209.7 (real faces 3.1), face rate 8.0% (98.3%), after 48 kimg of CelebA;
+        docs/recipes.md.
 
 What it does: both networks stand whole from the start, and a level between 0 and 1 says how far they have grown; what
 lies above it is not computed, so early faces are cheap. Each scale is trained as it is, then the next is faded in,
