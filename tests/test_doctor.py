@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from small import QUIET, Tiny, drawn_pixels, faces_folder, small_state
 from torch.nn.functional import mse_loss
 
+import facesmith.train as train_module
 from facesmith.checkpoint import load_state
 from facesmith.doctor import (
     DISTANCE,
@@ -241,6 +242,24 @@ def test_a_run_that_is_to_stop_stops_saved(asked):
     last = log(asked)[-1]
     assert last["troubles"]
     assert load_state(asked.out / "state.pt")["seen"] == last["seen"] < 1200
+
+
+def test_trouble_at_the_end_stops_nothing(asked):
+    short = replace(asked, kimg=1.0, on_trouble="stop")
+    with pytest.raises(InTrouble):
+        train(short, QUIET)
+    seen = load_state(asked.out / "state.pt")["seen"]
+    # A budget that ends where the trouble is found.
+    assert train(replace(short, kimg=seen / 1000, out=asked.out.with_name("ended")), QUIET).finished
+
+
+def test_that_it_went_back_often_enough_is_said_once(asked, capsys, monkeypatch):
+    from rich.console import Console
+
+    monkeypatch.setattr(train_module, "MOST_ROLLBACKS", 1)
+    assert train(replace(asked, on_trouble="rollback"), Console()).finished
+    assert sum("troubles" in line and "rolled_back_from" not in line for line in log(asked)) > 1
+    assert capsys.readouterr().out.count("not going back: it was done once") == 1
 
 
 def test_rolling_back_ends_with_a_healthy_generator(asked):

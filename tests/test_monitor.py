@@ -19,6 +19,7 @@ from facesmith.images import read_picture
 from facesmith.monitor import Monitor
 from facesmith.scores import Histogram, read_histogram
 from facesmith.trainer import settled, train_step
+from facesmith.watch import CHOSEN_BY, best_so_far
 
 
 def run(tmp_path, ticks=2, console=QUIET, seconds=0.0):
@@ -61,6 +62,20 @@ def test_a_killed_runs_later_lines_and_sheets_are_taken_back(tmp_path):
         assert monitor.seconds >= 5.0
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["000000024.png"]
+
+
+def test_going_back_remembers_the_best_model_that_was_kept(tmp_path):
+    state = small_state(budget=10**6)
+    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET) as monitor:
+        monitor.evaluated({CHOSEN_BY: 0.5}, is_best=True)
+        for seen, kid in ((8, 0.2), (16, 0.3)):
+            state.seen = seen
+            monitor.evaluated({CHOSEN_BY: kid}, is_best=kid < 0.3)
+        for back_to in (4, 2):
+            come_from, state.seen = state.seen, back_to
+            monitor.rolled_back("collapse", come_from)
+            assert best_so_far(monitor.lines) == 0.2
+            assert [line["seen"] for line in monitor.lines] == [back_to]
 
 
 def test_a_log_file_gets_a_line_a_tick_and_quiet_gets_none(tmp_path, capsys):

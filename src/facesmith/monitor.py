@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,7 @@ from facesmith.reconstructions import MEASURED, REBUILT, write_reconstructions
 from facesmith.scores import MOST, Scores, critic_scores, training_faces
 from facesmith.synthesis import synthesize_seeds
 from facesmith.trainer import TrainState
+from facesmith.watch import BEST_BEFORE, best_so_far
 
 LOG, SHEETS, SHEET, CURVES, SCORES = "log.jsonl", "samples", "samples.png", "curves.png", "scores.png"
 FIXED_SEEDS = range(64)
@@ -56,6 +58,7 @@ class Monitor:
         self.out, self.state, self.faces, self.console, self.held_out = out, state, faces, console, held_out
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = defaultdict(int)
+        self.said: set[str] = set()
         self.lines, self.tensorboard = self._taken_back()
         self.real = thumbnails(training_faces(state, min(LOOKED_AT, len(state.stream.indices))))
         self.started = self.last_drawn = self.tick_started = time.monotonic()
@@ -132,12 +135,20 @@ class Monitor:
     def rolled_back(self, names: str, come_from: int) -> None:
         """The state is an earlier one now: what was written since is taken back, and the log tells of it."""
         self.tensorboard.close()
+        best = best_so_far(self.lines)
         self.lines, self.tensorboard = self._taken_back()
-        self.lines.append({"seen": self.state.seen, "rolled_back_from": come_from, "troubles": names})
+        line = {"seen": self.state.seen, "rolled_back_from": come_from, "troubles": names}
+        self.lines.append(line | ({BEST_BEFORE: best} if best < inf else {}))
         _write_lines(self.out / LOG, self.lines)
         self._begin_tick()
         # Speed and progress count from here.
         self.started, self.seconds_before, self.first_seen = time.monotonic(), self.seconds, self.state.seen
+
+    def say_once(self, words: str) -> None:
+        """Tell the person what is true for the rest of the run."""
+        if words not in self.said:
+            self.said.add(words)
+            self.console.print(words, soft_wrap=True, highlight=False)
 
     def evaluated(self, numbers: Mapping[str, float], *, is_best: bool) -> None:
         """Take note of an evaluation: a line of its own, written down with the next tick."""

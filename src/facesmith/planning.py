@@ -144,33 +144,20 @@ def _images(request: Mapping[str, float], images_per_second: float, batch: int) 
 
 
 def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, kept: Plan) -> None:
-    wanted = {
-        "recipe": recipe.name,
-        **{f"--set {name}": held for name, held in recipe.values().items()},
-        "the faces' fingerprint": faces.fingerprint[:16],
-        "--seed": asked.seed,
-        "--mirror": asked.mirror,
-        "--limit": asked.limit,
-        "--precision": kept.precision if asked.precision == "auto" else asked.precision,
-        "--device": kept.device if asked.device == "auto" else asked.device,
-        "--threads": asked.threads or kept.threads,
-        "--from": start.model.hash[:16] if start else None,
+    values = {name: tuple(held) if isinstance(held, list) else held for name, held in kept.values.items()}
+    both: dict[str, tuple[object, object]] = {  # as it was planned, as it is asked for now
+        "recipe": (kept.recipe, recipe.name),
+        **{f"--set {name}": (values.get(name), wanted) for name, wanted in recipe.values().items()},
+        "the faces' fingerprint": (kept.fingerprint[:16], faces.fingerprint[:16]),
+        "--seed": (kept.seed, asked.seed),
+        "--mirror": (kept.mirror, asked.mirror),
+        "--limit": (kept.limit, asked.limit),
+        "--precision": (kept.precision, kept.precision if asked.precision == "auto" else asked.precision),
+        "--device": (kept.device, kept.device if asked.device == "auto" else asked.device),
+        "--threads": (kept.threads, asked.threads or kept.threads),
+        "--from": (kept.start["hash"][:16] if kept.start else None, start.model.hash[:16] if start else None),
     }
-    held = {
-        "recipe": kept.recipe,
-        **{f"--set {name}": tuple(v) if isinstance(v, list) else v for name, v in kept.values.items()},
-        "the faces' fingerprint": kept.fingerprint[:16],
-        "--seed": kept.seed,
-        "--mirror": kept.mirror,
-        "--limit": kept.limit,
-        "--precision": kept.precision,
-        "--device": kept.device,
-        "--threads": kept.threads,
-        "--from": kept.start["hash"][:16] if kept.start else None,
-    }
-    differing = [
-        f"{name} was {held.get(name)}, now {value}" for name, value in wanted.items() if held.get(name) != value
-    ]
+    differing = [f"{name} was {held}, now {wanted}" for name, (held, wanted) in both.items() if held != wanted]
     if differing:
         raise BadData(
             f"{asked.out} holds a run of another plan: {'; '.join(differing)}. "

@@ -23,7 +23,6 @@ from torch import Tensor
 from facesmith import __version__, split
 from facesmith.calibrate import PRECISIONS, check_precision, pick_device
 from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE, load_state, save_model, save_state
-from facesmith.curves import points
 from facesmith.doctor import Trouble, is_healthy
 from facesmith.errors import BadData, BadModel, BadOption, Diverged, InTrouble, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
@@ -34,7 +33,7 @@ from facesmith.planning import LOCK, SNAPSHOTS, make_plan
 from facesmith.recipe import Recipe, make
 from facesmith.start import Start, begin, check_fits, open_start
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
-from facesmith.watch import CHOSEN_BY, EXTRACTOR, Watch, prepare, watched
+from facesmith.watch import CHOSEN_BY, EXTRACTOR, Watch, best_so_far, prepare, watched
 
 MOST_ROLLBACKS = 4  # a sixteenth of the learning rates
 
@@ -105,7 +104,7 @@ def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: A
             stopping = stop.is_set()  # read once: what is told to have been saved has been
             if state.seen // plan.save_every > saved // plan.save_every or state.seen >= state.budget or stopping:
                 troubles = _save(asked, plan, state, faces, monitor)
-                if troubles and not stopping:
+                if troubles and not stopping and state.seen < state.budget:  # at the end there is nothing left to do
                     _meet(troubles, asked, state, monitor)
                 before = saved = state.seen
             return not stopping
@@ -132,7 +131,7 @@ def _evaluate(watch: Watch, plan: Plan, state: TrainState, faces: Faces, monitor
     """Look how good the generator is, and keep it where it is the best so far."""
     nets = settled(state)
     numbers = watched(nets["G"], watch)
-    best = min(points(monitor.lines, CHOSEN_BY)[1], default=float("inf"))
+    best = best_so_far(monitor.lines)
     if numbers[CHOSEN_BY] < best:
         save_model(monitor.out / BEST, dict(nets.items()), _header(plan, state, faces))
     monitor.evaluated(numbers, is_best=numbers[CHOSEN_BY] < best)
@@ -167,7 +166,7 @@ def _meet(troubles: list[Trouble], asked: Asked, state: TrainState, monitor: Mon
     names = ", ".join(trouble.name for trouble in troubles)
     if asked.on_trouble == "stop":
         raise InTrouble(f"Stopped and saved at {state.seen / 1000:.1f} kimg. {' '.join(map(str, troubles))}")
-    if asked.on_trouble == "rollback" and state.seen < state.budget:
+    if asked.on_trouble == "rollback":
         _roll_back(names, asked, state, monitor)
 
 
@@ -176,8 +175,8 @@ def _roll_back(names: str, asked: Asked, state: TrainState, monitor: Monitor) ->
     if asked.on_trouble != "rollback":
         return False
     if state.rollbacks >= MOST_ROLLBACKS or not (asked.out / HEALTHY).exists():
-        why = f"it was done {MOST_ROLLBACKS} times" if state.rollbacks else "no healthy state was kept yet"
-        monitor.console.print(f"doctor: not going back: {why}.", highlight=False)
+        why = f"it was done {_times(state.rollbacks)}" if state.rollbacks else "no healthy state was kept yet"
+        monitor.say_once(f"doctor: not going back: {why}.")
         return False
     come_from, budget, rollbacks = state.seen, state.budget, state.rollbacks + 1
     load_state_dict(state, load_state(asked.out / HEALTHY))
@@ -190,6 +189,10 @@ def _roll_back(names: str, asked: Asked, state: TrainState, monitor: Monitor) ->
         highlight=False,
     )
     return True
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _header(plan: Plan, state: TrainState, faces: Faces) -> dict[str, Any]:

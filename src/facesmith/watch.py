@@ -7,13 +7,17 @@ chosen by that part is judged by the test part (`facesmith evaluate`).
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from torch import nn
 
+from facesmith.curves import points
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.images import Pixels
@@ -29,6 +33,7 @@ FEWEST, MOST = 256, 1024  # samples looked at
 FEWEST_FACES = 50  # validation faces below which nothing is chosen by them
 SUBSETS = 10
 CHOSEN_BY = "eval/kid"  # lower is better
+BEST_BEFORE = "eval/best_before"  # CHOSEN_BY of a line that going back took away, while its model was kept
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,11 @@ def watched(G: nn.Module, watch: Watch) -> dict[str, float]:
         "eval/coverage": shares["coverage"],
         "eval/seconds": round(time.monotonic() - start, 2),
     }
+
+
+def best_so_far(lines: Sequence[Mapping[str, Any]]) -> float:
+    """CHOSEN_BY of the best model of a run by its log's lines; infinity where none was looked at."""
+    return min((number for name in (CHOSEN_BY, BEST_BEFORE) for number in points(lines, name)[1]), default=inf)
 
 
 def affordable(extractor: Extractor, pixels: Pixels, every: int, images_per_second: float) -> tuple[int, int]:
