@@ -1,9 +1,12 @@
-"""Images a second of a recipe's training against the same networks, loss and batch in plain float32 eager PyTorch.
+"""Images a second of each recipe's training, against the same in plain float32 eager PyTorch; and where the time goes.
 
-Both run in this process, with the same threads, in turn, so that a busy moment of the machine strikes both; the median
-of the ratios is the result. Ours is the whole step: drawing the batch, averages and the check for finite values too.
+The plain side has the same networks, objective (penalties included), optimizers, turns, batch and threads, and is
+written as a tutorial would: float32, tensors as they come, every player's gradients into every network, optimizers
+that are not fused, no average. Ours is the whole step: the batch from the stream, averages and the check for finite
+values too. Both run in this process in turn, so that a busy moment of the machine strikes both; the median of the
+ratios is the result.
 
-Run: python benchmarks/throughput.py [--threads 2] [--rounds 7]
+Run: python benchmarks/throughput.py [RECIPE ...] [--threads 2] [--rounds 7] [--where]
 """
 
 from __future__ import annotations
@@ -12,83 +15,149 @@ import argparse
 import platform
 import statistics
 import time
+from collections import defaultdict
 
 import numpy as np
 import torch
-from torch.nn.functional import softplus
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from facesmith.calibrate import PRECISIONS, has_bfloat16, measure
+from facesmith.contracts import Batch
 from facesmith.faces import Stream
-from facesmith.nets import dcgan
-from facesmith.recipe import make
+from facesmith.recipe import make, recipes
 from facesmith.trainer import new_state, train_step
 
-STEPS = 4
 CPU = torch.device("cpu")
+FACES, SECONDS = 256, 2.0
+KINDS = {  # by what the names of PyTorch's operations begin with, the first that fits
+    "convolutions": ("aten::convolution", "aten::conv", "aten::mkldnn_conv", "mkldnn", "aten::slow_conv"),
+    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::linear", "aten::mkldnn_linear"),
+    "optimizer": ("Optimizer.", "aten::_fused_", "aten::_foreach"),
+    "data": ("data",),
+}
+
+
+def state_of(recipe, precision):
+    """A training of noise, past any pretraining, when everything that grows has grown."""
+    shape = (FACES, recipe.resolution, recipe.resolution, recipe.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    stream = Stream(pixels, np.arange(FACES), seed=0, mirror=True)
+    state = new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[precision], device=CPU)
+    state.seen = state.budget * 3 // 4
+    while not any(turn.phase == "train" and turn.n_real for turn in recipe.turns(state.step)):
+        state.step += 1
+    return state
 
 
 def plain_step(recipe):
-    """A function that trains one step as a tutorial would write it."""
+    """A function that trains one step as a tutorial would write it, and returns the real faces that it showed."""
     torch.manual_seed(0)
-    G, D = dcgan.Generator(recipe.z_dim, recipe.width), dcgan.Discriminator(recipe.width)
-    betas = (recipe.beta1, recipe.beta2)
-    optimizer_G = torch.optim.Adam(G.parameters(), lr=recipe.lr, betas=betas)
-    optimizer_D = torch.optim.Adam(D.parameters(), lr=recipe.lr, betas=betas)
-    faces = torch.rand(256, 3, recipe.resolution, recipe.resolution) * 2 - 1
+    nets = nn.ModuleDict(recipe.networks())
+    objective, players, step = recipe.objective(), recipe.players(), state_of(recipe, "float32").step
+    optimizers = {}
+    for name, player in players.items():
+        made = player.optimizer([p for net in player.nets for p in nets[net].parameters()])
+        settings = {key: held for key, held in made.defaults.items() if key not in ("fused", "foreach", "lr")}
+        optimizers[name] = type(made)(made.param_groups[0]["params"], **settings)
+    faces = torch.rand(FACES, recipe.channels, recipe.resolution, recipe.resolution) * 2 - 1
+    knobs, rng = recipe.knobs(0.75), torch.Generator().manual_seed(0)
 
-    def step():
-        real = faces[torch.randint(len(faces), (recipe.batch_size,))]
-        fake = G(torch.randn(recipe.batch_size, recipe.z_dim))
-        optimizer_D.zero_grad()
-        (softplus(-D(real)).mean() + softplus(D(fake.detach())).mean()).backward()
-        optimizer_D.step()
-        optimizer_G.zero_grad()
-        softplus(-D(fake)).mean().backward()
-        optimizer_G.step()
+    def one():
+        nonlocal step
+        shown = 0
+        for turn in recipe.turns(step):
+            real = faces[torch.randint(FACES, (turn.n_real,))]
+            z = nets["G"].draw_z(turn.n_fake, rng)
+            fake = nets["G"](z) if turn.n_fake else real[:0]
+            batch = Batch(real, z, fake, None, knobs, step, turn.phase)
+            for name in turn.players:
+                optimizers[name].zero_grad()
+                loss = objective.loss(name, nets, batch)
+                if loss.update:
+                    loss.total.backward()
+                    norm = players[name].clip_norm
+                    if norm is not None:
+                        nn.utils.clip_grad_norm_(optimizers[name].param_groups[0]["params"], norm)
+                    optimizers[name].param_groups[0]["lr"] = knobs.lr[name]
+                    optimizers[name].step()
+            shown += turn.n_real
+        step += 1
+        return shown
 
-    return step
+    return one
 
 
 def our_step(recipe, precision):
-    """A function that trains one step as `facesmith train` does."""
-    shape = (256, recipe.resolution, recipe.resolution, recipe.channels)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    stream = Stream(pixels, np.arange(len(pixels)), seed=0, mirror=True)
-    state = new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[precision], device=CPU)
-    return lambda: train_step(state)
+    """A function that trains one step as `facesmith train` does, and returns the real faces that it showed."""
+    state = state_of(recipe, precision)
+
+    def one():
+        before = state.seen
+        train_step(state)
+        return state.seen - before
+
+    return one
 
 
-def rate(step, batch):
+def rate(step, steps):
+    """Images a second over some steps."""
     start = time.perf_counter()
-    for _ in range(STEPS):
-        step()
-    return STEPS * batch / (time.perf_counter() - start)
+    shown = sum(step() for _ in range(steps))
+    return shown / (time.perf_counter() - start)
+
+
+def steps_of(step):
+    """How many steps take about SECONDS; the first two, which prepare what later ones find ready, don't count."""
+    step()
+    step()
+    start = time.perf_counter()
+    step()
+    return max(1, round(SECONDS / (time.perf_counter() - start)))
+
+
+def where(step, steps):
+    """The shares of the time that kinds of work take, of operations' own time."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        for _ in range(steps):
+            step()
+    spent = defaultdict(float)
+    for event in profiled.key_averages():
+        kind = next((kind for kind, names in KINDS.items() if event.key.startswith(names)), "memory-bound and the rest")
+        spent[kind] += event.self_cpu_time_total
+    return {kind: held / sum(spent.values()) for kind, held in sorted(spent.items(), key=lambda item: -item[1])}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipes", nargs="*", help="by default all")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--where", action="store_true", help="also tell where our time goes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     capability = torch.backends.cpu.get_cpu_capability()
     print(f"torch {torch.__version__}, {platform.machine()}, {capability}, {options.threads} threads")
     if not has_bfloat16(CPU):
-        print("not applicable: this CPU has neither AMX nor AVX512-BF16, so both sides would train in float32")
-        return
-    recipe = make("dcgan64", {})
-    precision = measure(recipe, CPU).precision
-    plain, ours = plain_step(recipe), our_step(recipe, precision)
-    plain()
-    ours()
-    rates = {"plain": [], "ours": []}
-    for _ in range(options.rounds):
-        rates["plain"].append(rate(plain, recipe.batch_size))
-        rates["ours"].append(rate(ours, recipe.batch_size))
-    for name, held in rates.items():
-        print(f"{name:<6} {statistics.median(held):7.1f} images/s  ({min(held):.1f} to {max(held):.1f})")
-    ratios = [a / b for a, b in zip(rates["ours"], rates["plain"], strict=True)]
-    print(f"ratio  {statistics.median(ratios):7.2f}  ({min(ratios):.2f} to {max(ratios):.2f}), dcgan64 in {precision}")
+        print("this CPU has neither AMX nor AVX512-BF16: both sides train in float32")
+    for name in options.recipes or recipes():
+        recipe = make(name, {})
+        precision = measure(recipe, CPU).precision
+        plain, ours = plain_step(recipe), our_step(recipe, precision)
+        rates = {"plain": [], "ours": []}
+        steps = {"plain": steps_of(plain), "ours": steps_of(ours)}
+        for _ in range(options.rounds):
+            rates["plain"].append(rate(plain, steps["plain"]))
+            rates["ours"].append(rate(ours, steps["ours"]))
+        ratios = [a / b for a, b in zip(rates["ours"], rates["plain"], strict=True)]
+        plainly, faster = (statistics.median(rates[side]) for side in ("plain", "ours"))
+        print(
+            f"{name:<14} {faster:7.1f} images/s in {precision}, plain {plainly:7.1f}: "
+            f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
+        if options.where:
+            shares = where(ours, steps["ours"])
+            print("   " + ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()))
 
 
 if __name__ == "__main__":

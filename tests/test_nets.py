@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d, interpolate, log_softmax
 from facesmith.autoencoding import divergence, reconstruction_error, reparametrised
 from facesmith.contracts import set_level
 from facesmith.nets import gray, progressive, strided, upsampling
-from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, UpConv2d
+from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, Smooth, UpConv2d
 from facesmith.recipe import make
 
 
@@ -42,6 +42,17 @@ def test_equalised_layers_keep_the_variance_that_their_gain_says(make_layer):
 def test_pixel_norm_brings_the_mean_square_to_1():
     x = torch.randn(4, 8, 3, 3) * 7
     assert torch.allclose(PixelNorm()(x).square().mean(1), torch.ones(4, 3, 3), atol=1e-4)
+
+
+def test_smoothing_takes_a_lattice_away_and_leaves_slopes():
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    lattices = torch.stack([1 - 2 * (rows % 2), 1 - 2 * (columns % 2), 1 - 2 * ((rows + columns) % 2)])
+    slope = 0.3 * rows - 0.1 * columns + 2
+    smoothed = Smooth()((slope + lattices)[None])[0]
+    assert smoothed.shape == lattices.shape
+    assert torch.allclose(smoothed[:, 1:-1, 1:-1], slope[1:-1, 1:-1].expand(3, 6, 6), atol=1e-5)
+    flat = torch.full((2, 1, 5, 5), 0.7)
+    assert torch.allclose(Smooth()(flat), flat)
 
 
 def test_minibatch_std_sees_a_lack_of_variety():
@@ -104,6 +115,22 @@ def test_a_two_way_head_is_its_log_softmax():
     x = torch.randn(5, 1, 64, 64)
     log_probability_real = log_softmax(D.layers(x), 1)[:, 0]
     assert torch.allclose(torch.nn.functional.logsigmoid(D(x)), log_probability_real, atol=1e-6)
+
+
+def test_the_grey_generator_draws_no_lattice_of_single_pixels():
+    assert lattice_share(gray.Generator(smooth=True)) < 0.01
+    assert lattice_share(gray.Generator(smooth=False)) > 0.5  # of the new one's contrast, as the text has it
+
+
+def lattice_share(G):
+    """Of the variance of its pictures, what alternates from pixel to pixel."""
+    torch.manual_seed(0)
+    G.load_state_dict(gray.Generator().state_dict())
+    with torch.no_grad():
+        pictures = G(torch.randn(16, 200))[:, 0, 2:-2, 2:-2]
+    power = torch.fft.rfft2(pictures - pictures.mean((1, 2), keepdim=True)).abs().square().mean(0)
+    half = pictures.shape[1] // 2
+    return float((power[half, half] + power[0, half] + power[half, 0]) / power.sum())
 
 
 @pytest.mark.parametrize("prior", ["normal", "uniform", "poisson"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from facesmith import contracts
-from facesmith.nets.layers import one_latent
+from facesmith.nets.layers import Smooth, one_latent
 
 Prior = Literal["normal", "uniform", "poisson"]
 
@@ -20,9 +20,12 @@ class Generator(contracts.Generator):
     Args:
         width: channels of the last maps; 128 in the text.
         prior: what latents are drawn from, each of mean 0 and variance 1: normal, uniform in ±√3, Poisson(1) less 1.
+        smooth: weigh each pixel with its neighbours, so that no lattice of single pixels is drawn.
     """
 
-    def __init__(self, z_dim: int = 200, width: int = 128, prior: Prior = "normal", channels: int = 1) -> None:
+    def __init__(
+        self, z_dim: int = 200, width: int = 128, prior: Prior = "normal", channels: int = 1, smooth: bool = True
+    ) -> None:
         super().__init__(resolution=64, channels=channels, z_dim=z_dim)
         self.prior, self.spherical = prior, prior == "normal"
         first = width // 8
@@ -39,6 +42,7 @@ class Generator(contracts.Generator):
             nn.ConvTranspose2d(width, width, 4, 2, 1),
             nn.LeakyReLU(0.01),
             nn.Conv2d(width, channels, 1),
+            *([Smooth()] if smooth else []),
             nn.Tanh(),
         )
 

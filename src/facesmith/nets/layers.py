@@ -6,7 +6,7 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear, pixel_shuffle
+from torch.nn.functional import conv2d, linear, pad, pixel_shuffle
 
 
 def init_dcgan(net: nn.Module) -> None:
@@ -69,6 +69,15 @@ def _even_and_odd(weight: Tensor, dim: int) -> Tensor:
     a, b, c, d, e = weight.unbind(dim)
     even, odd = torch.stack([a + b, c + d, e], dim), torch.stack([a, b + c, d + e], dim)
     return torch.stack([even, odd], dim)
+
+
+class Smooth(nn.Module):
+    """Each pixel a mean of itself and its neighbours, by (1, 2, 1) / 4 along either side: alternating ones vanish."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        along = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+        kernel = torch.outer(along, along).expand(x.shape[1], 1, 3, 3)
+        return conv2d(pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
 
 
 class Equalised(nn.Module):

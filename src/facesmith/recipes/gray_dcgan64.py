@@ -96,6 +96,7 @@ class GrayDcgan64(Recipe):
     z_dim: int = value(200, "numbers in a latent", at_least=1, at_most=4096)
     width: int = value(128, "channels of the generator's last maps", at_least=8, at_most=1024)
     prior: gray.Prior = value("normal", "what latents are drawn from: normal, uniform or poisson, each of variance 1")
+    smooth: bool = value(True, "keep the lattice of single pixels, which this critic can't see, out of the pictures")
     dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
     critic_turns: int = value(5, "critic turns to one of the generator", at_least=1, at_most=100)
     pretraining: int = value(50, "critic batches before all else: 10 epochs of 5", at_least=0, at_most=100_000)
@@ -111,7 +112,7 @@ class GrayDcgan64(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         return {
-            "G": gray.Generator(self.z_dim, self.width, self.prior, self.channels),
+            "G": gray.Generator(self.z_dim, self.width, self.prior, self.channels, self.smooth),
             "D": gray.Discriminator(self.channels, self.dropout),
         }
 
