@@ -38,8 +38,6 @@ def test_it_gives_the_same_numbers_and_leaves_the_training_alone(faces):
     torch.manual_seed(3)
     again = watched(G, watch)
     assert torch.equal(torch.rand(3), drawn)
-    assert first.pop("eval/seconds") >= 0
-    assert again.pop("eval/seconds") >= 0
     assert first == again
     assert set(first) == {CHOSEN_BY, "eval/precision", "eval/coverage"}
 

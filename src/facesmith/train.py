@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from facesmith.planning import LOCK, SNAPSHOTS, make_plan
 from facesmith.recipe import Recipe, make
 from facesmith.start import Start, begin, check_fits, open_start
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
-from facesmith.watch import CHOSEN_BY, EXTRACTOR, Watch, best_so_far, prepare, watched
+from facesmith.watch import CHOSEN_BY, EXTRACTOR, SECONDS, Watch, best_so_far, prepare, watched
 
 MOST_ROLLBACKS = 4  # a sixteenth of the learning rates
 
@@ -129,12 +130,13 @@ def _crosses(before: int, state: TrainState, every: int) -> bool:
 
 def _evaluate(watch: Watch, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
     """Look how good the generator is, and keep it where it is the best so far."""
+    start = time.monotonic()
     nets = settled(state)
     numbers = watched(nets["G"], watch)
-    best = best_so_far(monitor.lines)
-    if numbers[CHOSEN_BY] < best:
+    is_best = numbers[CHOSEN_BY] < best_so_far(monitor.lines)
+    if is_best:
         save_model(monitor.out / BEST, dict(nets.items()), _header(plan, state, faces))
-    monitor.evaluated(numbers, is_best=numbers[CHOSEN_BY] < best)
+    monitor.evaluated(numbers | {SECONDS: round(time.monotonic() - start, 2)}, is_best=is_best)
 
 
 def _save(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> list[Trouble]:

@@ -33,6 +33,7 @@ FEWEST, MOST = 256, 1024  # samples looked at
 FEWEST_FACES = 50  # validation faces below which nothing is chosen by them
 SUBSETS = 10
 CHOSEN_BY = "eval/kid"  # lower is better
+SECONDS = "eval/seconds"  # what an evaluation took, settling the averages and keeping the best included
 BEST_BEFORE = "eval/best_before"  # CHOSEN_BY of a line that going back took away, while its model was kept
 
 
@@ -61,13 +62,12 @@ def prepare(faces: Faces, extractor: Extractor, samples: int, console: Console) 
 
 
 def watched(G: nn.Module, watch: Watch) -> dict[str, float]:
-    """How good a settled generator is, and what it took to see it.
+    """How good a settled generator is.
 
     Returns:
-        `eval/kid`, `eval/precision`, `eval/coverage` and `eval/seconds`. All but the seconds follow from the generator,
-        the faces and the number of samples: the seeds are 0 and up.
+        `eval/kid`, `eval/precision` and `eval/coverage`. They follow from the generator, the faces and the number of
+        samples: the seeds are 0 and up.
     """
-    start = time.monotonic()
     pictures = synthesize_seeds(G, range(watch.samples))
     fake = extract(watch.extractor, pictures, "samples", Console(quiet=True))
     shares = prdc(watch.real, fake, K)
@@ -75,7 +75,6 @@ def watched(G: nn.Module, watch: Watch) -> dict[str, float]:
         CHOSEN_BY: kid(watch.real, fake, subsets=SUBSETS),
         "eval/precision": shares["precision"],
         "eval/coverage": shares["coverage"],
-        "eval/seconds": round(time.monotonic() - start, 2),
     }
 
 
