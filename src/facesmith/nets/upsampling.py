@@ -79,10 +79,16 @@ class Discriminator(contracts.Discriminator):
 
     Args:
         norm: "batch" puts BatchNorm behind each convolution, with which the text shows the critic becoming too strong.
+        hidden: units of the wide layer.
     """
 
     def __init__(
-        self, resolution: int = 64, channels: int = 3, norm: CriticNorm = "none", dropout: float = 0.2
+        self,
+        resolution: int = 64,
+        channels: int = 3,
+        norm: CriticNorm = "none",
+        dropout: float = 0.2,
+        hidden: int = 1024,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -91,8 +97,8 @@ class Discriminator(contracts.Discriminator):
             if norm == "batch":
                 layers.append(nn.BatchNorm2d(c_out))
             layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout2d(dropout)]
-        layers += [nn.Flatten(), nn.Linear(96 * (resolution // 8) ** 2, 1024), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(1024, 1))
+        layers += [nn.Flatten(), nn.Linear(96 * (resolution // 8) ** 2, hidden), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(hidden, 1))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         logits: Tensor = self.layers(x).flatten()
