@@ -117,6 +117,17 @@ def test_it_repeats_what_the_doctor_said(run):
     assert "At 0.1 kimg (divergence) it went back to 0.0 kimg" in text
 
 
+def test_it_shows_whether_the_critic_knows_its_faces_by_heart(run):
+    file, told = run / "log.jsonl", "scores a training face above an unseen one"
+    assert told not in page_of(run)  # too few faces to tell
+    known = {"scores/knows_training": 0.7, "scores/faces": 500, "scores/unseen_faces": 100}
+    lines = [json.loads(line) | known for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = page_of(run)
+    assert told in text
+    assert "Overfitting: the critic knows its training faces by heart" in text
+
+
 def test_it_tells_what_the_run_was(run):
     text = page_of(run)
     assert "dcgan64, trained on some faces" in text

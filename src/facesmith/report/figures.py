@@ -28,6 +28,8 @@ def balance_chart(lines: Log) -> list[Chart]:
     """Who wins: the shares of the steps as lines, those of the saves as dots."""
     drawn = [line for name, (label, _) in BALANCE.items() for line in _drawn(lines, name, label, TONES[name])]
     for name in scored_names(lines):
+        if name in SIGNS:  # they have charts of their own
+            continue
         tone = TONES[name.replace("scores/", "D/")]
         drawn.append(Line(SCORED[name][0], *points(lines, name), tone, dots=True))
     if not drawn:
