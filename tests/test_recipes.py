@@ -159,3 +159,12 @@ def test_the_list_counts_what_a_layer_costs_by_hand():
     assert multiply_adds(G) == by_hand
     lines = list(listing())
     assert any(line.startswith("dcgan64") and "3,576,704" in line for line in lines)
+
+
+def test_quick64_ends_annealed_whatever_the_budget():
+    knobs = make("quick64", {}).knobs
+    rates = [knobs(progress / 100).lr["G"] for progress in range(101)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[:70] == [2e-4] * 70
+    assert rates[-1] == pytest.approx(2e-5)
+    assert make("quick64", {"decay": 0.0}).knobs(1.0).lr["D"] == 2e-4

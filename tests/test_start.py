@@ -97,6 +97,9 @@ def test_what_does_not_fit_is_refused(asked, parent, tmp_path):
         train(replace(asked, values={"width": 8}), QUIET)
     with pytest.raises(BadModel):
         train(replace(asked, start=tmp_path / "nothing"), QUIET)
-    with pytest.raises(BadOption, match="Name a recipe"):
-        train(replace(asked, start=None), QUIET)
     assert train(replace(asked, values={"lr": 1e-4, "batch_size": 4}), QUIET).finished  # these alter no shape
+
+
+def test_without_a_name_it_is_our_own_recipe(asked):
+    assert train(replace(asked, start=None, values=SMALL), QUIET).finished
+    assert load_model(asked.out).header["recipe"] == "quick64"

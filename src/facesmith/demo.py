@@ -55,7 +55,7 @@ def demo(
     yield f"curves               {run / 'curves.png'}"
     yield "These were learnt from drawn faces. With your own photos:"
     yield "  facesmith extract PHOTOS --out faces"
-    yield f"  facesmith train {RECIPE} --data faces --out runs/first --minutes 40"
+    yield "  facesmith train --data faces --out runs/first"
     yield "  facesmith sample --model runs/first --out mine.png"
 
 

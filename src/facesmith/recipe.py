@@ -20,6 +20,7 @@ from torch import nn
 from facesmith.contracts import Knobs, Objective, Player, Turn
 from facesmith.errors import BadOption
 
+DEFAULT = "quick64"  # where none is asked for
 Number = int | float
 R = TypeVar("R", bound="Recipe")
 

@@ -25,13 +25,13 @@ from facesmith import __version__, split
 from facesmith.calibrate import PRECISIONS, check_precision, pick_device
 from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE, load_state, save_model, save_state
 from facesmith.doctor import Trouble, is_healthy
-from facesmith.errors import BadData, BadModel, BadOption, Diverged, InTrouble, OutputExists, RunBusy
+from facesmith.errors import BadData, BadModel, Diverged, InTrouble, OutputExists, RunBusy
 from facesmith.faces import Faces, Stream, open_faces
 from facesmith.metrics.features import open_extractor
 from facesmith.monitor import HELD_OUT, TENSORBOARD_PICTURES, Monitor
 from facesmith.plan import Asked, Plan, check_asked
 from facesmith.planning import LOCK, SNAPSHOTS, make_plan
-from facesmith.recipe import Recipe, make
+from facesmith.recipe import DEFAULT, Recipe, make
 from facesmith.start import Start, begin, check_fits, open_start
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
 from facesmith.watch import CHOSEN_BY, EXTRACTOR, SECONDS, Watch, best_so_far, prepare, watched
@@ -78,11 +78,9 @@ def train(asked: Asked, console: Console) -> TrainReport:
 
 
 def _recipe(asked: Asked, start: Start | None) -> Recipe:
-    """The recipe asked for, or that of the model to begin from, with its values where no others are given."""
+    """The recipe asked for, that of the model to begin from (with its values where no others are given), or ours."""
     if start is None:
-        if asked.recipe is None:
-            raise BadOption("Name a recipe (facesmith recipes lists them), or begin --from a model.")
-        return make(asked.recipe, asked.values)
+        return make(asked.recipe or DEFAULT, asked.values)
     recipe = make(start.model.recipe.name, start.model.recipe.values() | dict(asked.values))
     check_fits(start, recipe)
     return recipe

@@ -15,7 +15,9 @@ def train(
     context: typer.Context,
     data: Data,
     out: Annotated[Path, typer.Option(help="The run folder; where it holds this run already, it is resumed.")],
-    recipe: Annotated[str | None, typer.Argument(help="A recipe's name; facesmith recipes lists them.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe's name; facesmith recipes lists them. Default quick64.")
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option("--from", help="Begin from this model or run, by its recipe, rather than from nothing."),
@@ -46,17 +48,19 @@ def train(
 ) -> None:
     """Train a generator by a recipe. The same command again resumes; Ctrl-C saves first.
 
-    Example: facesmith train dcgan64 --data faces --out runs/first --minutes 40
+    Example: facesmith train --data faces --out runs/first --minutes 40
+
+    By the recipe of a tutorial: facesmith train dcgan64 --data faces --out runs/dcgan
 
     Go on from a model with faces of your own: facesmith train --from runs/first --data mine --out runs/mine
     """
     from facesmith.checkpoint import load_model
     from facesmith.plan import Asked
-    from facesmith.recipe import parse_settings
+    from facesmith.recipe import DEFAULT, parse_settings
     from facesmith.train import train
 
-    name = load_model(start).recipe.name if recipe is None and start is not None else recipe
-    values = parse_settings(name, settings or []) if name is not None else {}
+    name = recipe or (DEFAULT if start is None else load_model(start).recipe.name)
+    values = parse_settings(name, settings or [])
     if batch is not None:
         values["batch_size"] = batch
     asked = Asked(

@@ -1,0 +1,73 @@
+"""Our own: the faces that a CPU learns fastest.
+
+Text:   none; its networks are those of "Generating Faces with Torch" (balanced64), made small.
+Needs:  64x64 faces, or 128x128 with --set resolution=128.
+Run:    facesmith train quick64 --data faces --out runs/quick
+Result: not judged at 30 minutes yet; docs/experiments.md has its trials.
+
+What it does: of all the texts' systems, the networks of balanced64 learn most from each face shown: a generator that
+doubles by nearest neighbours and smooths by 5x5 convolutions, with BatchNorm, against a critic of 5x5 convolutions
+with max-pooling and dropout, without normalisation. They are too large for a CPU there. Here the generator has a
+quarter of the width, and the critic's wide layer a quarter of the units, which holds nine tenths of its weights: so
+many weights cost more to update than to use in batches of this size. No referee: with Adam instead of RMSprop and
+learning rates that fall over the last third of the budget, the two keep pace by themselves. docs/experiments.md has
+all trials that led here, and those that led nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+from torch import nn
+from torch.optim import Adam
+
+from facesmith.contracts import Knobs, Objective, Player, Turn
+from facesmith.losses import NonSaturating
+from facesmith.nets import upsampling
+from facesmith.recipe import Recipe, multiple_of_eight, recipe, value
+
+LAST_LR = 0.1  # of the first, at the end of the budget
+
+
+@recipe("quick64")
+@dataclass(frozen=True, kw_only=True)
+class Quick64(Recipe):
+    source: ClassVar[str] = "Facesmith"
+
+    batch_size: int = value(16, "faces in a batch", at_least=1, at_most=4096)
+    z_dim: int = value(64, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = value(32, "channels of the generator's first and last maps, twice as many between", at_least=1)
+    hidden: int = value(256, "units of the critic's wide layer", at_least=1, at_most=8192)
+    dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
+    lr: float = value(2e-4, "learning rate of both players", at_least=0, at_most=1)
+    beta2: float = value(0.99, "Adam's memory of squared gradients; it has no momentum", at_least=0, at_most=0.99999)
+    decay: float = value(
+        0.3, "share of the budget, at its end, in which the rates fall to a tenth", at_least=0, at_most=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        multiple_of_eight(self)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {
+            "G": upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels),
+            "D": upsampling.Discriminator(self.resolution, self.channels, dropout=self.dropout, hidden=self.hidden),
+        }
+
+    def players(self) -> dict[str, Player]:
+        adam = partial(Adam, betas=(0.0, self.beta2), fused=True)
+        return {"D": Player(("D",), adam), "G": Player(("G",), adam)}
+
+    def objective(self) -> Objective:
+        return NonSaturating()
+
+    def turns(self, step: int) -> tuple[Turn, ...]:
+        return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)
+
+    def knobs(self, progress: float) -> Knobs:
+        left = min(1.0, (1 - progress) / self.decay) if self.decay else 1.0
+        lr = self.lr * (LAST_LR + (1 - LAST_LR) * left)
+        return Knobs(lr={"D": lr, "G": lr})
