@@ -133,6 +133,15 @@ def lattice_share(G):
     return float((power[half, half] + power[0, half] + power[half, 0]) / power.sum())
 
 
+@pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256, 512])
+def test_at_rest_nothing_of_the_next_scale_is_computed(resolution):
+    growths = resolution.bit_length() - 3
+    for grown in range(growths + 1):
+        assert progressive.stage(torch.tensor(grown / growths), growths) == (grown, 0.0)
+    whole, fading = progressive.stage(torch.tensor(0.5 / growths), growths)
+    assert (whole, fading) == (0, pytest.approx(0.5, abs=1e-5))
+
+
 @pytest.mark.parametrize("prior", ["normal", "uniform", "poisson"])
 def test_every_prior_has_mean_0_and_variance_1(prior):
     z = gray.Generator(50, prior=prior).draw_z(2000, torch.Generator().manual_seed(0))

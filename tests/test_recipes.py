@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small import OURS, TINY, Tiny, small_recipe
+from small import OURS, TINY, Tiny, small_recipe, small_state
 
-from facesmith.contracts import Discriminator, Encoder, Generator
+from facesmith.contracts import Batch, Discriminator, Encoder, Generator
 from facesmith.errors import BadOption
 from facesmith.listing import count, details, listing, multiply_adds
 from facesmith.recipe import find, make, parse_settings, recipe, recipes, value
+from facesmith.trainer import train_step
 
 PARAMETERS = {  # as the texts' own networks count
     "balanced64": {"D": 6_500_897, "G": 4_109_571},
@@ -168,3 +170,27 @@ def test_quick64_ends_annealed_whatever_the_budget():
     assert rates[:70] == [2e-4] * 70
     assert rates[-1] == pytest.approx(2e-5)
     assert make("quick64", {"decay": 0.0}).knobs(1.0).lr["D"] == 2e-4
+
+
+def test_gan_accuracy_is_taken_of_fifty_fakes_every_500_steps():
+    state = small_state("gray-dcgan64", budget=10**6, batch_size=2)
+    assert state.recipe.pretraining == 2
+    taken = {}
+    for step in (2, 500, 501, 502, 1001):
+        state.step = step
+        taken[step] = train_step(state).get("G/gan_accuracy")
+    assert [step for step, held in taken.items() if held is not None] == [501, 1001]
+    for share in (taken[501], taken[1001]):
+        assert float(share) * 50 == pytest.approx(round(float(share) * 50), abs=1e-4)
+
+
+def test_labels_are_flipped_in_a_tenth_of_the_critics_batches_and_never_while_it_is_pretrained():
+    state = small_state("gray-dcgan64", budget=10**6)
+    real, fake = torch.full((4,), 3.0), torch.full((4,), -3.0)
+    batch = Batch(real, real, fake, None, state.knobs, 0, "train")
+    right = float(state.objective.critic_loss(real, fake, replace(batch, phase="pretrain")))
+    torch.manual_seed(0)
+    flipped = [float(state.objective.critic_loss(real, fake, batch)) > 2 * right for _ in range(2000)]
+    assert np.mean(flipped) == pytest.approx(0.1, abs=0.02)
+    pretraining = replace(batch, phase="pretrain")
+    assert {float(state.objective.critic_loss(real, fake, pretraining)) for _ in range(200)} == {right}

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 from planted import Thumbnails
-from small import QUIET, drawn_pixels, faces_folder, small_state, stopping_after
+from small import QUIET, faces_folder, small_state, stopping_after
 
 import facesmith.planning as planning_module
 import facesmith.train as train_module
+import facesmith.watch as watch_module
 from facesmith.checkpoint import load_model
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.faces import open_faces
 from facesmith.plan import Asked
+from facesmith.synthesis import synthesize_seeds
 from facesmith.train import train
 from facesmith.trainer import settled, train_step
 from facesmith.watch import CHOSEN_BY, FEWEST, MOST, SHARE, affordable, check_validation, prepare, watched
@@ -58,16 +60,32 @@ class Slow(Thumbnails):
 
 
 def test_it_takes_no_more_than_its_share():
-    pixels = drawn_pixels(4)
-    samples, every = affordable(Slow(), pixels, 100_000, images_per_second=100)
+    state = small_state()
+    samples, every = affordable(Slow(), state, 100_000, images_per_second=100)
     assert every == 100_000
     assert FEWEST <= samples <= MOST
     assert 0.01 * samples <= SHARE * every / 100
-    samples, every = affordable(Slow(), pixels, 1000, images_per_second=100)
+    samples, every = affordable(Slow(), state, 1000, images_per_second=100)
     assert samples == FEWEST
     assert every > 1000
     assert 0.01 * samples <= SHARE * every / 100
-    assert affordable(Thumbnails(), pixels, 10**9, images_per_second=1)[0] == MOST
+    assert affordable(Thumbnails(), state, 10**9, images_per_second=1)[0] == MOST
+
+
+def test_a_slow_generator_and_its_settling_count_as_well(monkeypatch):
+    def slowly(G, seeds):
+        time.sleep(0.02 * len(seeds))
+        return synthesize_seeds(G, seeds)
+
+    def settled_slowly(state):
+        time.sleep(0.5)
+        return settled(state)
+
+    monkeypatch.setattr(watch_module, "synthesize_seeds", slowly)
+    monkeypatch.setattr(watch_module, "settled", settled_slowly)
+    samples, every = affordable(Thumbnails(), small_state(), 1000, images_per_second=100)
+    assert samples == FEWEST
+    assert 0.5 + 0.02 * samples <= SHARE * every / 100
 
 
 def test_too_few_validation_faces_are_told_of(faces):

@@ -7,21 +7,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import psutil
 import torch
 from rich.console import Console
 
-from facesmith.calibrate import Speed, measure, pick_device
+from facesmith.calibrate import PRECISIONS, Speed, measure, pick_device
 from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE
+from facesmith.contracts import set_level
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
-from facesmith.faces import Faces
+from facesmith.faces import Faces, Stream
 from facesmith.metrics.features import open_extractor
 from facesmith.monitor import CURVES, LOG, SCORES, SHEET, SHEETS
 from facesmith.plan import PLAN, Asked, Plan, read_plan, write_plan
 from facesmith.recipe import Recipe
 from facesmith.reconstructions import PAIRS, REBUILT
 from facesmith.start import Start
+from facesmith.trainer import new_state
 from facesmith.watch import EXTRACTOR, affordable, check_validation
 
 LOCK, SNAPSHOTS, REPORT = ".lock", "snapshots", "report.html"
@@ -45,7 +46,7 @@ def make_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
     if not file.exists() and any(path.name != LOCK for path in asked.out.iterdir()):
         raise OutputExists(f"{asked.out} is not empty and holds no run. Choose another --out.")
     if asked.force or not file.exists():
-        plan = _watched(asked, _new_plan(asked, recipe, faces, start, console), faces, console)
+        plan = _watched(asked, _new_plan(asked, recipe, faces, start, console), recipe, faces, console)
         _remove_own(asked.out)  # not before all that could fail has not
         write_plan(file, plan)
         return plan
@@ -57,7 +58,7 @@ def make_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
             "Choose another --out, or start over with --force."
         )
     _check_same(asked, recipe, faces, start, kept)
-    plan = _watched(asked, _extended(asked, kept), faces, console)
+    plan = _watched(asked, _extended(asked, kept), recipe, faces, console)
     if plan != kept:
         write_plan(file, plan)
     return plan
@@ -95,14 +96,17 @@ def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
     return plan
 
 
-def _watched(asked: Asked, plan: Plan, faces: Faces, console: Console) -> Plan:
+def _watched(asked: Asked, plan: Plan, recipe: Recipe, faces: Faces, console: Console) -> Plan:
     """The plan with evaluations while training, where they are asked for; measured, so that they stay cheap."""
     kimg = asked.eval_every_kimg
     if kimg is None or plan.watch.get("kimg") == kimg:
         return plan
     check_validation(faces)
-    wanted, some = int(kimg * 1000), np.asarray(faces.pixels[faces.part("validation")[:1]])
-    samples, every = affordable(open_extractor(EXTRACTOR), some, wanted, plan.images_per_second)
+    wanted, precision, device = int(kimg * 1000), PRECISIONS[plan.precision], torch.device(plan.device)
+    stream = Stream(faces.pixels, faces.part("train"), seed=plan.seed, mirror=plan.mirror)
+    state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
+    set_level(state.averages, 1.0)  # what grows costs most when it has grown
+    samples, every = affordable(open_extractor(EXTRACTOR), state, wanted, plan.images_per_second)
     console.print(
         f"evaluating {samples} samples every {every / 1000:.3g} kimg"
         + (f" rather than {kimg:g}, so that it takes less than 5 % of the run" if every > wanted else ""),

@@ -20,16 +20,17 @@ from torch import nn
 from facesmith.curves import points
 from facesmith.errors import BadData
 from facesmith.faces import Faces
-from facesmith.images import Pixels
 from facesmith.metrics import kid, prdc
 from facesmith.metrics.comparison import K
 from facesmith.metrics.features import BATCH, Extractor, cached_features, extract
 from facesmith.synthesis import synthesize_seeds
+from facesmith.trainer import TrainState, settled
 
 EXTRACTOR = "lite0"
 SHARE = 0.05  # of a run's time that may be spent on this
-SPARE = 0.7  # of that is planned with: settling and saving come on top, and machines have slow hours
+SPARE = 0.7  # of that is planned with: comparing and keeping come on top, and machines have slow hours
 FEWEST, MOST = 256, 1024  # samples looked at
+DRAWN = 16  # to measure by
 FEWEST_FACES = 50  # validation faces below which nothing is chosen by them
 SUBSETS = 10
 CHOSEN_BY = "eval/kid"  # lower is better
@@ -83,24 +84,28 @@ def best_so_far(lines: Sequence[Mapping[str, Any]]) -> float:
     return min((number for name in (CHOSEN_BY, BEST_BEFORE) for number in points(lines, name)[1]), default=inf)
 
 
-def affordable(extractor: Extractor, pixels: Pixels, every: int, images_per_second: float) -> tuple[int, int]:
+def affordable(extractor: Extractor, state: TrainState, every: int, images_per_second: float) -> tuple[int, int]:
     """How many samples to look at, and after how many images, so that it takes no more than SHARE of a run.
 
     Args:
-        pixels: some faces, uint8 `[N, S, S, C]`, to measure on.
+        state: a training to measure on; read, never changed.
         every: images between two evaluations, as asked for; more are returned where few samples would take too long.
         images_per_second: of the training.
     """
-    seconds = _seconds_of_one(extractor, pixels)
-    samples = int(SHARE * SPARE * every / images_per_second / seconds)
+    settling, one = _seconds(extractor, state)
+    affords = SHARE * SPARE / images_per_second  # seconds for each image of the training
+    samples = int((affords * every - settling) / one)
     if samples >= FEWEST:
         return min(samples, MOST) // BATCH * BATCH, every
-    return FEWEST, int(np.ceil(FEWEST * seconds * images_per_second / (SHARE * SPARE)))
+    return FEWEST, int(np.ceil((settling + FEWEST * one) / affords))
 
 
-def _seconds_of_one(extractor: Extractor, pixels: Pixels) -> float:
-    some, quiet = np.resize(pixels, (BATCH, *pixels.shape[1:])), Console(quiet=True)
-    extract(extractor, some, "", quiet)  # the first look pays for what the later ones find ready
+def _seconds(extractor: Extractor, state: TrainState) -> tuple[float, float]:
+    """What it takes to settle the averages, and to draw and look at one sample."""
+    G, quiet = settled(state)["G"], Console(quiet=True)
+    extract(extractor, synthesize_seeds(G, range(DRAWN)), "", quiet)  # the first pays for what later ones find ready
     start = time.monotonic()
-    extract(extractor, some, "", quiet)
-    return (time.monotonic() - start) / BATCH
+    settled(state)
+    between = time.monotonic()
+    extract(extractor, synthesize_seeds(G, range(DRAWN)), "", quiet)
+    return between - start, (time.monotonic() - between) / DRAWN

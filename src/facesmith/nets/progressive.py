@@ -29,7 +29,7 @@ def stage(level: Tensor, growths: int) -> tuple[int, float]:
     """The scale that stands whole, counted from 0, and how far (0 to 1) the next has faded in."""
     if level.is_meta:  # networks without memory have no level; what is counted of them is the whole
         return growths, 0.0
-    grown = float(level) * growths
+    grown = round(float(level) * growths, 5)  # in float32, three fifths of five are a little more than three
     whole = min(int(grown), growths)
     return whole, grown - whole if whole < growths else 0.0
 

@@ -9,10 +9,10 @@ Result: fd2k_lite0 94.4 (real faces 5.1), face rate 31.2% (61.0%), after 341 kim
         docs/recipes.md.
 
 What it does: a two-way log-softmax critic whose output weights are held down by their mean square; critic SGD at
-1e-3, generator Adam at 1e-4, five critic steps to one, batches of 100 drawn with replacement, Glorot's initialisation.
-The histogram of 1,000 D(x) and 1,000 D(G(z)) is drawn at every save. A generator step costs 500 faces so: 330 of them,
-165 kimg, gave coloured blots on LFW. With batches of 20 there are five times as many steps in the same time, and faces
-at 280 kimg.
+1e-3, generator Adam at 1e-4, five critic steps to one, batches of 100 drawn with replacement, Glorot's
+initialisation. The histogram of D(x) and D(G(z)) is drawn at every save, of 1,000 each at the end of the budget,
+before that of as many as cost little. A generator step costs 500 faces so: 330 of them, 165 kimg, gave coloured blots
+on LFW. With batches of 20 there are five times as many steps in the same time, and faces at 280 kimg.
 
 Faults of the text, and what stands here instead:
 - The critic's five steps see the same faces and the same noise five times: here each has faces and noise of its own.

@@ -76,10 +76,12 @@ class FlippedLabels(NonSaturating):
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss(player, nets, batch)
-        D = nets["D"]
+        G, D = nets["G"], nets["D"]
+        assert isinstance(G, gray.Generator)
         assert isinstance(D, gray.Discriminator)
         if player == "G" and (batch.step - self.pretraining + 1) % EPOCH_STEPS == 0:
-            loss.terms["G/gan_accuracy"] = gan_accuracy(D, batch.fake[:ACCURACY_FAKES])
+            z = G.draw_z(ACCURACY_FAKES, torch.default_generator).to(batch.z.device)
+            loss.terms["G/gan_accuracy"] = gan_accuracy(D, G(z).detach())
         return loss
 
 
