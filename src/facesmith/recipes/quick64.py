@@ -3,7 +3,8 @@
 Text:   none; its networks are those of "Generating Faces with Torch" (balanced64), made small.
 Needs:  64x64 faces, or 128x128 with --set resolution=128.
 Run:    facesmith train quick64 --data faces --out runs/quick
-Result: not judged at 30 minutes yet; docs/experiments.md has its trials.
+Result: fd5k_lite0 34.4 (real faces 3.1), face rate 97.8% (98.3%), after 82 kimg of CelebA;
+        docs/recipes.md.
 
 What it does: of all the texts' systems, the networks of balanced64 learn most from each face shown: a generator that
 doubles by nearest neighbours and smooths by 5x5 convolutions, with BatchNorm, against a critic of 5x5 convolutions
