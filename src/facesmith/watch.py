@@ -28,7 +28,9 @@ from facesmith.trainer import TrainState, settled
 
 EXTRACTOR = "lite0"
 SHARE = 0.05  # of a run's time that may be spent on this
-SPARE = 0.7  # of that is planned with: comparing and keeping come on top, and machines have slow hours
+# Of that is planned with: comparing and keeping come on top, machines have slow hours, and amid a training, whose
+# tensors fill the caches, an evaluation took twice as long as when it was measured.
+SPARE = 0.5
 FEWEST, MOST = 256, 1024  # samples looked at
 DRAWN = 16  # to measure by
 FEWEST_FACES = 50  # validation faces below which nothing is chosen by them
