@@ -15,7 +15,7 @@ from facesmith import __version__
 from facesmith.checkpoint import LoadedModel, load_model
 from facesmith.contracts import Encoder, Generator
 from facesmith.errors import BadData, BadModel, BadOption
-from facesmith.files import refuse_to_overwrite, sha256
+from facesmith.files import refuse_to_overwrite
 from facesmith.images import PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_png
 from facesmith.latent import BATCH, LARGEST_SEED, MOST_SEEDS, latents
 from facesmith.progress import bar
@@ -85,17 +85,19 @@ class Model:
         }
 
 
-def load(path: str | Path) -> Model:
-    """Open a run folder or a `model.safetensors`. Opening a model never runs code from it.
+def load(path: str | Path | None = None) -> Model:
+    """Open a run folder or a `model.safetensors`, by default the generator that ships with the package.
+
+    Opening a model never runs code from it.
 
     Raises:
         BadModel: there is none, or it is damaged.
     """
-    return Model(load_model(Path(path)))
+    return Model(load_model(None if path is None else Path(path)))
 
 
 def sample(
-    path: Path, seeds: Sequence[int], out: Path, *, psi: float = 1.0, force: bool = False, console: Console
+    path: Path | None, seeds: Sequence[int], out: Path, *, psi: float = 1.0, force: bool = False, console: Console
 ) -> Iterator[Path]:
     """Draw one face for each seed: on one sheet where `out` ends in .png, else as single files in a folder."""
     one_sheet = out.suffix.lower() == ".png"
@@ -116,7 +118,7 @@ def sample(
     yield out
 
 
-def sample_like(path: Path, like: Path, out: Path, *, force: bool = False, console: Console) -> Iterator[Path]:
+def sample_like(path: Path | None, like: Path, out: Path, *, force: bool = False, console: Console) -> Iterator[Path]:
     """Draw again what a picture shows that `sample` has written.
 
     Raises:
@@ -131,9 +133,10 @@ def sample_like(path: Path, like: Path, out: Path, *, force: bool = False, conso
             raise ValueError
     except (KeyError, ValueError, TypeError, RecursionError):
         raise BadData(f"{like} carries no seeds of a Facesmith model; only pictures that it drew do.") from None
-    if sha256(load(path).path) != made_by:
+    model = load(path)
+    if model.hash != made_by:
         raise BadData(
-            f"{like} was drawn by another model (hash {made_by[:12]}, recipe {made.get('Recipe')}) than {path}."
+            f"{like} was drawn by another model (hash {made_by[:12]}, recipe {made.get('Recipe')}) than {model.path}."
         )
     return sample(path, seeds, out, psi=psi, force=force, console=console)
 
