@@ -15,7 +15,7 @@ from facesmith.errors import BadOption
 def sample(
     context: typer.Context,
     model: ModelPath = None,
-    out: Annotated[Path, typer.Option(help="A .png for one sheet, or a folder for single faces.")] = Path("faces.png"),
+    out: Annotated[Path, typer.Option(help="A .png or .jpg for one sheet, or a folder for single faces.")] = Path("faces.png"),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
     like: Annotated[Path | None, typer.Option(help="Draw again what this picture of ours shows.")] = None,
