@@ -27,7 +27,7 @@ LAYERS = (
     ("start", "sample", "film"),
     ("plan",),
     ("planning",),
-    ("train", "walk", "mix", "invert", "report", "evaluation"),
+    ("train", "walk", "mix", "invert", "report", "evaluation", "onnx"),
     ("demo", "info"),
     ("cli",),
     ("__main__",),
