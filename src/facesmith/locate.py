@@ -29,6 +29,8 @@ def model_file(path: Path | None) -> Path:
                 f"This installation comes without a generator. Train one ({TRAIN}), then name it: --model runs/first"
             )
         return file
+    if path.suffix.lower() == ".onnx":
+        raise BadModel(f"{path} is ONNX, which only facesmith sample draws from; name the model it was made of.")
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
         what = f"{path} holds no {MODEL}" if path.is_dir() else f"{path} does not exist"
