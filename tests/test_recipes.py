@@ -78,6 +78,8 @@ def test_the_module_tells_source_command_and_result(name):
     told = "\n".join(details(name))
     assert "Text:" in told or "Paper:" in told
     assert f"facesmith train {name}" in told
+    assert "What it does:" in told
+    assert "Cost:" in told or name == "quick64"
     assert "Result:" in told
     assert all(each.metadata["help"] in told for each in fields(find(name)))
 
@@ -176,13 +178,16 @@ def test_quick64_ends_annealed_whatever_the_budget():
 def test_gan_accuracy_is_taken_of_fifty_fakes_every_500_steps():
     state = small_state("gray-dcgan64", budget=10**6, batch_size=2)
     assert state.recipe.pretraining == 2
-    taken = {}
+    taken, shown = {}, {}
     for step in (2, 500, 501, 502, 1001):
         state.step = step
-        taken[step] = train_step(state).get("G/gan_accuracy")
+        terms = train_step(state)
+        taken[step], shown[step] = terms.get("G/gan_accuracy"), terms.get("G/epoch")
     assert [step for step, held in taken.items() if held is not None] == [501, 1001]
     for share in (taken[501], taken[1001]):
         assert float(share) * 50 == pytest.approx(round(float(share) * 50), abs=1e-4)
+    assert [step for step, pictures in shown.items() if pictures is not None] == [501, 1001]
+    assert shown[501].shape == (5, 1, 64, 64)
 
 
 def test_labels_are_flipped_in_a_tenth_of_the_critics_batches_and_never_while_it_is_pretrained():

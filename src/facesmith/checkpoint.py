@@ -72,6 +72,20 @@ def model_file(path: Path) -> Path:
     return file
 
 
+def read_header(path: Path) -> dict[str, Any]:
+    """What a run folder's model, or a model file, tells of itself; no tensor is read.
+
+    Raises:
+        BadModel: damaged, not one of ours, or of a later format.
+    """
+    file = model_file(path)
+    try:
+        with safe_open(file, "pt") as opened:
+            return _header(file, opened.metadata())
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(file, error) from None
+
+
 def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     """Open a run folder or a model file; nothing in it is executed.
 
@@ -87,7 +101,7 @@ def load_model(path: Path, device: str = "cpu") -> LoadedModel:
             recipe, nets = _empty_networks(file, header, forms)
             tensors = {key: opened.get_tensor(key) for key in forms}
     except (SafetensorError, OSError) as error:
-        raise BadModel(f"{file} can't be read as safetensors ({error}). Is it whole?") from None
+        raise _unreadable(file, error) from None
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise BadModel(f"{file} holds numbers that are not finite; it can't draw faces.")
     try:
@@ -97,6 +111,10 @@ def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     # In the memory order of training: another one rounds otherwise, and draws slightly other pictures.
     nets.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return LoadedModel(file, recipe, nets, header, sha256(file))
+
+
+def _unreadable(file: Path, error: Exception) -> BadModel:
+    return BadModel(f"{file} can't be read as safetensors ({error}). Is it whole?")
 
 
 def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ fakes above faces, and the generator ran off into one red square. Two turns and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
@@ -114,6 +115,10 @@ class Progressive64(Recipe):
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr}, level=self.level(progress))
+
+    def rhythm(self) -> Mapping[int, float]:
+        every = self.penalty_every if self.loss == "logistic" else 1
+        return {0: 1 / every, 1: 1 - 1 / every} if every > 1 else {0: 1.0}
 
     def level(self, progress: float) -> float:
         """0 to 1: as many equal shares as there are growths, in each first a rest, then a fade."""
