@@ -54,12 +54,12 @@ def train(
 
     Go on from a model with faces of your own: facesmith train --from runs/first --data mine --out runs/mine
     """
-    from facesmith.checkpoint import load_model
+    from facesmith.checkpoint import read_header
     from facesmith.plan import Asked
     from facesmith.recipe import DEFAULT, parse_settings
     from facesmith.train import train
 
-    name = recipe or (DEFAULT if start is None else load_model(start).recipe.name)
+    name = recipe or (DEFAULT if start is None else read_header(start)["recipe"])
     values = parse_settings(name, settings or [])
     if batch is not None:
         values["batch_size"] = batch
