@@ -16,7 +16,7 @@ SOURCE = Path(facesmith.__file__).parent
 # From the bottom up. A module may import from its own layer's folder and from the layers before it.
 LAYERS = (
     ("errors",),
-    ("files", "images", "memory", "progress", "split"),
+    ("files", "images", "locate", "memory", "progress", "split"),
     ("animation", "charts", "duplicates", "figure", "page"),
     ("contracts", "drawn", "photos", "faces", "sidecar"),
     ("augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith import __version__
-from facesmith.checkpoint import MODEL, LoadedModel, load_model
+from facesmith.checkpoint import LoadedModel, load_model
 from facesmith.contracts import Encoder, Generator
 from facesmith.errors import BadData, BadModel, BadOption
-from facesmith.files import refuse_to_overwrite, sha256
+from facesmith.files import refuse_to_overwrite
 from facesmith.images import PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_png
 from facesmith.inversion.inverter import Inverter, open_inverter
 from facesmith.inversion.template import locate
@@ -26,7 +26,6 @@ from facesmith.sidecar import load_sidecar, sidecar_path
 from facesmith.synthesis import synthesize, synthesize_seeds
 
 MOST_ON_A_SHEET = 10_000
-SHIPPED = Path(__file__).parent / "shipped" / MODEL
 
 
 class Model:
@@ -137,18 +136,18 @@ class Model:
 
 
 def load(path: str | Path | None = None) -> Model:
-    """Open a run folder or a `model.safetensors`; without a path, the generator that ships with Facesmith.
+    """Open a run folder or a `model.safetensors`, by default the generator that ships with the package.
 
     Opening a model never runs code from it.
 
     Raises:
         BadModel: there is none, or it is damaged.
     """
-    return Model(load_model(SHIPPED if path is None else Path(path)))
+    return Model(load_model(None if path is None else Path(path)))
 
 
 def sample(
-    path: Path, seeds: Sequence[int], out: Path, *, psi: float = 1.0, force: bool = False, console: Console
+    path: Path | None, seeds: Sequence[int], out: Path, *, psi: float = 1.0, force: bool = False, console: Console
 ) -> Iterator[Path]:
     """Draw one face for each seed: on one sheet where `out` ends in .png, else as single files in a folder."""
     one_sheet = out.suffix.lower() == ".png"
@@ -169,7 +168,7 @@ def sample(
     yield out
 
 
-def sample_like(path: Path, like: Path, out: Path, *, force: bool = False, console: Console) -> Iterator[Path]:
+def sample_like(path: Path | None, like: Path, out: Path, *, force: bool = False, console: Console) -> Iterator[Path]:
     """Draw again what a picture shows that `sample` has written.
 
     Raises:
@@ -184,9 +183,10 @@ def sample_like(path: Path, like: Path, out: Path, *, force: bool = False, conso
             raise ValueError
     except (KeyError, ValueError, TypeError, RecursionError):
         raise BadData(f"{like} carries no seeds of a Facesmith model; only pictures that it drew do.") from None
-    if sha256(load(path).path) != made_by:
+    model = load(path)
+    if model.hash != made_by:
         raise BadData(
-            f"{like} was drawn by another model (hash {made_by[:12]}, recipe {made.get('Recipe')}) than {path}."
+            f"{like} was drawn by another model (hash {made_by[:12]}, recipe {made.get('Recipe')}) than {model.path}."
         )
     return sample(path, seeds, out, psi=psi, force=force, console=console)
 

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Force, Psi, Scale, app, console, given
+from facesmith.cli.shared import Force, ModelPath, Psi, Scale, app, console, given
 from facesmith.errors import BadOption
 
 
 @app.command()
 def sample(
     context: typer.Context,
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="A .png for one sheet, or a folder for single faces.")] = Path("faces.png"),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
@@ -39,7 +39,7 @@ def sample(
 @app.command()
 def walk(
     context: typer.Context,
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("walk.mp4"),
     seeds: Annotated[
         str | None, typer.Option(help="The faces on the way: 3,17,40 or 0-15, and latent files: 3,me.latent.")
@@ -81,7 +81,7 @@ def walk(
 @app.command()
 def mix(
     terms: Annotated[str, typer.Argument(help="A sum of seeds or latent files: '29 - 3 + me.latent' or '0.5*29'.")],
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("mix.png"),
     plain: Annotated[bool, typer.Option("--plain", help="Leave the sum as long as it is.")] = False,
     scale: Scale = None,
@@ -90,7 +90,7 @@ def mix(
 ) -> None:
     """Add and subtract faces: the terms and their sum, side by side.
 
-    Example: facesmith mix --model runs/first "29 - 3 + 34"
+    Example: facesmith mix "29 - 3 + 34"
     """
     from facesmith.mix import mix
 

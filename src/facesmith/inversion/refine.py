@@ -29,9 +29,7 @@ NEAR = 0.002  # to the encoder's guess
 TOGETHER = 0.02  # of the layers' latents, where there is one for each
 
 
-def refine(
-    G: Generator, prior: Prior, start: Tensor, images: Tensor, *, steps: int = STEPS, console: Console
-) -> Tensor:
+def refine(G: Generator, prior: Prior, start: Tensor, images: Tensor, *, steps: int, console: Console) -> Tensor:
     """Latents `[N, w_dim]`, or `[N, num_ws, w_dim]` of a generator with layers, of pictures.
 
     Args:
