@@ -72,15 +72,7 @@ class Model:
             BadModel: that file is damaged, or was made for another model.
         """
         path = sidecar_path(self.path, "directions")
-        if not path.exists():
-            return {}
-        tensors, header = load_sidecar(path, "directions", self.hash)
-        names = header.get("names")
-        if not isinstance(names, list) or set(map(str, names)) != set(tensors):
-            raise BadModel(f"{path} names other directions than it holds.")
-        if any(t.shape != (self.G.w_dim,) or t.dtype != torch.float32 for t in tensors.values()):
-            raise BadModel(f"{path} holds directions that don't fit this model, which needs float32 [{self.G.w_dim}].")
-        return {name: tensors[name].numpy() for name in names}
+        return read_directions(path, self) if path.exists() else {}
 
     def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
         """One face for each seed, uint8 `[N, H, W, C]`; the same seed gives the same face."""
@@ -144,6 +136,21 @@ def load(path: str | Path | None = None) -> Model:
         BadModel: there is none, or it is damaged.
     """
     return Model(load_model(None if path is None else Path(path)))
+
+
+def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32]]:
+    """The directions `[w_dim]` of a file, by name, in its order.
+
+    Raises:
+        BadModel: the file is missing or damaged, or was made for another model.
+    """
+    tensors, header = load_sidecar(path, "directions", model.hash)
+    names = header.get("names")
+    if not isinstance(names, list) or set(map(str, names)) != set(tensors):
+        raise BadModel(f"{path} names other directions than it holds.")
+    if any(t.shape != (model.G.w_dim,) or t.dtype != torch.float32 for t in tensors.values()):
+        raise BadModel(f"{path} holds directions that don't fit this model, which needs float32 [{model.G.w_dim}].")
+    return {name: tensors[name].numpy() for name in names}
 
 
 def sample(
