@@ -23,13 +23,13 @@ from facesmith.files import sha256, written_beside
 from facesmith.locate import MODEL as MODEL
 from facesmith.locate import model_file
 from facesmith.recipe import Recipe, make
+from facesmith.sidecar import KEY
 
 FORMAT = 1
 STATE, BEST = "state.pt", "best.safetensors"
 HEALTHY = "state-healthy.pt"  # to come back to, where a run is asked to
 Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
-KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
 
 
 @dataclass
