@@ -8,6 +8,7 @@ from pathlib import Path
 from facesmith.errors import BadModel
 
 MODEL = "model.safetensors"
+SHIPPED = Path("shipped")  # how a person names the generator that ships, where a name is needed
 TRAIN = "facesmith train --data FACES --out runs/first"
 
 
@@ -17,12 +18,12 @@ def shipped_model() -> Path:
 
 
 def model_file(path: Path | None) -> Path:
-    """The model file that a path stands for: a run folder stands for its model, None for the one that ships.
+    """The model file that a path stands for: a run folder stands for its model, None or `shipped` for what ships.
 
     Raises:
         BadModel: there is none.
     """
-    if path is None:
+    if path is None or (path == SHIPPED and not path.exists()):
         file = shipped_model()
         if not file.is_file():
             raise BadModel(
