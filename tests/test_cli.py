@@ -272,6 +272,6 @@ def test_a_generator_is_judged(facesmith, tmp_path):
     code, _, err = facesmith(*command, "--force", "--features", "vgg")
     assert code == 2
     assert err.count("\n") == 1
-    code, _, err = facesmith("evaluate", "--data", data)
+    code, _, err = facesmith("evaluate", "--model", run)
     assert code == 2
-    assert "--model" in err
+    assert "--data" in err

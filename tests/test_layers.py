@@ -16,8 +16,8 @@ SOURCE = Path(facesmith.__file__).parent
 # From the bottom up. A module may import from its own layer's folder and from the layers before it.
 LAYERS = (
     ("errors",),
-    ("files", "images", "memory", "progress", "split"),
-    ("animation", "charts", "duplicates", "figure", "page"),
+    ("files", "locate", "memory", "progress", "seeds", "split", "provenance", "images"),
+    ("drawing", "animation", "charts", "duplicates", "figure", "page"),
     ("contracts", "drawn", "photos", "faces"),
     ("attributes", "augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),
     ("recipe", "synthesis"),
@@ -27,7 +27,7 @@ LAYERS = (
     ("start", "sample", "film"),
     ("plan",),
     ("planning",),
-    ("train", "walk", "mix", "directions", "edit", "invert", "report", "evaluation"),
+    ("train", "walk", "mix", "directions", "edit", "invert", "report", "evaluation", "onnx"),
     ("demo", "info"),
     ("cli",),
     ("__main__",),

@@ -20,10 +20,12 @@ from torch import Tensor, nn
 
 from facesmith.errors import BadModel, FacesmithError
 from facesmith.files import sha256, written_beside
+from facesmith.locate import MODEL as MODEL
+from facesmith.locate import model_file
 from facesmith.recipe import Recipe, make
 
 FORMAT = 1
-STATE, MODEL, BEST = "state.pt", "model.safetensors", "best.safetensors"
+STATE, BEST = "state.pt", "best.safetensors"
 HEALTHY = "state-healthy.pt"  # to come back to, where a run is asked to
 Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
@@ -59,24 +61,11 @@ def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:
     return sorted(net.state_dict().items())
 
 
-def model_file(path: Path) -> Path:
-    """The model file that a path stands for: a run folder stands for its model.
+def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
+    """Open what a path stands for (`locate.model_file`); nothing in it is executed.
 
     Raises:
-        BadModel: there is none.
-    """
-    file = path / MODEL if path.is_dir() else path
-    if not file.is_file():
-        what = f"{path} holds no {MODEL}" if path.is_dir() else f"{path} does not exist"
-        raise BadModel(f"{what}. Give a run folder or a .safetensors file that facesmith train has written.")
-    return file
-
-
-def load_model(path: Path, device: str = "cpu") -> LoadedModel:
-    """Open a run folder or a model file; nothing in it is executed.
-
-    Raises:
-        BadModel: damaged, not one of ours, of a later format, or its tensors are not those of its recipe.
+        BadModel: none there, damaged, not one of ours, of a later format, or its tensors are not those of its recipe.
     """
     file = model_file(path)
     try:

@@ -21,7 +21,7 @@ GAP_PX = 8
 
 
 def mix(
-    path: Path,
+    path: Path | None,
     text: str,
     out: Path,
     *,

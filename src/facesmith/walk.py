@@ -90,7 +90,13 @@ def parse_grid(text: str) -> tuple[int, int]:
 
 
 def walk(
-    path: Path, way: Way, outs: Sequence[Path], *, scale: int | None = None, force: bool = False, console: Console
+    path: Path | None,
+    way: Way,
+    outs: Sequence[Path],
+    *,
+    scale: int | None = None,
+    force: bool = False,
+    console: Console,
 ) -> Iterator[Path]:
     """Write a film of the way through a model's faces, once for each name in `outs`.
 

@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facesmith.cli.shared import Force, Psi, Scale, app, console, given
+from facesmith.cli.shared import Force, ModelPath, Psi, Scale, app, console, given
 from facesmith.errors import BadOption
+
+if TYPE_CHECKING:
+    from facesmith.drawing import Drawer
 
 
 @app.command()
 def sample(
     context: typer.Context,
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
-    out: Annotated[Path, typer.Option(help="A .png for one sheet, or a folder for single faces.")] = Path("faces.png"),
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A run folder, a model.safetensors or a model.onnx; by default the generator that ships."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="A .png or .jpg for one sheet, or a folder for single faces.")] = Path(
+        "faces.png"
+    ),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
     like: Annotated[Path | None, typer.Option(help="Draw again what this picture of ours shows.")] = None,
     force: Force = False,
 ) -> None:
-    """Draw one face per seed. The same model, seed and psi always give the same face."""
+    """Draw one face per seed. The same model, seed and psi always give the same face.
+
+    Example: facesmith sample --seeds 0-15 --out faces.png
+    """
     if like is not None and {"seeds", "psi"} & given(context):
         raise BadOption("--like takes seeds and psi from the picture; leave out --seeds and --psi.")
-    from facesmith.latent import parse_seeds
-    from facesmith.sample import sample, sample_like
+    from facesmith.drawing import draw, draw_like
+    from facesmith.seeds import parse_seeds
 
+    open_model = _opener(model, context.obj)
     paths = (
-        sample(model, parse_seeds(seeds), out, psi=psi, force=force, console=console)
+        draw(open_model, parse_seeds(seeds), out, psi=psi, force=force, console=console)
         if like is None
-        else sample_like(model, like, out, force=force, console=console)
+        else draw_like(open_model, like, out, force=force, console=console)
     )
     for path in paths:
         typer.echo(path)
 
 
+def _opener(model: Path | None, threads: int | None) -> Callable[[], Drawer]:
+    """What opens a model: a file of ONNX without torch, which is not even loaded."""
+    if model is not None and model.suffix.lower() == ".onnx":
+        from facesmith.onnx.run import load as load_onnx
+
+        return lambda: load_onnx(model, threads)
+    from facesmith.sample import load
+
+    return lambda: load(model)
+
+
 @app.command()
 def walk(
     context: typer.Context,
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("walk.mp4"),
     seeds: Annotated[str | None, typer.Option(help="The faces on the way: 3,17,40 or 0-15.")] = None,
     random: Annotated[int, typer.Option(min=2, max=10_000, help="So many random faces instead, on each walk.")] = 6,
@@ -78,7 +102,7 @@ def walk(
 @app.command()
 def mix(
     terms: Annotated[str, typer.Argument(help="A sum of seeds in quotes: '29 - 3 + 34' or '0.5*29 + 0.5*3'.")],
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("mix.png"),
     plain: Annotated[bool, typer.Option("--plain", help="Leave the sum as long as it is.")] = False,
     layers: Annotated[
@@ -91,7 +115,7 @@ def mix(
 ) -> None:
     """Add and subtract faces: the terms and their sum, side by side.
 
-    Example: facesmith mix --model runs/first "29 - 3 + 34"
+    Example: facesmith mix "29 - 3 + 34"
     """
     if plain and layers is not None:
         raise BadOption("--layers adds nothing up, so it can't go with --plain.")

@@ -12,8 +12,11 @@ from facesmith.cli.shared import Data, Force, app, console
 
 @app.command()
 def evaluate(
-    model: Annotated[list[Path], typer.Option(help="A run folder or a model.safetensors; repeatable, to compare.")],
     data: Data,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(help="A run folder or a model.safetensors, repeatable to compare; by default the one that ships."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="A folder for report.json and report.html.")] = Path("evaluation"),
     samples: Annotated[int, typer.Option(help="Faces to draw of each model: seeds 0 to N-1.")] = 5000,
     features: Annotated[str, typer.Option(help="lite0 (ships with a package) or inception (for FID).")] = "lite0",
@@ -32,6 +35,6 @@ def evaluate(
     """
     from facesmith.evaluation.evaluate import Asked, evaluate
 
-    asked = Asked(model, data, out, samples, features, weights, download, limit, pictures, force)
+    asked = Asked(model or [None], data, out, samples, features, weights, download, limit, pictures, force)
     for line in evaluate(asked, console):
         typer.echo(line)

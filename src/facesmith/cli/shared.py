@@ -25,6 +25,10 @@ console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 Data = Annotated[
     Path, typer.Option(help="Faces: a folder or zip that extract wrote, or any folder or zip of pictures.")
 ]
+ModelPath = Annotated[
+    Path | None,
+    typer.Option("--model", help="A run folder or a model.safetensors; by default the generator that ships."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 Scale = Annotated[
     int | None, typer.Option(min=1, max=32, help="Show each pixel as N x N; by default as many as look well.")
