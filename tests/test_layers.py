@@ -16,7 +16,7 @@ SOURCE = Path(facesmith.__file__).parent
 # From the bottom up. A module may import from its own layer's folder and from the layers before it.
 LAYERS = (
     ("errors",),
-    ("files", "locate", "memory", "progress", "seeds", "split", "provenance", "images"),
+    ("files", "frontmatter", "hub", "locate", "memory", "progress", "seeds", "split", "provenance", "images"),
     ("drawing", "animation", "charts", "duplicates", "figure", "page"),
     ("contracts", "drawn", "photos", "faces"),
     ("augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),
@@ -27,7 +27,8 @@ LAYERS = (
     ("start", "sample", "film"),
     ("plan",),
     ("planning",),
-    ("train", "walk", "mix", "invert", "report", "evaluation", "onnx"),
+    ("train", "walk", "mix", "invert", "report", "evaluation", "card", "onnx"),
+    ("push",),
     ("demo", "info"),
     ("cli",),
     ("__main__",),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facesmith.cli.shared import Force, ModelPath, Psi, Scale, app, console, given
+from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, Psi, Scale, app, console, fetched, given
 from facesmith.errors import BadOption
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 @app.command()
 def sample(
     context: typer.Context,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="A run folder, a model.safetensors or a model.onnx; by default the generator that ships."),
-    ] = None,
+    model: Annotated[Path | None, typer.Option(callback=fetched, help=f"{MODEL_HELP} Or a model.onnx.")] = None,
     out: Annotated[Path, typer.Option(help="A .png or .jpg for one sheet, or a folder for single faces.")] = Path(
         "faces.png"
     ),
