@@ -17,7 +17,7 @@ SOURCE = Path(facesmith.__file__).parent
 LAYERS = (
     ("errors",),
     ("files", "frontmatter", "hub", "locate", "memory", "progress", "seeds", "split", "provenance", "images"),
-    ("drawing", "animation", "charts", "duplicates", "figure", "page"),
+    ("credentials", "drawing", "animation", "charts", "duplicates", "figure", "page"),
     ("contracts", "drawn", "photos", "faces"),
     ("augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),
     ("recipe", "synthesis"),
