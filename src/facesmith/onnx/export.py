@@ -20,6 +20,7 @@ from facesmith import __version__
 from facesmith.contracts import Generator
 from facesmith.errors import BadModel, BadOption
 from facesmith.files import refuse_to_overwrite, written_beside
+from facesmith.frontmatter import licence as stated_licence
 from facesmith.images import pixels_of
 from facesmith.onnx.draws import DRAWS
 from facesmith.onnx.form import FORMAT, INPUTS, KEY, OUTPUTS, SUFFIX, Metadata, missing_extra
@@ -71,7 +72,7 @@ def export(
     """Write a model's mapping and synthesis with truncation as ONNX (`onnx.form`), and tell how exact it is.
 
     Args:
-        licence: in words; travels in the file.
+        licence: in words; travels in the file. By default that of the card beside the model.
 
     Raises:
         MissingExtra: onnx, onnxscript or onnxruntime is not installed.
@@ -82,7 +83,7 @@ def export(
     refuse_to_overwrite(out, force)
     model = load(path)
     console.print(f"writing {model.path} as ONNX, some ten seconds ...")
-    told = metadata(model, licence or UNKNOWN_LICENCE)
+    told = metadata(model, licence or stated_licence(model.path, model.hash) or UNKNOWN_LICENCE)
     content = onnx_bytes(model, told)
     difference = compared(model.G, open_session(content))
     if not difference.largest <= TOLERANCE:
