@@ -53,10 +53,10 @@ def test_a_photos_own_face_changes_it_but_by_blur(located):
 
 def test_colours_are_matched_at_the_border(located):
     """The same face under other light comes out nearly as under the photo's own."""
-    warm = (located.face * 0.8 + np.array([40, 10, 0])).astype(np.uint8)
+    warm = (located.face.astype(int) + np.array([25, 5, -15])).clip(0, 255).astype(np.uint8)
     plain, matched = (paste(np.asarray(photo()), face, located.matrix, POINTS) for face in (located.face, warm))
     cheek = (slice(120, 126), slice(200, 210))
-    assert np.abs(matched[cheek].astype(int) - plain[cheek]).mean() < 12
+    assert np.abs(matched[cheek].astype(int) - plain[cheek]).mean() < 6
     assert np.abs(warm[36, 20].astype(int) - located.face[36, 20]).mean() > 4
 
 
