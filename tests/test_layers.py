@@ -28,7 +28,7 @@ LAYERS = (
     ("plan",),
     ("planning",),
     ("train", "walk", "mix", "invert", "report", "evaluation"),
-    ("demo", "info"),
+    ("demo", "info", "studio"),
     ("cli",),
     ("__main__",),
 )

@@ -76,7 +76,7 @@ def grid(pictures: Pixels, columns: int | None = None, gap_px: int = 2) -> Pixel
     return sheet
 
 
-def read_picture(source: Path | bytes, *, name: str | None = None) -> Pixels:
+def read_picture(source: Path | bytes, *, name: str | None = None, most_pixels: int = MAX_PIXELS) -> Pixels:
     """The upright photo as uint8 RGB `[H, W, 3]`, whatever form it has on disk.
 
     EXIF rotation is obeyed, transparency is laid on white, 16-bit greys are scaled to 8, CMYK and palettes are
@@ -85,6 +85,7 @@ def read_picture(source: Path | bytes, *, name: str | None = None) -> Pixels:
     Args:
         source: a file, or the bytes of one.
         name: how to know the kind of a file given as bytes (only its ending counts).
+        most_pixels: larger ones are refused before they are decoded.
 
     Raises:
         BadPicture: empty, too large, truncated, or no picture at all; the message is the reason.
@@ -96,8 +97,8 @@ def read_picture(source: Path | bytes, *, name: str | None = None) -> Pixels:
         if not raw:
             raise BadPicture("empty file")
         with _quiet_pillow, Image.open(io.BytesIO(raw), formats=_formats(raw, suffix)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {MAX_PIXELS // 10**6} million")
+            if picture.width * picture.height > most_pixels:
+                raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {most_pixels // 10**6} million")
             picture.load()
             return np.asarray(_as_8bit_rgb(_upright(picture)))
     except UnidentifiedImageError:
@@ -244,12 +245,19 @@ def to_grey(pixels: Pixels) -> Pixels:
 
 def write_png(path: Path, pixels: Pixels, provenance: Mapping[str, str] | None = None) -> Path:
     """Write uint8 `[H, W, C]` as PNG, with its provenance as text chunks."""
+    with written_beside(path) as stream:
+        stream.write(png_bytes(pixels, provenance))
+    return path
+
+
+def png_bytes(pixels: Pixels, provenance: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a PNG of uint8 `[H, W, C]`, with its provenance as text chunks."""
     chunks = PngImagePlugin.PngInfo()
     for key, value in (provenance or {}).items():
         chunks.add_text(key, value)
-    with written_beside(path) as stream:
-        Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(stream, "PNG", pnginfo=chunks)
-    return path
+    stream = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(stream, "PNG", pnginfo=chunks)
+    return stream.getvalue()
 
 
 def read_provenance(path: Path) -> dict[str, str]:
