@@ -21,7 +21,7 @@ LAYERS = (
     ("contracts", "drawn", "photos", "faces"),
     ("augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),
     ("recipe", "synthesis"),
-    ("recipes", "listing", "checkpoint"),
+    ("recipes", "listing", "checkpoint", "sidecar"),
     ("trainer", "doctor", "scores", "curves", "reconstructions", "watch"),
     ("calibrate", "monitor"),
     ("start", "sample", "film"),
