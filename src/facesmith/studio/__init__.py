@@ -10,6 +10,9 @@ photos.py    a person's photo -> faces found, latents, and back into the photo
 runs.py      a run folder, while it trains
 judge.py     the evaluation's numbers
 guard.py     who may ask, and how much they may send
-server.py    the addresses
+answers.py   what all addresses share
+drawing.py, looking.py, uploading.py    the addresses
+server.py    all of them as one application
+serve.py     the verb
 page/        what the browser shows: plain HTML, CSS and ES modules
 """

@@ -110,19 +110,18 @@ def parse_sum(text: str) -> list[tuple[float, Face]]:
     Raises:
         BadOption: it is none.
     """
-    faces: list[Face] = []
+    if "@" in text:
+        raise BadOption(f"{_short(text)} is no sum. {HOW}")
+    faces: dict[str, Face] = {}
 
     def named(found: re.Match[str]) -> str:
-        faces.append(parse_face(found[0]))
+        faces[f"@{len(faces)}"] = parse_face(found[0])
         return f"@{len(faces) - 1}"
 
     # Edits and latents hold signs of their own; they get names for the time in which the sum is read.
     plain = re.sub(r"w\.[A-Za-z0-9_.]+(?:\([^()]*\))?|[0-9]{1,19}\([^()]*\)", named, text)
     terms: list[Term] = parse_terms(plain)
-    return [
-        (term.coefficient, faces[int(term.name[1:])] if term.name.startswith("@") else parse_face(term.name))
-        for term in terms
-    ]
+    return [(term.coefficient, faces.get(term.name) or parse_face(term.name)) for term in terms]
 
 
 def write_latent(w: NDArray[np.float32], model_hash: str) -> str:

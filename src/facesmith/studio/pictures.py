@@ -6,16 +6,13 @@ average face.
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from facesmith.animation import write_film
@@ -24,6 +21,7 @@ from facesmith.errors import BadOption
 from facesmith.images import Pixels, as_rgb, enlarge, to_uint8
 from facesmith.latent import BATCH, latents, truncate
 from facesmith.latent.arithmetic import combine
+from facesmith.latent.edits import apply_edits
 from facesmith.latent.walks import along, places
 from facesmith.sample import Model
 from facesmith.studio.address import Face, read_latent
@@ -31,13 +29,6 @@ from facesmith.synthesis import synthesize
 
 MOST_FRAMES = 1200
 FILM_PX = 256  # up to which the faces of films are enlarged
-Directions = Mapping[str, NDArray[np.float32]]
-
-
-def directions(model: Model) -> Directions:
-    """The model's directions by name; none where it has no file of them."""
-    held: Directions = getattr(model, "directions", {})
-    return held
 
 
 def latent(model: Model, face: Face) -> Tensor:
@@ -51,26 +42,26 @@ def latent(model: Model, face: Face) -> Tensor:
         w = latents(G, [face.seed])
     else:
         w = torch.from_numpy(read_latent(face.base, model.hash, G.w_dim, G.num_ws))[None].to(G.w_avg.device)
-    known = directions(model)
-    for name, strength in face.edits:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}."
-            raise BadOption(f"This model has no direction {name[:40]!r}: {hint}")
-        w = w + strength * torch.from_numpy(np.asarray(known[name], np.float32)).to(w)
-    return w
+    # Directions that can't be read are no reason not to draw faces without any.
+    return apply_edits(w, model.directions, dict(face.edits)) if face.edits else w
 
 
 def sum_of(model: Model, terms: Sequence[tuple[float, Face]], *, plain: bool = False) -> Tensor:
-    """The latent `[1, w_dim]` of a sum of faces, as `facesmith mix` takes it.
+    """The latent `[1, w_dim]` (`[1, num_ws, w_dim]`) of a sum of faces, as `facesmith mix` takes it.
 
     Raises:
-        BadOption: the terms cancel out, or a latent has one vector for each layer.
+        BadOption: the terms cancel out.
     """
-    parts = [latent(model, face) for _, face in terms]
-    if any(w.ndim != 2 for w in parts):
-        raise BadOption("A face with a latent for each layer can't be added up.")
-    return combine(model.G, torch.cat(parts), [coefficient for coefficient, _ in terms], plain=plain)
+    w = stacked(model, [face for _, face in terms])
+    return combine(model.G, w, [coefficient for coefficient, _ in terms], plain=plain)
+
+
+def stacked(model: Model, faces: Sequence[Face]) -> Tensor:
+    """The latents of faces, `[N, w_dim]`, or `[N, num_ws, w_dim]` where one of them has one for each layer."""
+    parts = [latent(model, face) for face in faces]
+    if any(w.ndim > 2 for w in parts):
+        parts = [w if w.ndim > 2 else w[:, None].expand(-1, model.G.num_ws, -1) for w in parts]
+    return torch.cat(parts)
 
 
 @torch.inference_mode()
@@ -88,6 +79,7 @@ class Walk:
 
     Attributes:
         seconds: from face to face.
+        scale: each pixel becomes a block of this many by as many; 0 enlarges faces to about 256 pixels.
     """
 
     faces: tuple[Face, ...]
@@ -95,6 +87,7 @@ class Walk:
     closed: bool = True
     seconds: float = 2.0
     fps: int = 25
+    scale: int = 0
 
     def frames(self) -> int:
         """How many pictures it has.
@@ -126,10 +119,10 @@ def film(model: Model, walk: Walk, suffix: str) -> bytes:
 
 @torch.inference_mode()
 def _frames(model: Model, walk: Walk) -> Iterator[Pixels]:
-    w = torch.cat([latent(model, face) for face in walk.faces])
+    w = stacked(model, walk.faces)
     flat, count = w.flatten(1), walk.frames()
     at = places(len(w), count, closed=walk.closed)
-    scale = max(1, FILM_PX // model.G.resolution)
+    scale = walk.scale or max(1, FILM_PX // model.G.resolution)
     for start in range(0, count, BATCH):
         between = along(flat, at[start : start + BATCH], spherical=model.G.spherical)
         faces = synthesize(model.G, between.reshape(-1, *w.shape[1:]), walk.psi)

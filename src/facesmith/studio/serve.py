@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from facesmith.errors import BadOption, MissingExtra
+from facesmith.plan import PLAN
 from facesmith.sample import load
 
 HOST = "127.0.0.1"
@@ -32,17 +33,19 @@ def serve(models: Sequence[Path], runs: Sequence[Path], port: int, *, browser: b
     try:
         import uvicorn
 
-        from facesmith.studio.server import Studio, create_app
+        from facesmith.studio.answers import Studio
+        from facesmith.studio.server import create_app
     except ImportError as error:
         raise MissingExtra(f"The studio needs an extra ({error.name}): pip install 'facesmith[studio]'") from None
+    from facesmith.studio.runs import by_id
     from facesmith.studio.shelf import Shelf
 
-    if not models and not runs:
-        raise BadOption("Say what to show: --model MODEL, or --run RUN.")
     for path in models:
         load(path)  # what is wrong with it is told before a page is opened
-    shown = list(dict.fromkeys([*models, *runs]))
-    studio = Studio(Shelf(shown, _names(shown)))
+    shown: list[Path] = list(dict.fromkeys([*models, *runs])) or [load().path]
+    watched = by_id([path for path in shown if (path / PLAN).is_file() or path in runs])
+    names = dict(zip(watched, _names(list(watched.values())), strict=True))
+    studio = Studio(Shelf(shown, _names(shown)), watched, names)
     with _listening(port) as bound:
         number = bound.getsockname()[1]
         hosts = [f"{name}:{number}" for name in (HOST, "localhost")]

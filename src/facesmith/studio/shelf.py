@@ -1,7 +1,11 @@
-"""The models that are open, by ids that tell nothing of where their files lie."""
+"""The models that are open, by ids that tell nothing of where their files lie.
+
+A model's id follows from its file and from its directions, since a face with edits follows from both.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -9,10 +13,13 @@ from pathlib import Path
 
 from facesmith.checkpoint import model_file
 from facesmith.errors import BadModel
+from facesmith.files import sha256
 from facesmith.sample import Model, load
+from facesmith.sidecar import sidecar_path
 
 ID_LENGTH = 16
 MOST_OPEN = 8
+SIDECARS = ("directions", "inversion")
 
 
 class Shelf:
@@ -27,7 +34,7 @@ class Shelf:
         self.paths, self.names = list(paths), list(names)
         self._open: OrderedDict[str, Model] = OrderedDict()
         self._current: list[str | None] = [None] * len(self.paths)
-        self._stamps: list[tuple[int, int] | None] = [None] * len(self.paths)
+        self._stamps: list[list[tuple[int, int]] | None] = [None] * len(self.paths)
         self._lock = threading.Lock()
 
     def current(self) -> list[tuple[str, str, Model]]:
@@ -48,14 +55,26 @@ class Shelf:
 
     def _renew(self, i: int, path: Path) -> None:
         try:
-            stat = model_file(path).stat()
-            if self._stamps[i] == (stat.st_mtime_ns, stat.st_size):
+            file = model_file(path)
+            sidecars = [sidecar_path(file, kind) for kind in SIDECARS]
+            stamps = [_stamp(each) for each in (file, *sidecars)]
+            if self._stamps[i] == stamps:
                 return
             model = load(path)
+            hashes = [model.hash, *(sha256(each) for each in sidecars[:1] if each.exists())]
         except (BadModel, OSError):  # not saved yet, or just being replaced: what is open stays open
             return
-        self._stamps[i] = (stat.st_mtime_ns, stat.st_size)
-        known = self._current[i] = model.hash[:ID_LENGTH]
+        self._stamps[i] = stamps
+        known = self._current[i] = hashlib.sha256("".join(hashes).encode()).hexdigest()[:ID_LENGTH]
         self._open[known] = model
         for old in [each for each in self._open if each not in self._current][: max(0, len(self._open) - MOST_OPEN)]:
             del self._open[old]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file does; the same for all files that are not there."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return 0, -1
+    return stat.st_mtime_ns, stat.st_size

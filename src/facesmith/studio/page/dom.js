@@ -92,6 +92,12 @@ export class Picture {
     this.controller?.abort();
   }
 
+  clear() {
+    this.stop();
+    this.wanted = this.shown = null;
+    this.img.classList.remove('here');
+  }
+
   async #run() {
     this.running = true;
     while (this.wanted && this.wanted !== this.shown) {

@@ -17,7 +17,8 @@ export function faces(go) {
   const element = h('section', { class: 'part', 'aria-label': 'Faces' },
     head('Nobody here exists', 'Each number below, a seed, gives one face, always the same. Click a face to keep it; scroll for more.'),
     h('div', { class: 'bar' }, h('button', { type: 'button', class: 'main', onclick: () => begin(Math.floor(Math.random() * 1_000_000)) }, 'New faces'),
-      variety(), size.element, h('label', { class: 'field' }, h('span', {}, 'Start at seed'), first)),
+      variety(), size.element, h('label', { class: 'field' }, h('span', {}, 'Start at seed'), first),
+      h('p', { class: 'keys small soft' }, h('kbd', {}, '↑ ↓ ← →'), ' move  ', h('kbd', {}, 'Enter'), ' keeps  ', h('kbd', {}, 'E'), ' edits')),
     wall, more);
 
   const near = new IntersectionObserver((entries) => {

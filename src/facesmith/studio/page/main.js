@@ -37,7 +37,7 @@ async function open(part, item) {
 }
 
 function go(part, item) {
-  history.pushState(null, '', `#${part}`);
+  history.pushState({ ours: true }, '', `#${part}`);
   scrollTo(0, 0);
   return open(part, item);
 }
@@ -60,7 +60,10 @@ async function start() {
     go(link.hash.slice(1)).then(() => main.focus({ preventScroll: true }));
   });
   document.querySelector('.mark').addEventListener('click', (event) => { event.preventDefault(); go('faces'); });
-  addEventListener('popstate', () => open(partOf(location.hash)));
+  addEventListener('popstate', (event) => {
+    if (!event.state?.ours) recall(); // an address that was typed or pasted, not one of our steps back
+    open(partOf(location.hash));
+  });
   try {
     const { models } = await askJson('/api/models');
     let wanted = null;

@@ -39,7 +39,7 @@ function keep() {
     if (!model) return;
     const held = { model: model.id, psi, tile, first, kept, editing, edits, terms, blend, stops, closed, seconds };
     try { localStorage.setItem(KEY, JSON.stringify(held)); } catch { /* private windows keep nothing */ }
-    history.replaceState(null, '', `#${state.part}?${query()}`);
+    history.replaceState({ ours: true }, '', `#${state.part}?${query()}`);
   }, 150);
 }
 
