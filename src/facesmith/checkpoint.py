@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from facesmith.errors import BadModel, FacesmithError
 from facesmith.files import sha256, written_beside
 from facesmith.recipe import Recipe, make
+from facesmith.sidecar import KEY, MODEL_NAME
 
 FORMAT = 1
-STATE, MODEL, BEST = "state.pt", "model.safetensors", "best.safetensors"
+STATE, MODEL, BEST = "state.pt", MODEL_NAME, "best.safetensors"
 HEALTHY = "state-healthy.pt"  # to come back to, where a run is asked to
 Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
-KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
 
 
 @dataclass

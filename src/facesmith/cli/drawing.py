@@ -1,4 +1,4 @@
-"""Faces from a generator: drawn, walked between, added up, found again."""
+"""Faces from a generator: drawn, walked between, added up."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def walk(
     context: typer.Context,
     model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
     out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("walk.mp4"),
-    seeds: Annotated[str | None, typer.Option(help="The faces on the way: 3,17,40 or 0-15.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="The faces on the way: 3,17,40 or 0-15, and latent files: 3,me.latent.")
+    ] = None,
     random: Annotated[int, typer.Option(min=2, max=10_000, help="So many random faces instead, on each walk.")] = 6,
     seed: Annotated[int, typer.Option(help="Another seed chooses other random faces.")] = 0,
     grid: Annotated[str, typer.Option(help="Walks side by side: columns x rows.")] = "1x1",
@@ -64,11 +66,12 @@ def walk(
     """
     if seeds is not None and {"random", "seed"} & given(context):
         raise BadOption("--seeds names the faces; leave out --random and --seed.")
-    from facesmith.latent import parse_seeds, random_seeds
+    from facesmith.latent import random_seeds
+    from facesmith.latent.arithmetic import parse_names
     from facesmith.walk import Way, parse_grid, walk
 
     size = parse_grid(grid)
-    chosen = parse_seeds(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
+    chosen = parse_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
     way = Way(chosen, size, closed, linear, seconds, fps, psi)
     outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
     for path in walk(model, way, outs, scale=scale, force=force, console=console):
@@ -77,7 +80,7 @@ def walk(
 
 @app.command()
 def mix(
-    terms: Annotated[str, typer.Argument(help="A sum of seeds in quotes: '29 - 3 + 34' or '0.5*29 + 0.5*3'.")],
+    terms: Annotated[str, typer.Argument(help="A sum of seeds or latent files: '29 - 3 + me.latent' or '0.5*29'.")],
     model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
     out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("mix.png"),
     plain: Annotated[bool, typer.Option("--plain", help="Leave the sum as long as it is.")] = False,
@@ -92,20 +95,3 @@ def mix(
     from facesmith.mix import mix
 
     typer.echo(mix(model, terms, out, psi=psi, plain=plain, scale=scale, force=force))
-
-
-@app.command()
-def invert(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures of faces; folders and zips of them.")],
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors, of a recipe with an encoder.")],
-    out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("inverted.png"),
-    force: Force = False,
-) -> None:
-    """Reconstruct pictures through a model's encoder, and tell how well.
-
-    Example: facesmith invert --model runs/vae me.png you.png
-    """
-    from facesmith.invert import invert
-
-    for line in invert(model, pictures, out, force=force, console=console):
-        typer.echo(line)

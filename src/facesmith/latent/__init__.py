@@ -2,7 +2,8 @@
 
 seeds.py       seeds -> latents, truncation
 walks.py       from latent to latent: on the sphere that normal latents lie near, or straight
-arithmetic.py  29 - 3 + 34: sums of latents
+arithmetic.py  29 - 3 + me.latent: what names stand for, and sums of it
+files.py       latents as small files
 edits.py       smiling=1: directions added to latents
 
 All of it happens in `w`, which is `z` itself where a generator has no mapping of its own. `Generator.spherical` tells

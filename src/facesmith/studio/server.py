@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from facesmith.errors import FacesmithError
-from facesmith.studio import drawing, looking
+from facesmith.studio import drawing, looking, uploading
 from facesmith.studio.answers import Gone, Studio, Unknown, tag_of
 from facesmith.studio.easel import Busy
 from facesmith.studio.guard import MOST_BYTES, Guard, TooLarge, TooSlow
@@ -31,7 +31,7 @@ def create_app(studio: Studio, hosts: Iterable[str]) -> FastAPI:
     app = FastAPI(title="Facesmith studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     _errors(app)
     _pages(app)
-    for routes in (drawing, looking):
+    for routes in (drawing, looking, uploading):
         app.include_router(routes.router(studio))
     app.add_middleware(Guard, hosts=tuple(hosts))
     return app
