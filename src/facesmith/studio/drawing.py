@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from threading import Event
 
 from fastapi import APIRouter, Request, Response
 from torch import Tensor
@@ -68,7 +69,11 @@ def router(studio: Studio) -> APIRouter:
         model, walk, tag = studio.model(words), _walk(words), tag_of(kind, words)
         if answer := has_it(request, tag):
             return answer
-        content = await waited(request, studio.workshop.do(lambda: film(model, walk, f".{kind}")))
+        stopped = Event()
+        try:
+            content = await waited(request, studio.workshop.do(lambda: film(model, walk, f".{kind}", stopped)))
+        finally:
+            stopped.set()
         return Response(content, media_type=FILMS[kind], headers=kept(tag))
 
     return routes

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 
 import torch
 from torch import Tensor
@@ -29,6 +30,10 @@ from facesmith.synthesis import synthesize
 
 MOST_FRAMES = 1200
 FILM_PX = 256  # up to which the faces of films are enlarged
+
+
+class Stopped(Exception):
+    """Nobody waits for this any more."""
 
 
 def latent(model: Model, face: Face) -> Tensor:
@@ -105,25 +110,34 @@ class Walk:
         return max(1, count)
 
 
-def film(model: Model, walk: Walk, suffix: str) -> bytes:
-    """A walk as the bytes of an .mp4 or .gif, with its provenance."""
+def film(model: Model, walk: Walk, suffix: str, stopped: Event) -> bytes:
+    """A walk as the bytes of an .mp4 or .gif, with its provenance.
+
+    Args:
+        stopped: once set, nobody waits for the film any more.
+
+    Raises:
+        Stopped: it was set.
+    """
     told = model.provenance({
         "Faces": json.dumps([str(face) for face in walk.faces]),
         "Psi": repr(walk.psi),
         "Walk": f"{'closed' if walk.closed else 'open'}, {'spherical' if model.G.spherical else 'straight'}, 1x1",
     })  # fmt: skip
     with TemporaryDirectory() as folder:
-        path = write_film(Path(folder) / f"walk{suffix}", _frames(model, walk), walk.fps, told)
+        path = write_film(Path(folder) / f"walk{suffix}", _frames(model, walk, stopped), walk.fps, told)
         return path.read_bytes()
 
 
 @torch.inference_mode()
-def _frames(model: Model, walk: Walk) -> Iterator[Pixels]:
+def _frames(model: Model, walk: Walk, stopped: Event) -> Iterator[Pixels]:
     w = stacked(model, walk.faces)
     flat, count = w.flatten(1), walk.frames()
     at = places(len(w), count, closed=walk.closed)
     scale = walk.scale or max(1, FILM_PX // model.G.resolution)
     for start in range(0, count, BATCH):
+        if stopped.is_set():
+            raise Stopped
         between = along(flat, at[start : start + BATCH], spherical=model.G.spherical)
         faces = synthesize(model.G, between.reshape(-1, *w.shape[1:]), walk.psi)
         yield from enlarge(as_rgb(faces), scale)
