@@ -122,9 +122,13 @@ def save(page: Page, name: str) -> None:
 
 def photo(model: Path) -> bytes:
     """A "photo" that shows nobody: a generated face, enlarged, on grey."""
-    face = Image.fromarray(load(model).sample([8])[0].squeeze()).convert("RGB").resize((300, 300), Image.Resampling.BICUBIC)
+    face = (
+        Image.fromarray(load(model).sample([8])[0].squeeze())
+        .convert("RGB")
+        .resize((300, 300), Image.Resampling.BICUBIC)
+    )
     canvas = Image.fromarray(np.full((420, 560, 3), 150, np.uint8))
-    canvas.paste(face, (130, 60))
+    canvas.paste(face.resize((300, 300), Image.Resampling.BICUBIC), (130, 60))
     stream = io.BytesIO()
     canvas.save(stream, "PNG")
     return stream.getvalue()

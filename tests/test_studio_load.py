@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -109,9 +110,9 @@ def test_who_goes_away_is_not_drawn_for(studio):
     known = model_of(address)
 
     def leave(number):
-        with pytest.raises(httpx.TimeoutException), httpx.Client(base_url=address, timeout=0.02) as client:
-            for seed in range(40):
-                client.get(f"api/walk.gif?model={known}&faces={number},{seed}&seconds=10&fps=25&scale=8")
+        path = f"{address}api/walk.gif?model={known}&faces={number},5&seconds=10&fps=25&scale=8"
+        with contextlib.suppress(httpx.TimeoutException):
+            httpx.get(path, timeout=0.05)
 
     threads = [threading.Thread(target=leave, args=(number,)) for number in range(20)]
     for thread in threads:

@@ -46,7 +46,7 @@ class Face:
         return int(self.base) if self.base.isdecimal() else None
 
     def __str__(self) -> str:
-        told = ",".join(f"{name}={strength:g}" for name, strength in self.edits)
+        told = ",".join(f"{name}={strength:.12g}" for name, strength in self.edits)
         return f"{self.base}({told})" if told else self.base
 
 

@@ -71,7 +71,7 @@ async def waited(request: Request, future: Future[T]) -> T:
         Gone: who asked has gone.
     """
     result = asyncio.wrap_future(future)
-    gone = asyncio.create_task(_gone(request))
+    gone = asyncio.create_task(gone_from(request))
     try:
         await asyncio.wait((result, gone), return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
@@ -82,7 +82,8 @@ async def waited(request: Request, future: Future[T]) -> T:
         result.cancel()
 
 
-async def _gone(request: Request) -> None:
+async def gone_from(request: Request) -> None:
+    """Waits until who asked has gone; the request's body has to be taken before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -15,16 +15,14 @@ READ = "from facesmith.studio.address import read_latent"
 
 def for_face(model: Model, face: Face, psi: float) -> dict[str, str]:
     """What draws a face again: `python` always, `command` where there is one."""
-    lines = [
-        *([READ] if face.seed is None else []),
-        *_head(model),
-        f"w = {_latent(face)}",
-        *_edited("w", face),
-        *_drawn(psi),
-    ]
-    told = {"python": "\n".join(lines)}
-    if face.seed is not None and not face.edits:
-        told["command"] = f"facesmith sample --model {_path(model)} --seeds {face.seed}{_psi(psi)} --out face.png"
+    first = bool(face.edits) and psi != 1  # an edit comes after psi
+    lines = [READ] if face.seed is None else []
+    lines += ["import torch", "from facesmith.latent import truncate"] if first else []
+    lines += [*_head(model), f"w = {_latent(face)}"]
+    lines += [f"w = truncate(torch.from_numpy(w), m.G.w_avg, {psi!r}).numpy()"] if first else []
+    told = {"python": "\n".join([*lines, *_edited("w", face), *_drawn(1.0 if first else psi)])}
+    if face.seed is not None:
+        told["command"] = _edit(model, face, psi) if face.edits else _sample(model, face, psi)
     return told
 
 
@@ -51,9 +49,18 @@ def for_walk(model: Model, walk: Walk) -> dict[str, str]:
     seeds, way = ",".join(str(face.seed) for face in walk.faces), "" if walk.closed else " --open"
     seconds = walk.frames() / walk.fps
     return {
-        "command": f"facesmith walk --model {_path(model)} --seeds {seeds}{way} --seconds {seconds:g} "
+        "command": f"facesmith walk --model {_path(model)} --seeds {seeds}{way} --seconds {seconds!r} "
         f"--fps {walk.fps}{_psi(walk.psi)} --out walk.mp4"
     }
+
+
+def _sample(model: Model, face: Face, psi: float) -> str:
+    return f"facesmith sample --model {_path(model)} --seeds {face.seed}{_psi(psi)} --out face.png"
+
+
+def _edit(model: Model, face: Face, psi: float) -> str:
+    edits = " ".join(f"--edit {shlex.quote(f'{name}={strength!r}')}" for name, strength in face.edits)
+    return f"facesmith edit --model {_path(model)} --seeds {face.seed} {edits} --steps 1{_psi(psi)} --out edited.png"
 
 
 def _head(model: Model) -> list[str]:
@@ -67,11 +74,11 @@ def _latent(face: Face) -> str:
 
 
 def _edited(name: str, face: Face) -> list[str]:
-    return [f"{name} = {name} + {strength:g} * m.directions[{direction!r}]" for direction, strength in face.edits]
+    return [f"{name} = {name} + {strength!r} * m.directions[{direction!r}]" for direction, strength in face.edits]
 
 
 def _drawn(psi: float) -> list[str]:
-    return [f"pixels = m.synthesize(w, psi={psi:g})[0]", 'Image.fromarray(pixels.squeeze()).save("face.png")']
+    return [f"pixels = m.synthesize(w, psi={psi!r})[0]", 'Image.fromarray(pixels.squeeze()).save("face.png")']
 
 
 def _path(model: Model) -> str:
@@ -79,10 +86,10 @@ def _path(model: Model) -> str:
 
 
 def _psi(psi: float) -> str:
-    return "" if psi == 1 else f" --psi {psi:g}"
+    return "" if psi == 1 else f" --psi {psi!r}"
 
 
 def _term(coefficient: float, face: Face, *, first: bool) -> str:
     sign = "-" if coefficient < 0 else "" if first else "+"
-    size = "" if abs(coefficient) == 1 else f"{abs(coefficient):g}*"
+    size = "" if abs(coefficient) == 1 else f"{abs(coefficient)!r}*"
     return f"{sign} {size}{face.seed}".strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import Event
 
 from fastapi import APIRouter, Request, Response
@@ -32,7 +32,7 @@ def router(studio: Studio) -> APIRouter:
     async def face_png(request: Request) -> Response:
         words = words_of(request, FACE_WORDS, edits=True)
         model, face, psi = studio.model(words), face_of(words), psi_of(words)
-        return await _drawn(request, studio, model, lambda: latent(model, face), words, shown(face, psi))
+        return await _drawn(request, studio, model, lambda: latent(model, face, psi), words, shown(face, psi))
 
     @routes.get("/api/face.json")
     async def face_json(request: Request) -> Response:
@@ -44,9 +44,9 @@ def router(studio: Studio) -> APIRouter:
     async def mix_png(request: Request) -> Response:
         words = words_of(request, SUM_WORDS)
         model, terms, plain = studio.model(words), parse_sum(words.get("terms", "")), flag(words, "plain")
-        told = {"Terms": words["terms"], "Sum": "plain" if plain else "with its terms' length"}
-        told["Psi"] = repr(psi_of(words))
-        return await _drawn(request, studio, model, lambda: sum_of(model, terms, plain=plain), words, told)
+        psi, how = psi_of(words), "plain" if plain else "with its terms' length"
+        told = {"Terms": words["terms"], "Psi": repr(psi), "Sum": how, **_whose(face for _, face in terms)}
+        return await _drawn(request, studio, model, lambda: sum_of(model, terms, psi, plain=plain), words, told)
 
     @routes.get("/api/mix.json")
     async def mix_json(request: Request) -> Response:
@@ -105,7 +105,14 @@ def shown(face: Face, psi: float) -> dict[str, str]:
     """What a picture carries of how it was made: of a bare seed the same as of `facesmith sample`."""
     if face.seed is not None and not face.edits:
         return {"Seeds": f"[{face.seed}]", "Psi": repr(psi)}
-    return {"Face": str(face), "Psi": repr(psi)}
+    return {"Face": str(face), "Psi": repr(psi), **_whose([face])}
+
+
+def _whose(faces: Iterable[Face]) -> dict[str, str]:
+    """A description for what follows from a latent: it may have been found in a photo of someone."""
+    if all(face.seed is not None for face in faces):
+        return {}
+    return {"Description": "A synthetic picture. It may have been made to resemble a person in a photo."}
 
 
 def _walk(words: Mapping[str, str]) -> Walk:
@@ -136,6 +143,6 @@ async def _drawn(
     tag = tag_of(request.url.path, words)
     if answer := has_it(request, tag):
         return answer
-    pixels = await waited(request, studio.easel.draw(Wanted(model, make, psi_of(words), flag(words, "live"))))
+    pixels = await waited(request, studio.easel.draw(Wanted(model, make, flag(words, "live"))))
     content = await asyncio.to_thread(png_bytes, pixels, model.provenance(told))
     return Response(content, media_type="image/png", headers=kept(tag))

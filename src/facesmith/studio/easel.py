@@ -39,7 +39,6 @@ class Wanted:
 
     model: Model
     latent: Callable[[], Tensor]
-    psi: float
     alone: bool
     drawn: Future[Pixels] = field(default_factory=Future)
 
@@ -90,7 +89,7 @@ class Easel:
             self._draw([each for each in some if each.drawn.set_running_or_notify_cancel()])
 
     def _next(self, was_alone: bool) -> list[Wanted]:
-        """What to draw now, of one model and psi; empty when closed."""
+        """What to draw now, of one model; empty when closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._count() or self._closed)
             if self._closed:
@@ -101,14 +100,14 @@ class Easel:
             some: list[Wanted] = []
             others: deque[Wanted] = deque()
             for each in self._together:
-                fits = len(some) < BATCH and (not some or _alike(each, some[0]))
+                fits = len(some) < BATCH and (not some or each.model is some[0].model)
                 (some if fits else others).append(each)
             self._together = others
             return some
 
     @torch.inference_mode()
     def _draw(self, some: list[Wanted]) -> None:
-        """Draw what is of one model and psi, and give it to those who wait."""
+        """Draw what is of one model, and give it to those who wait."""
         latents: list[tuple[Wanted, Tensor]] = []
         for each in some:
             try:
@@ -117,10 +116,10 @@ class Easel:
                 each.drawn.set_exception(error)
         for layers in {w.ndim for _, w in latents}:  # one latent for all layers, or one for each
             ready = [(each, w) for each, w in latents if w.ndim == layers]
-            G, psi, alone = ready[0][0].model.G, ready[0][0].psi, ready[0][0].alone
+            G, alone = ready[0][0].model.G, ready[0][0].alone
             w = torch.cat([w for _, w in ready])
             try:
-                faces = draw_alone(G, w, psi) if alone else synthesize(G, w, psi)
+                faces = draw_alone(G, w) if alone else synthesize(G, w)
             except Exception as error:  # noqa: BLE001
                 for each, _ in ready:
                     each.drawn.set_exception(error)
@@ -131,7 +130,3 @@ class Easel:
 
 def _wanted_still(waiting: deque[Wanted]) -> deque[Wanted]:
     return deque(each for each in waiting if not each.drawn.cancelled())
-
-
-def _alike(one: Wanted, other: Wanted) -> bool:
-    return one.model is other.model and one.psi == other.psi

@@ -1,7 +1,7 @@
 """What to draw -> pixels and films. Pure functions of the model and what the address says.
 
-The order is that of the command line: latents of the bases, then edits, then psi, which pulls the whole towards the
-average face.
+The order is that of the command line. A face: its base, pulled towards the average face by psi, then edited, so an edit
+is as strong at any psi (`edit`). Sums and walks: of faces with their edits; psi pulls what comes out (`mix`, `walk`).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Stopped(Exception):
     """Nobody waits for this any more."""
 
 
-def latent(model: Model, face: Face) -> Tensor:
-    """`w` of a face with its edits, `[1, w_dim]` or `[1, num_ws, w_dim]`.
+def latent(model: Model, face: Face, psi: float = 1.0) -> Tensor:
+    """`w` of a face at this psi with its edits, `[1, w_dim]` or `[1, num_ws, w_dim]`.
 
     Raises:
         BadOption: the latent belongs to another model, or a direction is unknown.
@@ -47,18 +47,20 @@ def latent(model: Model, face: Face) -> Tensor:
         w = latents(G, [face.seed])
     else:
         w = torch.from_numpy(read_latent(face.base, model.hash, G.w_dim, G.num_ws))[None].to(G.w_avg.device)
+    w = truncate(w, G.w_avg, psi)
     # Directions that can't be read are no reason not to draw faces without any.
     return apply_edits(w, model.directions, dict(face.edits)) if face.edits else w
 
 
-def sum_of(model: Model, terms: Sequence[tuple[float, Face]], *, plain: bool = False) -> Tensor:
+def sum_of(model: Model, terms: Sequence[tuple[float, Face]], psi: float = 1.0, *, plain: bool = False) -> Tensor:
     """The latent `[1, w_dim]` (`[1, num_ws, w_dim]`) of a sum of faces, as `facesmith mix` takes it.
 
     Raises:
         BadOption: the terms cancel out.
     """
     w = stacked(model, [face for _, face in terms])
-    return combine(model.G, w, [coefficient for coefficient, _ in terms], plain=plain)
+    total = combine(model.G, w, [coefficient for coefficient, _ in terms], plain=plain)
+    return truncate(total, model.G.w_avg, psi)
 
 
 def stacked(model: Model, faces: Sequence[Face]) -> Tensor:
@@ -70,12 +72,12 @@ def stacked(model: Model, faces: Sequence[Face]) -> Tensor:
 
 
 @torch.inference_mode()
-def draw_alone(G: Generator, w: Tensor, psi: float) -> Pixels:
+def draw_alone(G: Generator, w: Tensor) -> Pixels:
     """The faces of few latents without filling up their batch: in a tenth of the time, for what is gone in a moment.
 
     Rounding may differ from `synthesis.synthesize`: by one level in some of 100,000 values.
     """
-    return to_uint8(G.synthesis(truncate(w.to(G.w_avg.device), G.w_avg, psi))).cpu().numpy()
+    return to_uint8(G.synthesis(w.to(G.w_avg.device))).cpu().numpy()
 
 
 @dataclass(frozen=True)

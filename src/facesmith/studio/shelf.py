@@ -50,8 +50,7 @@ class Shelf:
 
     def model(self, known: str) -> Model | None:
         """The model of an id that `current` gave, or None."""
-        with self._lock:
-            return self._open.get(known)
+        return self._open.get(known)  # without the lock: whoever renews may take a while
 
     def _renew(self, i: int, path: Path) -> None:
         try:

@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from facesmith.errors import FacesmithError
 from facesmith.studio import photos
 from facesmith.studio.address import number
-from facesmith.studio.answers import Gone, Studio, waited, words_of
+from facesmith.studio.answers import Gone, Studio, gone_from, waited, words_of
 from facesmith.studio.drawing import FACE_WORDS, face_of, psi_of, shown
 from facesmith.studio.easel import Wanted
 from facesmith.studio.pictures import latent
@@ -61,7 +61,7 @@ def router(studio: Studio) -> APIRouter:
                     tell(None)
 
         studio.workshop.do(work)
-        return StreamingResponse(_lines(told, stopped), media_type="application/x-ndjson", headers=NEVER_KEPT)
+        return StreamingResponse(_lines(request, told, stopped), media_type="application/x-ndjson", headers=NEVER_KEPT)
 
     @routes.post("/api/paste.png")
     async def paste(request: Request) -> Response:
@@ -69,7 +69,7 @@ def router(studio: Studio) -> APIRouter:
         words = words_of(request, known, edits=True)
         model, which, face, psi = studio.model(words), _which(words), face_of(words, known), psi_of(words)
         raw = await request.body()
-        drawn = await waited(request, studio.easel.draw(Wanted(model, lambda: latent(model, face), psi, alone=False)))
+        drawn = await waited(request, studio.easel.draw(Wanted(model, lambda: latent(model, face, psi), alone=False)))
         content = await waited(
             request, studio.workshop.do(lambda: photos.put_back(model, raw, which, drawn, shown(face, psi)))
         )
@@ -78,12 +78,21 @@ def router(studio: Studio) -> APIRouter:
     return routes
 
 
-async def _lines(told: asyncio.Queue[dict[str, Any] | None], stopped: threading.Event) -> AsyncIterator[bytes]:
+async def _lines(
+    request: Request, told: asyncio.Queue[dict[str, Any] | None], stopped: threading.Event
+) -> AsyncIterator[bytes]:
     """What is told, a line of JSON each; when nobody listens any more, the work is stopped."""
+    gone = asyncio.create_task(gone_from(request))
     try:
-        while (step := await told.get()) is not None:
-            yield json.dumps(step).encode() + b"\n"
+        while True:
+            step = asyncio.create_task(told.get())
+            await asyncio.wait((step, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not step.done() or (found := step.result()) is None:
+                step.cancel()
+                return
+            yield json.dumps(found).encode() + b"\n"
     finally:
+        gone.cancel()
         stopped.set()
 
 

@@ -103,7 +103,7 @@ export function faces(go) {
   return {
     element,
     use: { hint: 'Click one to open it.', empty: 'Click a face to keep it.', click: (item) => openCard(item, go) },
-    enter() { for (const tile of tiles) if (tile.near) draw(tile); if (!tiles.length) grow(); },
+    enter() { if (tiles[0] && tiles[0].seed !== state.first) begin(state.first); for (const tile of tiles) if (tile.near) draw(tile); if (!tiles.length) grow(); },
     leave() { for (const { picture } of tiles) picture.stop(); },
   };
 }

@@ -37,7 +37,7 @@ function keep() {
   keeping = setTimeout(() => {
     const { psi, tile, first, kept, editing, edits, terms, blend, stops, closed, seconds, model } = state;
     if (!model) return;
-    const held = { model: model.id, psi, tile, first, kept, editing, edits, terms, blend, stops, closed, seconds };
+    const held = { model: model.id, hash: model.hash, psi, tile, first, kept, editing, edits, terms, blend, stops, closed, seconds };
     try { localStorage.setItem(KEY, JSON.stringify(held)); } catch { /* private windows keep nothing */ }
     history.replaceState({ ours: true }, '', `#${state.part}?${query()}`);
   }, 150);
@@ -60,7 +60,7 @@ export function recall() {
   let held = {};
   try { held = JSON.parse(localStorage.getItem(KEY) ?? '{}') ?? {}; } catch { /* damaged: begin anew */ }
   const words = new URLSearchParams(location.hash.split('?')[1] ?? '');
-  const same = held.model === state.model?.id;
+  const same = held.hash === state.model?.hash;
   const fits = ({ face }) => typeof face === 'string' && isFace(face) && (same || !face.startsWith('w.'));
   const list = (items) => (Array.isArray(items) ? items.filter(fits) : []);
   const found = {

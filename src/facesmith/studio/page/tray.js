@@ -113,7 +113,7 @@ export function openCard(item, go) {
     h('div', { class: 'row' }, h('button', { type: 'button', class: 'main', onclick: to('edit') }, 'Edit'), h('button', { type: 'button', onclick: to('mix') }, 'Mix'),
       h('button', { type: 'button', onclick: to('walk') }, 'Walk'), h('button', { type: 'button', class: 'plain', onclick: () => { card.close(); remove(item); } }, 'Remove')),
     actions(() => ofFace(item.face)),
-    h('p', { class: 'small soft' }, 'A synthetic picture; nobody in it exists. The file says so, and how it was made.')));
+    h('p', { class: 'small soft' }, item.face.startsWith('w.') ? 'A synthetic picture. The file says so, and how it was made.' : 'A synthetic picture; nobody in it exists. The file says so, and how it was made.')));
   card.onclick = (event) => event.target === card && card.close();
   show(picture, item.face, item.label);
   card.showModal();
