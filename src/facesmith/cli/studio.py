@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import app, console
+from facesmith.cli.shared import MODEL_HELP, app, console, fetched_all
 
 PORT = 8400
 
@@ -15,7 +15,8 @@ PORT = 8400
 @app.command()
 def studio(
     model: Annotated[
-        list[Path] | None, typer.Option(help="A run folder or a model.safetensors to explore; repeatable.")
+        list[Path] | None,
+        typer.Option(callback=fetched_all, help=f"To explore; repeatable. {MODEL_HELP}"),
     ] = None,
     run: Annotated[list[Path] | None, typer.Option(help="A run folder to watch; repeatable, to compare.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of this machine; 0 takes a free one.")] = PORT,
