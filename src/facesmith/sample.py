@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from facesmith.images import PICTURE_SUFFIXES, Pixels, grid, read_provenance, wr
 from facesmith.latent import BATCH, LARGEST_SEED, MOST_SEEDS, latents
 from facesmith.progress import bar
 from facesmith.recipe import recipes
+from facesmith.sidecar import load_sidecar, sidecar_path
 from facesmith.synthesis import encode, synthesize, synthesize_seeds
 
 MOST_ON_A_SHEET = 10_000
@@ -45,10 +47,31 @@ class Model:
         return w
 
     def synthesize(self, w: NDArray[np.float32], psi: float = 1.0) -> Pixels:
-        """Pictures `[N, H, W, C]` of latents `[N, w_dim]`."""
-        if w.ndim != 2 or w.shape[1] != self.G.w_dim:
-            raise BadData(f"Latents of shape {list(w.shape)} don't fit this model, which needs [N, {self.G.w_dim}].")
-        return synthesize(self.G, torch.from_numpy(np.ascontiguousarray(w, np.float32)), psi)
+        """Pictures `[N, H, W, C]` of latents `[N, w_dim]` or, one for each layer, `[N, num_ws, w_dim]`.
+
+        Raises:
+            BadData: the latents are of another shape, or hold numbers that are not finite.
+        """
+        layers = self.G.num_ws
+        if w.ndim not in (2, 3) or w.shape[1:] not in ((self.G.w_dim,), (layers, self.G.w_dim)):
+            wanted = f"[N, {self.G.w_dim}] or [N, {layers}, {self.G.w_dim}]"
+            raise BadData(f"Latents of shape {list(w.shape)} don't fit this model, which needs {wanted}.")
+        latent = np.ascontiguousarray(w, np.float32)
+        if not np.isfinite(latent).all():
+            raise BadData("The latents hold numbers that are not finite.")
+        return synthesize(self.G, torch.from_numpy(latent), psi)
+
+    @cached_property
+    def directions(self) -> Mapping[str, NDArray[np.float32]]:
+        """`[w_dim]` by name: added to a latent, it takes a face from an attribute's average to clearly having it.
+
+        Empty where the model has no `directions.safetensors` beside it.
+
+        Raises:
+            BadModel: that file is damaged, or was made for another model.
+        """
+        path = sidecar_path(self.path, "directions")
+        return read_directions(path, self) if path.exists() else {}
 
     def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
         """One face for each seed, uint8 `[N, H, W, C]`; the same seed gives the same face."""
@@ -94,6 +117,21 @@ def load(path: str | Path | None = None) -> Model:
         BadModel: there is none, or it is damaged.
     """
     return Model(load_model(None if path is None else Path(path)))
+
+
+def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32]]:
+    """The directions `[w_dim]` of a file, by name, in its order.
+
+    Raises:
+        BadModel: the file is missing or damaged, or was made for another model.
+    """
+    tensors, header = load_sidecar(path, "directions", model.hash)
+    names = header.get("names")
+    if not isinstance(names, list) or set(map(str, names)) != set(tensors):
+        raise BadModel(f"{path} names other directions than it holds.")
+    if any(t.shape != (model.G.w_dim,) or t.dtype != torch.float32 for t in tensors.values()):
+        raise BadModel(f"{path} holds directions that don't fit this model, which needs float32 [{model.G.w_dim}].")
+    return {name: tensors[name].numpy() for name in names}
 
 
 def sample(

@@ -81,6 +81,10 @@ def mix(
     model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("mix.png"),
     plain: Annotated[bool, typer.Option("--plain", help="Leave the sum as long as it is.")] = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="No sum: the first face with these layers of the second, such as 0-1; 0 is the coarsest."),
+    ] = None,
     scale: Scale = None,
     psi: Psi = 1.0,
     force: Force = False,
@@ -89,9 +93,11 @@ def mix(
 
     Example: facesmith mix "29 - 3 + 34"
     """
+    if plain and layers is not None:
+        raise BadOption("--layers adds nothing up, so it can't go with --plain.")
     from facesmith.mix import mix
 
-    typer.echo(mix(model, terms, out, psi=psi, plain=plain, scale=scale, force=force))
+    typer.echo(mix(model, terms, out, psi=psi, plain=plain, layers=layers, scale=scale, force=force))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 seeds.py       seeds -> latents, truncation
 walks.py       from latent to latent: on the sphere that normal latents lie near, or straight
 arithmetic.py  29 - 3 + 34: sums of latents
+edits.py       smiling=1: directions added to latents
 
 All of it happens in `w`, which is `z` itself where a generator has no mapping of its own. `Generator.spherical` tells
 whether what lies between two latents is found on a sphere around 0 (normal ones) or on the straight line.

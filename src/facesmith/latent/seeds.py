@@ -55,7 +55,7 @@ def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
     """Pull latents towards the average face, trading variety for quality.
 
     Args:
-        w: `[N, w_dim]`.
+        w: `[N, w_dim]` or `[N, num_ws, w_dim]`.
         w_avg: `[w_dim]`, the mean of `w` over many faces.
         psi: 1 leaves `w` as it is, 0 gives the average face.
 
