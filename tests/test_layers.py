@@ -20,7 +20,7 @@ LAYERS = (
     ("animation", "charts", "duplicates", "figure", "page"),
     ("contracts", "drawn", "photos", "faces"),
     ("attributes", "augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),
-    ("recipe", "synthesis"),
+    ("conditions", "recipe", "synthesis"),
     ("recipes", "listing", "checkpoint", "sidecar"),
     ("trainer", "doctor", "scores", "curves", "reconstructions", "watch"),
     ("calibrate", "monitor"),

@@ -56,6 +56,7 @@ class Plan:
         save_every: images between two saves; what a killed process loses at most.
         watch: of the evaluations while training: the `kimg` asked for, images between two (`every`), and `samples`;
             empty where none was asked for.
+        labels: a hash of what is told of the faces where the recipe is conditional; else empty.
         start: of the model that it began from: `model` (its path), `hash`, and the `warmup` of `trainer.TrainState`;
             empty where it began from nothing.
     """
@@ -76,6 +77,7 @@ class Plan:
     data: str
     watch: dict[str, float] = field(default_factory=dict)
     start: dict[str, Any] = field(default_factory=dict)
+    labels: str = ""
     format: int = FORMAT
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -14,17 +15,19 @@ from rich.console import Console
 
 from facesmith import __version__
 from facesmith.checkpoint import LoadedModel, load_model
+from facesmith.conditions import told
 from facesmith.contracts import Encoder, Generator
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_png
 from facesmith.latent import BATCH, LARGEST_SEED, MOST_SEEDS, latents
 from facesmith.progress import bar
-from facesmith.recipe import recipes
+from facesmith.recipe import condition_of, recipes
 from facesmith.sidecar import load_sidecar, sidecar_path
 from facesmith.synthesis import encode, synthesize, synthesize_seeds
 
 MOST_ON_A_SHEET = 10_000
+NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Model:
@@ -40,10 +43,19 @@ class Model:
         self.G, self.E, self.recipe, self.header = G, E, loaded.recipe, loaded.header
         self.hash, self.path = loaded.hash, loaded.path
 
-    def latents(self, seeds: Sequence[int]) -> NDArray[np.float32]:
-        """`w` `[N, w_dim]` of seeds."""
+    @property
+    def condition(self) -> tuple[str, ...]:
+        """Attributes that it can be told, as `given`: of each 1 or 0. Those left out come as among training faces."""
+        return condition_of(self.recipe)
+
+    def latents(self, seeds: Sequence[int], given: Mapping[str, float] = NOTHING) -> NDArray[np.float32]:
+        """`w` `[N, w_dim]` of seeds.
+
+        Raises:
+            BadOption: what is given is not among `condition`.
+        """
         with torch.inference_mode():
-            w: NDArray[np.float32] = latents(self.G, seeds).numpy()
+            w: NDArray[np.float32] = latents(self.G, seeds, told(self.condition, given)).numpy()
         return w
 
     def synthesize(self, w: NDArray[np.float32], psi: float = 1.0) -> Pixels:
@@ -73,9 +85,13 @@ class Model:
         path = sidecar_path(self.path, "directions")
         return read_directions(path, self) if path.exists() else {}
 
-    def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
-        """One face for each seed, uint8 `[N, H, W, C]`; the same seed gives the same face."""
-        return synthesize_seeds(self.G, seeds, psi)
+    def sample(self, seeds: Sequence[int], psi: float = 1.0, given: Mapping[str, float] = NOTHING) -> Pixels:
+        """One face for each seed, uint8 `[N, H, W, C]`; the same seed, and what is given, give the same face.
+
+        Raises:
+            BadOption: what is given is not among `condition`.
+        """
+        return synthesize_seeds(self.G, seeds, psi, told(self.condition, given))
 
     def invert(self, pictures: Pixels) -> NDArray[np.float32]:
         """`w` `[N, w_dim]` of pictures `[N, H, W, C]` of this model's size, by its recipe's encoder.
@@ -135,9 +151,20 @@ def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32
 
 
 def sample(
-    path: Path | None, seeds: Sequence[int], out: Path, *, psi: float = 1.0, force: bool = False, console: Console
+    path: Path | None,
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    psi: float = 1.0,
+    given: Mapping[str, float] = NOTHING,
+    force: bool = False,
+    console: Console,
 ) -> Iterator[Path]:
-    """Draw one face for each seed: on one sheet where `out` ends in .png, else as single files in a folder."""
+    """Draw one face for each seed: on one sheet where `out` ends in .png, else as single files in a folder.
+
+    Args:
+        given: of a conditional model: attributes of the faces, each 0 or 1.
+    """
     one_sheet = out.suffix.lower() == ".png"
     if not one_sheet and out.suffix.lower() in PICTURE_SUFFIXES:
         raise BadOption(f"--out {out}: a sheet is written as .png; any other name is that of a folder of PNGs.")
@@ -145,14 +172,15 @@ def sample(
         raise BadOption(f"{len(seeds)} faces are too many for one sheet; give a folder as --out.")
     refuse_to_overwrite(out, force)
     model = load(path)
+    told(model.condition, given)
     if one_sheet:
-        yield write_png(out, grid(model.sample(seeds, psi)), _provenance(model, seeds, psi))
+        yield write_png(out, grid(model.sample(seeds, psi, given)), _provenance(model, seeds, psi, given))
         return
     with_bar = bar(range(0, len(seeds), BATCH), -(-len(seeds) // BATCH), f"drawing, {BATCH} at a time", console)
     for start in with_bar:
         some = seeds[start : start + BATCH]
-        for seed, picture in zip(some, model.sample(some, psi), strict=True):
-            write_png(out / f"seed{seed:06d}.png", picture, _provenance(model, [seed], psi))
+        for seed, picture in zip(some, model.sample(some, psi, given), strict=True):
+            write_png(out / f"seed{seed:06d}.png", picture, _provenance(model, [seed], psi, given))
     yield out
 
 
@@ -169,6 +197,9 @@ def sample_like(path: Path | None, like: Path, out: Path, *, force: bool = False
             raise ValueError
         if not all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds):
             raise ValueError
+        given = json.loads(made.get("Given", "{}"))
+        if type(given) is not dict or not all(answer in (0, 1) for answer in given.values()):
+            raise ValueError
     except (KeyError, ValueError, TypeError, RecursionError):
         raise BadData(f"{like} carries no seeds of a Facesmith model; only pictures that it drew do.") from None
     model = load(path)
@@ -176,8 +207,9 @@ def sample_like(path: Path | None, like: Path, out: Path, *, force: bool = False
         raise BadData(
             f"{like} was drawn by another model (hash {made_by[:12]}, recipe {made.get('Recipe')}) than {model.path}."
         )
-    return sample(path, seeds, out, psi=psi, force=force, console=console)
+    return sample(path, seeds, out, psi=psi, given=given, force=force, console=console)
 
 
-def _provenance(model: Model, seeds: Sequence[int], psi: float) -> dict[str, str]:
-    return model.provenance({"Seeds": json.dumps(list(seeds)), "Psi": repr(psi)})
+def _provenance(model: Model, seeds: Sequence[int], psi: float, given: Mapping[str, float]) -> dict[str, str]:
+    asked_for = {"Given": json.dumps(dict(given))} if given else {}
+    return model.provenance({"Seeds": json.dumps(list(seeds)), "Psi": repr(psi), **asked_for})

@@ -11,7 +11,7 @@ from torch import Tensor
 from facesmith.checkpoint import STATE, LoadedModel, load_model, load_state
 from facesmith.errors import BadData, BadOption
 from facesmith.recipe import Recipe
-from facesmith.trainer import TrainState
+from facesmith.trainer import TrainState, tell_labels
 
 # Of the budget, in which the generator's learning rate rises from 0 where the critic begins from nothing: what a new
 # critic says at first would undo what the generator knows.
@@ -81,3 +81,4 @@ def begin(state: TrainState, start: Start) -> None:
         state.nets[name].load_state_dict(weights)
         if name in state.averages:
             state.averages[name].load_state_dict(weights)
+    tell_labels(state)  # of the faces that it is to learn now

@@ -18,17 +18,23 @@ def sample(
     out: Annotated[Path, typer.Option(help="A .png for one sheet, or a folder for single faces.")] = Path("faces.png"),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option("--given", help="Of a model trained with --condition: smiling=1 or smiling=1,male=0; repeatable."),
+    ] = None,
     like: Annotated[Path | None, typer.Option(help="Draw again what this picture of ours shows.")] = None,
     force: Force = False,
 ) -> None:
     """Draw one face per seed. The same model, seed and psi always give the same face."""
-    if like is not None and {"seeds", "psi"} & given(context):
-        raise BadOption("--like takes seeds and psi from the picture; leave out --seeds and --psi.")
+    if like is not None and {"seeds", "psi", "conditions"} & given(context):
+        raise BadOption("--like takes all from the picture; leave out --seeds, --psi and --given.")
+    from facesmith.conditions import parse_given
     from facesmith.latent import parse_seeds
     from facesmith.sample import sample, sample_like
 
+    asked_for = parse_given(conditions or [])
     paths = (
-        sample(model, parse_seeds(seeds), out, psi=psi, force=force, console=console)
+        sample(model, parse_seeds(seeds), out, psi=psi, given=asked_for, force=force, console=console)
         if like is None
         else sample_like(model, like, out, force=force, console=console)
     )

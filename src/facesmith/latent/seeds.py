@@ -10,6 +10,7 @@ from torch import Tensor
 
 from facesmith.contracts import Generator
 from facesmith.errors import BadOption
+from facesmith.latent.labels import draw_labels
 
 # Every batch has this many latents, filled up where fewer are left: libraries choose their arithmetic by the batch's
 # shape, and a seed is to give the same face, to the bit, whatever is drawn beside it.
@@ -17,22 +18,50 @@ BATCH = 16
 MOST_SEEDS = 1_000_000
 LARGEST_SEED = 2**63 - 1
 RANDOM_BELOW = 1_000_000  # seeds chosen for a person stay short enough to be typed again
+AVERAGED = 10_000  # latents: their mean is a hundredth of a standard deviation beside the true one
+AVERAGING_SEED = 20_180_912
 
 
-def latents(G: Generator, seeds: Sequence[int]) -> Tensor:
+def latents(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> Tensor:
     """`w` `[N, w_dim]`, one for each seed alone, to the bit, whatever else is drawn with it.
+
+    Args:
+        given: labels that a conditional generator is to be told, as in `draw_labels`.
 
     Raises:
         BadOption: a seed is negative or too large.
     """
+    device, (z, labels) = G.w_avg.device, drawn(G, seeds, given)
+    parts = [torch.empty(0, G.w_dim, device=device)]
+    for start in range(0, len(z), BATCH):
+        some = slice(start, start + BATCH)
+        told = None if labels is None else filled(labels[some]).to(device)
+        parts.append(G.mapping(filled(z[some]).to(device), told))
+    return torch.cat(parts)[: len(z)]
+
+
+def drawn(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """What seeds stand for, on the CPU: `z` `[N, z_dim]`, and labels `[N, label_dim]` where the generator has any.
+
+    Raises:
+        BadOption: a seed is negative or too large.
+    """
+    z, labels = [torch.empty(0, G.z_dim)], [torch.empty(0, G.label_dim)]
     for seed in seeds:
         if not 0 <= seed <= LARGEST_SEED:
             raise BadOption(f"Seed {seed} lies outside 0 to {LARGEST_SEED}.")
-    device, drawn = G.w_avg.device, [G.draw_z(1, torch.Generator().manual_seed(seed)) for seed in seeds]
-    batches = [filled(torch.cat(drawn[start : start + BATCH])) for start in range(0, len(drawn), BATCH)]
-    return torch.cat([torch.empty(0, G.w_dim, device=device), *(G.mapping(z.to(device)) for z in batches)])[
-        : len(seeds)
-    ]
+        rng = torch.Generator().manual_seed(seed)
+        z.append(G.draw_z(1, rng))
+        told = draw_labels(G, 1, rng, given)  # after z, which is thereby the same whatever is given
+        labels += [] if told is None else [told]
+    return torch.cat(z), torch.cat(labels) if G.label_dim else None
+
+
+def average_latent(G: Generator, rng: torch.Generator, given: Tensor | None = None) -> Tensor:
+    """`w` `[w_dim]`: the mean over many faces, or over those that have the given labels."""
+    z, labels = G.draw_z(AVERAGED, rng), draw_labels(G, AVERAGED, rng, given)
+    device = G.w_avg.device
+    return G.mapping(z.to(device), None if labels is None else labels.to(device)).mean(0)
 
 
 def filled(some: Tensor) -> Tensor:

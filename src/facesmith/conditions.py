@@ -1,0 +1,89 @@
+"""What a conditional generator is told of faces: columns of a dataset as labels, and what a person asks for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facesmith.attributes import direction_name, labels_of
+from facesmith.errors import BadData, BadOption
+from facesmith.faces import Faces
+
+HOW = "Write an attribute and 1 (yes) or 0 (no), such as smiling=1 or smiling=1,male=0."
+
+
+def labelled(faces: Faces, condition: Sequence[str]) -> Faces:
+    """The same faces with `labels`, one for each attribute of a condition; as they are where there is none.
+
+    Of a column of many numbers, those of the upper half are a yes.
+
+    Raises:
+        BadData: the faces have no labels, or there is no training face of which all that is asked for is known.
+        BadOption: there is no such column, or it can't teach anything.
+    """
+    if not condition:
+        return faces
+    if not faces.attributes:
+        raise BadData(
+            f"{faces.path} ({faces.layout}) has no labels, which --condition needs: expected a metadata.csv with "
+            f"columns such as {condition[0]}, 0 or 1, beside file_name. Without --condition it can be trained on."
+        )
+    targets = labels_of(faces, condition).targets
+    labels = np.where(np.isnan(targets), 0, np.where(targets > 0.5, 1, -1)).astype(np.float32)
+    known = (labels != 0).all(1)
+    if not known[faces.part("train")].any():
+        raise BadData(f"{faces.path} has no training face of which all of {', '.join(condition)} is known.")
+    lacking = int((~known).sum())
+    notice = f"{lacking} of {len(known)} faces lack a label; what isn't known of them is told to no player"
+    return replace(faces, labels=labels, notices=[*faces.notices, *([notice] if lacking else [])])
+
+
+def fingerprint(labels: NDArray[np.float32] | None) -> str:
+    """A hash of labels `[N, K]`; empty where there are none."""
+    return "" if labels is None else hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()[:16]
+
+
+def parse_given(texts: Sequence[str]) -> dict[str, float]:
+    """What texts such as smiling=1,male=0 ask for, by name; whether a model knows the names is not looked at.
+
+    Raises:
+        BadOption: one can't be read, or names an attribute a second time.
+    """
+    given: dict[str, float] = {}
+    for part in (part for text in texts for part in text.split(",")):
+        name, equals, answer = part.partition("=")
+        name = direction_name(name)
+        if not (name and equals and answer.strip() in ("0", "1")):
+            raise BadOption(f"--given {part.strip()!r} can't be read. {HOW}")
+        if name in given:
+            raise BadOption(f"--given names {name!r} twice. {HOW}")
+        given[name] = float(answer)
+    return given
+
+
+def told(condition: Sequence[str], given: Mapping[str, float]) -> Tensor | None:
+    """What is asked for, as the labels `[K]` of a condition, 0 where they are open; None where nothing is.
+
+    Raises:
+        BadOption: the condition lacks such an attribute, or an answer is neither 0 nor 1.
+    """
+    for name, answer in given.items():
+        if not condition:
+            raise BadOption(
+                f"This model was trained without a condition, so it can't be told {name}. Train one with "
+                f"--condition {name}; or steer this one: facesmith edit --edit {name}=1"
+            )
+        if name not in condition:
+            near = get_close_matches(name, condition, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise BadOption(f"This model can't be told {name!r}.{meant} It knows: {', '.join(condition)}.")
+        if answer not in (0, 1):
+            raise BadOption(f"{name} is given as {answer!r}. {HOW}")
+    return torch.tensor([2.0 * given[name] - 1 if name in given else 0.0 for name in condition]) if given else None
