@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import QUIET, RESOLUTION, ToldG, drawn_labels, faces_folder, saved_model, small_state, stopping_after
+from small import QUIET, RESOLUTION, SMALL, ToldG, drawn_labels, faces_folder, saved_model, small_state, stopping_after
 
 import facesmith
 from facesmith.checkpoint import MODEL, load_model
@@ -228,6 +228,36 @@ def test_the_average_latent_is_that_of_faces_labelled_like_the_data():
     assert torch.allclose(G.w_avg, w, atol=0.1)
 
 
+def test_quick64_has_labels_beside_z_and_asks_its_critic_of_them():
+    state = small_state("quick64", condition=CONDITION)
+    before = [net.state_dict()[key].clone() for net, key in ((state.nets["G"], "layers.0.weight"),
+                                                             (state.nets["D"], "projection.weight"))]  # fmt: skip
+    for _ in range(2):
+        train_step(state)
+    G, D = (state.nets[name].eval() for name in "GD")
+    z, labels = torch.randn(4, G.z_dim), torch.tensor([[1.0, -1.0]]).expand(4, 2)
+    assert torch.equal(G.mapping(z, labels)[:, : G.z_dim], z)
+    assert G.mapping(z, labels).shape == (4, G.w_dim)
+    assert torch.equal(G.mapping(z), G.mapping(z, torch.zeros(4, 2)))
+    assert not G.spherical, "what lies between two faces is on a straight line where labels are part of a latent"
+    x = G(z, labels)
+    assert not torch.equal(x, G(z, -labels))
+    assert torch.allclose(D(x, labels) + D(x, -labels), 2 * D(x), atol=1e-5)
+    assert not torch.equal(D(x, labels), D(x))
+    assert not torch.equal(before[0][:, G.z_dim :], G.layers[0].weight[:, G.z_dim :])
+    assert not torch.equal(before[1], D.projection.weight)
+
+
+def test_quick64_untold_is_what_it_was():
+    state = small_state("quick64")
+    G, D = (state.nets[name] for name in "GD")
+    z = torch.randn(2, G.z_dim)
+    assert G.mapping(z) is z
+    assert G.spherical
+    assert not [key for net in (G, D) for key in net.state_dict() if "label" in key or "projection" in key]
+    assert "condition" not in state.recipe.values()
+
+
 @pytest.fixture
 def asked(data, tmp_path):
     return Asked(
@@ -236,12 +266,13 @@ def asked(data, tmp_path):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("stop", [2, 5])
-def test_resuming_changes_nothing(asked, tmp_path, monkeypatch, stop):
+@pytest.mark.parametrize("recipe", ["test-told", "quick64"])
+def test_resuming_changes_nothing(asked, tmp_path, monkeypatch, recipe):
+    asked = replace(asked, recipe=recipe, values={**SMALL.get(recipe, {}), **asked.values})
     straight = replace(asked, out=tmp_path / "straight")
     assert train(straight, QUIET).finished
     with monkeypatch.context() as patched:
-        stopping_after(stop, patched)
+        stopping_after(3, patched)
         assert not train(asked, QUIET).finished
     assert train(asked, QUIET).finished
     assert (asked.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()

@@ -23,7 +23,7 @@ from facesmith.contracts import Batch, Generator, Knobs, Loss, Objective, Player
 from facesmith.errors import Diverged
 from facesmith.faces import Stream
 from facesmith.latent.labels import draw_labels, take_labels
-from facesmith.latent.seeds import average_latent
+from facesmith.latent.seeds import average_latent, draw_latents
 from facesmith.recipe import Recipe
 
 SETTLING_BATCHES, SETTLING_BATCH = 8, 64
@@ -259,8 +259,7 @@ def _settling_latents(state: TrainState, nets: nn.ModuleDict, rng: torch.Generat
         if "E" in nets and (number % 2 or not drawn):
             yield _encoded(nets["E"], next(faces), rng)
         else:
-            z, labels = G.draw_z(SETTLING_BATCH, rng), draw_labels(G, SETTLING_BATCH, rng)
-            yield G.mapping(z.to(state.device), None if labels is None else labels.to(state.device))
+            yield draw_latents(G, SETTLING_BATCH, rng)
 
 
 def _encoded(E: nn.Module, faces: Tensor, rng: torch.Generator) -> Tensor:

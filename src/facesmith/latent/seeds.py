@@ -57,11 +57,16 @@ def drawn(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> tu
     return torch.cat(z), torch.cat(labels) if G.label_dim else None
 
 
+def draw_latents(G: Generator, count: int, rng: torch.Generator, given: Tensor | None = None) -> Tensor:
+    """`w` `[count, w_dim]` of new faces, such as the generator is trained on; `given` as in `draw_labels`."""
+    z, labels = G.draw_z(count, rng), draw_labels(G, count, rng, given)
+    device = G.w_avg.device
+    return G.mapping(z.to(device), None if labels is None else labels.to(device))
+
+
 def average_latent(G: Generator, rng: torch.Generator, given: Tensor | None = None) -> Tensor:
     """`w` `[w_dim]`: the mean over many faces, or over those that have the given labels."""
-    z, labels = G.draw_z(AVERAGED, rng), draw_labels(G, AVERAGED, rng, given)
-    device = G.w_avg.device
-    return G.mapping(z.to(device), None if labels is None else labels.to(device)).mean(0)
+    return draw_latents(G, AVERAGED, rng, given).mean(0)
 
 
 def filled(some: Tensor) -> Tensor:
