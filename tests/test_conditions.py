@@ -15,10 +15,11 @@ from small import QUIET, RESOLUTION, SMALL, ToldG, drawn_labels, faces_folder, s
 
 import facesmith
 from facesmith.checkpoint import MODEL, load_model
-from facesmith.conditions import labelled, parse_given, told
+from facesmith.conditions import labelled, told
 from facesmith.contracts import Discriminator
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
+from facesmith.given import parse_given
 from facesmith.images import read_picture, read_provenance
 from facesmith.latent import latents
 from facesmith.latent.labels import combinations, draw_labels, take_labels

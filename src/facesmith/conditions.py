@@ -1,4 +1,4 @@
-"""What a conditional generator is told of faces: columns of a dataset as labels, and what a person asks for."""
+"""What a conditional generator is told: columns of a dataset as labels, and what a person asks for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facesmith.attributes import direction_name, labels_of
+from facesmith.attributes import labels_of
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import Faces
-
-HOW = "Write an attribute and 1 (yes) or 0 (no), such as smiling=1 or smiling=1,male=0."
+from facesmith.given import HOW
 
 
 def labelled(faces: Faces, condition: Sequence[str]) -> Faces:
@@ -50,30 +49,14 @@ def fingerprint(labels: NDArray[np.float32] | None) -> str:
     return "" if labels is None else hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()[:16]
 
 
-def parse_given(texts: Sequence[str]) -> dict[str, float]:
-    """What texts such as smiling=1,male=0 ask for, by name; whether a model knows the names is not looked at.
-
-    Raises:
-        BadOption: one can't be read, or names an attribute a second time.
-    """
-    given: dict[str, float] = {}
-    for part in (part for text in texts for part in text.split(",")):
-        name, equals, answer = part.partition("=")
-        name = direction_name(name)
-        if not (name and equals and answer.strip() in ("0", "1")):
-            raise BadOption(f"--given {part.strip()!r} can't be read. {HOW}")
-        if name in given:
-            raise BadOption(f"--given names {name!r} twice. {HOW}")
-        given[name] = float(answer)
-    return given
-
-
-def told(condition: Sequence[str], given: Mapping[str, float]) -> Tensor | None:
+def told(condition: Sequence[str], given: Mapping[str, float] | None) -> Tensor | None:
     """What is asked for, as the labels `[K]` of a condition, 0 where they are open; None where nothing is.
 
     Raises:
         BadOption: the condition lacks such an attribute, or an answer is neither 0 nor 1.
     """
+    if not given:
+        return None
     for name, answer in given.items():
         if not condition:
             raise BadOption(
@@ -86,4 +69,4 @@ def told(condition: Sequence[str], given: Mapping[str, float]) -> Tensor | None:
             raise BadOption(f"This model can't be told {name!r}.{meant} It knows: {', '.join(condition)}.")
         if answer not in (0, 1):
             raise BadOption(f"{name} is given as {answer!r}. {HOW}")
-    return torch.tensor([2.0 * given[name] - 1 if name in given else 0.0 for name in condition]) if given else None
+    return torch.tensor([2.0 * given[name] - 1 if name in given else 0.0 for name in condition])

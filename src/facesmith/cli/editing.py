@@ -38,7 +38,8 @@ def directions(
 
     Example: facesmith directions --model runs/first --data celeba.zip
     """
-    from facesmith.directions.learn import Asked, learn
+    from facesmith.directions.asked import Asked
+    from facesmith.directions.learn import learn
 
     def named(text: str | None) -> list[str] | None:
         return None if text is None else [name for name in text.split(",") if name.strip()]
