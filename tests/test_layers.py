@@ -43,7 +43,7 @@ LAYERS = (
         "onnx",
     ),
     ("push",),
-    ("demo", "info"),
+    ("demo", "info", "studio"),
     ("cli",),
     ("__main__",),
 )

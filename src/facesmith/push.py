@@ -11,10 +11,11 @@ from safetensors import SafetensorError, safe_open
 
 from facesmith.card.facts import Said
 from facesmith.card.write import card
-from facesmith.checkpoint import KEY, load_model
+from facesmith.checkpoint import load_model
 from facesmith.errors import BadOption
 from facesmith.frontmatter import CARD, HASH, fields
 from facesmith.hub import MODEL, SIDECARS, Address, upload
+from facesmith.sidecar import KEY
 
 
 def push(path: Path | None, to: Address, *, private: bool = False, console: Console) -> Iterator[str]:
