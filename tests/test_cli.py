@@ -43,6 +43,33 @@ def train(facesmith, faces, out, *more):
     return facesmith("train", "dcgan64", "--data", faces, "--out", out, "--kimg", "0.08", *TINY, *more)
 
 
+def test_a_condition_is_trained_with_and_asked_for(facesmith, tmp_path):
+    faces = faces_folder(tmp_path / "faces", 80)
+    told = ("train", "--data", faces, "--out", tmp_path / "run", "--kimg", "0.08", *TINY, "--set", "hidden=16")
+    code, _, _ = facesmith(*told, "--condition", "Smiling, Long Hair")
+    assert code == 0
+    sheets = []
+    for answer in (1, 0):
+        out = tmp_path / f"{answer}.png"
+        given = ("--given", f"smiling={answer}")
+        assert facesmith("sample", "--model", tmp_path / "run", "--out", out, "--seeds", "0-3", *given)[0] == 0
+        sheets.append(read_picture(out))
+    assert (sheets[0] != sheets[1]).any()
+    again = ("sample", "--model", tmp_path / "run", "--like", tmp_path / "1.png", "--out", tmp_path / "again.png")
+    assert facesmith(*again)[0] == 0
+    assert (read_picture(tmp_path / "again.png") == sheets[0]).all()
+    for words, arguments in (
+        ("leave out --seeds, --psi and --given", (*again, "--given", "smiling=1")),
+        ("did you mean 'smiling'", ("sample", "--model", tmp_path / "run", "--given", "smilin=1")),
+        ("takes no --condition", ("train", "dcgan64", *told[1:5], "--condition", "smiling")),
+        ("did you mean 'smiling'", (*told, "--force", "--condition", "smilling")),
+    ):
+        code, out, err = facesmith(*arguments)
+        assert code == 2
+        assert words in err.lower()
+        assert len(err.strip().splitlines()) == 1
+
+
 def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
     code, out, err = train(facesmith, faces, tmp_path / "run")
     assert (code, out.strip()) == (0, str(tmp_path / "run" / "model.safetensors"))

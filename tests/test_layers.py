@@ -16,15 +16,14 @@ SOURCE = Path(facesmith.__file__).parent
 # From the bottom up. A module may import from its own layer's folder and from the layers before it.
 LAYERS = (
     ("errors",),
-    ("files", "frontmatter", "hub", "locate", "memory", "progress", "seeds", "split", "provenance", "images"),
+    ("files", "frontmatter", "given", "hub", "locate", "memory", "progress", "seeds", "split", "provenance", "images"),
     ("credentials", "drawing", "animation", "charts", "duplicates", "figure", "page"),
     ("contracts", "drawn", "photos", "faces", "sidecar"),
     ("attributes", "augment", "autoencoding", "balance", "losses", "nets", "latent", "metrics"),
-    ("recipe", "synthesis"),
+    ("conditions", "recipe", "synthesis"),
     ("recipes", "listing", "checkpoint"),
     ("trainer", "doctor", "scores", "curves", "reconstructions", "watch"),
     ("calibrate", "monitor"),
-    ("inversion",),
     ("inversion",),
     ("start", "sample", "film"),
     ("plan",),

@@ -14,7 +14,7 @@ import torch
 from facesmith.errors import BadOption
 from facesmith.faces import Stream
 from facesmith.images import Pixels
-from facesmith.recipe import Recipe
+from facesmith.recipe import Recipe, condition_of
 from facesmith.trainer import TrainState, new_state, train_step
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -85,7 +85,10 @@ def measure(recipe: Recipe, device: torch.device, asked: str = "auto", pixels: P
     if pixels is None:
         shape = (FACES, recipe.resolution, recipe.resolution, recipe.channels)
         pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    stream = Stream(pixels, np.arange(len(pixels)), seed=0, mirror=False)
+    labels = None
+    if count := len(condition_of(recipe)):  # what is told costs the same, true or not
+        labels = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (len(pixels), count))
+    stream = Stream(pixels, np.arange(len(pixels)), seed=0, mirror=False, labels=labels)
     states = {
         name: new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[name], device=device)
         for name in precisions

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -45,6 +47,7 @@ class Monitor:
         faces: some of the real faces, uint8 `[N, S, S, C]`, shown beside the generated ones.
         seconds: spent training before this start.
         held_out: faces that are not trained on, to be reconstructed and judged; there may be none.
+        held_out_labels: theirs, where the recipe is conditional.
     """
 
     def __init__(
@@ -55,8 +58,10 @@ class Monitor:
         seconds: float,
         console: Console,
         held_out: Pixels | None = None,
+        held_out_labels: NDArray[np.float32] | None = None,
     ) -> None:
         self.out, self.state, self.faces, self.console, self.held_out = out, state, faces, console, held_out
+        self.held_out_labels = held_out_labels
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = defaultdict(int)
         self.said: set[str] = set()
@@ -117,7 +122,7 @@ class Monitor:
             **({LEVEL: state.knobs.level} if state.recipe.knobs(0.0).level < 1 else {}),  # it grows
             **means,
         }
-        scores = critic_scores(state, state.seen - self.tick_seen, self.held_out)
+        scores = critic_scores(state, state.seen - self.tick_seen, self.held_out, self.held_out_labels)
         if scores is not None:
             line |= {**scores.standing(), "scores": asdict(scores.histogram())}
             draw_scores(self.out / SCORES, scores.histogram(), f"{state.recipe.name}, {state.seen / 1000:.1f} kimg")

@@ -57,6 +57,7 @@ class Plan:
         on_trouble: what is done where the doctor finds something wrong; going back alters the result.
         watch: of the evaluations while training: the `kimg` asked for, images between two (`every`), and `samples`;
             empty where none was asked for.
+        labels: a hash of what is told of the faces where the recipe is conditional; else empty.
         start: of the model that it began from: `model` (its path), `hash`, and the `warmup` of `trainer.TrainState`;
             empty where it began from nothing.
     """
@@ -78,6 +79,7 @@ class Plan:
     on_trouble: str = "warn"
     watch: dict[str, float] = field(default_factory=dict)
     start: dict[str, Any] = field(default_factory=dict)
+    labels: str = ""
     format: int = FORMAT
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.checkpoint import LoadedModel, load_model
+from facesmith.conditions import told
 from facesmith.contracts import Encoder, Generator
 from facesmith.drawing import draw, draw_like
 from facesmith.errors import BadData, BadModel
@@ -20,6 +21,7 @@ from facesmith.inversion.inverter import Inverter, open_inverter
 from facesmith.inversion.template import locate
 from facesmith.latent import latents
 from facesmith.provenance import Sign, words
+from facesmith.recipe import condition_of
 from facesmith.sidecar import load_sidecar, sidecar_path
 from facesmith.synthesis import synthesize, synthesize_seeds
 
@@ -37,10 +39,19 @@ class Model:
         self.G, self.E, self.recipe, self.header = G, E, loaded.recipe, loaded.header
         self.hash, self.path = loaded.hash, loaded.path
 
-    def latents(self, seeds: Sequence[int]) -> NDArray[np.float32]:
-        """`w` `[N, w_dim]` of seeds."""
+    @property
+    def condition(self) -> tuple[str, ...]:
+        """Attributes that it can be told, as `given`: of each 1 or 0. Those left out come as among training faces."""
+        return condition_of(self.recipe)
+
+    def latents(self, seeds: Sequence[int], given: Mapping[str, float] | None = None) -> NDArray[np.float32]:
+        """`w` `[N, w_dim]` of seeds.
+
+        Raises:
+            BadOption: what is given is not among `condition`.
+        """
         with torch.inference_mode():
-            w: NDArray[np.float32] = latents(self.G, seeds).numpy()
+            w: NDArray[np.float32] = latents(self.G, seeds, told(self.condition, given)).numpy()
         return w
 
     def synthesize(self, w: NDArray[np.float32], psi: float = 1.0) -> Pixels:
@@ -70,9 +81,13 @@ class Model:
         path = sidecar_path(self.path, "directions")
         return read_directions(path, self) if path.exists() else {}
 
-    def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
-        """One face for each seed, uint8 `[N, H, W, C]`; the same seed gives the same face."""
-        return synthesize_seeds(self.G, seeds, psi)
+    def sample(self, seeds: Sequence[int], psi: float = 1.0, given: Mapping[str, float] | None = None) -> Pixels:
+        """One face for each seed, uint8 `[N, H, W, C]`; the same seed, and what is given, give the same face.
+
+        Raises:
+            BadOption: what is given is not among `condition`.
+        """
+        return synthesize_seeds(self.G, seeds, psi, told(self.condition, given))
 
     @cached_property
     def inverter(self) -> Inverter:
@@ -148,12 +163,13 @@ def sample(
     out: Path,
     *,
     psi: float = 1.0,
+    given: Mapping[str, float] | None = None,
     sign: Sign | None = None,
     force: bool = False,
     console: Console,
 ) -> Iterator[Path]:
     """Draw one face for each seed (`drawing.draw`)."""
-    return draw(lambda: load(path), seeds, out, psi=psi, sign=sign, force=force, console=console)
+    return draw(lambda: load(path), seeds, out, psi=psi, given=given, sign=sign, force=force, console=console)
 
 
 def sample_like(

@@ -12,7 +12,7 @@ from facesmith.checkpoint import STATE, LoadedModel, load_model, load_state
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.recipe import Recipe
 from facesmith.sidecar import load_sidecar, save_sidecar, sidecar_path
-from facesmith.trainer import TrainState
+from facesmith.trainer import TrainState, tell_labels
 
 # Of the budget, in which the generator's learning rate rises from 0 where the critic begins from nothing: what a new
 # critic says at first would undo what the generator knows.
@@ -106,3 +106,4 @@ def begin(state: TrainState, start: Start) -> None:
         state.nets[name].load_state_dict(weights)
         if name in state.averages:
             state.averages[name].load_state_dict(weights)
+    tell_labels(state)  # of the faces that it is to learn now

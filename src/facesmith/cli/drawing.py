@@ -24,6 +24,10 @@ def sample(
     ),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option("--given", help="Of a model trained with --condition: smiling=1 or smiling=1,male=0; repeatable."),
+    ] = None,
     like: Annotated[Path | None, typer.Option(help="Draw again what this picture of ours shows.")] = None,
     sign: Annotated[
         Path | None, typer.Option(help="Sign content credentials (C2PA) with this certificate chain, PEM.")
@@ -35,16 +39,18 @@ def sample(
 
     Example: facesmith sample --seeds 0-15 --out faces.png
     """
-    if like is not None and {"seeds", "psi"} & given(context):
-        raise BadOption("--like takes seeds and psi from the picture; leave out --seeds and --psi.")
+    if like is not None and {"seeds", "psi", "conditions"} & given(context):
+        raise BadOption("--like takes all from the picture; leave out --seeds, --psi and --given.")
     from facesmith.credentials import open_signer
     from facesmith.drawing import draw, draw_like
+    from facesmith.given import parse_given
     from facesmith.seeds import parse_seeds
 
+    asked_for = parse_given(conditions or [])
     signer = open_signer(sign, key)
     open_model = _opener(model, context.obj)
     paths = (
-        draw(open_model, parse_seeds(seeds), out, psi=psi, sign=signer, force=force, console=console)
+        draw(open_model, parse_seeds(seeds), out, psi=psi, given=asked_for, sign=signer, force=force, console=console)
         if like is None
         else draw_like(open_model, like, out, sign=signer, force=force, console=console)
     )

@@ -30,6 +30,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A recipe's value, as name=value; repeatable.")
     ] = None,
+    condition: Annotated[
+        str | None, typer.Option(help="Attributes that the generator is told, columns of metadata.csv: smiling,male.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Faces in a batch: the same as --set batch_size=N.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Another seed gives another training.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -59,13 +62,15 @@ def train(
     """
     from facesmith.checkpoint import read_header
     from facesmith.plan import Asked
-    from facesmith.recipe import DEFAULT, parse_settings
+    from facesmith.recipe import DEFAULT, parse_condition, parse_settings
     from facesmith.train import train
 
     name = recipe or (DEFAULT if start is None else read_header(start)["recipe"])
     values = parse_settings(name, settings or [])
     if batch is not None:
         values["batch_size"] = batch
+    if condition is not None:
+        values["condition"] = parse_condition(name, condition)
     asked = Asked(
         recipe, data, out, values, minutes, kimg, seed, device, precision, limit, mirror, snapshots, save_every,
         eval_every, on_trouble, start, extend, force, context.obj,

@@ -24,6 +24,7 @@ from facesmith.calibrate import has_bfloat16
 from facesmith.contracts import Generator
 from facesmith.inversion.likeness import Likeness, pixel_distance
 from facesmith.inversion.prior import Prior, implausibility
+from facesmith.latent.seeds import draw_latents
 
 WIDTH = 32
 MOST_WIDTH = 256
@@ -130,7 +131,7 @@ class Lesson:
     @torch.no_grad()
     def _samples(self) -> tuple[Tensor, Tensor]:
         """Latents `[N, w_dim]` and their faces."""
-        w = self.G.mapping(self.G.draw_z(BATCH, self.rng).to(self.G.w_avg.device))
+        w = draw_latents(self.G, BATCH, self.rng)
         with self._fast():
             return w, self.G.synthesis(w).float()
 

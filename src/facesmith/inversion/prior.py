@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facesmith.contracts import Generator
-from facesmith.latent import BATCH
+from facesmith.latent.seeds import draw_latents
 
 DRAWN = 8192
 LEAST_SPREAD = 0.02  # of an axis, in parts of the widest: along narrower ones nothing is known
@@ -42,8 +42,7 @@ class Prior:
 def prior_of(G: Generator) -> Prior:
     """The generator's prior, from latents drawn with a fixed seed."""
     rng = torch.Generator().manual_seed(SEED)
-    z = G.draw_z(DRAWN, rng).to(G.w_avg.device)
-    w = torch.cat([G.mapping(part) for part in torch.split(z, 64 * BATCH)]).double()
+    w = draw_latents(G, DRAWN, rng).double()
     axes, spread, _ = torch.linalg.svd(torch.cov(w.T))
     spread = spread.sqrt()
     spread = spread.clamp_min(LEAST_SPREAD * float(spread[0]))

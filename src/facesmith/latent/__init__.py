@@ -1,5 +1,6 @@
 """The space that faces are drawn from: what a seed stands for, and ways about it.
 
+labels.py      what a conditional generator is told, drawn as the training faces have it
 seeds.py       seeds -> latents, truncation
 walks.py       from latent to latent: on the sphere that normal latents lie near, or straight
 arithmetic.py  29 - 3 + me.latent: what names stand for, and sums of it

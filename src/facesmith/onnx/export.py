@@ -82,6 +82,10 @@ def export(
         raise BadOption(f"--onnx {out}: the file's name must end in {SUFFIX}.")
     refuse_to_overwrite(out, force)
     model = load(path)
+    if model.condition:
+        raise BadModel(
+            f"{model.path} is told {', '.join(model.condition)}; conditional models can't be written as ONNX."
+        )
     console.print(f"writing {model.path} as ONNX, some ten seconds ...")
     told = metadata(model, licence or stated_licence(model.path, model.hash) or UNKNOWN_LICENCE)
     content = onnx_bytes(model, told)
