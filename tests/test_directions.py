@@ -16,7 +16,8 @@ from small import QUIET, drawn_pixels, saved_model
 import facesmith
 from facesmith.attributes import labels_of
 from facesmith.attributes.learning import Effort, teaching_rows
-from facesmith.directions.learn import Asked, learn
+from facesmith.directions.asked import Asked
+from facesmith.directions.learn import learn
 from facesmith.directions.linear import Coordinates, explained, orthogonal, slopes, without
 from facesmith.directions.means import difference_of_means
 from facesmith.directions.strength import crossing

@@ -49,7 +49,7 @@ class Asked:
         scale: each pixel becomes a block of this many by as many.
     """
 
-    model: Path
+    model: Path | None
     faces: str
     edits: Mapping[str, float]
     out: Path

@@ -11,8 +11,6 @@ walk learnt through the generator).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from rich.console import Console
 from torch import Tensor
@@ -23,6 +21,7 @@ from facesmith.attributes.classifier import Classifier
 from facesmith.attributes.softening import dirtied
 from facesmith.contracts import Generator
 from facesmith.directions.linear import Coordinates
+from facesmith.images import Pixels, to_float
 from facesmith.progress import bar
 
 CLEAR = 2.5  # the logit of what is clearly there: 92 %
@@ -31,13 +30,6 @@ AWAY = 0.3  # share of the faces from which a direction is taken away rather tha
 STAY, LOOK, SHORT = 1.0, 3.0, 0.02  # weights of what is said, of what is seen, of length
 LR = 0.03
 SEED = 11
-
-
-@dataclass(frozen=True)
-class Weights:
-    """How much it matters that an attribute stays while another is edited, `[A', A]`: 0 for its own."""
-
-    stay: Tensor
 
 
 def stay_weights(chosen: list[int], keep: list[int], logits: Tensor) -> Tensor:
@@ -57,6 +49,7 @@ def refined(
     G: Generator,
     classifier: Classifier,
     w: Tensor,
+    pictures: Pixels,
     start: Tensor,
     coordinates: Coordinates,
     chosen: list[int],
@@ -70,6 +63,7 @@ def refined(
 
     Args:
         w: latents `[N, w_dim]` to try them on.
+        pictures: their faces, uint8 `[N, S, S, C]`.
         start: steps `[A', d]`, already of a length that shows.
         chosen: which of the classifier's attributes each step is of.
         stay: weights `[A', A]`.
@@ -82,11 +76,10 @@ def refined(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         for number in bar(range(steps), steps, f"refining {len(chosen)} directions", console):
-            some = w[torch.randint(len(w), (BATCH,))]
+            rows = torch.randint(len(w), (BATCH,))
+            some, before = w[rows], to_float(torch.from_numpy(pictures[rows.numpy()]))
             which = (torch.arange(BATCH) + number * BATCH) % len(chosen)
             sign = torch.where(torch.rand(BATCH) < AWAY, -1.0, 1.0)
-            with torch.no_grad():
-                before = G.synthesis(some)
             with torch.autocast("cpu", precision, enabled=precision != torch.float32):
                 after = G.synthesis(some + sign[:, None] * (step[which] @ root))
             loss = _loss(classifier, before, after, own[which], sign, stay[which], precision)
@@ -111,7 +104,7 @@ def _loss(
     seed = int(torch.randint(2**31, ()))
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         with torch.no_grad():
-            told, maps = classifier.judged(dirtied(before.float(), seed))
+            told, maps = classifier.judged(dirtied(before, seed))
         told_after, maps_after = classifier.judged(dirtied(after.float(), seed))
     rows = torch.arange(len(own))
     signed, signed_after = sign * told[rows, own], sign * told_after[rows, own]

@@ -18,7 +18,7 @@ from facesmith.errors import BadModel
 from facesmith.images import Pixels, to_float
 from facesmith.inversion.encoder import MOST_WIDTH, Encoder
 from facesmith.inversion.prior import Prior, prior_of
-from facesmith.inversion.refine import STEPS, refine
+from facesmith.inversion.refine import OnStep, refine
 from facesmith.inversion.template import Template, estimate_template, known_template, template_of
 from facesmith.latent import BATCH, filled, random_seeds
 from facesmith.sidecar import load_sidecar, save_sidecar, sidecar_path
@@ -43,18 +43,19 @@ class Inverter:
     guess: Callable[[Pixels], Tensor]
     template: Template | None
 
-    def invert(self, faces: Pixels, *, refined: bool, console: Console) -> Tensor:
+    def invert(self, faces: Pixels, *, refined: bool, console: Console, on_step: OnStep | None = None) -> Tensor:
         """Latents `[N, w_dim]` or, of a generator with layers, `[N, num_ws, w_dim]`, of faces `[N, S, S, C]`.
 
         Args:
             refined: else the encoder's guess is all there is, always `[N, w_dim]`.
+            on_step: as `refine` calls it.
         """
         start = self.guess(faces)
         if not refined or not len(faces):
             return start
         device = self.G.w_avg.device
         images = to_float(torch.tensor(np.ascontiguousarray(faces), device=device))
-        return refine(self.G, self.prior, start.to(device), images, steps=STEPS, console=console).cpu()
+        return refine(self.G, self.prior, start.to(device), images, console=console, on_step=on_step).cpu()
 
 
 def open_inverter(

@@ -8,6 +8,7 @@ Image Manifold", arXiv:1609.03552; beginning at an encoder's guess and staying n
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from rich.console import Console
@@ -28,17 +29,30 @@ PLAUSIBLE = 0.1  # for latents longer than those the generator knows
 NEAR = 0.002  # to the encoder's guess
 TOGETHER = 0.02  # of the layers' latents, where there is one for each
 
+OnStep = Callable[[int, int], None]
 
-def refine(G: Generator, prior: Prior, start: Tensor, images: Tensor, *, steps: int, console: Console) -> Tensor:
+
+def refine(
+    G: Generator,
+    prior: Prior,
+    start: Tensor,
+    images: Tensor,
+    *,
+    steps: int = STEPS,
+    console: Console,
+    on_step: OnStep | None = None,
+) -> Tensor:
     """Latents `[N, w_dim]`, or `[N, num_ws, w_dim]` of a generator with layers, of pictures.
 
     Args:
         start: `w` `[N, w_dim]` to begin from.
         images: `[N, C, S, S]` in `[-1, 1]`.
+        on_step: called before each step with how many are done and how many there are, of each `AT_ONCE` pictures; it
+            may raise to stop.
     """
     likeness = Likeness()
     parts = [
-        _refined(G, prior, likeness, *each, steps, console)
+        _refined(G, prior, likeness, *each, steps, console, on_step)
         for each in zip(torch.split(start, AT_ONCE), torch.split(images, AT_ONCE), strict=True)
     ]
     w = torch.cat(parts) if parts else start[:, None]
@@ -46,7 +60,14 @@ def refine(G: Generator, prior: Prior, start: Tensor, images: Tensor, *, steps: 
 
 
 def _refined(
-    G: Generator, prior: Prior, likeness: Likeness, start: Tensor, images: Tensor, steps: int, console: Console
+    G: Generator,
+    prior: Prior,
+    likeness: Likeness,
+    start: Tensor,
+    images: Tensor,
+    steps: int,
+    console: Console,
+    on_step: OnStep | None,
 ) -> Tensor:
     with torch.no_grad():
         wanted = likeness.features(images)
@@ -54,6 +75,8 @@ def _refined(
     u = begun.clone().requires_grad_()
     optimizer = Adam([u], LR, betas=(0.9, 0.99))
     for step in bar(range(steps), steps, f"coming nearer, {len(u)} at a time", console):
+        if on_step is not None:
+            on_step(step, steps)
         for group in optimizer.param_groups:
             group["lr"] = LR * pace(step / steps)
         w = prior.to_w(u)

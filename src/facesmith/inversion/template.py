@@ -100,7 +100,7 @@ def estimate_template(faces: Pixels) -> Template | None:
     detector, found = Detector(int(FACE_SHARE * SEARCHED_PX), SURE), []
     for start in range(0, len(faces), 32):
         batch = [resize(as_rgb(face), SEARCHED_PX) for face in faces[start : start + 32]]
-        found += [each.landmarks[_largest(each)[0]] for each in detector.detect(batch) if len(each)]
+        found += [each.landmarks[largest(each)[0]] for each in detector.detect(batch) if len(each)]
     if len(found) < max(FEWEST, LEAST_SHARE * len(faces)):
         return None
     # The median, since in some faces the detector takes a hand or a collar for a mouth.
@@ -125,13 +125,13 @@ def locate(photo: Pixels, template: Template | None, size_px: int, channels: int
             "Give pictures framed like them, with --aligned."
         )
     photo = as_rgb(photo)
-    found = _search(photo, which)
+    found = search(photo, which)
     if not len(found):
         height, width = photo.shape[:2]
         raise BadPicture(f"no face found in its {width}x{height} pixels; a face that is cut out already: --aligned")
     if which > len(found):
         raise BadOption(f"--face {which}: the photo shows {len(found)} face{'s' if len(found) > 1 else ''}.")
-    landmarks = found.landmarks[_largest(found)[which - 1]].astype(np.float64)
+    landmarks = found.landmarks[largest(found)[which - 1]].astype(np.float64)
     if min(photo.shape[:2]) >= size_px and len(found) == 1:
         whole = middle(photo, size_px)
         missed = np.linalg.norm(transform(whole, landmarks) / size_px - template.points, axis=1).mean()
@@ -163,7 +163,7 @@ def middle(photo: Pixels, size_px: int) -> Matrix:
     return np.array([[scale, 0, -((width - side) // 2) * scale], [0, scale, -((height - side) // 2) * scale]])
 
 
-def _search(photo: Pixels, which: int) -> Detections:
+def search(photo: Pixels, which: int) -> Detections:
     """The faces of a photo `[H, W, 3]`: large ones first, and small ones where those do not suffice."""
     side = min(photo.shape[:2])
     sizes = sorted({max(SMALLEST_FACE_PX, side // COARSE), SMALLEST_FACE_PX}, reverse=True)
@@ -174,6 +174,6 @@ def _search(photo: Pixels, which: int) -> Detections:
     return found
 
 
-def _largest(found: Detections) -> list[int]:
+def largest(found: Detections) -> list[int]:
     """Places of the faces, from the largest to the smallest."""
     return [int(i) for i in np.argsort(-found.boxes[:, 2:].prod(axis=1), kind="stable")]

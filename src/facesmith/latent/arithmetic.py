@@ -16,7 +16,8 @@ from torch import Tensor
 from facesmith.contracts import Generator
 from facesmith.errors import BadOption
 from facesmith.latent.files import SUFFIX, load_latent
-from facesmith.latent.seeds import MOST_SEEDS, latents, parse_seeds
+from facesmith.latent.seeds import latents
+from facesmith.seeds import MOST_SEEDS, parse_seeds
 
 MOST_TERMS = 32
 # A latent file's path, bare or in quotes; a seed; and whatever else stands there, to be told of. A bare path goes on to
