@@ -204,7 +204,7 @@ def test_quick64_ends_annealed_whatever_the_budget():
     assert rates == sorted(rates, reverse=True)
     assert rates[:70] == [2e-4] * 70
     assert rates[-1] == pytest.approx(2e-5)
-    assert make("quick64", {"decay": 0.0}).knobs(1.0).lr["D"] == 2e-4
+    assert make("quick64", {"decay": 0.0}).knobs(1.0).lr["G"] == 2e-4
 
 
 def test_gan_accuracy_is_taken_of_fifty_fakes_every_500_steps():

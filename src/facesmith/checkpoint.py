@@ -20,14 +20,16 @@ from torch import Tensor, nn
 
 from facesmith.errors import BadModel, FacesmithError
 from facesmith.files import sha256, written_beside
+from facesmith.locate import MODEL as MODEL
+from facesmith.locate import model_file
 from facesmith.recipe import Recipe, make
+from facesmith.sidecar import KEY
 
 FORMAT = 1
-STATE, MODEL, BEST = "state.pt", "model.safetensors", "best.safetensors"
+STATE, BEST = "state.pt", "best.safetensors"
 HEALTHY = "state-healthy.pt"  # to come back to, where a run is asked to
 Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
-KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
 
 
 @dataclass
@@ -59,24 +61,11 @@ def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:
     return sorted(net.state_dict().items())
 
 
-def model_file(path: Path) -> Path:
-    """The model file that a path stands for: a run folder stands for its model.
+def read_header(path: Path | None) -> dict[str, Any]:
+    """What the model that a path stands for tells of itself; no tensor is read.
 
     Raises:
-        BadModel: there is none.
-    """
-    file = path / MODEL if path.is_dir() else path
-    if not file.is_file():
-        what = f"{path} holds no {MODEL}" if path.is_dir() else f"{path} does not exist"
-        raise BadModel(f"{what}. Give a run folder or a .safetensors file that facesmith train has written.")
-    return file
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """What a run folder's model, or a model file, tells of itself; no tensor is read.
-
-    Raises:
-        BadModel: damaged, not one of ours, or of a later format.
+        BadModel: none there, damaged, not one of ours, or of a later format.
     """
     file = model_file(path)
     try:
@@ -86,11 +75,11 @@ def read_header(path: Path) -> dict[str, Any]:
         raise _unreadable(file, error) from None
 
 
-def load_model(path: Path, device: str = "cpu") -> LoadedModel:
-    """Open a run folder or a model file; nothing in it is executed.
+def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
+    """Open what a path stands for (`locate.model_file`); nothing in it is executed.
 
     Raises:
-        BadModel: damaged, not one of ours, of a later format, or its tensors are not those of its recipe.
+        BadModel: none there, damaged, not one of ours, of a later format, or its tensors are not those of its recipe.
     """
     file = model_file(path)
     try:

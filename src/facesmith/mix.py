@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ from facesmith.errors import BadOption
 from facesmith.figure import captioned
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import enlarge, grid, write_png
-from facesmith.latent.arithmetic import Term, combine, parse_terms, resolve
+from facesmith.latent.arithmetic import (
+    Term,
+    combine,
+    described,
+    exchange,
+    is_latent_file,
+    parse_layers,
+    parse_terms,
+    resolve,
+)
 from facesmith.sample import load
 from facesmith.synthesis import synthesize
 
@@ -21,23 +31,26 @@ GAP_PX = 8
 
 
 def mix(
-    path: Path,
+    path: Path | None,
     text: str,
     out: Path,
     *,
     psi: float = 1.0,
     plain: bool = False,
+    layers: str | None = None,
     scale: int | None = None,
     force: bool = False,
 ) -> Path:
-    """Draw a sum of seeds such as 29 - 3 + 34, with its terms beside it, on one sheet.
+    """Draw a sum of faces such as 29 - 3 + me.latent, with its terms beside it, on one sheet.
 
     Args:
         plain: leave the sum's length as it is; by default it gets that of its terms (`latent.arithmetic.combine`).
+        layers: rather than the sum of two faces, the first with these layers of the second, such as 0-1.
         scale: each pixel becomes a block of this many by as many; by default faces get about 128 pixels.
 
     Raises:
-        BadOption: the text is no sum, or its terms cancel out.
+        BadOption: the text is no sum, its terms cancel out, or the generator has no such layers.
+        BadModel: a latent file is damaged, or of another model.
     """
     if out.suffix.lower() != ".png":
         raise BadOption(f"--out {out}: the sheet is written as .png.")
@@ -45,15 +58,35 @@ def mix(
     refuse_to_overwrite(out, force)
     model = load(path)
     with torch.inference_mode():
-        w = resolve(model.G, [term.name for term in terms])
-        total = combine(model.G, w, [term.coefficient for term in terms], plain=plain)
-        faces = synthesize(model.G, torch.cat([w, total]), psi)
+        w = resolve(model.G, [term.name for term in terms], model.hash)
+        coefficients = [term.coefficient for term in terms]
+        total = (
+            combine(model.G, w, coefficients, plain=plain)
+            if layers is None
+            else exchange(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
+        )
+        faces = np.concatenate([synthesize(model.G, each, psi) for each in (w, total)])
     faces = enlarge(faces, scale or max(1, FACE_PX // model.G.resolution))
     signs = [_sign(term, first=term is terms[0]) for term in terms]
     words = [_words(term) for term in terms]
-    cells = map(captioned, faces, [*words, "plain sum" if plain else "sum"], [*signs, "="])
-    told = model.provenance({"Terms": text, "Psi": repr(psi), "Sum": "plain" if plain else "with its terms' length"})
+    kind = "plain sum" if plain else "sum" if layers is None else f"layers {layers} of the second"
+    cells = map(captioned, faces, [*words, kind], [*signs, "="])
+    how = f"layers {layers}" if layers is not None else "plain" if plain else "with its terms' length"
+    told = model.provenance({
+        "Terms": _told(text, terms),
+        "Psi": repr(psi),
+        "Sum": how,
+        **described([term.name for term in terms]),
+    })  # fmt: skip
     return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), told)
+
+
+def _told(text: str, terms: Sequence[Term]) -> str:
+    """The sum as it was written, without the folders that latent files lie in: those are nobody's business."""
+    for term in terms:
+        if is_latent_file(term.name):
+            text = text.replace(term.name, Path(term.name).name)
+    return text
 
 
 def _sign(term: Term, *, first: bool) -> str:
@@ -62,4 +95,6 @@ def _sign(term: Term, *, first: bool) -> str:
 
 def _words(term: Term) -> str:
     size = abs(term.coefficient)
-    return f"seed {term.name}" if size == 1 else f"{size:g} * seed {term.name}"
+    name = Path(term.name).name if is_latent_file(term.name) else f"seed {term.name}"
+    words = name if size == 1 else f"{size:g} * {name}"
+    return words.encode("ascii", "replace").decode()

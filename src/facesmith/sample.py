@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +11,17 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith import __version__
 from facesmith.checkpoint import LoadedModel, load_model
 from facesmith.contracts import Encoder, Generator
-from facesmith.errors import BadData, BadModel, BadOption
-from facesmith.files import refuse_to_overwrite, sha256
-from facesmith.images import PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_png
-from facesmith.latent import BATCH, LARGEST_SEED, MOST_SEEDS, latents
-from facesmith.progress import bar
-from facesmith.recipe import recipes
-from facesmith.synthesis import encode, synthesize, synthesize_seeds
-
-MOST_ON_A_SHEET = 10_000
+from facesmith.drawing import draw, draw_like
+from facesmith.errors import BadData, BadModel
+from facesmith.images import Pixels
+from facesmith.inversion.inverter import Inverter, open_inverter
+from facesmith.inversion.template import locate
+from facesmith.latent import latents
+from facesmith.provenance import Sign, words
+from facesmith.sidecar import load_sidecar, sidecar_path
+from facesmith.synthesis import synthesize, synthesize_seeds
 
 
 class Model:
@@ -45,98 +44,120 @@ class Model:
         return w
 
     def synthesize(self, w: NDArray[np.float32], psi: float = 1.0) -> Pixels:
-        """Pictures `[N, H, W, C]` of latents `[N, w_dim]`."""
-        if w.ndim != 2 or w.shape[1] != self.G.w_dim:
-            raise BadData(f"Latents of shape {list(w.shape)} don't fit this model, which needs [N, {self.G.w_dim}].")
-        return synthesize(self.G, torch.from_numpy(np.ascontiguousarray(w, np.float32)), psi)
+        """Pictures `[N, H, W, C]` of latents `[N, w_dim]` or, one for each layer, `[N, num_ws, w_dim]`.
+
+        Raises:
+            BadData: the latents are of another shape, or hold numbers that are not finite.
+        """
+        layers = self.G.num_ws
+        if w.ndim not in (2, 3) or w.shape[1:] not in ((self.G.w_dim,), (layers, self.G.w_dim)):
+            wanted = f"[N, {self.G.w_dim}] or [N, {layers}, {self.G.w_dim}]"
+            raise BadData(f"Latents of shape {list(w.shape)} don't fit this model, which needs {wanted}.")
+        latent = np.ascontiguousarray(w, np.float32)
+        if not np.isfinite(latent).all():
+            raise BadData("The latents hold numbers that are not finite.")
+        return synthesize(self.G, torch.from_numpy(latent), psi)
+
+    @cached_property
+    def directions(self) -> Mapping[str, NDArray[np.float32]]:
+        """`[w_dim]` by name: added to a latent, it takes a face from an attribute's average to clearly having it.
+
+        Empty where the model has no `directions.safetensors` beside it.
+
+        Raises:
+            BadModel: that file is damaged, or was made for another model.
+        """
+        path = sidecar_path(self.path, "directions")
+        return read_directions(path, self) if path.exists() else {}
 
     def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
         """One face for each seed, uint8 `[N, H, W, C]`; the same seed gives the same face."""
         return synthesize_seeds(self.G, seeds, psi)
 
-    def invert(self, pictures: Pixels) -> NDArray[np.float32]:
-        """`w` `[N, w_dim]` of pictures `[N, H, W, C]` of this model's size, by its recipe's encoder.
+    @cached_property
+    def inverter(self) -> Inverter:
+        """What turns pictures into latents: by the recipe's own encoder, or that of `facesmith inverter`.
 
         Raises:
-            BadModel: the recipe has none.
-            BadData: the pictures are of another size.
+            BadModel: there is neither, or it is damaged or another model's.
         """
-        if self.E is None:
-            able = ", ".join(name for name, each in recipes().items() if "E" in each.averaged)
-            raise BadModel(
-                f"Recipe {self.recipe.name} has no encoder, so its models can't invert pictures. "
-                f"Recipes that have one: {able or 'none of this version'}."
+        return open_inverter(self.G, self.E, self.header, self.path, self.hash)
+
+    def invert(self, pictures: Pixels, *, face: int = 1, refined: bool = True) -> NDArray[np.float32]:
+        """Latents of faces: `[N, w_dim]` or, of a generator with layers, `[N, num_ws, w_dim]`.
+
+        Args:
+            pictures: a photo `[H, W, C]`, in which the face is found and framed as this model knows faces (one of this
+                model's very size is taken for a face as it is); or faces framed already, `[N, S, S, C]` of its size.
+            face: which of a photo's faces; 1 is the largest.
+            refined: come as near as can be, which takes seconds a face; else one glance, `[N, w_dim]`.
+
+        Raises:
+            BadModel: this model has no encoder.
+            BadPicture: the photo shows no face.
+            BadData: the pictures are of another size or kind.
+        """
+        inverter, wanted = self.inverter, (self.G.resolution, self.G.resolution, self.G.channels)
+        if pictures.ndim not in (3, 4) or pictures.dtype != np.uint8 or pictures.shape[-1] not in (1, 3):
+            raise BadData(
+                f"Pictures are {pictures.dtype} {list(pictures.shape)}; expected uint8, a photo [H, W, 3] or faces "
+                f"[N, {', '.join(map(str, wanted))}]."
             )
-        wanted = (self.G.resolution, self.G.resolution, self.G.channels)
-        if pictures.shape[1:] != wanted or pictures.dtype != np.uint8:
-            raise BadData(f"Pictures are {pictures.dtype} {list(pictures.shape)}; expected uint8 [N, *{list(wanted)}].")
-        w: NDArray[np.float32] = encode(self.G, self.E, pictures).numpy()
+        if pictures.ndim == 3 and pictures.shape != wanted:
+            pictures = locate(pictures, inverter.template, wanted[0], wanted[2], which=face).face
+        faces = pictures[None] if pictures.ndim == 3 else pictures
+        if faces.shape[1:] != wanted:
+            raise BadData(f"Pictures are uint8 {list(pictures.shape)}; expected uint8 [N, *{list(wanted)}].")
+        w: NDArray[np.float32] = inverter.invert(faces, refined=refined, console=Console(quiet=True)).numpy()
         return w
 
     def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
         """What a picture of this model carries in its metadata; `shown` says of what it was drawn."""
-        return {
-            "Software": f"facesmith {__version__}",
-            "Synthetic": "true",
-            "Description": "A synthetic picture; the person it shows does not exist.",
-            "Recipe": self.recipe.name,
-            "Model": self.hash,
-            **shown,
-        }
+        return words(self.recipe.name, self.hash, shown)
 
 
-def load(path: str | Path) -> Model:
-    """Open a run folder or a `model.safetensors`. Opening a model never runs code from it.
+def load(path: str | Path | None = None) -> Model:
+    """Open a run folder or a `model.safetensors`, by default the generator that ships with the package.
+
+    Opening a model never runs code from it.
 
     Raises:
         BadModel: there is none, or it is damaged.
     """
-    return Model(load_model(Path(path)))
+    return Model(load_model(None if path is None else Path(path)))
+
+
+def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32]]:
+    """The directions `[w_dim]` of a file, by name, in its order.
+
+    Raises:
+        BadModel: the file is missing or damaged, or was made for another model.
+    """
+    tensors, header = load_sidecar(path, "directions", model.hash)
+    names = header.get("names")
+    if not isinstance(names, list) or set(map(str, names)) != set(tensors):
+        raise BadModel(f"{path} names other directions than it holds.")
+    if any(t.shape != (model.G.w_dim,) or t.dtype != torch.float32 for t in tensors.values()):
+        raise BadModel(f"{path} holds directions that don't fit this model, which needs float32 [{model.G.w_dim}].")
+    return {name: tensors[name].numpy() for name in names}
 
 
 def sample(
-    path: Path, seeds: Sequence[int], out: Path, *, psi: float = 1.0, force: bool = False, console: Console
+    path: Path | None,
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    psi: float = 1.0,
+    sign: Sign | None = None,
+    force: bool = False,
+    console: Console,
 ) -> Iterator[Path]:
-    """Draw one face for each seed: on one sheet where `out` ends in .png, else as single files in a folder."""
-    one_sheet = out.suffix.lower() == ".png"
-    if not one_sheet and out.suffix.lower() in PICTURE_SUFFIXES:
-        raise BadOption(f"--out {out}: a sheet is written as .png; any other name is that of a folder of PNGs.")
-    if one_sheet and len(seeds) > MOST_ON_A_SHEET:
-        raise BadOption(f"{len(seeds)} faces are too many for one sheet; give a folder as --out.")
-    refuse_to_overwrite(out, force)
-    model = load(path)
-    if one_sheet:
-        yield write_png(out, grid(model.sample(seeds, psi)), _provenance(model, seeds, psi))
-        return
-    with_bar = bar(range(0, len(seeds), BATCH), -(-len(seeds) // BATCH), f"drawing, {BATCH} at a time", console)
-    for start in with_bar:
-        some = seeds[start : start + BATCH]
-        for seed, picture in zip(some, model.sample(some, psi), strict=True):
-            write_png(out / f"seed{seed:06d}.png", picture, _provenance(model, [seed], psi))
-    yield out
+    """Draw one face for each seed (`drawing.draw`)."""
+    return draw(lambda: load(path), seeds, out, psi=psi, sign=sign, force=force, console=console)
 
 
-def sample_like(path: Path, like: Path, out: Path, *, force: bool = False, console: Console) -> Iterator[Path]:
-    """Draw again what a picture shows that `sample` has written.
-
-    Raises:
-        BadData: it carries no provenance, or that of another model.
-    """
-    made = read_provenance(like)
-    try:
-        seeds, psi, made_by = json.loads(made["Seeds"]), float(made["Psi"]), made["Model"]
-        if type(seeds) is not list or not 0 < len(seeds) <= MOST_SEEDS or not 0 <= psi <= 1:
-            raise ValueError
-        if not all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds):
-            raise ValueError
-    except (KeyError, ValueError, TypeError, RecursionError):
-        raise BadData(f"{like} carries no seeds of a Facesmith model; only pictures that it drew do.") from None
-    if sha256(load(path).path) != made_by:
-        raise BadData(
-            f"{like} was drawn by another model (hash {made_by[:12]}, recipe {made.get('Recipe')}) than {path}."
-        )
-    return sample(path, seeds, out, psi=psi, force=force, console=console)
-
-
-def _provenance(model: Model, seeds: Sequence[int], psi: float) -> dict[str, str]:
-    return model.provenance({"Seeds": json.dumps(list(seeds)), "Psi": repr(psi)})
+def sample_like(
+    path: Path | None, like: Path, out: Path, *, sign: Sign | None = None, force: bool = False, console: Console
+) -> Iterator[Path]:
+    """Draw again what a picture shows that `sample` has written (`drawing.draw_like`)."""
+    return draw_like(lambda: load(path), like, out, sign=sign, force=force, console=console)

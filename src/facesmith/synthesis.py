@@ -22,7 +22,7 @@ def synthesize_seeds(G: nn.Module, seeds: Sequence[int], psi: float = 1.0) -> Pi
 
 @torch.inference_mode()
 def synthesize(G: Generator, w: Tensor, psi: float = 1.0) -> Pixels:
-    """Faces of latents `[N, w_dim]`, uint8 `[N, H, W, C]`."""
+    """Faces of latents `[N, w_dim]` or `[N, num_ws, w_dim]`, uint8 `[N, H, W, C]`."""
     w = truncate(w.to(G.w_avg.device), G.w_avg, psi)
     pictures = np.empty((len(w), G.resolution, G.resolution, G.channels), np.uint8)
     for start in range(0, len(w), BATCH):

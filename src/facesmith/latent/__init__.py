@@ -2,12 +2,15 @@
 
 seeds.py       seeds -> latents, truncation
 walks.py       from latent to latent: on the sphere that normal latents lie near, or straight
-arithmetic.py  29 - 3 + 34: sums of latents
+arithmetic.py  29 - 3 + me.latent: what names stand for, and sums of it
+files.py       latents as small files
+edits.py       smiling=1: directions added to latents
 
 All of it happens in `w`, which is `z` itself where a generator has no mapping of its own. `Generator.spherical` tells
 whether what lies between two latents is found on a sphere around 0 (normal ones) or on the straight line.
 """
 
-from facesmith.latent.seeds import BATCH, LARGEST_SEED, MOST_SEEDS, filled, latents, parse_seeds, random_seeds, truncate
+from facesmith.latent.seeds import filled, latents, truncate
+from facesmith.seeds import BATCH, LARGEST_SEED, MOST_SEEDS, parse_seeds, random_seeds
 
 __all__ = ["BATCH", "LARGEST_SEED", "MOST_SEEDS", "filled", "latents", "parse_seeds", "random_seeds", "truncate"]

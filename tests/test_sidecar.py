@@ -1,0 +1,98 @@
+"""What belongs to one model is refused by every other, and nothing hostile in such a file gets beyond an error."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from small import saved_model
+
+import facesmith
+from facesmith.checkpoint import KEY
+from facesmith.errors import BadModel
+from facesmith.sidecar import load_sidecar, save_sidecar, sidecar_path
+
+HASH = "a" * 64
+GOOD = {"format": 1, "kind": "latent", "model": HASH}
+
+
+def test_what_was_written_comes_back_for_the_same_model(tmp_path):
+    path = tmp_path / "me.latent"
+    save_sidecar(path, "latent", {"w": torch.arange(8.0)}, {"photo": "me.jpg"}, HASH)
+    tensors, header = load_sidecar(path, "latent", HASH)
+    assert torch.equal(tensors["w"], torch.arange(8.0))
+    assert header == {**GOOD, "photo": "me.jpg"}
+    first = path.read_bytes()
+    save_sidecar(path, "latent", {"w": torch.arange(8.0)}, {"photo": "me.jpg"}, HASH)
+    assert path.read_bytes() == first
+
+
+def test_another_model_or_kind_is_told(tmp_path):
+    path = tmp_path / "me.latent"
+    save_sidecar(path, "latent", {"w": torch.zeros(8)}, {}, HASH)
+    with pytest.raises(BadModel, match=r"made for another model \(hash aaaaaaaaaaaa\) than this one \(bbbbbbbbbbbb\)"):
+        load_sidecar(path, "latent", "b" * 64)
+    with pytest.raises(BadModel, match="of kind 'latent'; expected 'directions'"):
+        load_sidecar(path, "directions", HASH)
+    with pytest.raises(BadModel, match="does not exist"):
+        load_sidecar(tmp_path / "none.latent", "latent", HASH)
+
+
+def test_models_of_one_folder_keep_their_sidecars_apart(tmp_path):
+    assert sidecar_path(tmp_path / "model.safetensors", "directions") == tmp_path / "directions.safetensors"
+    assert sidecar_path(tmp_path / "best.safetensors", "directions") == tmp_path / "best.directions.safetensors"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "", "[]", "3", "null", "{", "[" * 100_000, json.dumps({**GOOD, "kind": ["latent"]}),
+        json.dumps({**GOOD, "model": 3}), json.dumps({**GOOD, "format": True}), json.dumps({"kind": "latent"}),
+        json.dumps({**GOOD, "format": 2}), json.dumps({**GOOD, "format": "1"}),
+    ],
+)  # fmt: skip
+def test_hostile_headers_end_in_one_line(tmp_path, header):
+    save_file({"w": torch.zeros(8)}, tmp_path / "bad.latent", {KEY: header})
+    with pytest.raises(BadModel, match=r"bad\.latent"):
+        load_sidecar(tmp_path / "bad.latent", "latent", HASH)
+
+
+def test_files_without_a_header_or_damaged_end_in_one_line(tmp_path):
+    path = tmp_path / "bad.latent"
+    save_file({"w": torch.zeros(8)}, path)
+    with pytest.raises(BadModel, match="no file that facesmith wrote"):
+        load_sidecar(path, "latent", HASH)
+    for content in (b"", b"text", b"\xff" * 64, path.read_bytes()[:-3]):
+        path.write_bytes(content)
+        with pytest.raises(BadModel, match="can't be read"):
+            load_sidecar(path, "latent", HASH)
+    save_sidecar(path, "latent", {"w": torch.full((8,), torch.nan)}, {}, HASH)
+    with pytest.raises(BadModel, match="not finite"):
+        load_sidecar(path, "latent", HASH)
+
+
+def test_a_model_knows_its_directions_and_no_others(tmp_path):
+    run = saved_model(tmp_path / "run")
+    model = facesmith.load(run)
+    assert model.directions == {}
+    save_sidecar(run / "directions.safetensors", "directions", {"b": torch.ones(8), "a": torch.zeros(8)},
+                 {"names": ["b", "a"]}, model.hash)  # fmt: skip
+    found = facesmith.load(run).directions
+    assert list(found) == ["b", "a"]
+    assert found["b"].tolist() == [1.0] * 8
+    for names, tensors in (
+        (["a", "c"], {"a": torch.ones(8)}),
+        ("a", {"a": torch.ones(8)}),
+        ([["a"]], {"a": torch.ones(8)}),
+        (["a"], {"a": torch.ones(9)}),
+        (["a"], {"a": torch.ones(8, dtype=torch.int64)}),
+        (["a", "a"], {"a": torch.ones(8, 1)}),
+    ):
+        save_sidecar(run / "directions.safetensors", "directions", tensors, {"names": names}, model.hash)
+        with pytest.raises(BadModel, match=r"directions\.safetensors"):
+            facesmith.load(run).directions  # noqa: B018
+    save_sidecar(run / "directions.safetensors", "directions", {"a": torch.ones(8)}, {"names": ["a"]}, HASH)
+    with pytest.raises(BadModel, match=r"another model.*facesmith directions --model"):
+        facesmith.load(run).directions  # noqa: B018
