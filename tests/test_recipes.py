@@ -90,6 +90,38 @@ def test_values_survive_json(name):
     assert make(name, json.loads(json.dumps(held.values()))) == held
 
 
+def test_the_grey_networks_have_the_slopes_of_the_text():
+    nets = small_recipe("gray-dcgan64").networks()
+    slopes = {
+        key: [layer.negative_slope for layer in net.modules() if isinstance(layer, torch.nn.LeakyReLU)]
+        for key, net in nets.items()
+    }
+    assert slopes == {"D": [0.2, 0.2, 0.2, 0.2], "G": [0.2, 0.2, 0.2, 0.01, 0.01]}
+
+
+def test_what_the_texts_state_are_the_defaults():
+    gray = make("gray-dcgan64", {})
+    (pretrain,) = gray.turns(49)
+    assert (pretrain.players, pretrain.n_real, pretrain.n_fake, pretrain.phase) == (("D",), 500, 500, "pretrain")
+    *critic, generator = gray.turns(50)
+    assert [(turn.players, turn.n_real, turn.n_fake, turn.replacement) for turn in critic] == [
+        (("D",), 64, 64, True)
+    ] * 5
+    assert (generator.players, generator.n_real, generator.n_fake) == (("G",), 0, 128)
+    assert {player.clip_norm for player in gray.players().values()} == {0.01}
+    assert gray.knobs(0.5).lr == {"D": 5e-5, "G": 5e-5}
+    elu = make("elu36", {})
+    *critic, generator = elu.turns(0)
+    assert [(turn.players, turn.n_real, turn.n_fake, turn.replacement) for turn in critic] == [
+        (("D",), 100, 100, True)
+    ] * 5
+    assert (generator.players, generator.n_real, generator.n_fake) == (("G",), 0, 100)
+    assert elu.knobs(0.5).lr == {"D": 1e-3, "G": 1e-4}
+    wasserstein = make("wgan-gp64", {})
+    assert [turn.players for turn in wasserstein.turns(0)] == [("D",)] * 5 + [("G",)]
+    assert wasserstein.penalty == 10
+
+
 def test_dcgan_starts_from_the_weights_of_the_paper():
     torch.manual_seed(0)
     nets = make("dcgan64", {}).networks()
