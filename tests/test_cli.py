@@ -68,7 +68,8 @@ def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
     assert (code, err.count("\n")) == (1, 1)
 
 
-def test_the_verbs_of_the_latent_space(facesmith, tmp_path):
+def test_the_verbs_of_the_latent_space(facesmith, tmp_path, monkeypatch):
+    monkeypatch.setattr("facesmith.nearness.SAMPLES", 8)
     run, coder = saved_model(tmp_path / "run"), saved_model(tmp_path / "coder", "test-autoencoder")
     walk = ["walk", "--model", run, "--out", tmp_path / "w.mp4", "--seconds", "0.4"]
     code, out, _ = facesmith(*walk, "--grid", "2x1", "--random", "3", "--seed", "1", "--gif")
@@ -77,10 +78,16 @@ def test_the_verbs_of_the_latent_space(facesmith, tmp_path):
     code, out, _ = facesmith("mix", "--model", run, "29 - 3 + 34", "--out", tmp_path / "m.png", "--plain")
     assert (code, out.strip()) == (0, str(tmp_path / "m.png"))
     code, out, _ = facesmith("sample", "--model", run, "--seeds", "1", "--out", tmp_path / "face.png")
-    code, out, _ = facesmith("invert", "--model", coder, tmp_path / "face.png", "--out", tmp_path / "i.png")
+    asked = ["invert", "--model", coder, tmp_path / "face.png", "--aligned", "--quick"]
+    code, out, _ = facesmith(*asked, "--out", tmp_path / "i.png", "--latents", tmp_path / "latents")
     assert code == 0
     assert out.splitlines()[0].startswith("face.png  ")
-    assert out.splitlines()[-1] == str(tmp_path / "i.png")
+    assert out.splitlines()[1:] == [str(tmp_path / "i.png"), str(tmp_path / "latents")]
+    me = tmp_path / "latents" / "face.latent"
+    assert facesmith("mix", "--model", coder, f"29 - '{me}'", "--out", tmp_path / "mixed.png")[0] == 0
+    assert facesmith(*walk[:1], "--model", coder, *walk[3:], "--seeds", f"1,{me},2", "--force")[0] == 0
+    code, _, err = facesmith("mix", "--model", run, f"29 - '{me}'", "--out", tmp_path / "mixed.png", "--force")
+    assert (code, "another model" in err, err.count("\n")) == (1, True, 1)
 
 
 def test_quiet_and_threads_are_understood_before_and_behind_the_verb(facesmith, faces, tmp_path):
@@ -272,6 +279,6 @@ def test_a_generator_is_judged(facesmith, tmp_path):
     code, _, err = facesmith(*command, "--force", "--features", "vgg")
     assert code == 2
     assert err.count("\n") == 1
-    code, _, err = facesmith("evaluate", "--data", data)
+    code, _, err = facesmith("evaluate", "--model", run)
     assert code == 2
-    assert "--model" in err
+    assert "--data" in err

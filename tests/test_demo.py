@@ -8,7 +8,6 @@ from small import QUIET
 
 from facesmith import demo as demo_module
 from facesmith.demo import demo
-from facesmith.drawn import draw_many
 from facesmith.errors import OutputExists
 from facesmith.images import read_picture
 from facesmith.sample import load
@@ -18,6 +17,7 @@ def test_the_demo_leaves_sheet_and_film_and_says_what_is_next(tmp_path, monkeypa
     monkeypatch.setattr(demo_module, "FACES", 40)
     monkeypatch.setattr(demo_module, "VALUES", {"width": 4, "batch_size": 8})
     told = list(demo(tmp_path / "demo", minutes=0.02, console=QUIET))
+    assert read_picture(tmp_path / "demo" / "shipped.png").std() > 40, "the first sheet shows real-looking faces"
     assert read_picture(tmp_path / "demo" / "faces.png").std() > 1
     assert (tmp_path / "demo" / "progress.mp4").stat().st_size > 500
     assert any("facesmith extract" in line for line in told)
@@ -27,20 +27,33 @@ def test_the_demo_leaves_sheet_and_film_and_says_what_is_next(tmp_path, monkeypa
     assert (tmp_path / "demo" / "run" / "model.safetensors").stat().st_mtime_ns == before
 
 
+def test_an_interrupted_demo_draws_the_missing_faces_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo_module, "FACES", 20)
+    monkeypatch.setattr(demo_module, "VALUES", {"width": 4, "batch_size": 8})
+    list(demo(tmp_path / "demo", minutes=0.02, console=QUIET))
+    lessons = tmp_path / "demo" / "lessons"
+    whole = (lessons / "000007.png").read_bytes()
+    kept = (lessons / "000008.png").stat().st_mtime_ns
+    (lessons / "000007.png").unlink()
+    list(demo(tmp_path / "demo", minutes=0.02, console=QUIET))
+    assert (lessons / "000007.png").read_bytes() == whole
+    assert (lessons / "000008.png").stat().st_mtime_ns == kept
+
+
 def test_the_demo_leaves_foreign_files_alone(tmp_path):
-    (tmp_path / "drawn").mkdir()
-    (tmp_path / "drawn" / "photo.png").write_bytes(b"mine")
+    (tmp_path / "lessons").mkdir()
+    (tmp_path / "lessons" / "photo.png").write_bytes(b"mine")
     for force in (False, True):
         with pytest.raises(OutputExists, match="not made by the demo"):
             list(demo(tmp_path, minutes=0.02, force=force, console=QUIET))
-    assert (tmp_path / "drawn" / "photo.png").read_bytes() == b"mine"
+    assert (tmp_path / "lessons" / "photo.png").read_bytes() == b"mine"
 
 
 @pytest.mark.slow
 def test_the_demo_learns_to_draw_faces(tmp_path):
-    """Samples come closer to the drawn faces: their mean and their main directions of variation."""
+    """Samples come close to the shipped generator's: their mean and their main directions of variation."""
     list(demo(tmp_path / "demo", console=QUIET))
-    real = draw_many(range(1_000_000, 1_000_400)).reshape(400, -1) / 127.5 - 1
+    real = load().sample(range(5_000_000, 5_000_400)).reshape(400, -1) / 127.5 - 1
     fake = load(tmp_path / "demo" / "run").sample(range(400)).reshape(400, -1) / 127.5 - 1
     centre = real.mean(0)
     _, _, directions = np.linalg.svd(real - centre, full_matrices=False)

@@ -133,7 +133,7 @@ def test_a_folder_may_have_a_dot_in_its_name(run, tmp_path):
 
 def test_other_endings_are_refused(run, tmp_path):
     with pytest.raises(BadOption, match=r"\.png"):
-        list(sample(run, [1], tmp_path / "one.jpg", console=QUIET))
+        list(sample(run, [1], tmp_path / "one.webp", console=QUIET))
 
 
 def test_grey_models_draw_grey(tmp_path):

@@ -164,7 +164,8 @@ class Loss:
 
     Attributes:
         total: scalar, to be minimised.
-        terms: scalars by name, such as "D/loss"; the monitor averages and draws them.
+        terms: scalars by name, such as "D/loss", which the monitor averages and draws; or, of a recipe that shows some
+            of its own accord, pictures `[N, C, H, W]` by name, which it keeps.
         update: False where the player waits this turn (balancing).
     """
 

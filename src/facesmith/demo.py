@@ -1,4 +1,4 @@
-"""The main job on data that ships with the package: drawn faces -> a generator -> new faces, in some minutes."""
+"""The main job without any photos: the shipped generator's faces -> a generator of one's own -> new faces."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from pathlib import Path
 
 from rich.console import Console
 
-from facesmith.drawn import write_faces
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.files import written_beside
 from facesmith.film import progress_film
+from facesmith.images import write_png
 from facesmith.plan import PLAN, Asked, read_plan
-from facesmith.sample import sample
+from facesmith.progress import bar
+from facesmith.recipe import DEFAULT
+from facesmith.sample import load, sample
 from facesmith.train import train
 
 FACES = 4000
-RECIPE = "dcgan64"
-# Half the tutorial's width and a higher learning rate: what learns most in three minutes on two cores.
-VALUES = {"width": 32, "lr": 5e-4, "batch_size": 32}
+VALUES: dict[str, int] = {}
 MINUTES = 3.0
 SHEET_SEEDS = range(64)
+FIRST_LESSON = 1_000_000  # the seed of the first face to learn from: none that the first sheet shows
+DRAWN_AT_ONCE = 64
 MARK = "made-by-facesmith-demo.txt"
 
 
 def demo(
     out: Path, *, minutes: float = MINUTES, force: bool = False, threads: int | None = None, console: Console
 ) -> Iterator[str]:
-    """Draw faces, train on them, and write a sheet of new ones and a film of the progress.
+    """Show what the shipped generator can do, train another on faces that it draws, and show how that one learnt.
 
     Yields:
         Lines that say where everything is and what to do next.
@@ -38,25 +40,39 @@ def demo(
     if not 0 < minutes < float("inf"):
         raise BadOption(f"--minutes is {minutes:g}; it must be more than 0.")
     _make_own(out)
-    data, run = out / "drawn", out / "run"
-    if not (data / "metadata.csv").exists():  # the table comes last: a folder without it was interrupted
-        write_faces(data, FACES, force=True, console=console)
+    data, run = out / "lessons", out / "run"
+    (shown,) = sample(None, SHEET_SEEDS, out / "shipped.png", force=True, console=console)
+    yield f"the shipped generator {shown}"
+    _draw_lessons(data, console)
     if (run / PLAN).exists() and not force and read_plan(run / PLAN).asked != {"minutes": minutes}:
         raise BadData(f"{out} holds a demo of another length. Choose another --out, or do it again with --force.")
-    asked = Asked(RECIPE, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads)
+    asked = Asked(DEFAULT, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads)
     report = train(asked, console)
     if not report.finished:
         console.print("stopped and saved; the same command again goes on")
         raise KeyboardInterrupt
     (sheet,) = sample(run, SHEET_SEEDS, out / "faces.png", force=True, console=console)
     film = progress_film(run, out / "progress.mp4")
-    yield f"new faces            {sheet}"
-    yield f"how they were learnt {film}"
-    yield f"curves               {run / 'curves.png'}"
-    yield "These were learnt from drawn faces. With your own photos:"
+    yield f"learnt from its faces {sheet}"
+    yield f"how they were learnt  {film}"
+    yield f"curves                {run / 'curves.png'}"
+    yield f"{sheet.name} shows what {minutes:g} minutes teach, {shown.name} what hours do. With your own photos:"
     yield "  facesmith extract PHOTOS --out faces"
     yield "  facesmith train --data faces --out runs/first"
     yield "  facesmith sample --model runs/first --out mine.png"
+
+
+def _draw_lessons(folder: Path, console: Console) -> None:
+    """Faces to learn from, by the shipped generator; those that an interrupted demo has drawn are kept."""
+    folder.mkdir(exist_ok=True)
+    missing = [i for i in range(FACES) if not (folder / f"{i:06d}.png").exists()]
+    if not missing:
+        return
+    model = load()
+    for start in bar(range(0, len(missing), DRAWN_AT_ONCE), -(-len(missing) // DRAWN_AT_ONCE), "drawing", console):
+        some = missing[start : start + DRAWN_AT_ONCE]
+        for i, picture in zip(some, model.sample([FIRST_LESSON + i for i in some]), strict=True):
+            write_png(folder / f"{i:06d}.png", picture)
 
 
 def _make_own(out: Path) -> None:

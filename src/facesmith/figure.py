@@ -9,6 +9,7 @@ from facesmith.images import Pixels, as_rgb
 
 CAPTION_PX, GUTTER_PX, GAP_PX = 14, 40, 6
 STROKE_PX, HALF_SIGN_PX = 3, 9
+HEAD_PX = 168
 LEVELS = {"+": (0,), "-": (0,), "=": (-4, 4)}  # of a sign's level strokes, in pixels below its middle
 
 
@@ -26,6 +27,19 @@ def captioned(picture: Pixels, words: str, sign: str | None = None) -> Pixels:
     if sign:
         _draw_sign(pen, sign, left // 2, height // 2)
     pen.text((left + width / 2, height + GAP_PX + CAPTION_PX), words, "black", _fitting(words, width), anchor="ms")
+    return np.asarray(sheet)
+
+
+def headed(picture: Pixels, title: str, note: str = "") -> Pixels:
+    """A picture `[H, W, 3]` with words (ASCII) on its left: a title, and a note below it."""
+    height, width, _ = picture.shape
+    sheet = Image.new("RGB", (HEAD_PX + width, height), "white")
+    sheet.paste(Image.fromarray(picture), (HEAD_PX, 0))
+    pen = ImageDraw.Draw(sheet)
+    room = HEAD_PX - 2 * GAP_PX
+    pen.text((GAP_PX, height / 2 - GAP_PX), title, "black", _fitting(title, room), anchor="ls")
+    if note:
+        pen.text((GAP_PX, height / 2 + GAP_PX), note, "dimgray", _fitting(note, room), anchor="lt")
     return np.asarray(sheet)
 
 

@@ -7,20 +7,22 @@ Files are read defensively, since photos come from anywhere, and written with th
 from __future__ import annotations
 
 import io
+import json
 import struct
 import threading
 import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from facesmith.errors import BadPicture, NotReadableNow
+from facesmith.errors import BadOption, BadPicture, NotReadableNow
 from facesmith.files import written_beside
+from facesmith.provenance import Sign, xmp
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +35,10 @@ PICTURE_SUFFIXES = HEIC_SUFFIXES.union(
 )
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF")  # Pillow would run Ghostscript on an EPS
+WRITTEN = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+PNG_XMP = "XML:com.adobe.xmp"
+JPEG_QUALITY = 95
+MOST_COMMENT_BYTES = 65_533
 MAX_PIXELS = 100_000_000  # larger ones are refused: a small file can unpack into all of a machine's memory
 MAX_FILE_BYTES = 256 * 1024 * 1024
 # What Pillow's decoders raise, each by its own format's code, where a file is damaged.
@@ -243,6 +249,12 @@ def to_grey(pixels: Pixels) -> Pixels:
     return grey
 
 
+def pixels_of(images: NDArray[np.float32]) -> Pixels:
+    """As `to_uint8`, of numpy's arrays: uint8 `[N, H, W, C]` of float `[N, C, H, W]` in `[-1, 1]`."""
+    scaled = np.rint((images + np.float32(1)) * np.float32(127.5)).clip(0, 255)
+    return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))
+
+
 def write_png(path: Path, pixels: Pixels, provenance: Mapping[str, str] | None = None) -> Path:
     """Write uint8 `[H, W, C]` as PNG, with its provenance as text chunks."""
     with written_beside(path) as stream:
@@ -250,24 +262,69 @@ def write_png(path: Path, pixels: Pixels, provenance: Mapping[str, str] | None =
     return path
 
 
+def write_picture(path: Path, pixels: Pixels, told: Mapping[str, str], sign: Sign | None = None) -> Path:
+    """Write uint8 `[H, W, C]` as PNG or, by the path's ending, as JPEG, with its provenance and, if asked, signed.
+
+    Raises:
+        BadOption: the provenance is too long for a JPEG.
+    """
+    media_type = WRITTEN[path.suffix.lower()]
+    content = png_bytes(pixels, told) if media_type == "image/png" else _jpeg(path, pixels, told)
+    with written_beside(path) as stream:
+        stream.write(content if sign is None else sign(content, media_type, told))
+    return path
+
+
 def png_bytes(pixels: Pixels, provenance: Mapping[str, str] | None = None) -> bytes:
     """The bytes of a PNG of uint8 `[H, W, C]`, with its provenance as text chunks."""
-    chunks = PngImagePlugin.PngInfo()
-    for key, value in (provenance or {}).items():
+    chunks, told = PngImagePlugin.PngInfo(), provenance or {}
+    for key, value in told.items():
         chunks.add_text(key, value)
-    stream = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(stream, "PNG", pnginfo=chunks)
-    return stream.getvalue()
+    if packet := xmp(told):
+        chunks.add_itxt(PNG_XMP, packet)
+    content = io.BytesIO()
+    _picture(pixels).save(content, "PNG", pnginfo=chunks)
+    return content.getvalue()
+
+
+def _jpeg(path: Path, pixels: Pixels, told: Mapping[str, str]) -> bytes:
+    comment = json.dumps(dict(told)).encode()
+    if len(comment) > MOST_COMMENT_BYTES:
+        raise BadOption(f"{path}: a JPEG can't hold the names of so many faces; write a .png.")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = told.get("Software", "")
+    exif[ExifTags.Base.ImageDescription] = told.get("Description", "")
+    content = io.BytesIO()
+    packet = xmp(told)
+    _picture(pixels).save(
+        content, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", comment=comment, exif=exif,
+        xmp=packet.encode() if packet else None,
+    )  # fmt: skip
+    return content.getvalue()
+
+
+def _picture(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 def read_provenance(path: Path) -> dict[str, str]:
-    """The text chunks of a PNG, empty where there are none.
+    """The words of a PNG's text chunks or of a JPEG's comment, empty where there are none.
 
     Raises:
         BadPicture: `path` is no readable picture.
     """
     try:
         with _quiet_pillow, Image.open(path, formats=_formats(b"", "")) as picture:
-            return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
+            told = _comment(picture.info.get("comment", b"")) if picture.format == "JPEG" else picture.info
+            return {str(key): value for key, value in told.items() if isinstance(value, str) and key != PNG_XMP}
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise BadPicture(f"{path} can't be read as a picture ({type(error).__name__})") from None
+
+
+def _comment(raw: bytes) -> dict[Any, Any]:
+    """The words of a JPEG's comment; other programs write other comments."""
+    try:
+        told = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -92,8 +92,7 @@ def invert(
     check_edits(list(edits), model.directions)
     _ = model.inverter  # tells of a missing encoder before any picture is read
     read = _read(model, pictures, wishes, console)
-    if out.suffix.lower() == SUFFIX and len(read) > 1:
-        raise BadOption(f"--out {out} holds one face, but there are {len(read)} pictures. Use --latents FOLDER.")
+    _check_counts(model, len(read), out, wishes)
     faces = np.stack([each.located.face for each in read])
     w = model.inverter.invert(faces, refined=wishes.refined, console=console)
     rebuilt = model.synthesize(w.numpy())
@@ -121,6 +120,15 @@ def _check_outputs(out: Path, wishes: Wishes, force: bool) -> None:
     for path in (out, wishes.latents, wishes.paste):
         if path is not None:
             refuse_to_overwrite(path, force)
+
+
+def _check_counts(model: Model, count: int, out: Path, wishes: Wishes) -> None:
+    if out.suffix.lower() == SUFFIX and count > 1:
+        raise BadOption(f"--out {out} holds one face, but there are {count} pictures. Use --latents FOLDER.")
+    if wishes.paste is not None and wishes.paste.suffix.lower() == ".png" and count > 1:
+        raise BadOption(f"--paste {wishes.paste} holds one photo, but there are {count}. Give a folder.")
+    if wishes.paste is not None and model.inverter.template is None:
+        raise BadOption("--paste needs to know where in its faces this model has eyes and mouth, and doesn't.")
 
 
 def _read(model: Model, pictures: Sequence[Path], wishes: Wishes, console: Console) -> list[_Read]:
@@ -224,12 +232,8 @@ def _write_latents(
 def _write_pasted(model: Model, read: Sequence[_Read], faces: Pixels, wishes: Wishes) -> Iterator[str]:
     if wishes.paste is None:
         return
-    template = model.inverter.template
-    if template is None:
-        raise BadOption("--paste needs to know where in its faces this model has eyes and mouth, and doesn't.")
-    one = wishes.paste.suffix.lower() == ".png"
-    if one and len(read) > 1:
-        raise BadOption(f"--paste {wishes.paste} holds one photo, but there are {len(read)}. Give a folder.")
+    template, one = model.inverter.template, wishes.paste.suffix.lower() == ".png"
+    assert template is not None
     told = model.provenance({
         "Synthetic": "in part",
         "Description": "A photo in which one face was replaced by a synthetic one.",

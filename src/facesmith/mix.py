@@ -12,7 +12,16 @@ from facesmith.errors import BadOption
 from facesmith.figure import captioned
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import enlarge, grid, write_png
-from facesmith.latent.arithmetic import Term, combine, described, is_latent_file, parse_terms, resolve
+from facesmith.latent.arithmetic import (
+    Term,
+    combine,
+    described,
+    exchange,
+    is_latent_file,
+    parse_layers,
+    parse_terms,
+    resolve,
+)
 from facesmith.sample import load
 from facesmith.synthesis import synthesize
 
@@ -22,12 +31,13 @@ GAP_PX = 8
 
 
 def mix(
-    path: Path,
+    path: Path | None,
     text: str,
     out: Path,
     *,
     psi: float = 1.0,
     plain: bool = False,
+    layers: str | None = None,
     scale: int | None = None,
     force: bool = False,
 ) -> Path:
@@ -35,10 +45,11 @@ def mix(
 
     Args:
         plain: leave the sum's length as it is; by default it gets that of its terms (`latent.arithmetic.combine`).
+        layers: rather than the sum of two faces, the first with these layers of the second, such as 0-1.
         scale: each pixel becomes a block of this many by as many; by default faces get about 128 pixels.
 
     Raises:
-        BadOption: the text is no sum, or its terms cancel out.
+        BadOption: the text is no sum, its terms cancel out, or the generator has no such layers.
         BadModel: a latent file is damaged, or of another model.
     """
     if out.suffix.lower() != ".png":
@@ -48,16 +59,23 @@ def mix(
     model = load(path)
     with torch.inference_mode():
         w = resolve(model.G, [term.name for term in terms], model.hash)
-        total = combine(model.G, w, [term.coefficient for term in terms], plain=plain)
-        faces = synthesize(model.G, torch.cat([w, total]), psi)
+        coefficients = [term.coefficient for term in terms]
+        total = (
+            combine(model.G, w, coefficients, plain=plain)
+            if layers is None
+            else exchange(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
+        )
+        faces = np.concatenate([synthesize(model.G, each, psi) for each in (w, total)])
     faces = enlarge(faces, scale or max(1, FACE_PX // model.G.resolution))
     signs = [_sign(term, first=term is terms[0]) for term in terms]
     words = [_words(term) for term in terms]
-    cells = map(captioned, faces, [*words, "plain sum" if plain else "sum"], [*signs, "="])
+    kind = "plain sum" if plain else "sum" if layers is None else f"layers {layers} of the second"
+    cells = map(captioned, faces, [*words, kind], [*signs, "="])
+    how = f"layers {layers}" if layers is not None else "plain" if plain else "with its terms' length"
     told = model.provenance({
         "Terms": _told(text, terms),
         "Psi": repr(psi),
-        "Sum": "plain" if plain else "with its terms' length",
+        "Sum": how,
         **described([term.name for term in terms]),
     })  # fmt: skip
     return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), told)

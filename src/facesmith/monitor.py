@@ -21,7 +21,7 @@ from facesmith import memory
 from facesmith.curves import draw_curves, draw_scores
 from facesmith.doctor import LEVEL, LOOKED_AT, VARIETY, Trouble, diagnose, signs, thumbnails
 from facesmith.files import written_beside
-from facesmith.images import Pixels, grid, write_png
+from facesmith.images import Pixels, grid, to_uint8, write_png
 from facesmith.reconstructions import MEASURED, REBUILT, write_reconstructions
 from facesmith.scores import MOST, Scores, critic_scores, training_faces
 from facesmith.synthesis import synthesize_seeds
@@ -29,6 +29,7 @@ from facesmith.trainer import TrainState
 from facesmith.watch import BEST_BEFORE, best_so_far
 
 LOG, SHEETS, SHEET, CURVES, SCORES = "log.jsonl", "samples", "samples.png", "curves.png", "scores.png"
+SHOWN = "shown"  # what a recipe shows of its own accord
 FIXED_SEEDS = range(64)
 TENSORBOARD_PICTURES = 32
 HELD_OUT = MOST  # faces that are not trained on, at most
@@ -81,8 +82,11 @@ class Monitor:
         return self.seconds_before + time.monotonic() - self.started
 
     def step(self, terms: Mapping[str, Tensor]) -> None:
-        """Take note of a step's terms. They stay on the device until they are shown."""
+        """Take note of a step's terms. Scalars stay on the device until they are shown; pictures are kept at once."""
         for name, term in terms.items():
+            if term.ndim:
+                self._show(name, term)
+                continue
             self.sums[name] = self.sums.get(name, 0) + term.float()
             self.counts[name] += 1
         now = time.monotonic()
@@ -166,7 +170,7 @@ class Monitor:
         """The log up to the state's moment; what is there from a later one is removed."""
         lines = [line for line in read_log(self.out / LOG)[0] if line["seen"] <= self.state.seen]
         _write_lines(self.out / LOG, lines)
-        for sheet in [*sheets(self.out), *sheets(self.out, REBUILT)]:
+        for sheet in [path for folder in (SHEETS, REBUILT, SHOWN) for path in sheets(self.out, folder)]:
             if int(sheet.stem) > self.state.seen:
                 sheet.unlink()
         return lines, SummaryWriter(str(self.out / "tensorboard"), purge_step=self.state.seen + 1)
@@ -191,11 +195,20 @@ class Monitor:
             if trouble.name not in told:
                 self.console.print(f"doctor: {trouble}", soft_wrap=True, highlight=False, markup=False)
 
+    def _show(self, name: str, term: Tensor) -> None:
+        """Keep the pictures `[N, C, H, W]` that a recipe shows, side by side."""
+        row = grid(to_uint8(term).cpu().numpy(), len(term))
+        write_png(self.out / SHOWN / f"{self.state.seen:09d}.png", row, self._provenance)
+        self.tensorboard.add_image(name, row, self.state.seen, dataformats="HWC")
+
+    @property
+    def _provenance(self) -> dict[str, str]:
+        return {"Software": "facesmith", "Synthetic": "true", "Recipe": self.state.recipe.name}
+
     def _draw(self, pictures: Pixels) -> None:
         sheet = grid(pictures)
-        provenance = {"Software": "facesmith", "Synthetic": "true", "Recipe": self.state.recipe.name}
-        write_png(self.out / SHEETS / f"{self.state.seen:09d}.png", sheet, provenance)
-        write_png(self.out / SHEET, sheet, provenance)
+        write_png(self.out / SHEETS / f"{self.state.seen:09d}.png", sheet, self._provenance)
+        write_png(self.out / SHEET, sheet, self._provenance)
 
     def _log_to_tensorboard(self, line: Mapping[str, Any], scores: Scores | None, fake: Pixels) -> None:
         for name, held in line.items():

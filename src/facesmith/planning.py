@@ -17,7 +17,7 @@ from facesmith.contracts import set_level
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces, Stream
 from facesmith.metrics.features import open_extractor
-from facesmith.monitor import CURVES, LOG, SCORES, SHEET, SHEETS
+from facesmith.monitor import CURVES, LOG, SCORES, SHEET, SHEETS, SHOWN
 from facesmith.plan import PLAN, Asked, Plan, read_plan, write_plan
 from facesmith.recipe import Recipe
 from facesmith.reconstructions import PAIRS, REBUILT
@@ -27,7 +27,7 @@ from facesmith.watch import EXTRACTOR, affordable, check_validation
 
 LOCK, SNAPSHOTS, REPORT = ".lock", "snapshots", "report.html"
 OWN = (
-    *(PLAN, STATE, HEALTHY, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, CURVES, SCORES, PAIRS, REBUILT, REPORT),
+    *(PLAN, STATE, HEALTHY, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, SHOWN, CURVES, SCORES, PAIRS, REBUILT, REPORT),
     "tensorboard",
 )
 DEFAULT_MINUTES = 30.0
@@ -90,6 +90,7 @@ def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
         threads=threads,
         images_per_second=round(speed.best, 1),
         data=str(asked.data),
+        on_trouble=asked.on_trouble,
         start={"model": str(asked.start), "hash": start.model.hash, "warmup": start.warmup} if start else {},
     )
     _say_what_it_takes(plan, recipe, faces, speed, asked, console)
@@ -170,7 +171,8 @@ def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None,
 
 
 def _extended(asked: Asked, kept: Plan) -> Plan:
-    """The kept plan, its budget moved where --extend allows it."""
+    """The kept plan, its budget moved where --extend allows it, and with what may differ from start to start."""
+    kept = replace(kept, on_trouble=asked.on_trouble)
     if asked.save_every_kimg:  # when to save alters nothing in the result
         kept = replace(kept, save_every=max(1, int(asked.save_every_kimg * 1000)))
     request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes} if asked.minutes else kept.asked

@@ -69,6 +69,14 @@ class Recipe(ABC):
     def knobs(self, progress: float) -> Knobs:
         """All that is scheduled, at a progress of 0 to 1 of the budget."""
 
+    def rhythm(self) -> Mapping[int, float]:
+        """Steps that cost what all steps cost, each with the share of all that are like it.
+
+        A recipe in which something is added every few steps names one step with it and one without, so that a forecast
+        measures both. Steps of a pretraining stand for the first that follow it.
+        """
+        return {0: 1.0}
+
     def values(self) -> dict[str, Any]:
         """Plain values from which `make` builds the same recipe again; JSON keeps them."""
         return asdict(self)

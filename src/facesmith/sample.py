@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,21 +11,17 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith import __version__
-from facesmith.checkpoint import MODEL, LoadedModel, load_model
+from facesmith.checkpoint import LoadedModel, load_model
 from facesmith.contracts import Encoder, Generator
-from facesmith.errors import BadData, BadModel, BadOption
-from facesmith.files import refuse_to_overwrite, sha256
-from facesmith.images import PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_png
+from facesmith.drawing import draw, draw_like
+from facesmith.errors import BadData, BadModel
+from facesmith.images import Pixels
 from facesmith.inversion.inverter import Inverter, open_inverter
 from facesmith.inversion.template import locate
-from facesmith.latent import BATCH, LARGEST_SEED, MOST_SEEDS, latents
-from facesmith.progress import bar
+from facesmith.latent import latents
+from facesmith.provenance import Sign, words
 from facesmith.sidecar import load_sidecar, sidecar_path
 from facesmith.synthesis import synthesize, synthesize_seeds
-
-MOST_ON_A_SHEET = 10_000
-SHIPPED = Path(__file__).parent / "shipped" / MODEL
 
 
 class Model:
@@ -73,15 +68,7 @@ class Model:
             BadModel: that file is damaged, or was made for another model.
         """
         path = sidecar_path(self.path, "directions")
-        if not path.exists():
-            return {}
-        tensors, header = load_sidecar(path, "directions", self.hash)
-        names = header.get("names")
-        if not isinstance(names, list) or set(map(str, names)) != set(tensors):
-            raise BadModel(f"{path} names other directions than it holds.")
-        if any(t.shape != (self.G.w_dim,) or t.dtype != torch.float32 for t in tensors.values()):
-            raise BadModel(f"{path} holds directions that don't fit this model, which needs float32 [{self.G.w_dim}].")
-        return {name: tensors[name].numpy() for name in names}
+        return read_directions(path, self) if path.exists() else {}
 
     def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
         """One face for each seed, uint8 `[N, H, W, C]`; the same seed gives the same face."""
@@ -126,70 +113,51 @@ class Model:
 
     def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
         """What a picture of this model carries in its metadata; `shown` says of what it was drawn."""
-        return {
-            "Software": f"facesmith {__version__}",
-            "Synthetic": "true",
-            "Description": "A synthetic picture; the person it shows does not exist.",
-            "Recipe": self.recipe.name,
-            "Model": self.hash,
-            **shown,
-        }
+        return words(self.recipe.name, self.hash, shown)
 
 
 def load(path: str | Path | None = None) -> Model:
-    """Open a run folder or a `model.safetensors`; without a path, the generator that ships with Facesmith.
+    """Open a run folder or a `model.safetensors`, by default the generator that ships with the package.
 
     Opening a model never runs code from it.
 
     Raises:
         BadModel: there is none, or it is damaged.
     """
-    return Model(load_model(SHIPPED if path is None else Path(path)))
+    return Model(load_model(None if path is None else Path(path)))
+
+
+def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32]]:
+    """The directions `[w_dim]` of a file, by name, in its order.
+
+    Raises:
+        BadModel: the file is missing or damaged, or was made for another model.
+    """
+    tensors, header = load_sidecar(path, "directions", model.hash)
+    names = header.get("names")
+    if not isinstance(names, list) or set(map(str, names)) != set(tensors):
+        raise BadModel(f"{path} names other directions than it holds.")
+    if any(t.shape != (model.G.w_dim,) or t.dtype != torch.float32 for t in tensors.values()):
+        raise BadModel(f"{path} holds directions that don't fit this model, which needs float32 [{model.G.w_dim}].")
+    return {name: tensors[name].numpy() for name in names}
 
 
 def sample(
-    path: Path, seeds: Sequence[int], out: Path, *, psi: float = 1.0, force: bool = False, console: Console
+    path: Path | None,
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    psi: float = 1.0,
+    sign: Sign | None = None,
+    force: bool = False,
+    console: Console,
 ) -> Iterator[Path]:
-    """Draw one face for each seed: on one sheet where `out` ends in .png, else as single files in a folder."""
-    one_sheet = out.suffix.lower() == ".png"
-    if not one_sheet and out.suffix.lower() in PICTURE_SUFFIXES:
-        raise BadOption(f"--out {out}: a sheet is written as .png; any other name is that of a folder of PNGs.")
-    if one_sheet and len(seeds) > MOST_ON_A_SHEET:
-        raise BadOption(f"{len(seeds)} faces are too many for one sheet; give a folder as --out.")
-    refuse_to_overwrite(out, force)
-    model = load(path)
-    if one_sheet:
-        yield write_png(out, grid(model.sample(seeds, psi)), _provenance(model, seeds, psi))
-        return
-    with_bar = bar(range(0, len(seeds), BATCH), -(-len(seeds) // BATCH), f"drawing, {BATCH} at a time", console)
-    for start in with_bar:
-        some = seeds[start : start + BATCH]
-        for seed, picture in zip(some, model.sample(some, psi), strict=True):
-            write_png(out / f"seed{seed:06d}.png", picture, _provenance(model, [seed], psi))
-    yield out
+    """Draw one face for each seed (`drawing.draw`)."""
+    return draw(lambda: load(path), seeds, out, psi=psi, sign=sign, force=force, console=console)
 
 
-def sample_like(path: Path, like: Path, out: Path, *, force: bool = False, console: Console) -> Iterator[Path]:
-    """Draw again what a picture shows that `sample` has written.
-
-    Raises:
-        BadData: it carries no provenance, or that of another model.
-    """
-    made = read_provenance(like)
-    try:
-        seeds, psi, made_by = json.loads(made["Seeds"]), float(made["Psi"]), made["Model"]
-        if type(seeds) is not list or not 0 < len(seeds) <= MOST_SEEDS or not 0 <= psi <= 1:
-            raise ValueError
-        if not all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds):
-            raise ValueError
-    except (KeyError, ValueError, TypeError, RecursionError):
-        raise BadData(f"{like} carries no seeds of a Facesmith model; only pictures that it drew do.") from None
-    if sha256(load(path).path) != made_by:
-        raise BadData(
-            f"{like} was drawn by another model (hash {made_by[:12]}, recipe {made.get('Recipe')}) than {path}."
-        )
-    return sample(path, seeds, out, psi=psi, force=force, console=console)
-
-
-def _provenance(model: Model, seeds: Sequence[int], psi: float) -> dict[str, str]:
-    return model.provenance({"Seeds": json.dumps(list(seeds)), "Psi": repr(psi)})
+def sample_like(
+    path: Path | None, like: Path, out: Path, *, sign: Sign | None = None, force: bool = False, console: Console
+) -> Iterator[Path]:
+    """Draw again what a picture shows that `sample` has written (`drawing.draw_like`)."""
+    return draw_like(lambda: load(path), like, out, sign=sign, force=force, console=console)

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from facesmith.errors import BadModel
 from facesmith.files import written_beside
+from facesmith.locate import MODEL
 
 FORMAT = 1
 KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
-MODEL_NAME = "model.safetensors"  # that of a run's model
 OWN = ("format", "kind", "model")  # the header's entries that this module fills
 HOW_TO_MAKE = {
     "directions": "Make them: facesmith directions --model {model} --data LABELLED",
@@ -36,7 +36,7 @@ def sidecar_path(model_file: Path, kind: str) -> Path:
     `model.safetensors` has `directions.safetensors`; any other, such as `best.safetensors`, has its own name in
     front (`best.directions.safetensors`), so that models of one folder keep theirs apart.
     """
-    name = f"{kind}.safetensors" if model_file.name == MODEL_NAME else f"{model_file.stem}.{kind}.safetensors"
+    name = f"{kind}.safetensors" if model_file.name == MODEL else f"{model_file.stem}.{kind}.safetensors"
     return model_file.with_name(name)
 
 

@@ -97,7 +97,7 @@ def train_step(state: TrainState) -> dict[str, Tensor]:
     """All turns of a step; the state is changed in place.
 
     Returns:
-        The terms by name, detached scalars on the device.
+        The terms by name, detached, on the device: scalars, and what pictures a recipe shows.
 
     Raises:
         Diverged: a loss or a gradient is not finite; that player's weights were not touched.

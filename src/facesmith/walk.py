@@ -17,7 +17,7 @@ from facesmith.errors import BadOption
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import Pixels, enlarge, grid
 from facesmith.latent import BATCH
-from facesmith.latent.arithmetic import described, is_latent_file, resolve
+from facesmith.latent.arithmetic import described, plain_names, resolve
 from facesmith.latent.walks import FEWEST, along, places
 from facesmith.progress import bar
 from facesmith.sample import Model, load
@@ -92,7 +92,13 @@ def parse_grid(text: str) -> tuple[int, int]:
 
 
 def walk(
-    path: Path, way: Way, outs: Sequence[Path], *, scale: int | None = None, force: bool = False, console: Console
+    path: Path | None,
+    way: Way,
+    outs: Sequence[Path],
+    *,
+    scale: int | None = None,
+    force: bool = False,
+    console: Console,
 ) -> Iterator[Path]:
     """Write a film of the way through a model's faces, once for each name in `outs`.
 
@@ -121,8 +127,8 @@ def walk(
 
 
 def _told(names: Sequence[int | str]) -> list[int | str]:
-    """Seeds as numbers, and latent files without the folders that they lie in: those are nobody's business."""
-    return [Path(name).name if isinstance(name, str) and is_latent_file(name) else int(name) for name in names]
+    """Seeds as numbers, and latent files."""
+    return [int(name) if name.isdecimal() else name for name in plain_names(list(map(str, names)))]
 
 
 def _on_sphere(model: Model, way: Way) -> bool:

@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facesmith.cli.shared import Force, Psi, Scale, app, console, given
+from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, Psi, Scale, app, console, fetched, given
 from facesmith.errors import BadOption
+
+if TYPE_CHECKING:
+    from facesmith.drawing import Drawer
 
 
 @app.command()
 def sample(
     context: typer.Context,
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
-    out: Annotated[Path, typer.Option(help="A .png for one sheet, or a folder for single faces.")] = Path("faces.png"),
+    model: Annotated[Path | None, typer.Option(callback=fetched, help=f"{MODEL_HELP} Or a model.onnx.")] = None,
+    out: Annotated[Path, typer.Option(help="A .png or .jpg for one sheet, or a folder for single faces.")] = Path(
+        "faces.png"
+    ),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
     like: Annotated[Path | None, typer.Option(help="Draw again what this picture of ours shows.")] = None,
+    sign: Annotated[
+        Path | None, typer.Option(help="Sign content credentials (C2PA) with this certificate chain, PEM.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="The private key of its first certificate, PEM.")] = None,
     force: Force = False,
 ) -> None:
-    """Draw one face per seed. The same model, seed and psi always give the same face."""
+    """Draw one face per seed. The same model, seed and psi always give the same face.
+
+    Example: facesmith sample --seeds 0-15 --out faces.png
+    """
     if like is not None and {"seeds", "psi"} & given(context):
         raise BadOption("--like takes seeds and psi from the picture; leave out --seeds and --psi.")
-    from facesmith.latent import parse_seeds
-    from facesmith.sample import sample, sample_like
+    from facesmith.credentials import open_signer
+    from facesmith.drawing import draw, draw_like
+    from facesmith.seeds import parse_seeds
 
+    signer = open_signer(sign, key)
+    open_model = _opener(model, context.obj)
     paths = (
-        sample(model, parse_seeds(seeds), out, psi=psi, force=force, console=console)
+        draw(open_model, parse_seeds(seeds), out, psi=psi, sign=signer, force=force, console=console)
         if like is None
-        else sample_like(model, like, out, force=force, console=console)
+        else draw_like(open_model, like, out, sign=signer, force=force, console=console)
     )
     for path in paths:
         typer.echo(path)
 
 
+def _opener(model: Path | None, threads: int | None) -> Callable[[], Drawer]:
+    """What opens a model: a file of ONNX without torch, which is not even loaded."""
+    if model is not None and model.suffix.lower() == ".onnx":
+        from facesmith.onnx.run import load as load_onnx
+
+        return lambda: load_onnx(model, threads)
+    from facesmith.sample import load
+
+    return lambda: load(model)
+
+
 @app.command()
 def walk(
     context: typer.Context,
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("walk.mp4"),
     seeds: Annotated[
         str | None, typer.Option(help="The faces on the way: 3,17,40 or 0-15, and latent files: 3,me.latent.")
@@ -81,17 +108,23 @@ def walk(
 @app.command()
 def mix(
     terms: Annotated[str, typer.Argument(help="A sum of seeds or latent files: '29 - 3 + me.latent' or '0.5*29'.")],
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("mix.png"),
     plain: Annotated[bool, typer.Option("--plain", help="Leave the sum as long as it is.")] = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="No sum: the first face with these layers of the second, such as 0-1; 0 is the coarsest."),
+    ] = None,
     scale: Scale = None,
     psi: Psi = 1.0,
     force: Force = False,
 ) -> None:
     """Add and subtract faces: the terms and their sum, side by side.
 
-    Example: facesmith mix --model runs/first "29 - 3 + 34"
+    Example: facesmith mix "29 - 3 + 34"
     """
+    if plain and layers is not None:
+        raise BadOption("--layers adds nothing up, so it can't go with --plain.")
     from facesmith.mix import mix
 
-    typer.echo(mix(model, terms, out, psi=psi, plain=plain, scale=scale, force=force))
+    typer.echo(mix(model, terms, out, psi=psi, plain=plain, layers=layers, scale=scale, force=force))

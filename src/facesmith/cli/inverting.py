@@ -7,17 +7,13 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Data, Force, app, console
-
-Model = Annotated[
-    Path | None, typer.Option(help="A run folder or a model.safetensors; by default the shipped generator.")
-]
+from facesmith.cli.shared import Data, Force, ModelPath, app, console
 
 
 @app.command()
 def inverter(
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
     data: Data,
+    model: ModelPath = None,
     kimg: Annotated[float, typer.Option(min=0.001, help="Thousands of real faces to be shown, and of samples.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another encoder.")] = 0,
     force: Force = False,
@@ -35,7 +31,7 @@ def inverter(
 @app.command()
 def invert(
     pictures: Annotated[list[Path], typer.Argument(help="Photos with faces; folders and zips of them.")],
-    model: Model = None,
+    model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="A .png for the sheet, or me.latent for one face.")] = Path("inverted.png"),
     latents: Annotated[Path | None, typer.Option(help="A folder for latent files, one for each face.")] = None,
     edit: Annotated[list[str] | None, typer.Option(help="Change the face: smiling=1. Repeatable.")] = None,

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Data, Force, app, console
+from facesmith.cli.shared import MODEL_HELP, Data, Force, app, console, fetched_all
 
 
 @app.command()
 def evaluate(
-    model: Annotated[list[Path], typer.Option(help="A run folder or a model.safetensors; repeatable, to compare.")],
     data: Data,
+    model: Annotated[
+        list[Path] | None, typer.Option(callback=fetched_all, help=f"Repeatable, to compare. {MODEL_HELP}")
+    ] = None,
     out: Annotated[Path, typer.Option(help="A folder for report.json and report.html.")] = Path("evaluation"),
     samples: Annotated[int, typer.Option(help="Faces to draw of each model: seeds 0 to N-1.")] = 5000,
     features: Annotated[str, typer.Option(help="lite0 (ships with a package) or inception (for FID).")] = "lite0",
@@ -32,6 +34,6 @@ def evaluate(
     """
     from facesmith.evaluation.evaluate import Asked, evaluate
 
-    asked = Asked(model, data, out, samples, features, weights, download, limit, pictures, force)
+    asked = Asked(model or [None], data, out, samples, features, weights, download, limit, pictures, force)
     for line in evaluate(asked, console):
         typer.echo(line)

@@ -20,7 +20,10 @@ def train(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", help="Begin from this model or run, by its recipe, rather than from nothing."),
+        typer.Option(
+            "--from",
+            help="Begin from this model or run, by its recipe; shipped: from the one that ships.",
+        ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget in minutes, measured at the start. Default 30.")] = None,
     kimg: Annotated[float | None, typer.Option(help="Budget in thousands of real faces shown.")] = None,
@@ -52,14 +55,14 @@ def train(
 
     By the recipe of a tutorial: facesmith train dcgan64 --data faces --out runs/dcgan
 
-    Go on from a model with faces of your own: facesmith train --from runs/first --data mine --out runs/mine
+    Go on from the generator that ships: facesmith train --from shipped --data mine --out runs/mine
     """
-    from facesmith.checkpoint import load_model
+    from facesmith.checkpoint import read_header
     from facesmith.plan import Asked
     from facesmith.recipe import DEFAULT, parse_settings
     from facesmith.train import train
 
-    name = recipe or (DEFAULT if start is None else load_model(start).recipe.name)
+    name = recipe or (DEFAULT if start is None else read_header(start)["recipe"])
     values = parse_settings(name, settings or [])
     if batch is not None:
         values["batch_size"] = batch

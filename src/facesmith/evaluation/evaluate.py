@@ -22,6 +22,7 @@ from facesmith.metrics.comparison import FEWEST
 from facesmith.metrics.features import open_extractor
 from facesmith.sample import Model, load
 
+SHIPPED = "shipped"
 JSON, HTML = "report.json", "report.html"
 
 
@@ -29,7 +30,7 @@ JSON, HTML = "report.json", "report.html"
 class Asked:
     """The options of `facesmith evaluate`, as the command line gives them."""
 
-    models: Sequence[Path]
+    models: Sequence[Path | None]
     data: Path
     out: Path
     samples: int
@@ -91,10 +92,17 @@ def _alike(models: Sequence[Model]) -> None:
         raise BadModel(f"These models draw pictures of different kinds ({told}); compare models of one kind.")
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def _names(paths: Sequence[Path | None]) -> list[str]:
     """Short names that tell the models apart."""
-    short = [path.stem if path.suffix else path.name for path in (path.resolve() for path in paths)]
-    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+    short = [_short(path) for path in paths]
+    return short if len(set(short)) == len(short) else [str(path or SHIPPED) for path in paths]
+
+
+def _short(path: Path | None) -> str:
+    if path is None:
+        return SHIPPED
+    whole = path.resolve()
+    return whole.stem if whole.suffix else whole.name
 
 
 def _lines(judgements: Sequence[Judgement], names: Sequence[str], reference: Reference) -> Iterator[str]:

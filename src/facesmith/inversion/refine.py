@@ -20,7 +20,7 @@ from facesmith.inversion.likeness import Likeness, pixel_distance
 from facesmith.inversion.prior import Prior, implausibility
 from facesmith.progress import bar
 
-STEPS = 150
+STEPS = 100
 AT_ONCE = 8  # pictures
 LR = 0.08  # of numbers that are spread like N(0, 1); it rises over the first tenth and falls to 0
 WARMING = 0.1

@@ -16,7 +16,8 @@ from torch import Tensor
 from facesmith.contracts import Generator
 from facesmith.errors import BadOption
 from facesmith.latent.files import SUFFIX, load_latent
-from facesmith.latent.seeds import MOST_SEEDS, latents, parse_seeds
+from facesmith.latent.seeds import latents
+from facesmith.seeds import MOST_SEEDS, parse_seeds
 
 MOST_TERMS = 32
 # A latent file's path, bare or in quotes; a seed; and whatever else stands there, to be told of. A bare path goes on to
@@ -101,6 +102,11 @@ def is_latent_file(name: str) -> bool:
     return name.lower().endswith(SUFFIX)
 
 
+def plain_names(names: Sequence[str]) -> list[str]:
+    """Names for provenance: latent files without the folders that they lie in, which are nobody's business."""
+    return [Path(name).name if is_latent_file(name) else name for name in names]
+
+
 def described(names: Sequence[str]) -> dict[str, str]:
     """What provenance has to say otherwise of pictures of latent files: their faces may be somebody's."""
     if not any(map(is_latent_file, names)):
@@ -157,3 +163,38 @@ def combine(G: Generator, w: Tensor, coefficients: Sequence[float], *, plain: bo
     if not length > 1e-5 * usual:  # nor is it where all weights are 0, and the usual length no number
         raise BadOption("The terms cancel each other out: no direction is left. --plain draws the face in the middle.")
     return total.mul(usual / length)
+
+
+def parse_layers(text: str, num_ws: int) -> list[int]:
+    """Layers of a text such as 2 or 0-1 or 0,3, counted from the coarsest, 0.
+
+    Raises:
+        BadOption: the generator takes one latent for all its layers, or has no such layer.
+    """
+    if num_ws == 1:
+        raise BadOption("This model takes one latent for all its layers, so --layers has nothing to mix.")
+    if re.fullmatch(r"[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?)*", text) is None:
+        raise BadOption(f"--layers {text!r} can't be read. Write layers like 2 or 0-1 or 0,3.")
+    layers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        layers += range(int(first), int(last or first) + 1)
+    if not layers or max(layers) >= num_ws:
+        raise BadOption(f"--layers {text}: this model has layers 0 to {num_ws - 1}, the coarsest first.")
+    return layers
+
+
+def exchange(G: Generator, w: Tensor, coefficients: Sequence[float], layers: Sequence[int]) -> Tensor:
+    """The first face's latents with these layers of the second, `[1, num_ws, w_dim]`.
+
+    Raises:
+        BadOption: there are not two faces, simply added.
+
+    Source: Karras et al. 2019, arXiv:1812.04948, section 3.1 (style mixing).
+    """
+    if list(coefficients) != [1, 1]:
+        raise BadOption("--layers takes layers of a second face: write two of them, such as '29 + 3'.")
+    both = w if w.ndim == 3 else w[:, None].expand(-1, G.num_ws, -1)
+    mixed = both[:1].clone()
+    mixed[:, list(layers)] = both[1:, list(layers)]
+    return mixed

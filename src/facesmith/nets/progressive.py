@@ -25,9 +25,11 @@ def channels_of(resolution: int, width: int, widest: int) -> list[int]:
     return [min(widest, width * 2**i) for i in reversed(range(scales))]
 
 
-def stage(level: Tensor, growths: int) -> tuple[int, float]:
+def stage(level: Tensor | float, growths: int) -> tuple[int, float]:
     """The scale that stands whole, counted from 0, and how far (0 to 1) the next has faded in."""
-    if level.is_meta:  # networks without memory have no level; what is counted of them is the whole
+    if (
+        isinstance(level, Tensor) and level.is_meta
+    ):  # networks without memory have no level; what is counted of them is the whole
         return growths, 0.0
     grown = round(float(level) * growths, 5)  # in float32, three fifths of five are a little more than three
     whole = min(int(grown), growths)

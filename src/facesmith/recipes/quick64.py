@@ -26,8 +26,8 @@ from torch.optim import Adam
 
 from facesmith.contracts import Knobs, Objective, Player, Turn
 from facesmith.losses import NonSaturating
-from facesmith.nets import upsampling
-from facesmith.recipe import Recipe, multiple_of_eight, recipe, value
+from facesmith.nets import quick
+from facesmith.recipe import Recipe, power_of_two, recipe, value
 
 LAST_LR = 0.1  # of the first, at the end of the budget
 
@@ -37,12 +37,14 @@ LAST_LR = 0.1  # of the first, at the end of the budget
 class Quick64(Recipe):
     source: ClassVar[str] = "Facesmith"
 
+    resolution: int = value(64, "side of the pictures in pixels, a power of two", at_least=16, at_most=256)
     batch_size: int = value(16, "faces in a batch", at_least=1, at_most=4096)
     z_dim: int = value(64, "numbers in a latent", at_least=1, at_most=4096)
     width: int = value(32, "channels of the generator's first and last maps, twice as many between", at_least=1)
     hidden: int = value(256, "units of the critic's wide layer", at_least=1, at_most=8192)
     dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    lr: float = value(2e-4, "learning rate of both players", at_least=0, at_most=1)
+    lr: float = value(2e-4, "learning rate of the generator", at_least=0, at_most=1)
+    lr_d: float = value(4e-4, "learning rate of the critic", at_least=0, at_most=1)
     beta2: float = value(0.99, "Adam's memory of squared gradients; it has no momentum", at_least=0, at_most=0.99999)
     decay: float = value(
         0.3, "share of the budget, at its end, in which the rates fall to a tenth", at_least=0, at_most=1
@@ -50,12 +52,12 @@ class Quick64(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        multiple_of_eight(self)
+        power_of_two(self)
 
     def networks(self) -> dict[str, nn.Module]:
         return {
-            "G": upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels),
-            "D": upsampling.Discriminator(self.resolution, self.channels, dropout=self.dropout, hidden=self.hidden),
+            "G": quick.Generator(self.z_dim, self.width, self.resolution, self.channels),
+            "D": quick.Discriminator(self.resolution, self.channels, self.dropout, self.hidden),
         }
 
     def players(self) -> dict[str, Player]:
@@ -70,5 +72,5 @@ class Quick64(Recipe):
 
     def knobs(self, progress: float) -> Knobs:
         left = min(1.0, (1 - progress) / self.decay) if self.decay else 1.0
-        lr = self.lr * (LAST_LR + (1 - LAST_LR) * left)
-        return Knobs(lr={"D": lr, "G": lr})
+        share = LAST_LR + (1 - LAST_LR) * left
+        return Knobs(lr={"D": self.lr_d * share, "G": self.lr * share})

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from facesmith.checkpoint import model_file
 from facesmith.errors import BadModel
 from facesmith.files import sha256
+from facesmith.locate import model_file
 from facesmith.sample import Model, load
 from facesmith.sidecar import sidecar_path
 

@@ -1,0 +1,80 @@
+"""How long a direction is to be: strength 1 brings an attribute clearly into faces that lack it, and no further."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facesmith.attributes import Classifier, tell
+from facesmith.contracts import Generator
+from facesmith.synthesis import synthesize
+
+WANTED = 0.88  # of the faces without an attribute, the share that is to have it at strength 1
+LEAST = 0.55  # a direction that brings it to fewer than that doesn't work
+SHARES = (0.5, 0.85, 1.2)  # of the length that a direction has so far, at which faces are looked at
+LONGEST = 4.0  # deviations of latents that strength 1 may go: beyond, faces break
+FEWEST = 24  # faces without an attribute, to measure by
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What was measured of one direction.
+
+    Attributes:
+        share: of the length that it had, which it is to have.
+        lacking: how many faces without the attribute were looked at.
+        reached: share of those that have it at strength 1.
+        average: logit of the average face with it added.
+    """
+
+    share: float
+    lacking: int
+    reached: float
+    average: float
+
+
+def reach(
+    G: Generator,
+    classifier: Classifier,
+    w: Tensor,
+    logits: Tensor,
+    step: Tensor,
+    deviations: float,
+    attribute: int,
+) -> Reach:
+    """Measure a direction.
+
+    Args:
+        w: latents `[N, w_dim]` that the direction was not fitted to.
+        logits: `[N, A]` of their faces.
+        step: `[w_dim]`.
+        deviations: the step's length in deviations of latents.
+        attribute: which of the classifier's it is of.
+    """
+    lacking = w[logits[:, attribute] < 0]
+    if len(lacking) < FEWEST:  # nearly all have it: go by those that have it least
+        lacking = w[logits[:, attribute].argsort()[:FEWEST]]
+    shares = (*SHARES, max(1.3, LONGEST / max(deviations, 1e-6)))
+    told = torch.stack([_told(G, classifier, lacking + share * step, attribute) for share in shares])  # [S, N]
+    share = crossing(torch.quantile(told, 1 - WANTED, dim=1), shares)
+    final = _told(G, classifier, lacking + share * step, attribute)
+    average = _told(G, classifier, G.w_avg[None] + share * step, attribute)
+    return Reach(share, len(lacking), float((final > 0).float().mean()), float(average[0]))
+
+
+def _told(G: Generator, classifier: Classifier, w: Tensor, attribute: int) -> Tensor:
+    return tell(classifier, synthesize(G, w))[:, attribute]
+
+
+def crossing(lowest: Tensor, shares: Sequence[float]) -> float:
+    """The first share at which logits `[S]` reach 0, on straight lines between those measured; else the last."""
+    if lowest[0] >= 0:
+        return shares[0]
+    for i in range(1, len(shares)):
+        if lowest[i] >= 0:
+            part = float(-lowest[i - 1] / (lowest[i] - lowest[i - 1]))
+            return shares[i - 1] + part * (shares[i] - shares[i - 1])
+    return shares[-1]

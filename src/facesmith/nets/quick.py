@@ -1,0 +1,88 @@
+"""The networks of quick64: those of `upsampling`, made cheaper for a CPU and deeper where depth costs little."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import log2
+
+from torch import Tensor, nn
+
+from facesmith import contracts
+from facesmith.nets.layers import MinibatchStd, UpConv2d, one_latent
+
+FIRST_SIDE = 8  # of the generator's first maps
+LAST_SIDE = 4  # of the critic's last maps
+CRITIC_CHANNELS = (8, 16, 32, 64, 128, 192)  # the last ones, as many as there are halvings
+
+
+class Generator(contracts.Generator):
+    """Maps of 8x8, doubled by nearest neighbours and smoothed by 5x5 convolutions until they have the full size.
+
+    Before the first two doublings, where a convolution costs next to nothing, stands a residual one that begins at 0.
+
+    Args:
+        resolution: a power of two, 16 or more.
+        width: channels of the first and the last maps; twice as many between.
+    """
+
+    def __init__(self, z_dim: int = 64, width: int = 32, resolution: int = 64, channels: int = 3) -> None:
+        super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
+        doublings = round(log2(resolution // FIRST_SIDE))
+        widths = (width, *(2 * width for _ in range(doublings - 1)), width)
+        layers: list[nn.Module] = [
+            nn.Linear(z_dim, width * FIRST_SIDE**2),
+            nn.Unflatten(1, (width, FIRST_SIDE, FIRST_SIDE)),
+            nn.ReLU(inplace=True),
+        ]
+        for number, (c_in, c_out) in enumerate(pairwise(widths)):
+            if number < 2:
+                layers.append(Residual(c_in))
+            layers += [UpConv2d(c_in, c_out), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers)
+        self.last = nn.Conv2d(width, channels, 3, padding=1)
+
+    def synthesis(self, w: Tensor) -> Tensor:
+        pictures: Tensor = self.last(self.layers(one_latent(w))).tanh()
+        return pictures
+
+
+class Residual(nn.Module):
+    """What comes in, and a 3x3 convolution of it; at first nothing of the latter."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        added: Tensor = (x + self.norm(self.conv(x))).relu()
+        return added
+
+
+class Discriminator(contracts.Discriminator):
+    """Convolutions, each max-pooled and under spatial dropout, down to 4x4; the batch's spread; then a wide layer.
+
+    The first kernel is 5x5, the others 3x3: they cost a third, and a layer more sees as far.
+
+    Args:
+        resolution: a power of two, 8 to 256.
+        dropout: share of a layer's maps silenced.
+        hidden: units of the wide layer.
+    """
+
+    def __init__(self, resolution: int = 64, channels: int = 3, dropout: float = 0.2, hidden: int = 256) -> None:
+        super().__init__()
+        halvings = round(log2(resolution // LAST_SIDE))
+        layers: list[nn.Module] = []
+        widths = (channels, *CRITIC_CHANNELS[-halvings:])
+        for number, (c_in, c_out) in enumerate(pairwise(widths)):
+            kernel = 3 if number else 5
+            layers.append(nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2))
+            layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout2d(dropout)]
+        layers += [MinibatchStd(), nn.Flatten(), nn.Linear((widths[-1] + 1) * LAST_SIDE**2, hidden)]
+        self.layers = nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(hidden, 1))
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.layers(x).flatten()
+        return logits.float()

@@ -1,0 +1,146 @@
+"""An edit adds what it says to the faces it names, and shows it: before, on the way, after."""
+
+from __future__ import annotations
+
+import sys
+
+import av
+import numpy as np
+import pytest
+import torch
+from planted_generator import PLANTED, W_DIM, PlantedG, planted_model
+from small import QUIET
+
+import facesmith
+from facesmith import cli
+from facesmith.edit import GAP_PX, Asked, edit, face_names, words_of
+from facesmith.errors import BadData, BadModel, BadOption, OutputExists
+from facesmith.images import enlarge, read_picture, read_provenance
+from facesmith.latent.arithmetic import exchange, parse_layers
+from facesmith.mix import mix
+from facesmith.sidecar import save_sidecar
+
+MOUTH, HAT = (PLANTED[i] * 2 for i in (0, 1))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = planted_model(tmp_path_factory.mktemp("run"))
+    directions = {"bright_mouth": MOUTH, "hat": HAT}
+    header = {"names": list(directions)}
+    save_sidecar(folder / "directions.safetensors", "directions", directions, header, facesmith.load(folder).hash)
+    return folder
+
+
+def test_the_sheet_shows_before_steps_and_after(run, tmp_path):
+    asked = Asked(run, "5", {"bright_mouth": 1.5, "hat": -1}, tmp_path / "out.png", steps=2, scale=2, psi=0.5)
+    assert list(edit(asked, QUIET)) == [tmp_path / "out.png"]
+    model = facesmith.load(run)
+    w = 0.5 * model.latents([5]) + 0.5 * model.G.w_avg.numpy()
+    sheet = read_picture(tmp_path / "out.png")
+    for i, share in enumerate((0, 0.5, 1)):
+        expected = enlarge(model.synthesize(w + share * (1.5 * MOUTH - HAT).numpy()), 2)[0]
+        left = i * (32 + GAP_PX // 2)
+        assert abs(sheet[:32, left : left + 32].astype(int) - expected).max() <= 1
+    told = read_provenance(tmp_path / "out.png")
+    assert (told["Faces"], told["Edits"]) == ('["5"]', '{"bright_mouth": 1.5, "hat": -1}')
+
+
+def test_adding_a_direction_in_a_program_is_the_edit_of_strength_1(run, tmp_path):
+    model = facesmith.load(run)
+    list(edit(Asked(run, "1", {"hat": 1}, tmp_path / "out.png", steps=1, scale=1), QUIET))
+    after = model.synthesize(model.latents([1]) + model.directions["hat"])[0]
+    assert np.array_equal(read_picture(tmp_path / "out.png")[:16, 16 + GAP_PX // 2 :][:, :16], after)
+
+
+def test_the_film_goes_there_and_back(run, tmp_path):
+    asked = Asked(run, "0-3", {"hat": 1}, tmp_path / "out.png", film=tmp_path / "out.mp4", scale=2)
+    assert list(edit(asked, QUIET)) == [tmp_path / "out.png", tmp_path / "out.mp4"]
+    with av.open(tmp_path / "out.mp4") as film:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
+    assert len(frames) == 100
+    middle, last = (abs(frames[i] - frames[0]).mean() for i in (50, -1))
+    assert middle > 5 * last
+
+
+def test_mistakes_are_told_before_anything_is_written(run, tmp_path):
+    bare, out = planted_model(tmp_path / "bare"), tmp_path / "out.png"
+    for asked, error, words in (
+        (Asked(run, "1", {"hut": 1}, out), BadOption, "Did you mean 'hat'"),
+        (Asked(bare, "1", {"hat": 1}, out), BadOption, "facesmith directions --model"),
+        (Asked(run, "1", {}, out), BadOption, "--edit smiling=1"),
+        (Asked(run, "1", {"hat": 1}, tmp_path / "out.jpg"), BadOption, r"\.png"),
+        (Asked(run, "1", {"hat": 1}, out, film=tmp_path / "out.txt"), BadOption, r"\.mp4"),
+        (Asked(run, "nobody", {"hat": 1}, out), BadOption, "'nobody'"),
+        (Asked(run, "0-9999", {"hat": 1}, out), BadOption, "1 to 256"),
+        (Asked(run, "1", {"hat": 1}, out, steps=0), BadOption, "--steps 0"),
+        (Asked(run, "1", {"hat": 1}, out, directions=tmp_path / "none"), BadModel, "does not exist"),
+    ):
+        with pytest.raises(error, match=words):
+            list(edit(asked, QUIET))
+    assert [path.name for path in tmp_path.iterdir()] == ["bare"]
+    list(edit(Asked(run, "1", {"hat": 1}, out), QUIET))
+    with pytest.raises(OutputExists):
+        list(edit(Asked(run, "1", {"hat": 1}, out), QUIET))
+
+
+def test_directions_of_another_model_are_refused(run, tmp_path):
+    other = planted_model(tmp_path / "other", "test-layered")
+    asked = Asked(other, "1", {"hat": 1}, tmp_path / "out.png", directions=run / "directions.safetensors")
+    with pytest.raises(BadModel, match=r"made for another model.*facesmith directions"):
+        list(edit(asked, QUIET))
+
+
+def test_faces_are_named_by_seeds_or_otherwise():
+    assert face_names("3, 0-2,me-2.latent") == ["3", "0", "1", "2", "me-2.latent"]
+    assert words_of({"a": 1, "b": -0.5}) == "a=1, b=-0.5"
+    with pytest.raises(BadOption):
+        face_names("")
+
+
+def test_layers_of_a_second_face_are_taken(tmp_path):
+    run = planted_model(tmp_path / "run", "test-layered")
+    model = facesmith.load(run)
+    assert model.G.num_ws == 3
+    path = mix(run, "1 + 2", tmp_path / "mix.png", layers="1-2", scale=1)
+    a, b = model.latents([1, 2])
+    expected = model.synthesize(np.stack([a, b, b])[None])[0]
+    faces = [model.sample([seed])[0] for seed in (1, 2)]
+    assert not any(np.array_equal(expected, face) for face in faces)
+    sheet = read_picture(path)
+    assert any(np.array_equal(sheet[:16, x : x + 16], expected) for x in range(sheet.shape[1] - 15))
+    assert read_provenance(path)["Sum"] == "layers 1-2"
+    with pytest.raises(BadData, match=r"\[N, 6\] or \[N, 3, 6\]"):
+        model.synthesize(np.zeros((1, 2, W_DIM), np.float32))
+
+
+def test_layers_that_are_not_there_are_told(run, tmp_path):
+    with pytest.raises(BadOption, match="one latent for all its layers"):
+        mix(run, "1 + 2", tmp_path / "mix.png", layers="0")
+    assert parse_layers("0-1,3", 4) == [0, 1, 3]
+    for text, words in (
+        ("x", "can't be read"),
+        ("4", "layers 0 to 3"),
+        ("2-1", "layers 0 to 3"),
+        ("", "can't be read"),
+    ):
+        with pytest.raises(BadOption, match=words):
+            parse_layers(text, 4)
+    with pytest.raises(BadOption, match=r"'29 \+ 3'"):
+        exchange(PlantedG(3), torch.zeros(3, W_DIM), [1, -1, 1], [0])
+
+
+def test_the_verbs_work_on_the_command_line(run, tmp_path, monkeypatch, capsys):
+    def facesmith_(*words):
+        monkeypatch.setattr(sys, "argv", ["facesmith", *map(str, words)])
+        cli.main()
+        return capsys.readouterr().out.split()
+
+    out = tmp_path / "out.png"
+    assert facesmith_("edit", "--model", run, "--seeds", "0-1", "--edit", "hat=1", "--out", out) == [str(out)]
+    lines = facesmith_("directions", "--model", run, "--method", "pca", "--out", tmp_path)
+    assert lines[-2:] == [str(tmp_path / "directions.safetensors"), str(tmp_path / "directions.png")]
+    with pytest.raises(SystemExit) as left:
+        facesmith_("edit", "--model", run, "--edit", "hut=1", "--out", tmp_path / "b.png")
+    assert left.value.code == 2
+    assert "Did you mean 'hat'" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+"""What a model's name stands for: a run folder, a file, or the generator that ships."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from small import saved_model
+
+import facesmith
+from facesmith import locate
+from facesmith.errors import BadModel
+from facesmith.files import sha256
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Another place for the model that ships: its file, which is not there yet."""
+    file = tmp_path / "shipped" / locate.MODEL
+    monkeypatch.setattr(locate, "shipped_model", lambda: file)
+    return file
+
+
+def test_without_a_path_the_generator_that_ships_is_opened(package, tmp_path):
+    run = saved_model(tmp_path / "run")
+    shutil.copytree(run, package.parent)
+    model = facesmith.load()
+    assert model.path == package
+    assert model.hash == sha256(run / locate.MODEL)
+
+
+def test_the_one_that_ships_has_a_name_unless_something_here_has_it(package, tmp_path, monkeypatch):
+    shutil.copytree(saved_model(tmp_path / "run"), package.parent)
+    here = tmp_path / "elsewhere"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert locate.model_file(locate.SHIPPED) == package
+    mine = saved_model(here / "shipped")
+    assert locate.model_file(locate.SHIPPED).resolve() == mine / locate.MODEL
+
+
+def test_where_none_ships_it_is_told_how_to_train_one(package):
+    with pytest.raises(BadModel, match=r"facesmith train --data FACES --out runs/first"):
+        facesmith.load()
+
+
+def test_the_generator_that_ships_lies_inside_the_package():
+    assert locate.shipped_model().parent == Path(facesmith.__file__).parent / "shipped"
+
+
+@pytest.mark.skipif(not locate.shipped_model().exists(), reason="no generator ships with this source")
+def test_the_generator_that_ships_opens_and_is_small():
+    assert facesmith.load().sample([0]).shape == (1, 64, 64, 3)
+    assert locate.shipped_model().stat().st_size <= 8 * 2**20

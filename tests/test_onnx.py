@@ -1,0 +1,193 @@
+"""Models as ONNX: the same faces without torch, for every recipe, and nothing where they would be others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from small import OURS, QUIET, Tiny, TinyD, saved_model
+from torch import nn
+
+from facesmith import contracts
+from facesmith.errors import BadData, BadModel, BadOption, OutputExists
+from facesmith.images import read_picture, read_provenance
+from facesmith.locate import model_file
+from facesmith.onnx.export import compared, export, metadata, onnx_bytes
+from facesmith.onnx.run import load as load_onnx
+from facesmith.onnx.run import open_session
+from facesmith.recipe import recipe
+from facesmith.sample import load, sample
+
+
+class LayeredG(contracts.Generator):
+    """A mapping to another size, a latent for each of three layers, and latents drawn in a way of its own."""
+
+    def __init__(self, resolution, channels):
+        super().__init__(resolution=resolution, channels=channels, z_dim=5, w_dim=7, num_ws=3)
+        self.map, self.layers = nn.Linear(5, 7), nn.ModuleList(nn.Linear(7, channels * resolution**2) for _ in range(3))
+
+    def draw_z(self, count, rng):
+        return torch.randn(count, self.z_dim, generator=rng).exp()
+
+    def mapping(self, z, labels=None):
+        return self.map(z).relu()
+
+    def synthesis(self, w):
+        w = w if w.ndim == 3 else w.unsqueeze(1).expand(-1, 3, -1)
+        drawn = sum(layer(w[:, i]) * (i + 1) for i, layer in enumerate(self.layers))
+        return drawn.view(-1, self.channels, self.resolution, self.resolution).tanh()
+
+
+class NoisyG(LayeredG):
+    def synthesis(self, w):
+        pictures = super().synthesis(w)
+        return pictures + torch.rand_like(pictures)
+
+
+@recipe("test-layered")
+@dataclass(frozen=True, kw_only=True)
+class Layered(Tiny):
+    def networks(self):
+        return {"G": LayeredG(self.resolution, self.channels), "D": TinyD(self.resolution, self.channels)}
+
+
+@recipe("test-noisy")
+@dataclass(frozen=True, kw_only=True)
+class Noisy(Tiny):
+    def networks(self):
+        return {"G": NoisyG(self.resolution, self.channels), "D": TinyD(self.resolution, self.channels)}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A run folder and its model as ONNX."""
+    folder = tmp_path_factory.mktemp("exported")
+    run = saved_model(folder / "run", "progressive64")
+    lines = list(export(run, folder / "model.onnx", licence="for this test", console=QUIET))
+    return run, folder / "model.onnx", lines
+
+
+def alike(found, expected):
+    """Within one level of 255, and hardly ever that."""
+    apart = np.abs(found.astype(int) - expected)
+    return apart.max() <= 1 and (apart > 0).mean() < 1e-3
+
+
+def test_a_seed_is_the_same_face_with_and_without_torch(exported):
+    run, file, lines = exported
+    model, onnx = load(run), load_onnx(file, threads=1)
+    seeds = [0, 7, 2**32 + 7, 2**63 - 1, *range(40)]
+    for psi in (1.0, 0.6, 0.0):
+        assert alike(onnx.sample(seeds, psi), model.sample(seeds, psi))
+    assert onnx.sample([]).shape == (0, 16, 16, 3)
+    w = model.latents([1, 2, 3])
+    assert np.abs(onnx.latents([1, 2, 3]) - w).max() < 1e-5
+    assert alike(onnx.synthesize(w, 0.5), model.synthesize(w, 0.5))
+    assert "largest difference from torch" in lines[1]
+
+
+def test_the_file_tells_what_it_is(exported):
+    run, file, _ = exported
+    told = load_onnx(file).told
+    assert told["model"] == load(run).hash
+    assert told["header"]["recipe"] == "progressive64"
+    assert told["header"]["seen"] == load(run).header["seen"] > 0
+    assert told["licence"] == "for this test"
+    assert "Mersenne" in told["seeds"]
+    assert b"site-packages" not in file.read_bytes(), "nothing of the machine that wrote it"
+
+
+def test_sample_draws_from_it_without_loading_torch(exported, tmp_path):
+    run, file, _ = exported
+    code = (
+        "import sys; from facesmith.cli import main\n"
+        f"sys.argv[1:] = ['sample', '--model', {str(file)!r}, '--seeds', '3-5', '--psi', '0.9', '--out', 'a.png']\n"
+        "main(); print('torch' in sys.modules)"
+    )
+    run_ = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert run_.stdout.split() == ["a.png", "False"]
+    (path,) = sample(run, [3, 4, 5], tmp_path / "b.png", psi=0.9, console=QUIET)
+    assert alike(read_picture(tmp_path / "a.png"), read_picture(path))
+    found, expected = read_provenance(tmp_path / "a.png"), read_provenance(path)
+    assert len(found.pop("Onnx")) == 64
+    assert found == expected
+
+
+def test_layers_of_latents_and_a_mapping_survive_and_foreign_latents_are_told_of(tmp_path):
+    model = load(saved_model(tmp_path / "run", "test-layered"))
+    told = metadata(model, "none")
+    assert "z" not in told
+    (tmp_path / "m.onnx").write_bytes(onnx_bytes(model, told))
+    onnx = load_onnx(tmp_path / "m.onnx")
+    assert compared(model.G, onnx._session).largest < 1e-5
+    with pytest.raises(BadModel, match="without torch"):
+        onnx.sample([1])
+    w = np.random.default_rng(0).normal(size=(20, 3, 7)).astype(np.float32)
+    with torch.inference_mode():
+        expected = model.G.synthesis(torch.from_numpy(w)).numpy()
+    assert np.abs(onnx.synthesize(w) / 127.5 - 1 - expected.transpose(0, 2, 3, 1)).max() < 0.01
+    with pytest.raises(BadData, match="shape"):
+        onnx.synthesize(w[:, :2])
+
+
+def test_the_same_model_gives_the_same_bytes(exported):
+    run, file, _ = exported
+    model = load(run)
+    assert onnx_bytes(model, metadata(model, "for this test")) == file.read_bytes()
+
+
+def test_a_model_that_draws_other_faces_as_onnx_is_not_written(tmp_path):
+    run = saved_model(tmp_path / "run", "test-noisy")
+    with pytest.raises(BadModel, match="draws other pictures"):
+        list(export(run, tmp_path / "m.onnx", console=QUIET))
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_outputs_are_checked_first(exported, tmp_path):
+    run, file, _ = exported
+    with pytest.raises(BadOption, match=r"\.onnx"):
+        next(export(run, tmp_path / "m.txt", console=QUIET))
+    with pytest.raises(OutputExists):
+        next(export(run, file, console=QUIET))
+
+
+def test_other_files_are_refused(exported, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    _, file, _ = exported
+    with pytest.raises(BadModel, match="does not exist"):
+        load_onnx(tmp_path / "nowhere.onnx")
+    with pytest.raises(BadModel, match="only facesmith sample"):
+        model_file(file)
+    whole = file.read_bytes()
+    for content in (b"", b"no model", whole[: len(whole) // 2]):
+        (tmp_path / "m.onnx").write_bytes(content)
+        with pytest.raises(BadModel):
+            load_onnx(tmp_path / "m.onnx")
+    proto = onnx.load(file)
+    for text, words in (
+        ("{", "no model of Facesmith"),
+        ("[]", "no model of"),
+        ('{"format": 9}', "format 9"),
+        ("{}", "no model of"),
+    ):
+        onnx.helper.set_model_props(proto, {"facesmith": text})
+        onnx.save(proto, tmp_path / "m.onnx")
+        with pytest.raises(BadModel, match=words):
+            load_onnx(tmp_path / "m.onnx")
+    onnx.helper.set_model_props(proto, {})
+    onnx.save(proto, tmp_path / "m.onnx")
+    with pytest.raises(BadModel, match="facesmith export"):
+        load_onnx(tmp_path / "m.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OURS)
+def test_every_recipe_travels(tmp_path, name):
+    run = saved_model(tmp_path / "run", name)
+    list(export(run, tmp_path / "m.onnx", console=QUIET))
+    assert alike(load_onnx(tmp_path / "m.onnx").sample(range(20)), load(run).sample(range(20)))
+    assert open_session((tmp_path / "m.onnx").read_bytes()).told()

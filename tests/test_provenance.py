@@ -1,0 +1,93 @@
+"""The words that pictures carry: the same in PNG and JPEG, for us and, as XMP and EXIF, for other programs."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+from small import QUIET, saved_model
+
+from facesmith.errors import BadOption
+from facesmith.images import grid, read_picture, read_provenance, write_picture
+from facesmith.provenance import SOURCE_TYPES, of_seeds, parse, words, xmp
+from facesmith.sample import load, sample, sample_like
+
+PIXELS = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+TOLD = words("dcgan64", "f" * 64, of_seeds([1, 2], 0.7))
+IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved_model(tmp_path_factory.mktemp("run"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(["png", "jpg", "jpeg", "JPG"]),
+    st.dictionaries(st.text("abcXYZ", min_size=1, max_size=20), st.text(max_size=200).filter(lambda s: "\0" not in s)),
+)
+def test_any_words_come_back_from_both_forms(tmp_path_factory, suffix, told):
+    told = {**told, **TOLD}
+    path = write_picture(tmp_path_factory.mktemp("a") / f"a.{suffix}", PIXELS, told)
+    assert read_provenance(path) == told
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("synthetic", ["true", "in part"])
+def test_other_programs_read_that_it_is_synthetic(tmp_path, suffix, synthetic):
+    told = {**TOLD, "Synthetic": synthetic, "Description": "<made> & 'said'"}
+    path = write_picture(tmp_path / f"a.{suffix}", PIXELS[..., :1], told)
+    with Image.open(path) as picture:
+        packet = picture.info["xmp"]
+        described = ElementTree.fromstring(packet).find(".//{*}Description")
+        assert described.get(IPTC) == SOURCE_TYPES[synthetic]
+        assert "".join(described.itertext()).strip() == "<made> & 'said'"
+        if suffix == "jpg":
+            assert picture.getexif()[ExifTags.Base.Software] == told["Software"]
+            assert picture.getexif()[ExifTags.Base.ImageDescription] == told["Description"]
+    assert SOURCE_TYPES["true"].endswith("/trainedAlgorithmicMedia")
+
+
+def test_pictures_that_are_not_synthetic_say_nothing_of_it(tmp_path):
+    assert xmp({"Software": "facesmith"}) is None
+    assert read_provenance(write_picture(tmp_path / "a.jpg", PIXELS, {"Software": "facesmith"})) == {
+        "Software": "facesmith"
+    }
+
+
+def test_a_jpeg_is_drawn_again_from_what_it_carries(run, tmp_path):
+    (path,) = sample(run, [5, 6, 7], tmp_path / "sheet.jpg", psi=0.8, console=QUIET)
+    sheet = grid(load(run).sample([5, 6, 7], 0.8))
+    assert np.abs(read_picture(path).astype(int) - sheet).mean() < 4, "a JPEG, but of these faces"
+    (again,) = sample_like(run, path, tmp_path / "again.png", console=QUIET)
+    assert np.array_equal(read_picture(again), sheet)
+
+
+def test_a_jpeg_has_no_room_for_the_names_of_too_many(tmp_path):
+    told = words("dcgan64", "f" * 64, of_seeds(range(10**18, 10**18 + 5000), 1.0))
+    with pytest.raises(BadOption, match=r"\.png"):
+        write_picture(tmp_path / "a.jpg", PIXELS, told)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("comment", [b"", b"by hand", b"[1]", b"[" * 9000, b"\xff\xfe", b'{"Seeds": [1]}'])
+def test_foreign_comments_are_no_provenance(tmp_path, comment):
+    Image.fromarray(PIXELS).save(tmp_path / "a.jpg", comment=comment)
+    assert read_provenance(tmp_path / "a.jpg") == {}
+
+
+@given(seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=20), psi=st.floats(0, 1))
+def test_seeds_and_psi_are_read_as_written(seeds, psi):
+    drawn = parse(words("vae64", "a" * 64, of_seeds(seeds, psi)))
+    assert (drawn.seeds, drawn.psi, drawn.model, drawn.recipe) == (seeds, psi, "a" * 64, "vae64")
+
+
+@given(st.dictionaries(st.sampled_from(["Seeds", "Psi", "Model"]), st.text('[]{}0123456789.,-ne" ', max_size=30)))
+def test_nonsense_is_no_provenance_and_breaks_nothing(told):
+    drawn = parse(told)
+    assert drawn is None or (drawn.seeds and 0 <= drawn.psi <= 1)
