@@ -73,7 +73,7 @@ def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
     part(page, "me")
     page.set_input_files("input[type=file]", {"name": "photo.png", "mimeType": "image/png", "buffer": photo})
     page.get_by_role("button", name="Find this face").click()
-    page.wait_for_function("document.querySelector('[role=status].soft')?.innerText.match(/^Found|facesmith/)")
+    page.wait_for_selector("button:enabled:has-text('Edit it')")
     page.wait_for_timeout(2000)
     save(page, "me")
     part(page, "watch")

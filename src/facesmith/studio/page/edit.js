@@ -39,10 +39,10 @@ export function edit(go) {
   }
 
   function row(each) {
-    const output = h('output', {}, '0.0');
+    const output = h('span', { class: 'value', 'aria-hidden': 'true' }, '0.0');
     let from = null;
     const input = h('input', {
-      type: 'range', min: String(-REACH), max: String(REACH), step: '0.1', value: '0', list: 'middle', 'aria-label': plain(each),
+      type: 'range', min: String(-REACH), max: String(REACH), step: '0.1', value: '0', 'aria-label': plain(each),
       oninput: () => { from ??= edits(); apply({ ...edits(), [each]: Math.abs(input.value) < 0.05 ? 0 : Number(input.value) }); },
       onchange: () => { if (from) remember(from); from = null; },
       ondblclick: () => set({ ...edits(), [each]: 0 }),

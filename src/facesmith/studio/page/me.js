@@ -18,7 +18,7 @@ export function me(go) {
 
   const canvas = h('canvas', { role: 'img', 'aria-label': 'Your photo', hidden: true });
   const video = h('video', { muted: true, playsInline: true, hidden: true, 'aria-label': 'Your camera' });
-  const input = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabIndex: -1, onchange: () => input.files[0] && take(input.files[0]) });
+  const input = h('input', { type: 'file', accept: 'image/*', class: 'unseen', 'aria-label': 'A photo', tabIndex: -1, onchange: () => input.files[0] && take(input.files[0]) });
   const choose = h('button', { type: 'button', class: 'main', onclick: () => input.click() }, 'Choose a photo');
   const camera = h('button', { type: 'button', onclick: openCamera }, 'Use the camera');
   const asking = h('div', { class: 'ask' }, h('p', {}, 'Drop a photo here. It stays on this machine, and is forgotten when you leave the page.'), h('div', { class: 'row' }, choose, camera), input);

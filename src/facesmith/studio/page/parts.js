@@ -4,14 +4,15 @@ import { ask, askJson, copy, h, say } from './dom.js';
 import { apiUrl, change, faceUrl, labelOf, onChange, parts, state } from './state.js';
 
 export function slider(name, { min, max, step, value, format = String, title, oninput, onchange }) {
-  const output = h('output', {}, format(value));
+  const output = h('span', { class: 'value', 'aria-hidden': 'true' }, format(value));
   const input = h('input', {
-    type: 'range', min: String(min), max: String(max), step: String(step), value: String(value), title,
-    oninput: () => { output.textContent = format(Number(input.value)); oninput?.(Number(input.value)); },
+    type: 'range', min: String(min), max: String(max), step: String(step), value: String(value), title, 'aria-label': name, 'aria-valuetext': format(value),
+    oninput: () => { told(Number(input.value)); oninput?.(Number(input.value)); },
     onchange: () => onchange?.(Number(input.value)),
   });
   const element = h('label', { class: 'field' }, h('span', {}, name, output), input);
-  const set = (number) => { input.value = String(number); output.textContent = format(number); };
+  const told = (number) => { output.textContent = format(number); input.setAttribute('aria-valuetext', format(number)); };
+  const set = (number) => { input.value = String(number); told(number); };
   return { element, input, set };
 }
 

@@ -91,7 +91,7 @@ export const within = (text, low, high, otherwise) => {
 };
 
 // Faces as text: 42, 42(smiling=1.5), w.LATENT(...)
-const FACE = /^(\d{1,19}|w\.[\w.]+)(?:\(([^()]*)\))?$/;
+const FACE = /^(\d{1,19}|w\.[\w.]+)(?:\(([^()=,]+=[+-]?[\d.]+(?:,[^()=,]+=[+-]?[\d.]+)*)\))?$/;
 export const isFace = (face) => FACE.test(face);
 export const split = (text) => text.split(/,(?![^()]*\))/).filter(Boolean);
 export function parts(face) {
