@@ -13,12 +13,13 @@ UNKNOWN = "unknown"
 def intro(facts: Facts) -> Iterator[str]:
     """What it is."""
     recipe, channels = facts.model.recipe, facts.model.recipe.channels
+    source = type(recipe).source
     kind = "grey" if channels == 1 else "colour"
     yield f"# {facts.name}"
     yield (
         f"A generator of synthetic faces, {recipe.resolution}x{recipe.resolution} pixels in {kind}, trained from "
-        f"{'another model' if facts.model.header.get('began_from') else 'nothing'} by the recipe `{recipe.name}` "
-        "(" + type(recipe).source + ") of Facesmith. "
+        f"{'another model' if facts.model.header.get('began_from') else 'nothing'} by Facesmith's recipe "
+        f"`{recipe.name}`{'' if source == 'Facesmith' else f' (after {source})'}. "
         "The persons that it draws do not exist."
     )
 
