@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import log2
+from math import log2, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from facesmith import contracts
 from facesmith.nets.layers import MinibatchStd, UpConv2d, one_latent
 
 FIRST_SIDE = 8  # of the generator's first maps
-LABEL_SIZE = 1.0  # of a label beside numbers of z, whose standard deviation is 1
 LAST_SIDE = 4  # of the critic's last maps
 CRITIC_CHANNELS = (8, 16, 32, 64, 128, 192)  # the last ones, as many as there are halvings
 
@@ -25,7 +24,8 @@ class Generator(contracts.Generator):
     Args:
         resolution: a power of two, 16 or more.
         width: channels of the first and the last maps; twice as many between.
-        label_dim: labels that it is told; they stand beside z in w.
+        label_dim: labels that it is told. They stand beside z in w, together as long as z is, so that they are heard:
+            so do Karras et al. 2020, arXiv:2006.06676 (their code), have it.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Generator(contracts.Generator):
             resolution=resolution, channels=channels, z_dim=z_dim, w_dim=z_dim + label_dim, label_dim=label_dim
         )
         self.spherical = not label_dim
+        self.label_size = sqrt(z_dim / label_dim) if label_dim else 0.0
         doublings = round(log2(resolution // FIRST_SIDE))
         widths = (width, *(2 * width for _ in range(doublings - 1)), width)
         layers: list[nn.Module] = [
@@ -52,7 +53,7 @@ class Generator(contracts.Generator):
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if not self.label_dim:
             return z
-        return torch.cat([z, z.new_zeros(len(z), self.label_dim) if labels is None else LABEL_SIZE * labels], 1)
+        return torch.cat([z, z.new_zeros(len(z), self.label_dim) if labels is None else self.label_size * labels], 1)
 
     def synthesis(self, w: Tensor) -> Tensor:
         pictures: Tensor = self.last(self.layers(one_latent(w))).tanh()
