@@ -49,7 +49,7 @@ JUDGE_EFFORT = Effort(shown=90_000)
 # The window of LFW's deep-funneled pictures (250x250) in which faces lie as in CelebA's usual crop: by the mean
 # landmarks that MTCNN finds in either, eyes 43.2 pixels apart there and 20.4 of 64 here.
 LEFT, TOP, SIDE = 57, 53, 136
-PAIRS, PASSES, TEMPERATURE, LR = 64, 40, 0.1, 1e-3
+PAIRS, PASSES, TEMPERATURE, LR = 64, 15, 0.1, 1e-3
 
 
 class Judge(nn.Module):

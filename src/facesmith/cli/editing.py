@@ -28,7 +28,7 @@ def directions(
     keep: Annotated[
         str | None, typer.Option(help="What has to stay, as columns. By default sex, age, colour of hair, glasses.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=0, help="How long to refine what was fitted; 0 leaves it linear.")] = 600,
+    steps: Annotated[int, typer.Option(min=0, help="How long to refine what was fitted; 0 leaves it linear.")] = 400,
     force: Force = False,
 ) -> None:
     """Find what to add to a latent so that its face smiles, or wears glasses, or whatever the faces are labelled with.

@@ -31,7 +31,7 @@ class Asked:
     method: str = "learned"
     attributes: Sequence[str] | None = None
     keep: Sequence[str] | None = None
-    steps: int = 600
+    steps: int = 400
     effort: Effort = field(default_factory=Effort)
     force: bool = False
 

@@ -26,7 +26,7 @@ from facesmith.progress import bar
 
 CLEAR = 2.5  # the logit of what is clearly there: 92 %
 BATCH = 32
-AWAY = 0.3  # share of the faces from which a direction is taken away rather than added
+OTHER_WAY = 0.3  # share of the faces on which a direction is tried the other way round than it is measured
 STAY, LOOK, SHORT = 1.0, 3.0, 0.02  # weights of what is said, of what is seen, of length
 LR = 0.03
 SEED = 11
@@ -54,6 +54,7 @@ def refined(
     coordinates: Coordinates,
     chosen: list[int],
     stay: Tensor,
+    signs: Tensor,
     console: Console,
     *,
     steps: int,
@@ -67,6 +68,7 @@ def refined(
         start: steps `[A', d]`, already of a length that shows.
         chosen: which of the classifier's attributes each step is of.
         stay: weights `[A', A]`.
+        signs: `[A']`, 1 for what is mostly to be added, -1 for what is mostly to be taken away.
     """
     step = start.detach().float().clone().requires_grad_(True)
     root = coordinates.root.float()
@@ -79,7 +81,7 @@ def refined(
             rows = torch.randint(len(w), (BATCH,))
             some, before = w[rows], to_float(torch.from_numpy(pictures[rows.numpy()]))
             which = (torch.arange(BATCH) + number * BATCH) % len(chosen)
-            sign = torch.where(torch.rand(BATCH) < AWAY, -1.0, 1.0)
+            sign = signs[which] * torch.where(torch.rand(BATCH) < OTHER_WAY, -1.0, 1.0)
             with torch.autocast("cpu", precision, enabled=precision != torch.float32):
                 after = G.synthesis(some + sign[:, None] * (step[which] @ root))
             loss = _loss(classifier, before, after, own[which], sign, stay[which], precision)

@@ -1,4 +1,7 @@
-"""How long a direction is to be: strength 1 brings an attribute clearly into faces that lack it, and no further."""
+"""How long a direction is to be: strength 1 brings an attribute clearly into faces that lack it, and no further.
+
+Where nearly all faces have it (young, say), there is little to bring: then -1 is to take it away as clearly.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ WANTED = 0.88  # of the faces without an attribute, the share that is to have it
 LEAST = 0.55  # a direction that brings it to fewer than that doesn't work
 SHARES = (0.5, 0.85, 1.2)  # of the length that a direction has so far, at which faces are looked at
 LONGEST = 4.0  # deviations of latents that strength 1 may go: beyond, faces break
+MOSTLY = 0.75  # of all faces: an attribute that more of them have is measured by taking it away
 FEWEST = 24  # faces without an attribute, to measure by
 
 
@@ -24,14 +28,17 @@ class Reach:
     """What was measured of one direction.
 
     Attributes:
+        sign: 1 where it was measured by adding it to faces that lack the attribute; -1 by taking it from those that
+            have it.
         share: of the length that it had, which it is to have.
-        lacking: how many faces without the attribute were looked at.
-        reached: share of those that have it at strength 1.
-        average: logit of the average face with it added.
+        faces: how many were looked at.
+        reached: share of those in which the attribute came, or went.
+        average: logit of the average face with it added, or taken away.
     """
 
+    sign: int
     share: float
-    lacking: int
+    faces: int
     reached: float
     average: float
 
@@ -45,7 +52,7 @@ def reach(
     deviations: float,
     attribute: int,
 ) -> Reach:
-    """Measure a direction.
+    """Measure a direction that was refined to be about as long as needed.
 
     Args:
         w: latents `[N, w_dim]` that the direction was not fitted to.
@@ -54,15 +61,23 @@ def reach(
         deviations: the step's length in deviations of latents.
         attribute: which of the classifier's it is of.
     """
-    lacking = w[logits[:, attribute] < 0]
-    if len(lacking) < FEWEST:  # nearly all have it: go by those that have it least
-        lacking = w[logits[:, attribute].argsort()[:FEWEST]]
+    sign = usual_sign(logits[:, attribute])
+    has_less = sign * logits[:, attribute]
+    some = w[has_less < 0]
+    if len(some) < FEWEST:  # hardly any: go by those that are nearest to it
+        some = w[has_less.argsort()[:FEWEST]]
+    step = sign * step
     shares = (*SHARES, max(1.3, LONGEST / max(deviations, 1e-6)))
-    told = torch.stack([_told(G, classifier, lacking + share * step, attribute) for share in shares])  # [S, N]
+    told = torch.stack([sign * _told(G, classifier, some + share * step, attribute) for share in shares])  # [S, N]
     share = crossing(torch.quantile(told, 1 - WANTED, dim=1), shares)
-    final = _told(G, classifier, lacking + share * step, attribute)
+    final = sign * _told(G, classifier, some + share * step, attribute)
     average = _told(G, classifier, G.w_avg[None] + share * step, attribute)
-    return Reach(share, len(lacking), float((final > 0).float().mean()), float(average[0]))
+    return Reach(sign, share, len(some), float((final > 0).float().mean()), float(average[0]))
+
+
+def usual_sign(logits: Tensor) -> int:
+    """1 for an attribute that is to be brought into faces, -1 for one that nearly all have, by logits `[N]`."""
+    return -1 if float((logits > 0).float().mean()) > MOSTLY else 1
 
 
 def _told(G: Generator, classifier: Classifier, w: Tensor, attribute: int) -> Tensor:

@@ -22,7 +22,7 @@ from facesmith.contracts import Generator
 from facesmith.directions.asked import Asked, Found
 from facesmith.directions.linear import Coordinates, explained, orthogonal, slopes
 from facesmith.directions.refining import CLEAR, refined, stay_weights
-from facesmith.directions.strength import LEAST, Reach, reach
+from facesmith.directions.strength import LEAST, Reach, reach, usual_sign
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.images import Pixels
@@ -73,8 +73,9 @@ def supervised(G: Generator, faces: Faces, labels: Labels, asked: Asked, console
     start, linear = _fitted(survey, coordinates, trained.names, chosen, keep)
     numbers = [index[name] for name in chosen]
     stay = stay_weights(numbers, [index[name] for name in keep], survey.logits)
+    signs = torch.tensor([float(usual_sign(survey.logits[:, number])) for number in numbers])
     steps = refined(
-        G, trained.classifier, fit.w, fit.pictures, start, coordinates, numbers, stay, console,
+        G, trained.classifier, fit.w, fit.pictures, start, coordinates, numbers, stay, signs, console,
         steps=asked.steps, precision=precision,
     )  # fmt: skip
     further = _survey(G, trained, range(FACES, FACES + JUDGES), console)
@@ -83,12 +84,12 @@ def supervised(G: Generator, faces: Faces, labels: Labels, asked: Asked, console
     for name, step, deviations in bar(rows, len(rows), "measuring lengths", console):
         reached = reach(G, trained.classifier, further.w, further.logits, step, deviations, index[name])
         if reached.reached < LEAST and asked.attributes is None:
-            console.print(f"notice: {name} left out: at full length it comes into {reached.reached:.0%} of faces only")
+            console.print(f"notice: {name} left out: at full length it {_moved(reached)} of faces only")
             continue
         directions[name] = reached.share * step
         share = float((survey.logits[:, index[name]] > 0).float().mean())
         told[name] = _told(trained.known[name], reached, directions[name], float(linear[index[name]]), share)
-        notes[name] = f"classifier {trained.known[name].balanced:.0%}, comes into {reached.reached:.0%}"
+        notes[name] = f"classifier {trained.known[name].balanced:.0%}, {_moved(reached)}"
     if not directions:
         raise BadData("No direction works: this model's faces take on none of the attributes. Train it longer.")
     return Found(directions, told, notes, {"keep": keep, "teaching": len(teaching_rows(faces))})
@@ -100,6 +101,10 @@ def words_of(known: Known) -> str:
         f"right on {known.accuracy:.1%} of faces held out (always the more frequent answer: {known.majority:.1%}); "
         f"balanced {known.balanced:.1%}, softened {known.balanced_soft:.1%}"
     )
+
+
+def _moved(reached: Reach) -> str:
+    return f"{'comes into' if reached.sign > 0 else 'goes from'} {reached.reached:.0%}"
 
 
 def _survey(G: Generator, trained: Trained, seeds: Sequence[int], console: Console) -> Survey:
@@ -139,8 +144,8 @@ def _fitted(
 
 def _first_length(logits: Tensor, steepest: Tensor, unit: Tensor) -> float:
     """How far to go at first, for faces that lack the attribute to have it clearly: by the slope, within reason."""
-    slope, lacking = float(steepest @ unit), logits[logits < 0]
-    missing = CLEAR - float(lacking.mean() if len(lacking) else logits.min())
+    slope, has_less = float(steepest @ unit), usual_sign(logits) * logits
+    missing = CLEAR - float(has_less[has_less < 0].mean() if (has_less < 0).any() else has_less.min())
     return min(FIRST_LONGEST, max(FIRST_SHORTEST, missing / max(slope, 1e-6)))
 
 
