@@ -29,7 +29,7 @@ MOST_BYTES = 300_000
 PATIENCE = 180_000  # milliseconds
 KEPT = "#tray-faces li > button:first-child"
 PHONE = {"width": 390, "height": 780}
-WIDE = {"width": 1180, "height": 760}
+WIDE = {"width": 1180, "height": 860}
 
 
 def main() -> None:
@@ -87,7 +87,9 @@ def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
     save(phone, "phone-faces")
     for name in ("edit", "mix"):
         part(phone, name)
-        phone.wait_for_timeout(3000)
+        for place in range(3 if name == "mix" else 0):
+            phone.locator(KEPT).nth(place).click()
+        phone.wait_for_timeout(4000)
         save(phone, f"phone-{name}")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from facesmith.errors import FacesmithError
 from facesmith.studio import drawing, looking, uploading
@@ -52,6 +53,7 @@ def _errors(app: FastAPI) -> None:
     told(TooLarge, 413, f"The photo is too large; {MOST_BYTES // 2**20} MiB are the most. Make it smaller.")
     told(TooSlow, 408, "The photo did not arrive in time.")
     told(Gone, 499, "Nobody waits for this any more.")
+    told(ClientDisconnect, 499, "Nobody waits for this any more.")
 
 
 def _pages(app: FastAPI) -> None:

@@ -77,6 +77,7 @@ export function mix() {
     told.textContent = state.terms.length > 1 ? 'Click a sign to turn it; the sliders say how much of each.' : 'Two faces or more make a mix. Keep some on the wall first, if there are none below.';
     below.style.visibility = state.terms.length < 2 ? 'hidden' : 'visible';
     clear.hidden = !state.terms.length;
+    sum.classList.toggle('empty', state.terms.length < 2);
     drawResult();
   }
 
