@@ -59,7 +59,7 @@ def open_page(browser, address):
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda told: told.type != "error" or wrong.append(f"{told.text} {told.location}"))
         page.on(
             "request", lambda asked: wrong.append(asked.url) if not asked.url.startswith((address, "blob:")) else None
         )
@@ -270,7 +270,7 @@ def test_hostile_addresses_of_the_page_do_no_harm(open_page):
     for hash_ in (
         "#edit?kept=<img src=x onerror=alert(1)>",
         "#faces?psi=NaN&first=-5",
-        "#nothing?kept=w.AAAA",
+        "#nothing",
         "#mix?kept=1(,=)",
     ):
         page = open_page(f"/{hash_}")
