@@ -18,7 +18,7 @@ from facesmith.errors import BadModel
 from facesmith.images import Pixels, to_float
 from facesmith.inversion.encoder import MOST_WIDTH, Encoder
 from facesmith.inversion.prior import Prior, prior_of
-from facesmith.inversion.refine import OnStep, refine
+from facesmith.inversion.refine import STEPS, OnStep, refine
 from facesmith.inversion.template import Template, estimate_template, known_template, template_of
 from facesmith.latent import BATCH, filled, random_seeds
 from facesmith.sidecar import load_sidecar, save_sidecar, sidecar_path
@@ -55,7 +55,7 @@ class Inverter:
             return start
         device = self.G.w_avg.device
         images = to_float(torch.tensor(np.ascontiguousarray(faces), device=device))
-        return refine(self.G, self.prior, start.to(device), images, console=console, on_step=on_step).cpu()
+        return refine(self.G, self.prior, start.to(device), images, steps=STEPS, console=console, on_step=on_step).cpu()
 
 
 def open_inverter(

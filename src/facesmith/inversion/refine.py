@@ -38,7 +38,7 @@ def refine(
     start: Tensor,
     images: Tensor,
     *,
-    steps: int = STEPS,
+    steps: int,
     console: Console,
     on_step: OnStep | None = None,
 ) -> Tensor:
