@@ -24,11 +24,12 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-demo: $(INSTALLED)  ## Do the main job on drawn faces: about four minutes
+demo: $(INSTALLED)  ## Do the main job without any photos: about five minutes
 	$(BIN)/facesmith demo
 
+# Two workers of one thread each: tests are many small networks, which a second thread hardly helps.
 test: $(INSTALLED)  ## Run the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2
 
 test-all: $(INSTALLED)  ## Run all tests
 	$(BIN)/python -m pytest

@@ -32,8 +32,8 @@ class PlantedG(contracts.Generator):
     def synthesis(self, w):
         coarse, fine = (w, w) if w.ndim == 2 else (w[:, 0], w[:, -1])
         light, below = self.first(coarse), self.first(fine)
-        picture = (0.3 * light[:, 2])[:, None, None, None] * torch.ones(len(w), 3, SIDE, SIDE)
-        hat, mouth = torch.zeros(SIDE, SIDE), torch.zeros(SIDE, SIDE)
+        picture = (0.3 * light[:, 2])[:, None, None, None] * w.new_ones(len(w), 3, SIDE, SIDE)
+        hat, mouth = w.new_zeros(SIDE, SIDE), w.new_zeros(SIDE, SIDE)
         hat[:5], mouth[10:14, 3:13] = 1, 1
         return (picture + light[:, 1].view(-1, 1, 1, 1) * hat + below[:, 0].view(-1, 1, 1, 1) * mouth).tanh()
 

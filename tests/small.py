@@ -18,12 +18,12 @@ from torch.optim import SGD, Adam, RMSprop
 from facesmith import contracts
 from facesmith.checkpoint import MODEL, save_model
 from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
-from facesmith.drawn import draw_many, write_faces
+from facesmith.drawn import attributes, draw_many, face_of, write_faces
 from facesmith.faces import Stream
 from facesmith.images import Pixels
 from facesmith.losses import NonSaturating, non_saturating_g
 from facesmith.monitor import Monitor
-from facesmith.recipe import Recipe, make, recipe, value
+from facesmith.recipe import Conditional, Recipe, condition_of, make, recipe, value
 from facesmith.trainer import TrainState, new_state, settled, train_step
 
 QUIET = Console(quiet=True)
@@ -151,6 +151,47 @@ class WithEncoder(Tiny):
         return Reconstruction()
 
 
+class ToldG(TinyG):
+    """A generator that is told labels beside its z."""
+
+    def __init__(self, resolution: int, channels: int, label_dim: int, z_dim: int = 8) -> None:
+        contracts.Generator.__init__(
+            self, resolution=resolution, channels=channels, z_dim=z_dim, w_dim=6, label_dim=label_dim
+        )
+        self.of_z, self.of_labels = nn.Linear(z_dim, 6), nn.Linear(label_dim, 6, bias=False) if label_dim else None
+        self.dense, self.norm = nn.Linear(6, channels * resolution**2), nn.BatchNorm2d(channels)
+        self.register_buffer("level", torch.zeros(()))
+
+    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        w = self.of_z(z)
+        return w if labels is None or self.of_labels is None else w + self.of_labels(labels)
+
+
+class ToldD(TinyD):
+    def __init__(self, resolution: int, channels: int, label_dim: int) -> None:
+        super().__init__(resolution, channels)
+        self.of_labels = nn.Linear(channels * resolution**2, label_dim) if label_dim else None
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits = super().forward(x)
+        if labels is None or self.of_labels is None:
+            return logits
+        return logits + (labels * self.of_labels(x.flatten(1))).mean(1).float()
+
+
+@recipe("test-told")
+@dataclass(frozen=True, kw_only=True)
+class Told(Tiny, Conditional):
+    """More fakes than faces in one of its turns, and no faces in another."""
+
+    def networks(self):
+        told = len(self.condition)
+        return {"G": ToldG(self.resolution, self.channels, told), "D": ToldD(self.resolution, self.channels, told)}
+
+    def turns(self, step):
+        return (Turn(("D", "G"), self.batch_size, self.batch_size + 4), Turn(("G",), 0, self.batch_size))
+
+
 TINY = ("test-pretrained", "test-balanced", "test-autoencoder")
 
 
@@ -181,12 +222,19 @@ def drawn_pixels(count: int = 48, size_px: int = RESOLUTION, channels: int = 3) 
     return faces if channels == 3 else faces.mean(-1, keepdims=True).round().astype(np.uint8)
 
 
+def drawn_labels(count: int, condition: tuple[str, ...]) -> np.ndarray | None:
+    """What the drawn faces' painter says of them, -1 or 1; None without a condition."""
+    told = [[2 * attributes(face_of(seed))[name] - 1 for name in condition] for seed in range(count)]
+    return np.array(told, np.float32) if condition else None
+
+
 def small_state(
     name: str = "dcgan64", *, seed: int = 0, budget: int = 400, mirror: bool = True, faces: int = 48, **values
 ) -> TrainState:
     recipe = small_recipe(name, **values)
     pixels = drawn_pixels(faces, size_px=recipe.resolution, channels=recipe.channels)
-    stream = Stream(pixels, np.arange(len(pixels)), seed=seed, mirror=mirror)
+    labels = drawn_labels(faces, condition_of(recipe))
+    stream = Stream(pixels, np.arange(len(pixels)), seed=seed, mirror=mirror, labels=labels)
     return new_state(recipe, stream, seed=seed, budget=budget, precision=torch.float32, device=torch.device("cpu"))
 
 

@@ -21,6 +21,14 @@ from facesmith.latent.arithmetic import MOST_TERMS, Term, combine, parse_terms, 
         ("-3+29", [(-1, "3"), (1, "29")]),
         ("29 \N{MINUS SIGN} 2\N{MULTIPLICATION SIGN}3", [(1, "29"), (-2, "3")]),
         (" 7 ", [(1, "7")]),
+        ("29 - 3 + me.latent", [(1, "29"), (-1, "3"), (1, "me.latent")]),
+        ("29-me.latent", [(1, "29"), (-1, "me.latent")]),
+        ("me.latent-29", [(1, "me.latent"), (-1, "29")]),
+        ("my-face.latent - ../b-c/d.e.latent", [(1, "my-face.latent"), (-1, "../b-c/d.e.latent")]),
+        ("2024-me.latent", [(1, "2024"), (-1, "me.latent")]),
+        ("./2024-me.latent", [(1, "./2024-me.latent")]),
+        ("1.5.latent + 29.latent", [(1, "1.5.latent"), (1, "29.latent")]),
+        (".5*'my face.latent'-\"a+b.latent\"", [(0.5, "my face.latent"), (-1, "a+b.latent")]),
     ],
 )
 def test_sums_are_read_as_written(text, terms):
@@ -36,12 +44,38 @@ def test_what_is_written_comes_back(terms):
     assert [(term.coefficient, term.name) for term in parse_terms(text)] == signed
 
 
+NAMES = st.text(st.characters(exclude_characters="\"'", exclude_categories=("C",)), min_size=1).map("{}.latent".format)
+
+
+@given(st.lists(st.tuples(st.sampled_from("+-"), NAMES, st.sampled_from("\"'")), min_size=1, max_size=9))
+def test_any_path_can_be_written_in_quotes(terms):
+    text = " ".join(f"{sign}{quote}{name}{quote}" for sign, name, quote in terms)
+    assert parse_terms(text) == [Term(-1 if sign == "-" else 1, name) for sign, name, _ in terms]
+
+
+BARE = st.text("abc019./_-", max_size=10).map("m{}.latent".format).filter(lambda name: ".latent-" not in name)
+
+
+@given(st.lists(st.tuples(st.sampled_from("+-"), BARE), min_size=1, max_size=9), st.sampled_from(("", " ")))
+def test_usual_paths_need_no_quotes(terms, gap):
+    text = gap.join(f"{sign}{gap}{name}" for sign, name in terms)
+    assert parse_terms(text) == [Term(-1 if sign == "-" else 1, name) for sign, name in terms]
+
+
+@given(st.text(alphabet="0123456789+-*. '\"abc/\u2212", max_size=40))
+def test_whatever_is_written_is_a_sum_or_one_line(text):
+    try:
+        assert parse_terms(text)
+    except BadOption as error:
+        assert "\n" not in str(error)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", "at its end"),
         ("29 -", "from '-' on"),
-        ("29 - - 3", "from '--3' on"),
+        ("29 - - 3", "from '- - 3' on"),
         ("2*-3", "from '*-3' on"),
         ("29 3", "lacks a sign between 29 and 3"),
         ("2*3*4", "from '*4' on"),
@@ -55,7 +89,7 @@ def test_other_texts_end_in_a_line_that_says_where(text, told):
     assert told in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["smile", "1.5", "9" * 20, "²", "3.safetensors"])
+@pytest.mark.parametrize("name", ["smile", "1.5", "9" * 20, "²", "3.safetensors", "me.latent"])
 def test_names_that_stand_for_nothing_are_told(name):
     with pytest.raises(BadOption, match=r"no seed|outside"):
         resolve(TinyG(16, 3), [name])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small import drawn_pixels, small_recipe
+from small import OURS, drawn_pixels, small_recipe
 
 from facesmith import calibrate
 from facesmith.calibrate import has_bfloat16, measure, pick_device
@@ -51,6 +51,36 @@ def test_a_growing_recipe_is_measured_at_all_its_sizes(monkeypatch):
     monkeypatch.setattr(calibrate, "_timed", by_level)
     speed = measure(small_recipe("progressive64", growing=0.5), CPU, "float32")
     assert speed.best == pytest.approx(1 / (0.5 / 100 + 0.5 / 20))  # half of the faces at each speed
+
+
+def test_what_comes_every_few_steps_is_measured_at_its_share(monkeypatch):
+    def by_step(state, steps):
+        return 10.0 if state.step % 8 == 0 else 100.0
+
+    monkeypatch.setattr(calibrate, "_timed", by_step)
+    values = {"growing": 0.0, "penalty_every": 8}
+    assert measure(small_recipe("progressive64", **values), CPU, "float32").best == pytest.approx(
+        8 / (1 / 10 + 7 / 100)
+    )
+    assert measure(small_recipe("progressive64", **values, loss="wgan-gp"), CPU, "float32").best == 10.0
+
+
+def test_a_step_is_measured_as_the_step_that_it_is(monkeypatch):
+    shown = []
+    inner = calibrate.train_step
+    monkeypatch.setattr(calibrate, "train_step", lambda state: (shown.append(state.step), inner(state)))
+    measure(small_recipe("progressive64", growing=0.0, penalty_every=4), CPU, "float32")
+    assert set(shown) == {0, 1}
+    shown.clear()
+    measure(small_recipe("test-pretrained", pretraining=5), CPU, "float32")
+    assert set(shown) == {5}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_rhythm_is_whole(name):
+    rhythm = small_recipe(name).rhythm()
+    assert sum(rhythm.values()) == pytest.approx(1)
+    assert all(share > 0 for share in rhythm.values())
 
 
 @pytest.mark.skipif(not has_bfloat16(CPU), reason="this CPU has no bfloat16 of its own")

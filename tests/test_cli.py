@@ -43,6 +43,33 @@ def train(facesmith, faces, out, *more):
     return facesmith("train", "dcgan64", "--data", faces, "--out", out, "--kimg", "0.08", *TINY, *more)
 
 
+def test_a_condition_is_trained_with_and_asked_for(facesmith, tmp_path):
+    faces = faces_folder(tmp_path / "faces", 80)
+    told = ("train", "--data", faces, "--out", tmp_path / "run", "--kimg", "0.08", *TINY, "--set", "hidden=16")
+    code, _, _ = facesmith(*told, "--condition", "Smiling, Long Hair")
+    assert code == 0
+    sheets = []
+    for answer in (1, 0):
+        out = tmp_path / f"{answer}.png"
+        given = ("--given", f"smiling={answer}")
+        assert facesmith("sample", "--model", tmp_path / "run", "--out", out, "--seeds", "0-3", *given)[0] == 0
+        sheets.append(read_picture(out))
+    assert (sheets[0] != sheets[1]).any()
+    again = ("sample", "--model", tmp_path / "run", "--like", tmp_path / "1.png", "--out", tmp_path / "again.png")
+    assert facesmith(*again)[0] == 0
+    assert (read_picture(tmp_path / "again.png") == sheets[0]).all()
+    for words, arguments in (
+        ("leave out --seeds, --psi and --given", (*again, "--given", "smiling=1")),
+        ("did you mean 'smiling'", ("sample", "--model", tmp_path / "run", "--given", "smilin=1")),
+        ("takes no --condition", ("train", "dcgan64", *told[1:5], "--condition", "smiling")),
+        ("did you mean 'smiling'", (*told, "--force", "--condition", "smilling")),
+    ):
+        code, out, err = facesmith(*arguments)
+        assert code == 2
+        assert words in err.lower()
+        assert len(err.strip().splitlines()) == 1
+
+
 def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
     code, out, err = train(facesmith, faces, tmp_path / "run")
     assert (code, out.strip()) == (0, str(tmp_path / "run" / "model.safetensors"))
@@ -68,7 +95,8 @@ def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
     assert (code, err.count("\n")) == (1, 1)
 
 
-def test_the_verbs_of_the_latent_space(facesmith, tmp_path):
+def test_the_verbs_of_the_latent_space(facesmith, tmp_path, monkeypatch):
+    monkeypatch.setattr("facesmith.nearness.SAMPLES", 8)
     run, coder = saved_model(tmp_path / "run"), saved_model(tmp_path / "coder", "test-autoencoder")
     walk = ["walk", "--model", run, "--out", tmp_path / "w.mp4", "--seconds", "0.4"]
     code, out, _ = facesmith(*walk, "--grid", "2x1", "--random", "3", "--seed", "1", "--gif")
@@ -77,10 +105,16 @@ def test_the_verbs_of_the_latent_space(facesmith, tmp_path):
     code, out, _ = facesmith("mix", "--model", run, "29 - 3 + 34", "--out", tmp_path / "m.png", "--plain")
     assert (code, out.strip()) == (0, str(tmp_path / "m.png"))
     code, out, _ = facesmith("sample", "--model", run, "--seeds", "1", "--out", tmp_path / "face.png")
-    code, out, _ = facesmith("invert", "--model", coder, tmp_path / "face.png", "--out", tmp_path / "i.png")
+    asked = ["invert", "--model", coder, tmp_path / "face.png", "--aligned", "--quick"]
+    code, out, _ = facesmith(*asked, "--out", tmp_path / "i.png", "--latents", tmp_path / "latents")
     assert code == 0
     assert out.splitlines()[0].startswith("face.png  ")
-    assert out.splitlines()[-1] == str(tmp_path / "i.png")
+    assert out.splitlines()[1:] == [str(tmp_path / "i.png"), str(tmp_path / "latents")]
+    me = tmp_path / "latents" / "face.latent"
+    assert facesmith("mix", "--model", coder, f"29 - '{me}'", "--out", tmp_path / "mixed.png")[0] == 0
+    assert facesmith(*walk[:1], "--model", coder, *walk[3:], "--seeds", f"1,{me},2", "--force")[0] == 0
+    code, _, err = facesmith("mix", "--model", run, f"29 - '{me}'", "--out", tmp_path / "mixed.png", "--force")
+    assert (code, "another model" in err, err.count("\n")) == (1, True, 1)
 
 
 def test_quiet_and_threads_are_understood_before_and_behind_the_verb(facesmith, faces, tmp_path):
@@ -162,6 +196,15 @@ def test_the_version(facesmith):
         (["mix", "--model", "nowhere", "29 3"], 2, "lacks a sign"),
         (["mix", "--model", "nowhere", "29 - 3", "--out", "OUT.jpg"], 2, ".png"),
         (["invert", "--model", "nowhere", "FACES/000000.png"], 1, "does not exist"),
+        (["export", "--model", "nowhere", "--onnx", "OUT.txt"], 2, ".onnx"),
+        (["export", "--model", "nowhere", "--onnx", "OUT.onnx"], 1, "does not exist"),
+        (["sample", "--model", "OUT.onnx"], 1, "does not exist"),
+        (["walk", "--model", "OUT.onnx"], 1, "only facesmith sample"),
+        (["sample", "--model", "FACES", "--out", "OUT", "--sign", "chain.pem"], 2, "go together"),
+        (["sample", "--model", "hf://nobody", "--out", "OUT"], 2, "hf://user/name"),
+        (["card", "nowhere"], 1, "does not exist"),
+        (["push", "ada/faces", "--model", "nowhere"], 2, "hf://user/name"),
+        (["push", "hf://ada/faces", "--model", "nowhere"], 1, "does not exist"),
         (["nothing"], 2, "nothing"),
         (["faces", "nowhere"], 1, "does not exist"),
         (["faces", "FACES/000000.png"], 1, "neither a folder nor a zip"),

@@ -147,10 +147,10 @@ def test_signs_of_faces_like_real_ones_of_one_face_and_of_noise():
     assert like_real[VARIETY] == pytest.approx(1, abs=0.2)
     assert abs(like_real[DISTANCE]) < 0.03
     one = signs(thumbnails(np.repeat(pixels[:1], 64, 0)), real)
-    assert one[VARIETY] == 0
+    assert one[VARIETY] == pytest.approx(0, abs=0.01), "but for rounding, which differs by processor"
     assert one[DISTANCE] > 0.3
     few = signs(thumbnails(np.repeat(pixels[:4], 16, 0)), real)
-    assert few[VARIETY] == 0
+    assert few[VARIETY] == pytest.approx(0, abs=0.01)
     noise = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
     assert signs(thumbnails(noise), real)[DISTANCE] > 0.25
     assert signs(thumbnails(pixels[:64]), real[:1]) == {}

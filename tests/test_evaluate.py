@@ -8,17 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planted import Planted, Thumbnails
-from small import QUIET, SHARED, faces_folder, small_state
+from small import QUIET, SHARED, ToldG, faces_folder, small_state
 
 from facesmith import split
+from facesmith.attributes.learning import Effort
 from facesmith.checkpoint import save_model
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
+from facesmith.evaluation import conditions
 from facesmith.evaluation import evaluate as verb
+from facesmith.evaluation.conditions import with_answers
 from facesmith.evaluation.evaluate import Asked, evaluate
 from facesmith.evaluation.judgement import judge
 from facesmith.evaluation.reference import look_at
 from facesmith.evaluation.words import in_short, novelty
 from facesmith.faces import open_faces
+from facesmith.latent.seeds import drawn
 from facesmith.trainer import settled, train_step
 
 SAMPLES = 60
@@ -36,7 +40,7 @@ def saved_model(path, faces, steps=2, **values):
         state.stream.pixels = state.stream.pixels[..., :1]
     for _ in range(steps):
         train_step(state)
-    header = {"recipe": "dcgan64", "values": state.recipe.values(), "seen": state.seen}
+    header = {"recipe": state.recipe.name, "values": state.recipe.values(), "seen": state.seen}
     header |= {"fingerprint": faces.fingerprint, "split": split.describe(faces.parts)} if faces else {}
     save_model(path / "model.safetensors", dict(settled(state).items()), header)
     return path
@@ -184,6 +188,54 @@ def test_few_pictures_are_warned_of(asked, faces):
     told = " ".join(report["warnings"])
     assert f"{SAMPLES} samples are few for 48 dimensions" in told
     assert f"{len(faces.part('test'))} test faces are few" in told
+
+
+def test_a_conditional_model_is_judged_by_what_it_is_told(asked, faces, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions, "FEWEST", 20)
+    model = saved_model(tmp_path / "told", faces, name="test-told", condition=("smiling", "eyeglasses"))
+    asked = replace(asked, models=[model], effort=Effort(shown=128))
+    lines, report = numbers(asked)
+    found = {each["told"]: each for each in report["models"][0]["conditions"]}
+    assert list(found) == ["smiling=1", "smiling=0", "eyeglasses=1", "eyeglasses=0"]
+    test = faces.part("test")
+    for name in ("smiling", "eyeglasses"):
+        assert found[f"{name}=1"]["samples"] + found[f"{name}=0"]["samples"] == SAMPLES
+        assert found[f"{name}=1"]["faces"] == faces.attributes[name][test].sum()
+    assert found["smiling=1"]["metrics"]["fd"]["real"] < found["smiling=1"]["metrics"]["fd"]["value"]
+    assert found["eyeglasses=1"]["metrics"] == {}
+    assert 0 <= found["smiling=0"]["agreement"]["value"] <= 1
+    assert any(line.startswith("eyeglasses=1") and "too few" in line for line in lines)
+    assert any(line.startswith("smiling: found in") for line in lines)
+    assert "Below, the same seeds in every row" in (asked.out / "report.html").read_text()
+
+
+def test_without_the_columns_a_conditional_model_is_judged_as_any(asked, faces, data, tmp_path):
+    model = saved_model(tmp_path / "told", faces, name="test-told", condition=("smiling",))
+    (data / "metadata.csv").rename(tmp_path / "metadata.csv")
+    try:
+        _, report = numbers(replace(asked, models=[model]))
+    finally:
+        (tmp_path / "metadata.csv").rename(data / "metadata.csv")
+    assert "conditions" not in report["models"][0]
+    assert report["models"][0]["metrics"]
+
+
+@pytest.mark.slow
+def test_planted_generators_that_obey_and_that_don_t_are_told_apart(faces):
+    reference = look_at(faces, Thumbnails(), 200, QUIET)
+    G = ToldG(16, 3, 1)
+    _, labels = drawn(G, range(200))
+    having = [faces.part("train")[faces.attributes["long_hair"][faces.part("train")] == side] for side in (0, 1)]
+    agreement = {}
+    for obeys in (True, False):
+        rows = [having[int((label > 0) == obeys)][i % 100] for i, label in enumerate(labels[:, 0])]
+        model = Planted(faces.pixels[rows], faces)
+        model.condition, model.G = ("long_hair",), G
+        judged = with_answers(judge(model, reference, 200, QUIET), reference, Effort(shown=6000), QUIET)
+        agreement[obeys] = [answer.agreement.value for answer in judged.answers]
+        print(obeys, agreement[obeys], [answer.real_agreement for answer in judged.answers])
+    assert min(agreement[True]) > 0.8
+    assert max(agreement[False]) < 0.2
 
 
 def planted_verdict(faces, reference, pictures):

@@ -30,6 +30,16 @@ def test_without_a_path_the_generator_that_ships_is_opened(package, tmp_path):
     assert model.hash == sha256(run / locate.MODEL)
 
 
+def test_the_one_that_ships_has_a_name_unless_something_here_has_it(package, tmp_path, monkeypatch):
+    shutil.copytree(saved_model(tmp_path / "run"), package.parent)
+    here = tmp_path / "elsewhere"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert locate.model_file(locate.SHIPPED) == package
+    mine = saved_model(here / "shipped")
+    assert locate.model_file(locate.SHIPPED).resolve() == mine / locate.MODEL
+
+
 def test_where_none_ships_it_is_told_how_to_train_one(package):
     with pytest.raises(BadModel, match=r"facesmith train --data FACES --out runs/first"):
         facesmith.load()

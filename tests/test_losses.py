@@ -6,13 +6,16 @@ import pytest
 import torch
 from small import small_state
 
+from facesmith.contracts import Batch, Knobs
 from facesmith.losses import (
+    Wasserstein,
     gradient_penalty,
     judged,
     least_squares_d,
     least_squares_g,
     non_saturating_d,
     non_saturating_g,
+    squared_slope,
     wasserstein_d,
     wasserstein_g,
 )
@@ -47,6 +50,32 @@ def test_the_gradient_penalty_is_the_slopes_distance_from_1(slope, expected):
     penalty = gradient_penalty(critic, torch.randn(5, 3, 2, 2), torch.randn(5, 3, 2, 2))
     assert penalty.item() == pytest.approx(expected, abs=1e-5)
     penalty.backward()
+    assert torch.isfinite(critic[1].weight.grad).all()
+
+
+def test_a_penalty_of_some_pictures_is_that_of_all_on_average():
+    torch.manual_seed(0)
+    nets = torch.nn.ModuleDict({"G": torch.nn.Identity(), "D": small_state("wgan-gp64").nets["D"]})
+    knobs = Knobs(lr={})
+    found = {}
+    for count in (2, None):
+        game, draws = Wasserstein(penalised=count), []
+        for _ in range(50):
+            real, fake = torch.rand(8, 3, 16, 16) * 2 - 1, torch.zeros(8, 3, 16, 16)
+            terms = game.loss("D", nets, Batch(real, real, fake, None, knobs, 0, "train")).terms
+            draws.append(terms["D/gradient_penalty"].item())
+        found[count] = sum(draws) / len(draws)
+    assert found[2] == pytest.approx(found[None], rel=0.05)
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, 3.0])
+def test_the_squared_slope_is_that_at_real_faces(slope):
+    direction = torch.randn(12)
+    critic = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 1))
+    critic[1].weight.data = (slope * direction / direction.norm())[None]
+    found = squared_slope(critic, torch.randn(5, 3, 2, 2))
+    assert found.item() == pytest.approx(slope**2, abs=1e-5)
+    found.backward()
     assert torch.isfinite(critic[1].weight.grad).all()
 
 

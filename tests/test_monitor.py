@@ -64,6 +64,22 @@ def test_a_killed_runs_later_lines_and_sheets_are_taken_back(tmp_path):
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["000000024.png"]
 
 
+def test_pictures_that_a_recipe_shows_are_kept_and_taken_back_with_the_rest(tmp_path):
+    state = small_state(budget=10**6)
+    shown = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 1, 4, 4)
+    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET) as monitor:
+        for state.seen in (8, 16):
+            monitor.step({"G/loss": torch.tensor(1.0), "G/epoch": shown})
+        monitor.tick(settled(state))
+    row = read_picture(tmp_path / "shown" / "000000008.png")
+    assert row.shape == (4, 5 * 6 - 2, 3)
+    assert row[0, ::6, 0].tolist() == [0, 64, 128, 191, 255]
+    assert "G/epoch" not in json.loads((tmp_path / "log.jsonl").read_text())
+    state.seen = 8
+    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET):
+        assert [path.name for path in (tmp_path / "shown").iterdir()] == ["000000008.png"]
+
+
 def test_going_back_remembers_the_best_model_that_was_kept(tmp_path):
     state = small_state(budget=10**6)
     with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET) as monitor:

@@ -10,8 +10,8 @@ from torch.nn.functional import conv2d, interpolate, log_softmax
 
 from facesmith.autoencoding import divergence, reconstruction_error, reparametrised
 from facesmith.contracts import set_level
-from facesmith.nets import gray, progressive, strided, upsampling
-from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, Smooth, UpConv2d
+from facesmith.nets import dcgan, gray, progressive, strided, upsampling
+from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, Smooth, UpConv2d, init_dcgan
 from facesmith.recipe import make
 
 
@@ -62,6 +62,17 @@ def test_minibatch_std_sees_a_lack_of_variety():
     assert layer(varied)[:, 2].mean() > 0.5
     assert layer(same)[:, 2].max() < 1e-3
     assert layer(torch.randn(3, 2, 4, 4)).shape == (3, 3, 4, 4)
+
+
+def test_a_critic_without_batchnorm_begins_with_a_slope_that_can_be_felt():
+    """N(0, .02), which BatchNorm would make good, leaves a hundredth of it."""
+    torch.manual_seed(0)
+    x = torch.rand(16, 3, 64, 64) * 2 - 1
+    logits = dcgan.Discriminator(32, norm=False)(x)
+    assert 0.2 < logits.square().mean().sqrt().item() < 5
+    layers = dcgan.Discriminator(32, norm=False)
+    init_dcgan(layers)
+    assert layers(x).square().mean().sqrt().item() < 0.05
 
 
 def grown(level, resolution=32):

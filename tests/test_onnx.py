@@ -48,7 +48,7 @@ class NoisyG(LayeredG):
         return pictures + torch.rand_like(pictures)
 
 
-@recipe("test-layered")
+@recipe("test-three-layers")
 @dataclass(frozen=True, kw_only=True)
 class Layered(Tiny):
     def networks(self):
@@ -118,7 +118,7 @@ def test_sample_draws_from_it_without_loading_torch(exported, tmp_path):
 
 
 def test_layers_of_latents_and_a_mapping_survive_and_foreign_latents_are_told_of(tmp_path):
-    model = load(saved_model(tmp_path / "run", "test-layered"))
+    model = load(saved_model(tmp_path / "run", "test-three-layers"))
     told = metadata(model, "none")
     assert "z" not in told
     (tmp_path / "m.onnx").write_bytes(onnx_bytes(model, told))

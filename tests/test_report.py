@@ -27,8 +27,8 @@ from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.faces.describe import contact_sheet
 from facesmith.images import read_picture
-from facesmith.plan import Asked
-from facesmith.report.commands import kimg_text
+from facesmith.plan import Asked, read_plan
+from facesmith.report.commands import kimg_text, train_command
 from facesmith.report.docstring import paragraphs
 from facesmith.report.write import report
 from facesmith.train import train
@@ -168,6 +168,15 @@ def test_the_commands_of_the_page_do_it_again(run, tmp_path, monkeypatch):
     assert (again / "samples.png").read_bytes() == (run / "samples.png").read_bytes()
     assert (tmp_path / "faces.png").exists()
     assert (tmp_path / "progress.mp4").exists()
+
+
+def test_the_command_tells_what_was_to_be_done_about_trouble_and_when_to_look(run):
+    plan = read_plan(run / "run.json")
+    assert "--on-trouble" not in train_command(plan, run)
+    asked = replace(plan, on_trouble="rollback", watch={"kimg": 0.05, "every": 80, "samples": 64})
+    words = shlex.split(train_command(asked, run).replace("\\\n", " "))
+    assert words[words.index("--on-trouble") + 1] == "rollback"
+    assert words[words.index("--eval-every") + 1] == "0.05"
 
 
 @given(st.integers(1, 10**10))

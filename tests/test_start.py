@@ -13,7 +13,7 @@ from small import QUIET, RESOLUTION, faces_folder, small_state, stopping_after
 from facesmith.checkpoint import MODEL, load_model, load_state
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.plan import Asked
-from facesmith.start import WARMUP, begin, open_start
+from facesmith.start import WARMUP, begin, open_start, save_critic
 from facesmith.train import train
 
 SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
@@ -50,6 +50,28 @@ def test_networks_begin_as_the_model_and_the_runs_critic_left_off(parent):
         assert torch.equal(state.averages["G"].state_dict()[name], tensor)
     for name, tensor in state.nets["D"].state_dict().items():
         assert torch.equal(tensor, kept["nets"][f"D.{name}"])
+
+
+def test_a_critic_laid_beside_a_copied_model_comes_along(parent, tmp_path):
+    file = tmp_path / "kept.safetensors"
+    shutil.copy(parent / MODEL, file)
+    assert save_critic(parent, file) == tmp_path / "kept.critic.safetensors"
+    alone, whole = open_start(file, None), open_start(parent, None)
+    assert alone.warmup == whole.warmup == 0.0
+    for name, tensor in whole.weights["D"].items():
+        assert torch.equal(alone.weights["D"][name], tensor)
+
+
+def test_a_critic_belongs_to_one_model(parent, tmp_path, faces):
+    other = tmp_path / "other"
+    train(Asked("dcgan64", faces, other, SMALL, kimg=0.08, seed=3, precision="float32", threads=1), QUIET)
+    with pytest.raises(BadModel, match="is another model"):
+        save_critic(parent, other / MODEL)
+    shutil.copy(parent / MODEL, tmp_path / MODEL)
+    save_critic(parent, tmp_path / MODEL)
+    shutil.copy(other / MODEL, tmp_path / MODEL)
+    with pytest.raises(BadModel, match="was made for another model"):
+        open_start(tmp_path / MODEL, None)
 
 
 def test_a_run_goes_on_by_the_models_recipe_and_values(asked, parent):

@@ -222,7 +222,14 @@ def test_a_damaged_log_and_foreign_pictures_do_not_keep_a_run_from_going_on(aske
     "change",
     [
         *({"budget": "x"}, {"budget": 0}, {"save_every": 0}, {"values": None}, {"asked": []}, {"format": 99}),
-        *({"asked": {"minutes": "x"}}, {"fingerprint": 5}, {"precision": "float16"}, {"threads": 0}, {"extra": 1}),
+        *(
+            {"asked": {"minutes": "x"}},
+            {"fingerprint": 5},
+            {"precision": "float16"},
+            {"threads": 0},
+            {"extra": 1},
+            {"on_trouble": "pray"},
+        ),
     ],
 )
 def test_a_plan_of_wrong_kinds_is_told(asked, change):

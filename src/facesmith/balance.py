@@ -82,7 +82,8 @@ class Refereed(NonSaturating):
     def _critics(self, nets: nn.ModuleDict, batch: Batch) -> Loss:
         D = nets["D"]
         assert isinstance(D, Discriminator)
-        real_logits, fake_logits = self.judge(D, batch.real), self.judge(D, batch.fake.detach())
+        real_logits = self.judge(D, batch.real, batch.labels)
+        fake_logits = self.judge(D, batch.fake.detach(), batch.fake_labels)
         total = self.critic_loss(real_logits, fake_logits, batch)
         plays = self.balance.weigh(real_logits.detach(), fake_logits.detach())
         terms = {"D/loss": total, "D/plays": total.new_tensor(plays), "D/l2": self.balance.l2.clone()}

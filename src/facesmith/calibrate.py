@@ -14,7 +14,7 @@ import torch
 from facesmith.errors import BadOption
 from facesmith.faces import Stream
 from facesmith.images import Pixels
-from facesmith.recipe import Recipe
+from facesmith.recipe import Recipe, condition_of
 from facesmith.trainer import TrainState, new_state, train_step
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -85,23 +85,27 @@ def measure(recipe: Recipe, device: torch.device, asked: str = "auto", pixels: P
     if pixels is None:
         shape = (FACES, recipe.resolution, recipe.resolution, recipe.channels)
         pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    stream = Stream(pixels, np.arange(len(pixels)), seed=0, mirror=False)
+    labels = None
+    if count := len(condition_of(recipe)):  # what is told costs the same, true or not
+        labels = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (len(pixels), count))
+    stream = Stream(pixels, np.arange(len(pixels)), seed=0, mirror=False, labels=labels)
     states = {
         name: new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[name], device=device)
         for name in precisions
     }
-    moments = _moments(recipe)
-    fastest = {name: dict.fromkeys(moments, 0.0) for name in precisions}
-    for state in states.values():
-        _skip_pretraining(state)
-    for moment in moments:
+    rhythm = recipe.rhythm()
+    kinds = [(moment, step, share) for moment in _moments(recipe) for step, share in rhythm.items()]
+    fastest = {name: dict.fromkeys(kinds, 0.0) for name in precisions}
+    for kind in kinds:
         for state in states.values():
-            state.seen = int(moment * state.budget)
+            _go_to(state, *kind[:2])
             _timed(state, 1)
         for _ in range(ROUNDS):  # in turn, so that a busy moment of the machine strikes both
             for name, state in states.items():
-                fastest[name][moment] = max(fastest[name][moment], _timed(state, STEPS))
-    rates = {name: harmonic_mean(list(at.values())) for name, at in fastest.items()}
+                _go_to(state, *kind[:2])
+                fastest[name][kind] = max(fastest[name][kind], _timed(state, STEPS))
+    shares = [share for _, _, share in kinds]
+    rates = {name: harmonic_mean(list(at.values()), shares) for name, at in fastest.items()}
     chosen, why = _choose(rates, asked, device)
     return Speed(rates, chosen, why, psutil.Process().memory_info().rss)
 
@@ -134,17 +138,22 @@ def _choose(rates: dict[str, float], asked: str, device: torch.device) -> tuple[
     return ("bfloat16" if gain >= WORTHWHILE else "float32"), f"bfloat16 measured {gain:.2f} times as fast as float32"
 
 
-def _skip_pretraining(state: TrainState) -> None:
-    """Go to the first step in which the clock moves: that is what the budget is spent on."""
+def _go_to(state: TrainState, progress: float, step: int) -> None:
+    """Go to a share of the budget, and to a step, or the first behind it in which the clock moves.
+
+    Steps in which it stands still are no part of what the budget is spent on.
+    """
+    state.seen, state.step = int(progress * state.budget), step
     while not any(turn.phase == "train" and turn.n_real for turn in state.recipe.turns(state.step)):
         state.step += 1
 
 
 def _timed(state: TrainState, steps: int) -> float:
-    """Images a second over some steps."""
+    """Images a second over some steps, all of them as the present one."""
     _wait_for(state.device)
-    start, seen = time.perf_counter(), state.seen
+    start, seen, step = time.perf_counter(), state.seen, state.step
     for _ in range(steps):
+        state.step = step
         train_step(state)
     _wait_for(state.device)
     return (state.seen - seen) / (time.perf_counter() - start)

@@ -23,13 +23,13 @@ from facesmith.files import sha256, written_beside
 from facesmith.locate import MODEL as MODEL
 from facesmith.locate import model_file
 from facesmith.recipe import Recipe, make
+from facesmith.sidecar import KEY
 
 FORMAT = 1
 STATE, BEST = "state.pt", "best.safetensors"
 HEALTHY = "state-healthy.pt"  # to come back to, where a run is asked to
 Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
-KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
 
 
 @dataclass
@@ -61,6 +61,20 @@ def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:
     return sorted(net.state_dict().items())
 
 
+def read_header(path: Path | None) -> dict[str, Any]:
+    """What the model that a path stands for tells of itself; no tensor is read.
+
+    Raises:
+        BadModel: none there, damaged, not one of ours, or of a later format.
+    """
+    file = model_file(path)
+    try:
+        with safe_open(file, "pt") as opened:
+            return _header(file, opened.metadata())
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(file, error) from None
+
+
 def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
     """Open what a path stands for (`locate.model_file`); nothing in it is executed.
 
@@ -76,7 +90,7 @@ def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
             recipe, nets = _empty_networks(file, header, forms)
             tensors = {key: opened.get_tensor(key) for key in forms}
     except (SafetensorError, OSError) as error:
-        raise BadModel(f"{file} can't be read as safetensors ({error}). Is it whole?") from None
+        raise _unreadable(file, error) from None
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise BadModel(f"{file} holds numbers that are not finite; it can't draw faces.")
     try:
@@ -86,6 +100,10 @@ def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
     # In the memory order of training: another one rounds otherwise, and draws slightly other pictures.
     nets.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return LoadedModel(file, recipe, nets, header, sha256(file))
+
+
+def _unreadable(file: Path, error: Exception) -> BadModel:
+    return BadModel(f"{file} can't be read as safetensors ({error}). Is it whole?")
 
 
 def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:

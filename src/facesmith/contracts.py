@@ -4,7 +4,7 @@ A recipe names its networks, the players who train them, the objective that tell
 of a step. One contract carries plain GANs (`D` and `G` share a turn), several critic steps (turns for `D` alone, then
 for `G`), critic pretraining (turns of the phase "pretrain"), players that wait (`Loss.update`), autoencoders with three
 networks (a player "G" that trains the nets "G" and "E"), penalties, growing networks (`Knobs.level`) and conditions
-(`labels`).
+(`labels`: -1 for no, 1 for yes, 0 where it isn't known).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Generator(nn.Module):
     spherical: bool = True
     fits_prior: bool = False
     w_avg: Tensor  # [w_dim]: the mean of `mapping` over many z, towards which psi pulls
+    label_shares: Tensor  # [2 ** label_dim], where it has labels: of training faces (`latent.labels`)
 
     def __init__(
         self,
@@ -48,13 +49,15 @@ class Generator(nn.Module):
         self.resolution, self.channels = resolution, channels
         self.z_dim, self.w_dim, self.num_ws, self.label_dim = z_dim, w_dim or z_dim, num_ws, label_dim
         self.register_buffer("w_avg", torch.zeros(self.w_dim))
+        if label_dim:
+            self.register_buffer("label_shares", torch.full((2**label_dim,), 0.5**label_dim))
 
     def draw_z(self, count: int, rng: torch.Generator) -> Tensor:
         """`[count, z_dim]` on the CPU, from the distribution that this generator was made for; by default N(0, 1)."""
         return torch.randn(count, self.z_dim, generator=rng)
 
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """`w` `[N, w_dim]` of `z` `[N, z_dim]`."""
+        """`w` `[N, w_dim]` of `z` `[N, z_dim]` and labels `[N, label_dim]`; without them as if all were 0."""
         return z
 
     def take_prior(self, w: Tensor) -> None:
@@ -69,7 +72,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges pictures: logits `[N]`, high means real. Two-way heads return the difference of their two logits."""
+    """Judges pictures, and whether they are as labelled (`[N, label_dim]`): logits `[N]`, high means real.
+
+    Two-way heads return the difference of their two logits.
+    """
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         raise NotImplementedError
@@ -144,6 +150,7 @@ class Batch:
         z: latents `[n_fake, z_dim]`.
         fake: `G(z)`, with a graph only where a player of this turn trains G: a critic detaches it.
         labels: of the real faces `[n_real, label_dim]`, or None.
+        fake_labels: those that the fakes were drawn with `[n_fake, label_dim]`, or None.
         knobs: this step's.
         step: counted from 0; penalties that come every few steps look here.
         phase: of the turn.
@@ -156,6 +163,7 @@ class Batch:
     knobs: Knobs
     step: int
     phase: str
+    fake_labels: Tensor | None = None
 
 
 @dataclass
@@ -164,7 +172,8 @@ class Loss:
 
     Attributes:
         total: scalar, to be minimised.
-        terms: scalars by name, such as "D/loss"; the monitor averages and draws them.
+        terms: scalars by name, such as "D/loss", which the monitor averages and draws; or, of a recipe that shows some
+            of its own accord, pictures `[N, C, H, W]` by name, which it keeps.
         update: False where the player waits this turn (balancing).
     """
 

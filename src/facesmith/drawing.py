@@ -29,8 +29,8 @@ class Drawer(Protocol):
     path: Path
     hash: str
 
-    def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
-        """One face for each seed, uint8 `[N, H, W, C]`."""
+    def sample(self, seeds: Sequence[int], psi: float = 1.0, given: Mapping[str, float] | None = None) -> Pixels:
+        """One face for each seed, uint8 `[N, H, W, C]`; raises BadOption where it can't be told what is given."""
 
     def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
         """What a picture of this model tells of itself."""
@@ -42,6 +42,7 @@ def draw(
     out: Path,
     *,
     psi: float = 1.0,
+    given: Mapping[str, float] | None = None,
     sign: Sign | None = None,
     force: bool = False,
     console: Console,
@@ -50,6 +51,7 @@ def draw(
 
     Args:
         open_model: called once the output is known to be writable.
+        given: of a conditional model: attributes of the faces, each 0 or 1.
     """
     suffix = out.suffix.lower()
     if suffix not in WRITTEN and suffix in PICTURE_SUFFIXES:
@@ -59,14 +61,14 @@ def draw(
     refuse_to_overwrite(out, force)
     model = open_model()
     if suffix in WRITTEN:
-        told = model.provenance(of_seeds(seeds, psi))
-        yield write_picture(out, grid(model.sample(seeds, psi)), told, sign)
+        told = model.provenance(of_seeds(seeds, psi, given))
+        yield write_picture(out, grid(model.sample(seeds, psi, given)), told, sign)
         return
     with_bar = bar(range(0, len(seeds), BATCH), -(-len(seeds) // BATCH), f"drawing, {BATCH} at a time", console)
     for start in with_bar:
         some = seeds[start : start + BATCH]
-        for seed, picture in zip(some, model.sample(some, psi), strict=True):
-            told = model.provenance(of_seeds([seed], psi))
+        for seed, picture in zip(some, model.sample(some, psi, given), strict=True):
+            told = model.provenance(of_seeds([seed], psi, given))
             write_picture(out / f"seed{seed:06d}.png", picture, told, sign)
     yield out
 
@@ -93,4 +95,5 @@ def draw_like(
         raise BadData(
             f"{like} was drawn by another model (hash {drawn.model[:12]}, recipe {drawn.recipe}) than {model.path}."
         )
-    return draw(lambda: model, drawn.seeds, out, psi=drawn.psi, sign=sign, force=force, console=console)
+    psi, given = drawn.psi, drawn.given
+    return draw(lambda: model, drawn.seeds, out, psi=psi, given=given, sign=sign, force=force, console=console)

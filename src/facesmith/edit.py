@@ -19,8 +19,8 @@ from facesmith.errors import BadOption
 from facesmith.figure import captioned
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import Pixels, enlarge, grid, write_png
-from facesmith.latent import parse_seeds, truncate
-from facesmith.latent.arithmetic import resolve
+from facesmith.latent import truncate
+from facesmith.latent.arithmetic import described, parse_names, plain_names, resolve
 from facesmith.latent.edits import apply_edits, check_edits
 from facesmith.progress import bar
 from facesmith.sample import Model, load, read_directions
@@ -49,7 +49,7 @@ class Asked:
         scale: each pixel becomes a block of this many by as many.
     """
 
-    model: Path
+    model: Path | None
     faces: str
     edits: Mapping[str, float]
     out: Path
@@ -84,11 +84,12 @@ def edit(asked: Asked, console: Console) -> Iterator[Path]:
     directions = read_directions(file, model) if asked.directions or file.exists() else {}
     check_edits(list(asked.edits), directions)
     with torch.inference_mode():
-        w = truncate(resolve(model.G, names), model.G.w_avg, asked.psi)
+        w = truncate(resolve(model.G, names, model.hash), model.G.w_avg, asked.psi)
     told = model.provenance({
-        "Faces": json.dumps(names),
+        "Faces": json.dumps(plain_names(names)),
         "Edits": json.dumps(dict(asked.edits)),
         "Psi": repr(asked.psi),
+        **described(names),
     })  # fmt: skip
     yield write_png(asked.out, _sheet(model, w, names, directions, asked), told)
     if asked.film is not None:
@@ -98,15 +99,12 @@ def edit(asked: Asked, console: Console) -> Iterator[Path]:
 
 
 def face_names(text: str) -> list[str]:
-    """Names of faces in a text such as 0-15 or 3,me.latent: seeds one by one, all else as it is.
+    """Names of faces in a text such as 0-15 or 3,me.latent: seeds one by one, and latent files.
 
     Raises:
         BadOption: there are none, or too many.
     """
-    names: list[str] = []
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        are_seeds = part.replace("-", "").isdecimal()
-        names += map(str, parse_seeds(part)) if are_seeds else [part]
+    names = parse_names(text)
     if not 0 < len(names) <= MOST_FACES:
         raise BadOption(f"{text!r} names {len(names)} faces; a sheet shows 1 to {MOST_FACES}.")
     return names

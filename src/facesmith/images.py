@@ -82,7 +82,7 @@ def grid(pictures: Pixels, columns: int | None = None, gap_px: int = 2) -> Pixel
     return sheet
 
 
-def read_picture(source: Path | bytes, *, name: str | None = None) -> Pixels:
+def read_picture(source: Path | bytes, *, name: str | None = None, most_pixels: int = MAX_PIXELS) -> Pixels:
     """The upright photo as uint8 RGB `[H, W, 3]`, whatever form it has on disk.
 
     EXIF rotation is obeyed, transparency is laid on white, 16-bit greys are scaled to 8, CMYK and palettes are
@@ -91,6 +91,7 @@ def read_picture(source: Path | bytes, *, name: str | None = None) -> Pixels:
     Args:
         source: a file, or the bytes of one.
         name: how to know the kind of a file given as bytes (only its ending counts).
+        most_pixels: larger ones are refused before they are decoded.
 
     Raises:
         BadPicture: empty, too large, truncated, or no picture at all; the message is the reason.
@@ -102,8 +103,8 @@ def read_picture(source: Path | bytes, *, name: str | None = None) -> Pixels:
         if not raw:
             raise BadPicture("empty file")
         with _quiet_pillow, Image.open(io.BytesIO(raw), formats=_formats(raw, suffix)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {MAX_PIXELS // 10**6} million")
+            if picture.width * picture.height > most_pixels:
+                raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {most_pixels // 10**6} million")
             picture.load()
             return np.asarray(_as_8bit_rgb(_upright(picture)))
     except UnidentifiedImageError:
@@ -257,7 +258,7 @@ def pixels_of(images: NDArray[np.float32]) -> Pixels:
 def write_png(path: Path, pixels: Pixels, provenance: Mapping[str, str] | None = None) -> Path:
     """Write uint8 `[H, W, C]` as PNG, with its provenance as text chunks."""
     with written_beside(path) as stream:
-        stream.write(_png(pixels, provenance or {}))
+        stream.write(png_bytes(pixels, provenance))
     return path
 
 
@@ -268,14 +269,15 @@ def write_picture(path: Path, pixels: Pixels, told: Mapping[str, str], sign: Sig
         BadOption: the provenance is too long for a JPEG.
     """
     media_type = WRITTEN[path.suffix.lower()]
-    content = _png(pixels, told) if media_type == "image/png" else _jpeg(path, pixels, told)
+    content = png_bytes(pixels, told) if media_type == "image/png" else _jpeg(path, pixels, told)
     with written_beside(path) as stream:
         stream.write(content if sign is None else sign(content, media_type, told))
     return path
 
 
-def _png(pixels: Pixels, told: Mapping[str, str]) -> bytes:
-    chunks = PngImagePlugin.PngInfo()
+def png_bytes(pixels: Pixels, provenance: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a PNG of uint8 `[H, W, C]`, with its provenance as text chunks."""
+    chunks, told = PngImagePlugin.PngInfo(), provenance or {}
     for key, value in told.items():
         chunks.add_text(key, value)
     if packet := xmp(told):

@@ -6,8 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from facesmith.errors import BadModel
+from facesmith.hub import MODEL as MODEL
+from facesmith.hub import fetch, is_address, parse_address
 
-MODEL = "model.safetensors"
+SHIPPED = Path("shipped")  # how a person names the generator that ships, where a name is needed
 TRAIN = "facesmith train --data FACES --out runs/first"
 
 
@@ -17,18 +19,22 @@ def shipped_model() -> Path:
 
 
 def model_file(path: Path | None) -> Path:
-    """The model file that a path stands for: a run folder stands for its model, None for the one that ships.
+    """The model file that a path stands for: a run folder stands for its model, None or `shipped` for what ships.
+
+    hf://user/name (which a Path writes hf:/user/name) is fetched from the Hub into its cache.
 
     Raises:
         BadModel: there is none.
     """
-    if path is None:
+    if path is None or (path == SHIPPED and not path.exists()):
         file = shipped_model()
         if not file.is_file():
             raise BadModel(
                 f"This installation comes without a generator. Train one ({TRAIN}), then name it: --model runs/first"
             )
         return file
+    if is_address(path):
+        return fetch(parse_address(path))
     if path.suffix.lower() == ".onnx":
         raise BadModel(f"{path} is ONNX, which only facesmith sample draws from; name the model it was made of.")
     file = path / MODEL if path.is_dir() else path

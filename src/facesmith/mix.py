@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ from facesmith.errors import BadOption
 from facesmith.figure import captioned
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import enlarge, grid, write_png
-from facesmith.latent.arithmetic import Term, combine, exchange, parse_layers, parse_terms, resolve
+from facesmith.latent.arithmetic import (
+    Term,
+    combine,
+    described,
+    exchange,
+    is_latent_file,
+    parse_layers,
+    parse_terms,
+    resolve,
+)
 from facesmith.sample import load
 from facesmith.synthesis import synthesize
 
@@ -31,7 +41,7 @@ def mix(
     scale: int | None = None,
     force: bool = False,
 ) -> Path:
-    """Draw a sum of seeds such as 29 - 3 + 34, with its terms beside it, on one sheet.
+    """Draw a sum of faces such as 29 - 3 + me.latent, with its terms beside it, on one sheet.
 
     Args:
         plain: leave the sum's length as it is; by default it gets that of its terms (`latent.arithmetic.combine`).
@@ -40,6 +50,7 @@ def mix(
 
     Raises:
         BadOption: the text is no sum, its terms cancel out, or the generator has no such layers.
+        BadModel: a latent file is damaged, or of another model.
     """
     if out.suffix.lower() != ".png":
         raise BadOption(f"--out {out}: the sheet is written as .png.")
@@ -47,7 +58,7 @@ def mix(
     refuse_to_overwrite(out, force)
     model = load(path)
     with torch.inference_mode():
-        w = resolve(model.G, [term.name for term in terms])
+        w = resolve(model.G, [term.name for term in terms], model.hash)
         coefficients = [term.coefficient for term in terms]
         total = (
             combine(model.G, w, coefficients, plain=plain)
@@ -61,8 +72,21 @@ def mix(
     kind = "plain sum" if plain else "sum" if layers is None else f"layers {layers} of the second"
     cells = map(captioned, faces, [*words, kind], [*signs, "="])
     how = f"layers {layers}" if layers is not None else "plain" if plain else "with its terms' length"
-    told = model.provenance({"Terms": text, "Psi": repr(psi), "Sum": how})
+    told = model.provenance({
+        "Terms": _told(text, terms),
+        "Psi": repr(psi),
+        "Sum": how,
+        **described([term.name for term in terms]),
+    })  # fmt: skip
     return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), told)
+
+
+def _told(text: str, terms: Sequence[Term]) -> str:
+    """The sum as it was written, without the folders that latent files lie in: those are nobody's business."""
+    for term in terms:
+        if is_latent_file(term.name):
+            text = text.replace(term.name, Path(term.name).name)
+    return text
 
 
 def _sign(term: Term, *, first: bool) -> str:
@@ -71,4 +95,6 @@ def _sign(term: Term, *, first: bool) -> str:
 
 def _words(term: Term) -> str:
     size = abs(term.coefficient)
-    return f"seed {term.name}" if size == 1 else f"{size:g} * seed {term.name}"
+    name = Path(term.name).name if is_latent_file(term.name) else f"seed {term.name}"
+    words = name if size == 1 else f"{size:g} * {name}"
+    return words.encode("ascii", "replace").decode()

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ from facesmith import memory
 from facesmith.curves import draw_curves, draw_scores
 from facesmith.doctor import LEVEL, LOOKED_AT, VARIETY, Trouble, diagnose, signs, thumbnails
 from facesmith.files import written_beside
-from facesmith.images import Pixels, grid, write_png
+from facesmith.images import Pixels, grid, to_uint8, write_png
 from facesmith.reconstructions import MEASURED, REBUILT, write_reconstructions
 from facesmith.scores import MOST, Scores, critic_scores, training_faces
 from facesmith.synthesis import synthesize_seeds
@@ -29,6 +31,7 @@ from facesmith.trainer import TrainState
 from facesmith.watch import BEST_BEFORE, best_so_far
 
 LOG, SHEETS, SHEET, CURVES, SCORES = "log.jsonl", "samples", "samples.png", "curves.png", "scores.png"
+SHOWN = "shown"  # what a recipe shows of its own accord
 FIXED_SEEDS = range(64)
 TENSORBOARD_PICTURES = 32
 HELD_OUT = MOST  # faces that are not trained on, at most
@@ -44,6 +47,7 @@ class Monitor:
         faces: some of the real faces, uint8 `[N, S, S, C]`, shown beside the generated ones.
         seconds: spent training before this start.
         held_out: faces that are not trained on, to be reconstructed and judged; there may be none.
+        held_out_labels: theirs, where the recipe is conditional.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class Monitor:
         seconds: float,
         console: Console,
         held_out: Pixels | None = None,
+        held_out_labels: NDArray[np.float32] | None = None,
     ) -> None:
         self.out, self.state, self.faces, self.console, self.held_out = out, state, faces, console, held_out
+        self.held_out_labels = held_out_labels
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = defaultdict(int)
         self.said: set[str] = set()
@@ -81,8 +87,11 @@ class Monitor:
         return self.seconds_before + time.monotonic() - self.started
 
     def step(self, terms: Mapping[str, Tensor]) -> None:
-        """Take note of a step's terms. They stay on the device until they are shown."""
+        """Take note of a step's terms. Scalars stay on the device until they are shown; pictures are kept at once."""
         for name, term in terms.items():
+            if term.ndim:
+                self._show(name, term)
+                continue
             self.sums[name] = self.sums.get(name, 0) + term.float()
             self.counts[name] += 1
         now = time.monotonic()
@@ -113,7 +122,7 @@ class Monitor:
             **({LEVEL: state.knobs.level} if state.recipe.knobs(0.0).level < 1 else {}),  # it grows
             **means,
         }
-        scores = critic_scores(state, state.seen - self.tick_seen, self.held_out)
+        scores = critic_scores(state, state.seen - self.tick_seen, self.held_out, self.held_out_labels)
         if scores is not None:
             line |= {**scores.standing(), "scores": asdict(scores.histogram())}
             draw_scores(self.out / SCORES, scores.histogram(), f"{state.recipe.name}, {state.seen / 1000:.1f} kimg")
@@ -166,7 +175,7 @@ class Monitor:
         """The log up to the state's moment; what is there from a later one is removed."""
         lines = [line for line in read_log(self.out / LOG)[0] if line["seen"] <= self.state.seen]
         _write_lines(self.out / LOG, lines)
-        for sheet in [*sheets(self.out), *sheets(self.out, REBUILT)]:
+        for sheet in [path for folder in (SHEETS, REBUILT, SHOWN) for path in sheets(self.out, folder)]:
             if int(sheet.stem) > self.state.seen:
                 sheet.unlink()
         return lines, SummaryWriter(str(self.out / "tensorboard"), purge_step=self.state.seen + 1)
@@ -191,11 +200,20 @@ class Monitor:
             if trouble.name not in told:
                 self.console.print(f"doctor: {trouble}", soft_wrap=True, highlight=False, markup=False)
 
+    def _show(self, name: str, term: Tensor) -> None:
+        """Keep the pictures `[N, C, H, W]` that a recipe shows, side by side."""
+        row = grid(to_uint8(term).cpu().numpy(), len(term))
+        write_png(self.out / SHOWN / f"{self.state.seen:09d}.png", row, self._provenance)
+        self.tensorboard.add_image(name, row, self.state.seen, dataformats="HWC")
+
+    @property
+    def _provenance(self) -> dict[str, str]:
+        return {"Software": "facesmith", "Synthetic": "true", "Recipe": self.state.recipe.name}
+
     def _draw(self, pictures: Pixels) -> None:
         sheet = grid(pictures)
-        provenance = {"Software": "facesmith", "Synthetic": "true", "Recipe": self.state.recipe.name}
-        write_png(self.out / SHEETS / f"{self.state.seen:09d}.png", sheet, provenance)
-        write_png(self.out / SHEET, sheet, provenance)
+        write_png(self.out / SHEETS / f"{self.state.seen:09d}.png", sheet, self._provenance)
+        write_png(self.out / SHEET, sheet, self._provenance)
 
     def _log_to_tensorboard(self, line: Mapping[str, Any], scores: Scores | None, fake: Pixels) -> None:
         for name, held in line.items():

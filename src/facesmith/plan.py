@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from facesmith.calibrate import PRECISIONS
-from facesmith.doctor import check_on_trouble
+from facesmith.doctor import TROUBLES, check_on_trouble
 from facesmith.errors import BadModel, BadOption
 from facesmith.files import written_beside
 
@@ -54,8 +54,10 @@ class Plan:
         asked: the budget in the user's words, minutes or kimg.
         budget: the same in images.
         save_every: images between two saves; what a killed process loses at most.
+        on_trouble: what is done where the doctor finds something wrong; going back alters the result.
         watch: of the evaluations while training: the `kimg` asked for, images between two (`every`), and `samples`;
             empty where none was asked for.
+        labels: a hash of what is told of the faces where the recipe is conditional; else empty.
         start: of the model that it began from: `model` (its path), `hash`, and the `warmup` of `trainer.TrainState`;
             empty where it began from nothing.
     """
@@ -74,8 +76,10 @@ class Plan:
     threads: int
     images_per_second: float
     data: str
+    on_trouble: str = "warn"
     watch: dict[str, float] = field(default_factory=dict)
     start: dict[str, Any] = field(default_factory=dict)
+    labels: str = ""
     format: int = FORMAT
 
 
@@ -111,6 +115,8 @@ def _check_plan(plan: Plan) -> None:
             raise ValueError(f"{name} is {getattr(plan, name)!r}")
     if plan.format != FORMAT or plan.precision not in PRECISIONS:
         raise ValueError(f"format {plan.format}, precision {plan.precision}")
+    if plan.on_trouble not in TROUBLES:
+        raise ValueError(f"on_trouble is {plan.on_trouble!r}")
     if min(plan.budget, plan.save_every, plan.threads, plan.seed + 1) < 1 or not plan.images_per_second > 0:
         raise ValueError("a number is out of its range")
     if plan.watch and not (set(plan.watch) == {"kimg", "every", "samples"} and min(plan.watch.values()) > 0):

@@ -13,13 +13,14 @@ from rich.console import Console
 
 from facesmith.calibrate import PRECISIONS, Speed, measure, pick_device
 from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE
+from facesmith.conditions import fingerprint
 from facesmith.contracts import set_level
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces, Stream
 from facesmith.metrics.features import open_extractor
-from facesmith.monitor import CURVES, LOG, SCORES, SHEET, SHEETS
+from facesmith.monitor import CURVES, LOG, SCORES, SHEET, SHEETS, SHOWN
 from facesmith.plan import PLAN, Asked, Plan, read_plan, write_plan
-from facesmith.recipe import Recipe
+from facesmith.recipe import Recipe, condition_of
 from facesmith.reconstructions import PAIRS, REBUILT
 from facesmith.start import Start
 from facesmith.trainer import new_state
@@ -27,7 +28,7 @@ from facesmith.watch import EXTRACTOR, affordable, check_validation
 
 LOCK, SNAPSHOTS, REPORT = ".lock", "snapshots", "report.html"
 OWN = (
-    *(PLAN, STATE, HEALTHY, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, CURVES, SCORES, PAIRS, REBUILT, REPORT),
+    *(PLAN, STATE, HEALTHY, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, SHOWN, CURVES, SCORES, PAIRS, REBUILT, REPORT),
     "tensorboard",
 )
 DEFAULT_MINUTES = 30.0
@@ -90,7 +91,9 @@ def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
         threads=threads,
         images_per_second=round(speed.best, 1),
         data=str(asked.data),
+        on_trouble=asked.on_trouble,
         start={"model": str(asked.start), "hash": start.model.hash, "warmup": start.warmup} if start else {},
+        labels=fingerprint(faces.labels),
     )
     _say_what_it_takes(plan, recipe, faces, speed, asked, console)
     return plan
@@ -103,7 +106,7 @@ def _watched(asked: Asked, plan: Plan, recipe: Recipe, faces: Faces, console: Co
         return plan
     check_validation(faces)
     wanted, precision, device = int(kimg * 1000), PRECISIONS[plan.precision], torch.device(plan.device)
-    stream = Stream(faces.pixels, faces.part("train"), seed=plan.seed, mirror=plan.mirror)
+    stream = training_stream(plan, faces)
     state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
     set_level(state.averages, 1.0)  # what grows costs most when it has grown
     samples, every = affordable(open_extractor(EXTRACTOR), state, wanted, plan.images_per_second)
@@ -113,6 +116,11 @@ def _watched(asked: Asked, plan: Plan, recipe: Recipe, faces: Faces, console: Co
         highlight=False,
     )
     return replace(plan, watch={"kimg": kimg, "every": every, "samples": samples})
+
+
+def training_stream(plan: Plan, faces: Faces) -> Stream:
+    """What is trained on, from its beginning."""
+    return Stream(faces.pixels, faces.part("train"), seed=plan.seed, mirror=plan.mirror, labels=faces.labels)
 
 
 def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, asked: Asked, console: Console) -> None:
@@ -149,10 +157,13 @@ def _images(request: Mapping[str, float], images_per_second: float, batch: int) 
 
 def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, kept: Plan) -> None:
     values = {name: tuple(held) if isinstance(held, list) else held for name, held in kept.values.items()}
+    plain = {name: wanted for name, wanted in recipe.values().items() if name != "condition"}
     both: dict[str, tuple[object, object]] = {  # as it was planned, as it is asked for now
         "recipe": (kept.recipe, recipe.name),
-        **{f"--set {name}": (values.get(name), wanted) for name, wanted in recipe.values().items()},
+        "--condition": (",".join(values.get("condition", ())) or None, ",".join(condition_of(recipe)) or None),
+        **{f"--set {name}": (values.get(name), wanted) for name, wanted in plain.items()},
         "the faces' fingerprint": (kept.fingerprint[:16], faces.fingerprint[:16]),
+        "the faces' labels": (kept.labels, fingerprint(faces.labels)),
         "--seed": (kept.seed, asked.seed),
         "--mirror": (kept.mirror, asked.mirror),
         "--limit": (kept.limit, asked.limit),
@@ -170,7 +181,8 @@ def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None,
 
 
 def _extended(asked: Asked, kept: Plan) -> Plan:
-    """The kept plan, its budget moved where --extend allows it."""
+    """The kept plan, its budget moved where --extend allows it, and with what may differ from start to start."""
+    kept = replace(kept, on_trouble=asked.on_trouble)
     if asked.save_every_kimg:  # when to save alters nothing in the result
         kept = replace(kept, save_every=max(1, int(asked.save_every_kimg * 1000)))
     request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes} if asked.minutes else kept.asked

@@ -31,6 +31,7 @@ class Drawn:
 
     seeds: list[int]
     psi: float
+    given: dict[str, float]
     model: str
     recipe: str
 
@@ -47,22 +48,30 @@ def words(recipe: str, model_hash: str, shown: Mapping[str, str]) -> dict[str, s
     }
 
 
-def of_seeds(seeds: Sequence[int], psi: float) -> dict[str, str]:
-    """The words from which `parse` knows again of what a picture was drawn."""
-    return {"Seeds": json.dumps(list(seeds)), "Psi": repr(psi)}
+def of_seeds(seeds: Sequence[int], psi: float, given: Mapping[str, float] | None = None) -> dict[str, str]:
+    """The words from which `parse` knows again of what a picture was drawn.
+
+    Args:
+        given: what a conditional model was told.
+    """
+    told = {"Given": json.dumps(dict(given))} if given else {}
+    return {"Seeds": json.dumps(list(seeds)), "Psi": repr(psi), **told}
 
 
 def parse(told: Mapping[str, str]) -> Drawn | None:
     """Of what a picture of these words was drawn; None where they don't tell, or tell nonsense."""
     try:
         seeds, psi, model = json.loads(told["Seeds"]), float(told["Psi"]), told["Model"]
+        given = json.loads(told.get("Given", "{}"))
     except (KeyError, ValueError, TypeError, RecursionError):
         return None
     if type(seeds) is not list or not 0 < len(seeds) <= MOST_SEEDS or not 0 <= psi <= 1:
         return None
     if not all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds):
         return None
-    return Drawn(seeds, psi, model, told.get("Recipe", "unknown"))
+    if type(given) is not dict or not all(answer in (0, 1) for answer in given.values()):
+        return None
+    return Drawn(seeds, psi, given, model, told.get("Recipe", "unknown"))
 
 
 def source_type(told: Mapping[str, str]) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -17,10 +18,12 @@ from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from torch import nn
 
+from facesmith.attributes.labels import direction_name
 from facesmith.contracts import Knobs, Objective, Player, Turn
 from facesmith.errors import BadOption
 
 DEFAULT = "quick64"  # where none is asked for
+MOST_CONDITIONS = 12  # a generator keeps how often each combination of them occurs: 4,096 numbers
 Number = int | float
 R = TypeVar("R", bound="Recipe")
 
@@ -69,9 +72,55 @@ class Recipe(ABC):
     def knobs(self, progress: float) -> Knobs:
         """All that is scheduled, at a progress of 0 to 1 of the budget."""
 
+    def rhythm(self) -> Mapping[int, float]:
+        """Steps that cost what all steps cost, each with the share of all that are like it.
+
+        A recipe in which something is added every few steps names one step with it and one without, so that a forecast
+        measures both. Steps of a pretraining stand for the first that follow it.
+        """
+        return {0: 1.0}
+
     def values(self) -> dict[str, Any]:
         """Plain values from which `make` builds the same recipe again; JSON keeps them."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditional(Recipe):
+    """A recipe whose generator can be told attributes of a face, one label each, in this order."""
+
+    condition: tuple[str, ...] = value((), "attributes that the generator is told, columns of the faces' metadata.csv")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.condition
+        if len(set(names)) < len(names) or not all(re.fullmatch(r"[^\sA-Z=,]+", each) for each in names):
+            raise BadOption(
+                f"{self.name}: condition={','.join(names)!r} is no list of attributes in lower case, each of them once."
+            )
+        if len(names) > MOST_CONDITIONS:
+            raise BadOption(f"{self.name}: {len(names)} attributes as a condition; {MOST_CONDITIONS} are the most.")
+
+    def values(self) -> dict[str, Any]:
+        held = super().values()
+        return held if self.condition else {name: each for name, each in held.items() if name != "condition"}
+
+
+def condition_of(recipe: Recipe) -> tuple[str, ...]:
+    """The attributes that a recipe's generator is told; none where it can't be told any, or is not."""
+    return recipe.condition if isinstance(recipe, Conditional) else ()
+
+
+def parse_condition(name: str, text: str) -> tuple[str, ...]:
+    """The attributes of a text such as smiling,male, for the recipe of that name.
+
+    Raises:
+        BadOption: it can't be told any.
+    """
+    if not issubclass(find(name), Conditional):
+        able = ", ".join(each for each, cls in recipes().items() if issubclass(cls, Conditional))
+        raise BadOption(f"Recipe {name} takes no --condition. Recipes that do: {able}.")
+    return tuple(direction_name(part) for part in text.split(",") if part.strip())
 
 
 def power_of_two(recipe: Recipe) -> None:

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.checkpoint import LoadedModel, load_model
+from facesmith.conditions import told
 from facesmith.contracts import Encoder, Generator
 from facesmith.drawing import draw, draw_like
 from facesmith.errors import BadData, BadModel
 from facesmith.images import Pixels
+from facesmith.inversion.inverter import Inverter, open_inverter
+from facesmith.inversion.template import locate
 from facesmith.latent import latents
 from facesmith.provenance import Sign, words
-from facesmith.recipe import recipes
+from facesmith.recipe import condition_of
 from facesmith.sidecar import load_sidecar, sidecar_path
-from facesmith.synthesis import encode, synthesize, synthesize_seeds
+from facesmith.synthesis import synthesize, synthesize_seeds
 
 
 class Model:
@@ -36,10 +39,19 @@ class Model:
         self.G, self.E, self.recipe, self.header = G, E, loaded.recipe, loaded.header
         self.hash, self.path = loaded.hash, loaded.path
 
-    def latents(self, seeds: Sequence[int]) -> NDArray[np.float32]:
-        """`w` `[N, w_dim]` of seeds."""
+    @property
+    def condition(self) -> tuple[str, ...]:
+        """Attributes that it can be told, as `given`: of each 1 or 0. Those left out come as among training faces."""
+        return condition_of(self.recipe)
+
+    def latents(self, seeds: Sequence[int], given: Mapping[str, float] | None = None) -> NDArray[np.float32]:
+        """`w` `[N, w_dim]` of seeds.
+
+        Raises:
+            BadOption: what is given is not among `condition`.
+        """
         with torch.inference_mode():
-            w: NDArray[np.float32] = latents(self.G, seeds).numpy()
+            w: NDArray[np.float32] = latents(self.G, seeds, told(self.condition, given)).numpy()
         return w
 
     def synthesize(self, w: NDArray[np.float32], psi: float = 1.0) -> Pixels:
@@ -69,27 +81,49 @@ class Model:
         path = sidecar_path(self.path, "directions")
         return read_directions(path, self) if path.exists() else {}
 
-    def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
-        """One face for each seed, uint8 `[N, H, W, C]`; the same seed gives the same face."""
-        return synthesize_seeds(self.G, seeds, psi)
-
-    def invert(self, pictures: Pixels) -> NDArray[np.float32]:
-        """`w` `[N, w_dim]` of pictures `[N, H, W, C]` of this model's size, by its recipe's encoder.
+    def sample(self, seeds: Sequence[int], psi: float = 1.0, given: Mapping[str, float] | None = None) -> Pixels:
+        """One face for each seed, uint8 `[N, H, W, C]`; the same seed, and what is given, give the same face.
 
         Raises:
-            BadModel: the recipe has none.
-            BadData: the pictures are of another size.
+            BadOption: what is given is not among `condition`.
         """
-        if self.E is None:
-            able = ", ".join(name for name, each in recipes().items() if "E" in each.averaged)
-            raise BadModel(
-                f"Recipe {self.recipe.name} has no encoder, so its models can't invert pictures. "
-                f"Recipes that have one: {able or 'none of this version'}."
+        return synthesize_seeds(self.G, seeds, psi, told(self.condition, given))
+
+    @cached_property
+    def inverter(self) -> Inverter:
+        """What turns pictures into latents: by the recipe's own encoder, or that of `facesmith inverter`.
+
+        Raises:
+            BadModel: there is neither, or it is damaged or another model's.
+        """
+        return open_inverter(self.G, self.E, self.header, self.path, self.hash)
+
+    def invert(self, pictures: Pixels, *, face: int = 1, refined: bool = True) -> NDArray[np.float32]:
+        """Latents of faces: `[N, w_dim]` or, of a generator with layers, `[N, num_ws, w_dim]`.
+
+        Args:
+            pictures: a photo `[H, W, C]`, in which the face is found and framed as this model knows faces (one of this
+                model's very size is taken for a face as it is); or faces framed already, `[N, S, S, C]` of its size.
+            face: which of a photo's faces; 1 is the largest.
+            refined: come as near as can be, which takes seconds a face; else one glance, `[N, w_dim]`.
+
+        Raises:
+            BadModel: this model has no encoder.
+            BadPicture: the photo shows no face.
+            BadData: the pictures are of another size or kind.
+        """
+        inverter, wanted = self.inverter, (self.G.resolution, self.G.resolution, self.G.channels)
+        if pictures.ndim not in (3, 4) or pictures.dtype != np.uint8 or pictures.shape[-1] not in (1, 3):
+            raise BadData(
+                f"Pictures are {pictures.dtype} {list(pictures.shape)}; expected uint8, a photo [H, W, 3] or faces "
+                f"[N, {', '.join(map(str, wanted))}]."
             )
-        wanted = (self.G.resolution, self.G.resolution, self.G.channels)
-        if pictures.shape[1:] != wanted or pictures.dtype != np.uint8:
-            raise BadData(f"Pictures are {pictures.dtype} {list(pictures.shape)}; expected uint8 [N, *{list(wanted)}].")
-        w: NDArray[np.float32] = encode(self.G, self.E, pictures).numpy()
+        if pictures.ndim == 3 and pictures.shape != wanted:
+            pictures = locate(pictures, inverter.template, wanted[0], wanted[2], which=face).face
+        faces = pictures[None] if pictures.ndim == 3 else pictures
+        if faces.shape[1:] != wanted:
+            raise BadData(f"Pictures are uint8 {list(pictures.shape)}; expected uint8 [N, *{list(wanted)}].")
+        w: NDArray[np.float32] = inverter.invert(faces, refined=refined, console=Console(quiet=True)).numpy()
         return w
 
     def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
@@ -129,12 +163,13 @@ def sample(
     out: Path,
     *,
     psi: float = 1.0,
+    given: Mapping[str, float] | None = None,
     sign: Sign | None = None,
     force: bool = False,
     console: Console,
 ) -> Iterator[Path]:
     """Draw one face for each seed (`drawing.draw`)."""
-    return draw(lambda: load(path), seeds, out, psi=psi, sign=sign, force=force, console=console)
+    return draw(lambda: load(path), seeds, out, psi=psi, given=given, sign=sign, force=force, console=console)
 
 
 def sample_like(

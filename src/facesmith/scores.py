@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from facesmith.contracts import Generator
 from facesmith.images import Pixels, to_float
+from facesmith.latent.labels import draw_labels
 from facesmith.trainer import TrainState, autocast
 
 MOST, LEAST = 1000, 64
@@ -89,25 +90,28 @@ class Scores:
         return Histogram(low, high, probability, 0.5 if probability else self.real_above, *counts)
 
 
-def critic_scores(state: TrainState, shown: int, unseen: Pixels | None = None) -> Scores | None:
+def critic_scores(
+    state: TrainState, shown: int, unseen: Pixels | None = None, unseen_labels: NDArray[np.float32] | None = None
+) -> Scores | None:
     """Scores by copies of the networks as they train; None for a recipe without critic, or where one is not finite.
 
     Args:
         state: read, never changed.
         shown: faces since the last scores. The more, the more pictures: from 64 to 1,000 of each kind, always the
             same, the faces spread evenly over the training part; at the end of the budget always 1,000.
-        unseen: faces that are not trained on, uint8 `[M, S, S, C]`.
+        unseen: faces that are not trained on, uint8 `[M, S, S, C]`, and of a conditional recipe their labels `[M, K]`.
     """
     if "D" not in state.nets:
         return None
     D, G = _judging(state.nets["D"]), _judging(state.nets["G"])
     count = _count(state, shown)
     with torch.no_grad(), autocast(state):
-        real_pixels = training_faces(state, count)
-        real = _all(D(x) for x in _batches(state, real_pixels))
-        fake = _all(D(G(z)) for z in _latents(state, count))[:count]
+        rows, told = _training_rows(state, count), state.stream.labels
+        real_pixels = np.asarray(state.stream.pixels[rows])
+        real = _all(D(x, y) for x, y in _batches(state, real_pixels, None if told is None else told[rows]))
+        fake = _all(D(G(z, y), y) for z, y in _latents(state, count))[:count]
         unseen = real_pixels[:0] if unseen is None else unseen[: max(count, LEAST)]
-        new = _all(D(x) for x in _batches(state, unseen))[: len(unseen)]
+        new = _all(D(x, y) for x, y in _batches(state, unseen, unseen_labels))[: len(unseen)]
     scores = Scores(real[:count], fake, state.objective.real_above, new)
     return scores if all(np.isfinite(held).all() for held in (scores.real, scores.fake, scores.unseen)) else None
 
@@ -152,23 +156,33 @@ def _count(state: TrainState, shown: int) -> int:
 
 def training_faces(state: TrainState, count: int) -> Pixels:
     """Some training faces, uint8 `[count, S, S, C]`, spread evenly since classes may come one after the other."""
+    return np.asarray(state.stream.pixels[_training_rows(state, count)])
+
+
+def _training_rows(state: TrainState, count: int) -> NDArray[np.int64]:
     indices = state.stream.indices
-    return np.asarray(state.stream.pixels[indices[np.linspace(0, len(indices) - 1, count).astype(int)]])
+    rows: NDArray[np.int64] = indices[np.linspace(0, len(indices) - 1, count).astype(int)]
+    return rows
 
 
-def _batches(state: TrainState, pixels: Pixels) -> Iterator[Tensor]:
-    """Batches of the size that is trained with; the last is filled up from the start."""
+def _batches(
+    state: TrainState, pixels: Pixels, labels: NDArray[np.float32] | None
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Faces and labels in batches of the size that is trained with; the last is filled up from the start."""
     batch, count = state.recipe.batch_size, len(pixels)
     for start in range(0, count, batch):
         rows = np.arange(start, start + batch) % count
-        yield to_float(torch.from_numpy(pixels[rows])).to(state.device)
+        told = None if labels is None else torch.from_numpy(labels[rows]).to(state.device)
+        yield to_float(torch.from_numpy(pixels[rows])).to(state.device), told
 
 
-def _latents(state: TrainState, count: int) -> Iterator[Tensor]:
+def _latents(state: TrainState, count: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Latents and labels."""
     G, batch, rng = state.nets["G"], state.recipe.batch_size, torch.Generator().manual_seed(SEED)
     assert isinstance(G, Generator)
     for _ in range(0, count, batch):
-        yield G.draw_z(batch, rng).to(state.device)
+        z, told = G.draw_z(batch, rng), draw_labels(G, batch, rng)
+        yield z.to(state.device), None if told is None else told.to(state.device)
 
 
 def _all(logits: Iterator[Tensor]) -> NDArray[np.float32]:

@@ -16,11 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from facesmith.checkpoint import KEY, MODEL
 from facesmith.errors import BadModel
 from facesmith.files import written_beside
+from facesmith.locate import MODEL
 
 FORMAT = 1
+KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
 OWN = ("format", "kind", "model")  # the header's entries that this module fills
 HOW_TO_MAKE = {
     "directions": "Make them: facesmith directions --model {model} --data LABELLED",

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from facesmith.checkpoint import STATE, LoadedModel, load_model, load_state
-from facesmith.errors import BadData, BadOption
+from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.recipe import Recipe
-from facesmith.trainer import TrainState
+from facesmith.sidecar import load_sidecar, save_sidecar, sidecar_path
+from facesmith.trainer import TrainState, tell_labels
 
 # Of the budget, in which the generator's learning rate rises from 0 where the critic begins from nothing: what a new
 # critic says at first would undo what the generator knows.
 WARMUP = 0.05
+CRITIC = "critic"  # the sidecar of a model file that has left its run, with the networks that only training needs
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Start:
     """A model to begin from.
 
     Attributes:
-        weights: by network: those of the model, and, where a run was given, all others.
+        weights: by network: those of the model, and all others of its run or beside it.
     """
 
     model: LoadedModel
@@ -37,7 +39,7 @@ class Start:
 
 
 def open_start(path: Path, recipe: str | None) -> Start:
-    """Open a model file, or a run folder: its model, and all other networks as they were trained last.
+    """Open a model file with the critic beside it, or a run folder: its model, and all other networks as trained last.
 
     Args:
         recipe: the name asked for, or None for the model's own.
@@ -53,12 +55,35 @@ def open_start(path: Path, recipe: str | None) -> Start:
             f"Leave the recipe out, or ask for {model.recipe.name}."
         )
     weights = {name: net.state_dict() for name, net in model.nets.items()}
-    if (path / STATE).is_file():
-        for key, tensor in load_state(path / STATE)["nets"].items():
-            net, _, rest = key.partition(".")
-            if net not in model.nets:
-                weights.setdefault(net, {})[rest] = tensor
+    for key, tensor in _others(path, model).items():
+        net, _, rest = key.partition(".")
+        weights.setdefault(net, {})[rest] = tensor
     return Start(model, weights)
+
+
+def save_critic(run: Path, model_file: Path) -> Path:
+    """Put the networks of a run that its model doesn't hold beside a copy of the model, to begin from.
+
+    Raises:
+        BadModel: the copy is of another model than the run's.
+    """
+    model, copy = load_model(run), load_model(model_file)
+    if model.hash != copy.hash:
+        raise BadModel(f"{model_file} is another model (hash {copy.hash[:12]}) than that of {run} ({model.hash[:12]}).")
+    path = sidecar_path(model_file, CRITIC)
+    save_sidecar(path, CRITIC, _others(run, model), {}, copy.hash)
+    return path
+
+
+def _others(path: Path, model: LoadedModel) -> dict[str, Tensor]:
+    """What a training's networks hold beyond its model, named as in its state; nothing where it is lost."""
+    if (path / STATE).is_file():
+        nets = load_state(path / STATE)["nets"]
+    elif (beside := sidecar_path(model.path, CRITIC)).is_file():
+        nets, _ = load_sidecar(beside, CRITIC, model.hash)
+    else:
+        return {}
+    return {key: tensor for key, tensor in nets.items() if key.partition(".")[0] not in model.nets}
 
 
 def check_fits(start: Start, recipe: Recipe) -> None:
@@ -81,3 +106,4 @@ def begin(state: TrainState, start: Start) -> None:
         state.nets[name].load_state_dict(weights)
         if name in state.averages:
             state.averages[name].load_state_dict(weights)
+    tell_labels(state)  # of the faces that it is to learn now

@@ -11,13 +11,23 @@ from torch import Tensor, nn
 from facesmith.contracts import Encoder, Generator
 from facesmith.images import Pixels, to_float, to_uint8
 from facesmith.latent import BATCH, filled, latents, truncate
+from facesmith.latent.seeds import AVERAGING_SEED, average_latent
 
 
-def synthesize_seeds(G: nn.Module, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
-    """Faces of seeds by a generator in evaluation mode, uint8 `[N, H, W, C]`."""
+def synthesize_seeds(G: nn.Module, seeds: Sequence[int], psi: float = 1.0, given: Tensor | None = None) -> Pixels:
+    """Faces of seeds by a generator in evaluation mode, uint8 `[N, H, W, C]`.
+
+    Args:
+        given: labels that a conditional generator is told (`latent.labels.draw_labels`); psi then pulls towards the
+            average of such faces, since that of all is not as labelled.
+    """
     assert isinstance(G, Generator)
     with torch.inference_mode():
-        return synthesize(G, latents(G, seeds), psi)
+        w = latents(G, seeds, given)
+        if given is None or psi == 1:
+            return synthesize(G, w, psi)
+        average = average_latent(G, torch.Generator().manual_seed(AVERAGING_SEED), given)
+        return synthesize(G, truncate(w, average, psi))
 
 
 @torch.inference_mode()

@@ -24,14 +24,15 @@ from torch import Tensor
 from facesmith import __version__, split
 from facesmith.calibrate import PRECISIONS, check_precision, pick_device
 from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE, load_state, save_model, save_state
+from facesmith.conditions import labelled
 from facesmith.doctor import Trouble, is_healthy
 from facesmith.errors import BadData, BadModel, Diverged, InTrouble, OutputExists, RunBusy
-from facesmith.faces import Faces, Stream, open_faces
+from facesmith.faces import Faces, open_faces
 from facesmith.metrics.features import open_extractor
 from facesmith.monitor import HELD_OUT, TENSORBOARD_PICTURES, Monitor
 from facesmith.plan import Asked, Plan, check_asked
-from facesmith.planning import LOCK, SNAPSHOTS, make_plan
-from facesmith.recipe import DEFAULT, Recipe, make
+from facesmith.planning import LOCK, SNAPSHOTS, make_plan, training_stream
+from facesmith.recipe import DEFAULT, Recipe, condition_of, make
 from facesmith.start import Start, begin, check_fits, open_start
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
 from facesmith.watch import CHOSEN_BY, EXTRACTOR, SECONDS, Watch, best_so_far, prepare, watched
@@ -60,6 +61,7 @@ def train(asked: Asked, console: Console) -> TrainReport:
     check_precision(asked.precision)
     pick_device(asked.device)
     faces = open_faces(asked.data, recipe.resolution, recipe.channels, limit=asked.limit, console=console)
+    faces = labelled(faces, condition_of(recipe))
     for notice in faces.notices:
         console.print(f"notice: {notice}", markup=False, highlight=False)
     if len(faces.part("train")) == 0:
@@ -89,9 +91,10 @@ def _recipe(asked: Asked, start: Start | None) -> Recipe:
 def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: Asked, console: Console) -> TrainReport:
     """Run the loop, saving every tick, at the end, and when asked to stop."""
     real = np.asarray(faces.pixels[faces.part("train")[:TENSORBOARD_PICTURES]])
-    held_out = np.asarray(faces.pixels[faces.part("validation")[:HELD_OUT]])
+    rows = faces.part("validation")[:HELD_OUT]
+    held_out, told = np.asarray(faces.pixels[rows]), None if faces.labels is None else faces.labels[rows]
     watch = prepare(faces, open_extractor(EXTRACTOR), int(plan.watch["samples"]), console) if plan.watch else None
-    with _stop_requests() as stop, Monitor(asked.out, state, real, seconds, console, held_out) as monitor:
+    with _stop_requests() as stop, Monitor(asked.out, state, real, seconds, console, held_out, told) as monitor:
         saved = before = state.seen
 
         def after_step(terms: Mapping[str, Tensor]) -> bool:
@@ -212,7 +215,7 @@ def _header(plan: Plan, state: TrainState, faces: Faces) -> dict[str, Any]:
 
 def _state(plan: Plan, recipe: Recipe, faces: Faces, start: Start | None, out: Path) -> tuple[TrainState, float]:
     """The run's state, new or as it was saved, and the seconds spent so far."""
-    stream = Stream(faces.pixels, faces.part("train"), seed=plan.seed, mirror=plan.mirror)
+    stream = training_stream(plan, faces)
     precision, device = PRECISIONS[plan.precision], torch.device(plan.device)
     state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
     state.warmup = plan.start["warmup"] if plan.start else 0.0

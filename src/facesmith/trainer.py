@@ -22,12 +22,13 @@ from facesmith.checkpoint import FORMAT
 from facesmith.contracts import Batch, Generator, Knobs, Loss, Objective, Player, Turn, set_level
 from facesmith.errors import Diverged
 from facesmith.faces import Stream
+from facesmith.latent.labels import draw_labels, take_labels
+from facesmith.latent.seeds import average_latent, draw_latents
 from facesmith.recipe import Recipe
 
 SETTLING_BATCHES, SETTLING_BATCH = 8, 64
 PRIOR_BATCHES = 32  # of faces whose latents are fitted: some twenty for each number of a latent
 SETTLING_SEED = 20_160_000
-AVERAGED_LATENTS = 10_000  # for w_avg: their mean is a hundredth of a standard deviation beside the true one
 
 
 @dataclass
@@ -83,7 +84,20 @@ def new_state(
         for name, player in players.items()
     }
     objective = recipe.objective().to(device)
-    return TrainState(recipe, nets, averages, players, optimizers, objective, stream, seed, budget, precision, device)
+    state = TrainState(recipe, nets, averages, players, optimizers, objective, stream, seed, budget, precision, device)
+    tell_labels(state)
+    return state
+
+
+def tell_labels(state: TrainState) -> None:
+    """Let a conditional generator, and its average, know how labels are spread among its faces; in place."""
+    G, average = state.nets["G"], state.averages["G"]
+    assert isinstance(G, Generator)
+    assert isinstance(average, Generator)
+    if G.label_dim:
+        assert state.stream.labels is not None
+        take_labels(G, torch.from_numpy(state.stream.labels[state.stream.indices]))
+        average.label_shares.copy_(G.label_shares)
 
 
 def fit(state: TrainState, after_step: Callable[[dict[str, Tensor]], bool]) -> None:
@@ -97,7 +111,7 @@ def train_step(state: TrainState) -> dict[str, Tensor]:
     """All turns of a step; the state is changed in place.
 
     Returns:
-        The terms by name, detached scalars on the device.
+        The terms by name, detached, on the device: scalars, and what pictures a recipe shows.
 
     Raises:
         Diverged: a loss or a gradient is not finite; that player's weights were not touched.
@@ -137,11 +151,22 @@ def make_batch(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator
     """The faces, latents and fakes of a turn."""
     G = state.nets["G"]
     assert isinstance(G, Generator)
-    real = state.stream.draw(turn.n_real, replacement=turn.replacement).to(state.device)
-    z = G.draw_z(turn.n_fake, rng).to(state.device)
+    real, labels = state.stream.draw_labelled(turn.n_real, replacement=turn.replacement)
+    real, z = real.to(state.device), G.draw_z(turn.n_fake, rng).to(state.device)
+    fake_labels = _labels_of_fakes(G, turn.n_fake, labels, rng)
+    labels, fake_labels = (None if held is None else held.to(state.device) for held in (labels, fake_labels))
     with autocast(state):
-        fake = G(z) if turn.n_fake else real[:0]
-    return Batch(real, z, fake, None, knobs, state.step, turn.phase)
+        fake = G(z, fake_labels) if turn.n_fake else real[:0]
+    return Batch(real, z, fake, labels, knobs, state.step, turn.phase, fake_labels)
+
+
+def _labels_of_fakes(G: Generator, count: int, labels: Tensor | None, rng: torch.Generator) -> Tensor | None:
+    """Those of the real faces beside them, so that both kinds have the same; for further fakes, drawn alike."""
+    if labels is None:
+        return None
+    further = draw_labels(G, max(0, count - len(labels)), rng)
+    assert further is not None
+    return torch.cat([labels[:count], further])
 
 
 def descend(state: TrainState, name: str, loss: Loss, lr: float) -> None:
@@ -215,12 +240,12 @@ def settled(state: TrainState) -> nn.ModuleDict:
     if "E" in nets and G.fits_prior:
         faces = _settling_faces(state)
         G.take_prior(torch.cat([_encoded(nets["E"], next(faces), rng) for _ in range(PRIOR_BATCHES)]))
-    G.w_avg.copy_(G.mapping(G.draw_z(AVERAGED_LATENTS, rng).to(state.device)).mean(0))
+    G.w_avg.copy_(average_latent(G, rng))
     return nets
 
 
 def _settling_faces(state: TrainState) -> Iterator[Tensor]:
-    again = Stream(state.stream.pixels, state.stream.indices, seed=SETTLING_SEED, mirror=False)
+    again = Stream(state.stream.pixels, state.stream.indices, seed=SETTLING_SEED, mirror=False)  # by pictures alone
     while True:
         yield again.draw(SETTLING_BATCH).to(state.device)
 
@@ -234,7 +259,7 @@ def _settling_latents(state: TrainState, nets: nn.ModuleDict, rng: torch.Generat
         if "E" in nets and (number % 2 or not drawn):
             yield _encoded(nets["E"], next(faces), rng)
         else:
-            yield G.mapping(G.draw_z(SETTLING_BATCH, rng).to(state.device))
+            yield draw_latents(G, SETTLING_BATCH, rng)
 
 
 def _encoded(E: nn.Module, faces: Tensor, rng: torch.Generator) -> Tensor:

@@ -16,7 +16,8 @@ from facesmith.animation import check_film, write_film
 from facesmith.errors import BadOption
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import Pixels, enlarge, grid
-from facesmith.latent import BATCH, latents
+from facesmith.latent import BATCH
+from facesmith.latent.arithmetic import described, plain_names, resolve
 from facesmith.latent.walks import FEWEST, along, places
 from facesmith.progress import bar
 from facesmith.sample import Model, load
@@ -33,7 +34,8 @@ class Way:
     """Which way a film goes.
 
     Attributes:
-        seeds: of the faces it comes to; those of each film on a grid, row by row, one after the other.
+        seeds: of the faces it comes to, or paths of latent files; those of each film on a grid, row by row, one after
+            the other.
         grid: columns and rows of films side by side.
         closed: whether it returns to its first face, so that it can be played for ever.
         straight: go straight also where latents lie near a sphere.
@@ -41,7 +43,7 @@ class Way:
         psi: truncation.
     """
 
-    seeds: Sequence[int]
+    seeds: Sequence[int | str]
     grid: tuple[int, int] = (1, 1)
     closed: bool = True
     straight: bool = False
@@ -113,14 +115,20 @@ def walk(
     model = load(path)
     scale = _scale(model.G.resolution, way.grid, scale)
     told = model.provenance({
-        "Seeds": json.dumps(list(way.seeds)),
+        "Seeds": json.dumps(_told(way.seeds)),
         "Psi": repr(way.psi),
+        **described(list(map(str, way.seeds))),
         "Walk": f"{'closed' if way.closed else 'open'}, {'spherical' if _on_sphere(model, way) else 'straight'}, "
         f"{way.grid[0]}x{way.grid[1]}",
     })  # fmt: skip
     for out in outs:
         shown = bar(_frames(model, way, count, scale), count, f"drawing {out.name}", console)
         yield write_film(out, shown, way.fps, told)
+
+
+def _told(names: Sequence[int | str]) -> list[int | str]:
+    """Seeds as numbers, and latent files."""
+    return [int(name) if name.isdecimal() else name for name in plain_names(list(map(str, names)))]
 
 
 def _on_sphere(model: Model, way: Way) -> bool:
@@ -140,8 +148,8 @@ def _scale(resolution: int, grid: tuple[int, int], scale: int | None) -> int:
 def _frames(model: Model, way: Way, count: int, scale: int) -> Iterator[Pixels]:
     """The frames one after the other, drawn some at a time."""
     columns, rows = way.grid
-    w = latents(model.G, way.seeds)
-    walks = w.reshape(rows * columns, -1, w.shape[1])
+    w = resolve(model.G, list(map(str, way.seeds)), model.hash)
+    walks = w.reshape(rows * columns, -1, *w.shape[1:])
     at = places(walks.shape[1], count, closed=way.closed)
     for start in range(0, count, BATCH):
         some = at[start : start + BATCH]
@@ -151,6 +159,6 @@ def _frames(model: Model, way: Way, count: int, scale: int) -> Iterator[Pixels]:
 
 
 def _faces(model: Model, walks: Tensor, at: Tensor, way: Way) -> Pixels:
-    """The faces of all walks `[K, N, w_dim]` at places `[M]`: `[M * K, H, W, C]`, those of one place together."""
-    w = torch.stack([along(each, at, spherical=_on_sphere(model, way)) for each in walks], dim=1)
-    return synthesize(model.G, w.flatten(0, 1), way.psi)
+    """The faces of all walks `[K, N, ...]` at places `[M]`: `[M * K, H, W, C]`, those of one place together."""
+    w = torch.stack([along(each.flatten(1), at, spherical=_on_sphere(model, way)) for each in walks], dim=1)
+    return synthesize(model.G, w.reshape(-1, *walks.shape[2:]), way.psi)

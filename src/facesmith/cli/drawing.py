@@ -1,4 +1,4 @@
-"""Faces from a generator: drawn, walked between, added up, found again."""
+"""Faces from a generator: drawn, walked between, added up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facesmith.cli.shared import Force, ModelPath, Psi, Scale, app, console, given
+from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, Psi, Scale, app, console, fetched, given
 from facesmith.errors import BadOption
 
 if TYPE_CHECKING:
@@ -18,32 +18,41 @@ if TYPE_CHECKING:
 @app.command()
 def sample(
     context: typer.Context,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="A run folder, a model.safetensors or a model.onnx; by default the generator that ships."),
-    ] = None,
+    model: Annotated[Path | None, typer.Option(callback=fetched, help=f"{MODEL_HELP} Or a model.onnx.")] = None,
     out: Annotated[Path, typer.Option(help="A .png or .jpg for one sheet, or a folder for single faces.")] = Path(
         "faces.png"
     ),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option("--given", help="Of a model trained with --condition: smiling=1 or smiling=1,male=0; repeatable."),
+    ] = None,
     like: Annotated[Path | None, typer.Option(help="Draw again what this picture of ours shows.")] = None,
+    sign: Annotated[
+        Path | None, typer.Option(help="Sign content credentials (C2PA) with this certificate chain, PEM.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="The private key of its first certificate, PEM.")] = None,
     force: Force = False,
 ) -> None:
     """Draw one face per seed. The same model, seed and psi always give the same face.
 
     Example: facesmith sample --seeds 0-15 --out faces.png
     """
-    if like is not None and {"seeds", "psi"} & given(context):
-        raise BadOption("--like takes seeds and psi from the picture; leave out --seeds and --psi.")
+    if like is not None and {"seeds", "psi", "conditions"} & given(context):
+        raise BadOption("--like takes all from the picture; leave out --seeds, --psi and --given.")
+    from facesmith.credentials import open_signer
     from facesmith.drawing import draw, draw_like
+    from facesmith.given import parse_given
     from facesmith.seeds import parse_seeds
 
+    asked_for = parse_given(conditions or [])
+    signer = open_signer(sign, key)
     open_model = _opener(model, context.obj)
     paths = (
-        draw(open_model, parse_seeds(seeds), out, psi=psi, force=force, console=console)
+        draw(open_model, parse_seeds(seeds), out, psi=psi, given=asked_for, sign=signer, force=force, console=console)
         if like is None
-        else draw_like(open_model, like, out, force=force, console=console)
+        else draw_like(open_model, like, out, sign=signer, force=force, console=console)
     )
     for path in paths:
         typer.echo(path)
@@ -65,7 +74,9 @@ def walk(
     context: typer.Context,
     model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("walk.mp4"),
-    seeds: Annotated[str | None, typer.Option(help="The faces on the way: 3,17,40 or 0-15.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="The faces on the way: 3,17,40 or 0-15, and latent files: 3,me.latent.")
+    ] = None,
     random: Annotated[int, typer.Option(min=2, max=10_000, help="So many random faces instead, on each walk.")] = 6,
     seed: Annotated[int, typer.Option(help="Another seed chooses other random faces.")] = 0,
     grid: Annotated[str, typer.Option(help="Walks side by side: columns x rows.")] = "1x1",
@@ -88,11 +99,12 @@ def walk(
     """
     if seeds is not None and {"random", "seed"} & given(context):
         raise BadOption("--seeds names the faces; leave out --random and --seed.")
-    from facesmith.latent import parse_seeds, random_seeds
+    from facesmith.latent import random_seeds
+    from facesmith.latent.arithmetic import parse_names
     from facesmith.walk import Way, parse_grid, walk
 
     size = parse_grid(grid)
-    chosen = parse_seeds(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
+    chosen = parse_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
     way = Way(chosen, size, closed, linear, seconds, fps, psi)
     outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
     for path in walk(model, way, outs, scale=scale, force=force, console=console):
@@ -101,7 +113,7 @@ def walk(
 
 @app.command()
 def mix(
-    terms: Annotated[str, typer.Argument(help="A sum of seeds in quotes: '29 - 3 + 34' or '0.5*29 + 0.5*3'.")],
+    terms: Annotated[str, typer.Argument(help="A sum of seeds or latent files: '29 - 3 + me.latent' or '0.5*29'.")],
     model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("mix.png"),
     plain: Annotated[bool, typer.Option("--plain", help="Leave the sum as long as it is.")] = False,
@@ -122,20 +134,3 @@ def mix(
     from facesmith.mix import mix
 
     typer.echo(mix(model, terms, out, psi=psi, plain=plain, layers=layers, scale=scale, force=force))
-
-
-@app.command()
-def invert(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures of faces; folders and zips of them.")],
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors, of a recipe with an encoder.")],
-    out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("inverted.png"),
-    force: Force = False,
-) -> None:
-    """Reconstruct pictures through a model's encoder, and tell how well.
-
-    Example: facesmith invert --model runs/vae me.png you.png
-    """
-    from facesmith.invert import invert
-
-    for line in invert(model, pictures, out, force=force, console=console):
-        typer.echo(line)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Force, Psi, Scale, app, console
+from facesmith.cli.shared import Force, ModelPath, Psi, Scale, app, console
 
 
 @app.command()
 def directions(
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
+    model: ModelPath = None,
     data: Annotated[
         Path | None, typer.Option(help="Labelled faces: a folder or zip, with columns such as smiling in metadata.csv.")
     ] = None,
@@ -51,10 +51,10 @@ def directions(
 
 @app.command()
 def edit(
-    model: Annotated[Path, typer.Option(help="A run folder or a model.safetensors.")],
     edits: Annotated[
         list[str], typer.Option("--edit", help="A direction and how much of it, as smiling=1; repeatable.")
     ],
+    model: ModelPath = None,
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-15",
     out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("edited.png"),
     steps: Annotated[int, typer.Option(min=1, max=32, help="Pictures from before to after.")] = 3,
@@ -68,7 +68,7 @@ def edit(
 ) -> None:
     """Change what faces show: before, on the way and after, side by side.
 
-    Example: facesmith edit --model runs/first --seeds 0-15 --edit smiling=1 --edit eyeglasses=-1
+    Example: facesmith edit --seeds 0-15 --edit smiling=1 --edit eyeglasses=-1
     """
     from facesmith.edit import Asked, edit
     from facesmith.latent.edits import parse_edits

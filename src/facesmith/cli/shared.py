@@ -25,10 +25,29 @@ console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 Data = Annotated[
     Path, typer.Option(help="Faces: a folder or zip that extract wrote, or any folder or zip of pictures.")
 ]
-ModelPath = Annotated[
-    Path | None,
-    typer.Option("--model", help="A run folder or a model.safetensors; by default the generator that ships."),
-]
+
+
+def fetched(model: Path | None) -> Path | None:
+    """A model's path; one on the Hub is fetched, and its sha256 told."""
+    from facesmith.hub import fetch, is_address, parse_address
+
+    if model is None or not is_address(model):
+        return model
+    from facesmith.files import sha256
+
+    address = parse_address(model)
+    file = fetch(address)
+    console.print(f"{address} at {file.parent.name[:12]}, sha256 {sha256(file)}")
+    return file
+
+
+def fetched_all(models: list[Path] | None) -> list[Path] | None:
+    """As `fetched`, of many."""
+    return models and [file for file in map(fetched, models) if file is not None]
+
+
+MODEL_HELP = "A run folder, a model.safetensors, or hf://user/name; by default the generator that ships."
+ModelPath = Annotated[Path | None, typer.Option("--model", callback=fetched, help=MODEL_HELP)]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 Scale = Annotated[
     int | None, typer.Option(min=1, max=32, help="Show each pixel as N x N; by default as many as look well.")

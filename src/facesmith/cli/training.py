@@ -20,12 +20,18 @@ def train(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", help="Begin from this model or run, by its recipe, rather than from nothing."),
+        typer.Option(
+            "--from",
+            help="Begin from this model or run, by its recipe; shipped: from the one that ships.",
+        ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget in minutes, measured at the start. Default 30.")] = None,
     kimg: Annotated[float | None, typer.Option(help="Budget in thousands of real faces shown.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A recipe's value, as name=value; repeatable.")
+    ] = None,
+    condition: Annotated[
+        str | None, typer.Option(help="Attributes that the generator is told, columns of metadata.csv: smiling,male.")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Faces in a batch: the same as --set batch_size=N.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Another seed gives another training.")] = 0,
@@ -52,17 +58,19 @@ def train(
 
     By the recipe of a tutorial: facesmith train dcgan64 --data faces --out runs/dcgan
 
-    Go on from a model with faces of your own: facesmith train --from runs/first --data mine --out runs/mine
+    Go on from the generator that ships: facesmith train --from shipped --data mine --out runs/mine
     """
-    from facesmith.checkpoint import load_model
+    from facesmith.checkpoint import read_header
     from facesmith.plan import Asked
-    from facesmith.recipe import DEFAULT, parse_settings
+    from facesmith.recipe import DEFAULT, parse_condition, parse_settings
     from facesmith.train import train
 
-    name = recipe or (DEFAULT if start is None else load_model(start).recipe.name)
+    name = recipe or (DEFAULT if start is None else read_header(start)["recipe"])
     values = parse_settings(name, settings or [])
     if batch is not None:
         values["batch_size"] = batch
+    if condition is not None:
+        values["condition"] = parse_condition(name, condition)
     asked = Asked(
         recipe, data, out, values, minutes, kimg, seed, device, precision, limit, mirror, snapshots, save_every,
         eval_every, on_trouble, start, extend, force, context.obj,

@@ -25,7 +25,7 @@ class Asked:
         effort: of the classifier.
     """
 
-    model: Path
+    model: Path | None
     data: Path | None
     out: Path | None = None
     method: str = "learned"

@@ -97,7 +97,7 @@ def _labelled(model: Model, asked: Asked, console: Console) -> Found:
 
 def _of_means(model: Model, faces: Faces, labels: Labels, asked: Asked) -> Found:
     rows = teaching_rows(faces)
-    w = torch.from_numpy(model.invert(np.asarray(faces.pixels[rows])))
+    w = torch.from_numpy(model.invert(np.asarray(faces.pixels[rows]), refined=False))
     steps = difference_of_means(w, labels.targets[rows])
     wanted = list(map(direction_name, asked.attributes)) if asked.attributes is not None else labels.names
     directions = {

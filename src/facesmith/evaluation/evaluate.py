@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
+from facesmith.attributes.learning import Effort
 from facesmith.errors import BadModel, BadOption
+from facesmith.evaluation.conditions import answer_table, obedience, with_answers
 from facesmith.evaluation.judgement import Judgement, judge
 from facesmith.evaluation.receipt import receipt
 from facesmith.evaluation.reference import Reference, fits, look_at
@@ -28,7 +30,11 @@ JSON, HTML = "report.json", "report.html"
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of `facesmith evaluate`, as the command line gives them."""
+    """The options of `facesmith evaluate`, as the command line gives them.
+
+    Attributes:
+        effort: of the classifier that judges conditional models.
+    """
 
     models: Sequence[Path | None]
     data: Path
@@ -40,6 +46,7 @@ class Asked:
     limit: int | None = None
     pictures: bool = True
     force: bool = False
+    effort: Effort = field(default_factory=Effort)
 
 
 def evaluate(asked: Asked, console: Console) -> Iterator[str]:
@@ -68,7 +75,8 @@ def evaluate(asked: Asked, console: Console) -> Iterator[str]:
     for model, name in zip(models, names, strict=True):
         if len(models) > 1:
             console.print(f"judging {name} ...")
-        judgements.append(judge(model, reference, asked.samples, console))
+        judged = judge(model, reference, asked.samples, console)
+        judgements.append(with_answers(judged, reference, asked.effort, console))
     seconds |= {
         f"{what}, {name}": s for j, name in zip(judgements, names, strict=True) for what, s in j.seconds.items()
     }
@@ -106,13 +114,21 @@ def _short(path: Path | None) -> str:
 
 
 def _lines(judgements: Sequence[Judgement], names: Sequence[str], reference: Reference) -> Iterator[str]:
-    rows = table(judgements, names, reference)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from _aligned(table(judgements, names, reference))
     for judged, name in zip(judgements, names, strict=True):
         yield ""
         if len(judgements) > 1:
             yield f"{name}:"
         yield from (f"{verdict.question:<16} {verdict.answer}" for verdict in verdicts(judged, reference))
+        if judged.answers:
+            yield ""
+            yield from _aligned(answer_table(judged.answers, reference.extractor.name))
+            yield from obedience(judged.answers)
     yield ""
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of a table as lines."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

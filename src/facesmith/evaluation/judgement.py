@@ -24,11 +24,39 @@ CLOSEST = 12  # pairs to show
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a model draws where it is told an attribute, yes or no.
+
+    Attributes:
+        samples: of those judged, so many had this label.
+        faces: test faces that have it.
+        distances: fd and kid of these samples from these faces; empty where there are too few of either.
+        floor: the same of real training faces that have it, as many as samples or all there are.
+        agreement: share of these samples in which the classifier finds what was told.
+        real_agreement: the same of the test faces.
+    """
+
+    name: str
+    yes: bool
+    samples: int
+    faces: int
+    distances: dict[str, float]
+    floor: dict[str, float]
+    agreement: Score
+    real_agreement: float
+
+    @property
+    def told(self) -> str:
+        return f"{self.name}={int(self.yes)}"
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What was found of a model.
 
     Attributes:
         pictures: its samples, of the seeds 0 to N - 1 at psi 1, uint8 `[N, S, S, C]`.
+        features: of these, `[N, D]`.
         scores: by metric.
         face_rate: the share of samples in which the detector finds a face.
         distinct: samples left where near-duplicates count once.
@@ -37,10 +65,12 @@ class Judgement:
         audit: None where it can't be judged.
         notice: why the faces don't fit the model, or None.
         seconds: by what they were spent on.
+        answers: of a conditional model, by what it is told.
     """
 
     model: Model
     pictures: Pixels
+    features: NDArray[np.float32]
     scores: dict[str, Score]
     face_rate: Score
     distinct: int
@@ -49,6 +79,7 @@ class Judgement:
     audit: Audit | None
     notice: str | None
     seconds: dict[str, float]
+    answers: tuple[Answer, ...] = ()
 
     @property
     def closest(self) -> NDArray[np.int64]:
@@ -81,7 +112,7 @@ def judge(model: Model, reference: Reference, samples: int, console: Console) ->
     ratio = around(float(np.median(nearest.ratio)), [float(np.median(x)) for x in np.array_split(nearest.ratio, SETS)])
     found = audit(nearest.ratio, reference.ratios) if reference.ratios is not None else None
     clock.note("copies")
-    return Judgement(model, pictures, scores, face_rate, distinct, nearest, ratio, found, notice, seconds)
+    return Judgement(model, pictures, features, scores, face_rate, distinct, nearest, ratio, found, notice, seconds)
 
 
 def draw(model: Model, samples: int, console: Console) -> Pixels:

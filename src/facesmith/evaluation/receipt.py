@@ -12,7 +12,7 @@ import PIL
 import torch
 
 from facesmith import __version__, split
-from facesmith.evaluation.judgement import Judgement
+from facesmith.evaluation.judgement import Answer, Judgement
 from facesmith.evaluation.reference import FLOOR_SEED, Reference
 from facesmith.evaluation.words import metric_name, verdicts, warnings
 from facesmith.metrics.comparison import SETS, SUBSETS_OF_A_SET, K
@@ -112,7 +112,19 @@ def _model(judged: Judgement, reference: Reference, samples: int) -> dict[str, A
             **({} if audit is None else _audit(judged, audit, reference)),
             "closest": [_pair(judged, reference, int(i)) for i in judged.closest],
         },
+        **({"conditions": [_answer(answer) for answer in judged.answers]} if judged.answers else {}),
         "verdicts": {verdict.question: verdict.answer for verdict in verdicts(judged, reference)},
+    }
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    real = answer.real_agreement if answer.faces else None
+    return {
+        "told": answer.told,
+        "samples": answer.samples,
+        "faces": answer.faces,
+        "metrics": {name: {"value": held, "real": answer.floor.get(name)} for name, held in answer.distances.items()},
+        "agreement": {**asdict(answer.agreement), "real": real} if answer.samples else None,
     }
 
 

@@ -31,7 +31,8 @@ class Reference:
         test_thumbnails, training_thumbnails: of these faces, to find the nearest by.
         features: of the test part, `[N, D]`.
         floor: the metrics of real training faces against the test part, as if they were samples.
-        floor_count: how many; as many as samples, or all there are.
+        in_place: rows of these training faces; as many as samples, or all there are.
+        in_place_features: theirs, `[M, D]`.
         face_rate: the share of test faces in which the detector finds a face.
         ratios: nearest training face over nearest other test face, of each test face; None where there are too few.
     """
@@ -44,9 +45,15 @@ class Reference:
     training_thumbnails: Tensor
     features: NDArray[np.float32]
     floor: dict[str, Score]
-    floor_count: int
+    in_place: NDArray[np.int64]
+    in_place_features: NDArray[np.float32]
     face_rate: float
     ratios: NDArray[np.float64] | None
+
+    @property
+    def floor_count(self) -> int:
+        """How many training faces stand in the place of samples."""
+        return len(self.in_place)
 
 
 def look_at(faces: Faces, extractor: Extractor, samples: int, console: Console) -> Reference:
@@ -75,7 +82,9 @@ def look_at(faces: Faces, extractor: Extractor, samples: int, console: Console) 
         _, groups = np.unique([faces.groups[i] for i in test], return_inverse=True)
         ratios = nearest_faces(pixels, seen, unseen, "test faces", console, groups).ratio
     rate = float(shows_face(as_rgb(pixels)).mean())
-    return Reference(faces, extractor, test, training, unseen, seen, features, floor, len(chosen), rate, ratios)
+    return Reference(
+        faces, extractor, test, training, unseen, seen, features, floor, chosen, in_place_of_samples, rate, ratios
+    )
 
 
 def fits(header: dict[str, object], faces: Faces, path: Path) -> str | None:

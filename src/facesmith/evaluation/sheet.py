@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from facesmith.evaluation.conditions import ABOUT, SHOWN, answer_sheet, answer_table, obedience
 from facesmith.evaluation.judgement import Judgement
 from facesmith.evaluation.reference import Reference
 from facesmith.evaluation.words import MEANINGS, metric_name, table, verdicts, warnings
@@ -47,12 +48,23 @@ def _sections(
         yield Section(
             f"Samples{of}", [f"Seeds 0 to {min(SAMPLES_SHOWN, samples) - 1}, psi 1, not chosen."], figures=[sheet]
         )
+        if judged.answers:
+            yield _told(judged, reference, of)
         yield _pairs(judged, reference, of, pictures=pictures)
         curves = judged.model.path.parent / CURVES
         if curves.is_file():
             yield Section(f"Training{of}", figures=[Picture(curves.read_bytes(), f"curves of the training{of}")])
     yield Section("What the numbers mean", header=("metric", "meaning"), rows=[
         (metric_name(metric, samples, reference), meaning) for metric, meaning in MEANINGS.items()])  # fmt: skip
+
+
+def _told(judged: Judgement, reference: Reference, of: str) -> Section:
+    """What a conditional model makes of what it is told."""
+    header, *rows = answer_table(judged.answers, reference.extractor.name)
+    faces, words = answer_sheet(judged.model)
+    shown = "Below, the same seeds in every row: " + ", ".join(words) + "."
+    sheet = as_picture(grid(faces, columns=SHOWN), f"faces as told{of}")
+    return Section(f"Condition{of}", [ABOUT, *obedience(judged.answers), shown], header, rows, figures=[sheet])
 
 
 def _about(reference: Reference, samples: int) -> list[str]:

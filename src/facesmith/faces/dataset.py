@@ -37,6 +37,8 @@ class Faces:
         notices: what a person should know of what was changed or left out, one line each.
         sizes: `[N, 2]` width and height in the files.
         cache: folder where the packed pictures lie.
+        labels: float32 `[N, K]` of what a generator is told of each (`conditions.labelled`): -1 for no, 1 for yes, 0
+            where it isn't known; None where it is told nothing.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Faces:
     notices: list[str]
     sizes: NDArray[np.int32]
     cache: Path
+    labels: NDArray[np.float32] | None = None
 
     @property
     def resolution(self) -> int:

@@ -24,13 +24,22 @@ class Stream:
         pixels: uint8 `[N, S, S, C]`.
         indices: which of them to draw, such as the training part.
         mirror: flip every other face, by chance.
+        labels: float32 `[N, K]` of all faces, or None; a mirrored face keeps its own.
     """
 
     def __init__(
-        self, pixels: Pixels, indices: NDArray[np.int64], *, seed: int, mirror: bool, position: int = 0
+        self,
+        pixels: Pixels,
+        indices: NDArray[np.int64],
+        *,
+        seed: int,
+        mirror: bool,
+        position: int = 0,
+        labels: NDArray[np.float32] | None = None,
     ) -> None:
         assert len(indices) > 0
         self.pixels, self.indices, self.seed, self.mirror, self.position = pixels, indices, seed, mirror, position
+        self.labels = labels
         self._pass = lru_cache(maxsize=4)(self._new_pass)
 
     def _new_pass(self, number: int, replacement: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -42,6 +51,10 @@ class Stream:
 
     def draw(self, count: int, *, replacement: bool = False) -> Tensor:
         """The next faces, float32 `[count, C, S, S]` in `[-1, 1]`."""
+        return self.draw_labelled(count, replacement=replacement)[0]
+
+    def draw_labelled(self, count: int, *, replacement: bool = False) -> tuple[Tensor, Tensor | None]:
+        """The next faces, as `draw` gives them, and their labels `[count, K]`, if there are any."""
         import torch  # here, since a dataset is opened and described without it
 
         numbers, offsets = np.divmod(np.arange(self.position, self.position + count), len(self.indices))
@@ -54,4 +67,4 @@ class Stream:
         faces = np.asarray(self.pixels[chosen])  # a copy already
         if self.mirror:
             faces[flipped] = faces[flipped, :, ::-1]  # [N, H, W, C]
-        return to_float(torch.from_numpy(faces))
+        return to_float(torch.from_numpy(faces)), None if self.labels is None else torch.tensor(self.labels[chosen])

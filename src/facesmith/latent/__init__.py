@@ -1,8 +1,10 @@
 """The space that faces are drawn from: what a seed stands for, and ways about it.
 
+labels.py      what a conditional generator is told, drawn as the training faces have it
 seeds.py       seeds -> latents, truncation
 walks.py       from latent to latent: on the sphere that normal latents lie near, or straight
-arithmetic.py  29 - 3 + 34: sums of latents
+arithmetic.py  29 - 3 + me.latent: what names stand for, and sums of it
+files.py       latents as small files
 edits.py       smiling=1: directions added to latents
 
 All of it happens in `w`, which is `z` itself where a generator has no mapping of its own. `Generator.spherical` tells

@@ -8,21 +8,57 @@ import torch
 from torch import Tensor
 
 from facesmith.contracts import Generator
+from facesmith.latent.labels import draw_labels
 from facesmith.seeds import BATCH, check_psi, check_seeds
 
+AVERAGED = 10_000  # latents: their mean is a hundredth of a standard deviation beside the true one
+AVERAGING_SEED = 20_180_912
 
-def latents(G: Generator, seeds: Sequence[int]) -> Tensor:
+
+def latents(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> Tensor:
     """`w` `[N, w_dim]`, one for each seed alone, to the bit, whatever else is drawn with it.
+
+    Args:
+        given: labels that a conditional generator is to be told, as in `draw_labels`.
+
+    Raises:
+        BadOption: a seed is negative or too large.
+    """
+    device, (z, labels) = G.w_avg.device, drawn(G, seeds, given)
+    parts = [torch.empty(0, G.w_dim, device=device)]
+    for start in range(0, len(z), BATCH):
+        some = slice(start, start + BATCH)
+        told = None if labels is None else filled(labels[some]).to(device)
+        parts.append(G.mapping(filled(z[some]).to(device), told))
+    return torch.cat(parts)[: len(z)]
+
+
+def drawn(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """What seeds stand for, on the CPU: `z` `[N, z_dim]`, and labels `[N, label_dim]` where the generator has any.
 
     Raises:
         BadOption: a seed is negative or too large.
     """
     check_seeds(seeds)
-    device, drawn = G.w_avg.device, [G.draw_z(1, torch.Generator().manual_seed(seed)) for seed in seeds]
-    batches = [filled(torch.cat(drawn[start : start + BATCH])) for start in range(0, len(drawn), BATCH)]
-    return torch.cat([torch.empty(0, G.w_dim, device=device), *(G.mapping(z.to(device)) for z in batches)])[
-        : len(seeds)
-    ]
+    z, labels = [torch.empty(0, G.z_dim)], [torch.empty(0, G.label_dim)]
+    for seed in seeds:
+        rng = torch.Generator().manual_seed(seed)
+        z.append(G.draw_z(1, rng))
+        told = draw_labels(G, 1, rng, given)  # after z, which is thereby the same whatever is given
+        labels += [] if told is None else [told]
+    return torch.cat(z), torch.cat(labels) if G.label_dim else None
+
+
+def draw_latents(G: Generator, count: int, rng: torch.Generator, given: Tensor | None = None) -> Tensor:
+    """`w` `[count, w_dim]` of new faces, such as the generator is trained on; `given` as in `draw_labels`."""
+    z, labels = G.draw_z(count, rng), draw_labels(G, count, rng, given)
+    device = G.w_avg.device
+    return G.mapping(z.to(device), None if labels is None else labels.to(device))
+
+
+def average_latent(G: Generator, rng: torch.Generator, given: Tensor | None = None) -> Tensor:
+    """`w` `[w_dim]`: the mean over many faces, or over those that have the given labels."""
+    return draw_latents(G, AVERAGED, rng, given).mean(0)
 
 
 def filled(some: Tensor) -> Tensor:

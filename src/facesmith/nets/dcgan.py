@@ -11,7 +11,9 @@ from math import log2
 from torch import Tensor, nn
 
 from facesmith import contracts
-from facesmith.nets.layers import init_dcgan, one_latent
+from facesmith.nets.layers import init_dcgan, init_he, one_latent
+
+SLOPE = 0.2  # of the critic's leaky ReLUs
 
 
 def doublings(resolution: int) -> int:
@@ -51,7 +53,7 @@ class Discriminator(contracts.Discriminator):
 
     Args:
         norm: BatchNorm behind all convolutions but the first and the last; where each picture is to be judged by
-            itself, as a gradient penalty wants it, there is none.
+            itself, as a gradient penalty wants it, there is none, and weights begin as He et al. 2015 have them.
     """
 
     def __init__(self, width: int, resolution: int = 64, channels: int = 3, norm: bool = True) -> None:
@@ -59,15 +61,18 @@ class Discriminator(contracts.Discriminator):
         widths = [width * 2**i for i in range(doublings(resolution))]
         layers: list[nn.Module] = [
             nn.Conv2d(channels, widths[0], 4, 2, 1, bias=not norm),
-            nn.LeakyReLU(0.2, inplace=norm),
+            nn.LeakyReLU(SLOPE, inplace=norm),
         ]
         for c_in, c_out in pairwise(widths):
             layers.append(nn.Conv2d(c_in, c_out, 4, 2, 1, bias=not norm))
             layers += [nn.BatchNorm2d(c_out)] if norm else []
-            layers.append(nn.LeakyReLU(0.2, inplace=norm))
+            layers.append(nn.LeakyReLU(SLOPE, inplace=norm))
         layers += [nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=not norm)]
         self.layers = nn.Sequential(*layers)
-        init_dcgan(self)
+        if norm:
+            init_dcgan(self)
+        else:
+            init_he(self, SLOPE)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         logits: Tensor = self.layers(x).flatten()  # [N, 1, 1, 1] -> [N]

@@ -37,6 +37,20 @@ def init_glorot(net: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+def init_he(net: nn.Module, slope: float) -> None:
+    """Weights N(0, gain² / fan_in), so that leaky ReLUs of this slope keep the variance of what passes; biases 0.
+
+    Without BatchNorm nothing else would: N(0, .02) halves a signal at each narrow layer. In place.
+
+    Source: He et al. 2015, arXiv:1502.01852, section 2.2.
+    """
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, a=slope)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 def one_latent(w: Tensor) -> Tensor:
     """`[N, w_dim]` of latents of either form, for networks that take one: `[N, num_ws, w_dim]` loses its layers."""
     return w[:, 0] if w.ndim == 3 else w

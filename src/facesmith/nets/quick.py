@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import log2
+from math import log2, sqrt
 
+import torch
 from torch import Tensor, nn
 
 from facesmith import contracts
@@ -23,14 +24,22 @@ class Generator(contracts.Generator):
     Args:
         resolution: a power of two, 16 or more.
         width: channels of the first and the last maps; twice as many between.
+        label_dim: labels that it is told. They stand beside z in w, together as long as z is, so that they are heard:
+            so do Karras et al. 2020, arXiv:2006.06676 (their code), have it.
     """
 
-    def __init__(self, z_dim: int = 64, width: int = 32, resolution: int = 64, channels: int = 3) -> None:
-        super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
+    def __init__(
+        self, z_dim: int = 64, width: int = 32, resolution: int = 64, channels: int = 3, label_dim: int = 0
+    ) -> None:
+        super().__init__(
+            resolution=resolution, channels=channels, z_dim=z_dim, w_dim=z_dim + label_dim, label_dim=label_dim
+        )
+        self.spherical = not label_dim
+        self.label_size = sqrt(z_dim / label_dim) if label_dim else 0.0
         doublings = round(log2(resolution // FIRST_SIDE))
         widths = (width, *(2 * width for _ in range(doublings - 1)), width)
         layers: list[nn.Module] = [
-            nn.Linear(z_dim, width * FIRST_SIDE**2),
+            nn.Linear(self.w_dim, width * FIRST_SIDE**2),
             nn.Unflatten(1, (width, FIRST_SIDE, FIRST_SIDE)),
             nn.ReLU(inplace=True),
         ]
@@ -40,6 +49,11 @@ class Generator(contracts.Generator):
             layers += [UpConv2d(c_in, c_out), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
         self.last = nn.Conv2d(width, channels, 3, padding=1)
+
+    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        if not self.label_dim:
+            return z
+        return torch.cat([z, z.new_zeros(len(z), self.label_dim) if labels is None else self.label_size * labels], 1)
 
     def synthesis(self, w: Tensor) -> Tensor:
         pictures: Tensor = self.last(self.layers(one_latent(w))).tanh()
@@ -69,9 +83,19 @@ class Discriminator(contracts.Discriminator):
         resolution: a power of two, 8 to 256.
         dropout: share of a layer's maps silenced.
         hidden: units of the wide layer.
+        label_dim: labels that it is told; each weighs one direction of the wide layer into the logit.
+
+    Source of the labels' way: Miyato and Koyama 2018, "cGANs with Projection Discriminator", arXiv:1802.05637, eq. 3.
     """
 
-    def __init__(self, resolution: int = 64, channels: int = 3, dropout: float = 0.2, hidden: int = 256) -> None:
+    def __init__(
+        self,
+        resolution: int = 64,
+        channels: int = 3,
+        dropout: float = 0.2,
+        hidden: int = 256,
+        label_dim: int = 0,
+    ) -> None:
         super().__init__()
         halvings = round(log2(resolution // LAST_SIDE))
         layers: list[nn.Module] = []
@@ -82,7 +106,11 @@ class Discriminator(contracts.Discriminator):
             layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout2d(dropout)]
         layers += [MinibatchStd(), nn.Flatten(), nn.Linear((widths[-1] + 1) * LAST_SIDE**2, hidden)]
         self.layers = nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(hidden, 1))
+        self.projection = nn.Linear(hidden, label_dim, bias=False) if label_dim else None
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        logits: Tensor = self.layers(x).flatten()
+        seen = self.layers[:-1](x)
+        logits: Tensor = self.layers[-1](seen).flatten()
+        if self.projection is not None and labels is not None:
+            logits = logits + (labels * self.projection(seen)).sum(1)
         return logits.float()

@@ -20,6 +20,7 @@ from facesmith import __version__
 from facesmith.contracts import Generator
 from facesmith.errors import BadModel, BadOption
 from facesmith.files import refuse_to_overwrite, written_beside
+from facesmith.frontmatter import licence as stated_licence
 from facesmith.images import pixels_of
 from facesmith.onnx.draws import DRAWS
 from facesmith.onnx.form import FORMAT, INPUTS, KEY, OUTPUTS, SUFFIX, Metadata, missing_extra
@@ -71,7 +72,7 @@ def export(
     """Write a model's mapping and synthesis with truncation as ONNX (`onnx.form`), and tell how exact it is.
 
     Args:
-        licence: in words; travels in the file.
+        licence: in words; travels in the file. By default that of the card beside the model.
 
     Raises:
         MissingExtra: onnx, onnxscript or onnxruntime is not installed.
@@ -81,8 +82,12 @@ def export(
         raise BadOption(f"--onnx {out}: the file's name must end in {SUFFIX}.")
     refuse_to_overwrite(out, force)
     model = load(path)
+    if model.condition:
+        raise BadModel(
+            f"{model.path} is told {', '.join(model.condition)}; conditional models can't be written as ONNX."
+        )
     console.print(f"writing {model.path} as ONNX, some ten seconds ...")
-    told = metadata(model, licence or UNKNOWN_LICENCE)
+    told = metadata(model, licence or stated_licence(model.path, model.hash) or UNKNOWN_LICENCE)
     content = onnx_bytes(model, told)
     difference = compared(model.G, open_session(content))
     if not difference.largest <= TOLERANCE:
@@ -95,7 +100,8 @@ def export(
     yield str(out)
     yield (
         f"largest difference from torch {difference.largest:.2g} of a range of 2, over {difference.faces} faces in "
-        f"batches of 1 to 21; of 8-bit values {difference.pixels:.3%} differ, by {difference.levels} at most"
+        f"batches of 1 to 21; "
+        f"of a million 8-bit values {difference.pixels * 1e6:.0f} differ, by {difference.levels} at most"
     )
     yield f"seeds: {told['seeds']}"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from facesmith.errors import BadData, BadModel
+from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.files import sha256
 from facesmith.images import Pixels, pixels_of
 from facesmith.onnx.draws import DRAWS, Floats
@@ -56,9 +56,15 @@ class OnnxModel:
         self.hash = told["model"]
         self._session, self._file_hash = session, sha256(path)
 
-    def sample(self, seeds: Sequence[int], psi: float = 1.0) -> Pixels:
-        """One face for each seed: within a level of 255, what the model it was made of draws with torch."""
+    def sample(self, seeds: Sequence[int], psi: float = 1.0, given: Mapping[str, float] | None = None) -> Pixels:
+        """One face for each seed: within a level of 255, what the model it was made of draws with torch.
+
+        Raises:
+            BadOption: anything is given; a model in ONNX can't be told.
+        """
         check_psi(psi)
+        if given:
+            raise BadOption(f"{self.path} can't be told {', '.join(given)}; models in ONNX have no condition.")
         z = self._z(seeds)
         return self._drawn(z, self._no_w(), psi)
 

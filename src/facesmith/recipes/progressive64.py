@@ -22,26 +22,54 @@ fakes above faces, and the generator ran off into one red square. Two turns and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import nn
 from torch.optim import Adam
 
 from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
-from facesmith.losses import Wasserstein
+from facesmith.losses import NonSaturating, Wasserstein, squared_slope
 from facesmith.nets import progressive
 from facesmith.recipe import Recipe, power_of_two, recipe, value
 
 
 class Growing(Wasserstein):
-    """Real faces are shown with no more detail than fakes can have."""
+    """The paper's loss; real faces are shown with no more detail than fakes can have."""
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        D = nets["D"]
-        assert isinstance(D, progressive.Discriminator)
-        return super().loss(player, nets, replace(batch, real=D.detail(batch.real)))
+        return super().loss(player, nets, coarse(batch, nets))
+
+
+class GrowingLogistic(NonSaturating):
+    """Its successor's: cross-entropies, and every few steps the critic's squared slope at real faces.
+
+    Args:
+        gamma: weight of half the squared slope, whatever the interval.
+        every: steps from one penalty to the next (Karras et al. 2020, arXiv:1912.04958, section 3.1).
+    """
+
+    def __init__(self, gamma: float, every: int) -> None:
+        super().__init__()
+        self.gamma, self.every = gamma, every
+
+    def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        batch = coarse(batch, nets)
+        loss = super().loss(player, nets, batch)
+        if player == "D" and self.gamma and batch.step % self.every == 0:
+            slope = squared_slope(nets["D"], batch.real)
+            loss.total = loss.total + 0.5 * self.gamma * self.every * slope
+            loss.terms["D/squared_slope"] = slope
+        return loss
+
+
+def coarse(batch: Batch, nets: nn.ModuleDict) -> Batch:
+    """The batch, its real faces with no more detail than fakes can have at the critic's level."""
+    D = nets["D"]
+    assert isinstance(D, progressive.Discriminator)
+    return replace(batch, real=D.detail(batch.real))
 
 
 @recipe("progressive64")
@@ -54,9 +82,12 @@ class Progressive64(Recipe):
     width: int = value(16, "channels at the full resolution, doubled at each halving", at_least=1, at_most=512)
     widest: int = value(128, "most channels of a layer", at_least=1, at_most=2048)
     growing: float = value(0.55, "share of the budget until the full size stands", at_least=0, at_most=1)
-    critic_turns: int = value(2, "critic turns to one of the generator", at_least=1, at_most=100)
-    penalty: float = value(10.0, "weight of the gradient penalty", at_least=0, at_most=1e4)
-    drift: float = value(1e-3, "weight of the real faces' squared score", at_least=0, at_most=10)
+    critic_turns: int = value(1, "critic turns to one of the generator", at_least=1, at_most=100)
+    loss: Literal["logistic", "wgan-gp"] = value("logistic", "logistic for cross-entropy and R1, or wgan-gp")
+    gamma: float = value(1.0, "logistic: weight of half the critic's squared slope", at_least=0, at_most=1e4)
+    penalty_every: int = value(8, "logistic: steps from one penalty to the next", at_least=1, at_most=1000)
+    penalty: float = value(10.0, "wgan-gp: weight of the gradient penalty", at_least=0, at_most=1e4)
+    drift: float = value(1e-3, "wgan-gp: weight of the real faces' squared score", at_least=0, at_most=10)
     lr: float = value(1e-3, "learning rate of both players", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
@@ -74,7 +105,9 @@ class Progressive64(Recipe):
         return {"D": Player(("D",), adam), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
-        return Growing(self.penalty, self.drift)
+        if self.loss == "wgan-gp":
+            return Growing(self.penalty, self.drift)
+        return GrowingLogistic(self.gamma, self.penalty_every)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         alone = Turn(("D",), n_real=self.batch_size, n_fake=self.batch_size)
@@ -82,6 +115,10 @@ class Progressive64(Recipe):
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr}, level=self.level(progress))
+
+    def rhythm(self) -> Mapping[int, float]:
+        every = self.penalty_every if self.loss == "logistic" else 1
+        return {0: 1 / every, 1: 1 - 1 / every} if every > 1 else {0: 1.0}
 
     def level(self, progress: float) -> float:
         """0 to 1: as many equal shares as there are growths, in each first a rest, then a fade."""

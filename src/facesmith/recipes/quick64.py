@@ -13,6 +13,8 @@ quarter of the width, and the critic's wide layer a quarter of the units, which 
 many weights cost more to update than to use in batches of this size. No referee: with Adam instead of RMSprop and
 learning rates that fall over the last third of the budget, the two keep pace by themselves. docs/experiments.md has
 all trials that led here, and those that led nowhere.
+With `--condition` it is told attributes: their labels stand beside the latent, and each weighs a direction of the
+critic's wide layer into the logit, as in projection critics (arXiv:1802.05637). docs/train.md, "Conditions".
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ from torch.optim import Adam
 from facesmith.contracts import Knobs, Objective, Player, Turn
 from facesmith.losses import NonSaturating
 from facesmith.nets import quick
-from facesmith.recipe import Recipe, power_of_two, recipe, value
+from facesmith.recipe import Conditional, power_of_two, recipe, value
 
 LAST_LR = 0.1  # of the first, at the end of the budget
 
 
 @recipe("quick64")
 @dataclass(frozen=True, kw_only=True)
-class Quick64(Recipe):
+class Quick64(Conditional):
     source: ClassVar[str] = "Facesmith"
 
     resolution: int = value(64, "side of the pictures in pixels, a power of two", at_least=16, at_most=256)
@@ -55,9 +57,10 @@ class Quick64(Recipe):
         power_of_two(self)
 
     def networks(self) -> dict[str, nn.Module]:
+        told = len(self.condition)
         return {
-            "G": quick.Generator(self.z_dim, self.width, self.resolution, self.channels),
-            "D": quick.Discriminator(self.resolution, self.channels, self.dropout, self.hidden),
+            "G": quick.Generator(self.z_dim, self.width, self.resolution, self.channels, told),
+            "D": quick.Discriminator(self.resolution, self.channels, self.dropout, self.hidden, told),
         }
 
     def players(self) -> dict[str, Player]:

@@ -42,6 +42,7 @@ class WganGp64(Recipe):
     width: int = value(32, "channels at half the resolution; 8 times as many at 4x4", at_least=1, at_most=512)
     critic_turns: int = value(5, "critic turns to one of the generator", at_least=1, at_most=100)
     penalty: float = value(10.0, "weight of the gradient penalty", at_least=0, at_most=1e4)
+    penalised: int = value(8, "pictures of a batch at which the slope is measured", at_least=1, at_most=4096)
     lr: float = value(2e-4, "learning rate of both players", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
@@ -59,7 +60,7 @@ class WganGp64(Recipe):
         return {"D": Player(("D",), adam), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
-        return Wasserstein(self.penalty)
+        return Wasserstein(self.penalty, penalised=self.penalised)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         critic = Turn(("D",), self.batch_size, self.batch_size)

@@ -19,6 +19,8 @@ def train_command(plan: Plan, out: Path) -> str:
     words += [f"--limit {plan.limit}"] if plan.limit is not None else []
     words += [] if plan.mirror else ["--no-mirror"]
     words += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]
+    words += [f"--on-trouble {plan.on_trouble}"] if plan.on_trouble != "warn" else []
+    words += [f"--eval-every {plan.watch['kimg']:g}"] if plan.watch else []
     words += [f"--set {shlex.quote(f'{name}={_text(held)}')}" for name, held in plan.values.items()]
     return _wrapped(words)
 

@@ -60,8 +60,8 @@ class Run:
         return not self.lines or any(name.startswith(("D/", "scores")) for line in self.lines for name in line)
 
 
-def gather(folder: Path, console: Console) -> Run:
-    """Read a run, while it trains or afterwards.
+def glance(folder: Path) -> Run:
+    """A run's plan and log alone: quick enough to be looked at again and again while it trains.
 
     Raises:
         BadData: the folder is no run.
@@ -71,8 +71,18 @@ def gather(folder: Path, console: Console) -> Run:
         raise BadData(f"{folder} {what}. Give a run folder, which facesmith train has written.")
     run = Run(folder)
     _read_plan(run)
-    _read_model(run)
     _read_lines(run)
+    return run
+
+
+def gather(folder: Path, console: Console) -> Run:
+    """Read all of a run, while it trains or afterwards.
+
+    Raises:
+        BadData: the folder is no run.
+    """
+    run = glance(folder)
+    _read_model(run)
     run.frames = _read_sheets(run, SHEETS)
     if not run.frames:
         run.missing.append("There are no sheets of generated faces yet: the first comes with the first save.")

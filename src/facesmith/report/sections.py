@@ -51,13 +51,30 @@ def sections(run: Run, film: bytes | None, pictures: bool) -> Iterator[Section]:
     yield from _again(run)
 
 
+def while_training(run: Run) -> Iterator[Section]:
+    """The parts that change while a run trains, of its plan and its log alone (`gather.glance`)."""
+    yield _in_short(run)
+    yield from _health(run)
+    yield from _game(run)
+    yield from _log(run)
+
+
+def seconds_left(run: Run) -> float | None:
+    """How long it will train yet at the speed of its last saves; None where that can't be told."""
+    budget = run.plan.budget if run.plan is not None else 0
+    kimg, seconds = (held[-RECENT:] for held in points(run.lines, "seconds"))
+    if len(kimg) < 2 or kimg[-1] <= kimg[0] or run.seen >= budget:
+        return None
+    return (budget - run.seen) / 1000 * (seconds[-1] - seconds[0]) / (kimg[-1] - kimg[0])
+
+
 def _in_short(run: Run) -> Section:
     rows: list[tuple[str, str]] = []
     if run.plan is not None:
         rows += [("recipe", run.plan.recipe), ("learns from", run.plan.data), ("progress", _progress(run))]
     if run.lines:
         seconds = (points(run.lines, "seconds")[1] or [0.0])[-1]
-        rows.append(("time in training", _time(seconds)))
+        rows.append(("time in training", duration(seconds)))
         if seconds > 0:
             rows.append(("speed", f"{run.seen / seconds:.0f} faces a second"))
     if run.plan is not None:
@@ -73,11 +90,9 @@ def _progress(run: Run) -> str:
     told = f"{run.seen / 1000:.1f} of {kimg_text(budget)} kimg"
     if run.seen >= budget:
         return f"{told}: finished"
-    kimg, seconds = (held[-RECENT:] for held in points(run.lines, "seconds"))
-    if len(kimg) < 2 or kimg[-1] <= kimg[0]:
-        return f"{told}, {run.seen / budget:.0%}"
-    left = (budget - run.seen) / 1000 * (seconds[-1] - seconds[0]) / (kimg[-1] - kimg[0])
-    return f"{told}, {run.seen / budget:.0%}; {_time(left)} more at the speed of the last saves"
+    left = seconds_left(run)
+    told = f"{told}, {run.seen / budget:.0%}"
+    return told if left is None else f"{told}; {duration(left)} more at the speed of the last saves"
 
 
 def _faces(run: Run, film: bytes | None) -> Iterator[Section]:
@@ -202,7 +217,7 @@ def _again(run: Run) -> Iterator[Section]:
     yield Section("Versions", rows=rows)
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration in words."""
     minutes = round(seconds / 60)
     if minutes < 2:

@@ -1,0 +1,43 @@
+"""The card, written beside its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facesmith.card.facts import Facts, Said, gather
+from facesmith.card.head import head
+from facesmith.card.sections import PARTS
+from facesmith.errors import BadData
+from facesmith.files import refuse_to_overwrite, written_beside
+from facesmith.frontmatter import CARD
+
+
+def text(facts: Facts) -> str:
+    """The whole card.
+
+    Raises:
+        BadData: the evaluation's report lacks what a card tells of it.
+    """
+    try:
+        parts = [part for section in PARTS for part in section(facts)]
+        return "\n".join(["---", *head(facts), "---", "", *("\n\n".join(parts).splitlines()), ""])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadData(f"The evaluation's report can't be read ({error!r}). Evaluate the model again.") from None
+
+
+def card(
+    path: Path | None, out: Path | None = None, *, evaluation: Path | None = None, said: Said, force: bool = False
+) -> Path:
+    """Write a model's card.
+
+    Args:
+        out: by default README.md beside the model file.
+        evaluation: as `facts.gather`.
+    """
+    facts = gather(path, evaluation, said)
+    file = out or facts.model.path.with_name(CARD)
+    refuse_to_overwrite(file, force)
+    content = text(facts)
+    with written_beside(file, "w") as stream:
+        stream.write(content)
+    return file

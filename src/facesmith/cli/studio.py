@@ -1,0 +1,33 @@
+"""The studio: explore a generator, and watch one learn, in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facesmith.cli.shared import MODEL_HELP, app, console, fetched_all
+
+PORT = 8400
+
+
+@app.command()
+def studio(
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(callback=fetched_all, help=f"To explore; repeatable. {MODEL_HELP}"),
+    ] = None,
+    run: Annotated[list[Path] | None, typer.Option(help="A run folder to watch; repeatable, to compare.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of this machine; 0 takes a free one.")] = PORT,
+    browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
+) -> None:
+    """Explore a generator, and watch one learn, on a page in the browser. Nothing leaves this machine.
+
+    Example: facesmith studio --model runs/first
+
+    While it trains: facesmith studio --run runs/first
+    """
+    from facesmith.studio.serve import serve
+
+    serve(model or [], run or [], port, browser=browser, console=console)

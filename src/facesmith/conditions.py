@@ -1,0 +1,72 @@
+"""What a conditional generator is told: columns of a dataset as labels, and what a person asks for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facesmith.attributes import labels_of
+from facesmith.errors import BadData, BadOption
+from facesmith.faces import Faces
+from facesmith.given import HOW
+
+
+def labelled(faces: Faces, condition: Sequence[str]) -> Faces:
+    """The same faces with `labels`, one for each attribute of a condition; as they are where there is none.
+
+    Of a column of many numbers, those of the upper half are a yes.
+
+    Raises:
+        BadData: the faces have no labels, or there is no training face of which all that is asked for is known.
+        BadOption: there is no such column, or it can't teach anything.
+    """
+    if not condition:
+        return faces
+    if not faces.attributes:
+        raise BadData(
+            f"{faces.path} ({faces.layout}) has no labels, which --condition needs: expected a metadata.csv with "
+            f"columns such as {condition[0]}, 0 or 1, beside file_name. Without --condition it can be trained on."
+        )
+    targets = labels_of(faces, condition).targets
+    labels = np.where(np.isnan(targets), 0, np.where(targets > 0.5, 1, -1)).astype(np.float32)
+    known = (labels != 0).all(1)
+    if not known[faces.part("train")].any():
+        raise BadData(f"{faces.path} has no training face of which all of {', '.join(condition)} is known.")
+    lacking = int((~known).sum())
+    notice = f"{lacking} of {len(known)} faces lack a label; what isn't known of them is told to no player"
+    return replace(faces, labels=labels, notices=[*faces.notices, *([notice] if lacking else [])])
+
+
+def fingerprint(labels: NDArray[np.float32] | None) -> str:
+    """A hash of labels `[N, K]`; empty where there are none."""
+    return "" if labels is None else hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()[:16]
+
+
+def told(condition: Sequence[str], given: Mapping[str, float] | None) -> Tensor | None:
+    """What is asked for, as the labels `[K]` of a condition, 0 where they are open; None where nothing is.
+
+    Raises:
+        BadOption: the condition lacks such an attribute, or an answer is neither 0 nor 1.
+    """
+    if not given:
+        return None
+    for name, answer in given.items():
+        if not condition:
+            raise BadOption(
+                f"This model was trained without a condition, so it can't be told {name}. Train one with "
+                f"--condition {name}; or steer this one: facesmith edit --edit {name}=1"
+            )
+        if name not in condition:
+            near = get_close_matches(name, condition, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise BadOption(f"This model can't be told {name!r}.{meant} It knows: {', '.join(condition)}.")
+        if answer not in (0, 1):
+            raise BadOption(f"{name} is given as {answer!r}. {HOW}")
+    return torch.tensor([2.0 * given[name] - 1 if name in given else 0.0 for name in condition])

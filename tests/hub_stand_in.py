@@ -1,0 +1,127 @@
+"""The few endpoints of the Hugging Face Hub that Facesmith uses, on loopback, over folders of commits in memory."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+
+
+class Hub(ThreadingHTTPServer):
+    """Repositories by name: each a list of commits, each a dictionary of files; `token` may write."""
+
+    def __init__(self, token="hf_allowed"):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.repos, self.private, self.token = {}, {}, token
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def at(self, repo, revision):
+        """Commit id and files of a revision, or None."""
+        commits = self.repos.get(repo, [])
+        for i, files in enumerate(commits):
+            if revision in (commit_id(repo, i), *(["main"] if i == len(commits) - 1 else [])):
+                return commit_id(repo, i), files
+        return None
+
+
+def commit_id(repo, number):
+    return hashlib.sha1(f"{repo} {number}".encode()).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body=b"", **headers):
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": len(body), **headers}.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def missing(self, code):
+        self.answer(404, {"error": code}, X_Error_Code=code, X_Error_Message=code)
+
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
+        if self.headers.get("Authorization") != f"Bearer {self.server.token}":
+            return self.answer(401, {"error": "Unauthorized"})
+        if parts == ["api", "validate-yaml"]:
+            return self.answer(200, {"warnings": [], "errors": []})
+        if parts == ["api", "repos", "create"]:
+            asked = json.loads(raw)
+            repo = f"{asked['organization']}/{asked['name']}"
+            self.server.private.setdefault(repo, asked.get("visibility") == "private" or bool(asked.get("private")))
+            known = repo in self.server.repos
+            self.server.repos.setdefault(repo, [{}])
+            return self.answer(409 if known else 200, {"url": f"{self.server.url}/{repo}", "id": repo})
+        repo, verb = "/".join(parts[2:4]), parts[4]
+        if verb == "preupload":
+            files = [
+                {"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for each in json.loads(raw)["files"]
+            ]
+            return self.answer(200, {"files": files})
+        assert verb == "commit"
+        files = dict(self.server.repos[repo][-1])
+        for line in raw.splitlines():
+            entry = json.loads(line)
+            if entry["key"] == "file":
+                files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+        self.server.repos[repo].append(files)
+        made = commit_id(repo, len(self.server.repos[repo]) - 1)
+        return self.answer(
+            200, {"success": True, "commitOid": made, "commitUrl": f"{self.server.url}/{repo}/commit/{made}"}
+        )
+
+    def do_GET(self):
+        parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
+        api = parts[0] == "api"
+        repo, revision = ("/".join(parts[2:4]), [*parts[5:], "main"][0]) if api else ("/".join(parts[:2]), parts[3])
+        if repo not in self.server.repos:
+            return self.missing("RepoNotFound")
+        found = self.server.at(repo, revision)
+        if found is None:
+            return self.missing("RevisionNotFound")
+        commit, files = found
+        if api and "tree" in parts[4:5]:
+            return self.answer(200, [
+                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                for name, content in files.items()
+            ], Content_Type="application/json")  # fmt: skip
+        if api:
+            siblings = [{"rfilename": name} for name in files]
+            return self.answer(200, {"id": repo, "modelId": repo, "sha": commit, "siblings": siblings, "tags": []})
+        name = "/".join(parts[4:])
+        if name not in files:
+            return self.missing("EntryNotFound")
+        tag = f'"{hashlib.sha1(files[name]).hexdigest()}"'
+        return self.answer(200, files[name], ETag=tag, X_Repo_Commit=commit)
+
+    do_HEAD = do_GET  # noqa: N815
+
+
+@contextmanager
+def serving():
+    """A Hub that answers while the block runs."""
+    hub = Hub()
+    thread = Thread(target=hub.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.shutdown()
+        hub.server_close()
+        thread.join()

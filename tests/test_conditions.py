@@ -1,0 +1,372 @@
+"""Conditions: what is told of faces reaches every player, what is asked for is drawn, and mistakes are one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import QUIET, RESOLUTION, SMALL, ToldG, drawn_labels, faces_folder, saved_model, small_state, stopping_after
+
+import facesmith
+from facesmith.checkpoint import MODEL, load_model
+from facesmith.conditions import labelled, told
+from facesmith.contracts import Discriminator
+from facesmith.errors import BadData, BadOption
+from facesmith.faces import open_faces
+from facesmith.given import parse_given
+from facesmith.images import read_picture, read_provenance
+from facesmith.latent import latents
+from facesmith.latent.labels import combinations, draw_labels, take_labels
+from facesmith.latent.seeds import drawn
+from facesmith.plan import Asked
+from facesmith.recipe import make, parse_condition
+from facesmith.sample import sample, sample_like
+from facesmith.scores import critic_scores
+from facesmith.train import train
+from facesmith.trainer import make_batch, settled, train_step
+
+CONDITION = ("smiling", "long_hair")
+FACES = 80
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return faces_folder(tmp_path_factory.mktemp("faces"), FACES)
+
+
+@pytest.fixture
+def faces(data):
+    return open_faces(data, RESOLUTION)
+
+
+def with_column(data, path, name, values):
+    """The same faces with a further column, or another one of that name."""
+    path.mkdir()
+    for picture in data.glob("*.png"):
+        (path / picture.name).write_bytes(picture.read_bytes())
+    with (data / "metadata.csv").open() as stream:
+        rows = [{**row, name: value} for row, value in zip(csv.DictReader(stream), values, strict=True)]
+    with (path / "metadata.csv").open("w") as stream:
+        table = csv.DictWriter(stream, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    return path
+
+
+# What is told.
+
+
+def test_labels_are_what_the_columns_say(faces):
+    labels = labelled(faces, CONDITION).labels
+    assert labels.shape == (FACES, 2)
+    for i, name in enumerate(CONDITION):
+        assert np.array_equal(labels[:, i] > 0, faces.attributes[name] == 1)
+    assert set(np.unique(labels)) == {-1, 1}
+    assert labelled(faces, ()) is faces
+
+
+def test_of_a_column_of_numbers_the_upper_half_is_a_yes(data, tmp_path):
+    path = with_column(data, tmp_path / "aged", "age", [str(20 + i % 40) for i in range(FACES)])
+    aged = open_faces(path, RESOLUTION)
+    labels = labelled(aged, ("age",)).labels[:, 0]
+    assert np.array_equal(labels > 0, aged.attributes["age"] >= 40)
+
+
+def test_what_is_not_known_is_told_to_nobody(data, tmp_path):
+    values = ["" if i < 20 else str(i % 2) for i in range(FACES)]
+    faces = labelled(open_faces(with_column(data, tmp_path / "some", "kind", values), RESOLUTION), ("kind", "smiling"))
+    assert np.array_equal(faces.labels[:, 0] == 0, np.isnan(faces.attributes["kind"]))
+    assert any("20 of 80 faces lack a label" in notice for notice in faces.notices)
+
+
+def test_faces_without_labels_and_unknown_columns_are_refused(data, faces, tmp_path):
+    with pytest.raises(BadOption, match=r"no column 'smilling'\. Did you mean 'smiling'"):
+        labelled(faces, ("smilling",))
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for picture in data.glob("*.png"):
+        (plain / picture.name).write_bytes(picture.read_bytes())
+    with pytest.raises(BadData, match="has no labels, which --condition needs"):
+        labelled(open_faces(plain, RESOLUTION), CONDITION)
+    rare = with_column(data, tmp_path / "rare", "rare", [str(int(i == 3)) for i in range(FACES)])
+    with pytest.raises(BadOption, match="1 faces with it, 79 without"):
+        labelled(open_faces(rare, RESOLUTION), ("rare",))
+
+
+def test_a_condition_is_a_list_of_columns_for_recipes_that_take_one():
+    assert parse_condition("test-told", "Smiling, Long Hair") == CONDITION
+    with pytest.raises(BadOption, match=r"dcgan64 takes no --condition\. Recipes that do: .*test-told"):
+        parse_condition("dcgan64", "smiling")
+    for names in (("a", "a"), ("",), ("A",), ("a b",), ("a=1",)):
+        with pytest.raises(BadOption, match="no list of attributes"):
+            make("test-told", {"condition": names})
+    with pytest.raises(BadOption, match="12 are the most"):
+        make("test-told", {"condition": [f"n{i}" for i in range(40)]})
+    assert "condition" not in make("test-told", {}).values()
+    assert make("test-told", {"condition": list(CONDITION)}).values()["condition"] == CONDITION
+
+
+# What is drawn.
+
+
+def generator(labels):
+    G = ToldG(RESOLUTION, 3, labels.shape[1])
+    take_labels(G, labels)
+    return G
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.lists(st.sampled_from([-1.0, 1.0, 0.0]), min_size=3, max_size=3), min_size=1, max_size=40), st.data()
+)
+def test_labels_are_drawn_as_the_faces_have_them_that_fit(rows, data):
+    labels = torch.tensor([[1.0, 1.0, 1.0], *rows])
+    G = generator(labels)
+    asked = torch.tensor(data.draw(st.lists(st.sampled_from([-1.0, 1.0, 0.0]), min_size=3, max_size=3)))
+    found = draw_labels(G, 4000, torch.Generator().manual_seed(0), asked)
+    known = labels[(labels != 0).all(1)]
+    fitting = known[(known * asked >= 0).all(1)]
+    among = fitting if len(fitting) else known
+    assert (found * asked >= 0).all()
+    assert torch.equal(found.abs(), torch.ones(4000, 3))
+    open_ones = asked == 0
+    assert torch.allclose(found[:, open_ones].mean(0), among[:, open_ones].mean(0), atol=0.1)
+
+
+def test_combinations_are_all_there_are():
+    assert combinations(2).tolist() == [[-1, -1], [-1, 1], [1, -1], [1, 1]]
+    assert len(combinations(5).unique(dim=0)) == 32
+
+
+def test_a_seed_keeps_its_z_and_mostly_its_other_labels_whatever_is_given():
+    G = generator(torch.from_numpy(drawn_labels(200, ("smiling", "long_hair", "eyeglasses"))))
+    seeds = range(300)
+    z, free = drawn(G, seeds)
+    with_smile, without = (drawn(G, seeds, torch.tensor([sign, 0.0, 0.0])) for sign in (1.0, -1.0))
+    assert torch.equal(z, with_smile[0])
+    assert torch.equal(z, without[0])
+    assert (with_smile[1][:, 0] == 1).all()
+    assert (without[1][:, 0] == -1).all()
+    assert (with_smile[1][:, 1:] == without[1][:, 1:]).all(1).float().mean() > 0.7
+    assert set(free[:, 0].tolist()) == {-1, 1}
+    assert torch.equal(drawn(G, [7])[1][0], free[7])
+
+
+def test_a_generator_without_labels_draws_what_it_drew():
+    G = small_state("dcgan64").nets["G"].eval()
+    assert not hasattr(G, "label_shares")
+    rng = torch.Generator().manual_seed(5)
+    assert draw_labels(G, 3, rng) is None
+    assert torch.equal(rng.get_state(), torch.Generator().manual_seed(5).get_state())
+    z = torch.randn(1, G.z_dim, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(latents(G, [5])[0], G.mapping(z)[0])
+
+
+# Training.
+
+
+class Listening(Discriminator):
+    """Remembers what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.heard = torch.nn.Parameter(torch.ones(())), []
+
+    def forward(self, x, labels=None):
+        self.heard.append((x.detach(), labels))
+        return self.scale * x.flatten(1).mean(1)
+
+
+def test_every_player_is_told_of_real_faces_and_of_fakes():
+    state = small_state("test-told", condition=CONDITION)
+    D = state.nets["D"] = Listening()
+    truth = {face.tobytes(): row for face, row in zip(state.stream.pixels, state.stream.labels, strict=True)}
+    state.stream.mirror = False
+    turn = state.recipe.turns(0)[0]
+    batch = make_batch(state, turn, state.knobs, torch.Generator().manual_seed(0))
+    back = ((batch.real.permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    assert all(np.array_equal(truth[face.tobytes()], row) for face, row in zip(back, batch.labels.numpy(), strict=True))
+    assert torch.equal(batch.fake_labels[: len(batch.labels)], batch.labels)
+    assert len(batch.fake_labels) == turn.n_fake
+    for player in "DG":
+        state.objective.loss(player, state.nets, batch)
+    (real, fake, played) = D.heard
+    assert real[1] is batch.labels
+    assert fake[1] is played[1] is batch.fake_labels
+
+
+def test_unconditional_players_are_told_nothing():
+    state = small_state("test-told")
+    batch = make_batch(state, state.recipe.turns(0)[0], state.knobs, torch.Generator().manual_seed(0))
+    assert batch.labels is batch.fake_labels is None
+    train_step(state)
+    assert critic_scores(state, 8) is not None
+
+
+def test_scores_are_those_of_labelled_pictures():
+    state = small_state("test-told", condition=CONDITION)
+    for _ in range(2):
+        train_step(state)
+    scores = critic_scores(state, 8, state.stream.pixels, state.stream.labels)
+    with torch.no_grad():
+        rows = torch.from_numpy(state.stream.labels)
+        x = torch.from_numpy(state.stream.pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+        expected = state.nets["D"].eval()(x, rows)
+    assert np.allclose(scores.real, expected.numpy(), atol=1e-5)
+    assert np.allclose(scores.unseen, expected.numpy(), atol=1e-5)
+
+
+def test_the_average_latent_is_that_of_faces_labelled_like_the_data():
+    state = small_state("test-told", condition=CONDITION)
+    G = settled(state)["G"]
+    w = latents(G, range(3000)).mean(0)
+    assert torch.allclose(G.w_avg, w, atol=0.1)
+
+
+def test_quick64_has_labels_beside_z_and_asks_its_critic_of_them():
+    state = small_state("quick64", condition=CONDITION)
+    before = [net.state_dict()[key].clone() for net, key in ((state.nets["G"], "layers.0.weight"),
+                                                             (state.nets["D"], "projection.weight"))]  # fmt: skip
+    for _ in range(2):
+        train_step(state)
+    G, D = (state.nets[name].eval() for name in "GD")
+    z, labels = torch.randn(4, G.z_dim), torch.tensor([[1.0, -1.0]]).expand(4, 2)
+    assert torch.equal(G.mapping(z, labels)[:, : G.z_dim], z)
+    assert G.mapping(z, labels).shape == (4, G.w_dim)
+    assert torch.equal(G.mapping(z), G.mapping(z, torch.zeros(4, 2)))
+    assert not G.spherical, "what lies between two faces is on a straight line where labels are part of a latent"
+    x = G(z, labels)
+    assert not torch.equal(x, G(z, -labels))
+    assert torch.allclose(D(x, labels) + D(x, -labels), 2 * D(x), atol=1e-5)
+    assert not torch.equal(D(x, labels), D(x))
+    assert not torch.equal(before[0][:, G.z_dim :], G.layers[0].weight[:, G.z_dim :])
+    assert not torch.equal(before[1], D.projection.weight)
+
+
+def test_quick64_untold_is_what_it_was():
+    state = small_state("quick64")
+    G, D = (state.nets[name] for name in "GD")
+    z = torch.randn(2, G.z_dim)
+    assert G.mapping(z) is z
+    assert G.spherical
+    assert not [key for net in (G, D) for key in net.state_dict() if "label" in key or "projection" in key]
+    assert "condition" not in state.recipe.values()
+
+
+@pytest.fixture
+def asked(data, tmp_path):
+    return Asked(
+        "test-told", data, tmp_path / "run", {"condition": CONDITION}, kimg=0.12, save_every_kimg=0.04,
+        precision="float32", threads=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", ["test-told", "quick64"])
+def test_resuming_changes_nothing(asked, tmp_path, monkeypatch, recipe):
+    asked = replace(asked, recipe=recipe, values={**SMALL.get(recipe, {}), **asked.values})
+    straight = replace(asked, out=tmp_path / "straight")
+    assert train(straight, QUIET).finished
+    with monkeypatch.context() as patched:
+        stopping_after(3, patched)
+        assert not train(asked, QUIET).finished
+    assert train(asked, QUIET).finished
+    assert (asked.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()
+    model = facesmith.load(asked.out)
+    assert model.condition == CONDITION
+    assert model.header["values"]["condition"] == list(CONDITION)
+
+
+def test_a_run_remembers_what_it_was_told(asked, data, tmp_path):
+    train(asked, QUIET)
+    plan = json.loads((asked.out / "run.json").read_text())
+    assert plan["values"]["condition"] == list(CONDITION)
+    for condition, words in ((("smiling",), "was smiling,long_hair, now smiling"), ((), "now None")):
+        with pytest.raises(BadData, match=words):
+            train(replace(asked, values={"condition": condition}), QUIET)
+    other = with_column(data, tmp_path / "other", "smiling", [str(i % 2) for i in range(FACES)])
+    with pytest.raises(BadData, match="the faces' labels was"):
+        train(replace(asked, data=other), QUIET)
+
+
+def test_a_model_to_begin_from_learns_how_the_new_faces_are_labelled(asked, data, tmp_path):
+    train(asked, QUIET)
+    other = with_column(data, tmp_path / "other", "smiling", [str(int(i < 60)) for i in range(FACES)])
+    begun = replace(asked, recipe=None, values={}, start=asked.out, data=other, out=tmp_path / "begun")
+    train(begun, QUIET)
+    smiles = [facesmith.load(out).G.label_shares[2:].sum().item() for out in (asked.out, begun.out)]
+    assert smiles[1] > smiles[0] + 0.1
+
+
+def test_an_unconditional_model_holds_nothing_new(asked):
+    train(replace(asked, values={}), QUIET)
+    loaded = load_model(asked.out)
+    assert "condition" not in loaded.header["values"]
+    assert "G.label_shares" not in loaded.nets.state_dict()
+
+
+# Asking.
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved_model(tmp_path_factory.mktemp("runs") / "told", "test-told", condition=CONDITION)
+
+
+def test_what_is_given_is_drawn_and_the_rest_by_the_seed(run):
+    model = facesmith.load(run)
+    free = model.sample(range(24))
+    smiling, serious = (model.sample(range(24), given={"smiling": answer}) for answer in (1, 0))
+    assert not np.array_equal(smiling, serious)
+    for face, yes, no in zip(free, smiling, serious, strict=True):
+        assert not np.array_equal(yes, no)
+        assert np.array_equal(face, yes) or np.array_equal(face, no) or (face != yes).any()
+    labels = drawn(model.G, range(24))[1]
+    whole = [{name: int(row[i] > 0) for i, name in enumerate(CONDITION)} for row in labels]
+    assert all(np.array_equal(model.sample([seed], given=each)[0], free[seed]) for seed, each in enumerate(whole))
+    assert np.array_equal(model.sample([3, 9], given={"smiling": 1}), smiling[[3, 9]])
+    assert np.array_equal(model.synthesize(model.latents([4], given={"smiling": 1})), smiling[4:5])
+
+
+def test_psi_pulls_towards_the_average_of_the_faces_asked_for(run):
+    model = facesmith.load(run)
+    smiling, serious = (model.sample([1, 2], psi=0, given={"smiling": answer}) for answer in (1, 0))
+    assert np.array_equal(smiling[0], smiling[1])
+    assert not np.array_equal(smiling[0], serious[0])
+
+
+def test_questions_are_read_in_one_way():
+    assert parse_given(["smiling=1, Male = 0", "eyeglasses=1"]) == {"smiling": 1, "male": 0, "eyeglasses": 1}
+    assert parse_given([]) == {}
+    for text in ("smiling", "smiling=", "=1", "smiling=2", "smiling=yes", "smiling=1,,male=0", "smiling=1=1"):
+        with pytest.raises(BadOption, match="can't be read"):
+            parse_given([text])
+    with pytest.raises(BadOption, match="twice"):
+        parse_given(["smiling=1", "smiling=0"])
+    assert told(CONDITION, {}) is None
+    assert told(CONDITION, {"long_hair": 0}).tolist() == [0, -1]
+
+
+def test_what_a_model_cannot_be_told_is_said(run, tmp_path):
+    model = facesmith.load(run)
+    with pytest.raises(BadOption, match=r"can't be told 'smilin'\. Did you mean 'smiling'"):
+        model.sample([1], given={"smilin": 1})
+    with pytest.raises(BadOption, match=r"given as 0\.5"):
+        model.latents([1], given={"smiling": 0.5})
+    plain = facesmith.load(saved_model(tmp_path / "plain"))
+    with pytest.raises(BadOption, match="without a condition"):
+        plain.sample([1], given={"smiling": 1})
+
+
+def test_a_sheet_says_what_was_given_and_is_drawn_again_from_that(run, tmp_path):
+    (path,) = sample(run, range(4), tmp_path / "a.png", given={"smiling": 1}, console=QUIET)
+    assert json.loads(read_provenance(path)["Given"]) == {"smiling": 1}
+    (again,) = sample_like(run, path, tmp_path / "b.png", console=QUIET)
+    assert np.array_equal(read_picture(again), read_picture(path))
+    (free,) = sample(run, range(4), tmp_path / "c.png", console=QUIET)
+    assert "Given" not in read_provenance(free)

@@ -1,0 +1,341 @@
+"""From a photo to a latent: framing, prior, encoder, refinement, and the file that carries them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from pictures import photo, portrait, shared, without_face
+from safetensors.torch import load_file, save_file
+from small import QUIET, TinyG, drawn_pixels, faces_folder, saved_model
+from torch import nn
+
+import facesmith
+from facesmith.contracts import Generator
+from facesmith.errors import BadModel, BadOption, BadPicture, OutputExists
+from facesmith.faces import open_faces
+from facesmith.images import resize, to_float, to_grey
+from facesmith.inversion.encoder import BATCH, Encoder, Lesson
+from facesmith.inversion.inverter import load_encoder, save_encoder
+from facesmith.inversion.likeness import Likeness, pixel_distance
+from facesmith.inversion.prior import implausibility, prior_of
+from facesmith.inversion.refine import pace, refine
+from facesmith.inversion.template import (
+    Template,
+    estimate_template,
+    known_template,
+    locate,
+    template_of,
+)
+from facesmith.inverter import train_inverter
+from facesmith.photos.align import Alignment, align, transform
+from facesmith.photos.detect import Detector
+from facesmith.sidecar import KEY
+
+HASH = "a" * 64
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_samples():
+    """The encoder's linear start from few samples: tiny generators need no more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facesmith.inversion.encoder.DRAWN", 256)
+        yield
+
+
+TEMPLATE = Template(Alignment(64).targets() / 64, "extracted")
+
+
+class Mapped(Generator):
+    """A generator whose `w` is slanted, with a latent for each of two layers: the upper and the lower half."""
+
+    spherical = False
+
+    def __init__(self, layers=2):
+        super().__init__(resolution=16, channels=3, z_dim=4, w_dim=6, num_ws=layers)
+        rng = torch.Generator().manual_seed(0)
+        self.register_buffer("slant", torch.randn(4, 6, generator=rng))
+        self.register_buffer("weight", torch.randn(layers, 6, 3 * 16 * 16 // layers, generator=rng) / 6)
+
+    def mapping(self, z, labels=None):
+        return 3 + z @ self.slant
+
+    def synthesis(self, w):
+        each = w if w.ndim == 3 else w[:, None].expand(-1, self.num_ws, -1)
+        return torch.einsum("nkd,kdp->nkp", each - 3, self.weight).reshape(-1, 3, 16, 16).tanh()
+
+
+# Framing
+
+
+def test_extracted_faces_say_how_they_are_framed():
+    template = known_template({"alignment": Alignment(32, 0.2).to_values()})
+    np.testing.assert_allclose(template.targets(64), Alignment(64, 0.2).targets())
+    for header in ({}, {"alignment": None}, {"alignment": {"layout": "center-crop-1", "size": 64, "crop": 108}}):
+        assert known_template(header) is None
+
+
+def test_how_faces_are_framed_is_found_in_them():
+    detected = Detector().detect([np.asarray(photo())])[0].landmarks[0].astype(np.float64)
+    wanted = Alignment(64, 0.1)
+    rng = np.random.default_rng(0)
+    faces = np.stack([align(np.asarray(photo()), detected + rng.normal(0, 1, (5, 2)), wanted)[0] for _ in range(20)])
+    template = estimate_template(faces)
+    assert (template.source, template.count) == ("estimated", 20)
+    assert np.abs(template.points - wanted.targets() / 64).mean() < 0.03
+    assert estimate_template(drawn_pixels(24)) is None
+
+
+def test_estimated_templates_come_back_from_a_header_and_others_are_told():
+    template = Template(np.round(TEMPLATE.points, 5), "estimated", 40)
+    values = json.loads(json.dumps(template.to_values()))
+    again = template_of(values, "file")
+    assert (again.points == template.points).all()
+    assert (again.source, again.count) == ("estimated", 40)
+    for wrong in (None, [], {}, {**values, "points": [[1, 2]]}, {**values, "source": "x"}, {**values, "count": True}):
+        with pytest.raises(BadModel, match="file: what it tells of the alignment"):
+            template_of(wrong, "file")
+    for number in (1e9, float("nan"), "a", None):
+        with pytest.raises(BadModel):
+            template_of({**values, "points": [[number, 0.5]] * 5}, "file")
+
+
+def test_a_photos_face_is_brought_to_where_the_models_faces_are():
+    located = locate(np.asarray(photo()), TEMPLATE, 64, 3)
+    assert located.face.shape == (64, 64, 3)
+    assert (located.found, located.framed) == (1, False)
+    marks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
+    assert np.linalg.norm(transform(located.matrix, marks) - TEMPLATE.targets(64), axis=1).mean() < 3
+    grey = locate(np.asarray(photo()), TEMPLATE, 64, 1).face
+    assert np.array_equal(grey, to_grey(located.face))
+
+
+def test_a_face_framed_alike_is_taken_as_it_is():
+    marks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
+    face, _ = align(np.asarray(photo()), marks, Alignment(128))
+    located = locate(face, TEMPLATE, 64, 3)
+    assert located.framed
+    assert np.array_equal(located.face, resize(face, 64))
+
+
+def test_photos_without_the_face_that_is_asked_for_are_told():
+    with pytest.raises(BadPicture, match="no face found in its 200x200 pixels"):
+        locate(np.asarray(without_face()), TEMPLATE, 64, 3)
+    with pytest.raises(BadOption, match="--face 2: the photo shows 1 face"):
+        locate(np.asarray(photo()), TEMPLATE, 64, 3, which=2)
+    with pytest.raises(BadModel, match="--aligned"):
+        locate(np.asarray(photo()), None, 64, 3)
+
+
+def test_of_several_faces_the_largest_comes_first():
+    two = np.full((300, 520, 3), 128, np.uint8)
+    two[40:240, 10:210] = np.asarray(portrait())
+    two[10:290, 230:510] = np.asarray(portrait().resize((280, 280)))
+    large, small = (locate(two, TEMPLATE, 64, 3, which=i) for i in (1, 2))
+    assert large.found == small.found == 2
+    assert np.linalg.det(large.matrix[:, :2]) < np.linalg.det(small.matrix[:, :2])
+
+
+@pytest.mark.slow
+def test_no_face_is_found_where_there_is_none():
+    from facesmith.photos.sources import open_source, stream
+
+    source = open_source(shared("photos.zip"))
+    empty = [each for each in stream(source, 25) if "/no_face/" in f"/{each.source}"]
+    wrong = []
+    for each in empty:
+        try:
+            locate(each.load(), TEMPLATE, 64, 3)
+            wrong.append(each.source)
+        except BadPicture:
+            pass
+    assert len(empty) == 57
+    assert len(wrong) <= 3, wrong
+
+
+# Prior and likeness
+
+
+def test_the_prior_makes_latents_of_seeds_normal():
+    G = Mapped()
+    prior = prior_of(G)
+    w = G.mapping(torch.randn(4000, 4, generator=torch.Generator().manual_seed(7)))
+    u = prior.to_u(w)
+    assert torch.allclose(prior.to_w(u), w, atol=1e-3)
+    assert u.mean(0).abs().max() < 0.1
+    variance, _ = torch.linalg.eigh(torch.cov(u.T))
+    np.testing.assert_allclose(variance, [0, 0, 1, 1, 1, 1], atol=0.1)  # of 6 axes the mapping uses 4
+
+
+def test_only_latents_longer_than_usual_are_implausible():
+    u = torch.tensor([0.0, 1.0, 2.0])[:, None, None].expand(3, 2, 5)
+    assert implausibility(u).tolist() == [0, 0, 9]
+
+
+def test_equal_pictures_are_as_like_as_can_be_and_blur_and_noise_are_told():
+    face = to_float(torch.from_numpy(resize(np.asarray(portrait()), 64)[None].copy()))
+    likeness = Likeness()
+    wanted = likeness.features(face)
+    noise = face + 0.1 * torch.randn(face.shape, generator=torch.Generator().manual_seed(0))
+    strong = face + 0.4 * torch.randn(face.shape, generator=torch.Generator().manual_seed(0))
+    distances = [float(likeness.distance(likeness.features(each), wanted)) for each in (face, noise, strong)]
+    assert distances[0] < 1e-6 < distances[1] < distances[2]
+    assert pixel_distance(face, face) == 0
+    assert pixel_distance(face, face + 0.5).item() == pytest.approx(0.25)
+
+
+# Encoder
+
+
+def test_the_encoder_learns_what_seeds_stand_for():
+    G = TinyG(16, 3).eval()
+    lesson = Lesson(G, prior_of(G), lambda count: to_float(torch.from_numpy(drawn_pixels(count))), steps=10)
+    terms = [lesson.step(i)["latent"] for i in range(10)]
+    assert np.mean(terms[-5:]) < 0.3  # a blind guess has 1
+
+
+def test_a_lesson_is_the_same_each_time():
+    G = TinyG(16, 3).eval()
+    lessons = [Lesson(G, prior_of(G), lambda n: to_float(torch.from_numpy(drawn_pixels(n))), 2) for _ in range(2)]
+    assert lessons[0].step(0) == lessons[1].step(0)
+
+
+@pytest.mark.parametrize("resolution", [16, 36, 64, 128])
+def test_encoders_are_small_at_every_resolution(resolution):
+    encoder = Encoder(resolution, 3, 128).eval()
+    assert encoder(torch.zeros(2, 3, resolution, resolution)).shape == (2, 128)
+    most_bytes = 4e6 if resolution <= 64 else 4.6e6
+    assert 4 * sum(parameter.numel() for parameter in encoder.parameters()) < most_bytes
+
+
+def saved_encoder(path, G, template=TEMPLATE):
+    torch.manual_seed(0)
+    encoder = Encoder(G.resolution, G.channels, G.w_dim, 8)
+    nn.init.normal_(encoder.last.weight)
+    save_encoder(path, encoder.eval(), template, {"seen": 1}, HASH)
+    return encoder
+
+
+def test_an_encoder_comes_back_as_it_was(tmp_path):
+    G = TinyG(16, 3)
+    encoder = saved_encoder(tmp_path / "inversion.safetensors", G)
+    again, template = load_encoder(tmp_path / "inversion.safetensors", G, HASH)
+    faces = to_float(torch.from_numpy(drawn_pixels(4)))
+    assert torch.equal(again(faces), encoder(faces))
+    np.testing.assert_allclose(template.points, TEMPLATE.points)
+    saved_encoder(tmp_path / "none.safetensors", G, None)
+    assert load_encoder(tmp_path / "none.safetensors", G, HASH)[1] is None
+
+
+def test_files_that_hold_no_encoder_of_this_model_are_told(tmp_path):
+    G, path = TinyG(16, 3), tmp_path / "inversion.safetensors"
+    saved_encoder(path, G)
+    with pytest.raises(BadModel, match="another model"):
+        load_encoder(path, G, "b" * 64)
+    with pytest.raises(BadModel, match="does not hold the encoder"):
+        load_encoder(path, TinyG(16, 3, z_dim=9), HASH)
+    tensors = load_file(path)
+    plain = {"kind": "inversion", "model": HASH, "format": 1, "width": 8, "template": None}
+    for wrong in ({"width": 10**9}, {"width": "8"}, {"width": True}, {"width": 9}, {"template": 3}, {"width": None}):
+        save_file(tensors, path, {KEY: json.dumps({**plain, **wrong})})
+        with pytest.raises(BadModel):
+            load_encoder(path, G, HASH)
+    del tensors["encoder.last.bias"]
+    save_file(tensors, path, {KEY: json.dumps(plain)})
+    with pytest.raises(BadModel, match="does not hold the encoder"):
+        load_encoder(path, G, HASH)
+
+
+# Refinement
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_refining_finds_the_latent_that_a_face_was_drawn_from(layers):
+    G = Mapped(layers).eval()
+    w = G.mapping(torch.randn(1, 4, generator=torch.Generator().manual_seed(3)))
+    images = G.synthesis(w)
+    start = prior_of(G).mean[None]
+    found = refine(G, prior_of(G), start, images, steps=12, console=QUIET)
+    assert found.shape == ((1, layers, 6) if layers > 1 else (1, 6))
+    errors = [(G.synthesis(each) - images).square().mean((1, 2, 3)) for each in (start, found)]
+    assert (errors[1] < 0.5 * errors[0]).all()
+
+
+def test_a_refined_latent_does_not_depend_on_those_beside_it():
+    G = Mapped(1).eval()
+    images = G.synthesis(G.mapping(torch.randn(2, 4, generator=torch.Generator().manual_seed(3))))
+    start = prior_of(G).mean.expand(2, 6)
+    both = refine(G, prior_of(G), start, images, steps=2, console=QUIET)
+    alone = refine(G, prior_of(G), start[:1], images[:1], steps=2, console=QUIET)
+    assert torch.allclose(both[:1], alone, atol=1e-2)
+
+
+def test_the_pace_rises_then_falls_to_nothing():
+    paces = [pace(i / 100) for i in range(100)]
+    assert paces[0] < 0.2
+    assert max(paces) > 0.9
+    assert paces[-1] < 0.001
+
+
+# The verb that trains
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    run = saved_model(tmp_path_factory.mktemp("run"))
+    data = faces_folder(tmp_path_factory.mktemp("faces"))
+    return run, data, list(train_inverter(run, data, kimg=0.03, console=QUIET))
+
+
+def test_training_writes_an_encoder_beside_the_model(trained):
+    run, data, lines = trained
+    assert lines[0].startswith("no landmarks are found in these faces")
+    assert lines[-1] == str(run / "inversion.safetensors")
+    model = facesmith.load(run)
+    w = model.invert(model.sample([1, 2]), refined=False)
+    assert w.shape == (2, 8)
+    with pytest.raises(OutputExists):
+        list(train_inverter(run, data, console=QUIET))
+
+
+def test_only_faces_of_the_training_part_teach(trained, monkeypatch):
+    run, data, _ = trained
+    faces = open_faces(data, 16)
+    training = {face.tobytes() for i in faces.part("train") for face in (faces.pixels[i], faces.pixels[i][:, ::-1])}
+    inner, seen = Lesson.__init__, []
+
+    def spying(self, G, prior, next_faces, steps, seed=0):
+        def told(count):
+            batch = next_faces(count)
+            seen.extend(((batch + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().numpy())
+            return batch
+
+        inner(self, G, prior, told, steps, seed)
+
+    monkeypatch.setattr(Lesson, "__init__", spying)
+    list(train_inverter(run, data, kimg=0.03, force=True, console=QUIET))
+    assert len(seen) == 2 * BATCH
+    assert {face.tobytes() for face in seen} <= training
+
+
+def test_models_with_an_encoder_of_their_own_need_no_other(tmp_path):
+    run = saved_model(tmp_path / "run", "test-autoencoder")
+    with pytest.raises(BadModel, match="encoder of their own"):
+        list(train_inverter(run, tmp_path, console=QUIET))
+
+
+def test_ctrl_c_keeps_what_was_learnt(trained, monkeypatch):
+    run, data, _ = trained
+    inner = Lesson.step
+
+    def step(self, number):
+        if number == 1:
+            raise KeyboardInterrupt
+        return inner(self, number)
+
+    monkeypatch.setattr(Lesson, "step", step)
+    lines = list(train_inverter(run, data, kimg=1, force=True, console=QUIET))
+    assert "after 0.0 kimg" in lines[-2]
+    assert facesmith.load(run).invert(drawn_pixels(1), refined=False).shape == (1, 8)
