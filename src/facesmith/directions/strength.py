@@ -16,7 +16,7 @@ from facesmith.contracts import Generator
 from facesmith.synthesis import synthesize
 
 WANTED = 0.88  # of the faces without an attribute, the share that is to have it at strength 1
-LEAST = 0.55  # a direction that brings it to fewer than that doesn't work
+LEAST = 0.35  # a direction that brings it to fewer than that doesn't work
 SHARES = (0.5, 0.85, 1.2)  # of the length that a direction has so far, at which faces are looked at
 LONGEST = 4.0  # deviations of latents that strength 1 may go: beyond, faces break
 MOSTLY = 0.75  # of all faces: an attribute that more of them have is measured by taking it away
