@@ -26,9 +26,9 @@ from facesmith.progress import bar
 STEPS = 170
 BY_PIXELS = 0.65  # of the steps
 AT_ONCE = 8  # pictures
-LR, LR_BOTH = 0.1, 0.05  # of numbers that are spread like N(0, 1): by pixels, and by both; each rises, then falls to 0
+LR, LR_BOTH = 0.1, 0.08  # of numbers that are spread like N(0, 1): by pixels, and by both; each rises, then falls to 0
 WARMING = 0.1
-PIXELS, FEATURES = 10.0, 6.0
+PIXELS, FEATURES = 4.0, 10.0
 PLAUSIBLE = 0.1  # for latents longer than those the generator knows
 NEAR = 0.002  # to the encoder's guess
 TOGETHER = 0.02  # of the layers' latents, where there is one for each
