@@ -4,8 +4,10 @@ Paper:  Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", arXiv:17
         "better things" that "Face synthesis with GANs in PyTorch" sends its readers to.
 Needs:  64x64 faces.
 Run:    facesmith train wgan-gp64 --data faces --out runs/wgan --minutes 40
-Result: fd5k_lite0 174.9 (real faces 3.1), face rate 40.7% (98.3%), after 86 kimg of CelebA;
-        docs/recipes.md.
+Cost:   55 faces a second on one thread, the other core busy, with the penalty of all 32 pictures of a batch; the result
+        took 26 minutes.
+Result: fd5k_lite0 174.9 (real faces 3.1), face rate 40.7% (98.3%), after 86 kimg of CelebA, before its critic's
+        first weights and its penalty were as now; docs/recipes.md.
 
 What it does: five critic turns to one of the generator; the critic scores without a scale and has no BatchNorm, since
 each picture is to be judged by itself; its slope between real faces and fakes is drawn to 1 with a weight of 10; Adam
@@ -14,7 +16,8 @@ real face is scored above a fake.
 
 Unlike the paper, for a CPU's budget: batches of 32 rather than 64 and Adam at 2e-4 rather than 1e-4, since with five
 critic turns to one the generator's steps are what runs short (in 22 kimg at the paper's values it had learned nothing
-but a blot); width 32, half of dcgan64's, as the penalty needs second derivatives besides.
+but a blot); the slope is measured at 8 pictures of a batch, which is the same penalty on average for a quarter of what
+was two thirds of a critic's turn; width 32, half of dcgan64's, as the penalty needs second derivatives besides.
 """
 
 from __future__ import annotations
