@@ -6,7 +6,6 @@ import io
 import json
 import struct
 import zlib
-from functools import partial
 
 import numpy as np
 import pytest
@@ -79,7 +78,7 @@ def test_the_face_of_a_photo_is_found(client, photo):
 
 
 def test_a_photo_becomes_an_address_and_goes_back(client, known, run, photo, tmp_path, monkeypatch):
-    monkeypatch.setattr(inverter, "refine", partial(inverter.refine, steps=3))
+    monkeypatch.setattr(inverter, "STEPS", 3)
     answer = client.post("/api/invert", content=photo, params={"model": known})
     told = [json.loads(line) for line in answer.text.splitlines()]
     assert not any("error" in each for each in told), told
