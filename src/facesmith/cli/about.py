@@ -17,7 +17,7 @@ def demo(
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 3.0,
     force: Force = False,
 ) -> None:
-    """Do the main job on drawn faces that ship with the package; no photos needed."""
+    """Do the main job without any photos: faces of the generator that ships, and one that learns from them."""
     from facesmith.demo import demo
 
     for line in demo(out, minutes=minutes, force=force, threads=context.obj, console=console):
