@@ -20,7 +20,7 @@ from facesmith.figure import captioned
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import Pixels, enlarge, grid, write_png
 from facesmith.latent import truncate
-from facesmith.latent.arithmetic import described, parse_names, plain_names, resolve
+from facesmith.latent.arithmetic import described, is_latent_file, parse_names, plain_names, resolve
 from facesmith.latent.edits import apply_edits, check_edits
 from facesmith.progress import bar
 from facesmith.sample import Model, load, read_directions
@@ -130,10 +130,15 @@ def _sheet(model: Model, w: Tensor, names: Sequence[str], directions: Directions
     stages = np.stack([_at(model, w, directions, asked, share) for share in shares], axis=1)  # [N, S, H, W, C]
     words = [words_of({name: share * strength for name, strength in asked.edits.items()}) for share in shares]
     rows = []
-    for name, faces in zip(names, stages, strict=True):
-        cells = [captioned(face, text) for face, text in zip(faces, [f"face {name}", *words[1:]], strict=True)]
+    for name, faces in zip(plain_names(names), stages, strict=True):
+        cells = [captioned(face, text) for face, text in zip(faces, [_called(name), *words[1:]], strict=True)]
         rows.append(grid(np.stack(cells), len(cells), GAP_PX // 2))
     return grid(np.stack(rows), max(1, round(sqrt(len(rows) / len(shares)))), 2 * GAP_PX)
+
+
+def _called(name: str) -> str:
+    """A face's name as captions can show it: the font knows no more than ASCII."""
+    return name.encode("ascii", "replace").decode() if is_latent_file(name) else f"face {name}"
 
 
 def _frames(model: Model, w: Tensor, directions: Directions, asked: Asked, count: int) -> Iterator[Pixels]:
