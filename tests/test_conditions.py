@@ -17,19 +17,25 @@ import facesmith
 from facesmith.checkpoint import MODEL, load_model
 from facesmith.conditions import labelled, told
 from facesmith.contracts import Discriminator
+from facesmith.edit import Asked as Edit
+from facesmith.edit import edit
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
+from facesmith.figure import GUTTER_PX
 from facesmith.given import parse_given
 from facesmith.images import read_picture, read_provenance
 from facesmith.latent import latents
 from facesmith.latent.labels import combinations, draw_labels, take_labels
 from facesmith.latent.seeds import drawn
+from facesmith.mix import GAP_PX, mix
 from facesmith.plan import Asked
 from facesmith.recipe import make, parse_condition
 from facesmith.sample import sample, sample_like
 from facesmith.scores import critic_scores
+from facesmith.sidecar import save_sidecar
 from facesmith.train import train
 from facesmith.trainer import make_batch, settled, train_step
+from facesmith.walk import Way, _frames, walk
 
 CONDITION = ("smiling", "long_hair")
 FACES = 80
@@ -315,7 +321,44 @@ def test_an_unconditional_model_holds_nothing_new(asked):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return saved_model(tmp_path_factory.mktemp("runs") / "told", "test-told", condition=CONDITION)
+    folder = saved_model(tmp_path_factory.mktemp("runs") / "told", "test-told", condition=CONDITION)
+    model, header = facesmith.load(folder), {"names": ["hat"]}
+    save_sidecar(
+        folder / "directions.safetensors", "directions", {"hat": torch.ones(model.G.w_dim)}, header, model.hash
+    )
+    return folder
+
+
+@pytest.mark.parametrize("psi", [1.0, 0.6])
+def test_walks_sums_and_edits_are_of_such_faces_as_are_given(run, tmp_path, psi):
+    model, smiling = facesmith.load(run), {"smiling": 1, "long_hair": 0}
+    expected = model.sample([3, 4], psi, given=smiling)
+    assert not np.array_equal(expected, model.sample([3, 4], psi, given={**smiling, "smiling": 0}))
+    size = expected.shape[1]
+    sheet = read_picture(mix(run, "3 + 4", tmp_path / "mix.png", psi=psi, given=smiling, scale=1))
+    for i, face in enumerate(expected):
+        left = GUTTER_PX + i * (GUTTER_PX + size + GAP_PX)
+        assert np.array_equal(sheet[:size, left : left + size], face)
+    way = Way([3, 4], seconds=1, fps=10, psi=psi, given=smiling)
+    frames = list(_frames(model, way, 10, 1, told(CONDITION, smiling)))
+    assert np.array_equal(np.stack([frames[0], frames[5]]), expected)
+    list(walk(run, way, [tmp_path / "walk.gif"], console=QUIET))
+    list(edit(Edit(run, "3", {"hat": 1}, tmp_path / "edit.png", steps=1, psi=psi, scale=1, given=smiling), QUIET))
+    assert np.array_equal(read_picture(tmp_path / "edit.png")[:size, :size], expected[0])
+    for name in ("mix.png", "edit.png"):
+        assert json.loads(read_provenance(tmp_path / name)["Given"]) == smiling
+
+
+def test_what_a_model_cannot_be_told_is_said_before_anything_is_drawn(run, tmp_path):
+    unknown = {"hat": 1}
+    for draw in (
+        lambda: mix(run, "3 + 4", tmp_path / "mix.png", given=unknown),
+        lambda: list(walk(run, Way([3, 4], given=unknown), [tmp_path / "walk.gif"], console=QUIET)),
+        lambda: list(edit(Edit(run, "3", {"hat": 1}, tmp_path / "edit.png", given=unknown), QUIET)),
+    ):
+        with pytest.raises(BadOption, match="can't be told 'hat'"):
+            draw()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_given_is_drawn_and_the_rest_by_the_seed(run):

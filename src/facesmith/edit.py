@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, cos, pi, sqrt
 from pathlib import Path
 
@@ -15,14 +15,16 @@ from rich.console import Console
 from torch import Tensor
 
 from facesmith.animation import check_film, write_film
+from facesmith.conditions import told
 from facesmith.errors import BadOption
 from facesmith.figure import captioned
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import Pixels, enlarge, grid, write_png
-from facesmith.latent import truncate
+from facesmith.latent import around, truncate
 from facesmith.latent.arithmetic import described, is_latent_file, parse_names, plain_names, resolve
 from facesmith.latent.edits import apply_edits, check_edits
 from facesmith.progress import bar
+from facesmith.provenance import of_labels
 from facesmith.sample import Model, load, read_directions
 from facesmith.sidecar import sidecar_path
 from facesmith.synthesis import synthesize
@@ -47,6 +49,7 @@ class Asked:
         film: where to write the way as a film, too.
         directions: a file of directions; by default the one beside the model.
         scale: each pixel becomes a block of this many by as many.
+        given: of a conditional model: attributes of all faces before their edit, each 0 or 1.
     """
 
     model: Path | None
@@ -59,6 +62,7 @@ class Asked:
     psi: float = 1.0
     scale: int | None = None
     force: bool = False
+    given: Mapping[str, float] = field(default_factory=dict)
 
 
 def edit(asked: Asked, console: Console) -> Iterator[Path]:
@@ -67,7 +71,8 @@ def edit(asked: Asked, console: Console) -> Iterator[Path]:
     psi pulls the faces towards the average before they are edited, so the edit is as strong at any psi.
 
     Raises:
-        BadOption: no such direction or face, or the sheet or film can't be written like this.
+        BadOption: no such direction or face, the sheet or film can't be written like this, or the model can't be told
+            what is given.
         BadModel: the directions were made for another model.
     """
     if asked.out.suffix.lower() != ".png":
@@ -84,18 +89,20 @@ def edit(asked: Asked, console: Console) -> Iterator[Path]:
     directions = read_directions(file, model) if asked.directions or file.exists() else {}
     check_edits(list(asked.edits), directions)
     with torch.inference_mode():
-        w = truncate(resolve(model.G, names, model.hash), model.G.w_avg, asked.psi)
-    told = model.provenance({
+        labels = told(model.condition, asked.given)
+        w = truncate(resolve(model.G, names, model.hash, labels), around(model.G, labels), asked.psi)
+    words = model.provenance({
         "Faces": json.dumps(plain_names(names)),
         "Edits": json.dumps(dict(asked.edits)),
         "Psi": repr(asked.psi),
+        **of_labels(asked.given),
         **described(names),
     })  # fmt: skip
-    yield write_png(asked.out, _sheet(model, w, names, directions, asked), told)
+    yield write_png(asked.out, _sheet(model, w, names, directions, asked), words)
     if asked.film is not None:
         count = round(SECONDS * FPS)
         shown = bar(_frames(model, w, directions, asked, count), count, f"drawing {asked.film.name}", console)
-        yield write_film(asked.film, shown, FPS, told)
+        yield write_film(asked.film, shown, FPS, words)
 
 
 def face_names(text: str) -> list[str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from facesmith.conditions import told
 from facesmith.errors import BadOption
 from facesmith.figure import captioned
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import enlarge, grid, write_png
+from facesmith.latent import around, truncate
 from facesmith.latent.arithmetic import (
     Term,
     combine,
@@ -22,6 +24,7 @@ from facesmith.latent.arithmetic import (
     parse_terms,
     resolve,
 )
+from facesmith.provenance import of_labels
 from facesmith.sample import load
 from facesmith.synthesis import synthesize
 
@@ -38,6 +41,7 @@ def mix(
     psi: float = 1.0,
     plain: bool = False,
     layers: str | None = None,
+    given: Mapping[str, float] | None = None,
     scale: int | None = None,
     force: bool = False,
 ) -> Path:
@@ -46,10 +50,12 @@ def mix(
     Args:
         plain: leave the sum's length as it is; by default it gets that of its terms (`latent.arithmetic.combine`).
         layers: rather than the sum of two faces, the first with these layers of the second, such as 0-1.
+        given: of a conditional model: attributes of all faces, each 0 or 1.
         scale: each pixel becomes a block of this many by as many; by default faces get about 128 pixels.
 
     Raises:
-        BadOption: the text is no sum, its terms cancel out, or the generator has no such layers.
+        BadOption: the text is no sum, its terms cancel out, the generator has no such layers, or can't be told what is
+            given.
         BadModel: a latent file is damaged, or of another model.
     """
     if out.suffix.lower() != ".png":
@@ -58,27 +64,30 @@ def mix(
     refuse_to_overwrite(out, force)
     model = load(path)
     with torch.inference_mode():
-        w = resolve(model.G, [term.name for term in terms], model.hash)
+        labels = told(model.condition, given)
+        w = resolve(model.G, [term.name for term in terms], model.hash, labels)
         coefficients = [term.coefficient for term in terms]
         total = (
             combine(model.G, w, coefficients, plain=plain)
             if layers is None
             else exchange(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
         )
-        faces = np.concatenate([synthesize(model.G, each, psi) for each in (w, total)])
+        centre = around(model.G, labels)
+        faces = np.concatenate([synthesize(model.G, truncate(each, centre, psi)) for each in (w, total)])
     faces = enlarge(faces, scale or max(1, FACE_PX // model.G.resolution))
     signs = [_sign(term, first=term is terms[0]) for term in terms]
     words = [_words(term) for term in terms]
     kind = "plain sum" if plain else "sum" if layers is None else f"layers {layers} of the second"
     cells = map(captioned, faces, [*words, kind], [*signs, "="])
     how = f"layers {layers}" if layers is not None else "plain" if plain else "with its terms' length"
-    told = model.provenance({
+    shown = model.provenance({
         "Terms": _told(text, terms),
         "Psi": repr(psi),
         "Sum": how,
+        **of_labels(given),
         **described([term.name for term in terms]),
     })  # fmt: skip
-    return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), told)
+    return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), shown)
 
 
 def _told(text: str, terms: Sequence[Term]) -> str:

@@ -54,8 +54,12 @@ def of_seeds(seeds: Sequence[int], psi: float, given: Mapping[str, float] | None
     Args:
         given: what a conditional model was told.
     """
-    told = {"Given": json.dumps(dict(given))} if given else {}
-    return {"Seeds": json.dumps(list(seeds)), "Psi": repr(psi), **told}
+    return {"Seeds": json.dumps(list(seeds)), "Psi": repr(psi), **of_labels(given)}
+
+
+def of_labels(given: Mapping[str, float] | None) -> dict[str, str]:
+    """The words of what a conditional model was told; none where it was told nothing."""
+    return {"Given": json.dumps(dict(given))} if given else {}
 
 
 def parse(told: Mapping[str, str]) -> Drawn | None:

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from facesmith.contracts import Encoder, Generator
 from facesmith.images import Pixels, to_float, to_uint8
-from facesmith.latent import BATCH, filled, latents, truncate
-from facesmith.latent.seeds import AVERAGING_SEED, average_latent
+from facesmith.latent import BATCH, around, filled, latents, truncate
 
 
 def synthesize_seeds(G: nn.Module, seeds: Sequence[int], psi: float = 1.0, given: Tensor | None = None) -> Pixels:
@@ -24,10 +23,7 @@ def synthesize_seeds(G: nn.Module, seeds: Sequence[int], psi: float = 1.0, given
     assert isinstance(G, Generator)
     with torch.inference_mode():
         w = latents(G, seeds, given)
-        if given is None or psi == 1:
-            return synthesize(G, w, psi)
-        average = average_latent(G, torch.Generator().manual_seed(AVERAGING_SEED), given)
-        return synthesize(G, truncate(w, average, psi))
+        return synthesize(G, w if psi == 1 else truncate(w, around(G, given), psi))
 
 
 @torch.inference_mode()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,13 +13,15 @@ from rich.console import Console
 from torch import Tensor
 
 from facesmith.animation import check_film, write_film
+from facesmith.conditions import told
 from facesmith.errors import BadOption
 from facesmith.files import refuse_to_overwrite
 from facesmith.images import Pixels, enlarge, grid
-from facesmith.latent import BATCH
+from facesmith.latent import BATCH, around, truncate
 from facesmith.latent.arithmetic import described, plain_names, resolve
 from facesmith.latent.walks import FEWEST, along, places
 from facesmith.progress import bar
+from facesmith.provenance import of_labels
 from facesmith.sample import Model, load
 from facesmith.synthesis import synthesize
 
@@ -41,6 +43,7 @@ class Way:
         straight: go straight also where latents lie near a sphere.
         seconds: of the whole film; by default two from face to face.
         psi: truncation.
+        given: of a conditional model: attributes of all faces on the way, each 0 or 1.
     """
 
     seeds: Sequence[int | str]
@@ -50,6 +53,7 @@ class Way:
     seconds: float | None = None
     fps: int = 25
     psi: float = 1.0
+    given: Mapping[str, float] = field(default_factory=dict)
 
     def frames(self) -> int:
         """How many pictures the film has.
@@ -106,7 +110,7 @@ def walk(
         scale: each pixel becomes a block of this many by as many; by default faces get about 256 pixels.
 
     Raises:
-        BadOption: the way leads nowhere, or the film can't be written like this.
+        BadOption: the way leads nowhere, the film can't be written like this, or the model can't be told what is given.
     """
     for out in outs:
         check_film(out, way.fps)
@@ -114,16 +118,18 @@ def walk(
     count = way.frames()
     model = load(path)
     scale = _scale(model.G.resolution, way.grid, scale)
-    told = model.provenance({
+    labels = told(model.condition, way.given)
+    words = model.provenance({
         "Seeds": json.dumps(_told(way.seeds)),
         "Psi": repr(way.psi),
+        **of_labels(way.given),
         **described(list(map(str, way.seeds))),
         "Walk": f"{'closed' if way.closed else 'open'}, {'spherical' if _on_sphere(model, way) else 'straight'}, "
         f"{way.grid[0]}x{way.grid[1]}",
     })  # fmt: skip
     for out in outs:
-        shown = bar(_frames(model, way, count, scale), count, f"drawing {out.name}", console)
-        yield write_film(out, shown, way.fps, told)
+        shown = bar(_frames(model, way, count, scale, labels), count, f"drawing {out.name}", console)
+        yield write_film(out, shown, way.fps, words)
 
 
 def _told(names: Sequence[int | str]) -> list[int | str]:
@@ -145,20 +151,21 @@ def _scale(resolution: int, grid: tuple[int, int], scale: int | None) -> int:
 
 
 @torch.inference_mode()
-def _frames(model: Model, way: Way, count: int, scale: int) -> Iterator[Pixels]:
+def _frames(model: Model, way: Way, count: int, scale: int, labels: Tensor | None = None) -> Iterator[Pixels]:
     """The frames one after the other, drawn some at a time."""
     columns, rows = way.grid
-    w = resolve(model.G, list(map(str, way.seeds)), model.hash)
+    w = resolve(model.G, list(map(str, way.seeds)), model.hash, labels)
+    centre = around(model.G, labels)
     walks = w.reshape(rows * columns, -1, *w.shape[1:])
     at = places(walks.shape[1], count, closed=way.closed)
     for start in range(0, count, BATCH):
         some = at[start : start + BATCH]
-        faces = _faces(model, walks, some, way)
+        faces = _faces(model, walks, some, way, centre)
         for tiles in faces.reshape(len(some), rows * columns, *faces.shape[1:]):
             yield grid(enlarge(tiles, scale), columns)
 
 
-def _faces(model: Model, walks: Tensor, at: Tensor, way: Way) -> Pixels:
+def _faces(model: Model, walks: Tensor, at: Tensor, way: Way, centre: Tensor) -> Pixels:
     """The faces of all walks `[K, N, ...]` at places `[M]`: `[M * K, H, W, C]`, those of one place together."""
     w = torch.stack([along(each.flatten(1), at, spherical=_on_sphere(model, way)) for each in walks], dim=1)
-    return synthesize(model.G, w.reshape(-1, *walks.shape[2:]), way.psi)
+    return synthesize(model.G, truncate(w.reshape(-1, *walks.shape[2:]), centre, way.psi))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, Psi, Scale, app, console, fetched, given
+from facesmith.cli.shared import MODEL_HELP, Conditions, Force, ModelPath, Psi, Scale, app, console, fetched, given
 from facesmith.errors import BadOption
 
 if TYPE_CHECKING:
@@ -24,10 +24,7 @@ def sample(
     ),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
-    conditions: Annotated[
-        list[str] | None,
-        typer.Option("--given", help="Of a model trained with --condition: smiling=1 or smiling=1,male=0; repeatable."),
-    ] = None,
+    conditions: Conditions = None,
     like: Annotated[Path | None, typer.Option(help="Draw again what this picture of ours shows.")] = None,
     sign: Annotated[
         Path | None, typer.Option(help="Sign content credentials (C2PA) with this certificate chain, PEM.")
@@ -90,6 +87,7 @@ def walk(
     fps: Annotated[int, typer.Option(min=1, max=120, help="Frames a second.")] = 25,
     scale: Scale = None,
     psi: Psi = 1.0,
+    conditions: Conditions = None,
     gif: Annotated[bool, typer.Option("--gif", help="Write a .gif beside the film, too.")] = False,
     force: Force = False,
 ) -> None:
@@ -99,13 +97,14 @@ def walk(
     """
     if seeds is not None and {"random", "seed"} & given(context):
         raise BadOption("--seeds names the faces; leave out --random and --seed.")
+    from facesmith.given import parse_given
     from facesmith.latent import random_seeds
     from facesmith.latent.arithmetic import parse_names
     from facesmith.walk import Way, parse_grid, walk
 
     size = parse_grid(grid)
     chosen = parse_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
-    way = Way(chosen, size, closed, linear, seconds, fps, psi)
+    way = Way(chosen, size, closed, linear, seconds, fps, psi, parse_given(conditions or []))
     outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
     for path in walk(model, way, outs, scale=scale, force=force, console=console):
         typer.echo(path)
@@ -123,6 +122,7 @@ def mix(
     ] = None,
     scale: Scale = None,
     psi: Psi = 1.0,
+    conditions: Conditions = None,
     force: Force = False,
 ) -> None:
     """Add and subtract faces: the terms and their sum, side by side.
@@ -131,6 +131,8 @@ def mix(
     """
     if plain and layers is not None:
         raise BadOption("--layers adds nothing up, so it can't go with --plain.")
+    from facesmith.given import parse_given
     from facesmith.mix import mix
 
-    typer.echo(mix(model, terms, out, psi=psi, plain=plain, layers=layers, scale=scale, force=force))
+    told = parse_given(conditions or [])
+    typer.echo(mix(model, terms, out, psi=psi, plain=plain, layers=layers, given=told, scale=scale, force=force))

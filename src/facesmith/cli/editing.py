@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Force, ModelPath, Psi, Scale, app, console
+from facesmith.cli.shared import Conditions, Force, ModelPath, Psi, Scale, app, console
 
 
 @app.command()
@@ -63,6 +63,7 @@ def edit(
     ] = None,
     directions: Annotated[Path | None, typer.Option(help="Another file of this model's directions.")] = None,
     psi: Psi = 1.0,
+    conditions: Conditions = None,
     scale: Scale = None,
     force: Force = False,
 ) -> None:
@@ -71,8 +72,10 @@ def edit(
     Example: facesmith edit --seeds 0-15 --edit smiling=1 --edit eyeglasses=-1
     """
     from facesmith.edit import Asked, edit
+    from facesmith.given import parse_given
     from facesmith.latent.edits import parse_edits
 
-    asked = Asked(model, seeds, parse_edits(edits), out, steps, film, directions, psi, scale, force)
+    told = parse_given(conditions or [])
+    asked = Asked(model, seeds, parse_edits(edits), out, steps, film, directions, psi, scale, force, told)
     for path in edit(asked, console):
         typer.echo(path)

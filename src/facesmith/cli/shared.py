@@ -52,6 +52,10 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an output that exi
 Scale = Annotated[
     int | None, typer.Option(min=1, max=32, help="Show each pixel as N x N; by default as many as look well.")
 ]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option("--given", help="Of a model trained with --condition: smiling=1 or smiling=1,male=0; repeatable."),
+]
 Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 the average face.")]
 
 

@@ -11,7 +11,17 @@ All of it happens in `w`, which is `z` itself where a generator has no mapping o
 whether what lies between two latents is found on a sphere around 0 (normal ones) or on the straight line.
 """
 
-from facesmith.latent.seeds import filled, latents, truncate
+from facesmith.latent.seeds import around, filled, latents, truncate
 from facesmith.seeds import BATCH, LARGEST_SEED, MOST_SEEDS, parse_seeds, random_seeds
 
-__all__ = ["BATCH", "LARGEST_SEED", "MOST_SEEDS", "filled", "latents", "parse_seeds", "random_seeds", "truncate"]
+__all__ = [
+    "BATCH",
+    "LARGEST_SEED",
+    "MOST_SEEDS",
+    "around",
+    "filled",
+    "latents",
+    "parse_seeds",
+    "random_seeds",
+    "truncate",
+]

@@ -116,13 +116,14 @@ def described(names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def resolve(G: Generator, names: Sequence[str], model_hash: str | None = None) -> Tensor:
+def resolve(G: Generator, names: Sequence[str], model_hash: str | None = None, given: Tensor | None = None) -> Tensor:
     """`w` `[N, w_dim]` that names stand for; `[N, num_ws, w_dim]` where a latent file holds one for each layer.
 
     The one place that knows which names there are: seeds, and paths of latent files.
 
     Args:
         model_hash: the sha256 of G's file, against which latent files are checked; without it only seeds are names.
+        given: labels that seeds are to have (`latent.labels.draw_labels`); a latent file has its own.
 
     Raises:
         BadOption: a name stands for nothing.
@@ -132,7 +133,7 @@ def resolve(G: Generator, names: Sequence[str], model_hash: str | None = None) -
         if not SEED.fullmatch(name) and not (model_hash and is_latent_file(name)):
             raise BadOption(f"{name!r} is no seed and no {SUFFIX} file. {HOW}")
     seeds = [int(name) for name in names if SEED.fullmatch(name)]
-    of_seeds = iter(latents(G, seeds))
+    of_seeds = iter(latents(G, seeds, given))
     w = [next(of_seeds) if SEED.fullmatch(name) else load_latent(Path(name), G, model_hash or "") for name in names]
     if any(each.ndim > 1 for each in w):
         w = [each.expand(G.num_ws, -1) for each in w]

@@ -61,6 +61,11 @@ def average_latent(G: Generator, rng: torch.Generator, given: Tensor | None = No
     return draw_latents(G, AVERAGED, rng, given).mean(0)
 
 
+def around(G: Generator, given: Tensor | None = None) -> Tensor:
+    """`w` `[w_dim]` that truncation pulls towards: the average face or, where labels are given, that of such faces."""
+    return G.w_avg if given is None else average_latent(G, torch.Generator().manual_seed(AVERAGING_SEED), given)
+
+
 def filled(some: Tensor) -> Tensor:
     """A batch of full size: the last of `[N, ...]` is repeated."""
     return torch.cat([some, some[-1:].expand(BATCH - len(some), *some.shape[1:])])
