@@ -36,5 +36,5 @@ class Planted:
         self.recipe = SimpleNamespace(name="planted", values=dict)
         self.G = SimpleNamespace(resolution=faces.resolution, channels=faces.channels)
 
-    def sample(self, seeds):
+    def sample(self, seeds, psi=1.0):
         return self.pictures[np.asarray(seeds) % len(self.pictures)]

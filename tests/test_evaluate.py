@@ -18,11 +18,12 @@ from facesmith.evaluation import conditions
 from facesmith.evaluation import evaluate as verb
 from facesmith.evaluation.conditions import with_answers
 from facesmith.evaluation.evaluate import Asked, evaluate
-from facesmith.evaluation.judgement import judge
+from facesmith.evaluation.judgement import draw, judge
 from facesmith.evaluation.reference import look_at
 from facesmith.evaluation.words import in_short, novelty
 from facesmith.faces import open_faces
 from facesmith.latent.seeds import drawn
+from facesmith.sample import load
 from facesmith.trainer import settled, train_step
 
 SAMPLES = 60
@@ -125,6 +126,15 @@ def test_models_are_compared_in_one_table(asked, faces, tmp_path):
     assert report["models"][0]["metrics"] != report["models"][1]["metrics"]
     alone = numbers(replace(asked, out=tmp_path / "alone"))[1]
     assert alone["models"][0]["metrics"] == report["models"][0]["metrics"]
+
+
+def test_samples_are_truncated_as_asked(asked, tmp_path):
+    full, report = numbers(asked)
+    pulled, other = numbers(replace(asked, psi=0.5, out=tmp_path / "pulled"))
+    assert (report["protocol"]["psi"], other["protocol"]["psi"]) == (1.0, 0.5)
+    assert full[:-2] != pulled[:-2]
+    assert np.array_equal(draw(load(asked.models[0]), 3, QUIET, 0.5), load(asked.models[0]).sample(range(3), psi=0.5))
+    assert "psi 0.5" in (tmp_path / "pulled" / "report.html").read_text()
 
 
 def test_models_of_different_kinds_are_not_compared(asked, faces, tmp_path):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import MODEL_HELP, Data, Force, app, console, fetched_all
+from facesmith.cli.shared import MODEL_HELP, Data, Force, Psi, app, console, fetched_all
 
 
 @app.command()
@@ -18,6 +18,7 @@ def evaluate(
     ] = None,
     out: Annotated[Path, typer.Option(help="A folder for report.json and report.html.")] = Path("evaluation"),
     samples: Annotated[int, typer.Option(help="Faces to draw of each model: seeds 0 to N-1.")] = 5000,
+    psi: Psi = 1.0,
     features: Annotated[str, typer.Option(help="lite0 (ships with a package) or inception (for FID).")] = "lite0",
     weights: Annotated[Path | None, typer.Option(help="The weight file of inception.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the weights of inception, 91 MiB.")] = False,
@@ -34,6 +35,6 @@ def evaluate(
     """
     from facesmith.evaluation.evaluate import Asked, evaluate
 
-    asked = Asked(model or [None], data, out, samples, features, weights, download, limit, pictures, force)
+    asked = Asked(model or [None], data, out, samples, features, weights, download, limit, pictures, force, psi)
     for line in evaluate(asked, console):
         typer.echo(line)

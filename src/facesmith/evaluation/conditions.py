@@ -136,8 +136,8 @@ def obedience(answers: Sequence[Answer]) -> list[str]:
     return lines
 
 
-def answer_sheet(model: Model) -> tuple[Pixels, list[str]]:
+def answer_sheet(model: Model, psi: float) -> tuple[Pixels, list[str]]:
     """Faces of the same seeds, a row told yes above a row told no of each attribute: `[2K * SHOWN, S, S, C]`."""
     rows = [(name, answer) for name in model.condition for answer in (1, 0)]
-    pictures = [model.sample(range(SHOWN), given={name: answer}) for name, answer in rows]
+    pictures = [model.sample(range(SHOWN), psi, given={name: answer}) for name, answer in rows]
     return np.concatenate(pictures), [f"{name}={answer}" for name, answer in rows]

@@ -46,6 +46,7 @@ class Asked:
     limit: int | None = None
     pictures: bool = True
     force: bool = False
+    psi: float = 1.0
     effort: Effort = field(default_factory=Effort)
 
 
@@ -75,7 +76,7 @@ def evaluate(asked: Asked, console: Console) -> Iterator[str]:
     for model, name in zip(models, names, strict=True):
         if len(models) > 1:
             console.print(f"judging {name} ...")
-        judged = judge(model, reference, asked.samples, console)
+        judged = judge(model, reference, asked.samples, console, asked.psi)
         judgements.append(with_answers(judged, reference, asked.effort, console))
     seconds |= {
         f"{what}, {name}": s for j, name in zip(judgements, names, strict=True) for what, s in j.seconds.items()

@@ -55,7 +55,7 @@ class Judgement:
     """What was found of a model.
 
     Attributes:
-        pictures: its samples, of the seeds 0 to N - 1 at psi 1, uint8 `[N, S, S, C]`.
+        pictures: its samples, of the seeds 0 to N - 1, uint8 `[N, S, S, C]`.
         features: of these, `[N, D]`.
         scores: by metric.
         face_rate: the share of samples in which the detector finds a face.
@@ -66,6 +66,7 @@ class Judgement:
         notice: why the faces don't fit the model, or None.
         seconds: by what they were spent on.
         answers: of a conditional model, by what it is told.
+        psi: truncation of the samples.
     """
 
     model: Model
@@ -80,6 +81,7 @@ class Judgement:
     notice: str | None
     seconds: dict[str, float]
     answers: tuple[Answer, ...] = ()
+    psi: float = 1.0
 
     @property
     def closest(self) -> NDArray[np.int64]:
@@ -92,12 +94,12 @@ class Judgement:
         return np.unique(self.nearest.training[self.audit.copies]) if self.audit else np.empty(0, np.int64)
 
 
-def judge(model: Model, reference: Reference, samples: int, console: Console) -> Judgement:
+def judge(model: Model, reference: Reference, samples: int, console: Console, psi: float = 1.0) -> Judgement:
     """Draw `samples` faces and hold them against the reference."""
     notice = fits(model.header, reference.faces, model.path)
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
-    pictures = draw(model, samples, console)
+    pictures = draw(model, samples, console, psi)
     clock.note("drawing")
     features = extract(reference.extractor, pictures, "samples", console)
     clock.note("features")
@@ -112,14 +114,16 @@ def judge(model: Model, reference: Reference, samples: int, console: Console) ->
     ratio = around(float(np.median(nearest.ratio)), [float(np.median(x)) for x in np.array_split(nearest.ratio, SETS)])
     found = audit(nearest.ratio, reference.ratios) if reference.ratios is not None else None
     clock.note("copies")
-    return Judgement(model, pictures, features, scores, face_rate, distinct, nearest, ratio, found, notice, seconds)
+    return Judgement(
+        model, pictures, features, scores, face_rate, distinct, nearest, ratio, found, notice, seconds, psi=psi
+    )
 
 
-def draw(model: Model, samples: int, console: Console) -> Pixels:
+def draw(model: Model, samples: int, console: Console, psi: float = 1.0) -> Pixels:
     """The faces of the seeds 0 to `samples` - 1, as `facesmith sample` draws them."""
     starts = range(0, samples, BATCH)
     parts = bar(starts, len(starts), f"drawing samples, {BATCH} at a time", console)
-    return np.concatenate([model.sample(range(start, min(start + BATCH, samples))) for start in parts])
+    return np.concatenate([model.sample(range(start, min(start + BATCH, samples)), psi) for start in parts])
 
 
 def share(found: NDArray[np.bool_]) -> Score:

@@ -29,7 +29,7 @@ def receipt(
     """Plain values. All but what stands under `seconds` is the same at every run with the same threads."""
     return {
         "format": FORMAT,
-        "protocol": _protocol(reference, samples),
+        "protocol": _protocol(reference, samples, judgements[0].psi),
         "data": _data(reference),
         "real": _real(reference, samples),
         "models": [_model(judged, reference, samples) for judged in judgements],
@@ -50,12 +50,12 @@ def receipt(
     }
 
 
-def _protocol(reference: Reference, samples: int) -> dict[str, Any]:
+def _protocol(reference: Reference, samples: int, psi: float) -> dict[str, Any]:
     extractor = reference.extractor
     return {
         "samples": samples,
         "seeds": f"0-{samples - 1}",
-        "psi": 1.0,
+        "psi": psi,
         "features": extractor.name,
         "dimensions": extractor.dims,
         "weights": extractor.source,

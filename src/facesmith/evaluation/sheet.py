@@ -41,12 +41,14 @@ def _sections(
             f"Verdict on {name}" if several else "Verdict", [judged.notice] if judged.notice else [], rows=rows
         )
     header, *rows_of_numbers = table(judgements, names, reference)
-    yield Section("Numbers", _about(reference, samples), header, rows_of_numbers)
+    yield Section("Numbers", _about(reference, samples, judgements[0].psi), header, rows_of_numbers)
     for judged, name in zip(judgements, names, strict=True):
         of = f" of {name}" if several else ""
         sheet = as_picture(grid(judged.pictures[:SAMPLES_SHOWN]), f"samples{of}, seeds 0 to {SAMPLES_SHOWN - 1}")
         yield Section(
-            f"Samples{of}", [f"Seeds 0 to {min(SAMPLES_SHOWN, samples) - 1}, psi 1, not chosen."], figures=[sheet]
+            f"Samples{of}",
+            [f"Seeds 0 to {min(SAMPLES_SHOWN, samples) - 1}, psi {judged.psi:g}, not chosen."],
+            figures=[sheet],
         )
         if judged.answers:
             yield _told(judged, reference, of)
@@ -61,17 +63,17 @@ def _sections(
 def _told(judged: Judgement, reference: Reference, of: str) -> Section:
     """What a conditional model makes of what it is told."""
     header, *rows = answer_table(judged.answers, reference.extractor.name)
-    faces, words = answer_sheet(judged.model)
+    faces, words = answer_sheet(judged.model, judged.psi)
     shown = "Below, the same seeds in every row: " + ", ".join(words) + "."
     sheet = as_picture(grid(faces, columns=SHOWN), f"faces as told{of}")
     return Section(f"Condition{of}", [ABOUT, *obedience(judged.answers), shown], header, rows, figures=[sheet])
 
 
-def _about(reference: Reference, samples: int) -> list[str]:
+def _about(reference: Reference, samples: int, psi: float) -> list[str]:
     faces, extractor = reference.faces, reference.extractor
     return [
         *warnings(samples, reference),
-        f"{samples} samples (seeds 0 to {samples - 1}, psi 1) against all {len(reference.test)} test faces of "
+        f"{samples} samples (seeds 0 to {samples - 1}, psi {psi:g}) against all {len(reference.test)} test faces of "
         f"{faces.path.name}, fingerprint {faces.fingerprint[:16]}. Column “real faces”: {reference.floor_count} real "
         "training faces in the place of samples, the best that can be reached. ± is the 95 % interval over disjoint "
         f"sets of samples. Features: {extractor.name}, {extractor.dims} dimensions, {extractor.resize}.",
