@@ -8,6 +8,7 @@ from small import small_state
 
 from facesmith.contracts import Batch, Knobs
 from facesmith.losses import (
+    NonSaturating,
     Wasserstein,
     gradient_penalty,
     judged,
@@ -77,6 +78,27 @@ def test_the_squared_slope_is_that_at_real_faces(slope):
     assert found.item() == pytest.approx(slope**2, abs=1e-5)
     found.backward()
     assert torch.isfinite(critic[1].weight.grad).all()
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_penalty_now_and_then_weighs_over_all_steps_as_if_always_there(told):
+    torch.manual_seed(0)
+    state = small_state("quick64", **({"condition": ("smiling",)} if told else {}))
+    nets = state.nets.eval()  # no dropout: every step is judged alike
+    real, fake = torch.rand(8, 3, 16, 16) * 2 - 1, torch.zeros(8, 3, 16, 16)
+    labels = torch.ones(8, 1) if told else None
+    games = {every: NonSaturating(gamma=0.3, every=every, penalised=4) for every in (1, 5)}
+    totals = {
+        every: [
+            game.loss("D", nets, Batch(real, real, fake, labels, Knobs(lr={}), step, "train", labels)).total.item()
+            for step in range(10)
+        ]
+        for every, game in games.items()
+    }
+    assert sum(totals[5]) == pytest.approx(sum(totals[1]), rel=1e-5)
+    slope = squared_slope(nets["D"], real[:4], None if labels is None else labels[:4]).item()
+    assert totals[1][0] - totals[5][1] == pytest.approx(0.5 * 0.3 * slope, rel=1e-4)
+    assert totals[5][0] - totals[5][1] == pytest.approx(5 * 0.5 * 0.3 * slope, rel=1e-4)
 
 
 def test_confident_logits_keep_their_gradient():

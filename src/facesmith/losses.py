@@ -80,14 +80,18 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | 
         return ((slope.square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
 
 
-def squared_slope(D: nn.Module, real: Tensor) -> Tensor:
+def squared_slope(D: nn.Module, real: Tensor, labels: Tensor | None = None) -> Tensor:
     """Mean squared slope of the critic at real faces, R1 without its weight; in float32, as above.
+
+    Args:
+        labels: of these faces, where the critic is told any.
 
     Source: Mescheder et al. 2018, arXiv:1801.04406, eq. 9.
     """
     with torch.autocast(real.device.type, enabled=False):
         at = real.detach().float().requires_grad_()
-        (slope,) = torch.autograd.grad(D(at).sum(), at, create_graph=True)
+        scores = D(at) if labels is None else D(at, labels)
+        (slope,) = torch.autograd.grad(scores.sum(), at, create_graph=True)
         return slope.square().sum((1, 2, 3)).mean()
 
 
@@ -151,11 +155,35 @@ class Game(Objective):
 
 
 class NonSaturating(Game):
-    """The classic GAN game on logits: a critic's cross-entropy, a generator's with flipped labels."""
+    """The classic GAN game on logits: a critic's cross-entropy, a generator's with flipped labels.
 
-    def __init__(self, label_smoothing: float = 0.0, augment: Augment | None = None) -> None:
+    Args:
+        gamma: weight of half the critic's squared slope at real faces (R1), whatever the interval; 0 for none.
+        every: steps from one such penalty to the next (Karras et al. 2020, arXiv:1912.04958, section 3.1).
+        penalised: how many of a batch's faces it is taken of; None for all.
+    """
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        augment: Augment | None = None,
+        *,
+        gamma: float = 0.0,
+        every: int = 1,
+        penalised: int | None = None,
+    ) -> None:
         super().__init__(augment)
         self.label_smoothing = label_smoothing
+        self.gamma, self.every, self.penalised = gamma, every, penalised
+
+    def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        loss = super().loss(player, nets, batch)
+        if player == "D" and self.gamma and batch.step % self.every == 0:
+            some, labels = slice(self.penalised), batch.labels
+            slope = squared_slope(nets["D"], batch.real[some], None if labels is None else labels[some])
+            loss.total = loss.total + 0.5 * self.gamma * self.every * slope
+            loss.terms["D/squared_slope"] = slope
+        return loss
 
     def critic_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
         return non_saturating_d(real_logits, fake_logits, self.label_smoothing)

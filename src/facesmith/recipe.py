@@ -123,6 +123,11 @@ def parse_condition(name: str, text: str) -> tuple[str, ...]:
     return tuple(direction_name(part) for part in text.split(",") if part.strip())
 
 
+def every_few(steps: int) -> Mapping[int, float]:
+    """The rhythm of a recipe in which something is added to every so-manieth step, from the first on."""
+    return {0: 1 / steps, 1: 1 - 1 / steps} if steps > 1 else {0: 1.0}
+
+
 def power_of_two(recipe: Recipe) -> None:
     """Raise BadOption where the resolution is none."""
     if recipe.resolution & (recipe.resolution - 1):

@@ -36,9 +36,9 @@ from torch import nn
 from torch.optim import Adam
 
 from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
-from facesmith.losses import NonSaturating, Wasserstein, squared_slope
+from facesmith.losses import NonSaturating, Wasserstein
 from facesmith.nets import progressive
-from facesmith.recipe import Recipe, power_of_two, recipe, value
+from facesmith.recipe import Recipe, every_few, power_of_two, recipe, value
 
 
 class Growing(Wasserstein):
@@ -49,25 +49,10 @@ class Growing(Wasserstein):
 
 
 class GrowingLogistic(NonSaturating):
-    """Its successor's: cross-entropies, and every few steps the critic's squared slope at real faces.
-
-    Args:
-        gamma: weight of half the squared slope, whatever the interval.
-        every: steps from one penalty to the next (Karras et al. 2020, arXiv:1912.04958, section 3.1).
-    """
-
-    def __init__(self, gamma: float, every: int) -> None:
-        super().__init__()
-        self.gamma, self.every = gamma, every
+    """Its successor's: cross-entropies, and every few steps the critic's squared slope at real faces."""
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        batch = coarse(batch, nets)
-        loss = super().loss(player, nets, batch)
-        if player == "D" and self.gamma and batch.step % self.every == 0:
-            slope = squared_slope(nets["D"], batch.real)
-            loss.total = loss.total + 0.5 * self.gamma * self.every * slope
-            loss.terms["D/squared_slope"] = slope
-        return loss
+        return super().loss(player, nets, coarse(batch, nets))
 
 
 def coarse(batch: Batch, nets: nn.ModuleDict) -> Batch:
@@ -112,7 +97,7 @@ class Progressive64(Recipe):
     def objective(self) -> Objective:
         if self.loss == "wgan-gp":
             return Growing(self.penalty, self.drift)
-        return GrowingLogistic(self.gamma, self.penalty_every)
+        return GrowingLogistic(gamma=self.gamma, every=self.penalty_every)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         alone = Turn(("D",), n_real=self.batch_size, n_fake=self.batch_size)
@@ -122,8 +107,7 @@ class Progressive64(Recipe):
         return Knobs(lr={"D": self.lr, "G": self.lr}, level=self.level(progress))
 
     def rhythm(self) -> Mapping[int, float]:
-        every = self.penalty_every if self.loss == "logistic" else 1
-        return {0: 1 / every, 1: 1 - 1 / every} if every > 1 else {0: 1.0}
+        return every_few(self.penalty_every if self.loss == "logistic" else 1)
 
     def level(self, progress: float) -> float:
         """0 to 1: as many equal shares as there are growths, in each first a rest, then a fade."""
