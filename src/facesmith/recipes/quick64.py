@@ -14,13 +14,16 @@ a residual convolution more where that costs next to nothing; the critic has 3x3
 layer more, sees the batch's spread (arXiv:1710.10196, section 3), and has a quarter of the units in its wide layer,
 whose many weights cost more to update than to use in batches of this size. No referee: with Adam instead of RMSprop,
 a critic that learns twice as fast as the generator (arXiv:1706.08500), and rates that fall over the last third of the
-budget, the two keep pace by themselves. docs/experiments.md has all trials that led here, and those that led nowhere.
+budget, the two keep pace by themselves for some tens of thousands of faces; then the critic would win slowly, so its
+squared slope at real faces is held down (R1, arXiv:1801.04406), at half of every fourth batch, since second
+derivatives are dear. docs/experiments.md has all trials that led here, and those that led nowhere.
 With `--condition` it is told attributes: their labels stand beside the latent, and each weighs a direction of the
 critic's wide layer into the logit, as in projection critics (arXiv:1802.05637). docs/train.md, "Conditions".
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -31,7 +34,7 @@ from torch.optim import Adam
 from facesmith.contracts import Knobs, Objective, Player, Turn
 from facesmith.losses import NonSaturating
 from facesmith.nets import quick
-from facesmith.recipe import Conditional, power_of_two, recipe, value
+from facesmith.recipe import Conditional, every_few, power_of_two, recipe, value
 
 LAST_LR = 0.1  # of the first, at the end of the budget
 
@@ -49,6 +52,9 @@ class Quick64(Conditional):
     dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
     lr: float = value(2e-4, "learning rate of the generator", at_least=0, at_most=1)
     lr_d: float = value(4e-4, "learning rate of the critic", at_least=0, at_most=1)
+    gamma: float = value(0.05, "weight of half the critic's squared slope at real faces", at_least=0, at_most=1e4)
+    penalty_every: int = value(4, "steps from one such penalty to the next", at_least=1, at_most=1000)
+    penalised: int = value(8, "faces of a batch that it is taken of", at_least=1, at_most=4096)
     beta2: float = value(0.99, "Adam's memory of squared gradients; it has no momentum", at_least=0, at_most=0.99999)
     decay: float = value(
         0.3, "share of the budget, at its end, in which the rates fall to a tenth", at_least=0, at_most=1
@@ -70,7 +76,7 @@ class Quick64(Conditional):
         return {"D": Player(("D",), adam), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
-        return NonSaturating()
+        return NonSaturating(gamma=self.gamma, every=self.penalty_every, penalised=self.penalised)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)
@@ -79,3 +85,6 @@ class Quick64(Conditional):
         left = min(1.0, (1 - progress) / self.decay) if self.decay else 1.0
         share = LAST_LR + (1 - LAST_LR) * left
         return Knobs(lr={"D": self.lr_d * share, "G": self.lr * share})
+
+    def rhythm(self) -> Mapping[int, float]:
+        return every_few(self.penalty_every if self.gamma else 1)
