@@ -6,12 +6,13 @@ that are not fused, no average. Ours is the whole step: the batch from the strea
 values too. Both run in this process in turn, so that a busy moment of the machine strikes both; the median of the
 ratios is the result.
 
-Run: python benchmarks/throughput.py [RECIPE ...] [--threads 2] [--rounds 7] [--where]
+Run: python benchmarks/throughput.py [RECIPE ...] [--threads 2] [--rounds 7]
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import platform
 import statistics
 import time
@@ -20,10 +21,10 @@ from collections import defaultdict
 import numpy as np
 import torch
 from torch import nn
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from facesmith.calibrate import PRECISIONS, has_bfloat16, measure
-from facesmith.contracts import Batch
+from facesmith.contracts import Batch, set_level
 from facesmith.faces import Stream
 from facesmith.recipe import make, recipes
 from facesmith.trainer import new_state, train_step
@@ -34,8 +35,8 @@ KINDS = {  # by what the names of PyTorch's operations begin with, the first tha
     "convolutions": ("aten::convolution", "aten::conv", "aten::mkldnn_conv", "mkldnn", "aten::slow_conv"),
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::linear", "aten::mkldnn_linear"),
     "optimizer": ("Optimizer.", "aten::_fused_", "aten::_foreach"),
-    "data": ("data",),
 }
+DATA = "the next faces"
 
 
 def state_of(recipe, precision):
@@ -62,6 +63,7 @@ def plain_step(recipe):
         optimizers[name] = type(made)(made.param_groups[0]["params"], **settings)
     faces = torch.rand(FACES, recipe.channels, recipe.resolution, recipe.resolution) * 2 - 1
     knobs, rng = recipe.knobs(0.75), torch.Generator().manual_seed(0)
+    set_level(nets, knobs.level)
 
     def one():
         nonlocal step
@@ -91,6 +93,13 @@ def plain_step(recipe):
 def our_step(recipe, precision):
     """A function that trains one step as `facesmith train` does, and returns the real faces that it showed."""
     state = state_of(recipe, precision)
+    drawn = state.stream.draw_labelled
+
+    def named(*args, **kwargs):
+        with record_function(DATA):
+            return drawn(*args, **kwargs)
+
+    state.stream.draw_labelled = named
 
     def one():
         before = state.seen
@@ -107,23 +116,28 @@ def rate(step, steps):
     return shown / (time.perf_counter() - start)
 
 
-def steps_of(step):
-    """How many steps take about SECONDS; the first two, which prepare what later ones find ready, don't count."""
-    step()
-    step()
+def steps_of(step, period):
+    """How many steps take about SECONDS, whole periods of what comes every few steps; the first period prepares."""
+    for _ in range(period + 1):
+        step()
     start = time.perf_counter()
-    step()
-    return max(1, round(SECONDS / (time.perf_counter() - start)))
+    for _ in range(period):
+        step()
+    return period * max(1, round(SECONDS / (time.perf_counter() - start)))
 
 
 def where(step, steps):
-    """The shares of the time that kinds of work take, of operations' own time."""
+    """The shares of the time that kinds of work take: of operations' own time, but for data all that it calls."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(steps):
             step()
     spent = defaultdict(float)
-    for event in profiled.key_averages():
-        kind = next((kind for kind, names in KINDS.items() if event.key.startswith(names)), "memory-bound and the rest")
+    for event in profiled.events():
+        above = event
+        while above is not None and above.name != DATA:
+            above = above.cpu_parent
+        rest = "memory-bound and the rest"
+        kind = "data" if above else next((k for k, names in KINDS.items() if event.name.startswith(names)), rest)
         spent[kind] += event.self_cpu_time_total
     return {kind: held / sum(spent.values()) for kind, held in sorted(spent.items(), key=lambda item: -item[1])}
 
@@ -133,7 +147,6 @@ def main():
     parser.add_argument("recipes", nargs="*", help="by default all")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--where", action="store_true", help="also tell where our time goes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     capability = torch.backends.cpu.get_cpu_capability()
@@ -145,7 +158,8 @@ def main():
         precision = measure(recipe, CPU).precision
         plain, ours = plain_step(recipe), our_step(recipe, precision)
         rates = {"plain": [], "ours": []}
-        steps = {"plain": steps_of(plain), "ours": steps_of(ours)}
+        period = math.lcm(*(round(1 / share) for share in recipe.rhythm().values() if share <= 0.5), 1)
+        steps = {"plain": steps_of(plain, period), "ours": steps_of(ours, period)}
         for _ in range(options.rounds):
             rates["plain"].append(rate(plain, steps["plain"]))
             rates["ours"].append(rate(ours, steps["ours"]))
@@ -155,9 +169,8 @@ def main():
             f"{name:<14} {faster:7.1f} images/s in {precision}, plain {plainly:7.1f}: "
             f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         )
-        if options.where:
-            shares = where(ours, steps["ours"])
-            print("   " + ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()))
+        shares = where(ours, steps["ours"])
+        print("   " + ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()), flush=True)
 
 
 if __name__ == "__main__":

@@ -58,10 +58,11 @@ def test_what_comes_every_few_steps_is_measured_at_its_share(monkeypatch):
         return 10.0 if state.step % 8 == 0 else 100.0
 
     monkeypatch.setattr(calibrate, "_timed", by_step)
+    rare = pytest.approx(8 / (1 / 10 + 7 / 100))
+    assert measure(small_recipe("quick64", penalty_every=8), CPU, "float32").best == rare
+    assert measure(small_recipe("quick64", penalty_every=8, gamma=0.0), CPU, "float32").best == 10.0
     values = {"growing": 0.0, "penalty_every": 8}
-    assert measure(small_recipe("progressive64", **values), CPU, "float32").best == pytest.approx(
-        8 / (1 / 10 + 7 / 100)
-    )
+    assert measure(small_recipe("progressive64", **values), CPU, "float32").best == rare
     assert measure(small_recipe("progressive64", **values, loss="wgan-gp"), CPU, "float32").best == 10.0
 
 

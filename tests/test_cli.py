@@ -242,6 +242,18 @@ def test_a_full_disk_is_told_in_a_line(facesmith, faces, tmp_path, monkeypatch):
     assert "No space left on device" in err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 4 TB")])
+def test_memory_that_is_not_there_is_told_in_a_line(facesmith, monkeypatch, error):
+    def failing(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr("facesmith.listing.listing", failing)
+    code, _, told = facesmith("recipes")
+    assert code == 1
+    assert told.count("\n") == 1
+    assert "not enough memory" in told
+
+
 def test_our_own_bugs_keep_their_traceback(facesmith, monkeypatch):
     def bug(*arguments):
         raise ZeroDivisionError

@@ -17,7 +17,7 @@ from small import OURS, TINY, Tiny, small_recipe, small_state
 from facesmith.contracts import Batch, Discriminator, Encoder, Generator, Loss, Objective, Turn, set_level
 from facesmith.errors import BadOption
 from facesmith.listing import count, details, listing, multiply_adds
-from facesmith.recipe import find, make, parse_settings, recipe, recipes, value
+from facesmith.recipe import find, make, parse_settings, recipe, recipes, remake, value
 from facesmith.trainer import play, train_step
 
 PARAMETERS = {  # as the texts' own networks count
@@ -346,6 +346,19 @@ def waits(state, player):
         play(state, alone, replace(state.knobs, lr={"D": 2e-3}), torch.Generator().manual_seed(step))
     state.objective.balance.how = "skip"
     return state
+
+
+def test_quick64_holds_its_critics_slope_down_every_fourth_step():
+    for gamma, held in ((0.05, [True, False, False, False, True]), (0.0, [False] * 5)):
+        state = small_state("quick64", gamma=gamma)
+        assert ["D/squared_slope" in train_step(state) for _ in held] == held
+
+
+def test_values_that_came_later_are_worth_what_they_were_before():
+    assert remake("quick64", {"width": 16}).values() == make("quick64", {"width": 16, "gamma": 0.0}).values()
+    assert remake("quick64", {"gamma": 0.3}).gamma == 0.3
+    assert remake("gray-dcgan64", {}).smooth is False
+    assert remake("dcgan64", {"width": 16}) == make("dcgan64", {"width": 16})
 
 
 @pytest.mark.parametrize("loss", ["logistic", "wgan-gp"])

@@ -80,11 +80,10 @@ def test_a_run_goes_on_by_the_models_recipe_and_values(asked, parent):
     assert header["recipe"] == "dcgan64"
     assert header["values"] == load_model(parent).header["values"]
     assert header["began_from"] == load_model(parent).hash
-    first = json.loads((asked.out / "log.jsonl").read_text().splitlines()[0])
-    assert first["lr/G"] == first["lr/D"]  # its critic came along
+    assert json.loads((asked.out / "run.json").read_text())["start"]["warmup"] == 0.0  # its critic came along
 
 
-def test_where_the_critic_is_new_the_generator_waits_for_it(asked, parent, tmp_path):
+def test_where_the_critic_is_new_the_generator_waits_for_it(asked, parent, tmp_path, monkeypatch):
     file = shutil.copy(parent / MODEL, tmp_path / "model.safetensors")
     start = open_start(file, "dcgan64")
     assert start.warmup == WARMUP
@@ -97,7 +96,11 @@ def test_where_the_critic_is_new_the_generator_waits_for_it(asked, parent, tmp_p
         rates.append(state.knobs.lr["G"] / usual)
         assert state.knobs.lr["D"] == usual
     assert rates == pytest.approx([0, 0.5, 1, 1])
+    monkeypatch.setattr("facesmith.start.WARMUP", 0.5)
     assert train(replace(asked, start=file), QUIET).finished
+    first, *_, last = map(json.loads, (asked.out / "log.jsonl").read_text().splitlines())
+    assert first["lr/G"] < first["lr/D"]
+    assert last["lr/G"] == last["lr/D"]
 
 
 def test_resuming_changes_nothing_and_needs_the_same_model(asked, parent, tmp_path, monkeypatch):

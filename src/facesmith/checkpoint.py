@@ -22,7 +22,7 @@ from facesmith.errors import BadModel, FacesmithError
 from facesmith.files import sha256, written_beside
 from facesmith.locate import MODEL as MODEL
 from facesmith.locate import model_file
-from facesmith.recipe import Recipe, make
+from facesmith.recipe import Recipe, remake
 from facesmith.sidecar import KEY
 
 FORMAT = 1
@@ -121,7 +121,7 @@ def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
 def _empty_networks(file: Path, header: Mapping[str, Any], forms: Mapping[str, Form]) -> tuple[Recipe, nn.ModuleDict]:
     """The recipe's averaged networks without memory, so that a header can't claim more than its file holds."""
     try:
-        recipe = make(header["recipe"], header["values"])
+        recipe = remake(header["recipe"], header["values"])
     except FacesmithError as error:
         raise BadModel(f"{file} names a recipe that this version can't build: {error}") from None
     with torch.device("meta"):

@@ -197,6 +197,11 @@ class Objective(nn.Module, ABC):
         """The loss of one player of this turn. Gradients reach only the networks that the player trains."""
 
 
+def levels(nets: nn.ModuleDict) -> list[float]:
+    """How far each of the networks that grow has grown."""
+    return [float(held) for net in nets.values() if isinstance(held := getattr(net, "level", None), Tensor)]
+
+
 def set_level(nets: nn.ModuleDict, level: float) -> None:
     """Fade growing networks to a level: those with a buffer of that name. It is saved with their weights."""
     for net in nets.values():

@@ -83,6 +83,9 @@ class Plan:
     format: int = FORMAT
 
 
+MOST = 1e9  # minutes, or thousands of images: no machine lives as long
+
+
 def check_asked(asked: Asked) -> None:
     """Raise BadOption for a budget that can't be kept, or an unknown way to meet trouble."""
     if asked.minutes is not None and asked.kimg is not None:
@@ -90,8 +93,8 @@ def check_asked(asked: Asked) -> None:
     check_on_trouble(asked.on_trouble)
     for name, number in (("--minutes", asked.minutes), ("--kimg", asked.kimg), ("--save-every", asked.save_every_kimg),
                          ("--eval-every", asked.eval_every_kimg)):  # fmt: skip
-        if number is not None and not 0 < number < float("inf"):
-            raise BadOption(f"{name} is {number:g}; it must be more than 0.")
+        if number is not None and not 0 < number <= MOST:
+            raise BadOption(f"{name} is {number:g}; it must be more than 0, and {MOST:g} at most.")
 
 
 def read_plan(file: Path) -> Plan:

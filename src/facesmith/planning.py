@@ -156,7 +156,8 @@ def _images(request: Mapping[str, float], images_per_second: float, batch: int) 
 
 
 def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, kept: Plan) -> None:
-    values = {name: tuple(held) if isinstance(held, list) else held for name, held in kept.values.items()}
+    worth = {**type(recipe).earlier, **kept.values}
+    values = {name: tuple(held) if isinstance(held, list) else held for name, held in worth.items()}
     plain = {name: wanted for name, wanted in recipe.values().items() if name != "condition"}
     both: dict[str, tuple[object, object]] = {  # as it was planned, as it is asked for now
         "recipe": (kept.recipe, recipe.name),

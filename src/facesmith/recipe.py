@@ -40,6 +40,7 @@ class Recipe(ABC):
     name: ClassVar[str]
     source: ClassVar[str]
     averaged: ClassVar[tuple[str, ...]] = ("G",)
+    earlier: ClassVar[Mapping[str, Any]] = {}  # what values that came later were worth before they had a name
 
     resolution: int = value(64, "side of the pictures in pixels", at_least=8, at_most=1024)
     channels: int = value(3, "3 for colour, 1 for grey", at_least=1, at_most=3)
@@ -196,6 +197,15 @@ def make(name: str, values: Mapping[str, Any]) -> Recipe:
         for key, held in values.items()
     }
     return cls(**plain)
+
+
+def remake(name: str, held: Mapping[str, Any]) -> Recipe:
+    """The recipe of values that a model or a run has kept, by whatever version.
+
+    Raises:
+        BadOption: as `make`.
+    """
+    return make(name, {**find(name).earlier, **held})
 
 
 def parse_settings(name: str, settings: Iterable[str]) -> dict[str, Any]:

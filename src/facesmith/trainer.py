@@ -19,7 +19,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from facesmith.checkpoint import FORMAT
-from facesmith.contracts import Batch, Generator, Knobs, Loss, Objective, Player, Turn, set_level
+from facesmith.contracts import Batch, Generator, Knobs, Loss, Objective, Player, Turn, levels, set_level
 from facesmith.errors import Diverged
 from facesmith.faces import Stream
 from facesmith.latent.labels import draw_labels, take_labels
@@ -64,7 +64,9 @@ class TrainState:
     def knobs(self) -> Knobs:
         progress = min(self.seen / self.budget, 1.0)
         knobs = self.recipe.knobs(progress)
-        return replace(knobs, lr={name: lr * self._share_of_lr(name, progress) for name, lr in knobs.lr.items()})
+        lr = {name: lr * self._share_of_lr(name, progress) for name, lr in knobs.lr.items()}
+        # What has grown stays grown: a longer budget, or one begun from a model, would have it smaller by its shares.
+        return replace(knobs, lr=lr, level=max([knobs.level, *levels(self.nets)]))
 
     def _share_of_lr(self, player: str, progress: float) -> float:
         warm = progress / self.warmup if progress < self.warmup and "G" in self.players[player].nets else 1.0

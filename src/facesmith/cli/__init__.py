@@ -47,6 +47,14 @@ def main() -> None:
         if error.errno not in DISK_ERRORS:
             raise
         _fail(f"{error.filename or 'A file'}: {error.strerror}. Nothing that was saved before is lost.", 1)
+    except (MemoryError, RuntimeError) as error:  # torch has no class of its own for memory that the CPU lacks
+        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+            raise
+        _fail(
+            "There is not enough memory for this. Nothing that was saved before is lost. Make it smaller: "
+            "a smaller --batch, fewer --samples, or networks of less width.",
+            1,
+        )
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
 

@@ -47,7 +47,9 @@ class Balanced64(Recipe):
 
     batch_size: int = value(16, "faces in a batch", at_least=1, at_most=4096)
     z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(128, "channels of the generator's first and last maps, twice as many between", at_least=1)
+    width: int = value(
+        128, "channels of the generator's first and last maps, twice as many between", at_least=1, at_most=512
+    )
     balance: How = value("l2", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
     critic_norm: upsampling.CriticNorm = value("none", "none, or batch for BatchNorm in the critic")
     critic_dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)

@@ -42,9 +42,10 @@ result rests on them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +103,7 @@ def gan_accuracy(D: gray.Discriminator, fakes: Tensor) -> Tensor:
 @dataclass(frozen=True, kw_only=True)
 class GrayDcgan64(Recipe):
     source: ClassVar[str] = "Face synthesis with GANs in PyTorch (N. Prabhu 2020)"
+    earlier: ClassVar[Mapping[str, Any]] = {"smooth": False}
 
     channels: int = value(1, "1 for grey, as the text has it; 3 for colour", at_least=1, at_most=3)
     batch_size: int = value(64, "real faces in a critic's batch, beside as many fakes", at_least=1, at_most=4096)

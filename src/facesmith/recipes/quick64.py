@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 from torch.optim import Adam
@@ -43,11 +43,14 @@ LAST_LR = 0.1  # of the first, at the end of the budget
 @dataclass(frozen=True, kw_only=True)
 class Quick64(Conditional):
     source: ClassVar[str] = "Facesmith"
+    earlier: ClassVar[Mapping[str, Any]] = {"gamma": 0.0}
 
     resolution: int = value(64, "side of the pictures in pixels, a power of two", at_least=16, at_most=256)
     batch_size: int = value(16, "faces in a batch", at_least=1, at_most=4096)
     z_dim: int = value(64, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(32, "channels of the generator's first and last maps, twice as many between", at_least=1)
+    width: int = value(
+        32, "channels of the generator's first and last maps, twice as many between", at_least=1, at_most=512
+    )
     hidden: int = value(256, "units of the critic's wide layer", at_least=1, at_most=8192)
     dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
     lr: float = value(2e-4, "learning rate of the generator", at_least=0, at_most=1)

@@ -45,7 +45,10 @@ class Vae64(Recipe):
     batch_size: int = value(32, "faces in a batch", at_least=1, at_most=4096)
     z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
     width: int = value(
-        32, "channels of the decoder's first and last maps; the encoder's first are twice as many", at_least=1
+        32,
+        "channels of the decoder's first and last maps; the encoder's first are twice as many",
+        at_least=1,
+        at_most=512,
     )
     noise: float = value(1.0, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
     lr: float = value(1e-3, "learning rate", at_least=0, at_most=1)

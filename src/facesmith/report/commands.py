@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facesmith.plan import Plan
+from facesmith.recipe import remake
 
 WIDEST = 76
 
@@ -21,7 +22,10 @@ def train_command(plan: Plan, out: Path) -> str:
     words += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]
     words += [f"--on-trouble {plan.on_trouble}"] if plan.on_trouble != "warn" else []
     words += [f"--eval-every {plan.watch['kimg']:g}"] if plan.watch else []
-    words += [f"--set {shlex.quote(f'{name}={_text(held)}')}" for name, held in plan.values.items()]
+    words += [
+        f"--set {shlex.quote(f'{name}={_text(held)}')}"
+        for name, held in remake(plan.recipe, plan.values).values().items()
+    ]
     return _wrapped(words)
 
 

@@ -14,7 +14,7 @@ from facesmith.faces import Faces, open_faces
 from facesmith.images import Pixels, fitted, read_picture
 from facesmith.monitor import LOG, SHEETS, read_log, sheets
 from facesmith.plan import PLAN, Plan, read_plan
-from facesmith.recipe import Recipe, make
+from facesmith.recipe import Recipe, remake
 from facesmith.reconstructions import PAIRS, REBUILT
 from facesmith.scores import Histogram, read_histogram
 
@@ -96,7 +96,7 @@ def gather(folder: Path, console: Console) -> Run:
 def _read_plan(run: Run) -> None:
     try:
         run.plan = read_plan(run.folder / PLAN)
-        run.recipe = make(run.plan.recipe, run.plan.values)
+        run.recipe = remake(run.plan.recipe, run.plan.values)
     except FacesmithError as error:
         run.missing.append(f"The recipe and its values are not shown: {error}")
 
