@@ -24,7 +24,7 @@ from facesmith.faces import open_faces
 from facesmith.figure import GUTTER_PX
 from facesmith.given import parse_given
 from facesmith.images import read_picture, read_provenance
-from facesmith.latent import latents
+from facesmith.latent import around, latents, truncate
 from facesmith.latent.labels import combinations, draw_labels, take_labels
 from facesmith.latent.seeds import drawn
 from facesmith.mix import GAP_PX, mix
@@ -347,6 +347,17 @@ def test_walks_sums_and_edits_are_of_such_faces_as_are_given(run, tmp_path, psi)
     assert np.array_equal(read_picture(tmp_path / "edit.png")[:size, :size], expected[0])
     for name in ("mix.png", "edit.png"):
         assert json.loads(read_provenance(tmp_path / name)["Given"]) == smiling
+
+
+@pytest.mark.parametrize("psi", [0.0, 0.5])
+def test_truncation_leaves_what_a_face_was_told(psi):
+    G = small_state("quick64", condition=CONDITION).nets["G"].eval()
+    w = latents(G, range(6))
+    pulled = truncate(w, around(G, w), psi)
+    assert torch.equal(pulled[:, G.z_dim :], w[:, G.z_dim :])
+    assert torch.allclose(pulled[:, : G.z_dim], torch.lerp(G.w_avg[: G.z_dim].expand(6, -1), w[:, : G.z_dim], psi))
+    layered = w[:, None].expand(-1, 3, -1)
+    assert torch.equal(truncate(layered, around(G, layered), psi), pulled[:, None].expand(-1, 3, -1))
 
 
 def test_what_a_model_cannot_be_told_is_said_before_anything_is_drawn(run, tmp_path):

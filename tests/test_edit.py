@@ -84,6 +84,20 @@ def test_mistakes_are_told_before_anything_is_written(run, tmp_path):
         list(edit(Asked(run, "1", {"hat": 1}, out), QUIET))
 
 
+@pytest.mark.parametrize(
+    ("faces", "more", "words"),
+    [
+        ("0-255", {"scale": 32, "steps": 32}, "Lower --scale or --steps"),
+        ("0-99", {"scale": 32, "film": "x.mp4"}, "4096"),
+    ],
+)
+def test_what_nothing_could_show_is_refused_before_it_is_drawn(run, tmp_path, faces, more, words):
+    more = {**more, **({"film": tmp_path / "x.mp4"} if "film" in more else {})}
+    with pytest.raises(BadOption, match=words):
+        list(edit(Asked(run, faces, {"hat": 1}, tmp_path / "out.png", **more), QUIET))
+    assert not list(tmp_path.iterdir())
+
+
 def test_directions_of_another_model_are_refused(run, tmp_path):
     other = planted_model(tmp_path / "other", "test-layered")
     asked = Asked(other, "1", {"hat": 1}, tmp_path / "out.png", directions=run / "directions.safetensors")

@@ -14,7 +14,7 @@ from torch import nn
 
 import facesmith
 from facesmith.contracts import Generator
-from facesmith.errors import BadModel, BadOption, BadPicture, OutputExists
+from facesmith.errors import BadModel, BadPicture, OutputExists
 from facesmith.faces import open_faces
 from facesmith.images import resize, to_float, to_grey
 from facesmith.inversion.encoder import BATCH, Encoder, Lesson
@@ -123,7 +123,7 @@ def test_a_face_framed_alike_is_taken_as_it_is():
 def test_photos_without_the_face_that_is_asked_for_are_told():
     with pytest.raises(BadPicture, match="no face found in its 200x200 pixels"):
         locate(np.asarray(without_face()), TEMPLATE, 64, 3)
-    with pytest.raises(BadOption, match="--face 2: the photo shows 1 face"):
+    with pytest.raises(BadPicture, match="--face 2: it shows 1 face"):
         locate(np.asarray(photo()), TEMPLATE, 64, 3, which=2)
     with pytest.raises(BadModel, match="--aligned"):
         locate(np.asarray(photo()), None, 64, 3)

@@ -89,7 +89,7 @@ def test_a_photo_is_framed_before_it_is_inverted(plain):
     assert np.array_equal(model.invert(face, refined=False), model.invert(face[None], refined=False))
     with pytest.raises(BadPicture, match="no face"):
         model.invert(np.asarray(without_face()))
-    with pytest.raises(BadOption, match="shows 1 face"):
+    with pytest.raises(BadPicture, match="shows 1 face"):
         model.invert(np.asarray(photo()), face=2)
 
 
@@ -240,6 +240,7 @@ def test_an_encoder_of_another_model_is_told(plain, tmp_path):
         ("out.jpg", Wishes(), r"\.png"),
         ("out.png", Wishes(edits=("smiling",)), "can't be read"),
         ("out.png", Wishes(edits=("hat=1",)), "no direction 'hat'"),
+        ("me.latent", Wishes(edits=("smiling=1",)), "as it was found"),
         ("out.png", Wishes(paste="pasted.jpg"), "--paste"),
     ],
 )

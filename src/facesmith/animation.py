@@ -16,6 +16,7 @@ from facesmith.images import Pixels
 FILM_SUFFIXES = (".mp4", ".gif")
 MOST_GIF_FPS = 50  # browsers show frames of less than two hundredths of a second slowly
 MOST_GIF_BYTES = 2**30  # all frames of a GIF are held until it is written
+MOST_SIDE_PX = 4096  # what H.264 decoders of phones and browsers take
 COLOURS = 256
 
 

@@ -27,10 +27,12 @@ class Generator(nn.Module):
     Attributes:
         spherical: whether `w` lies near a sphere around 0, as normal latents do; walks and sums then keep to it, and
             else to straight lines.
+        labels_apart: whether the last `label_dim` numbers of `w` are its labels, which psi leaves as they are.
         fits_prior: whether it draws `w` as those of real faces are spread, and wants to be told (`take_prior`).
     """
 
     spherical: bool = True
+    labels_apart: bool = False
     fits_prior: bool = False
     w_avg: Tensor  # [w_dim]: the mean of `mapping` over many z, towards which psi pulls
     label_shares: Tensor  # [2 ** label_dim], where it has labels: of training faces (`latent.labels`)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from facesmith.animation import check_film, write_film
+from facesmith.animation import MOST_SIDE_PX, check_film, write_film
 from facesmith.conditions import told
 from facesmith.errors import BadOption
 from facesmith.figure import captioned
@@ -33,6 +33,7 @@ FACE_PX = 128  # up to which faces are enlarged by default
 GAP_PX = 8
 MOST_FACES = 256
 MOST_STEPS = 32
+MOST_PX = 2**28  # of a sheet: 800 MB while it is drawn
 SECONDS, FPS = 4.0, 25  # of a film: there and back
 Directions = Mapping[str, NDArray[np.float32]]
 
@@ -85,12 +86,14 @@ def edit(asked: Asked, console: Console) -> Iterator[Path]:
         refuse_to_overwrite(path, asked.force)
     names = face_names(asked.faces)
     model = load(asked.model)
+    _check_size(model.G.resolution, len(names), asked)
     file = asked.directions or sidecar_path(model.path, "directions")
     directions = read_directions(file, model) if asked.directions or file.exists() else {}
     check_edits(list(asked.edits), directions)
     with torch.inference_mode():
         labels = told(model.condition, asked.given)
-        w = truncate(resolve(model.G, names, model.hash, labels), around(model.G, labels), asked.psi)
+        w = resolve(model.G, names, model.hash, labels)
+        w = truncate(w, around(model.G, w, labels), asked.psi)
     words = model.provenance({
         "Faces": json.dumps(plain_names(names)),
         "Edits": json.dumps(dict(asked.edits)),
@@ -115,6 +118,15 @@ def face_names(text: str) -> list[str]:
     if not 0 < len(names) <= MOST_FACES:
         raise BadOption(f"{text!r} names {len(names)} faces; a sheet shows 1 to {MOST_FACES}.")
     return names
+
+
+def _check_size(resolution: int, faces: int, asked: Asked) -> None:
+    """Raise BadOption where the sheet or the film would be larger than anything can show."""
+    side = resolution * (asked.scale or max(1, FACE_PX // resolution))
+    if side**2 * faces * (asked.steps + 1) > MOST_PX:
+        raise BadOption(f"The sheet would have more than {MOST_PX / 1e6:.0f} million pixels. Lower --scale or --steps.")
+    if asked.film is not None and side * ceil(sqrt(faces)) > MOST_SIDE_PX:
+        raise BadOption(f"The film would be more than {MOST_SIDE_PX} pixels wide. Lower --scale, or name fewer faces.")
 
 
 def words_of(edits: Mapping[str, float]) -> str:

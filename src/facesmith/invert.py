@@ -18,6 +18,7 @@ from facesmith.files import refuse_to_overwrite
 from facesmith.images import Pixels, enlarge, grid, write_png
 from facesmith.inversion.paste import paste
 from facesmith.inversion.template import Located, framed, locate, middle
+from facesmith.latent import around, truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
 from facesmith.latent.files import SUFFIX, save_latent
 from facesmith.nearness import Nearness, nearness
@@ -43,6 +44,7 @@ class Wishes:
         edits: such as smiling=1, made to the reconstructions.
         latents: a folder to write latent files to.
         paste: a .png, or a folder, to write photos to whose face is the reconstructed and edited one.
+        psi: truncation, before edits, of what is drawn of them; latents and scores are those of the face as found.
     """
 
     face: int = 1
@@ -51,6 +53,7 @@ class Wishes:
     edits: Sequence[str] = ()
     latents: Path | None = None
     paste: Path | None = None
+    psi: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,9 @@ def invert(
     if len(read) > 1:
         yield _told_of_all(scores)
     rows = [faces, rebuilt]
-    if edits:
-        rows.append(model.synthesize(apply_edits(w, model.directions, edits).numpy()))
+    if edits or wishes.psi < 1:
+        pulled = truncate(w, around(model.G, w), wishes.psi)
+        rows.append(model.synthesize(apply_edits(pulled, model.directions, edits).numpy()))
     if out.suffix.lower() == SUFFIX:
         yield str(save_latent(out, w[0], model.hash, _told(model, read[0], scores[0], wishes)))
     else:
@@ -115,6 +119,11 @@ def invert(
 def _check_outputs(out: Path, wishes: Wishes, force: bool) -> None:
     if out.suffix.lower() not in (".png", SUFFIX):
         raise BadOption(f"--out {out}: a sheet is written as .png, one face's latent as {SUFFIX}.")
+    if out.suffix.lower() == SUFFIX and wishes.edits and wishes.paste is None:
+        raise BadOption(
+            f"--out {out} holds the face as it was found. Edit it afterwards: facesmith edit --seeds {out} --edit ..., "
+            "or give --paste, or a .png as --out."
+        )
     if wishes.paste is not None and wishes.paste.suffix.lower() not in (".png", ""):
         raise BadOption(f"--paste {wishes.paste}: one photo is written as .png; any other name is that of a folder.")
     for path in (out, wishes.latents, wishes.paste):
@@ -238,6 +247,7 @@ def _write_pasted(model: Model, read: Sequence[_Read], faces: Pixels, wishes: Wi
         "Synthetic": "in part",
         "Description": "A photo in which one face was replaced by a synthetic one.",
         "Edits": ", ".join(wishes.edits) or "none",
+        "Psi": repr(wishes.psi),
     })  # fmt: skip
     for each, face, name in zip(read, faces, _names(read), strict=True):
         assert each.photo is not None

@@ -72,8 +72,8 @@ def mix(
             if layers is None
             else exchange(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
         )
-        centre = around(model.G, labels)
-        faces = np.concatenate([synthesize(model.G, truncate(each, centre, psi)) for each in (w, total)])
+        pulled = [truncate(each, around(model.G, each, labels), psi) for each in (w, total)]
+        faces = np.concatenate([synthesize(model.G, each) for each in pulled])
     faces = enlarge(faces, scale or max(1, FACE_PX // model.G.resolution))
     signs = [_sign(term, first=term is terms[0]) for term in terms]
     words = [_words(term) for term in terms]

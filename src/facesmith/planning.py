@@ -75,7 +75,7 @@ def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
     request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes or DEFAULT_MINUTES}
     budget = _images(request, speed.best, recipe.batch_size)
     shortest = speed.best * SHORTEST_TICK_SECONDS
-    every = int(asked.save_every_kimg * 1000) if asked.save_every_kimg else int(max(budget / TICKS, shortest))
+    every = round(asked.save_every_kimg * 1000) if asked.save_every_kimg else int(max(budget / TICKS, shortest))
     plan = Plan(
         recipe=recipe.name,
         values=recipe.values(),
@@ -152,7 +152,7 @@ def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, a
 
 def _images(request: Mapping[str, float], images_per_second: float, batch: int) -> int:
     wanted = request["kimg"] * 1000 if "kimg" in request else request["minutes"] * 60 * images_per_second
-    return max(batch, int(wanted))
+    return max(batch, round(wanted))
 
 
 def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, kept: Plan) -> None:
@@ -185,7 +185,7 @@ def _extended(asked: Asked, kept: Plan) -> Plan:
     """The kept plan, its budget moved where --extend allows it, and with what may differ from start to start."""
     kept = replace(kept, on_trouble=asked.on_trouble)
     if asked.save_every_kimg:  # when to save alters nothing in the result
-        kept = replace(kept, save_every=max(1, int(asked.save_every_kimg * 1000)))
+        kept = replace(kept, save_every=max(1, round(asked.save_every_kimg * 1000)))
     request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes} if asked.minutes else kept.asked
     if request == kept.asked:
         return kept

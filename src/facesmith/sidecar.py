@@ -24,9 +24,9 @@ FORMAT = 1
 KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
 OWN = ("format", "kind", "model")  # the header's entries that this module fills
 HOW_TO_MAKE = {
-    "directions": "Make them: facesmith directions --model {model} --data LABELLED",
+    "directions": "Make them: facesmith directions --model MODEL --data LABELLED",
     "inversion": "Make it again for this model.",
-    "latent": "Make it again with this model: facesmith invert --model {model} PHOTO",
+    "latent": "Make it again with this model: facesmith invert --model MODEL PHOTO",
 }
 
 
@@ -79,7 +79,7 @@ def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tens
     if header["model"] != model_hash:
         raise BadModel(
             f"{path} was made for another model (hash {header['model'][:12]}) than this one ({model_hash[:12]}). "
-            + HOW_TO_MAKE.get(kind, "").format(model=path.parent)
+            + HOW_TO_MAKE.get(kind, "")
         )
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise BadModel(f"{path} holds numbers that are not finite.")

@@ -23,13 +23,14 @@ def synthesize_seeds(G: nn.Module, seeds: Sequence[int], psi: float = 1.0, given
     assert isinstance(G, Generator)
     with torch.inference_mode():
         w = latents(G, seeds, given)
-        return synthesize(G, w if psi == 1 else truncate(w, around(G, given), psi))
+        return synthesize(G, w if psi == 1 else truncate(w, around(G, w, given), psi))
 
 
 @torch.inference_mode()
 def synthesize(G: Generator, w: Tensor, psi: float = 1.0) -> Pixels:
     """Faces of latents `[N, w_dim]` or `[N, num_ws, w_dim]`, uint8 `[N, H, W, C]`."""
-    w = truncate(w.to(G.w_avg.device), G.w_avg, psi)
+    w = w.to(G.w_avg.device)
+    w = truncate(w, around(G, w), psi)
     pictures = np.empty((len(w), G.resolution, G.resolution, G.channels), np.uint8)
     for start in range(0, len(w), BATCH):
         some = w[start : start + BATCH]

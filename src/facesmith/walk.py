@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from facesmith.animation import check_film, write_film
+from facesmith.animation import MOST_SIDE_PX, check_film, write_film
 from facesmith.conditions import told
 from facesmith.errors import BadOption
 from facesmith.files import refuse_to_overwrite
@@ -27,7 +27,6 @@ from facesmith.synthesis import synthesize
 
 SECONDS_A_LEG = 2.0
 MOST_FRAMES = 100_000
-MOST_SIDE_PX = 4096  # what H.264 decoders of phones and browsers take
 FACE_PX, SHEET_PX = 256, 1024  # up to which faces and films are enlarged by default
 
 
@@ -155,17 +154,17 @@ def _frames(model: Model, way: Way, count: int, scale: int, labels: Tensor | Non
     """The frames one after the other, drawn some at a time."""
     columns, rows = way.grid
     w = resolve(model.G, list(map(str, way.seeds)), model.hash, labels)
-    centre = around(model.G, labels)
     walks = w.reshape(rows * columns, -1, *w.shape[1:])
     at = places(walks.shape[1], count, closed=way.closed)
     for start in range(0, count, BATCH):
         some = at[start : start + BATCH]
-        faces = _faces(model, walks, some, way, centre)
+        faces = _faces(model, walks, some, way, labels)
         for tiles in faces.reshape(len(some), rows * columns, *faces.shape[1:]):
             yield grid(enlarge(tiles, scale), columns)
 
 
-def _faces(model: Model, walks: Tensor, at: Tensor, way: Way, centre: Tensor) -> Pixels:
+def _faces(model: Model, walks: Tensor, at: Tensor, way: Way, labels: Tensor | None) -> Pixels:
     """The faces of all walks `[K, N, ...]` at places `[M]`: `[M * K, H, W, C]`, those of one place together."""
     w = torch.stack([along(each.flatten(1), at, spherical=_on_sphere(model, way)) for each in walks], dim=1)
-    return synthesize(model.G, truncate(w.reshape(-1, *walks.shape[2:]), centre, way.psi))
+    w = w.reshape(-1, *walks.shape[2:])
+    return synthesize(model.G, w if way.psi == 1 else truncate(w, around(model.G, w, labels), way.psi))

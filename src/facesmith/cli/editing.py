@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from facesmith.cli.shared import Conditions, Force, ModelPath, Psi, Scale, app, console
+from facesmith.errors import BadOption
 
 
 @app.command()
@@ -43,6 +44,9 @@ def directions(
 
     def named(text: str | None) -> list[str] | None:
         return None if text is None else [name for name in text.split(",") if name.strip()]
+
+    if named(attributes) == []:
+        raise BadOption("--attributes names none. Leave it out for all that can be told, or name some: smiling,male.")
 
     asked = Asked(model, data, out, method, named(attributes), named(keep), steps, force=force)
     for line in learn(asked, console):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Data, Force, ModelPath, app, console
+from facesmith.cli.shared import Data, Force, ModelPath, Psi, app, console
 
 
 @app.command()
@@ -40,6 +40,7 @@ def invert(
     aligned: Annotated[
         bool, typer.Option("--aligned", help="The pictures are faces framed like the model's; look for none.")
     ] = False,
+    psi: Psi = 1.0,
     quick: Annotated[bool, typer.Option("--quick", help="The encoder's guess is enough.")] = False,
     force: Force = False,
 ) -> None:
@@ -49,6 +50,6 @@ def invert(
     """
     from facesmith.invert import Wishes, invert
 
-    wishes = Wishes(face, aligned, not quick, tuple(edit or ()), latents, paste)
+    wishes = Wishes(face, aligned, not quick, tuple(edit or ()), latents, paste, psi)
     for line in invert(model, pictures, out, wishes, force=force, console=console):
         typer.echo(line)

@@ -78,6 +78,8 @@ def _labelled(model: Model, asked: Asked, console: Console) -> Found:
         raise BadOption(f"--method {asked.method} needs --data, labelled faces. Without labels: --method pca or sefa.")
     if asked.method == "means" and model.E is None:
         raise BadModel(f"Recipe {model.recipe.name} has no encoder, which --method means needs. Try --method learned.")
+    if asked.method == "means" and asked.keep is not None:
+        raise BadOption("--method means takes plain differences, which keep nothing; leave out --keep.")
     faces = open_faces(asked.data, model.G.resolution, model.G.channels, console=console)
     for notice in faces.notices:
         console.print(f"notice: {notice}")

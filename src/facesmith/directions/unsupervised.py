@@ -22,10 +22,10 @@ MOST_NUMBERS = 4096  # of a first layer's output that PCA looks at
 def pca(G: Generator, w: Tensor, count: int) -> Tensor:
     """`[count, w_dim]` of latents `[N, w_dim]`.
 
-    Where the generator has a mapping of its own, the directions in which `w` varies most; else all vary alike, and it
-    is those in which the first layer's output does.
+    Where the generator has a mapping of its own, the directions in which `w` varies most; else (and where `w` is z with
+    labels beside it) all vary alike, and it is those in which the first layer's output does.
     """
-    if type(G).mapping is not Generator.mapping:
+    if type(G).mapping is not Generator.mapping and not G.labels_apart:
         return _scaled(_components(w), w, count)
     module, _ = first_layer(G)
     outputs = torch.cat([_outputs(G, module, some) for some in torch.split(w, FACES_EACH)])

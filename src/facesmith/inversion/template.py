@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from facesmith.errors import BadModel, BadOption, BadPicture
+from facesmith.errors import BadModel, BadPicture
 from facesmith.images import Pixels, as_rgb, center_square, resize, to_grey
 from facesmith.photos.align import Alignment, Matrix, Points, framing, similarity, transform, warp
 from facesmith.photos.detect import Detections, Detector
@@ -115,8 +115,7 @@ def locate(photo: Pixels, template: Template | None, size_px: int, channels: int
         which: 1 is the largest, 2 the next.
 
     Raises:
-        BadPicture: it shows no face.
-        BadOption: it shows fewer than `which`.
+        BadPicture: it shows no face, or fewer than `which`.
         BadModel: there is no template.
     """
     if template is None:
@@ -130,7 +129,7 @@ def locate(photo: Pixels, template: Template | None, size_px: int, channels: int
         height, width = photo.shape[:2]
         raise BadPicture(f"no face found in its {width}x{height} pixels; a face that is cut out already: --aligned")
     if which > len(found):
-        raise BadOption(f"--face {which}: the photo shows {len(found)} face{'s' if len(found) > 1 else ''}.")
+        raise BadPicture(f"--face {which}: it shows {len(found)} face{'s' if len(found) > 1 else ''}.")
     landmarks = found.landmarks[largest(found)[which - 1]].astype(np.float64)
     if min(photo.shape[:2]) >= size_px and len(found) == 1:
         whole = middle(photo, size_px)

@@ -61,8 +61,15 @@ def average_latent(G: Generator, rng: torch.Generator, given: Tensor | None = No
     return draw_latents(G, AVERAGED, rng, given).mean(0)
 
 
-def around(G: Generator, given: Tensor | None = None) -> Tensor:
-    """`w` `[w_dim]` that truncation pulls towards: the average face or, where labels are given, that of such faces."""
+def around(G: Generator, w: Tensor, given: Tensor | None = None) -> Tensor:
+    """What truncation pulls latents `w` towards: the average face or, where labels are given, that of such faces.
+
+    `[w_dim]`; of a generator in whose latents labels stand by themselves `[..., w_dim]`, the average face with each
+    latent's own labels: half a label is nothing that it was ever told.
+    """
+    if G.labels_apart:
+        z_dim = G.w_dim - G.label_dim
+        return torch.cat([G.w_avg[:z_dim].expand(*w.shape[:-1], -1), w[..., z_dim:]], -1)
     return G.w_avg if given is None else average_latent(G, torch.Generator().manual_seed(AVERAGING_SEED), given)
 
 
@@ -76,7 +83,7 @@ def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
 
     Args:
         w: `[N, w_dim]` or `[N, num_ws, w_dim]`.
-        w_avg: `[w_dim]`, the mean of `w` over many faces.
+        w_avg: `[w_dim]`, the mean of `w` over many faces, or as `around` gives it.
         psi: 1 leaves `w` as it is, 0 gives the average face.
 
     Raises:

@@ -22,6 +22,7 @@ from facesmith.errors import BadModel, BadOption
 from facesmith.files import refuse_to_overwrite, written_beside
 from facesmith.frontmatter import licence as stated_licence
 from facesmith.images import pixels_of
+from facesmith.latent import around
 from facesmith.onnx.draws import DRAWS
 from facesmith.onnx.form import FORMAT, INPUTS, KEY, OUTPUTS, SUFFIX, Metadata, missing_extra
 from facesmith.onnx.run import Session, open_session
@@ -63,7 +64,7 @@ class _Whole(nn.Module):
         if self.G.num_ws > 1:
             mapped = mapped.unsqueeze(1).expand(-1, self.G.num_ws, -1)
         latents = torch.cat([mapped, w])
-        return self.G.synthesis(self.G.w_avg.lerp(latents, psi)), latents
+        return self.G.synthesis(around(self.G, latents).lerp(latents, psi)), latents
 
 
 def export(

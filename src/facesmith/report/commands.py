@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from facesmith.plan import Plan
-from facesmith.recipe import remake
 
 WIDEST = 76
 
 
-def train_command(plan: Plan, out: Path) -> str:
+def train_command(plan: Plan, values: Mapping[str, Any], out: Path) -> str:
     """Trains the same run again: with every value, since defaults may change, and a budget in images."""
     words = [f"facesmith train {plan.recipe}", f"--data {shlex.quote(plan.data)}", f"--out {shlex.quote(str(out))}"]
     words += [f"--kimg {kimg_text(plan.budget)}", f"--save-every {kimg_text(plan.save_every)}", f"--seed {plan.seed}"]
@@ -22,10 +22,7 @@ def train_command(plan: Plan, out: Path) -> str:
     words += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]
     words += [f"--on-trouble {plan.on_trouble}"] if plan.on_trouble != "warn" else []
     words += [f"--eval-every {plan.watch['kimg']:g}"] if plan.watch else []
-    words += [
-        f"--set {shlex.quote(f'{name}={_text(held)}')}"
-        for name, held in remake(plan.recipe, plan.values).values().items()
-    ]
+    words += [f"--set {shlex.quote(f'{name}={_text(held)}')}" for name, held in values.items()]
     return _wrapped(words)
 
 

@@ -212,7 +212,9 @@ def _again(run: Run) -> Iterator[Section]:
         rows += [("the model", f"facesmith {run.model.header.get('version')}, sha256 {run.model.hash[:16]}")]
     if run.plan is not None:
         rows += [("the data", f"fingerprint {run.plan.fingerprint[:16]}")]
-        code = [train_command(run.plan, run.folder.with_name(f"{run.folder.name}-again")), show_commands(run.folder)]
+        values = run.recipe.values() if run.recipe else run.plan.values
+        again = run.folder.with_name(f"{run.folder.name}-again")
+        code = [train_command(run.plan, values, again), show_commands(run.folder)]
         yield Section("Do it again", [words.AGAIN], code=code)
     yield Section("Versions", rows=rows)
 

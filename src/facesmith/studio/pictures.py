@@ -20,7 +20,7 @@ from facesmith.animation import write_film
 from facesmith.contracts import Generator
 from facesmith.errors import BadOption
 from facesmith.images import Pixels, as_rgb, enlarge, to_uint8
-from facesmith.latent import BATCH, latents, truncate
+from facesmith.latent import BATCH, around, latents, truncate
 from facesmith.latent.arithmetic import combine
 from facesmith.latent.edits import apply_edits
 from facesmith.latent.walks import along, places
@@ -47,7 +47,7 @@ def latent(model: Model, face: Face, psi: float = 1.0) -> Tensor:
         w = latents(G, [face.seed])
     else:
         w = torch.from_numpy(read_latent(face.base, model.hash, G.w_dim, G.num_ws))[None].to(G.w_avg.device)
-    w = truncate(w, G.w_avg, psi)
+    w = truncate(w, around(G, w), psi)
     # Directions that can't be read are no reason not to draw faces without any.
     return apply_edits(w, model.directions, dict(face.edits)) if face.edits else w
 
@@ -60,7 +60,7 @@ def sum_of(model: Model, terms: Sequence[tuple[float, Face]], psi: float = 1.0, 
     """
     w = stacked(model, [face for _, face in terms])
     total = combine(model.G, w, [coefficient for coefficient, _ in terms], plain=plain)
-    return truncate(total, model.G.w_avg, psi)
+    return truncate(total, around(model.G, total), psi)
 
 
 def stacked(model: Model, faces: Sequence[Face]) -> Tensor:
