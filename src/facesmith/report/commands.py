@@ -39,9 +39,8 @@ def show_commands(run: Path) -> str:
 
 
 def kimg_text(images: int) -> str:
-    """Thousands of images, so written that reading them as the command line does gives the same number again."""
-    text = f"{images / 1000:.10g}"
-    return text if int(float(text) * 1000) == images else f"{images / 1000 + 0.0005:.10g}"
+    """Thousands of images, all digits."""
+    return f"{images / 1000:.15g}"
 
 
 def _text(held: Any) -> str:
