@@ -57,6 +57,14 @@ def test_commands_told_in_the_docs_exist(words):
     assert {word.split("=")[0] for word in rest if word.startswith("--")} <= known | {"--help", "--threads"}
 
 
+def test_edits_told_of_the_shipped_generator_are_among_its_directions():
+    text = "\n".join([*(page.read_text() for page in PAGES), *(command.help or "" for command in COMMANDS.values())])
+    commands = re.findall(r"facesmith (?:edit|invert) .*--edit .*", text)
+    edits = {name for line in commands if "--model" not in line for name in re.findall(r"--edit (\w+)=", line)}
+    assert "smiling" in edits
+    assert edits <= set(facesmith.load().directions)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):

@@ -11,6 +11,8 @@ walk learnt through the generator).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from rich.console import Console
 from torch import Tensor
@@ -27,9 +29,26 @@ from facesmith.progress import bar
 CLEAR = 2.5  # the logit of what is clearly there: 92 %
 BATCH = 32
 OTHER_WAY = 0.3  # share of the faces on which a direction is tried the other way round than it is measured
-STAY, LOOK, SHORT = 1.0, 3.0, 0.02  # weights of what is said, of what is seen, of length
 LR = 0.03
 SEED = 11
+
+
+@dataclass(frozen=True)
+class Restraint:
+    """What a direction must not do, by weight.
+
+    Attributes:
+        stay: alter what is said of other attributes.
+        look: alter what is seen.
+        short: be long.
+    """
+
+    stay: float
+    look: float
+    short: float
+
+
+STRICT, LOOSE = Restraint(1.0, 3.0, 0.02), Restraint(0.3, 1.0, 0.003)  # at first, and where that brings too little
 
 
 def stay_weights(chosen: list[int], keep: list[int], logits: Tensor) -> Tensor:
@@ -59,6 +78,7 @@ def refined(
     *,
     steps: int,
     precision: torch.dtype,
+    restraint: Restraint = STRICT,
 ) -> Tensor:
     """Steps in coordinates, `[A', d]`, begun at `start`; length 1 of them is to be strength 1, roughly.
 
@@ -84,8 +104,8 @@ def refined(
             sign = signs[which] * torch.where(torch.rand(BATCH) < OTHER_WAY, -1.0, 1.0)
             with torch.autocast("cpu", precision, enabled=precision != torch.float32):
                 after = G.synthesis(some + sign[:, None] * (step[which] @ root))
-            loss = _loss(classifier, before, after, own[which], sign, stay[which], precision)
-            loss = loss + SHORT * step.square().sum(1).mean()
+            loss = _loss(classifier, before, after, own[which], sign, stay[which], precision, restraint)
+            loss = loss + restraint.short * step.square().sum(1).mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -101,6 +121,7 @@ def _loss(
     sign: Tensor,
     stay: Tensor,
     precision: torch.dtype,
+    restraint: Restraint,
 ) -> Tensor:
     """Of faces and of what became of them: has their own attribute come, and all else stayed?"""
     seed = int(torch.randint(2**31, ()))
@@ -118,4 +139,4 @@ def _loss(
     maps, maps_after = maps.float(), maps_after.float()
     usual = (maps - maps.roll(1, 0)).square().mean()  # how unlike two faces are
     look = (maps_after - maps).square().mean() / usual.clamp_min(1e-6)
-    return come + STAY * stayed + LOOK * look
+    return come + restraint.stay * stayed + restraint.look * look

@@ -16,9 +16,9 @@ from facesmith.contracts import Generator
 from facesmith.synthesis import synthesize
 
 WANTED = 0.88  # of the faces without an attribute, the share that is to have it at strength 1
-LEAST = 0.35  # a direction that brings it to fewer than that doesn't work
-SHARES = (0.5, 0.85, 1.2)  # of the length that a direction has so far, at which faces are looked at
-LONGEST = 4.0  # deviations of latents that strength 1 may go: beyond, faces break
+LEAST = 0.5  # a direction that brings it to fewer than that doesn't work
+SHARES = (0.4, 0.7, 1.0, 1.4, 2.0)  # of the length that a direction has so far, at which faces are looked at
+LONGEST = 5.0  # deviations of latents that strength 1 may go: beyond, faces break
 MOSTLY = 0.75  # of all faces: an attribute that more of them have is measured by taking it away
 FEWEST = 24  # faces without an attribute, to measure by
 
@@ -67,7 +67,8 @@ def reach(
     if len(some) < FEWEST:  # hardly any: go by those that are nearest to it
         some = w[has_less.argsort()[:FEWEST]]
     step = sign * step
-    shares = (*SHARES, max(1.3, LONGEST / max(deviations, 1e-6)))
+    most = LONGEST / max(deviations, 1e-6)
+    shares = [*(share for share in SHARES if share < most), most]
     told = torch.stack([sign * _told(G, classifier, some + share * step, attribute) for share in shares])  # [S, N]
     share = crossing(torch.quantile(told, 1 - WANTED, dim=1), shares)
     final = sign * _told(G, classifier, some + share * step, attribute)

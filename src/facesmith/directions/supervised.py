@@ -21,7 +21,7 @@ from facesmith.calibrate import has_bfloat16
 from facesmith.contracts import Generator
 from facesmith.directions.asked import Asked, Found
 from facesmith.directions.linear import Coordinates, explained, orthogonal, slopes
-from facesmith.directions.refining import CLEAR, refined, stay_weights
+from facesmith.directions.refining import CLEAR, LOOSE, STRICT, Restraint, refined, stay_weights
 from facesmith.directions.strength import LEAST, Reach, reach, usual_sign
 from facesmith.errors import BadData
 from facesmith.faces import Faces
@@ -38,6 +38,9 @@ JUDGES = 128  # further ones, that a direction's length is measured by
 MOST = 16  # directions that are learnt unless more are asked for
 BELIEVABLE = 0.7  # balanced accuracy on softened faces below which an attribute is not taken unasked
 FIRST_SHORTEST, FIRST_LONGEST = 0.5, 3.0  # deviations of latents, from which refining begins
+ENOUGH = (
+    0.75  # of the faces without an attribute: a direction that brings it to fewer is refined again, less restrained
+)
 DRAWN_AT_ONCE = 64
 
 
@@ -74,15 +77,29 @@ def supervised(G: Generator, faces: Faces, labels: Labels, asked: Asked, console
     numbers = [index[name] for name in chosen]
     stay = stay_weights(numbers, [index[name] for name in keep], survey.logits)
     signs = torch.tensor([float(usual_sign(survey.logits[:, number])) for number in numbers])
-    steps = refined(
-        G, trained.classifier, fit.w, fit.pictures, start, coordinates, numbers, stay, signs, console,
-        steps=asked.steps, precision=precision,
-    )  # fmt: skip
     further = _survey(G, trained, range(FACES, FACES + JUDGES), console)
+
+    def better(begun: Tensor, rows: list[int], restraint: Restraint) -> tuple[Tensor, list[Reach]]:
+        """The directions of these rows, refined, and what they bring about."""
+        steps = refined(
+            G, trained.classifier, fit.w, fit.pictures, begun, coordinates, [numbers[row] for row in rows], stay[rows],
+            signs[rows], console, steps=asked.steps, precision=precision, restraint=restraint,
+        )  # fmt: skip
+        measured = list(zip(coordinates.back(steps), steps.norm(dim=1).tolist(), rows, strict=True))
+        return steps, [
+            reach(G, trained.classifier, further.w, further.logits, step, deviations, numbers[row])
+            for step, deviations, row in bar(measured, len(measured), "measuring lengths", console)
+        ]
+
+    steps, found = better(start, list(range(len(chosen))), STRICT)
+    weak = [row for row, reached in enumerate(found) if reached.reached < ENOUGH] if asked.steps else []
+    if weak:
+        freer, reaches = better(steps[weak], weak, LOOSE)
+        for row, step, reached in zip(weak, freer, reaches, strict=True):
+            if reached.reached > found[row].reached:
+                steps[row], found[row] = step, reached
     directions, told, notes = {}, {}, {}
-    rows = list(zip(chosen, coordinates.back(steps), steps.norm(dim=1).tolist(), strict=True))
-    for name, step, deviations in bar(rows, len(rows), "measuring lengths", console):
-        reached = reach(G, trained.classifier, further.w, further.logits, step, deviations, index[name])
+    for name, step, reached in zip(chosen, coordinates.back(steps), found, strict=True):
         if reached.reached < LEAST and asked.attributes is None:
             console.print(f"notice: {name} left out: at full length it {_moved(reached)} of faces only")
             continue
