@@ -39,9 +39,10 @@ def edits(model: facesmith.Model) -> None:
     """Each row a direction, each column a face: as it is, then with the direction at 1 and, below, at -1."""
     w = model.latents(FACES)
     rows = [headed(row(model, w), "unedited")]
-    for name in (name for name in EDITS if name in model.directions):
+    shown = [name for name in EDITS if name in model.directions]
+    for name in shown:
         rows += [headed(row(model, w + s * model.directions[name]), f"{name}={s}") for s in (1, -1)]
-    told = model.provenance({"Seeds": str(list(FACES)), "Edits": ", ".join(EDITS)})
+    told = model.provenance({"Seeds": str(list(FACES)), "Edits": ", ".join(shown)})
     print(write_png(DOCS / "editing.png", grid(np.stack(rows), 1, GAP_PX), told))
 
 

@@ -24,8 +24,9 @@ class Generator(contracts.Generator):
     Args:
         resolution: a power of two, 16 or more.
         width: channels of the first and the last maps; twice as many between.
-        label_dim: labels that it is told. They stand beside z in w, together as long as z is, so that they are heard:
-            so do Karras et al. 2020, arXiv:2006.06676 (their code), have it.
+        label_dim: labels that it is told. They stand beside z in w, together half as long as z is: so that they are
+            heard, and z as well. As long as z (as Karras et al. 2020, arXiv:2006.06676, have it in their code), faces of
+            one label were alike.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Generator(contracts.Generator):
             resolution=resolution, channels=channels, z_dim=z_dim, w_dim=z_dim + label_dim, label_dim=label_dim
         )
         self.spherical, self.labels_apart = not label_dim, bool(label_dim)
-        self.label_size = sqrt(z_dim / label_dim) if label_dim else 0.0
+        self.label_size = sqrt(z_dim / label_dim) / 2 if label_dim else 0.0
         doublings = round(log2(resolution // FIRST_SIDE))
         widths = (width, *(2 * width for _ in range(doublings - 1)), width)
         layers: list[nn.Module] = [
