@@ -15,12 +15,12 @@ from small import QUIET, RESOLUTION, SMALL, ToldG, drawn_labels, faces_folder, s
 
 import facesmith
 from facesmith.checkpoint import MODEL, load_model
-from facesmith.conditions import labelled, told
+from facesmith.conditions import evened, labelled, told
 from facesmith.contracts import Discriminator
 from facesmith.edit import Asked as Edit
 from facesmith.edit import edit
 from facesmith.errors import BadData, BadOption
-from facesmith.faces import open_faces
+from facesmith.faces import Stream, open_faces
 from facesmith.figure import GUTTER_PX
 from facesmith.given import parse_given
 from facesmith.images import read_picture, read_provenance
@@ -34,7 +34,7 @@ from facesmith.sample import sample, sample_like
 from facesmith.scores import critic_scores
 from facesmith.sidecar import save_sidecar
 from facesmith.train import train
-from facesmith.trainer import make_batch, settled, train_step
+from facesmith.trainer import make_batch, settled, tell_labels, train_step
 from facesmith.walk import Way, _frames, walk
 
 CONDITION = ("smiling", "long_hair")
@@ -89,6 +89,23 @@ def test_what_is_not_known_is_told_to_nobody(data, tmp_path):
     faces = labelled(open_faces(with_column(data, tmp_path / "some", "kind", values), RESOLUTION), ("kind", "smiling"))
     assert np.array_equal(faces.labels[:, 0] == 0, np.isnan(faces.attributes["kind"]))
     assert any("20 of 80 faces lack a label" in notice for notice in faces.notices)
+
+
+def test_faces_of_a_rare_label_come_several_times_in_a_pass_and_shares_stay_true(faces):
+    rare = np.arange(FACES) % 20 == 3
+    labels = np.where(np.stack([rare, np.arange(FACES) % 2 == 0], 1), 1, -1).astype(np.float32)
+    rows = faces.part("train")
+    shown = evened(rows, labels)
+    times = np.bincount(shown, minlength=FACES)
+    expected = min(4, round(0.2 / rare[rows].mean()))
+    assert expected > 1
+    assert set(times[rows][rare[rows]]) == {expected}
+    assert set(times[rows][~rare[rows]]) == {1}
+    assert times.sum() == times[rows].sum()
+    state = small_state("test-told", condition=("rare",))
+    state.stream = Stream(faces.pixels, shown, seed=0, mirror=False, labels=labels[:, :1])
+    tell_labels(state)
+    assert state.nets["G"].label_shares[1].item() == pytest.approx(rare[rows].mean())
 
 
 def test_faces_without_labels_and_unknown_columns_are_refused(data, faces, tmp_path):

@@ -17,6 +17,8 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces import Faces
 from facesmith.given import HOW
 
+RARE, MOST_TIMES = 0.2, 4  # share of faces below which a label is rare; how often one comes in a pass at most
+
 
 def labelled(faces: Faces, condition: Sequence[str]) -> Faces:
     """The same faces with `labels`, one for each attribute of a condition; as they are where there is none.
@@ -42,6 +44,25 @@ def labelled(faces: Faces, condition: Sequence[str]) -> Faces:
     lacking = int((~known).sum())
     notice = f"{lacking} of {len(known)} faces lack a label; what isn't known of them is told to no player"
     return replace(faces, labels=labels, notices=[*faces.notices, *([notice] if lacking else [])])
+
+
+def evened(rows: NDArray[np.int64], labels: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows of a pass over faces in which those with a rare label come several times: of it, players are told little.
+
+    What a face of certain labels looks like is the same whatever their share; a generator draws as many as there are
+    (`Generator.label_shares`).
+
+    Args:
+        rows: each face once.
+        labels: `[N, K]` of all faces.
+    """
+    times = np.ones(len(rows), np.int64)
+    for column in labels[rows].T:
+        for has in (column < 0, column > 0):
+            share = has.mean()
+            if 0 < share < RARE:
+                times[has] = np.maximum(times[has], min(MOST_TIMES, round(RARE / share)))
+    return np.repeat(rows, times)
 
 
 def fingerprint(labels: NDArray[np.float32] | None) -> str:

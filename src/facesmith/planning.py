@@ -13,7 +13,7 @@ from rich.console import Console
 
 from facesmith.calibrate import PRECISIONS, Speed, measure, pick_device
 from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE
-from facesmith.conditions import fingerprint
+from facesmith.conditions import evened, fingerprint
 from facesmith.contracts import set_level
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces, Stream
@@ -120,7 +120,8 @@ def _watched(asked: Asked, plan: Plan, recipe: Recipe, faces: Faces, console: Co
 
 def training_stream(plan: Plan, faces: Faces) -> Stream:
     """What is trained on, from its beginning."""
-    return Stream(faces.pixels, faces.part("train"), seed=plan.seed, mirror=plan.mirror, labels=faces.labels)
+    rows = faces.part("train") if faces.labels is None else evened(faces.part("train"), faces.labels)
+    return Stream(faces.pixels, rows, seed=plan.seed, mirror=plan.mirror, labels=faces.labels)
 
 
 def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, asked: Asked, console: Console) -> None:

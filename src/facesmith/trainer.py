@@ -98,7 +98,8 @@ def tell_labels(state: TrainState) -> None:
     assert isinstance(average, Generator)
     if G.label_dim:
         assert state.stream.labels is not None
-        take_labels(G, torch.from_numpy(state.stream.labels[state.stream.indices]))
+        once = np.unique(state.stream.indices)  # those of rare labels come several times in a pass
+        take_labels(G, torch.from_numpy(state.stream.labels[once]))
         average.label_shares.copy_(G.label_shares)
 
 

@@ -25,8 +25,8 @@ class Generator(contracts.Generator):
         resolution: a power of two, 16 or more.
         width: channels of the first and the last maps; twice as many between.
         label_dim: labels that it is told. They stand beside z in w, together half as long as z is: so that they are
-            heard, and z as well. As long as z (as Karras et al. 2020, arXiv:2006.06676, have it in their code), faces of
-            one label were alike.
+            heard, and z as well. As long as z (so Karras et al. 2020, arXiv:2006.06676, in their code), they made all
+            faces of one label alike.
     """
 
     def __init__(
