@@ -102,7 +102,7 @@ def test_faces_of_a_rare_label_come_several_times_in_a_pass_and_shares_stay_true
     assert set(times[rows][rare[rows]]) == {expected}
     assert set(times[rows][~rare[rows]]) == {1}
     assert times.sum() == times[rows].sum()
-    state = small_state("test-told", condition=("rare",))
+    state = small_state("test-told", condition=("smiling",))
     state.stream = Stream(faces.pixels, shown, seed=0, mirror=False, labels=labels[:, :1])
     tell_labels(state)
     assert state.nets["G"].label_shares[1].item() == pytest.approx(rare[rows].mean())

@@ -13,7 +13,7 @@ Result: fd5k_lite0 209.7 (real faces 3.1), face rate 8.0% (98.3%), after 48 kimg
 What it does: both networks stand whole from the start, and a level between 0 and 1 says how far they have grown; what
 lies above it is not computed, so early faces are cheap. Each scale is trained as it is, then the next is faded in,
 each for an equal share of the budget; the full size keeps the last share, a larger one. Equalised learning rates,
-pixel norm, minibatch standard deviation; Adam at 1e-3 with betas 0 and .99. `loss=wgan-gp` is the paper's: Wasserstein
+pixel norm, minibatch standard deviation; Adam with betas 0 and .99. `loss=wgan-gp` is the paper's: Wasserstein
 with gradient penalty and a drift of .001. `loss=logistic` is what its authors went on with (Karras et al. 2019,
 arXiv:1812.04948): cross-entropies, and R1, the critic's squared slope at real faces, here every eighth step.
 
@@ -78,7 +78,7 @@ class Progressive64(Recipe):
     penalty_every: int = value(8, "logistic: steps from one penalty to the next", at_least=1, at_most=1000)
     penalty: float = value(10.0, "wgan-gp: weight of the gradient penalty", at_least=0, at_most=1e4)
     drift: float = value(1e-3, "wgan-gp: weight of the real faces' squared score", at_least=0, at_most=10)
-    lr: float = value(1e-3, "learning rate of both players", at_least=0, at_most=1)
+    lr: float = value(3e-3, "learning rate of both players", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
