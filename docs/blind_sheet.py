@@ -2,7 +2,7 @@
 
 The key, which face is whose, is a file of its own, so that whoever looks at the sheet need not see it.
 
-Run: python docs/blind_sheet.py runs/quick --pictures shared/sources/pictures --out docs/blind.png --key docs/blind.csv
+Run: python docs/blind_sheet.py runs/quick --pictures tutorials --out docs/blind.png --key docs/blind.csv
 """
 
 from __future__ import annotations
