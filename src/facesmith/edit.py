@@ -130,8 +130,8 @@ def _check_size(resolution: int, faces: int, asked: Asked) -> None:
 
 
 def words_of(edits: Mapping[str, float]) -> str:
-    """Edits as they are written."""
-    return ", ".join(f"{name}={strength:g}" for name, strength in edits.items())
+    """Edits as they are written, a third as 0.333."""
+    return ", ".join(f"{name}={strength:.3g}" for name, strength in edits.items())
 
 
 def _at(model: Model, w: Tensor, directions: Directions, asked: Asked, share: float) -> Pixels:
