@@ -7,6 +7,7 @@ person would use. Run: python tools/ship.py runs/best --data celeba64.zip --word
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 from facesmith.locate import MODEL, shipped_model
 from facesmith.start import save_critic
 
+SHEET = Path(__file__).parents[1] / "docs" / "directions-shipped.png"
+TOLD = ("run.json", "log.jsonl")
 MOST_BYTES = {MODEL: 8 * 2**20, "directions.safetensors": 6 * 2**20, "inversion.safetensors": 6 * 2**20}
 
 
@@ -36,13 +39,21 @@ def main() -> None:
     save_critic(options.run, file)
     data = ["--data", str(options.data)]
     verb("directions", *data)
+    shutil.move(file.with_name("directions.png"), SHEET)
     verb("inverter", *data)
     verb("evaluate", *data, "--out", str(options.run / "evaluation"), "--force")
-    shutil.copy(options.run / "evaluation" / "report.json", file.parent / "report.json")
+    report = json.loads((options.run / "evaluation" / "report.json").read_text())
+    for held in (report["data"], *report["models"]):  # where files lay on this machine is nobody's business
+        held["path"] = Path(held["path"]).name
+    (file.parent / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
+    for name in TOLD:  # the card tells of the training, and then they have no place in the package
+        shutil.copy(options.run / name, file.parent / name)
     verb(
         "card", "--name", options.name, "--license", options.license, "--data", options.words,
         "--data-license", options.data_license, "--biases", str(options.biases), "--force",
     )  # fmt: skip
+    for name in TOLD:
+        (file.parent / name).unlink()
     for name, most in MOST_BYTES.items():
         size = (file.parent / name).stat().st_size
         assert size <= most, f"{name} has {size} bytes; {most} may ship"
