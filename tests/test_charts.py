@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facesmith.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, histogram_chart, line_chart, marks
@@ -46,6 +46,8 @@ def test_every_axis_has_some_numbers(low, width):
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e9), FINITE), max_size=30))
+@example([(5e-324, 0.0)])
+@example([(1e-310, 0.0), (2e-310, 5e-324)])
 def test_any_log_gives_a_picture_with_all_inside(points):
     xs, numbers = [x for x, _ in points], [number for _, number in points]
     chart = line_chart("any", [Line("a", xs, numbers, 1, dots=True)] if points else [], x_label="x")

@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 520, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 28
 TONES = 6  # colours that the page knows
 MARKS = 5  # numbers along an axis, about
+TINIEST = 1e-300  # of numbers beneath, halves and tenths are none any more
 MOST_POINTS = 400  # of one line; more are not seen
 
 
@@ -119,9 +120,9 @@ def marks(low: float, high: float) -> list[float]:
 
 def _range(numbers: Sequence[float]) -> tuple[float, float]:
     low, high = min(numbers, default=0.0), max(numbers, default=1.0)
-    if high - low > 1e-12 * max(abs(low), abs(high)):
+    if high - low > max(1e-12 * max(abs(low), abs(high)), TINIEST):
         return low, high
-    room = abs(low) * 0.5 or 0.5
+    room = abs(low) * 0.5 if abs(low) > TINIEST else 0.5
     return low - room, high + room
 
 
