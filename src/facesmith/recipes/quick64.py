@@ -4,7 +4,7 @@ Text:   none; its networks are those of "Generating Faces with Torch" (balanced6
 Needs:  64x64 faces, or 128x128 with --set resolution=128.
 Run:    facesmith train quick64 --data faces --out runs/quick
 Cost:   240 kimg in 64 minutes on one thread of a CPU with AVX512-BF16, beside other work; 0.9 GiB. On two threads, both
-        idle, some 105 faces a second.
+        idle, 126 faces a second.
 Result: fd5k_lite0 24.8 (real faces 3.1, dcgan64 45.9), recall .07, coverage .68, face rate 98.0% (98.3%),
         after these 240 kimg of CelebA: the generator that ships. docs/recipes.md.
 
