@@ -38,9 +38,7 @@ JUDGES = 128  # further ones, that a direction's length is measured by
 MOST = 16  # directions that are learnt unless more are asked for
 BELIEVABLE = 0.7  # balanced accuracy on softened faces below which an attribute is not taken unasked
 FIRST_SHORTEST, FIRST_LONGEST = 0.5, 3.0  # deviations of latents, from which refining begins
-ENOUGH = (
-    0.75  # of the faces without an attribute: a direction that brings it to fewer is refined again, less restrained
-)
+ENOUGH = 0.75  # of the faces without an attribute: a direction that comes into fewer is refined again, less restrained
 DRAWN_AT_ONCE = 64
 
 
