@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, interpolate, log_softmax
 
 from facesmith.autoencoding import divergence, reconstruction_error, reparametrised
 from facesmith.contracts import set_level
-from facesmith.nets import dcgan, gray, progressive, strided, upsampling
+from facesmith.nets import dcgan, gray, progressive, quick, strided, upsampling
 from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, Smooth, UpConv2d, init_dcgan
 from facesmith.recipe import make
 
@@ -53,6 +53,47 @@ def test_smoothing_takes_a_lattice_away_and_leaves_slopes():
     assert torch.allclose(smoothed[:, 1:-1, 1:-1], slope[1:-1, 1:-1].expand(3, 6, 6), atol=1e-5)
     flat = torch.full((2, 1, 5, 5), 0.7)
     assert torch.allclose(Smooth()(flat), flat)
+
+
+def test_modulated_norm_is_plain_at_first_and_then_scales_and_shifts_each_face_apart():
+    torch.manual_seed(0)
+    layer, plain = quick.ModulatedBatchNorm2d(3, 5), torch.nn.BatchNorm2d(5)
+    x, w = torch.randn(4, 5, 6, 6), torch.randn(4, 3)
+    normal = plain(x)
+    assert torch.equal(layer(x, w), normal)
+    torch.nn.init.normal_(layer.by.weight)
+    scale, shift = (w @ layer.by.weight.T + layer.by.bias).split(5, 1)
+    assert torch.allclose(layer(x, w), normal * (1 + scale[:, :, None, None]) + shift[:, :, None, None], atol=1e-5)
+    assert layer.eval()(x, w).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("resolution", "modulated", "channels"),
+    [
+        (64, True, [128, 128, 64, 32]),
+        (128, True, [128, 128, 128, 64, 32]),
+        (16, True, [64, 32]),
+        (64, False, [32, 64, 64, 32]),
+    ],
+)
+def test_quick_generator_is_wide_where_maps_are_small(resolution, modulated, channels):
+    G = quick.Generator(8, 32, resolution, modulated=modulated)
+    convolutions = [layer for layer in G.layers if isinstance(layer, UpConv2d)]
+    assert [layer.weight.shape[1] for layer in convolutions] + [G.last.in_channels] == channels
+    assert G(torch.randn(2, 8)).shape == (2, 3, resolution, resolution)
+
+
+@pytest.mark.parametrize("modulated", [True, False])
+def test_every_map_of_a_modulated_generator_hears_its_latent(modulated):
+    """Where not, the latent reaches the later maps through the first ones only."""
+    torch.manual_seed(0)
+    G = quick.Generator(8, 4, 64, modulated=modulated).eval()
+    for layer in G.modules():
+        if isinstance(layer, quick.ModulatedBatchNorm2d):
+            torch.nn.init.normal_(layer.by.weight)
+    torch.nn.init.zeros_(G.layers[0].weight)
+    told_apart = not torch.allclose(*G(torch.randn(2, 8)))
+    assert told_apart is modulated
 
 
 def test_minibatch_std_sees_a_lack_of_variety():

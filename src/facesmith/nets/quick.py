@@ -1,7 +1,8 @@
-"""The networks of quick64: those of `upsampling`, made cheaper for a CPU and deeper where depth costs little."""
+"""The networks of quick64: those of `upsampling`, made cheaper for a CPU, wider and deeper where it costs little."""
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from math import log2, sqrt
 
@@ -13,7 +14,7 @@ from facesmith.nets.layers import MinibatchStd, UpConv2d, one_latent
 
 FIRST_SIDE = 8  # of the generator's first maps
 LAST_SIDE = 4  # of the critic's last maps
-CRITIC_CHANNELS = (8, 16, 32, 64, 128, 192)  # the last ones, as many as there are halvings
+CRITIC_CHANNELS = (8, 16, 32, 64, 128, 256)  # the last ones, as many as there are halvings
 
 
 class Generator(contracts.Generator):
@@ -23,14 +24,25 @@ class Generator(contracts.Generator):
 
     Args:
         resolution: a power of two, 16 or more.
-        width: channels of the first and the last maps; twice as many between.
+        width: channels of the maps of full size.
+        widest: with each halving of their size maps have twice as many channels, up to so many.
+        modulated: the latent scales and shifts all maps, not only those of 8x8. False is the generator of before: all
+            maps have twice as many channels as the last ones, but for the first, which have as many.
         label_dim: labels that it is told. They stand beside z in w, together half as long as z is: so that they are
             heard, and z as well. As long as z (so Karras et al. 2020, arXiv:2006.06676, in their code), they made all
             faces of one label alike.
     """
 
     def __init__(
-        self, z_dim: int = 64, width: int = 32, resolution: int = 64, channels: int = 3, label_dim: int = 0
+        self,
+        z_dim: int = 64,
+        width: int = 32,
+        resolution: int = 64,
+        channels: int = 3,
+        label_dim: int = 0,
+        *,
+        widest: int = 128,
+        modulated: bool = True,
     ) -> None:
         super().__init__(
             resolution=resolution, channels=channels, z_dim=z_dim, w_dim=z_dim + label_dim, label_dim=label_dim
@@ -38,16 +50,20 @@ class Generator(contracts.Generator):
         self.spherical, self.labels_apart = not label_dim, bool(label_dim)
         self.label_size = sqrt(z_dim / label_dim) / 2 if label_dim else 0.0
         doublings = round(log2(resolution // FIRST_SIDE))
-        widths = (width, *(2 * width for _ in range(doublings - 1)), width)
+        if modulated:
+            widths = tuple(min(width * 2**halvings, max(width, widest)) for halvings in range(doublings, -1, -1))
+        else:
+            widths = (width, *(2 * width for _ in range(doublings - 1)), width)
+        norm = partial(ModulatedBatchNorm2d, self.w_dim) if modulated else nn.BatchNorm2d
         layers: list[nn.Module] = [
-            nn.Linear(self.w_dim, width * FIRST_SIDE**2),
-            nn.Unflatten(1, (width, FIRST_SIDE, FIRST_SIDE)),
+            nn.Linear(self.w_dim, widths[0] * FIRST_SIDE**2),
+            nn.Unflatten(1, (widths[0], FIRST_SIDE, FIRST_SIDE)),
             nn.ReLU(inplace=True),
         ]
         for number, (c_in, c_out) in enumerate(pairwise(widths)):
             if number < 2:
-                layers.append(Residual(c_in))
-            layers += [UpConv2d(c_in, c_out), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
+                layers.append(Residual(c_in, norm(c_in)))
+            layers += [UpConv2d(c_in, c_out), norm(c_out), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
         self.last = nn.Conv2d(width, channels, 3, padding=1)
 
@@ -57,22 +73,47 @@ class Generator(contracts.Generator):
         return torch.cat([z, z.new_zeros(len(z), self.label_dim) if labels is None else self.label_size * labels], 1)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        pictures: Tensor = self.last(self.layers(one_latent(w))).tanh()
+        w = one_latent(w)
+        x = w
+        for layer in self.layers:
+            x = layer(x, w) if isinstance(layer, Residual | ModulatedBatchNorm2d) else layer(x)
+        pictures: Tensor = self.last(x).tanh()
         return pictures
+
+
+class ModulatedBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm whose scale and shift follow from the latent; at first they are those of plain BatchNorm.
+
+    Source: Chen et al. 2019, "On Self Modulation for Generative Adversarial Networks", arXiv:1810.01365, section 2; one
+    linear layer in place of two.
+    """
+
+    def __init__(self, w_dim: int, channels: int) -> None:
+        super().__init__(channels)
+        self.by = nn.Linear(w_dim, 2 * channels)
+        nn.init.zeros_(self.by.weight)
+        nn.init.zeros_(self.by.bias)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # type: ignore[override]
+        normal = super().forward(x)
+        scale, shift = self.by(w)[:, :, None, None].to(normal.dtype).chunk(2, 1)
+        return torch.addcmul(shift, normal, 1 + scale)
 
 
 class Residual(nn.Module):
     """What comes in, and a 3x3 convolution of it; at first nothing of the latter."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
-        nn.init.zeros_(self.norm.weight)
+        self.norm = norm
+        assert norm.weight is not None
+        nn.init.zeros_(norm.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = (x + self.norm(self.conv(x))).relu()
-        return added
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        found = self.conv(x)
+        added: Tensor = self.norm(found, w) if isinstance(self.norm, ModulatedBatchNorm2d) else self.norm(found)
+        return (x + added).relu()
 
 
 class Discriminator(contracts.Discriminator):
@@ -84,6 +125,8 @@ class Discriminator(contracts.Discriminator):
         resolution: a power of two, 8 to 256.
         dropout: share of a layer's maps silenced.
         hidden: units of the wide layer.
+        hidden_dropout: share of them silenced.
+        widest: most channels of a layer.
         label_dim: labels that it is told; each weighs one direction of the wide layer into the logit.
 
     Source of the labels' way: Miyato and Koyama 2018, "cGANs with Projection Discriminator", arXiv:1802.05637, eq. 3.
@@ -93,20 +136,23 @@ class Discriminator(contracts.Discriminator):
         self,
         resolution: int = 64,
         channels: int = 3,
-        dropout: float = 0.2,
+        dropout: float = 0.05,
         hidden: int = 256,
         label_dim: int = 0,
+        *,
+        hidden_dropout: float = 0.3,
+        widest: int = 256,
     ) -> None:
         super().__init__()
         halvings = round(log2(resolution // LAST_SIDE))
         layers: list[nn.Module] = []
-        widths = (channels, *CRITIC_CHANNELS[-halvings:])
+        widths = (channels, *(min(each, widest) for each in CRITIC_CHANNELS[-halvings:]))
         for number, (c_in, c_out) in enumerate(pairwise(widths)):
             kernel = 3 if number else 5
             layers.append(nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2))
             layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout2d(dropout)]
         layers += [MinibatchStd(), nn.Flatten(), nn.Linear((widths[-1] + 1) * LAST_SIDE**2, hidden)]
-        self.layers = nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(hidden, 1))
+        self.layers = nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Dropout(hidden_dropout), nn.Linear(hidden, 1))
         self.projection = nn.Linear(hidden, label_dim, bias=False) if label_dim else None
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

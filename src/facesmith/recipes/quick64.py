@@ -44,19 +44,28 @@ LAST_LR = 0.1  # of the first, at the end of the budget
 @dataclass(frozen=True, kw_only=True)
 class Quick64(Conditional):
     source: ClassVar[str] = "Facesmith"
-    earlier: ClassVar[Mapping[str, Any]] = {"gamma": 0.0}
+    earlier: ClassVar[Mapping[str, Any]] = {
+        "gamma": 0.0,
+        "modulated": False,
+        "widest_d": 192,
+        "hidden_dropout": 0.5,
+    }
 
     resolution: int = value(64, "side of the pictures in pixels, a power of two", at_least=16, at_most=256)
     batch_size: int = value(16, "faces in a batch", at_least=1, at_most=4096)
     z_dim: int = value(64, "numbers in a latent", at_least=1, at_most=4096)
     width: int = value(
-        32, "channels of the generator's first and last maps, twice as many between", at_least=1, at_most=512
+        32, "the generator's channels at the full resolution, doubled at each halving", at_least=1, at_most=512
     )
+    widest: int = value(128, "most channels of a layer of it", at_least=1, at_most=2048)
+    modulated: bool = value(True, "the latent scales and shifts all maps; False: the plain generator of before")
+    widest_d: int = value(256, "most channels of a layer of the critic", at_least=8, at_most=256)
     hidden: int = value(256, "units of the critic's wide layer", at_least=1, at_most=8192)
-    dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    lr: float = value(2e-4, "learning rate of the generator", at_least=0, at_most=1)
-    lr_d: float = value(4e-4, "learning rate of the critic", at_least=0, at_most=1)
-    gamma: float = value(0.05, "weight of half the critic's squared slope at real faces", at_least=0, at_most=1e4)
+    dropout: float = value(0.05, "share of the critic's maps silenced", at_least=0, at_most=0.9)
+    hidden_dropout: float = value(0.3, "share of its wide layer's units silenced", at_least=0, at_most=0.9)
+    lr: float = value(8e-4, "learning rate of the generator", at_least=0, at_most=1)
+    lr_d: float = value(8e-4, "learning rate of the critic", at_least=0, at_most=1)
+    gamma: float = value(0.1, "weight of half the critic's squared slope at real faces", at_least=0, at_most=1e4)
     penalty_every: int = value(4, "steps from one such penalty to the next", at_least=1, at_most=1000)
     penalised: int = value(8, "faces of a batch that it is taken of", at_least=1, at_most=4096)
     beta2: float = value(0.99, "Adam's memory of squared gradients; it has no momentum", at_least=0, at_most=0.99999)
@@ -71,8 +80,24 @@ class Quick64(Conditional):
     def networks(self) -> dict[str, nn.Module]:
         told = len(self.condition)
         return {
-            "G": quick.Generator(self.z_dim, self.width, self.resolution, self.channels, told),
-            "D": quick.Discriminator(self.resolution, self.channels, self.dropout, self.hidden, told),
+            "G": quick.Generator(
+                self.z_dim,
+                self.width,
+                self.resolution,
+                self.channels,
+                told,
+                widest=self.widest,
+                modulated=self.modulated,
+            ),
+            "D": quick.Discriminator(
+                self.resolution,
+                self.channels,
+                self.dropout,
+                self.hidden,
+                told,
+                hidden_dropout=self.hidden_dropout,
+                widest=self.widest_d,
+            ),
         }
 
     def players(self) -> dict[str, Player]:
