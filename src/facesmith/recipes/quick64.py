@@ -9,15 +9,16 @@ Result: fd5k_lite0 24.8 (real faces 3.1, dcgan64 45.9), recall .07, coverage .68
         after these 240 kimg of CelebA: the generator that ships. docs/recipes.md.
 
 What it does: of all the texts' systems, the networks of balanced64 learn most from each face shown: a generator that
-doubles by nearest neighbours and smooths by 5x5 convolutions, with BatchNorm, against a critic with max-pooling and
-dropout, without normalisation. They are too large for a CPU there. Here the generator has a quarter of the width, and
-a residual convolution more where that costs next to nothing; the critic has 3x3 kernels behind its first layer, one
-layer more, sees the batch's spread (arXiv:1710.10196, section 3), and has a quarter of the units in its wide layer,
-whose many weights cost more to update than to use in batches of this size. No referee: with Adam instead of RMSprop,
-a critic that learns twice as fast as the generator (arXiv:1706.08500), and rates that fall over the last third of the
-budget, the two keep pace by themselves for some tens of thousands of faces; then the critic would win slowly, so its
-squared slope at real faces is held down (R1, arXiv:1801.04406), at half of every fourth batch, since second
-derivatives are dear. docs/experiments.md has all trials that led here, and those that led nowhere.
+doubles by nearest neighbours and smooths by 5x5 convolutions, with BatchNorm, against a critic with max-pooling,
+without normalisation. They are too large for a CPU there, and draw few kinds of faces. Here the generator has a quarter
+of the width at the full size and as much as there where maps are small; a residual convolution stands before the first
+two doublings; and the latent, which is heard there in the first layer only, scales and shifts all maps
+(arXiv:1810.01365): men with short hair, hats, profiles and glasses are drawn since. The critic has 3x3 kernels behind
+its first layer, one layer more, sees the batch's spread (arXiv:1710.10196, section 3), and has a quarter of the units
+in its wide layer, whose many weights cost more to update than to use in batches of this size. No referee: Adam without
+momentum, rates four times as high as usual, which fall over the last third of the budget, and little dropout keep the
+two in pace; the critic's squared slope at real faces is held down (R1, arXiv:1801.04406), at half of every fourth
+batch, since second derivatives are dear. docs/experiments.md has all trials that led here, and those that led nowhere.
 With `--condition` it is told attributes: their labels stand beside the latent, and each weighs a direction of the
 critic's wide layer into the logit, as in projection critics (arXiv:1802.05637). docs/train.md, "Conditions".
 """
