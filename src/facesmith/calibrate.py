@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import harmonic_mean
+from statistics import harmonic_mean, median
 
 import numpy as np
 import psutil
@@ -19,7 +19,7 @@ from facesmith.trainer import TrainState, new_state, train_step
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WORTHWHILE = 1.1  # bfloat16 keeps 8 bits of mantissa; a smaller gain isn't worth them, nor beyond the noise
-ROUNDS, STEPS = 2, 2
+ROUNDS, STEPS = 3, 2
 FACES = 256
 GROWTH = tuple((i + 0.5) / 8 for i in range(8))  # the middles of eight equal shares of the budget
 
@@ -95,17 +95,20 @@ def measure(recipe: Recipe, device: torch.device, asked: str = "auto", pixels: P
     }
     rhythm = recipe.rhythm()
     kinds = [(moment, step, share) for moment in _moments(recipe) for step, share in rhythm.items()]
-    fastest = {name: dict.fromkeys(kinds, 0.0) for name in precisions}
+    speeds: dict[str, list[float]] = {name: [] for name in precisions}  # one for each kind of step
     for kind in kinds:
+        found: dict[str, list[float]] = {name: [] for name in precisions}
         for state in states.values():
             _go_to(state, *kind[:2])
             _timed(state, 1)
         for _ in range(ROUNDS):  # in turn, so that a busy moment of the machine strikes both
             for name, state in states.items():
                 _go_to(state, *kind[:2])
-                fastest[name][kind] = max(fastest[name][kind], _timed(state, STEPS))
+                found[name].append(_timed(state, STEPS))
+        for name, each in found.items():  # the fastest would promise what a long run doesn't keep
+            speeds[name].append(median(each))
     shares = [share for _, _, share in kinds]
-    rates = {name: harmonic_mean(list(at.values()), shares) for name, at in fastest.items()}
+    rates = {name: harmonic_mean(each, shares) for name, each in speeds.items()}
     chosen, why = _choose(rates, asked, device)
     return Speed(rates, chosen, why, psutil.Process().memory_info().rss)
 

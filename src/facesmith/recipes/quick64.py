@@ -3,10 +3,9 @@
 Text:   none; its networks are those of "Generating Faces with Torch" (balanced64), made small.
 Needs:  64x64 faces, or 128x128 with --set resolution=128.
 Run:    facesmith train quick64 --data faces --out runs/quick
-Cost:   240 kimg in 64 minutes on one thread of a CPU with AVX512-BF16, beside other work; 0.9 GiB. On two threads, both
-        idle, 126 faces a second.
-Result: fd5k_lite0 24.8 (real faces 3.1, dcgan64 45.9), recall .07, coverage .68, face rate 98.0% (98.3%),
-        after these 240 kimg of CelebA: the generator that ships. docs/recipes.md.
+Cost:   169 kimg in 34 minutes on two cores with AVX512-BF16, both idle: 82 faces a second; 0.9 GiB.
+Result: fd5k_lite0 13.9 (real faces 3.1, dcgan64 45.9), recall .25, coverage .85, face rate 98.3% (98.3%),
+        after these 169 kimg of CelebA: the generator that ships. docs/recipes.md.
 
 What it does: of all the texts' systems, the networks of balanced64 learn most from each face shown: a generator that
 doubles by nearest neighbours and smooths by 5x5 convolutions, with BatchNorm, against a critic with max-pooling,
