@@ -74,7 +74,7 @@ def test_a_run_of_before_a_value_had_a_name_is_resumed_by_what_it_was_worth(aske
     plan = json.loads((asked.out / "run.json").read_text())
     del plan["values"]["gamma"]
     (asked.out / "run.json").write_text(json.dumps(plan))
-    with pytest.raises(BadData, match=r"--set gamma was 0\.0, now 0\.05"):
+    with pytest.raises(BadData, match=r"--set gamma was 0\.0, now 0\.1"):
         train(replace(asked, values={key: held for key, held in values.items() if key != "gamma"}), QUIET)
     assert train(asked, QUIET).finished
 
