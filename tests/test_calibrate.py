@@ -53,6 +53,12 @@ def test_a_growing_recipe_is_measured_at_all_its_sizes(monkeypatch):
     assert speed.best == pytest.approx(1 / (0.5 / 100 + 0.5 / 20))  # half of the faces at each speed
 
 
+def test_a_speed_seen_once_promises_nothing(monkeypatch):
+    seen = iter([20.0, 100.0, 20.0, 10.0])  # the first step of all isn't counted
+    monkeypatch.setattr(calibrate, "_timed", lambda state, steps: next(seen))
+    assert measure(small_recipe("dcgan64"), CPU, "float32").best == pytest.approx(20)
+
+
 def test_what_comes_every_few_steps_is_measured_at_its_share(monkeypatch):
     def by_step(state, steps):
         return 10.0 if state.step % 8 == 0 else 100.0

@@ -66,13 +66,15 @@ def test_what_has_grown_stays_grown_in_a_longer_run_and_in_one_that_begins_from_
 
 
 def test_a_run_of_before_a_value_had_a_name_is_resumed_by_what_it_was_worth(asked, monkeypatch):
-    values = SMALL | {"hidden": 16, "gamma": 0.0}
+    of_before = {"gamma": 0.0, "modulated": False, "widest_d": 192, "hidden_dropout": 0.5}
+    values = SMALL | {"hidden": 16} | of_before
     asked = replace(asked, recipe="quick64", values=values)
     with monkeypatch.context() as patched:
         stopping_after(3, patched)
         assert not train(asked, QUIET).finished
     plan = json.loads((asked.out / "run.json").read_text())
-    del plan["values"]["gamma"]
+    for name in (*of_before, "widest", "penalty_every", "penalised"):
+        del plan["values"][name]
     (asked.out / "run.json").write_text(json.dumps(plan))
     with pytest.raises(BadData, match=r"--set gamma was 0\.0, now 0\.1"):
         train(replace(asked, values={key: held for key, held in values.items() if key != "gamma"}), QUIET)

@@ -157,7 +157,7 @@ def _images(request: Mapping[str, float], images_per_second: float, batch: int) 
 
 
 def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, kept: Plan) -> None:
-    worth = {**type(recipe).earlier, **kept.values}
+    worth = {**type(recipe)().values(), **type(recipe).earlier, **kept.values}  # of before some values had names
     values = {name: tuple(held) if isinstance(held, list) else held for name, held in worth.items()}
     plain = {name: wanted for name, wanted in recipe.values().items() if name != "condition"}
     both: dict[str, tuple[object, object]] = {  # as it was planned, as it is asked for now

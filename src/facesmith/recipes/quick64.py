@@ -12,12 +12,12 @@ doubles by nearest neighbours and smooths by 5x5 convolutions, with BatchNorm, a
 without normalisation. They are too large for a CPU there, and draw few kinds of faces. Here the generator has a quarter
 of the width at the full size and as much as there where maps are small; a residual convolution stands before the first
 two doublings; and the latent, which is heard there in the first layer only, scales and shifts all maps
-(arXiv:1810.01365): men with short hair, hats, profiles and glasses are drawn since. The critic has 3x3 kernels behind
+(arXiv:1810.01365): men with short hair, profiles, hats and glasses are drawn since. The critic has 3x3 kernels behind
 its first layer, one layer more, sees the batch's spread (arXiv:1710.10196, section 3), and has a quarter of the units
 in its wide layer, whose many weights cost more to update than to use in batches of this size. No referee: Adam without
-momentum, rates four times as high as usual, which fall over the last third of the budget, and little dropout keep the
-two in pace; the critic's squared slope at real faces is held down (R1, arXiv:1801.04406), at half of every fourth
-batch, since second derivatives are dear. docs/experiments.md has all trials that led here, and those that led nowhere.
+momentum, high rates which fall over the last third of the budget, and little dropout keep the two in pace; the critic's
+squared slope at real faces is held down (R1, arXiv:1801.04406), at half of every fourth batch, since second derivatives
+are dear. docs/experiments.md has all trials that led here, and those that led nowhere.
 With `--condition` it is told attributes: their labels stand beside the latent, and each weighs a direction of the
 critic's wide layer into the logit, as in projection critics (arXiv:1802.05637). docs/train.md, "Conditions".
 """
@@ -57,7 +57,7 @@ class Quick64(Conditional):
     width: int = value(
         32, "the generator's channels at the full resolution, doubled at each halving", at_least=1, at_most=512
     )
-    widest: int = value(128, "most channels of a layer of it", at_least=1, at_most=2048)
+    widest: int = value(128, "most channels of a layer of it, where modulated", at_least=1, at_most=2048)
     modulated: bool = value(True, "the latent scales and shifts all maps; False: the plain generator of before")
     widest_d: int = value(256, "most channels of a layer of the critic", at_least=8, at_most=256)
     hidden: int = value(256, "units of the critic's wide layer", at_least=1, at_most=8192)
