@@ -166,8 +166,9 @@ def test_slopes_are_those_of_the_plane_and_tell_how_much_they_explain():
 def test_what_is_to_stay_is_orthogonal(seed, others):
     rng = torch.Generator().manual_seed(seed)
     step, stay = torch.randn(6, generator=rng), torch.randn(others, 6, generator=rng)
-    left = without(step, torch.cat([stay, stay[:1]]))
-    assert torch.allclose(without(left, stay), left, atol=1e-5)
+    said_twice = torch.cat([stay, stay[:1]])
+    left = without(step, said_twice)
+    assert torch.allclose(without(left, said_twice), left, atol=1e-5)
     steepest = {"a": step, **{f"s{i}": each for i, each in enumerate(stay)}}
     found = orthogonal(steepest, ["a"], [*steepest, "not there"])["a"]
     assert float(found.norm()) == pytest.approx(1, abs=1e-5)
