@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from io import StringIO
 
 import pytest
 import torch
+from rich.console import Console
 from small import QUIET, RESOLUTION, faces_folder, small_state, stopping_after
 
 from facesmith.checkpoint import MODEL, load_model, load_state
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.plan import Asked
+from facesmith.recipes.quick64 import Quick64
 from facesmith.start import WARMUP, begin, open_start, save_critic
 from facesmith.train import train
 
@@ -29,6 +32,15 @@ def parent(faces, tmp_path_factory):
     """A run of dcgan64 to begin from."""
     out = tmp_path_factory.mktemp("parent") / "run"
     train(Asked("dcgan64", faces, out, SMALL, kimg=0.08, save_every_kimg=0.04, precision="float32", threads=1), QUIET)
+    return out
+
+
+@pytest.fixture(scope="module")
+def quick(faces, tmp_path_factory):
+    """A run of quick64 to begin from."""
+    out = tmp_path_factory.mktemp("quick") / "run"
+    values = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8, "hidden": 16}
+    train(Asked("quick64", faces, out, values, kimg=0.08, precision="float32", threads=1), QUIET)
     return out
 
 
@@ -123,6 +135,23 @@ def test_what_does_not_fit_is_refused(asked, parent, tmp_path):
     with pytest.raises(BadModel):
         train(replace(asked, start=tmp_path / "nothing"), QUIET)
     assert train(replace(asked, values={"lr": 1e-4, "batch_size": 4}), QUIET).finished  # these alter no shape
+
+
+def test_where_faces_are_few_quick64_goes_on_gently_and_what_is_asked_for_stands(asked, quick):
+    few = replace(asked, start=quick, values={"dropout": 0.3})
+    told = StringIO()
+    assert train(few, Console(file=told, width=200)).finished
+    assert "hidden_dropout=0.5 lr=0.0002 lr_d=0.0004" in told.getvalue()
+    held, usual = load_model(few.out).header["values"], load_model(quick).header["values"]
+    assert held == usual | {"dropout": 0.3, "hidden_dropout": 0.5, "lr": 2e-4, "lr_d": 4e-4}
+    assert usual["lr"] == Quick64.lr  # from nothing its values are the usual ones, however few the faces
+    train(few, QUIET)  # the same command finds its run
+
+
+def test_where_faces_are_many_a_model_goes_on_by_its_own_values(asked, quick, monkeypatch):
+    monkeypatch.setattr("facesmith.train.FEW_FACES", 10)
+    train(replace(asked, start=quick), QUIET)
+    assert load_model(asked.out).header["values"] == load_model(quick).header["values"]
 
 
 def test_without_a_name_it_is_our_own_recipe(asked):

@@ -41,6 +41,7 @@ class Recipe(ABC):
     source: ClassVar[str]
     averaged: ClassVar[tuple[str, ...]] = ("G",)
     earlier: ClassVar[Mapping[str, Any]] = {}  # what values that came later were worth before they had a name
+    few_faces: ClassVar[Mapping[str, Any]] = {}  # what values are worth where a model goes on with a few hundred faces
 
     resolution: int = value(64, "side of the pictures in pixels", at_least=8, at_most=1024)
     channels: int = value(3, "3 for colour, 1 for grey", at_least=1, at_most=3)

@@ -38,6 +38,7 @@ from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settl
 from facesmith.watch import CHOSEN_BY, EXTRACTOR, SECONDS, Watch, best_so_far, prepare, watched
 
 MOST_ROLLBACKS = 4  # a sixteenth of the learning rates
+FEW_FACES = 1000  # to train on; with fewer a model goes on by its recipe's values for few faces
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def train(asked: Asked, console: Console) -> TrainReport:
         console.print(f"notice: {notice}", markup=False, highlight=False)
     if len(faces.part("train")) == 0:
         raise BadData(f"{asked.data} holds only {len(faces.names)} faces, and none fell to training. Give more.")
+    if start is not None:
+        recipe = _for_few_faces(recipe, asked, faces, console)
     if asked.out.exists() and not asked.out.is_dir():
         raise OutputExists(f"{asked.out} is a file. Choose another --out.")
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -86,6 +89,17 @@ def _recipe(asked: Asked, start: Start | None) -> Recipe:
     recipe = make(start.model.recipe.name, start.model.recipe.values() | dict(asked.values))
     check_fits(start, recipe)
     return recipe
+
+
+def _for_few_faces(recipe: Recipe, asked: Asked, faces: Faces, console: Console) -> Recipe:
+    """The recipe of a model that goes on: where faces are few, with its values for that; what is asked for stands."""
+    number = len(faces.part("train"))
+    altered = {name: held for name, held in recipe.few_faces.items() if name not in asked.values}
+    if number >= FEW_FACES or not altered:
+        return recipe
+    told = " ".join(f"{name}={held:g}" for name, held in altered.items())
+    console.print(f"{number} faces are few, so that it doesn't learn them by heart: {told}", highlight=False)
+    return make(recipe.name, recipe.values() | altered)
 
 
 def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: Asked, console: Console) -> TrainReport:
