@@ -115,7 +115,7 @@ def test_faces_without_labels_and_unknown_columns_are_refused(data, faces, tmp_p
     plain.mkdir()
     for picture in data.glob("*.png"):
         (plain / picture.name).write_bytes(picture.read_bytes())
-    with pytest.raises(BadData, match="has no labels, which --condition needs"):
+    with pytest.raises(BadData, match="has no labels, which a generator that is told"):
         labelled(open_faces(plain, RESOLUTION), CONDITION)
     rare = with_column(data, tmp_path / "rare", "rare", [str(int(i == 3)) for i in range(FACES)])
     with pytest.raises(BadOption, match="1 faces with it, 79 without"):

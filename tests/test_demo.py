@@ -8,7 +8,7 @@ from small import QUIET
 
 from facesmith import demo as demo_module
 from facesmith.demo import demo
-from facesmith.errors import OutputExists
+from facesmith.errors import BadData, OutputExists
 from facesmith.images import read_picture
 from facesmith.sample import load
 
@@ -38,6 +38,22 @@ def test_an_interrupted_demo_draws_the_missing_faces_only(tmp_path, monkeypatch)
     list(demo(tmp_path / "demo", minutes=0.02, console=QUIET))
     assert (lessons / "000007.png").read_bytes() == whole
     assert (lessons / "000008.png").stat().st_mtime_ns == kept
+
+
+def test_forced_it_does_all_again_and_never_mixes_the_faces_of_two_generators(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo_module, "FACES", 20)
+    monkeypatch.setattr(demo_module, "VALUES", {"width": 4, "batch_size": 8})
+    out = tmp_path / "demo"
+    list(demo(out, minutes=0.02, console=QUIET))
+    lesson, mark = out / "lessons" / "000003.png", out / demo_module.MARK
+    drawn = lesson.read_bytes()
+    lesson.write_bytes(b"another generator's")
+    mark.write_text(mark.read_text().replace(load().hash, "0" * 64))
+    with pytest.raises(BadData, match="another generator"):
+        list(demo(out, minutes=0.02, console=QUIET))
+    list(demo(out, minutes=0.02, force=True, console=QUIET))
+    assert lesson.read_bytes() == drawn
+    list(demo(out, minutes=0.02, console=QUIET))
 
 
 def test_the_demo_leaves_foreign_files_alone(tmp_path):

@@ -10,11 +10,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from small import QUIET, Tiny, drawn_pixels, faces_folder, small_state
 from torch.nn.functional import mse_loss
 
 import facesmith.train as train_module
-from facesmith.checkpoint import load_state
+from facesmith.checkpoint import load_model, load_state
 from facesmith.doctor import (
     DISTANCE,
     FACES,
@@ -58,6 +59,10 @@ HEALTHY = {
                   (0.81, 0.039, 0.988), (0.86, 0.017, 0.988), (0.99, 0.01, 0.968), (1.15, 0.005, 0.585)],
     "elu36": [(0.51, 1.455, 1.0), (0.81, 1.854, 1.0), (0.56, 2.629, 0.999), (0.7, 1.608, 0.999), (1.16, 0.724, 0.912),
               (0.88, 0.253, 0.919), (0.7, 0.079, 0.997), (0.82, 0.098, 0.972)],
+    "dcgan32": [(0.08, 0.53, 1.0), (0.08, 0.446, 0.997), (0.12, 0.313, 1.0), (0.16, 0.177, 0.999), (0.24, 0.152, 0.985),
+                (0.3, 0.116, 0.997)],
+    "quick64": [(0.82, 0.031, 0.901), (0.84, 0.019, 0.846), (0.85, 0.025, 0.855), (0.88, 0.022, 0.87),
+                (0.87, 0.006, 0.925), (0.87, 0.013, 0.845), (0.82, 0.016, 0.829)],
 }  # fmt: skip
 
 
@@ -67,6 +72,12 @@ def test_a_healthy_game_is_never_called_ill(name):
     for save in range(1, len(lines) + 1):
         assert found(lines[:save], 3 * BUDGET) == []
     assert is_healthy(lines, 3 * BUDGET)
+
+
+def test_faces_that_are_alike_late_but_still_in_the_making_are_no_collapse():
+    lines = history(*HEALTHY["dcgan32"])  # a short run: these are all its saves
+    for save in range(1, len(lines) + 1):
+        assert found(lines[:save]) == []
 
 
 PLANTED = {
@@ -115,6 +126,9 @@ def test_a_critic_that_knows_its_faces_by_heart_is_told_by_as_many_faces_as_it_t
     assert found(lines(0.65, 64)) == []  # may be chance
     assert found(lines(0.7, 64)) == ["overfitting"]
     assert found(lines(0.55, 5000)) == []
+    few = [{**line, UNSEEN: 16} for line in lines(0.7, 304)]
+    assert found(few) == []
+    assert found([{**line, KNOWS_TRAINING: 0.9} for line in few]) == ["overfitting"]
 
 
 def test_a_save_that_is_not_about_the_best_is_not_one_to_come_back_to():
@@ -227,8 +241,6 @@ def log(asked):
 
 
 def test_trouble_is_told_once_and_training_goes_on(asked, capsys):
-    from rich.console import Console
-
     assert train(asked, Console()).finished
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("doctor:")]
     assert sum("collapse" in line for line in told) == 1
@@ -254,8 +266,6 @@ def test_trouble_at_the_end_stops_nothing(asked):
 
 
 def test_that_it_went_back_often_enough_is_said_once(asked, capsys, monkeypatch):
-    from rich.console import Console
-
     monkeypatch.setattr(train_module, "MOST_ROLLBACKS", 1)
     assert train(replace(asked, on_trouble="rollback"), Console()).finished
     assert sum("troubles" in line and "rolled_back_from" not in line for line in log(asked)) > 1
@@ -275,10 +285,55 @@ def test_rolling_back_ends_with_a_healthy_generator(asked):
     assert lines[-1][VARIETY] > 0.25
 
 
-def test_a_number_that_is_not_finite_is_rolled_back_too(asked):
+def test_a_run_that_ends_ill_goes_back_and_ends_healthy(asked):
+    with pytest.raises(InTrouble):
+        train(replace(asked, on_trouble="stop"), QUIET)
+    seen = load_state(asked.out / "state.pt")["seen"]
+    short = replace(asked, kimg=seen / 1000, out=asked.out.with_name("short"), on_trouble="rollback")
+    assert train(short, QUIET).finished
+    assert "troubles" not in log(short)[-1]
+    assert load_state(short.out / "state.pt")["rollbacks"] >= 1
+    assert load_model(short.out).header["seen"] == log(short)[-1]["seen"] == seen
+
+
+def test_a_run_that_can_go_back_no_more_leaves_its_last_healthy_model(asked, capsys, monkeypatch):
+    monkeypatch.setattr(train_module, "MOST_ROLLBACKS", 1)
+    assert train(replace(asked, on_trouble="rollback"), Console()).finished
+    healthy = load_state(asked.out / "state-healthy.pt")["seen"]
+    assert "the model is the last healthy one" in capsys.readouterr().out
+    assert load_model(asked.out).header["seen"] == healthy < log(asked)[-1]["seen"]
+    drawn = load_model(asked.out).nets["G"]
+    with torch.no_grad():
+        faces = drawn.synthesis(drawn.mapping(drawn.draw_z(16, torch.Generator().manual_seed(0))))
+    assert faces.std(0).mean() > 0.05  # the one that collapsed draws one grey picture
+    assert train(replace(asked, on_trouble="rollback"), QUIET).finished  # it is complete
+
+
+def test_going_back_takes_later_snapshots_and_the_sick_model_away(asked, monkeypatch):
+    held = []
+    gone_back = train_module._roll_back
+
+    def watched(*arguments):
+        done = gone_back(*arguments)
+        if done:
+            seen = load_state(asked.out / "state.pt")["seen"]
+            snapshots = [int(path.stem) for path in (asked.out / "snapshots").iterdir()]
+            held.append((seen, max(snapshots), load_model(asked.out).header["seen"]))
+        return done
+
+    monkeypatch.setattr(train_module, "_roll_back", watched)
+    assert train(replace(asked, on_trouble="rollback", snapshots=50), QUIET).finished
+    assert held
+    assert all(seen == latest == model for seen, latest, model in held)
+
+
+def test_a_number_that_is_not_finite_is_rolled_back_too(asked, capsys):
     asked = replace(asked, values={"lr": 0.2}, on_trouble="rollback")
-    assert train(asked, QUIET).finished
+    assert train(asked, Console(width=300)).finished
     assert load_state(asked.out / "state.pt")["rollbacks"] >= 1
+    told = capsys.readouterr().out
+    assert "player G's loss is nan" in told
+    assert "another --out" not in told, "it goes on by itself, so there is nothing to try"
 
 
 def test_an_unknown_way_to_meet_trouble_is_refused(asked):

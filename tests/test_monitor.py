@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import av
 import numpy as np
@@ -102,6 +103,19 @@ def test_a_log_file_gets_a_line_a_tick_and_quiet_gets_none(tmp_path, capsys):
     assert "fooled by G" in told
     run(tmp_path / "b")
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_file_is_told_what_is_left_as_the_progress_bar_tells_it(tmp_path, capsys, monkeypatch):
+    state = small_state(budget=600)
+    now = time.monotonic()
+    with Monitor(tmp_path, state, drawn_pixels(), 0.0, Console(stderr=True)) as monitor:
+        monitor.started = now
+        for seen, second in ((100, 60), (200, 120), (600, 360)):  # 100 images a minute
+            state.seen = seen
+            monkeypatch.setattr(time, "monotonic", lambda second=second: now + second)
+            monitor.tick(settled(state))
+    told = capsys.readouterr().err.splitlines()
+    assert ["5 min left" in told[0], "4 min left" in told[1], "min left" in told[2]] == [True, True, False]
 
 
 def test_curves_are_drawn_even_where_names_come_and_go(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from small import OURS, RESOLUTION, TINY, small_state
 
 from facesmith.faces import Stream
-from facesmith.scores import BINS, Scores, critic_scores, ranked, read_histogram
+from facesmith.scores import BINS, Scores, critic_scores, ranked, read_histogram, training_faces
 from facesmith.trainer import state_dict, train_step
 
 
@@ -37,6 +37,24 @@ def test_how_the_game_stands_depends_on_what_logits_mean():
         "scores/knows_real": 0.5, "scores/knows_fake": 0.75, "scores/ranks": 10 / 16
     }  # fmt: skip
     assert scores_of(real, fake, None).standing() == {"scores/ranks": 10 / 16}
+
+
+def test_few_unseen_faces_count_and_a_handful_do_not():
+    def told(unseen):
+        held = Scores(np.zeros(40, np.float32), np.zeros(40, np.float32), 0.0, np.full(unseen, -1, np.float32))
+        return held.standing()
+
+    assert told(16)["scores/knows_training"] == 1.0
+    assert told(16)["scores/unseen_faces"] == 16
+    assert "scores/knows_training" not in told(7)
+
+
+def test_faces_that_come_several_times_in_a_pass_are_looked_at_once():
+    state = small_state()
+    pixels, rows = state.stream.pixels, np.array([3, 3, 3, 3, 5, 8, 8, 9])
+    state.stream = Stream(pixels, rows, seed=0, mirror=False)
+    np.testing.assert_array_equal(training_faces(state, 100), pixels[[3, 5, 8, 9]])
+    assert len(critic_scores(state, shown=8).real) == 4
 
 
 def test_histograms_are_over_probabilities_where_logits_mean_some():

@@ -12,12 +12,13 @@ import torch
 from rich.console import Console
 from small import QUIET, RESOLUTION, faces_folder, small_state, stopping_after
 
+import facesmith.train as train_module
 from facesmith.checkpoint import MODEL, load_model, load_state
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.plan import Asked
 from facesmith.recipes.quick64 import Quick64
 from facesmith.start import WARMUP, begin, open_start, save_critic
-from facesmith.train import train
+from facesmith.train import recipe_name, train
 
 SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
 
@@ -127,6 +128,45 @@ def test_resuming_changes_nothing_and_needs_the_same_model(asked, parent, tmp_pa
     assert (asked.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()
 
 
+def test_a_run_goes_on_when_the_model_that_it_began_from_is_gone_or_another(asked, parent, tmp_path, monkeypatch):
+    straight = replace(asked, out=tmp_path / "straight")
+    assert train(straight, QUIET).finished
+    begun = tmp_path / "begun"
+    shutil.copytree(parent, begun)
+    asked = replace(asked, start=begun)
+    with monkeypatch.context() as patched:
+        stopping_after(4, patched)
+        assert not train(asked, QUIET).finished
+    with pytest.raises(BadData, match="recipe was dcgan64, now dcgan32"):
+        train(replace(asked, recipe="dcgan32", values={"resolution": RESOLUTION}), QUIET)
+    shutil.rmtree(begun)
+    assert recipe_name(None, begun, asked.out) == "dcgan64"
+    with pytest.raises(BadModel, match="does not exist"):
+        recipe_name(None, begun, asked.out, force=True)
+    assert train(asked, QUIET).finished
+    assert (asked.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()
+    assert train(replace(asked, kimg=0.16, extend=True), QUIET).finished
+
+
+def test_another_model_than_the_planned_is_refused_until_the_run_has_left_it_behind(asked, parent, quick, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(train_module, "_train", lambda *_: None)  # killed before its first save
+        train(asked, QUIET)
+    monkeypatch.setattr("facesmith.start.load_model", lambda _: replace(load_model(parent), hash="0" * 64))
+    with pytest.raises(BadData, match="--from was"):
+        train(asked, QUIET)
+
+
+def test_it_is_said_whether_a_critic_comes_along(asked, parent, tmp_path):
+    file = shutil.copy(parent / MODEL, tmp_path / "alone.safetensors")
+    for start, expected in (
+        (parent, "its critic comes along"), (parent / MODEL, "its critic comes along"), (file, "with a new critic"),
+    ):  # fmt: skip
+        told = StringIO()
+        train(replace(asked, start=start, force=True), Console(file=told, width=300))
+        assert f"{start}: {expected}" in told.getvalue()
+
+
 def test_what_does_not_fit_is_refused(asked, parent, tmp_path):
     with pytest.raises(BadOption, match="trained by dcgan64, not vae64"):
         train(replace(asked, recipe="vae64"), QUIET)
@@ -148,8 +188,25 @@ def test_where_faces_are_few_quick64_goes_on_gently_and_what_is_asked_for_stands
     train(few, QUIET)  # the same command finds its run
 
 
+def test_a_run_begun_before_by_other_values_goes_on_by_them(asked, quick, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(Quick64, "few_faces", {})
+        stopping_after(4, before)
+        assert not train(replace(asked, start=quick), QUIET).finished
+    assert train(replace(asked, start=quick), QUIET).finished
+    assert load_model(asked.out).header["values"]["lr"] == Quick64.lr
+
+
+def test_a_model_that_learnt_by_values_of_its_own_keeps_them(asked, quick, tmp_path):
+    gentle = replace(asked, start=quick, values={"lr": 1e-5, "dropout": 0.4}, out=tmp_path / "gentle")
+    train(gentle, QUIET)
+    train(replace(asked, start=gentle.out), QUIET)
+    held = load_model(asked.out).header["values"]
+    assert (held["lr"], held["dropout"], held["lr_d"]) == (1e-5, 0.4, 4e-4)
+
+
 def test_where_faces_are_many_a_model_goes_on_by_its_own_values(asked, quick, monkeypatch):
-    monkeypatch.setattr("facesmith.train.FEW_FACES", 10)
+    monkeypatch.setattr("facesmith.start.FEW_FACES", 10)
     train(replace(asked, start=quick), QUIET)
     assert load_model(asked.out).header["values"] == load_model(quick).header["values"]
 

@@ -33,8 +33,9 @@ def labelled(faces: Faces, condition: Sequence[str]) -> Faces:
         return faces
     if not faces.attributes:
         raise BadData(
-            f"{faces.path} ({faces.layout}) has no labels, which --condition needs: expected a metadata.csv with "
-            f"columns such as {condition[0]}, 0 or 1, beside file_name. Without --condition it can be trained on."
+            f"{faces.path} ({faces.layout}) has no labels, which a generator that is told {', '.join(condition)} "
+            f"needs: expected a metadata.csv with columns such as {condition[0]}, 0 or 1, beside file_name. "
+            "Without a condition it can be trained on."
         )
     targets = labels_of(faces, condition).targets
     labels = np.where(np.isnan(targets), 0, np.where(targets > 0.5, 1, -1)).astype(np.float32)

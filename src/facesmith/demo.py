@@ -39,8 +39,8 @@ def demo(
     """
     if not 0 < minutes < float("inf"):
         raise BadOption(f"--minutes is {minutes:g}; it must be more than 0.")
-    _make_own(out)
     data, run = out / "lessons", out / "run"
+    _make_own(out, load().hash, force)
     (shown,) = sample(None, SHEET_SEEDS, out / "shipped.png", force=True, console=console)
     yield f"the shipped generator {shown}"
     _draw_lessons(data, console)
@@ -75,9 +75,21 @@ def _draw_lessons(folder: Path, console: Console) -> None:
             write_png(folder / f"{i:06d}.png", picture)
 
 
-def _make_own(out: Path) -> None:
-    """A folder that is the demo's own: new, or marked so by an earlier one; --force opens no other."""
-    if not (out / MARK).exists() and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+def _make_own(out: Path, generator: str, force: bool) -> None:
+    """A folder that is the demo's own: new, or marked so by an earlier one; --force opens no other, and clears this.
+
+    Args:
+        generator: the hash of the one whose faces are learnt from.
+    """
+    mark = out / MARK
+    if not mark.exists() and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputExists(f"{out} exists and was not made by the demo. Choose another --out.")
-    with written_beside(out / MARK, "w") as stream:
-        stream.write("facesmith demo made this folder; facesmith demo --force does it again.\n")
+    if mark.exists() and not force and generator not in mark.read_text(encoding="utf-8"):
+        raise BadData(f"{out} holds faces of another generator. Choose another --out, or do it again with --force.")
+    for old in (out / "lessons").glob("*.png") if force else ():
+        old.unlink()
+    with written_beside(mark, "w") as stream:
+        stream.write(
+            "facesmith demo made this folder; facesmith demo --force does it again.\n"
+            f"The faces to learn from were drawn by {generator}.\n"
+        )

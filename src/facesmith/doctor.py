@@ -109,8 +109,10 @@ def _collapse(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Troub
         return
     best = min(1.0, max(before, default=0.0))  # noise is more varied than faces are
     fallen = max(recent) < FALLEN * best
+    distance = [float(line[DISTANCE]) for line in saves]
+    still = bool(before) and _standing_still(distance[-IN_A_ROW:], distance[:-IN_A_ROW])  # else faces are in the making
     late = saves[-1]["seen"] > EARLY * budget
-    if max(recent) < ALIKE and (fallen or late):
+    if max(recent) < ALIKE and (fallen or (late and still)):
         yield Trouble(
             "collapse",
             f"the faces are nearly all alike (variety {recent[-1]:.2f}, 1 is like real ones).",
@@ -129,8 +131,9 @@ def _won(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Trouble]:
     recent, before = held[-IN_A_ROW:], held[:-IN_A_ROW]
     if len(before) < IN_A_ROW or min(float(line[RANKS]) for line in recent) < TOLD_APART:
         return
-    now, best = (min(float(line[DISTANCE]) for line in some) for some in (recent, before))
-    if now > FAR and now > STANDING_STILL * best:
+    recently, earlier = ([float(line[DISTANCE]) for line in some] for some in (recent, before))
+    now = min(recently)
+    if now > FAR and _standing_still(recently, earlier):
         yield Trouble(
             "critic won",
             f"it tells {float(recent[-1][RANKS]):.1%} of pairs apart, and the faces no longer come nearer to real ones "
@@ -151,8 +154,8 @@ def _overfitting(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Tr
         yield Trouble(
             "overfitting",
             f"the critic knows its training faces by heart: it scores them above unseen ones in {lowest:.0%} of pairs.",
-            "More faces help most; else stop here, keep the best model (--eval-every), or augment where the recipe can "
-            "(facesmith recipes NAME).",
+            "More faces help most; else stop here, keep the best model (--eval-every), or begin anew with lower "
+            "learning rates, and more dropout or augmentation where the recipe has them (facesmith recipes NAME).",
         )
 
 
@@ -165,6 +168,11 @@ def _worse(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Trouble]
             f"the faces move away from real ones: a distance of {recent[-1]:.2f} after {min(before):.2f} at best.",
             "Go back to an earlier model (--snapshots keeps some) and on with a lower learning rate.",
         )
+
+
+def _standing_still(recent: Sequence[float], before: Sequence[float]) -> bool:
+    """Whether faces no longer come nearer to real ones, by distances."""
+    return min(recent) > STANDING_STILL * min(before)
 
 
 def _comparable(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -47,7 +47,15 @@ class RunBusy(FacesmithError):
 
 
 class Diverged(FacesmithError):
-    """A loss is not finite any more; the weights were not touched by it."""
+    """A loss is not finite any more; the weights were not touched by it.
+
+    Attributes:
+        cause: whose loss, and what it is.
+    """
+
+    def __init__(self, cause: str, advice: str) -> None:
+        super().__init__(f"{cause}; {advice}")
+        self.cause = cause
 
 
 class InTrouble(FacesmithError):

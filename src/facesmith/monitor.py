@@ -66,7 +66,7 @@ class Monitor:
         self.counts: dict[str, int] = defaultdict(int)
         self.said: set[str] = set()
         self.lines, self.tensorboard = self._taken_back()
-        self.real = thumbnails(training_faces(state, min(LOOKED_AT, len(state.stream.indices))))
+        self.real = thumbnails(training_faces(state, LOOKED_AT))
         self.started = self.last_drawn = self.tick_started = time.monotonic()
         self.seconds_before, self.tick_seen, self.first_seen = seconds, state.seen, state.seen
         self.progress, self.task = _progress(console, state)
@@ -136,7 +136,8 @@ class Monitor:
         draw_curves(self.out / CURVES, self.lines, state.recipe.name)
         self._log_to_tensorboard(line, scores, grid(pictures[:TENSORBOARD_PICTURES]))
         if not self.console.is_terminal:
-            self.console.print(f"{state.seen / 1000:8.1f} kimg  {_words(means, rate)}", soft_wrap=True)
+            left = self._minutes_left(now)
+            self.console.print(f"{state.seen / 1000:8.1f} kimg  {left}{_words(means, rate)}", soft_wrap=True)
         self._tell(troubles)
         self._begin_tick()
         return troubles
@@ -167,6 +168,11 @@ class Monitor:
         told = "  ".join(f"{name.removeprefix('eval/')} {number:.4g}" for name, number in numbers.items())
         words = f"{self.state.seen / 1000:8.1f} kimg  evaluated: {told}{'  the best so far' if is_best else ''}"
         self.console.print(words, soft_wrap=True, highlight=False)
+
+    def _minutes_left(self, now: float) -> str:
+        """What the progress bar says where there is none."""
+        shown, images = self.state.seen - self.first_seen, self.state.budget - self.state.seen
+        return f"{images * (now - self.started) / shown / 60:.0f} min left  " if shown and images > 0 else ""
 
     def _means(self) -> dict[str, float]:
         return {name: float(total) / self.counts[name] for name, total in self.sums.items()}

@@ -111,6 +111,15 @@ def read_plan(file: Path) -> Plan:
     return plan
 
 
+def kept_plan(out: Path, force: bool) -> Plan | None:
+    """The plan of the run that a folder holds, to go on by; None where there is none, or it is to start over.
+
+    Raises:
+        BadModel: it is damaged.
+    """
+    return None if force or not (out / PLAN).exists() else read_plan(out / PLAN)
+
+
 def _check_plan(plan: Plan) -> None:
     """Raise ValueError where a plan out of a file could not be ours."""
     for name, kind in get_type_hints(Plan).items():

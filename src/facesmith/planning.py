@@ -172,7 +172,7 @@ def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None,
         "--precision": (kept.precision, kept.precision if asked.precision == "auto" else asked.precision),
         "--device": (kept.device, kept.device if asked.device == "auto" else asked.device),
         "--threads": (kept.threads, asked.threads or kept.threads),
-        "--from": (kept.start["hash"][:16] if kept.start else None, start.model.hash[:16] if start else None),
+        "--from": (kept.start.get("hash", "")[:16] or None, _origin(asked, start, kept)),
     }
     differing = [f"{name} was {held}, now {wanted}" for name, (held, wanted) in both.items() if held != wanted]
     if differing:
@@ -180,6 +180,13 @@ def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None,
             f"{asked.out} holds a run of another plan: {'; '.join(differing)}. "
             "Ask for the same to resume it, choose another --out, or start over with --force."
         )
+
+
+def _origin(asked: Asked, start: Start | None, kept: Plan) -> str | None:
+    """The hash of the model to begin from. Where none was opened, as the run has left it behind, it is that planned."""
+    if asked.start is None:
+        return None
+    return str(start.model.hash if start else kept.start["hash"])[:16]
 
 
 def _extended(asked: Asked, kept: Plan) -> Plan:

@@ -24,6 +24,9 @@ from facesmith.latent.labels import draw_labels
 from facesmith.trainer import TrainState, autocast
 
 MOST, LEAST = 1000, 64
+# Unseen faces below which nothing is said of them: a few hundred faces leave a dozen unseen, and the doctor counts with
+# how few they are.
+LEAST_UNSEEN = 8
 BINS = 40
 SEED = 20_140_610
 # A pair of scores costs .2 (dcgan64) to .44 (elu36) of what a face costs in training: with so many faces shown for each
@@ -76,7 +79,7 @@ class Scores:
         if self.real_above is not None:
             shares["scores/knows_real"] = float((self.real > self.real_above).mean())
             shares["scores/knows_fake"] = float((self.fake <= self.real_above).mean())
-        if len(self.unseen) >= LEAST:
+        if len(self.unseen) >= LEAST_UNSEEN:
             shares["scores/knows_training"] = ranked(self.real, self.unseen)
             shares |= {"scores/faces": len(self.real), "scores/unseen_faces": len(self.unseen)}
         return shares
@@ -151,18 +154,23 @@ def _count(state: TrainState, shown: int) -> int:
     """How many of each kind: as many as the faces shown since the last scores pay for, in whole batches."""
     batch = state.recipe.batch_size
     paid = MOST if state.seen >= state.budget else max(LEAST, shown // SHOWN_FOR_A_PAIR)
-    return min(-(-paid // batch) * batch, MOST, len(state.stream.indices))
+    return min(-(-paid // batch) * batch, MOST, len(_trained_on(state)))
 
 
-def training_faces(state: TrainState, count: int) -> Pixels:
-    """Some training faces, uint8 `[count, S, S, C]`, spread evenly since classes may come one after the other."""
-    return np.asarray(state.stream.pixels[_training_rows(state, count)])
+def training_faces(state: TrainState, most: int) -> Pixels:
+    """Some training faces, uint8 `[N, S, S, C]`, spread evenly since classes may come one after the other."""
+    return np.asarray(state.stream.pixels[_training_rows(state, min(most, len(_trained_on(state))))])
 
 
 def _training_rows(state: TrainState, count: int) -> NDArray[np.int64]:
-    indices = state.stream.indices
+    indices = _trained_on(state)
     rows: NDArray[np.int64] = indices[np.linspace(0, len(indices) - 1, count).astype(int)]
     return rows
+
+
+def _trained_on(state: TrainState) -> NDArray[np.int64]:
+    """Each face once; in a pass some come several times, where labels are told."""
+    return np.unique(state.stream.indices)
 
 
 def _batches(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from facesmith.checkpoint import STATE, LoadedModel, load_model, load_state
+from facesmith.checkpoint import MODEL, STATE, LoadedModel, load_model, load_state
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.recipe import Recipe
 from facesmith.sidecar import load_sidecar, save_sidecar, sidecar_path
@@ -17,6 +19,7 @@ from facesmith.trainer import TrainState, tell_labels
 # Of the budget, in which the generator's learning rate rises from 0 where the critic begins from nothing: what a new
 # critic says at first would undo what the generator knows.
 WARMUP = 0.05
+FEW_FACES = 1000  # to train on; with fewer a model goes on by its recipe's values for few faces
 CRITIC = "critic"  # the sidecar of a model file that has left its run, with the networks that only training needs
 
 
@@ -55,7 +58,7 @@ def open_start(path: Path, recipe: str | None) -> Start:
             f"Leave the recipe out, or ask for {model.recipe.name}."
         )
     weights = {name: net.state_dict() for name, net in model.nets.items()}
-    for key, tensor in _others(path, model).items():
+    for key, tensor in _others(model).items():
         net, _, rest = key.partition(".")
         weights.setdefault(net, {})[rest] = tensor
     return Start(model, weights)
@@ -71,19 +74,34 @@ def save_critic(run: Path, model_file: Path) -> Path:
     if model.hash != copy.hash:
         raise BadModel(f"{model_file} is another model (hash {copy.hash[:12]}) than that of {run} ({model.hash[:12]}).")
     path = sidecar_path(model_file, CRITIC)
-    save_sidecar(path, CRITIC, _others(run, model), {}, copy.hash)
+    save_sidecar(path, CRITIC, _others(model), {}, copy.hash)
     return path
 
 
-def _others(path: Path, model: LoadedModel) -> dict[str, Tensor]:
+def _others(model: LoadedModel) -> dict[str, Tensor]:
     """What a training's networks hold beyond its model, named as in its state; nothing where it is lost."""
-    if (path / STATE).is_file():
-        nets = load_state(path / STATE)["nets"]
+    state = model.path.parent / STATE  # where it is the model of a run
+    if model.path.name == MODEL and state.is_file():
+        nets = load_state(state)["nets"]
     elif (beside := sidecar_path(model.path, CRITIC)).is_file():
         nets, _ = load_sidecar(beside, CRITIC, model.hash)
     else:
         return {}
     return {key: tensor for key, tensor in nets.items() if key.partition(".")[0] not in model.nets}
+
+
+def for_few_faces(recipe: Recipe, faces: int, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a model's recipe had better have to go on with so many faces; none where they are many.
+
+    Values that were asked for stand, and those of a model that was not trained by the recipe's own.
+
+    Args:
+        asked: values asked for.
+    """
+    if faces >= FEW_FACES:
+        return {}
+    usual, own = type(recipe)().values(), recipe.values()
+    return {name: held for name, held in recipe.few_faces.items() if name not in asked and own[name] == usual[name]}
 
 
 def check_fits(start: Start, recipe: Recipe) -> None:

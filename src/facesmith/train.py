@@ -23,22 +23,21 @@ from torch import Tensor
 
 from facesmith import __version__, split
 from facesmith.calibrate import PRECISIONS, check_precision, pick_device
-from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE, load_state, save_model, save_state
+from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE, load_state, read_header, save_model, save_state
 from facesmith.conditions import labelled
 from facesmith.doctor import Trouble, is_healthy
 from facesmith.errors import BadData, BadModel, Diverged, InTrouble, OutputExists, RunBusy
 from facesmith.faces import Faces, open_faces
 from facesmith.metrics.features import open_extractor
 from facesmith.monitor import HELD_OUT, TENSORBOARD_PICTURES, Monitor
-from facesmith.plan import Asked, Plan, check_asked
+from facesmith.plan import Asked, Plan, check_asked, kept_plan
 from facesmith.planning import LOCK, SNAPSHOTS, make_plan, training_stream
-from facesmith.recipe import DEFAULT, Recipe, condition_of, make
-from facesmith.start import Start, begin, check_fits, open_start
+from facesmith.recipe import DEFAULT, Recipe, condition_of, make, remake
+from facesmith.start import Start, begin, check_fits, for_few_faces, open_start
 from facesmith.trainer import TrainState, fit, load_state_dict, new_state, settled, state_dict
 from facesmith.watch import CHOSEN_BY, EXTRACTOR, SECONDS, Watch, best_so_far, prepare, watched
 
 MOST_ROLLBACKS = 4  # a sixteenth of the learning rates
-FEW_FACES = 1000  # to train on; with fewer a model goes on by its recipe's values for few faces
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,9 @@ def train(asked: Asked, console: Console) -> TrainReport:
         FacesmithError: the data, the options or the run folder can't be used; or the training diverged.
     """
     check_asked(asked)
-    start = open_start(asked.start, asked.recipe) if asked.start is not None else None
-    recipe = _recipe(asked, start)
+    kept = kept_plan(asked.out, asked.force)
+    start = _open_start(asked, kept)
+    recipe = _recipe(asked, start, kept)
     check_precision(asked.precision)
     pick_device(asked.device)
     faces = open_faces(asked.data, recipe.resolution, recipe.channels, limit=asked.limit, console=console)
@@ -67,8 +67,8 @@ def train(asked: Asked, console: Console) -> TrainReport:
         console.print(f"notice: {notice}", markup=False, highlight=False)
     if len(faces.part("train")) == 0:
         raise BadData(f"{asked.data} holds only {len(faces.names)} faces, and none fell to training. Give more.")
-    if start is not None:
-        recipe = _for_few_faces(recipe, asked, faces, console)
+    if start is not None and kept is None:
+        recipe = _begun(recipe, start, asked, faces, console)
     if asked.out.exists() and not asked.out.is_dir():
         raise OutputExists(f"{asked.out} is a file. Choose another --out.")
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -82,20 +82,50 @@ def train(asked: Asked, console: Console) -> TrainReport:
         return _train(plan, state, seconds, faces, asked, console)
 
 
-def _recipe(asked: Asked, start: Start | None) -> Recipe:
+def recipe_name(recipe: str | None, start: Path | None, out: Path, *, force: bool = False) -> str:
+    """The recipe that is asked for: by its name, or by a model to begin from; else ours.
+
+    Args:
+        out: where a run that began from it goes on, the model may be gone.
+
+    Raises:
+        BadModel: there is no such model, or the run's plan is damaged.
+    """
+    if recipe is not None or start is None:
+        return recipe or DEFAULT
+    kept = kept_plan(out, force)
+    return kept.recipe if kept is not None and kept.start else str(read_header(start)["recipe"])
+
+
+def _open_start(asked: Asked, kept: Plan | None) -> Start | None:
+    """The model to begin from; None where there is none, or the run has left it behind: it may be gone by now."""
+    if asked.start is None:
+        return None
+    left_behind = kept is not None and kept.start.get("model") == str(asked.start) and (asked.out / STATE).exists()
+    return None if left_behind else open_start(asked.start, asked.recipe)
+
+
+def _recipe(asked: Asked, start: Start | None, kept: Plan | None) -> Recipe:
     """The recipe asked for, that of the model to begin from (with its values where no others are given), or ours."""
-    if start is None:
+    if asked.start is None:
         return make(asked.recipe or DEFAULT, asked.values)
+    if kept is not None and kept.start and asked.recipe in (None, kept.recipe):
+        return remake(kept.recipe, {**kept.values, **asked.values})
+    if start is None:
+        return make(asked.recipe or DEFAULT, asked.values)  # another than that of the run, which will say so
     recipe = make(start.model.recipe.name, start.model.recipe.values() | dict(asked.values))
     check_fits(start, recipe)
     return recipe
 
 
-def _for_few_faces(recipe: Recipe, asked: Asked, faces: Faces, console: Console) -> Recipe:
-    """The recipe of a model that goes on: where faces are few, with its values for that; what is asked for stands."""
+def _begun(recipe: Recipe, start: Start, asked: Asked, faces: Faces, console: Console) -> Recipe:
+    """The recipe by which a new run goes on from a model; says what comes along, and what is altered for few faces."""
+    if "D" in start.model.recipe.networks():
+        told = "its critic comes along" if not start.warmup else "with a new critic, for which the generator waits"
+        console.print(f"from {asked.start}: {told}", highlight=False, markup=False)
     number = len(faces.part("train"))
-    altered = {name: held for name, held in recipe.few_faces.items() if name not in asked.values}
-    if number >= FEW_FACES or not altered:
+    altered = for_few_faces(recipe, number, asked.values)
+    if not altered:
         return recipe
     told = " ".join(f"{name}={held:g}" for name, held in altered.items())
     console.print(f"{number} faces are few, so that it doesn't learn them by heart: {told}", highlight=False)
@@ -120,8 +150,8 @@ def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: A
             stopping = stop.is_set()  # read once: what is told to have been saved has been
             if state.seen // plan.save_every > saved // plan.save_every or state.seen >= state.budget or stopping:
                 troubles = _save(asked, plan, state, faces, monitor)
-                if troubles and not stopping and state.seen < state.budget:  # at the end there is nothing left to do
-                    _meet(troubles, asked, state, monitor)
+                if troubles and not stopping:
+                    _meet(troubles, asked, plan, state, faces, monitor)
                 before = saved = state.seen
             return not stopping
 
@@ -132,9 +162,8 @@ def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: A
                 fit(state, after_step)
                 return TrainReport(asked.out, state.seen, state.seen >= state.budget)
             except Diverged as diverged:
-                if not _roll_back("divergence", asked, state, monitor):
+                if not _roll_back("divergence", asked, plan, state, faces, monitor, diverged.cause):
                     raise
-                console.print(f"doctor: {diverged}", highlight=False, markup=False)
                 before = saved = state.seen
 
 
@@ -174,20 +203,35 @@ def _save_state(path: Path, state: TrainState, monitor: Monitor) -> None:
     save_state(path, {**state_dict(state), "seconds": monitor.seconds})
 
 
-def _meet(troubles: list[Trouble], asked: Asked, state: TrainState, monitor: Monitor) -> None:
+def _meet(troubles: list[Trouble], asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
     """Do about trouble what was asked for; the run is saved.
 
     Raises:
-        InTrouble: to stop was.
+        InTrouble: to stop was, and there was something left to stop.
     """
     names = ", ".join(trouble.name for trouble in troubles)
-    if asked.on_trouble == "stop":
+    at_end = state.seen >= state.budget
+    if asked.on_trouble == "stop" and not at_end:
         raise InTrouble(f"Stopped and saved at {state.seen / 1000:.1f} kimg. {' '.join(map(str, troubles))}")
-    if asked.on_trouble == "rollback":
-        _roll_back(names, asked, state, monitor)
+    if asked.on_trouble == "rollback" and not _roll_back(names, asked, plan, state, faces, monitor) and at_end:
+        _leave_healthy(asked, plan, state, faces, monitor)
 
 
-def _roll_back(names: str, asked: Asked, state: TrainState, monitor: Monitor) -> bool:
+def _leave_healthy(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
+    """At the end of a run that ends ill: let its model be that of the last healthy state, if there was one."""
+    if not (asked.out / HEALTHY).exists():
+        return
+    load_state_dict(state, load_state(asked.out / HEALTHY))
+    kimg = state.seen / 1000
+    save_model(asked.out / MODEL, dict(settled(state).items()), _header(plan, state, faces))
+    load_state_dict(state, load_state(asked.out / STATE))
+    state.budget = plan.budget
+    monitor.console.print(f"doctor: the model is the last healthy one, of {kimg:.1f} kimg.", highlight=False)
+
+
+def _roll_back(
+    names: str, asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor, cause: str = ""
+) -> bool:
     """Return to the last healthy state, with learning rates halved; whether there was one, and not too often."""
     if asked.on_trouble != "rollback":
         return False
@@ -199,11 +243,18 @@ def _roll_back(names: str, asked: Asked, state: TrainState, monitor: Monitor) ->
     load_state_dict(state, load_state(asked.out / HEALTHY))
     state.budget, state.rollbacks = budget, rollbacks  # --extend may have moved the one
     monitor.rolled_back(names, come_from)
+    save_model(asked.out / MODEL, dict(settled(state).items()), _header(plan, state, faces))
+    for snapshot in (asked.out / SNAPSHOTS).glob("*.safetensors"):
+        if snapshot.stem.isdecimal() and int(snapshot.stem) > state.seen:
+            snapshot.unlink()
     _save_state(asked.out / STATE, state, monitor)
+    why = f" ({cause})" if cause else ""
     monitor.console.print(
-        f"doctor: {names} at {come_from / 1000:.1f} kimg; back to {state.seen / 1000:.1f} kimg, "
+        f"doctor: {names} at {come_from / 1000:.1f} kimg{why}; back to {state.seen / 1000:.1f} kimg, "
         f"learning rates times {0.5**rollbacks:g}.",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     return True
 

@@ -187,8 +187,9 @@ def descend(state: TrainState, name: str, loss: Loss, lr: float) -> None:
         optimizer.zero_grad()
         raise Diverged(
             f"Step {state.step}, {state.seen / 1000:.1f} kimg: player {name}'s loss is {loss.total.item():.3g} and its "
-            f"gradient's norm {norm.item():.3g}; its weights were left as they were, and the last save is whole. "
-            f"Try a lower learning rate (now {lr:g}), or --precision float32, with another --out."
+            f"gradient's norm {norm.item():.3g}",
+            "its weights were left as they were, and the last save is whole. "
+            f"Try a lower learning rate (now {lr:g}), or --precision float32, with another --out.",
         )
     if player.clip_norm is not None:
         clip_grads_with_norm_(parameters, player.clip_norm, norm)

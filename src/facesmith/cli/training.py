@@ -60,12 +60,11 @@ def train(
 
     Go on from the generator that ships: facesmith train --from shipped --data mine --out runs/mine
     """
-    from facesmith.checkpoint import read_header
     from facesmith.plan import Asked
-    from facesmith.recipe import DEFAULT, parse_condition, parse_settings
-    from facesmith.train import train
+    from facesmith.recipe import parse_condition, parse_settings
+    from facesmith.train import recipe_name, train
 
-    name = recipe or (DEFAULT if start is None else read_header(start)["recipe"])
+    name = recipe_name(recipe, start, out, force=force)
     values = parse_settings(name, settings or [])
     if batch is not None:
         values["batch_size"] = batch

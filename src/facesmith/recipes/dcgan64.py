@@ -5,8 +5,8 @@ Paper:  Radford et al. 2016, "Unsupervised Representation Learning with Deep Con
 Text:   "DCGAN - Generate Faces" (dcgan-generate-faces-64), PyTorch on CelebA, 50 epochs.
 Needs:  64x64 faces, or of another power of two with --set resolution=N.
 Run:    facesmith train dcgan64 --data faces --out runs/first
-Cost:   58 faces a second on one thread, the other core busy; the result took 48 minutes.
-Result: fd5k_lite0 55.3 (real faces 3.1), face rate 97.7% (98.3%), after 167 kimg of CelebA;
+Cost:   65 faces a second on one thread, the other core busy; the result took 59 minutes.
+Result: fd5k_lite0 45.9 (real faces 3.1), face rate 98.3% (98.3%), after 229 kimg of CelebA;
         docs/recipes.md.
 
 What it does: the architecture that made GANs stable. A generator of transposed convolutions with BatchNorm and ReLU
