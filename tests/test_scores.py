@@ -8,9 +8,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from small import OURS, RESOLUTION, TINY, small_state
+from small import OURS, RESOLUTION, TINY, drawn_pixels, small_state
 
 from facesmith.faces import Stream
+from facesmith.images import to_float
 from facesmith.scores import BINS, Scores, critic_scores, ranked, read_histogram, training_faces
 from facesmith.trainer import state_dict, train_step
 
@@ -55,6 +56,16 @@ def test_faces_that_come_several_times_in_a_pass_are_looked_at_once():
     state.stream = Stream(pixels, rows, seed=0, mirror=False)
     np.testing.assert_array_equal(training_faces(state, 100), pixels[[3, 5, 8, 9]])
     assert len(critic_scores(state, shown=8).real) == 4
+
+
+def test_a_few_unseen_faces_stand_in_a_batch_as_varied_as_those_of_training_faces():
+    state = small_state("quick64", batch_size=16)
+    unseen, batches = drawn_pixels(200)[192:], []
+    state.nets["D"].register_forward_pre_hook(lambda _, given: batches.append(given[0]))
+    assert len(critic_scores(state, shown=8, unseen=unseen).unseen) == 8
+    judged = batches[-1]
+    assert torch.equal(judged[:8], to_float(torch.from_numpy(unseen)))
+    assert len(judged.flatten(1).unique(dim=0)) == 16
 
 
 def test_histograms_are_over_probabilities_where_logits_mean_some():

@@ -128,7 +128,7 @@ def test_resuming_changes_nothing_and_needs_the_same_model(asked, parent, tmp_pa
     assert (asked.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()
 
 
-def test_a_run_goes_on_when_the_model_that_it_began_from_is_gone_or_another(asked, parent, tmp_path, monkeypatch):
+def test_a_run_goes_on_when_the_model_it_began_from_is_gone_or_another(asked, parent, quick, tmp_path, monkeypatch):
     straight = replace(asked, out=tmp_path / "straight")
     assert train(straight, QUIET).finished
     begun = tmp_path / "begun"
@@ -139,6 +139,10 @@ def test_a_run_goes_on_when_the_model_that_it_began_from_is_gone_or_another(aske
         assert not train(asked, QUIET).finished
     with pytest.raises(BadData, match="recipe was dcgan64, now dcgan32"):
         train(replace(asked, recipe="dcgan32", values={"resolution": RESOLUTION}), QUIET)
+    shutil.copy(quick / MODEL, begun / MODEL)  # another model in its place
+    with monkeypatch.context() as patched:
+        stopping_after(1, patched)
+        assert not train(asked, QUIET).finished
     shutil.rmtree(begun)
     assert recipe_name(None, begun, asked.out) == "dcgan64"
     with pytest.raises(BadModel, match="does not exist"):
@@ -148,7 +152,7 @@ def test_a_run_goes_on_when_the_model_that_it_began_from_is_gone_or_another(aske
     assert train(replace(asked, kimg=0.16, extend=True), QUIET).finished
 
 
-def test_another_model_than_the_planned_is_refused_until_the_run_has_left_it_behind(asked, parent, quick, monkeypatch):
+def test_a_run_that_was_killed_before_its_first_save_begins_from_the_planned_model_only(asked, parent, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(train_module, "_train", lambda *_: None)  # killed before its first save
         train(asked, QUIET)

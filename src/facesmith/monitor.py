@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -150,6 +151,11 @@ class Monitor:
         line = {"seen": self.state.seen, "rolled_back_from": come_from, "troubles": names}
         self.lines.append(line | ({BEST_BEFORE: best} if best < inf else {}))
         _write_lines(self.out / LOG, self.lines)
+        if kept := sheets(self.out):
+            shutil.copyfile(kept[-1], self.out / SHEET)
+        draw_curves(self.out / CURVES, self.lines, self.state.recipe.name)
+        # Reset: a bar that has been full shows the time that it took, for ever.
+        self.progress.reset(self.task, completed=self.state.seen, words="", kimg=_kimg(self.state))
         self._begin_tick()
         # Speed and progress count from here.
         self.started, self.seconds_before, self.first_seen = time.monotonic(), self.seconds, self.state.seen

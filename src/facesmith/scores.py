@@ -114,7 +114,7 @@ def critic_scores(
         real = _all(D(x, y) for x, y in _batches(state, real_pixels, None if told is None else told[rows]))
         fake = _all(D(G(z, y), y) for z, y in _latents(state, count))[:count]
         unseen = real_pixels[:0] if unseen is None else unseen[: max(count, LEAST)]
-        new = _all(D(x, y) for x, y in _batches(state, unseen, unseen_labels))[: len(unseen)]
+        new = _all(D(x, y) for x, y in _batches(state, *_filled_up(state, unseen, unseen_labels, rows)))[: len(unseen)]
     scores = Scores(real[:count], fake, state.objective.real_above, new)
     return scores if all(np.isfinite(held).all() for held in (scores.real, scores.fake, scores.unseen)) else None
 
@@ -182,6 +182,21 @@ def _batches(
         rows = np.arange(start, start + batch) % count
         told = None if labels is None else torch.from_numpy(labels[rows]).to(state.device)
         yield to_float(torch.from_numpy(pixels[rows])).to(state.device), told
+
+
+def _filled_up(
+    state: TrainState, unseen: Pixels, labels: NDArray[np.float32] | None, rows: NDArray[np.int64]
+) -> tuple[Pixels, NDArray[np.float32] | None]:
+    """Unseen faces and labels, and training faces that fill up the last batch: a critic sees how varied a batch is.
+
+    Filled up with themselves, a few faces would look less varied than all others.
+    """
+    if not len(unseen):
+        return unseen, None
+    beside = rows[: -len(unseen) % state.recipe.batch_size]
+    told = state.stream.labels
+    both = None if labels is None or told is None else np.concatenate([labels[: len(unseen)], told[beside]])
+    return np.concatenate([unseen, np.asarray(state.stream.pixels[beside])]), both
 
 
 def _latents(state: TrainState, count: int) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from facesmith import __version__, split
 from facesmith.calibrate import PRECISIONS, check_precision, pick_device
 from facesmith.checkpoint import BEST, HEALTHY, MODEL, STATE, load_state, read_header, save_model, save_state
 from facesmith.conditions import labelled
-from facesmith.doctor import Trouble, is_healthy
+from facesmith.doctor import Trouble, diagnose, is_healthy
 from facesmith.errors import BadData, BadModel, Diverged, InTrouble, OutputExists, RunBusy
 from facesmith.faces import Faces, open_faces
 from facesmith.metrics.features import open_extractor
@@ -151,19 +151,25 @@ def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: A
             if state.seen // plan.save_every > saved // plan.save_every or state.seen >= state.budget or stopping:
                 troubles = _save(asked, plan, state, faces, monitor)
                 if troubles and not stopping:
-                    _meet(troubles, asked, plan, state, faces, monitor)
+                    _meet(*_named(troubles), asked, plan, state, faces, monitor)
                 before = saved = state.seen
             return not stopping
 
         if state.seen >= state.budget and not (asked.out / MODEL).exists():
             _save(asked, plan, state, faces, monitor)
+        if state.seen >= state.budget and (troubles := diagnose(monitor.lines, state.budget)):
+            _meet(*_named(troubles), asked, plan, state, faces, monitor)  # --on-trouble may be new to it
+            saved = before = state.seen
         while True:
             try:
                 fit(state, after_step)
                 return TrainReport(asked.out, state.seen, state.seen >= state.budget)
             except Diverged as diverged:
-                if not _roll_back("divergence", asked, plan, state, faces, monitor, diverged.cause):
+                if asked.on_trouble != "rollback" or not _meet(
+                    "divergence", f"{diverged.cause}.", asked, plan, state, faces, monitor
+                ):
                     raise
+                console.print(f"doctor: {diverged.cause}", highlight=False, markup=False, soft_wrap=True)
                 before = saved = state.seen
 
 
@@ -203,60 +209,59 @@ def _save_state(path: Path, state: TrainState, monitor: Monitor) -> None:
     save_state(path, {**state_dict(state), "seconds": monitor.seconds})
 
 
-def _meet(troubles: list[Trouble], asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
+def _meet(names: str, words: str, asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> bool:
     """Do about trouble what was asked for; the run is saved.
 
+    Args:
+        names: of the troubles.
+        words: what is wrong.
+
+    Returns:
+        Whether the state is an earlier one now.
+
     Raises:
-        InTrouble: to stop was, and there was something left to stop.
+        InTrouble: to stop was; or it has gone back too often, and is left at its last healthy state.
     """
-    names = ", ".join(trouble.name for trouble in troubles)
-    at_end = state.seen >= state.budget
-    if asked.on_trouble == "stop" and not at_end:
-        raise InTrouble(f"Stopped and saved at {state.seen / 1000:.1f} kimg. {' '.join(map(str, troubles))}")
-    if asked.on_trouble == "rollback" and not _roll_back(names, asked, plan, state, faces, monitor) and at_end:
-        _leave_healthy(asked, plan, state, faces, monitor)
-
-
-def _leave_healthy(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
-    """At the end of a run that ends ill: let its model be that of the last healthy state, if there was one."""
-    if not (asked.out / HEALTHY).exists():
-        return
-    load_state_dict(state, load_state(asked.out / HEALTHY))
-    kimg = state.seen / 1000
-    save_model(asked.out / MODEL, dict(settled(state).items()), _header(plan, state, faces))
-    load_state_dict(state, load_state(asked.out / STATE))
-    state.budget = plan.budget
-    monitor.console.print(f"doctor: the model is the last healthy one, of {kimg:.1f} kimg.", highlight=False)
-
-
-def _roll_back(
-    names: str, asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor, cause: str = ""
-) -> bool:
-    """Return to the last healthy state, with learning rates halved; whether there was one, and not too often."""
+    if asked.on_trouble == "stop" and state.seen < state.budget:  # at the end there is nothing left to stop
+        raise InTrouble(f"Stopped and saved at {state.seen / 1000:.1f} kimg. {words}")
     if asked.on_trouble != "rollback":
         return False
-    if state.rollbacks >= MOST_ROLLBACKS or not (asked.out / HEALTHY).exists():
-        why = f"it was done {_times(state.rollbacks)}" if state.rollbacks else "no healthy state was kept yet"
-        monitor.say_once(f"doctor: not going back: {why}.")
+    if not (asked.out / HEALTHY).exists():
+        monitor.say_once("doctor: not going back: no healthy state was kept yet.")
         return False
+    _roll_back(names, asked, plan, state, faces, monitor)
+    if state.rollbacks > MOST_ROLLBACKS:
+        raise InTrouble(
+            f"Having gone back {_times(state.rollbacks - 1)}, it runs into trouble still. {words} "
+            f"The run and its model are as at {state.seen / 1000:.1f} kimg, when all was well; "
+            f"the same command again goes on from there, with learning rates times {0.5**state.rollbacks:g}."
+        )
+    return True
+
+
+def _roll_back(names: str, asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
+    """Return to the last healthy state, with learning rates halved, and take back all that came after it."""
     come_from, budget, rollbacks = state.seen, state.budget, state.rollbacks + 1
     load_state_dict(state, load_state(asked.out / HEALTHY))
     state.budget, state.rollbacks = budget, rollbacks  # --extend may have moved the one
+    _save_state(asked.out / STATE, state, monitor)  # first: where it is killed amid this, the next start goes by it
     monitor.rolled_back(names, come_from)
     save_model(asked.out / MODEL, dict(settled(state).items()), _header(plan, state, faces))
     for snapshot in (asked.out / SNAPSHOTS).glob("*.safetensors"):
         if snapshot.stem.isdecimal() and int(snapshot.stem) > state.seen:
             snapshot.unlink()
-    _save_state(asked.out / STATE, state, monitor)
-    why = f" ({cause})" if cause else ""
     monitor.console.print(
-        f"doctor: {names} at {come_from / 1000:.1f} kimg{why}; back to {state.seen / 1000:.1f} kimg, "
+        f"doctor: {names} at {come_from / 1000:.1f} kimg; back to {state.seen / 1000:.1f} kimg, "
         f"learning rates times {0.5**rollbacks:g}.",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
-    return True
+
+
+def _named(troubles: Sequence[Trouble]) -> tuple[str, str]:
+    """Names and words of troubles."""
+    return ", ".join(trouble.name for trouble in troubles), " ".join(map(str, troubles))
 
 
 def _times(count: int) -> str:
