@@ -1,7 +1,7 @@
 """Our own: the faces that a CPU learns fastest.
 
 Text:   none; its networks are those of "Generating Faces with Torch" (balanced64), made small.
-Needs:  64x64 faces, or 128x128 with --set resolution=128.
+Needs:  64x64 faces; 128x128 with --set resolution=128 costs four times as much (docs/results.md).
 Run:    facesmith train quick64 --data faces --out runs/quick
 Cost:   169 kimg in 34 minutes on two cores with AVX512-BF16, both idle: 82 faces a second; 0.9 GiB.
 Result: fd5k_lite0 13.9 (real faces 3.1, dcgan64 45.9), recall .25, coverage .85, face rate 98.3% (98.3%),
