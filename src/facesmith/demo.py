@@ -56,7 +56,7 @@ def demo(
     yield f"learnt from its faces {sheet}"
     yield f"how they were learnt  {film}"
     yield f"curves                {run / 'curves.png'}"
-    yield f"{sheet.name}: after {minutes:g} minutes; {shown.name}: after half an hour. With your own photos:"
+    yield f"{sheet.name}: after {minutes:g} minutes; {shown.name}: after three hours of one core. With your own photos:"
     yield "  facesmith extract PHOTOS --out faces"
     yield "  facesmith train --data faces --out runs/first"
     yield "  facesmith sample --model runs/first --out mine.png"
