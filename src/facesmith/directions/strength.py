@@ -15,7 +15,7 @@ from facesmith.attributes import Classifier, tell
 from facesmith.contracts import Generator
 from facesmith.synthesis import synthesize
 
-WANTED = 0.82  # of the faces without an attribute, the share that is to have it at strength 1
+WANTED = 0.74  # of the faces without an attribute, the share that is to have it at strength 1
 LEAST = 0.5  # a direction that brings it to fewer than that doesn't work
 SHARES = (0.4, 0.7, 1.0, 1.4, 2.0)  # of the length that a direction has so far, at which faces are looked at
 LONGEST = 5.0  # deviations of latents that strength 1 may go: beyond, faces break
