@@ -21,7 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 import facesmith
 from facesmith.metrics.features import cached_features, extract, open_extractor
-from facesmith.scores import ranked
+from facesmith.training.discriminator_scores import ranked
 
 WEIGHT_DECAY = 1e-3
 STEPS = 60

@@ -33,14 +33,14 @@ from facesmith.attributes import labels_of, tell
 from facesmith.attributes.classifier import fitted
 from facesmith.attributes.learning import Effort, held_out_rows, judged, teaching_rows, train
 from facesmith.attributes.softening import softened
-from facesmith.calibrate import has_bfloat16
+from facesmith.device import has_bfloat16
 from facesmith.faces.store import open_store
-from facesmith.images import read_picture, resize, to_float
+from facesmith.io.images import read_picture, resize, to_float
+from facesmith.io.progress import bar
 from facesmith.metrics.extractors.lite0 import Lite0
 from facesmith.metrics.features import cached_features, extract
 from facesmith.metrics.frechet import frechet_distance
-from facesmith.progress import bar
-from facesmith.split import part_of, person_of
+from facesmith.photos.split import part_of, person_of
 
 FIRST_SEED = 100_000  # of faces that no direction was fitted to or measured on
 TEN = ("smiling", "eyeglasses", "male", "young", "blond_hair", "black_hair", "mouth_slightly_open", "heavy_makeup",

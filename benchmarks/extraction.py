@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from facesmith.images import Pixels, read_picture
+from facesmith.io.images import Pixels, read_picture
 from facesmith.photos.detect import DEFAULT_THRESHOLD, Detections, Detector
 from facesmith.photos.extract import PHOTOS_AT_ONCE
 

@@ -21,11 +21,11 @@ from rich.console import Console
 from skimage.data import astronaut
 
 import facesmith
+from facesmith.explore.reconstruction_error import psnr
 from facesmith.faces import open_faces
-from facesmith.images import as_rgb, enlarge, grid, resize, to_float, write_png
+from facesmith.io.images import as_rgb, enlarge, grid, resize, to_float, write_png
 from facesmith.metrics.features import cached_features, extract, open_extractor
-from facesmith.nearness import psnr
-from facesmith.photos.networks import load_networks
+from facesmith.photos.mtcnn import load_networks
 
 BANK = 1000
 QUIET = Console(quiet=True)
@@ -94,7 +94,7 @@ def onet(pictures):
     """The 256 numbers from which O-Net tells box, landmarks and whether it sees a face."""
     *_, network = load_networks()
     parts = []
-    hook = network.trunk.register_forward_hook(lambda module, given, out: parts.append(out.clone()))
+    hook = network.trunk.register_forward_hook(lambda module, condition, out: parts.append(out.clone()))
     for start in range(0, len(pictures), 64):
         small = np.stack([resize(as_rgb(each), 48) for each in pictures[start : start + 64]])
         network(((to_float(torch.from_numpy(small)) + 1) * 127.5 - 127.5) / 128)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import facesmith
-from facesmith.images import as_rgb
+from facesmith.io.images import as_rgb
 from facesmith.latent.arithmetic import combine, parse_terms
 from facesmith.latent.walks import along
 from facesmith.photos.detect import shows_face

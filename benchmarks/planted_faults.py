@@ -20,7 +20,7 @@ from facesmith.metrics.comparison import protocol_name, scores
 from facesmith.metrics.copies import audit, nearest_faces, thumbnails
 from facesmith.metrics.features import cached_features, open_extractor
 from facesmith.photos.detect import shows_face
-from facesmith.split import part_of
+from facesmith.photos.split import part_of
 
 TAUGHT = 0.4  # of the training part
 SHOWN = ("fd", "kid", "precision", "recall", "density", "coverage")

@@ -23,11 +23,12 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from facesmith.calibrate import PRECISIONS, has_bfloat16, measure
-from facesmith.contracts import Batch, set_level
+from facesmith.device import PRECISIONS, has_bfloat16
 from facesmith.faces import Stream
-from facesmith.recipe import make, recipes
-from facesmith.trainer import new_state, train_step
+from facesmith.gan.contracts import Batch, set_level
+from facesmith.gan.recipe import make, recipes
+from facesmith.training.speed import measure
+from facesmith.training.trainer import new_state, train_step
 
 CPU = torch.device("cpu")
 FACES, SECONDS = 256, 2.0
@@ -158,7 +159,7 @@ def main():
         precision = measure(recipe, CPU).precision
         plain, ours = plain_step(recipe), our_step(recipe, precision)
         rates = {"plain": [], "ours": []}
-        period = math.lcm(*(round(1 / share) for share in recipe.rhythm().values() if share <= 0.5), 1)
+        period = math.lcm(*(round(1 / share) for share in recipe.representative_steps().values() if share <= 0.5), 1)
         steps = {"plain": steps_of(plain, period), "ours": steps_of(ours, period)}
         for _ in range(options.rounds):
             rates["plain"].append(rate(plain, steps["plain"]))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from facesmith.curves import BALANCE, COIN, points
-from facesmith.monitor import LOG, read_log
+from facesmith.modelfiles.run_folder import LOG, read_log
+from facesmith.training.curves import BALANCE, COIN, points
 
-SHOWN = ("D/knows_real", "D/knows_fake", "G/fools")
+SHOWN = ("D/accuracy_real", "D/accuracy_fake", "G/fools")
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from rich.console import Console
 
 import facesmith
 from facesmith.attributes import labels_of, learned, tell
-from facesmith.calibrate import has_bfloat16
-from facesmith.figure import captioned, headed
-from facesmith.images import enlarge, grid, write_png
+from facesmith.device import has_bfloat16
+from facesmith.io.captions import captioned, headed
+from facesmith.io.images import enlarge, grid, write_png
 
 DOCS = Path(__file__).parent
 FACES = (0, 1, 2, 3, 5, 9, 13, 16)  # seeds, not chosen by what came out

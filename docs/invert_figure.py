@@ -17,12 +17,12 @@ from rich.console import Console
 from skimage.data import astronaut
 
 import facesmith
-from facesmith.figure import captioned
-from facesmith.images import Pixels, enlarge, grid, read_picture, write_png
-from facesmith.inversion.template import framed, locate
-from facesmith.invert import Wishes, invert
-from facesmith.nearness import nearness, psnr
-from facesmith.sample import Model
+from facesmith.explore.invert import Wishes, invert
+from facesmith.explore.reconstruction_error import nearness, psnr
+from facesmith.inversion.face_template import framed, locate
+from facesmith.io.captions import captioned
+from facesmith.io.images import Pixels, enlarge, grid, read_picture, write_png
+from facesmith.model import Model
 
 DOCS = Path(__file__).parent
 SIDE_PX = 192

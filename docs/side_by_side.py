@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import facesmith
-from facesmith.figure import captioned
-from facesmith.images import Pixels, as_rgb, enlarge, fitted, grid, read_picture, write_png
+from facesmith.io.captions import captioned
+from facesmith.io.images import Pixels, as_rgb, enlarge, fitted, grid, read_picture, write_png
 
 ACROSS, DOWN = 5, 3  # faces of a panel, of seeds 0 and up
 FACE_PX = 64

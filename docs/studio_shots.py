@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from facesmith.sample import load
+from facesmith.model import load
 
 DOCS = Path(__file__).parent
 CHROMIUM = "/usr/bin/chromium"

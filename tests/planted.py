@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 from torch.nn.functional import adaptive_avg_pool2d
 
-from facesmith import split
 from facesmith.metrics.features import Extractor
+from facesmith.photos import split
 
 SIDE = 4
 
@@ -33,7 +33,7 @@ class Planted:
         self.pictures = pictures
         self.path, self.hash = Path("planted"), "0" * 64
         self.header = {"fingerprint": faces.fingerprint, "split": split.describe(faces.parts), "seen": 0}
-        self.recipe = SimpleNamespace(name="planted", values=dict)
+        self.recipe = SimpleNamespace(name="planted", hyperparameters=dict)
         self.G = SimpleNamespace(resolution=faces.resolution, channels=faces.channels)
 
     def sample(self, seeds, psi=1.0):

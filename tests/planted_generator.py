@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from small import Tiny, TinyD
 
-from facesmith import contracts
-from facesmith.checkpoint import MODEL, save_model
-from facesmith.files import written_beside
-from facesmith.images import to_uint8, write_png
-from facesmith.recipe import make, recipe
+from facesmith.gan import contracts
+from facesmith.gan.recipe import make, recipe
+from facesmith.io.files import atomic_write
+from facesmith.io.images import to_uint8, write_png
+from facesmith.modelfiles.checkpoint import save_model
+from facesmith.modelfiles.run_folder import MODEL
 
 SIDE, W_DIM = 16, 6
 # What each part of the picture follows: rows are mouth, hat and background.
@@ -57,7 +58,11 @@ def planted_model(path: Path, name: str = "test-planted") -> Path:
     """A run folder with the model."""
     path.mkdir(exist_ok=True)
     made = make(name, {})
-    save_model(path / MODEL, {"G": made.networks()["G"]}, {"recipe": name, "values": made.values(), "seen": 0})
+    save_model(
+        path / MODEL,
+        {"G": made.networks()["G"]},
+        {"recipe": name, "hyperparameters": made.hyperparameters(), "seen": 0},
+    )
     return path
 
 
@@ -71,6 +76,6 @@ def labelled_faces(path: Path, count: int, seed: int = 1) -> Path:
     for i, picture in enumerate(np.clip(pictures + noise, 0, 255).astype(np.uint8)):
         write_png(path / f"{i:05d}.png", picture)
         lines.append(f"{i:05d}.png,{int(light[i, 0] > 0)},{int(light[i, 1] > 0)},{light[i, 2]:.4f},1")
-    with written_beside(path / "metadata.csv", "w") as stream:
+    with atomic_write(path / "metadata.csv", "w") as stream:
         stream.write("\n".join(lines) + "\n")
     return path

@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim import SGD, Adam, RMSprop
 
-from facesmith import contracts
-from facesmith.checkpoint import MODEL, save_model
-from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
-from facesmith.drawn import attributes, draw_many, face_of, write_faces
 from facesmith.faces import Stream
-from facesmith.images import Pixels
-from facesmith.losses import NonSaturating, non_saturating_g
-from facesmith.monitor import Monitor
-from facesmith.recipe import Conditional, Recipe, condition_of, make, recipe, value
-from facesmith.trainer import TrainState, new_state, settled, train_step
+from facesmith.gan import contracts
+from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
+from facesmith.gan.losses import NonSaturating, non_saturating_g
+from facesmith.gan.recipe import Conditional, Recipe, condition_of, make, option, recipe
+from facesmith.io.images import Pixels
+from facesmith.modelfiles.checkpoint import save_model
+from facesmith.modelfiles.run_folder import MODEL
+from facesmith.procedural import attributes, draw_many, face_of, write_faces
+from facesmith.training.monitor import Monitor
+from facesmith.training.trainer import TrainState, inference_networks, new_state, train_step
 
 QUIET = Console(quiet=True)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -66,9 +67,9 @@ class TinyE(contracts.Encoder):
 @dataclass(frozen=True, kw_only=True)
 class Tiny(Recipe):
     source: ClassVar[str] = "the tests"
-    resolution: int = value(RESOLUTION, "side", at_least=4, at_most=64)
-    batch_size: int = value(8, "batch", at_least=1, at_most=64)
-    lr: float = value(1e-2, "learning rate", at_least=0)
+    resolution: int = option(RESOLUTION, "side", at_least=4, at_most=64)
+    batch_size: int = option(8, "batch", at_least=1, at_most=64)
+    lr: float = option(1e-2, "learning rate", at_least=0)
 
     def networks(self):
         return {"G": TinyG(self.resolution, self.channels), "D": TinyD(self.resolution, self.channels)}
@@ -91,13 +92,13 @@ class Tiny(Recipe):
 class Pretrained(Tiny):
     """Critic pretraining, then five critic turns to one of the generator, drawn with replacement."""
 
-    pretraining: int = value(3, "steps before the clock starts", at_least=0)
+    pretraining: int = option(3, "steps before the clock starts", at_least=0)
 
     def turns(self, step):
         if step < self.pretraining:
             return (Turn(("D",), 16, 16, phase="pretrain"),)
-        critic = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
-        return (critic,) * 5 + (Turn(("G",), 0, 2 * self.batch_size),)
+        discriminator = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
+        return (discriminator,) * 5 + (Turn(("G",), 0, 2 * self.batch_size),)
 
 
 class Balanced(Objective):
@@ -202,7 +203,7 @@ SMALL = {
     "dcgan64": SHARED_SMALL,
     "elu36": {"z_dim": 8, "width": 4, "batch_size": 2},
     "gray-dcgan64": {"z_dim": 8, "width": 8, "batch_size": 2, "pretraining": 2, "pretraining_batch": 4},
-    "progressive64": SHARED_SMALL | {"widest": 8},
+    "progressive64": SHARED_SMALL | {"max_channels": 8},
     "quick64": SHARED_SMALL | {"hidden": 16},
     "vae64": SHARED_SMALL,
     "vaegan64": SHARED_SMALL,
@@ -245,8 +246,10 @@ def saved_model(path: Path, name: str = "dcgan64", **values) -> Path:
     for _ in range(3):
         train_step(state)
     path.mkdir(exist_ok=True)
-    kept = {each: net for each, net in settled(state).items() if each in state.recipe.averaged}
-    save_model(path / MODEL, kept, {"recipe": name, "values": state.recipe.values(), "seen": state.seen})
+    kept = {each: net for each, net in inference_networks(state).items() if each in state.recipe.averaged}
+    save_model(
+        path / MODEL, kept, {"recipe": name, "hyperparameters": state.recipe.hyperparameters(), "seen": state.seen}
+    )
     return path
 
 

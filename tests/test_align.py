@@ -5,17 +5,7 @@ from hypothesis import given, settings
 from pictures import photo
 
 from facesmith.errors import BadData
-from facesmith.photos.align import (
-    LAYOUT,
-    Alignment,
-    CenterCrop,
-    align,
-    framing,
-    inverse,
-    similarity,
-    transform,
-    warp,
-)
+from facesmith.photos.align import LAYOUT, Alignment, CenterCrop, align, framing, inverse, similarity, transform, warp
 
 POINTS = np.array([(204.3, 101.1), (247.3, 103.2), (224.7, 129.1), (202.1, 139.6), (245.6, 141.7)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facesmith.augment import Augmentation, brightened, rotated
+from facesmith.gan.augment import Augmentation, brightened, rotated
 
 
 def pictures(count=8, size=16):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facesmith.balance import L2_STEP, Balance
+from facesmith.gan.balance import L2_STEP, Balance
 
 
 def logits_of(error_real, error_fake):

@@ -12,10 +12,10 @@ from small import QUIET, faces_folder, saved_model
 from facesmith.card.facts import Said, gather
 from facesmith.card.sections import PARTS
 from facesmith.card.write import card
-from facesmith.checkpoint import load_model
 from facesmith.errors import BadData, OutputExists
 from facesmith.evaluation.evaluate import Asked, evaluate
-from facesmith.frontmatter import CARD, HASH, fields, licence
+from facesmith.modelfiles.checkpoint import load_model
+from facesmith.modelfiles.frontmatter import CARD, HASH, fields, licence
 
 
 @pytest.fixture(scope="module")

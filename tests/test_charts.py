@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from facesmith.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, histogram_chart, line_chart, marks
+from facesmith.io.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, histogram_chart, line_chart, marks
 
 HOSTILE = '"><script>alert(1)</script>&'
 FINITE = st.floats(-1e12, 1e12)

@@ -14,30 +14,30 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from small import OURS, TINY, small_state
 
-from facesmith.checkpoint import KEY, load_model, load_state, save_model, save_state
 from facesmith.errors import BadModel
-from facesmith.files import sha256
-from facesmith.trainer import settled, state_dict, train_step
+from facesmith.io.files import sha256
+from facesmith.modelfiles.checkpoint import KEY, load_model, load_state, save_model, save_state
+from facesmith.training.trainer import inference_networks, state_dict, train_step
 
 
 def header_of(state, **other):
-    return {"recipe": state.recipe.name, "values": state.recipe.values(), "seen": state.seen, **other}
+    return {"recipe": state.recipe.name, "hyperparameters": state.recipe.hyperparameters(), "seen": state.seen, **other}
 
 
 def written(path, state, **other):
-    save_model(path, dict(settled(state).items()), header_of(state, **other))
+    save_model(path, dict(inference_networks(state).items()), header_of(state, **other))
     return path
 
 
 def tensors_of(state):
-    return {f"G.{key}": t.contiguous() for key, t in settled(state)["G"].state_dict().items()}
+    return {f"G.{key}": t.contiguous() for key, t in inference_networks(state)["G"].state_dict().items()}
 
 
 @pytest.mark.parametrize("name", [*OURS, *TINY])
 def test_a_model_survives_its_file(tmp_path, name):
     state = small_state(name)
     train_step(state)
-    expected = settled(state)
+    expected = inference_networks(state)
     model = load_model(written(tmp_path / "model.safetensors", state, fingerprint="f" * 64))
     assert model.recipe == state.recipe
     assert set(model.nets) == set(state.recipe.averaged)
@@ -63,11 +63,11 @@ def test_the_same_networks_give_the_same_bytes(tmp_path):
     ("change", "words"),
     [
         ({"recipe": "dcgan46"}, "can't build"),
-        ({"values": {"width": 10**9}}, "can't build"),
-        ({"values": {"widht": 4}}, "can't build"),
-        ({"values": {"resolution": 16, "width": 512, "z_dim": 8}}, "does not fit"),
-        ({"values": {}}, "does not fit"),
-        ({"values": [1, 2]}, "header"),
+        ({"hyperparameters": {"width": 10**9}}, "can't build"),
+        ({"hyperparameters": {"widht": 4}}, "can't build"),
+        ({"hyperparameters": {"resolution": 16, "width": 512, "z_dim": 8}}, "does not fit"),
+        ({"hyperparameters": {}}, "does not fit"),
+        ({"hyperparameters": [1, 2]}, "header"),
         ({"recipe": None}, "header"),
         ({"format": 99}, "format 99"),
     ],
@@ -165,7 +165,7 @@ def test_a_full_disk_leaves_the_last_save_whole(tmp_path, monkeypatch):
     def full(tensors, metadata):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facesmith.checkpoint.save", full)
+    monkeypatch.setattr("facesmith.modelfiles.checkpoint.save", full)
     with pytest.raises(OSError, match="No space"):
         written(file, state)
     assert file.read_bytes() == before

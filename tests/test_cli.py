@@ -11,7 +11,7 @@ from small import RESOLUTION, SHARED, faces_folder, saved_model
 
 from facesmith import cli
 from facesmith.errors import BadOption, BadPicture
-from facesmith.images import read_picture
+from facesmith.io.images import read_picture
 from facesmith.photos import align, detect, extract
 
 TINY = ["--set", f"resolution={RESOLUTION}", "--set", "width=4", "--set", "z_dim=8", "--batch", "8"]
@@ -51,16 +51,16 @@ def test_a_condition_is_trained_with_and_asked_for(facesmith, tmp_path):
     sheets = []
     for answer in (1, 0):
         out = tmp_path / f"{answer}.png"
-        given = ("--given", f"smiling={answer}")
-        assert facesmith("sample", "--model", tmp_path / "run", "--out", out, "--seeds", "0-3", *given)[0] == 0
+        condition = ("--condition", f"smiling={answer}")
+        assert facesmith("sample", "--model", tmp_path / "run", "--out", out, "--seeds", "0-3", *condition)[0] == 0
         sheets.append(read_picture(out))
     assert (sheets[0] != sheets[1]).any()
     again = ("sample", "--model", tmp_path / "run", "--like", tmp_path / "1.png", "--out", tmp_path / "again.png")
     assert facesmith(*again)[0] == 0
     assert (read_picture(tmp_path / "again.png") == sheets[0]).all()
     for words, arguments in (
-        ("leave out --seeds, --psi and --given", (*again, "--given", "smiling=1")),
-        ("did you mean 'smiling'", ("sample", "--model", tmp_path / "run", "--given", "smilin=1")),
+        ("leave out --seeds, --psi and --condition", (*again, "--condition", "smiling=1")),
+        ("did you mean 'smiling'", ("sample", "--model", tmp_path / "run", "--condition", "smilin=1")),
         ("takes no --condition", ("train", "dcgan64", *told[1:5], "--condition", "smiling")),
         ("did you mean 'smiling'", (*told, "--force", "--condition", "smilling")),
     ):
@@ -96,7 +96,7 @@ def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
 
 
 def test_the_verbs_of_the_latent_space(facesmith, tmp_path, monkeypatch):
-    monkeypatch.setattr("facesmith.nearness.SAMPLES", 8)
+    monkeypatch.setattr("facesmith.explore.reconstruction_error.SAMPLES", 8)
     run, coder = saved_model(tmp_path / "run"), saved_model(tmp_path / "coder", "test-autoencoder")
     walk = ["walk", "--model", run, "--out", tmp_path / "w.mp4", "--seconds", "0.4"]
     code, out, _ = facesmith(*walk, "--grid", "2x1", "--random", "3", "--seed", "1", "--gif")
@@ -236,7 +236,7 @@ def test_a_full_disk_is_told_in_a_line(facesmith, faces, tmp_path, monkeypatch):
     def full(*arguments, **more):
         raise OSError(28, "No space left on device", str(tmp_path))
 
-    monkeypatch.setattr("facesmith.train.save_state", full)
+    monkeypatch.setattr("facesmith.training.train.save_state", full)
     code, _, err = train(facesmith, faces, tmp_path / "run")
     assert code == 1
     assert "No space left on device" in err.splitlines()[-1]
@@ -247,7 +247,7 @@ def test_memory_that_is_not_there_is_told_in_a_line(facesmith, monkeypatch, erro
     def failing(*_args, **_options):
         raise error
 
-    monkeypatch.setattr("facesmith.listing.listing", failing)
+    monkeypatch.setattr("facesmith.gan.list_recipes.listing", failing)
     code, _, told = facesmith("recipes")
     assert code == 1
     assert told.count("\n") == 1
@@ -258,7 +258,7 @@ def test_our_own_bugs_keep_their_traceback(facesmith, monkeypatch):
     def bug(*arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("facesmith.listing.listing", bug)
+    monkeypatch.setattr("facesmith.gan.list_recipes.listing", bug)
     with pytest.raises(ZeroDivisionError):
         facesmith("recipes")
 
@@ -289,7 +289,7 @@ def test_ctrl_c_is_told_in_a_line_and_exits_with_130(facesmith, faces, tmp_path,
     def interrupted(*arguments, **more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("facesmith.planning.measure", interrupted)
+    monkeypatch.setattr("facesmith.training.make_plan.measure", interrupted)
     code, out, err = train(facesmith, faces, tmp_path / "run")
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "facesmith: interrupted"

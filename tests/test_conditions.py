@@ -14,28 +14,30 @@ from hypothesis import strategies as st
 from small import QUIET, RESOLUTION, SMALL, ToldG, drawn_labels, faces_folder, saved_model, small_state, stopping_after
 
 import facesmith
-from facesmith.checkpoint import MODEL, load_model
-from facesmith.conditions import evened, labelled, told
-from facesmith.contracts import Discriminator
-from facesmith.edit import Asked as Edit
-from facesmith.edit import edit
+from facesmith.attributes.conditions import condition_labels, repeat_rare_labels, with_labels
 from facesmith.errors import BadData, BadOption
+from facesmith.explore.edit import Asked as Edit
+from facesmith.explore.edit import edit
+from facesmith.explore.mix import GAP_PX, mix
+from facesmith.explore.sample import sample, sample_like
+from facesmith.explore.walk import Way, _frames, walk
 from facesmith.faces import Stream, open_faces
-from facesmith.figure import GUTTER_PX
-from facesmith.given import parse_given
-from facesmith.images import read_picture, read_provenance
+from facesmith.gan.contracts import Discriminator
+from facesmith.gan.recipe import make, parse_condition
+from facesmith.io.attribute_options import parse_condition_values
+from facesmith.io.captions import GUTTER_PX
+from facesmith.io.images import read_picture, read_provenance
 from facesmith.latent import around, latents, truncate
 from facesmith.latent.labels import combinations, draw_labels, take_labels
 from facesmith.latent.seeds import drawn
-from facesmith.mix import GAP_PX, mix
-from facesmith.plan import Asked
-from facesmith.recipe import make, parse_condition
-from facesmith.sample import sample, sample_like
-from facesmith.scores import critic_scores
-from facesmith.sidecar import save_sidecar
-from facesmith.train import train
-from facesmith.trainer import make_batch, settled, tell_labels, train_step
-from facesmith.walk import Way, _frames, walk
+from facesmith.model import load
+from facesmith.modelfiles.checkpoint import load_model
+from facesmith.modelfiles.run_folder import MODEL
+from facesmith.modelfiles.sidecar import save_sidecar
+from facesmith.training.discriminator_scores import discriminator_scores
+from facesmith.training.plan import Asked
+from facesmith.training.train import train
+from facesmith.training.trainer import inference_networks, make_batch, set_label_shares, train_step
 
 CONDITION = ("smiling", "long_hair")
 FACES = 80
@@ -69,24 +71,26 @@ def with_column(data, path, name, values):
 
 
 def test_labels_are_what_the_columns_say(faces):
-    labels = labelled(faces, CONDITION).labels
+    labels = with_labels(faces, CONDITION).labels
     assert labels.shape == (FACES, 2)
     for i, name in enumerate(CONDITION):
         assert np.array_equal(labels[:, i] > 0, faces.attributes[name] == 1)
     assert set(np.unique(labels)) == {-1, 1}
-    assert labelled(faces, ()) is faces
+    assert with_labels(faces, ()) is faces
 
 
 def test_of_a_column_of_numbers_the_upper_half_is_a_yes(data, tmp_path):
     path = with_column(data, tmp_path / "aged", "age", [str(20 + i % 40) for i in range(FACES)])
     aged = open_faces(path, RESOLUTION)
-    labels = labelled(aged, ("age",)).labels[:, 0]
+    labels = with_labels(aged, ("age",)).labels[:, 0]
     assert np.array_equal(labels > 0, aged.attributes["age"] >= 40)
 
 
 def test_what_is_not_known_is_told_to_nobody(data, tmp_path):
     values = ["" if i < 20 else str(i % 2) for i in range(FACES)]
-    faces = labelled(open_faces(with_column(data, tmp_path / "some", "kind", values), RESOLUTION), ("kind", "smiling"))
+    faces = with_labels(
+        open_faces(with_column(data, tmp_path / "some", "kind", values), RESOLUTION), ("kind", "smiling")
+    )
     assert np.array_equal(faces.labels[:, 0] == 0, np.isnan(faces.attributes["kind"]))
     assert any("20 of 80 faces lack a label" in notice for notice in faces.notices)
 
@@ -95,7 +99,7 @@ def test_faces_of_a_rare_label_come_several_times_in_a_pass_and_shares_stay_true
     rare = np.arange(FACES) % 20 == 3
     labels = np.where(np.stack([rare, np.arange(FACES) % 2 == 0], 1), 1, -1).astype(np.float32)
     rows = faces.part("train")
-    shown = evened(rows, labels)
+    shown = repeat_rare_labels(rows, labels)
     times = np.bincount(shown, minlength=FACES)
     expected = min(4, round(0.2 / rare[rows].mean()))
     assert expected > 1
@@ -104,22 +108,22 @@ def test_faces_of_a_rare_label_come_several_times_in_a_pass_and_shares_stay_true
     assert times.sum() == times[rows].sum()
     state = small_state("test-told", condition=("smiling",))
     state.stream = Stream(faces.pixels, shown, seed=0, mirror=False, labels=labels[:, :1])
-    tell_labels(state)
+    set_label_shares(state)
     assert state.nets["G"].label_shares[1].item() == pytest.approx(rare[rows].mean())
 
 
 def test_faces_without_labels_and_unknown_columns_are_refused(data, faces, tmp_path):
     with pytest.raises(BadOption, match=r"no column 'smilling'\. Did you mean 'smiling'"):
-        labelled(faces, ("smilling",))
+        with_labels(faces, ("smilling",))
     plain = tmp_path / "plain"
     plain.mkdir()
     for picture in data.glob("*.png"):
         (plain / picture.name).write_bytes(picture.read_bytes())
     with pytest.raises(BadData, match="has no labels, which a generator that is told"):
-        labelled(open_faces(plain, RESOLUTION), CONDITION)
+        with_labels(open_faces(plain, RESOLUTION), CONDITION)
     rare = with_column(data, tmp_path / "rare", "rare", [str(int(i == 3)) for i in range(FACES)])
     with pytest.raises(BadOption, match="1 faces with it, 79 without"):
-        labelled(open_faces(rare, RESOLUTION), ("rare",))
+        with_labels(open_faces(rare, RESOLUTION), ("rare",))
 
 
 def test_a_condition_is_a_list_of_columns_for_recipes_that_take_one():
@@ -131,8 +135,8 @@ def test_a_condition_is_a_list_of_columns_for_recipes_that_take_one():
             make("test-told", {"condition": names})
     with pytest.raises(BadOption, match="12 are the most"):
         make("test-told", {"condition": [f"n{i}" for i in range(40)]})
-    assert "condition" not in make("test-told", {}).values()
-    assert make("test-told", {"condition": list(CONDITION)}).values()["condition"] == CONDITION
+    assert make("test-told", {}).hyperparameters()["condition"] == ()
+    assert make("test-told", {"condition": list(CONDITION)}).hyperparameters()["condition"] == CONDITION
 
 
 # What is drawn.
@@ -229,14 +233,14 @@ def test_unconditional_players_are_told_nothing():
     batch = make_batch(state, state.recipe.turns(0)[0], state.knobs, torch.Generator().manual_seed(0))
     assert batch.labels is batch.fake_labels is None
     train_step(state)
-    assert critic_scores(state, 8) is not None
+    assert discriminator_scores(state, 8) is not None
 
 
 def test_scores_are_those_of_labelled_pictures():
     state = small_state("test-told", condition=CONDITION)
     for _ in range(2):
         train_step(state)
-    scores = critic_scores(state, 8, state.stream.pixels, state.stream.labels)
+    scores = discriminator_scores(state, 8, state.stream.pixels, state.stream.labels)
     with torch.no_grad():
         rows = torch.from_numpy(state.stream.labels)
         x = torch.from_numpy(state.stream.pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -247,7 +251,7 @@ def test_scores_are_those_of_labelled_pictures():
 
 def test_the_average_latent_is_that_of_faces_labelled_like_the_data():
     state = small_state("test-told", condition=CONDITION)
-    G = settled(state)["G"]
+    G = inference_networks(state)["G"]
     w = latents(G, range(3000)).mean(0)
     assert torch.allclose(G.w_avg, w, atol=0.1)
 
@@ -279,7 +283,7 @@ def test_quick64_untold_is_what_it_was():
     assert G.mapping(z) is z
     assert G.spherical
     assert not [key for net in (G, D) for key in net.state_dict() if "label" in key or "projection" in key]
-    assert "condition" not in state.recipe.values()
+    assert state.recipe.hyperparameters()["condition"] == ()
 
 
 @pytest.fixture
@@ -292,7 +296,7 @@ def asked(data, tmp_path):
 
 @pytest.mark.parametrize("recipe", ["test-told", "quick64"])
 def test_resuming_changes_nothing(asked, tmp_path, monkeypatch, recipe):
-    asked = replace(asked, recipe=recipe, values={**SMALL.get(recipe, {}), **asked.values})
+    asked = replace(asked, recipe=recipe, hyperparameters={**SMALL.get(recipe, {}), **asked.hyperparameters})
     straight = replace(asked, out=tmp_path / "straight")
     assert train(straight, QUIET).finished
     with monkeypatch.context() as patched:
@@ -301,17 +305,17 @@ def test_resuming_changes_nothing(asked, tmp_path, monkeypatch, recipe):
     assert train(asked, QUIET).finished
     assert (asked.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()
     model = facesmith.load(asked.out)
-    assert model.condition == CONDITION
-    assert model.header["values"]["condition"] == list(CONDITION)
+    assert model.conditions == CONDITION
+    assert model.header["hyperparameters"]["condition"] == list(CONDITION)
 
 
 def test_a_run_remembers_what_it_was_told(asked, data, tmp_path):
     train(asked, QUIET)
     plan = json.loads((asked.out / "run.json").read_text())
-    assert plan["values"]["condition"] == list(CONDITION)
+    assert plan["hyperparameters"]["condition"] == list(CONDITION)
     for condition, words in ((("smiling",), "was smiling,long_hair, now smiling"), ((), "now None")):
         with pytest.raises(BadData, match=words):
-            train(replace(asked, values={"condition": condition}), QUIET)
+            train(replace(asked, hyperparameters={"condition": condition}), QUIET)
     other = with_column(data, tmp_path / "other", "smiling", [str(i % 2) for i in range(FACES)])
     with pytest.raises(BadData, match="the faces' labels was"):
         train(replace(asked, data=other), QUIET)
@@ -320,16 +324,16 @@ def test_a_run_remembers_what_it_was_told(asked, data, tmp_path):
 def test_a_model_to_begin_from_learns_how_the_new_faces_are_labelled(asked, data, tmp_path):
     train(asked, QUIET)
     other = with_column(data, tmp_path / "other", "smiling", [str(int(i < 60)) for i in range(FACES)])
-    begun = replace(asked, recipe=None, values={}, start=asked.out, data=other, out=tmp_path / "begun")
+    begun = replace(asked, recipe=None, hyperparameters={}, start=asked.out, data=other, out=tmp_path / "begun")
     train(begun, QUIET)
     smiles = [facesmith.load(out).G.label_shares[2:].sum().item() for out in (asked.out, begun.out)]
     assert smiles[1] > smiles[0] + 0.1
 
 
 def test_an_unconditional_model_holds_nothing_new(asked):
-    train(replace(asked, values={}), QUIET)
+    train(replace(asked, hyperparameters={}), QUIET)
     loaded = load_model(asked.out)
-    assert "condition" not in loaded.header["values"]
+    assert loaded.header["hyperparameters"]["condition"] == []
     assert "G.label_shares" not in loaded.nets.state_dict()
 
 
@@ -349,21 +353,21 @@ def run(tmp_path_factory):
 @pytest.mark.parametrize("psi", [1.0, 0.6])
 def test_walks_sums_and_edits_are_of_such_faces_as_are_given(run, tmp_path, psi):
     model, smiling = facesmith.load(run), {"smiling": 1, "long_hair": 0}
-    expected = model.sample([3, 4], psi, given=smiling)
-    assert not np.array_equal(expected, model.sample([3, 4], psi, given={**smiling, "smiling": 0}))
+    expected = model.sample([3, 4], psi, condition=smiling)
+    assert not np.array_equal(expected, model.sample([3, 4], psi, condition={**smiling, "smiling": 0}))
     size = expected.shape[1]
-    sheet = read_picture(mix(run, "3 + 4", tmp_path / "mix.png", psi=psi, given=smiling, scale=1))
+    sheet = read_picture(mix(run, "3 + 4", tmp_path / "mix.png", psi=psi, condition=smiling, scale=1))
     for i, face in enumerate(expected):
         left = GUTTER_PX + i * (GUTTER_PX + size + GAP_PX)
         assert np.array_equal(sheet[:size, left : left + size], face)
-    way = Way([3, 4], seconds=1, fps=10, psi=psi, given=smiling)
-    frames = list(_frames(model, way, 10, 1, told(CONDITION, smiling)))
+    way = Way([3, 4], seconds=1, fps=10, psi=psi, condition=smiling)
+    frames = list(_frames(model, way, 10, 1, condition_labels(CONDITION, smiling)))
     assert np.array_equal(np.stack([frames[0], frames[5]]), expected)
     list(walk(run, way, [tmp_path / "walk.gif"], console=QUIET))
-    list(edit(Edit(run, "3", {"hat": 1}, tmp_path / "edit.png", steps=1, psi=psi, scale=1, given=smiling), QUIET))
+    list(edit(Edit(run, "3", {"hat": 1}, tmp_path / "edit.png", steps=1, psi=psi, scale=1, condition=smiling), QUIET))
     assert np.array_equal(read_picture(tmp_path / "edit.png")[:size, :size], expected[0])
     for name in ("mix.png", "edit.png"):
-        assert json.loads(read_provenance(tmp_path / name)["Given"]) == smiling
+        assert json.loads(read_provenance(tmp_path / name)["Condition"]) == smiling
 
 
 @pytest.mark.parametrize("psi", [0.0, 0.5])
@@ -380,11 +384,11 @@ def test_truncation_leaves_what_a_face_was_told(psi):
 def test_what_a_model_cannot_be_told_is_said_before_anything_is_drawn(run, tmp_path):
     unknown = {"hat": 1}
     for draw in (
-        lambda: mix(run, "3 + 4", tmp_path / "mix.png", given=unknown),
-        lambda: list(walk(run, Way([3, 4], given=unknown), [tmp_path / "walk.gif"], console=QUIET)),
-        lambda: list(edit(Edit(run, "3", {"hat": 1}, tmp_path / "edit.png", given=unknown), QUIET)),
+        lambda: mix(run, "3 + 4", tmp_path / "mix.png", condition=unknown),
+        lambda: list(walk(run, Way([3, 4], condition=unknown), [tmp_path / "walk.gif"], console=QUIET)),
+        lambda: list(edit(Edit(run, "3", {"hat": 1}, tmp_path / "edit.png", condition=unknown), QUIET)),
     ):
-        with pytest.raises(BadOption, match="can't be told 'hat'"):
+        with pytest.raises(BadOption, match="has no attribute 'hat'"):
             draw()
     assert not list(tmp_path.iterdir())
 
@@ -392,52 +396,52 @@ def test_what_a_model_cannot_be_told_is_said_before_anything_is_drawn(run, tmp_p
 def test_what_is_given_is_drawn_and_the_rest_by_the_seed(run):
     model = facesmith.load(run)
     free = model.sample(range(24))
-    smiling, serious = (model.sample(range(24), given={"smiling": answer}) for answer in (1, 0))
+    smiling, serious = (model.sample(range(24), condition={"smiling": answer}) for answer in (1, 0))
     assert not np.array_equal(smiling, serious)
     for face, yes, no in zip(free, smiling, serious, strict=True):
         assert not np.array_equal(yes, no)
         assert np.array_equal(face, yes) or np.array_equal(face, no) or (face != yes).any()
     labels = drawn(model.G, range(24))[1]
     whole = [{name: int(row[i] > 0) for i, name in enumerate(CONDITION)} for row in labels]
-    assert all(np.array_equal(model.sample([seed], given=each)[0], free[seed]) for seed, each in enumerate(whole))
-    assert np.array_equal(model.sample([3, 9], given={"smiling": 1}), smiling[[3, 9]])
-    assert np.array_equal(model.synthesize(model.latents([4], given={"smiling": 1})), smiling[4:5])
+    assert all(np.array_equal(model.sample([seed], condition=each)[0], free[seed]) for seed, each in enumerate(whole))
+    assert np.array_equal(model.sample([3, 9], condition={"smiling": 1}), smiling[[3, 9]])
+    assert np.array_equal(model.synthesize(model.latents([4], condition={"smiling": 1})), smiling[4:5])
 
 
 def test_psi_pulls_towards_the_average_of_the_faces_asked_for(run):
     model = facesmith.load(run)
-    smiling, serious = (model.sample([1, 2], psi=0, given={"smiling": answer}) for answer in (1, 0))
+    smiling, serious = (model.sample([1, 2], psi=0, condition={"smiling": answer}) for answer in (1, 0))
     assert np.array_equal(smiling[0], smiling[1])
     assert not np.array_equal(smiling[0], serious[0])
 
 
 def test_questions_are_read_in_one_way():
-    assert parse_given(["smiling=1, Male = 0", "eyeglasses=1"]) == {"smiling": 1, "male": 0, "eyeglasses": 1}
-    assert parse_given([]) == {}
+    assert parse_condition_values(["smiling=1, Male = 0", "eyeglasses=1"]) == {"smiling": 1, "male": 0, "eyeglasses": 1}
+    assert parse_condition_values([]) == {}
     for text in ("smiling", "smiling=", "=1", "smiling=2", "smiling=yes", "smiling=1,,male=0", "smiling=1=1"):
         with pytest.raises(BadOption, match="can't be read"):
-            parse_given([text])
+            parse_condition_values([text])
     with pytest.raises(BadOption, match="twice"):
-        parse_given(["smiling=1", "smiling=0"])
-    assert told(CONDITION, {}) is None
-    assert told(CONDITION, {"long_hair": 0}).tolist() == [0, -1]
+        parse_condition_values(["smiling=1", "smiling=0"])
+    assert condition_labels(CONDITION, {}) is None
+    assert condition_labels(CONDITION, {"long_hair": 0}).tolist() == [0, -1]
 
 
 def test_what_a_model_cannot_be_told_is_said(run, tmp_path):
     model = facesmith.load(run)
-    with pytest.raises(BadOption, match=r"can't be told 'smilin'\. Did you mean 'smiling'"):
-        model.sample([1], given={"smilin": 1})
-    with pytest.raises(BadOption, match=r"given as 0\.5"):
-        model.latents([1], given={"smiling": 0.5})
+    with pytest.raises(BadOption, match=r"has no attribute 'smilin'\. Did you mean 'smiling'"):
+        model.sample([1], condition={"smilin": 1})
+    with pytest.raises(BadOption, match=r"is 0\.5"):
+        model.latents([1], condition={"smiling": 0.5})
     plain = facesmith.load(saved_model(tmp_path / "plain"))
     with pytest.raises(BadOption, match="without a condition"):
-        plain.sample([1], given={"smiling": 1})
+        plain.sample([1], condition={"smiling": 1})
 
 
 def test_a_sheet_says_what_was_given_and_is_drawn_again_from_that(run, tmp_path):
-    (path,) = sample(run, range(4), tmp_path / "a.png", given={"smiling": 1}, console=QUIET)
-    assert json.loads(read_provenance(path)["Given"]) == {"smiling": 1}
-    (again,) = sample_like(run, path, tmp_path / "b.png", console=QUIET)
+    (path,) = sample(lambda: load(run), range(4), tmp_path / "a.png", condition={"smiling": 1}, console=QUIET)
+    assert json.loads(read_provenance(path)["Condition"]) == {"smiling": 1}
+    (again,) = sample_like(lambda: load(run), path, tmp_path / "b.png", console=QUIET)
     assert np.array_equal(read_picture(again), read_picture(path))
-    (free,) = sample(run, range(4), tmp_path / "c.png", console=QUIET)
-    assert "Given" not in read_provenance(free)
+    (free,) = sample(lambda: load(run), range(4), tmp_path / "c.png", console=QUIET)
+    assert "Condition" not in read_provenance(free)

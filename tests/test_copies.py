@@ -13,7 +13,7 @@ from small import QUIET, SHARED, drawn_pixels
 
 from facesmith.errors import BadData
 from facesmith.faces import open_faces
-from facesmith.images import to_grey
+from facesmith.io.images import to_grey
 from facesmith.metrics.copies import audit, highest_share, nearest_faces, thumbnails
 
 

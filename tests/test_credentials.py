@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa
 from small import QUIET, saved_model
 
-from facesmith.credentials import LABEL, open_signer
 from facesmith.errors import BadOption
-from facesmith.images import read_picture, read_provenance, write_picture
-from facesmith.provenance import of_seeds, words
-from facesmith.sample import sample, sample_like
+from facesmith.explore.sample import sample, sample_like
+from facesmith.io.credentials import LABEL, open_signer
+from facesmith.io.images import read_picture, read_provenance, write_picture
+from facesmith.io.provenance import of_seeds, words
+from facesmith.model import load
 
 PIXELS = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
 TOLD = words("dcgan64", "f" * 64, of_seeds([1], 1.0))
@@ -76,8 +77,8 @@ def test_an_altered_picture_is_found_out(tmp_path, suffix):
 def test_signed_faces_are_drawn_again_and_signed_again(tmp_path):
     chain, key, authority = write_chain(tmp_path)
     run, signer = saved_model(tmp_path / "run"), open_signer(chain, key)
-    (path,) = sample(run, [4], tmp_path / "a.jpg", sign=signer, console=QUIET)
-    (folder,) = sample_like(run, path, tmp_path / "again", sign=signer, console=QUIET)
+    (path,) = sample(lambda: load(run), [4], tmp_path / "a.jpg", sign=signer, console=QUIET)
+    (folder,) = sample_like(lambda: load(run), path, tmp_path / "again", sign=signer, console=QUIET)
     (single,) = folder.iterdir()
     assert read(single.read_bytes(), "png", authority)["validation_state"] == "Trusted"
 

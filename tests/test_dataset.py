@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from facesmith import split
-from facesmith.drawn import attributes as drawn_attributes
-from facesmith.drawn import draw_many, face_of, write_faces
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
-from facesmith.images import write_png
+from facesmith.io.images import write_png
+from facesmith.photos import split
+from facesmith.procedural import attributes as drawn_attributes
+from facesmith.procedural import draw_many, face_of, write_faces
 
 
 def pictures(folder, seeds, size_px=32, name="{}.png"):

@@ -9,15 +9,15 @@ from small import QUIET
 from facesmith import demo as demo_module
 from facesmith.demo import demo
 from facesmith.errors import BadData, OutputExists
-from facesmith.images import read_picture
-from facesmith.sample import load
+from facesmith.io.images import read_picture
+from facesmith.model import load
 
 
 def test_the_demo_leaves_sheet_and_film_and_says_what_is_next(tmp_path, monkeypatch):
     monkeypatch.setattr(demo_module, "FACES", 40)
     monkeypatch.setattr(demo_module, "VALUES", {"width": 4, "batch_size": 8})
     told = list(demo(tmp_path / "demo", minutes=0.02, console=QUIET))
-    assert read_picture(tmp_path / "demo" / "shipped.png").std() > 40, "the first sheet shows real-looking faces"
+    assert read_picture(tmp_path / "demo" / "bundled.png").std() > 40, "the first sheet shows real-looking faces"
     assert read_picture(tmp_path / "demo" / "faces.png").std() > 1
     assert (tmp_path / "demo" / "progress.mp4").stat().st_size > 500
     assert any("facesmith extract" in line for line in told)

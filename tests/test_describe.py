@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from facesmith.drawn import draw_many, write_faces
 from facesmith.errors import BadData
 from facesmith.faces.describe import describe
-from facesmith.images import read_picture, write_png
+from facesmith.io.images import read_picture, write_png
+from facesmith.procedural import draw_many, write_faces
 
 QUIET = Console(quiet=True)
 

@@ -8,7 +8,7 @@ from pictures import EYES, FACE_BOX, photo, portrait, without_face
 from PIL import Image
 
 from facesmith.errors import FacesmithError
-from facesmith.photos import networks
+from facesmith.photos import mtcnn
 from facesmith.photos.detect import Detections, Detector, pyramid_sizes, shows_face
 
 
@@ -93,25 +93,25 @@ def test_samples_are_asked_whether_they_are_faces():
 def test_a_changed_weight_file_is_never_unpickled(monkeypatch, tmp_path):
     opened = []
     forged = tmp_path / "pnet.lz4"
-    shutil.copy(networks.weight_file("pnet"), forged)
+    shutil.copy(mtcnn.weight_file("pnet"), forged)
     forged.write_bytes(forged.read_bytes() + b"\0")
-    monkeypatch.setattr(networks, "weight_file", lambda name: forged)
+    monkeypatch.setattr(mtcnn, "weight_file", lambda name: forged)
     monkeypatch.setattr("joblib.load", lambda stream: opened.append(stream))
     with pytest.raises(FacesmithError, match=r"has sha256 .*was not opened.*pip install"):
-        networks.load_networks()
+        mtcnn.load_networks()
     assert opened == []
 
 
 def test_missing_weights_say_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(FacesmithError, match="pip install 'mtcnn"):
-        networks.load_networks()
+        mtcnn.load_networks()
     monkeypatch.undo()
-    monkeypatch.setattr(networks, "weight_file", lambda name: tmp_path / "absent.lz4")
+    monkeypatch.setattr(mtcnn, "weight_file", lambda name: tmp_path / "absent.lz4")
     with pytest.raises(FacesmithError, match="can't be read"):
-        networks.load_networks()
+        mtcnn.load_networks()
 
 
-@pytest.mark.parametrize("name", networks.SHA256)
+@pytest.mark.parametrize("name", mtcnn.SHA256)
 def test_the_hashes_are_those_of_the_installed_package(name):
-    assert hashlib.sha256(networks.weight_file(name).read_bytes()).hexdigest() == networks.SHA256[name]
+    assert hashlib.sha256(mtcnn.weight_file(name).read_bytes()).hexdigest() == mtcnn.SHA256[name]

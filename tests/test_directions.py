@@ -16,16 +16,16 @@ from small import QUIET, drawn_pixels, saved_model
 import facesmith
 from facesmith.attributes import labels_of
 from facesmith.attributes.learning import Effort, teaching_rows
-from facesmith.directions.asked import Asked
-from facesmith.directions.learn import learn
+from facesmith.directions.find import learn
 from facesmith.directions.linear import Coordinates, explained, orthogonal, slopes, without
 from facesmith.directions.means import difference_of_means
+from facesmith.directions.options import Asked
 from facesmith.directions.strength import crossing
 from facesmith.directions.unsupervised import DEVIATIONS, pca, sefa
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import open_faces
-from facesmith.images import read_picture, read_provenance
-from facesmith.sidecar import load_sidecar
+from facesmith.io.images import read_picture, read_provenance
+from facesmith.modelfiles.sidecar import load_sidecar
 
 BRIEF = Effort(shown=3000)
 TRUE = dict(zip(("bright_mouth", "hat", "background"), PLANTED.numpy(), strict=True))
@@ -71,7 +71,7 @@ def test_planted_attributes_are_found_and_what_is_to_stay_stays(made):
 def test_the_file_tells_how_it_was_made(made, faces):
     run, lines, said = made
     _, header = load_sidecar(run / "directions.safetensors", "directions", facesmith.load(run).hash)
-    assert header["method"] == "learned"
+    assert header["method"] == "supervised"
     assert header["data"] == open_faces(faces, SIDE).fingerprint
     assert header["keep"] == ["hat"]
     told = header["attributes"]["bright_mouth"]
@@ -104,7 +104,7 @@ def test_directions_are_not_overwritten_unasked_and_may_lie_elsewhere(made, tmp_
 def test_mistakes_say_what_to_do(made, faces, tmp_path):
     run, _, _ = made
     for asked, error, words in (
-        (Asked(run, faces, tmp_path, "magic"), BadOption, "learned, means, pca, sefa"),
+        (Asked(run, faces, tmp_path, "magic"), BadOption, "supervised, means, pca, sefa"),
         (Asked(run, None, tmp_path), BadOption, "--method pca or sefa"),
         (Asked(run, faces, tmp_path, "means"), BadModel, "no encoder"),
         (Asked(run, None, tmp_path, "pca", ["hat"]), BadOption, "leave out --attributes"),
@@ -117,7 +117,7 @@ def test_mistakes_say_what_to_do(made, faces, tmp_path):
 
 
 def test_faces_without_labels_are_told(tmp_path):
-    from facesmith.images import write_png
+    from facesmith.io.images import write_png
 
     for i, picture in enumerate(drawn_pixels(3)):
         write_png(tmp_path / "faces" / f"{i}.png", picture)

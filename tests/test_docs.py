@@ -73,7 +73,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_every_recipe_is_told_of():
-    from facesmith.recipe import recipes
+    from facesmith.gan.recipe import recipes
 
     told = (ROOT / "docs" / "recipes.md").read_text()
     assert all(f"`{name}`" in told for name in recipes() if not name.startswith("test-"))

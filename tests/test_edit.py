@@ -13,12 +13,12 @@ from small import QUIET
 
 import facesmith
 from facesmith import cli
-from facesmith.edit import GAP_PX, Asked, edit, face_names, words_of
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
-from facesmith.images import enlarge, read_picture, read_provenance
+from facesmith.explore.edit import GAP_PX, Asked, edit, face_names, words_of
+from facesmith.explore.mix import mix
+from facesmith.io.images import enlarge, read_picture, read_provenance
 from facesmith.latent.arithmetic import exchange, parse_layers
-from facesmith.mix import mix
-from facesmith.sidecar import save_sidecar
+from facesmith.modelfiles.sidecar import save_sidecar
 
 MOUTH, HAT = (PLANTED[i] * 2 for i in (0, 1))
 

@@ -10,21 +10,21 @@ import pytest
 from planted import Planted, Thumbnails
 from small import QUIET, SHARED, ToldG, faces_folder, small_state
 
-from facesmith import split
 from facesmith.attributes.learning import Effort
-from facesmith.checkpoint import save_model
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.evaluation import conditions
 from facesmith.evaluation import evaluate as verb
 from facesmith.evaluation.conditions import with_answers
 from facesmith.evaluation.evaluate import Asked, evaluate
-from facesmith.evaluation.judgement import draw, judge
+from facesmith.evaluation.model_result import draw, judge
 from facesmith.evaluation.reference import look_at
-from facesmith.evaluation.words import in_short, novelty
+from facesmith.evaluation.verdicts import in_short, novelty
 from facesmith.faces import open_faces
 from facesmith.latent.seeds import drawn
-from facesmith.sample import load
-from facesmith.trainer import settled, train_step
+from facesmith.model import load
+from facesmith.modelfiles.checkpoint import save_model
+from facesmith.photos import split
+from facesmith.training.trainer import inference_networks, train_step
 
 SAMPLES = 60
 COUNT = 420
@@ -41,9 +41,9 @@ def saved_model(path, faces, steps=2, **values):
         state.stream.pixels = state.stream.pixels[..., :1]
     for _ in range(steps):
         train_step(state)
-    header = {"recipe": state.recipe.name, "values": state.recipe.values(), "seen": state.seen}
+    header = {"recipe": state.recipe.name, "hyperparameters": state.recipe.hyperparameters(), "seen": state.seen}
     header |= {"fingerprint": faces.fingerprint, "split": split.describe(faces.parts)} if faces else {}
-    save_model(path / "model.safetensors", dict(settled(state).items()), header)
+    save_model(path / "model.safetensors", dict(inference_networks(state).items()), header)
     return path
 
 
@@ -240,7 +240,7 @@ def test_planted_generators_that_obey_and_that_don_t_are_told_apart(faces):
     for obeys in (True, False):
         rows = [having[int((label > 0) == obeys)][i % 100] for i, label in enumerate(labels[:, 0])]
         model = Planted(faces.pixels[rows], faces)
-        model.condition, model.G = ("long_hair",), G
+        model.conditions, model.G = ("long_hair",), G
         judged = with_answers(judge(model, reference, 200, QUIET), reference, Effort(shown=6000), QUIET)
         agreement[obeys] = [answer.agreement.value for answer in judged.answers]
         print(obeys, agreement[obeys], [answer.real_agreement for answer in judged.answers])

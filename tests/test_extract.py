@@ -17,10 +17,10 @@ from rich.console import Console
 
 from facesmith import faces
 from facesmith.errors import BadOption, FacesmithError, OutputExists
-from facesmith.images import read_picture
+from facesmith.io.images import read_picture
 from facesmith.photos import extract as extracting
 from facesmith.photos.align import transform
-from facesmith.photos.cutting import main_face
+from facesmith.photos.crop import main_face
 from facesmith.photos.extract import extract
 from facesmith.photos.journal import NAME as JOURNAL
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from small import QUIET, drawn_pixels
 
 from facesmith.errors import BadOption, FacesmithError, MissingExtra
-from facesmith.images import to_grey
+from facesmith.io.images import to_grey
 from facesmith.metrics import extractors, frechet_distance, prdc
 from facesmith.metrics.extractors import inception, lite0
 from facesmith.metrics.features import BATCH, cached_features, extract, names, open_extractor
@@ -170,7 +170,7 @@ def test_inception_s_features_are_those_of_torch_fidelity(tmp_path, monkeypatch)
     monkeypatch.undo()
     torch.save(theirs.state_dict(), tmp_path / "w.pth")
     monkeypatch.setattr(
-        inception, "SHA256", __import__("facesmith.files", fromlist=["sha256"]).sha256(tmp_path / "w.pth")
+        inception, "SHA256", __import__("facesmith.io.files", fromlist=["sha256"]).sha256(tmp_path / "w.pth")
     )
     ours = open_extractor("inception", tmp_path / "w.pth")
     pixels = drawn_pixels(2, 64)

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import saved_model
 
-from facesmith.checkpoint import KEY
 from facesmith.errors import BadOption
-from facesmith.files import sha256
-from facesmith.frontmatter import fields
-from facesmith.hub import Address, is_address, parse_address
+from facesmith.io.files import sha256
+from facesmith.modelfiles.checkpoint import KEY
+from facesmith.modelfiles.frontmatter import fields
+from facesmith.modelfiles.hub import Address, is_address, parse_address
 
 # One process for several commands: the Hub's package reads its settings once, when it is loaded.
 RUN = """

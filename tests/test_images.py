@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from skimage.data import astronaut
 
-from facesmith import images
 from facesmith.errors import BadOption, BadPicture, FacesmithError, NotReadableNow, OutputExists
-from facesmith.files import refuse_to_overwrite, written_beside
-from facesmith.images import (
+from facesmith.io import images
+from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.io.images import (
     center_square,
     fitted,
     grid,
@@ -206,10 +206,10 @@ def test_squares_greys_and_sizes():
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "new" / "file.txt"
-    with pytest.raises(TypeError), written_beside(target, "w") as stream:
+    with pytest.raises(TypeError), atomic_write(target, "w") as stream:
         stream.writelines(["half", None])
     assert list(target.parent.iterdir()) == []
-    with written_beside(target, "w", durable=True) as stream:
+    with atomic_write(target, "w", durable=True) as stream:
         stream.write("ü\n")
     assert target.read_bytes() == "ü\n".encode()
     assert list(target.parent.iterdir()) == [target]
@@ -219,7 +219,7 @@ def test_threads_that_write_one_file_dont_disturb_each_other(tmp_path):
     barrier = threading.Barrier(4)
 
     def write(i: int) -> None:
-        with written_beside(tmp_path / "file.txt", "w") as stream:
+        with atomic_write(tmp_path / "file.txt", "w") as stream:
             barrier.wait()
             stream.write(str(i) * 1000)
 

@@ -13,26 +13,20 @@ from small import QUIET, TinyG, drawn_pixels, faces_folder, saved_model
 from torch import nn
 
 import facesmith
-from facesmith.contracts import Generator
 from facesmith.errors import BadModel, BadPicture, OutputExists
+from facesmith.explore.train_inverter import train_inverter
 from facesmith.faces import open_faces
-from facesmith.images import resize, to_float, to_grey
+from facesmith.gan.contracts import Generator
 from facesmith.inversion.encoder import BATCH, Encoder, Lesson
+from facesmith.inversion.face_template import Template, estimate_template, known_template, locate, template_of
 from facesmith.inversion.inverter import load_encoder, save_encoder
-from facesmith.inversion.likeness import Likeness, pixel_distance
+from facesmith.inversion.optimize import pace, refine
+from facesmith.inversion.perceptual_distance import Likeness, pixel_distance
 from facesmith.inversion.prior import implausibility, prior_of
-from facesmith.inversion.refine import pace, refine
-from facesmith.inversion.template import (
-    Template,
-    estimate_template,
-    known_template,
-    locate,
-    template_of,
-)
-from facesmith.inverter import train_inverter
+from facesmith.io.images import resize, to_float, to_grey
+from facesmith.modelfiles.sidecar import KEY
 from facesmith.photos.align import Alignment, align, transform
 from facesmith.photos.detect import Detector
-from facesmith.sidecar import KEY
 
 HASH = "a" * 64
 

@@ -15,16 +15,25 @@ from small import QUIET, drawn_pixels, faces_folder, saved_model
 
 import facesmith
 from facesmith.errors import BadData, BadModel, BadOption, BadPicture, OutputExists
-from facesmith.figure import CAPTION_PX
-from facesmith.images import center_square, enlarge, read_picture, read_provenance, resize, to_float, to_grey, write_png
+from facesmith.explore.invert import GAP_PX, MOST_PICTURES, Wishes, invert
+from facesmith.explore.reconstruction_error import Nearness, nearness, psnr
 from facesmith.inversion.encoder import Encoder
+from facesmith.inversion.face_template import Template, locate
 from facesmith.inversion.inverter import save_encoder
-from facesmith.inversion.template import Template, locate
-from facesmith.invert import GAP_PX, MOST_PICTURES, Wishes, invert
+from facesmith.io.captions import CAPTION_PX
+from facesmith.io.images import (
+    center_square,
+    enlarge,
+    read_picture,
+    read_provenance,
+    resize,
+    to_float,
+    to_grey,
+    write_png,
+)
 from facesmith.latent.files import load_latent
-from facesmith.nearness import Nearness, nearness, psnr
+from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 from facesmith.photos.align import Alignment
-from facesmith.sidecar import load_sidecar, save_sidecar, sidecar_path
 
 QUICK = Wishes(aligned=True, refined=False)
 TEMPLATE = Template(Alignment(64).targets() / 64, "extracted")
@@ -34,7 +43,7 @@ TEMPLATE = Template(Alignment(64).targets() / 64, "extracted")
 def few_samples():
     """The yardstick of the best sample, from fewer of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facesmith.nearness.SAMPLES", 8)
+        patch.setattr("facesmith.explore.reconstruction_error.SAMPLES", 8)
         yield
 
 
@@ -153,7 +162,7 @@ def test_folders_are_read_whole_up_to_what_a_sheet_shows(run, tmp_path, monkeypa
     folder = faces_folder(tmp_path / "faces", 5)
     assert len(list(invert(run, [folder], tmp_path / "out.png", QUICK, console=QUIET))) == 5 + 2
     assert MOST_PICTURES > 100
-    monkeypatch.setattr("facesmith.invert.MOST_PICTURES", 4)
+    monkeypatch.setattr("facesmith.explore.invert.MOST_PICTURES", 4)
     with pytest.raises(BadData, match="more than 4"):
         list(invert(run, [folder], tmp_path / "more.png", QUICK, console=QUIET))
 
@@ -223,7 +232,7 @@ def test_an_edited_face_goes_back_into_its_photo(plain, astronaut, tmp_path):
 
 def test_models_without_an_encoder_are_told_how_to_get_one(tmp_path):
     run = saved_model(tmp_path / "run")
-    with pytest.raises(BadModel, match=r"no encoder.*facesmith inverter --model .*model\.safetensors --data FACES"):
+    with pytest.raises(BadModel, match=r"no encoder.*train-inverter --model .*model\.safetensors --data FACES"):
         list(invert(run, [tmp_path / "any.png"], tmp_path / "out.png", console=QUIET))
 
 

@@ -12,13 +12,13 @@ from small import QUIET, TinyG, saved_model
 
 import facesmith
 from facesmith.errors import BadModel, BadOption
-from facesmith.images import enlarge, read_picture
+from facesmith.explore.mix import mix
+from facesmith.explore.walk import Way, _frames, walk
+from facesmith.io.images import enlarge, read_picture
 from facesmith.latent import latents
 from facesmith.latent.arithmetic import combine, parse_names, resolve
 from facesmith.latent.files import load_latent, save_latent
-from facesmith.mix import mix
-from facesmith.sidecar import KEY, save_sidecar
-from facesmith.walk import Way, _frames, walk
+from facesmith.modelfiles.sidecar import KEY, save_sidecar
 
 HASH = "a" * 64
 

@@ -7,12 +7,12 @@ from math import isnan
 
 import pytest
 
-from facesmith.drawn import write_faces
 from facesmith.errors import BadData, FacesmithError
 from facesmith.faces.layouts import GEOMETRY, read_listing
 from facesmith.faces.store import open_store
 from facesmith.photos.folder import COLUMNS
 from facesmith.photos.journal import NAME as JOURNAL
+from facesmith.procedural import write_faces
 
 
 def write(root, files):

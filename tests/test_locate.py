@@ -9,16 +9,16 @@ import pytest
 from small import saved_model
 
 import facesmith
-from facesmith import locate
 from facesmith.errors import BadModel
-from facesmith.files import sha256
+from facesmith.io.files import sha256
+from facesmith.modelfiles import locate
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """Another place for the model that ships: its file, which is not there yet."""
-    file = tmp_path / "shipped" / locate.MODEL
-    monkeypatch.setattr(locate, "shipped_model", lambda: file)
+    file = tmp_path / "bundled" / locate.MODEL
+    monkeypatch.setattr(locate, "bundled_model", lambda: file)
     return file
 
 
@@ -35,9 +35,9 @@ def test_the_one_that_ships_has_a_name_unless_something_here_has_it(package, tmp
     here = tmp_path / "elsewhere"
     here.mkdir()
     monkeypatch.chdir(here)
-    assert locate.model_file(locate.SHIPPED) == package
-    mine = saved_model(here / "shipped")
-    assert locate.model_file(locate.SHIPPED).resolve() == mine / locate.MODEL
+    assert locate.model_file(locate.BUNDLED) == package
+    mine = saved_model(here / "bundled")
+    assert locate.model_file(locate.BUNDLED).resolve() == mine / locate.MODEL
 
 
 def test_where_none_ships_it_is_told_how_to_train_one(package):
@@ -46,10 +46,10 @@ def test_where_none_ships_it_is_told_how_to_train_one(package):
 
 
 def test_the_generator_that_ships_lies_inside_the_package():
-    assert locate.shipped_model().parent == Path(facesmith.__file__).parent / "shipped"
+    assert locate.bundled_model().parent == Path(facesmith.__file__).parent / "bundled"
 
 
-@pytest.mark.skipif(not locate.shipped_model().exists(), reason="no generator ships with this source")
+@pytest.mark.skipif(not locate.bundled_model().exists(), reason="no generator ships with this source")
 def test_the_generator_that_ships_opens_and_is_small():
     assert facesmith.load().sample([0]).shape == (1, 64, 64, 3)
-    assert locate.shipped_model().stat().st_size <= 8 * 2**20
+    assert locate.bundled_model().stat().st_size <= 8 * 2**20

@@ -6,8 +6,8 @@ import pytest
 import torch
 from small import small_state
 
-from facesmith.contracts import Batch, Knobs
-from facesmith.losses import (
+from facesmith.gan.contracts import Batch, Knobs
+from facesmith.gan.losses import (
     NonSaturating,
     Wasserstein,
     gradient_penalty,
@@ -20,7 +20,7 @@ from facesmith.losses import (
     wasserstein_d,
     wasserstein_g,
 )
-from facesmith.trainer import make_batch
+from facesmith.training.trainer import make_batch
 
 # torchgan's own test values.
 DX = torch.tensor([1.3, 2.9, 8.4, 6.3])
@@ -46,12 +46,12 @@ def test_smoothing_moves_the_real_faces_target_only():
 @pytest.mark.parametrize(("slope", "expected"), [(1.0, 0.0), (3.0, 4.0), (0.0, 1.0)])
 def test_the_gradient_penalty_is_the_slopes_distance_from_1(slope, expected):
     direction = torch.randn(12)
-    critic = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 1))
-    critic[1].weight.data = (slope * direction / direction.norm())[None]
-    penalty = gradient_penalty(critic, torch.randn(5, 3, 2, 2), torch.randn(5, 3, 2, 2))
+    discriminator = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 1))
+    discriminator[1].weight.data = (slope * direction / direction.norm())[None]
+    penalty = gradient_penalty(discriminator, torch.randn(5, 3, 2, 2), torch.randn(5, 3, 2, 2))
     assert penalty.item() == pytest.approx(expected, abs=1e-5)
     penalty.backward()
-    assert torch.isfinite(critic[1].weight.grad).all()
+    assert torch.isfinite(discriminator[1].weight.grad).all()
 
 
 def test_a_penalty_of_some_pictures_is_that_of_all_on_average():
@@ -60,7 +60,7 @@ def test_a_penalty_of_some_pictures_is_that_of_all_on_average():
     knobs = Knobs(lr={})
     found = {}
     for count in (2, None):
-        game, draws = Wasserstein(penalised=count), []
+        game, draws = Wasserstein(penalty_batch=count), []
         for _ in range(50):
             real, fake = torch.rand(8, 3, 16, 16) * 2 - 1, torch.zeros(8, 3, 16, 16)
             terms = game.loss("D", nets, Batch(real, real, fake, None, knobs, 0, "train")).terms
@@ -72,12 +72,12 @@ def test_a_penalty_of_some_pictures_is_that_of_all_on_average():
 @pytest.mark.parametrize("slope", [0.0, 1.0, 3.0])
 def test_the_squared_slope_is_that_at_real_faces(slope):
     direction = torch.randn(12)
-    critic = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 1))
-    critic[1].weight.data = (slope * direction / direction.norm())[None]
-    found = squared_slope(critic, torch.randn(5, 3, 2, 2))
+    discriminator = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 1))
+    discriminator[1].weight.data = (slope * direction / direction.norm())[None]
+    found = squared_slope(discriminator, torch.randn(5, 3, 2, 2))
     assert found.item() == pytest.approx(slope**2, abs=1e-5)
     found.backward()
-    assert torch.isfinite(critic[1].weight.grad).all()
+    assert torch.isfinite(discriminator[1].weight.grad).all()
 
 
 @pytest.mark.parametrize("told", [False, True])
@@ -87,7 +87,7 @@ def test_a_penalty_now_and_then_weighs_over_all_steps_as_if_always_there(told):
     nets = state.nets.eval()  # no dropout: every step is judged alike
     real, fake = torch.rand(8, 3, 16, 16) * 2 - 1, torch.zeros(8, 3, 16, 16)
     labels = torch.ones(8, 1) if told else None
-    games = {every: NonSaturating(gamma=0.3, every=every, penalised=4) for every in (1, 5)}
+    games = {every: NonSaturating(gamma=0.3, every=every, penalty_batch=4) for every in (1, 5)}
     totals = {
         every: [
             game.loss("D", nets, Batch(real, real, fake, labels, Knobs(lr={}), step, "train", labels)).total.item()
@@ -108,14 +108,14 @@ def test_confident_logits_keep_their_gradient():
 
 
 def test_judged_counts_who_is_right():
-    assert {k: v.item() for k, v in judged(DX, DGZ).items()} == {"D/knows_real": 1.0, "D/knows_fake": 0.25}
-    assert judged(None, DGZ)["G/fools"].item() == 0.75
-    assert judged(DX, DGZ, real_above=3.0)["D/knows_real"].item() == 0.5
+    assert {k: v.item() for k, v in judged(DX, DGZ).items()} == {"D/accuracy_real": 1.0, "D/accuracy_fake": 0.25}
+    assert judged(None, DGZ)["G/fooling_rate"].item() == 0.75
+    assert judged(DX, DGZ, real_above=3.0)["D/accuracy_real"].item() == 0.5
 
 
 def test_scores_without_a_threshold_are_ranked():
     ranks = judged(DX, DGZ, real_above=None)
-    assert ranks == {"D/ranks": pytest.approx(12 / 16)}  # 1.3 > two of the fakes, 2.9 > two, 8.4 and 6.3 > all
+    assert ranks == {"D/auc": pytest.approx(12 / 16)}  # 1.3 > two of the fakes, 2.9 > two, 8.4 and 6.3 > all
     assert judged(None, DGZ, real_above=None) == {}
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from facesmith import memory
-from facesmith.memory import give_back, used_mib
+from facesmith.training import memory
+from facesmith.training.memory import give_back, used_mib
 
 
 class Cycle:

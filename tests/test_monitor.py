@@ -13,14 +13,14 @@ from rich.console import Console
 from small import QUIET, drawn_pixels, small_state
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from facesmith.curves import draw_curves, draw_scores, loss_names, points, scored_names, smoothed
 from facesmith.errors import BadData
-from facesmith.film import progress_film
-from facesmith.images import read_picture
-from facesmith.monitor import Monitor
-from facesmith.scores import Histogram, read_histogram
-from facesmith.trainer import settled, train_step
-from facesmith.watch import CHOSEN_BY, best_so_far
+from facesmith.io.images import read_picture
+from facesmith.training.curves import draw_curves, draw_scores, loss_names, points, scored_names, smoothed
+from facesmith.training.discriminator_scores import Histogram, read_histogram
+from facesmith.training.monitor import Monitor
+from facesmith.training.progress_film import progress_film
+from facesmith.training.trainer import inference_networks, train_step
+from facesmith.training.validation import CHOSEN_BY, best_so_far
 
 
 def run(tmp_path, ticks=2, console=QUIET, seconds=0.0):
@@ -32,7 +32,7 @@ def run(tmp_path, ticks=2, console=QUIET, seconds=0.0):
                 terms = train_step(state)
                 shown.append(terms)
                 monitor.step(terms)
-            monitor.tick(settled(state))
+            monitor.tick(inference_networks(state))
     return state, shown
 
 
@@ -40,7 +40,7 @@ def test_a_line_holds_the_means_since_the_last(tmp_path):
     state, shown = run(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["seen"] for line in lines] == [24, 48]
-    for name in ("D/loss", "G/loss", "D/knows_real", "D/knows_fake", "G/fools"):
+    for name in ("D/loss", "G/loss", "D/accuracy_real", "D/accuracy_fake", "G/fooling_rate"):
         mean = torch.stack([terms[name] for terms in shown]).mean().item()
         assert lines[-1][name] == pytest.approx(mean, rel=1e-5), name
     assert lines[-1]["lr/D"] == state.recipe.lr
@@ -71,7 +71,7 @@ def test_pictures_that_a_recipe_shows_are_kept_and_taken_back_with_the_rest(tmp_
     with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET) as monitor:
         for state.seen in (8, 16):
             monitor.step({"G/loss": torch.tensor(1.0), "G/epoch": shown})
-        monitor.tick(settled(state))
+        monitor.tick(inference_networks(state))
     row = read_picture(tmp_path / "shown" / "000000008.png")
     assert row.shape == (4, 5 * 6 - 2, 3)
     assert row[0, ::6, 0].tolist() == [0, 64, 128, 191, 255]
@@ -113,13 +113,13 @@ def test_a_log_file_is_told_what_is_left_as_the_progress_bar_tells_it(tmp_path, 
         for seen, second in ((100, 60), (200, 120), (600, 360)):  # 100 images a minute
             state.seen = seen
             monkeypatch.setattr(time, "monotonic", lambda second=second: now + second)
-            monitor.tick(settled(state))
+            monitor.tick(inference_networks(state))
     told = capsys.readouterr().err.splitlines()
     assert ["5 min left" in told[0], "4 min left" in told[1], "min left" in told[2]] == [True, True, False]
 
 
 def test_curves_are_drawn_even_where_names_come_and_go(tmp_path):
-    lines = [{"seen": 10, "step": 1, "D/loss": 1.0}, {"seen": 20, "step": 2, "G/fools": 0.5, "G/loss": 2.0}]
+    lines = [{"seen": 10, "step": 1, "D/loss": 1.0}, {"seen": 20, "step": 2, "G/fooling_rate": 0.5, "G/loss": 2.0}]
     draw_curves(tmp_path / "curves.png", lines, "a title")
     assert read_picture(tmp_path / "curves.png").std() > 5
     draw_curves(tmp_path / "empty.png", [], "nothing yet")
@@ -145,7 +145,7 @@ def test_scores_are_logged_and_drawn(tmp_path):
     for line in lines:
         histogram = read_histogram(line)
         assert sum(histogram.real) == sum(histogram.fake) == 48
-        assert {"scores/knows_real", "scores/knows_fake", "scores/ranks"} <= line.keys()
+        assert {"scores/accuracy_real", "scores/accuracy_fake", "scores/auc"} <= line.keys()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert {*events.Tags()["histograms"]} == {"D(x)", "D(G(z))"}
@@ -162,15 +162,15 @@ def test_scores_of_every_kind_are_drawn(tmp_path, real_above):
 def test_only_finite_numbers_of_a_log_are_drawn(tmp_path):
     lines = [{"seen": 10, "D/loss": float("nan")}, {"seen": 20, "D/loss": "x"}, {"seen": 30, "D/loss": 3}]
     assert points(lines, "D/loss") == ([0.03], [3.0])
-    assert loss_names([*lines, {"seen": 40, "G/loss": None, "D/knows_real": 0.5, "lr/D": 1e-3}]) == ["D/loss"]
+    assert loss_names([*lines, {"seen": 40, "G/loss": None, "D/accuracy_real": 0.5, "lr/D": 1e-3}]) == ["D/loss"]
 
 
 def test_ranks_are_shown_where_there_is_no_threshold():
-    assert scored_names([{"seen": 1, "scores/ranks": 0.5, "scores/knows_real": 0.5}]) == ["scores/knows_real"]
-    assert scored_names([{"seen": 1, "scores/ranks": 0.5}]) == ["scores/ranks"]
+    assert scored_names([{"seen": 1, "scores/auc": 0.5, "scores/accuracy_real": 0.5}]) == ["scores/accuracy_real"]
+    assert scored_names([{"seen": 1, "scores/auc": 0.5}]) == ["scores/auc"]
 
 
-@pytest.mark.parametrize("terms", [{"G/prior": 2.0, "D/l2": 0.0}, {"G/prior": -2.0}, {"D/ranks": 0.5}, {"D/l2": 0.0}])
+@pytest.mark.parametrize("terms", [{"G/prior": 2.0, "D/l2": 0.0}, {"G/prior": -2.0}, {"D/auc": 0.5}, {"D/l2": 0.0}])
 def test_curves_have_a_panel_for_what_there_is(tmp_path, terms):
     draw_curves(tmp_path / "curves.png", [{"seen": seen, **terms} for seen in (10, 20)], "a title")
     assert read_picture(tmp_path / "curves.png").std() > 5

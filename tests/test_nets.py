@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, interpolate, log_softmax
 
-from facesmith.autoencoding import divergence, reconstruction_error, reparametrised
-from facesmith.contracts import set_level
+from facesmith.gan.contracts import set_level
+from facesmith.gan.recipe import make
+from facesmith.gan.vae import divergence, reconstruction_error, reparametrised
 from facesmith.nets import dcgan, gray, progressive, quick, strided, upsampling
 from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, Smooth, UpConv2d, init_dcgan
-from facesmith.recipe import make
 
 
 def test_doubling_and_smoothing_in_one_is_the_same_function():
@@ -68,16 +68,15 @@ def test_modulated_norm_is_plain_at_first_and_then_scales_and_shifts_each_face_a
 
 
 @pytest.mark.parametrize(
-    ("resolution", "modulated", "channels"),
+    ("resolution", "channels"),
     [
-        (64, True, [128, 128, 64, 32]),
-        (128, True, [128, 128, 128, 64, 32]),
-        (16, True, [64, 32]),
-        (64, False, [32, 64, 64, 32]),
+        (64, [128, 128, 64, 32]),
+        (128, [128, 128, 128, 64, 32]),
+        (16, [64, 32]),
     ],
 )
-def test_quick_generator_is_wide_where_maps_are_small(resolution, modulated, channels):
-    G = quick.Generator(8, 32, resolution, modulated=modulated)
+def test_quick_generator_is_wide_where_maps_are_small(resolution, channels):
+    G = quick.Generator(8, 32, resolution)
     convolutions = [layer for layer in G.layers if isinstance(layer, UpConv2d)]
     assert [layer.weight.shape[1] for layer in convolutions] + [G.last.in_channels] == channels
     assert G(torch.randn(2, 8)).shape == (2, 3, resolution, resolution)
@@ -121,8 +120,8 @@ def grown(level, resolution=32):
     torch.manual_seed(0)
     nets = torch.nn.ModuleDict(
         {
-            "G": progressive.Generator(8, width=4, widest=8, resolution=resolution),
-            "D": progressive.Discriminator(width=4, widest=8, resolution=resolution),
+            "G": progressive.Generator(8, width=4, max_channels=8, resolution=resolution),
+            "D": progressive.Discriminator(width=4, max_channels=8, resolution=resolution),
         }
     )
     set_level(nets, level)

@@ -12,15 +12,16 @@ import torch
 from small import OURS, QUIET, Tiny, TinyD, saved_model
 from torch import nn
 
-from facesmith import contracts
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
-from facesmith.images import read_picture, read_provenance
-from facesmith.locate import model_file
-from facesmith.onnx.export import compared, export, metadata, onnx_bytes
-from facesmith.onnx.run import load as load_onnx
-from facesmith.onnx.run import open_session
-from facesmith.recipe import recipe
-from facesmith.sample import load, sample
+from facesmith.explore.sample import sample
+from facesmith.export.run_onnx import load as load_onnx
+from facesmith.export.run_onnx import open_session
+from facesmith.export.to_onnx import compared, export, metadata, onnx_bytes
+from facesmith.gan import contracts
+from facesmith.gan.recipe import recipe
+from facesmith.io.images import read_picture, read_provenance
+from facesmith.model import load
+from facesmith.modelfiles.locate import model_file
 
 
 class LayeredG(contracts.Generator):
@@ -110,7 +111,7 @@ def test_sample_draws_from_it_without_loading_torch(exported, tmp_path):
     )
     run_ = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run_.stdout.split() == ["a.png", "False"]
-    (path,) = sample(run, [3, 4, 5], tmp_path / "b.png", psi=0.9, console=QUIET)
+    (path,) = sample(lambda: load(run), [3, 4, 5], tmp_path / "b.png", psi=0.9, console=QUIET)
     assert alike(read_picture(tmp_path / "a.png"), read_picture(path))
     found, expected = read_provenance(tmp_path / "a.png"), read_provenance(path)
     assert len(found.pop("Onnx")) == 64

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from facesmith.drawn import draw_many, write_faces
 from facesmith.errors import BadData
 from facesmith.faces import packed
 from facesmith.faces.packed import cache_folder, pack
 from facesmith.faces.store import Folder, open_store
-from facesmith.images import write_png
+from facesmith.io.images import write_png
+from facesmith.procedural import draw_many, write_faces
 
 QUIET = Console(quiet=True)
 
@@ -60,7 +60,7 @@ def test_a_second_start_reads_no_picture(faces, request):
 
 def test_a_second_start_needs_no_right_to_write(faces, monkeypatch):
     packing(faces)
-    monkeypatch.setattr(packed, "written_beside", None)
+    monkeypatch.setattr(packed, "atomic_write", None)
     monkeypatch.setattr(packed, "_pack_anew", None)
     assert len(packing(faces).names) == 6
 

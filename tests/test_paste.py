@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pictures import photo
 
+from facesmith.inversion.face_template import Template, locate
 from facesmith.inversion.paste import face_mask, paste
-from facesmith.inversion.template import Template, locate
 from facesmith.photos.align import Alignment, inverse, similarity, transform
 
 TEMPLATE = Template(Alignment(64).targets() / 64, "extracted")

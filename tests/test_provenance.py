@@ -12,9 +12,10 @@ from PIL import ExifTags, Image
 from small import QUIET, saved_model
 
 from facesmith.errors import BadOption
-from facesmith.images import grid, read_picture, read_provenance, write_picture
-from facesmith.provenance import SOURCE_TYPES, of_seeds, parse, words, xmp
-from facesmith.sample import load, sample, sample_like
+from facesmith.explore.sample import sample, sample_like
+from facesmith.io.images import grid, read_picture, read_provenance, write_picture
+from facesmith.io.provenance import SOURCE_TYPES, of_seeds, parse, words, xmp
+from facesmith.model import load
 
 PIXELS = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
 TOLD = words("dcgan64", "f" * 64, of_seeds([1, 2], 0.7))
@@ -61,10 +62,10 @@ def test_pictures_that_are_not_synthetic_say_nothing_of_it(tmp_path):
 
 
 def test_a_jpeg_is_drawn_again_from_what_it_carries(run, tmp_path):
-    (path,) = sample(run, [5, 6, 7], tmp_path / "sheet.jpg", psi=0.8, console=QUIET)
+    (path,) = sample(lambda: load(run), [5, 6, 7], tmp_path / "sheet.jpg", psi=0.8, console=QUIET)
     sheet = grid(load(run).sample([5, 6, 7], 0.8))
     assert np.abs(read_picture(path).astype(int) - sheet).mean() < 4, "a JPEG, but of these faces"
-    (again,) = sample_like(run, path, tmp_path / "again.png", console=QUIET)
+    (again,) = sample_like(lambda: load(run), path, tmp_path / "again.png", console=QUIET)
     assert np.array_equal(read_picture(again), sheet)
 
 

@@ -3,8 +3,8 @@ import pytest
 from pictures import portrait
 from PIL import Image, ImageEnhance, ImageFilter
 
-from facesmith.duplicates import perceptual_hash
 from facesmith.photos.align import Alignment, similarity
+from facesmith.photos.near_duplicates import perceptual_hash
 from facesmith.photos.quality import MAX_BLUR, Known, blur, fault
 
 TARGETS = Alignment(64).targets()

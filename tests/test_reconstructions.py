@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from small import QUIET, RESOLUTION, drawn_pixels, small_state
 
-from facesmith.images import read_picture, read_provenance
-from facesmith.monitor import Monitor
-from facesmith.reconstructions import errors, reconstruct, write_reconstructions
-from facesmith.trainer import settled, train_step
+from facesmith.io.images import read_picture, read_provenance
+from facesmith.training.monitor import Monitor
+from facesmith.training.reconstructions import errors, reconstruct, write_reconstructions
+from facesmith.training.trainer import inference_networks, train_step
 
 GAP_PX = 2
 
@@ -21,7 +21,7 @@ def nets():
     state = small_state("test-autoencoder", budget=10**6)
     for _ in range(200):
         train_step(state)
-    return settled(state)
+    return inference_networks(state)
 
 
 def test_errors_are_those_of_pixels_from_minus_one_to_one():
@@ -70,7 +70,7 @@ def test_recipes_with_an_encoder_show_held_out_faces_where_there_are_some(tmp_pa
     state = small_state(recipe, budget=10**6)
     with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET, drawn_pixels()[:held_out]) as monitor:
         monitor.step(train_step(state))
-        monitor.tick(settled(state))
+        monitor.tick(inference_networks(state))
     expected = recipe == "test-autoencoder" and held_out > 0
     assert (tmp_path / "reconstructions.png").exists() == expected
     line = json.loads((tmp_path / "log.jsonl").read_text())

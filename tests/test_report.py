@@ -20,18 +20,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 from small import QUIET, SMALL, faces_folder
-from test_page import Balanced
+from test_html import Balanced
 
 from facesmith import cli
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.faces.describe import contact_sheet
-from facesmith.images import read_picture
-from facesmith.plan import Asked, read_plan
+from facesmith.io.images import read_picture
 from facesmith.report.commands import kimg_text, train_command
 from facesmith.report.docstring import paragraphs
 from facesmith.report.write import report
-from facesmith.train import train
+from facesmith.training.plan import Asked, read_plan
+from facesmith.training.train import train
 
 RECIPES = ("dcgan64", "vaegan64", "vae64", "wgan-gp64")
 MOST_BYTES = 10_000_000
@@ -120,7 +120,7 @@ def test_it_repeats_what_the_doctor_said(run):
 def test_it_shows_whether_the_critic_knows_its_faces_by_heart(run):
     file, told = run / "log.jsonl", "scores a training face above an unseen one"
     assert told not in page_of(run)  # too few faces to tell
-    known = {"scores/knows_training": 0.7, "scores/faces": 500, "scores/unseen_faces": 100}
+    known = {"scores/training_auc": 0.7, "scores/faces": 500, "scores/unseen_faces": 100}
     lines = [json.loads(line) | known for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = page_of(run)
@@ -135,7 +135,7 @@ def test_it_tells_what_the_run_was(run):
     assert "Radford et al. 2016" in text
     assert "standard deviation .2 where text and paper say .02" in text
     plan = json.loads((run / "run.json").read_text())
-    for name, value in plan["values"].items():
+    for name, value in plan["hyperparameters"].items():
         assert f"<td>{name}</td><td>{value}</td>" in text
     assert plan["fingerprint"][:16] in text
     assert "split</td><td>train" in text
@@ -172,9 +172,9 @@ def test_the_commands_of_the_page_do_it_again(run, tmp_path, monkeypatch):
 
 def test_the_command_tells_what_was_to_be_done_about_trouble_and_when_to_look(run):
     plan = read_plan(run / "run.json")
-    assert "--on-trouble" not in train_command(plan, plan.values, run)
+    assert "--on-trouble" not in train_command(plan, plan.hyperparameters, run)
     asked = replace(plan, on_trouble="rollback", watch={"kimg": 0.05, "every": 80, "samples": 64})
-    words = shlex.split(train_command(asked, asked.values, run).replace("\\\n", " "))
+    words = shlex.split(train_command(asked, asked.hyperparameters, run).replace("\\\n", " "))
     assert words[words.index("--on-trouble") + 1] == "rollback"
     assert words[words.index("--eval-every") + 1] == "0.05"
 
@@ -263,7 +263,7 @@ def test_data_that_has_changed_is_told(run):
 def test_whatever_a_log_holds_gives_a_page(run):
     hostile = '"><script>alert(1)</script>'
     odd = {
-        "seen": 100, "seconds": "long", "D/loss": None, "G/loss": float("nan"), "D/knows_real": 1e308, hostile: 3.0,
+        "seen": 100, "seconds": "long", "D/loss": None, "G/loss": float("nan"), "D/accuracy_real": 1e308, hostile: 3.0,
         "lr/D": [1], "scores": {"low": 0}, "images_per_second": -1, "memory_mib": True,
     }  # fmt: skip
     with open(run / "log.jsonl", "a") as log:

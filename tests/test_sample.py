@@ -10,12 +10,13 @@ from PIL import Image
 from small import QUIET, small_state
 
 import facesmith
-from facesmith.checkpoint import save_model
 from facesmith.errors import BadData, BadOption, BadPicture, OutputExists
-from facesmith.files import sha256
-from facesmith.images import grid, read_picture, read_provenance, write_png
-from facesmith.sample import sample, sample_like
-from facesmith.trainer import settled, train_step
+from facesmith.explore.sample import sample, sample_like
+from facesmith.io.files import sha256
+from facesmith.io.images import grid, read_picture, read_provenance, write_png
+from facesmith.model import load
+from facesmith.modelfiles.checkpoint import save_model
+from facesmith.training.trainer import inference_networks, train_step
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,8 @@ def run(tmp_path_factory):
     state = small_state(channels=3)
     for _ in range(3):
         train_step(state)
-    header = {"recipe": "dcgan64", "values": state.recipe.values(), "seen": state.seen}
-    save_model(folder / "model.safetensors", dict(settled(state).items()), header)
+    header = {"recipe": "dcgan64", "hyperparameters": state.recipe.hyperparameters(), "seen": state.seen}
+    save_model(folder / "model.safetensors", dict(inference_networks(state).items()), header)
     return folder
 
 
@@ -62,7 +63,7 @@ def test_psi_0_is_the_average_face_and_1_leaves_all_as_it_is(run):
 
 
 def test_a_sheet_holds_the_faces_and_says_what_they_are(run, tmp_path):
-    (path,) = sample(run, [5, 6, 7, 8], tmp_path / "sheet.png", console=QUIET)
+    (path,) = sample(lambda: load(run), [5, 6, 7, 8], tmp_path / "sheet.png", console=QUIET)
     assert np.array_equal(read_picture(path), grid(facesmith.load(run).sample([5, 6, 7, 8])))
     told = read_provenance(path)
     assert told["Recipe"] == "dcgan64"
@@ -72,29 +73,29 @@ def test_a_sheet_holds_the_faces_and_says_what_they_are(run, tmp_path):
 
 
 def test_single_faces_are_drawn_again_from_what_they_carry(run, tmp_path):
-    (folder,) = sample(run, range(20), tmp_path / "faces", psi=0.7, console=QUIET)
+    (folder,) = sample(lambda: load(run), range(20), tmp_path / "faces", psi=0.7, console=QUIET)
     files = sorted(folder.iterdir())
     assert len(files) == 20
-    (again,) = sample_like(run, files[13], tmp_path / "again.png", console=QUIET)
+    (again,) = sample_like(lambda: load(run), files[13], tmp_path / "again.png", console=QUIET)
     assert np.array_equal(read_picture(again), read_picture(files[13]))
 
 
 def test_a_picture_of_another_origin_is_not_drawn_again(run, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "foreign.png")
     with pytest.raises(BadData, match="no seeds"):
-        list(sample_like(run, tmp_path / "foreign.png", tmp_path / "out.png", console=QUIET))
+        list(sample_like(lambda: load(run), tmp_path / "foreign.png", tmp_path / "out.png", console=QUIET))
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(BadPicture):
-        list(sample_like(run, tmp_path / "text.png", tmp_path / "out.png", console=QUIET))
+        list(sample_like(lambda: load(run), tmp_path / "text.png", tmp_path / "out.png", console=QUIET))
 
 
 def test_a_picture_of_another_model_is_refused(run, tmp_path):
-    (path,) = sample(run, [1], tmp_path / "one.png", console=QUIET)
+    (path,) = sample(lambda: load(run), [1], tmp_path / "one.png", console=QUIET)
     state = small_state(seed=9)
-    header = {"recipe": "dcgan64", "values": state.recipe.values()}
-    save_model(tmp_path / "other.safetensors", dict(settled(state).items()), header)
+    header = {"recipe": "dcgan64", "hyperparameters": state.recipe.hyperparameters()}
+    save_model(tmp_path / "other.safetensors", dict(inference_networks(state).items()), header)
     with pytest.raises(BadData, match="another model"):
-        list(sample_like(tmp_path / "other.safetensors", path, tmp_path / "two.png", console=QUIET))
+        list(sample_like(lambda: load(tmp_path / "other.safetensors"), path, tmp_path / "two.png", console=QUIET))
 
 
 @pytest.mark.parametrize(
@@ -105,10 +106,10 @@ def test_a_picture_of_another_model_is_refused(run, tmp_path):
     ],
 )
 def test_a_picture_with_forged_seeds_is_refused(run, tmp_path, change):
-    (path,) = sample(run, [1], tmp_path / "one.png", console=QUIET)
+    (path,) = sample(lambda: load(run), [1], tmp_path / "one.png", console=QUIET)
     forged = write_png(tmp_path / "forged.png", read_picture(path), {**read_provenance(path), **change})
     with pytest.raises(BadData, match="no seeds"):
-        list(sample_like(run, forged, tmp_path / "out.png", console=QUIET))
+        list(sample_like(lambda: load(run), forged, tmp_path / "out.png", console=QUIET))
 
 
 def test_seeds_and_psi_have_their_borders_in_programs_too(run):
@@ -120,28 +121,28 @@ def test_seeds_and_psi_have_their_borders_in_programs_too(run):
 
 
 def test_nothing_is_overwritten_unasked(run, tmp_path):
-    (path,) = sample(run, [1], tmp_path / "one.png", console=QUIET)
+    (path,) = sample(lambda: load(run), [1], tmp_path / "one.png", console=QUIET)
     with pytest.raises(OutputExists, match="--force"):
-        list(sample(run, [2], path, console=QUIET))
-    assert list(sample(run, [2], path, force=True, console=QUIET)) == [path]
+        list(sample(lambda: load(run), [2], path, console=QUIET))
+    assert list(sample(lambda: load(run), [2], path, force=True, console=QUIET)) == [path]
 
 
 def test_a_folder_may_have_a_dot_in_its_name(run, tmp_path):
-    (folder,) = sample(run, [1, 2], tmp_path / "faces-v1.0", console=QUIET)
+    (folder,) = sample(lambda: load(run), [1, 2], tmp_path / "faces-v1.0", console=QUIET)
     assert len(list(folder.iterdir())) == 2
 
 
 def test_other_endings_are_refused(run, tmp_path):
     with pytest.raises(BadOption, match=r"\.png"):
-        list(sample(run, [1], tmp_path / "one.webp", console=QUIET))
+        list(sample(lambda: load(run), [1], tmp_path / "one.webp", console=QUIET))
 
 
 def test_grey_models_draw_grey(tmp_path):
     state = small_state(channels=1)
     state.stream.pixels = state.stream.pixels[..., :1]
     train_step(state)
-    header = {"recipe": "dcgan64", "values": state.recipe.values()}
-    save_model(tmp_path / "model.safetensors", dict(settled(state).items()), header)
+    header = {"recipe": "dcgan64", "hyperparameters": state.recipe.hyperparameters()}
+    save_model(tmp_path / "model.safetensors", dict(inference_networks(state).items()), header)
     assert facesmith.load(tmp_path).sample([1]).shape == (1, 16, 16, 1)
-    (path,) = sample(tmp_path, [1, 2], tmp_path / "grey.png", console=QUIET)
+    (path,) = sample(lambda: load(tmp_path), [1, 2], tmp_path / "grey.png", console=QUIET)
     assert read_picture(path).ndim == 3

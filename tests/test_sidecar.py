@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from small import saved_model
 
 import facesmith
-from facesmith.checkpoint import KEY
 from facesmith.errors import BadModel
-from facesmith.sidecar import load_sidecar, save_sidecar, sidecar_path
+from facesmith.modelfiles.checkpoint import KEY
+from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 
 HASH = "a" * 64
 GOOD = {"format": 1, "kind": "latent", "model": HASH}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facesmith.split import PARTS, SHARES, describe, part_of, person_of, split
+from facesmith.photos.split import PARTS, SHARES, describe, part_of, person_of, split
 
 NAMES = st.text(max_size=20)
 

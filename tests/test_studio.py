@@ -17,10 +17,12 @@ from small import QUIET, RESOLUTION, saved_model
 
 from facesmith import cli
 from facesmith.errors import BadModel, BadOption, MissingExtra
-from facesmith.images import read_provenance
-from facesmith.sample import load, sample_like
-from facesmith.sidecar import save_sidecar, sidecar_path
-from facesmith.studio.address import (
+from facesmith.explore.sample import sample_like
+from facesmith.io.images import read_provenance
+from facesmith.model import load
+from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
+from facesmith.studio import render_queue
+from facesmith.studio.query import (
     Face,
     make_face,
     number,
@@ -34,13 +36,13 @@ from facesmith.studio.address import (
 pytest.importorskip("fastapi", reason="the studio is an extra")
 from fastapi.testclient import TestClient
 
-from facesmith.studio import easel, pictures
-from facesmith.studio.answers import Studio
-from facesmith.studio.easel import Busy, Easel, Wanted
-from facesmith.studio.pictures import Walk, latent
+from facesmith.studio import render
+from facesmith.studio.app import create_app
+from facesmith.studio.open_models import Shelf
+from facesmith.studio.render import Walk, latent
+from facesmith.studio.render_queue import Busy, Easel, Wanted
+from facesmith.studio.responses import Studio
 from facesmith.studio.serve import serve
-from facesmith.studio.server import create_app
-from facesmith.studio.shelf import Shelf
 from facesmith.studio.workshop import Workshop
 
 HOST = "127.0.0.1:8400"
@@ -94,7 +96,7 @@ def test_a_face_is_what_the_command_line_draws_to_the_bit(client, run, model, tm
     assert (pixels_of(shown) == model.sample([42], 0.8)[0]).all()
     picture = tmp_path / "face.png"
     picture.write_bytes(shown.content)
-    (again,) = sample_like(run, picture, tmp_path / "again.png", console=QUIET)
+    (again,) = sample_like(lambda: load(run), picture, tmp_path / "again.png", console=QUIET)
     assert (np.asarray(Image.open(again)) == pixels_of(shown)).all()
     assert read_provenance(picture)["Model"] == model.hash
 
@@ -138,7 +140,7 @@ def test_a_sum_is_what_mix_draws(client, model):
     shown = pixels_of(client.get("/api/mix.png", params={"terms": "29-3+0.5*34(smiling=-1.5)"}))
     w = model.latents([29, 3, 34])
     w[2] -= 1.5 * model.directions["smiling"]
-    total = pictures.combine(model.G, torch.from_numpy(w), [1.0, -1.0, 0.5])
+    total = render.combine(model.G, torch.from_numpy(w), [1.0, -1.0, 0.5])
     assert (shown == model.synthesize(total.numpy())[0]).all()
     told = client.get("/api/mix.json", params={"terms": "29-3+34"}).json()
     plain = pixels_of(client.get("/api/mix.png", params={"terms": "29-3+34"}))
@@ -412,7 +414,7 @@ def test_too_much_waiting_is_told_as_busy(model, monkeypatch):
         go_on.wait(20)
         return np.zeros((3, RESOLUTION, RESOLUTION, 3), np.uint8)[: len(arguments[1])]
 
-    monkeypatch.setattr(easel, "synthesize", slow)
+    monkeypatch.setattr(render_queue, "synthesize", slow)
     held = Easel(most_waiting=2)
     want = [Wanted(model, lambda: latent(model, Face("1")), alone=False) for _ in range(5)]
     drawn = [held.draw(want[0])]

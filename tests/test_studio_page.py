@@ -228,7 +228,7 @@ def test_a_walk_plays(open_page):
 
 
 def test_a_face_is_downloaded_with_its_provenance(open_page, tmp_path):
-    from facesmith.images import read_provenance
+    from facesmith.io.images import read_provenance
 
     page = open_page("/#faces?kept=8")
     page.click(KEPT)

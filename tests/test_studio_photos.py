@@ -12,20 +12,21 @@ import pytest
 from PIL import Image
 from small import RESOLUTION, small_state
 
-from facesmith.checkpoint import MODEL, save_model
-from facesmith.images import read_provenance
 from facesmith.inversion import inverter
+from facesmith.io.images import read_provenance
+from facesmith.model import load
+from facesmith.modelfiles.checkpoint import save_model
+from facesmith.modelfiles.run_folder import MODEL
 from facesmith.photos.align import Alignment
-from facesmith.sample import load
-from facesmith.trainer import settled
+from facesmith.studio import security
+from facesmith.training.trainer import inference_networks
 
 pytest.importorskip("fastapi", reason="the studio is an extra")
 from fastapi.testclient import TestClient
 
-from facesmith.studio import guard
-from facesmith.studio.answers import Studio
-from facesmith.studio.server import create_app
-from facesmith.studio.shelf import Shelf
+from facesmith.studio.app import create_app
+from facesmith.studio.open_models import Shelf
+from facesmith.studio.responses import Studio
 
 data = pytest.importorskip("skimage.data", reason="its public-domain photo of an astronaut")
 HOST = "127.0.0.1:8400"
@@ -36,8 +37,12 @@ def run(tmp_path_factory):
     """A tiny autoencoder whose faces are framed as extract does it."""
     path, state = tmp_path_factory.mktemp("photos") / "tiny", small_state("vae64")
     path.mkdir()
-    kept = {each: net for each, net in settled(state).items() if each in state.recipe.averaged}
-    header = {"recipe": "vae64", "values": state.recipe.values(), "alignment": Alignment(RESOLUTION).to_values()}
+    kept = {each: net for each, net in inference_networks(state).items() if each in state.recipe.averaged}
+    header = {
+        "recipe": "vae64",
+        "hyperparameters": state.recipe.hyperparameters(),
+        "alignment": Alignment(RESOLUTION).to_values(),
+    }
     save_model(path / MODEL, kept, header)
     return path
 
@@ -150,7 +155,7 @@ def test_what_is_no_photo_is_refused_in_a_line(client, content):
 
 
 def test_too_many_bytes_are_refused_before_and_while_they_come(client, monkeypatch):
-    monkeypatch.setattr(guard, "MOST_BYTES", 1000)
+    monkeypatch.setattr(security, "MOST_BYTES", 1000)
     assert "too large" in refused(client.post("/api/detect", content=b"x" * 2000), 413)
 
     def parts():

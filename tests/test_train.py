@@ -16,11 +16,11 @@ import pytest
 import torch
 from small import QUIET, RESOLUTION, TINY, faces_folder, stopping_after
 
-from facesmith.checkpoint import load_model, load_state
 from facesmith.errors import BadData, BadModel, BadOption, Diverged, OutputExists, RunBusy
-from facesmith.plan import Asked
-from facesmith.split import PARTS
-from facesmith.train import train
+from facesmith.modelfiles.checkpoint import load_model, load_state
+from facesmith.photos.split import PARTS
+from facesmith.training.plan import Asked
+from facesmith.training.train import train
 
 SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
 
@@ -54,37 +54,21 @@ def test_a_run_leaves_what_a_person_looks_at(asked):
 
 
 def test_what_has_grown_stays_grown_in_a_longer_run_and_in_one_that_begins_from_it(asked, tmp_path):
-    values = SMALL | {"widest": 8, "growing": 0.6, "gamma": 0.0}
-    asked = replace(asked, recipe="progressive64", values=values, kimg=0.04)
+    values = SMALL | {"max_channels": 8, "growing": 0.6, "gamma": 0.0}
+    asked = replace(asked, recipe="progressive64", hyperparameters=values, kimg=0.04)
     train(asked, QUIET)
     assert train(replace(asked, kimg=0.2, extend=True), QUIET).finished
-    begun = replace(asked, recipe=None, values={}, start=asked.out, out=tmp_path / "begun")
+    begun = replace(asked, recipe=None, hyperparameters={}, start=asked.out, out=tmp_path / "begun")
     assert train(begun, QUIET).finished
     for run in (asked.out, begun.out):
         levels = [json.loads(line)["knob/level"] for line in (run / "log.jsonl").read_text().splitlines()]
         assert set(levels[run == asked.out :]) == {1.0}, run
 
 
-def test_a_run_of_before_a_value_had_a_name_is_resumed_by_what_it_was_worth(asked, monkeypatch):
-    of_before = {"gamma": 0.0, "modulated": False, "widest_d": 192, "hidden_dropout": 0.5}
-    values = SMALL | {"hidden": 16} | of_before
-    asked = replace(asked, recipe="quick64", values=values)
-    with monkeypatch.context() as patched:
-        stopping_after(3, patched)
-        assert not train(asked, QUIET).finished
-    plan = json.loads((asked.out / "run.json").read_text())
-    for name in (*of_before, "widest", "penalty_every", "penalised"):
-        del plan["values"][name]
-    (asked.out / "run.json").write_text(json.dumps(plan))
-    with pytest.raises(BadData, match=r"--set gamma was 0\.0, now 0\.1"):
-        train(replace(asked, values={key: held for key, held in values.items() if key != "gamma"}), QUIET)
-    assert train(asked, QUIET).finished
-
-
 @pytest.mark.parametrize("recipe", ["dcgan64", *TINY])
 @pytest.mark.parametrize("stop", [1, 5])  # the first lies in the middle of pretraining
 def test_resuming_changes_nothing(asked, tmp_path, monkeypatch, recipe, stop):
-    asked = replace(asked, recipe=recipe, values=SMALL if recipe == "dcgan64" else {})
+    asked = replace(asked, recipe=recipe, hyperparameters=SMALL if recipe == "dcgan64" else {})
     straight = replace(asked, out=tmp_path / "straight")
     assert train(straight, QUIET).finished
     with monkeypatch.context() as patched:
@@ -114,7 +98,7 @@ def test_a_finished_run_stays_as_it_is_and_can_be_extended(asked, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"values": {**SMALL, "lr": 1e-3}}, "--set lr was 0.0002, now 0.001"),
+        ({"hyperparameters": {**SMALL, "lr": 1e-3}}, "--set lr was 0.0002, now 0.001"),
         ({"seed": 3}, "--seed was 0, now 3"),
         ({"mirror": False}, "--mirror was True, now False"),
         ({"limit": 30}, "--limit was None, now 30"),
@@ -250,7 +234,7 @@ def test_a_damaged_log_and_foreign_pictures_do_not_keep_a_run_from_going_on(aske
 @pytest.mark.parametrize(
     "change",
     [
-        *({"budget": "x"}, {"budget": 0}, {"save_every": 0}, {"values": None}, {"asked": []}, {"format": 99}),
+        *({"budget": "x"}, {"budget": 0}, {"save_every": 0}, {"hyperparameters": None}, {"asked": []}, {"format": 99}),
         *(
             {"asked": {"minutes": "x"}},
             {"fingerprint": 5},
@@ -287,7 +271,7 @@ def test_how_often_to_save_can_change_on_the_way(asked, monkeypatch):
 
 
 def command(asked):
-    settings = [part for name, held in asked.values.items() for part in ("--set", f"{name}={held}")]
+    settings = [part for name, held in asked.hyperparameters.items() for part in ("--set", f"{name}={held}")]
     return [
         sys.executable, "-m", "facesmith", "train", asked.recipe, "--data", str(asked.data), "--out", str(asked.out),
         "--kimg", str(asked.kimg), "--save-every", str(asked.save_every_kimg), "--precision", "float32",

@@ -11,10 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import OURS, TINY, small_state
 
-from facesmith.checkpoint import load_state, save_state
-from facesmith.contracts import Generator, Knobs, Loss, Objective
 from facesmith.errors import Diverged
-from facesmith.trainer import fit, load_state_dict, make_batch, settled, state_dict, train_step, update_averages
+from facesmith.gan.contracts import Generator, Knobs, Loss, Objective
+from facesmith.modelfiles.checkpoint import load_state, save_state
+from facesmith.training.trainer import (
+    fit,
+    inference_networks,
+    load_state_dict,
+    make_batch,
+    state_dict,
+    train_step,
+    update_averages,
+)
 
 ALL = (*OURS, *TINY)
 
@@ -138,7 +146,7 @@ MOMENTS = [
     ("progressive64", {"growing": 1.0, "resolution": 128}, 3, between(0.2, 0.4)),
     ("balanced64", {"balance": "skip"}, 2, waited("G")),
     ("vaegan64", {"balance": "skip"}, 2, waited("G")),
-    ("balanced64", {"balance": "skip", "lr": 3e-3, "critic_dropout": 0.0}, 8, waited("D")),
+    ("balanced64", {"balance": "skip", "lr": 3e-3, "d_dropout": 0.0}, 8, waited("D")),
     ("balanced64", {"balance": "l2"}, 2, lambda state, terms: True),
     ("dcgan32", {"brightness": 0.5, "rotation_degrees": 15.0, "dropout": 0.2}, 2, lambda state, terms: True),
 ]
@@ -259,7 +267,7 @@ def test_settled_averages_have_statistics_of_their_own():
     state = small_state("test-autoencoder")
     steps(state, 4)
     running = state.averages["G"].norm.running_mean.clone()
-    nets = settled(state)
+    nets = inference_networks(state)
     G = nets["G"]
     assert isinstance(G, Generator)
     assert torch.equal(state.averages["G"].norm.running_mean, running), "the averages themselves are left alone"
@@ -268,13 +276,13 @@ def test_settled_averages_have_statistics_of_their_own():
     centred = (hidden.mean((0, 2, 3)) - G.norm.bias) / G.norm.weight
     assert centred.abs().max() < 0.1, "on new latents the statistics fit"
     assert not any(net.training for net in nets.values())
-    assert same(dict(settled(state).state_dict()), dict(nets.state_dict()))
+    assert same(dict(inference_networks(state).state_dict()), dict(nets.state_dict()))
 
 
 def test_an_autoencoders_statistics_fit_the_latents_that_it_is_trained_on():
     state = small_state("vae64", lr=5e-3, budget=2000, faces=256)
     fit(state, lambda terms: True)
-    nets = settled(state)
+    nets = inference_networks(state)
     faces = state.stream.draw(128)
     mean, _ = nets["E"](faces)
     found = nets["G"](mean)

@@ -12,8 +12,8 @@ from small import QUIET, saved_model
 
 import facesmith
 from facesmith.errors import BadOption, OutputExists
-from facesmith.images import as_rgb, enlarge, grid
-from facesmith.walk import Way, _frames, parse_grid, walk
+from facesmith.explore.walk import Way, _frames, parse_grid, walk
+from facesmith.io.images import as_rgb, enlarge, grid
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from facesmith.locate import MODEL, shipped_model
-from facesmith.start import save_critic
+from facesmith.modelfiles.locate import bundled_model
+from facesmith.modelfiles.run_folder import MODEL
+from facesmith.training.finetune import save_discriminator
 
 SHEET = Path(__file__).parents[1] / "docs" / "directions-shipped.png"
 TOLD = ("run.json", "log.jsonl")
@@ -31,16 +32,16 @@ def main() -> None:
     parser.add_argument("--biases", type=Path, required=True)
     parser.add_argument("--name", default="facesmith-celeba64")
     options = parser.parse_args()
-    file = shipped_model()
+    file = bundled_model()
     file.parent.mkdir(exist_ok=True)
     for old in file.parent.iterdir():
         old.unlink()
     shutil.copy(options.run / MODEL, file)
-    save_critic(options.run, file)
+    save_discriminator(options.run, file)
     data = ["--data", str(options.data)]
     verb("directions", *data)
     shutil.move(file.with_name("directions.png"), SHEET)
-    verb("inverter", *data)
+    verb("train-inverter", *data)
     verb("evaluate", *data, "--out", str(options.run / "evaluation"), "--force")
     report = json.loads((options.run / "evaluation" / "report.json").read_text())
     for held in (report["data"], *report["models"]):  # where files lay on this machine is nobody's business

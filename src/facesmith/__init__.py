@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facesmith.errors import FacesmithError
     from facesmith.faces import Faces, open_faces
-    from facesmith.sample import Model, load
+    from facesmith.model import Model, load
 
 __version__ = "0.1.0"
 __all__ = ["Faces", "FacesmithError", "Model", "__version__", "load", "open_faces"]
@@ -19,8 +19,8 @@ __all__ = ["Faces", "FacesmithError", "Model", "__version__", "load", "open_face
 _HOMES = {
     "Faces": "facesmith.faces",
     "FacesmithError": "facesmith.errors",
-    "Model": "facesmith.sample",
-    "load": "facesmith.sample",
+    "Model": "facesmith.model",
+    "load": "facesmith.model",
     "open_faces": "facesmith.faces",
 }
 

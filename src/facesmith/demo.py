@@ -8,14 +8,16 @@ from pathlib import Path
 from rich.console import Console
 
 from facesmith.errors import BadData, BadOption, OutputExists
-from facesmith.files import written_beside
-from facesmith.film import progress_film
-from facesmith.images import write_png
-from facesmith.plan import PLAN, Asked, read_plan
-from facesmith.progress import bar
-from facesmith.recipe import DEFAULT
-from facesmith.sample import load, sample
-from facesmith.train import train
+from facesmith.explore.sample import sample
+from facesmith.gan.recipe import DEFAULT
+from facesmith.io.files import atomic_write
+from facesmith.io.images import write_png
+from facesmith.io.progress import bar
+from facesmith.model import load
+from facesmith.modelfiles.run_folder import PLAN
+from facesmith.training.plan import Asked, read_plan
+from facesmith.training.progress_film import progress_film
+from facesmith.training.train import train
 
 FACES = 4000
 VALUES: dict[str, int] = {}
@@ -41,7 +43,7 @@ def demo(
         raise BadOption(f"--minutes is {minutes:g}; it must be more than 0.")
     data, run = out / "lessons", out / "run"
     _make_own(out, load().hash, force)
-    (shown,) = sample(None, SHEET_SEEDS, out / "shipped.png", force=True, console=console)
+    (shown,) = sample(load, SHEET_SEEDS, out / "bundled.png", force=True, console=console)
     yield f"the shipped generator {shown}"
     _draw_lessons(data, console)
     if (run / PLAN).exists() and not force and read_plan(run / PLAN).asked != {"minutes": minutes}:
@@ -51,7 +53,7 @@ def demo(
     if not report.finished:
         console.print("stopped and saved; the same command again goes on")
         raise KeyboardInterrupt
-    (sheet,) = sample(run, SHEET_SEEDS, out / "faces.png", force=True, console=console)
+    (sheet,) = sample(lambda: load(run), SHEET_SEEDS, out / "faces.png", force=True, console=console)
     film = progress_film(run, out / "progress.mp4")
     yield f"learnt from its faces {sheet}"
     yield f"how they were learnt  {film}"
@@ -88,7 +90,7 @@ def _make_own(out: Path, generator: str, force: bool) -> None:
         raise BadData(f"{out} holds faces of another generator. Choose another --out, or do it again with --force.")
     for old in (out / "lessons").glob("*.png") if force else ():
         old.unlink()
-    with written_beside(mark, "w") as stream:
+    with atomic_write(mark, "w") as stream:
         stream.write(
             "facesmith demo made this folder; facesmith demo --force does it again.\n"
             f"The faces to learn from were drawn by {generator}.\n"

@@ -58,7 +58,7 @@ class Diverged(FacesmithError):
         self.cause = cause
 
 
-class InTrouble(FacesmithError):
+class TrainingStopped(FacesmithError):
     """The doctor found something wrong, and training was asked to stop then; it is saved."""
 
 

@@ -12,11 +12,12 @@ import torch
 from rich.console import Console
 
 from facesmith import __version__
-from facesmith.calibrate import measure, pick_device
+from facesmith.device import pick_device
 from facesmith.errors import FacesmithError
 from facesmith.faces.packed import cache_folder
-from facesmith.photos.networks import load_networks
-from facesmith.recipe import make
+from facesmith.gan.recipe import make
+from facesmith.photos.mtcnn import load_networks
+from facesmith.training.speed import measure
 
 MEASURED = "dcgan64"
 

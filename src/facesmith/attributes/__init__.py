@@ -7,8 +7,9 @@ learning.py    faces and labels -> a classifier, and how often it is right on fa
 """
 
 from facesmith.attributes.classifier import Classifier, tell
-from facesmith.attributes.labels import Labels, direction_name, labels_of
+from facesmith.attributes.labels import Labels, labels_of
 from facesmith.attributes.learning import Known, Trained, learned, teaching_rows
+from facesmith.io.attribute_options import direction_name
 
 __all__ = [
     "Classifier",

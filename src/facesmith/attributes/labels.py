@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import Faces
+from facesmith.io.attribute_options import direction_name
 
 FEWEST = 20  # faces with an attribute, and without: fewer teach nothing
 
@@ -30,11 +31,6 @@ class Labels:
     names: tuple[str, ...]
     targets: NDArray[np.float32]
     left_out: Mapping[str, str]
-
-
-def direction_name(column: str) -> str:
-    """A column's name as edits write it: lower case, without blanks or signs of equality."""
-    return column.strip().lower().replace(" ", "_").replace("=", "_")
 
 
 def labels_of(faces: Faces, wanted: Sequence[str] | None = None) -> Labels:

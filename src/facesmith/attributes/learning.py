@@ -23,9 +23,9 @@ from facesmith.attributes.softening import softened
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.faces.packed import cache_folder
-from facesmith.files import written_beside
-from facesmith.images import to_float, to_uint8
-from facesmith.progress import bar
+from facesmith.io.files import atomic_write
+from facesmith.io.images import to_float, to_uint8
+from facesmith.io.progress import bar
 
 Net = TypeVar("Net", bound=nn.Module)
 FORMAT = 1
@@ -116,7 +116,7 @@ def learned(
     except (OSError, SafetensorError, RuntimeError):  # none there, or damaged: made anew
         classifier = train(faces, labels, console, Classifier, precision, effort)
         try:
-            with written_beside(file) as stream:
+            with atomic_write(file) as stream:
                 stream.write(save({name: t.contiguous() for name, t in classifier.state_dict().items()}))
         except OSError as error:
             console.print(f"notice: the classifier can't be kept in {cache_folder()} ({error.strerror})")

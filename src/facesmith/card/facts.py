@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facesmith.checkpoint import LoadedModel, load_model
 from facesmith.errors import BadData, FacesmithError
-from facesmith.plan import PLAN, Plan, read_plan
+from facesmith.modelfiles.checkpoint import LoadedModel, load_model
+from facesmith.modelfiles.run_folder import PLAN
+from facesmith.training.plan import Plan, read_plan
 
 LOG = "log.jsonl"  # as the monitor writes it, whose module loads TensorBoard
 REPORTS = ("report.json", "evaluation/report.json")  # where an evaluation is looked for, beside the model

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from facesmith.card.facts import Facts
-from facesmith.frontmatter import HASH, line
+from facesmith.modelfiles.frontmatter import HASH, line
 
 TASK = "unconditional-image-generation"
 IDENTIFIER = r"[a-z0-9][a-z0-9.-]*"  # how the Hub writes licences that it knows

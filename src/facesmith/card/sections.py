@@ -85,13 +85,13 @@ def training(facts: Facts) -> Iterator[str]:
     rows += [("device", UNKNOWN if plan is None else f"{plan.device}, {plan.threads} threads, {plan.precision}")]
     rows += [
         ("seed", str(header.get("seed", UNKNOWN))),
-        ("began from", _code(header.get("began_from")) if header.get("began_from") else "nothing"),
+        ("began from", _code(header.get("finetuned_from")) if header.get("finetuned_from") else "nothing"),
     ]
     rows += [("Facesmith", str(header.get("version", UNKNOWN)))]
     weights = sum(tensor.numel() for tensor in facts.model.nets["G"].parameters())
     rows += [("weights of the generator", f"{weights:,}")]
     yield _table(("", ""), rows)
-    values = ", ".join(f"{name}={value}" for name, value in facts.model.recipe.values().items())
+    values = ", ".join(f"{name}={value}" for name, value in facts.model.recipe.hyperparameters().items())
     yield f"Values: `{values}`."
 
 

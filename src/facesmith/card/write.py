@@ -8,8 +8,8 @@ from facesmith.card.facts import Facts, Said, gather
 from facesmith.card.head import head
 from facesmith.card.sections import PARTS
 from facesmith.errors import BadData
-from facesmith.files import refuse_to_overwrite, written_beside
-from facesmith.frontmatter import CARD
+from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.modelfiles.frontmatter import CARD
 
 
 def text(facts: Facts) -> str:
@@ -38,6 +38,6 @@ def card(
     file = out or facts.model.path.with_name(CARD)
     refuse_to_overwrite(file, force)
     content = text(facts)
-    with written_beside(file, "w") as stream:
+    with atomic_write(file, "w") as stream:
         stream.write(content)
     return file

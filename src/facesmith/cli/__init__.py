@@ -10,7 +10,7 @@ import typer
 
 # isort: off
 # The verbs, in the order in which the help lists them.
-from facesmith.cli import photos, training, drawing, inverting, editing, judging, studio, sharing, about  # noqa: F401
+from facesmith.cli import photos, training, sampling, inverting, editing, evaluation, studio, sharing, machine  # noqa: F401
 
 # isort: on
 from facesmith.cli.shared import app

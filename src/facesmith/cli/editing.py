@@ -21,8 +21,8 @@ def directions(
         Path | None, typer.Option(help="A folder for directions.safetensors and its sheet; by default the model's.")
     ] = None,
     method: Annotated[
-        str, typer.Option(help="learned; means (recipes with an encoder); pca or sefa (no labels needed).")
-    ] = "learned",
+        str, typer.Option(help="supervised; means (recipes with an encoder); pca or sefa (no labels needed).")
+    ] = "supervised",
     attributes: Annotated[
         str | None, typer.Option(help="Only these columns: smiling,eyeglasses. By default all that can be told.")
     ] = None,
@@ -39,8 +39,8 @@ def directions(
 
     Example: facesmith directions --model runs/first --data celeba.zip
     """
-    from facesmith.directions.asked import Asked
-    from facesmith.directions.learn import learn
+    from facesmith.directions.find import learn
+    from facesmith.directions.options import Asked
 
     def named(text: str | None) -> list[str] | None:
         return None if text is None else [name for name in text.split(",") if name.strip()]
@@ -75,11 +75,11 @@ def edit(
 
     Example: facesmith edit --seeds 0-15 --edit smiling=1 --edit eyeglasses=-1
     """
-    from facesmith.edit import Asked, edit
-    from facesmith.given import parse_given
+    from facesmith.explore.edit import Asked, edit
+    from facesmith.io.attribute_options import parse_condition_values
     from facesmith.latent.edits import parse_edits
 
-    told = parse_given(conditions or [])
+    told = parse_condition_values(conditions or [])
     asked = Asked(model, seeds, parse_edits(edits), out, steps, film, directions, psi, scale, force, told)
     for path in edit(asked, console):
         typer.echo(path)

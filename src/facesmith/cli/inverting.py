@@ -10,8 +10,8 @@ import typer
 from facesmith.cli.shared import Data, Force, ModelPath, Psi, app, console
 
 
-@app.command()
-def inverter(
+@app.command("train-inverter")
+def train_inverter(
     data: Data,
     model: ModelPath = None,
     kimg: Annotated[float, typer.Option(min=0.001, help="Thousands of real faces to be shown, and of samples.")] = 20,
@@ -20,11 +20,11 @@ def inverter(
 ) -> None:
     """Train the encoder that lets invert find faces in a model, and learn how its faces are framed.
 
-    Example: facesmith inverter --model runs/first --data faces
+    Example: facesmith train-inverter --model runs/first --data faces
     """
-    from facesmith.inverter import train_inverter
+    from facesmith.explore.train_inverter import train_inverter as train_encoder
 
-    for line in train_inverter(model, data, kimg=kimg, seed=seed, force=force, console=console):
+    for line in train_encoder(model, data, kimg=kimg, seed=seed, force=force, console=console):
         typer.echo(line)
 
 
@@ -48,7 +48,7 @@ def invert(
 
     Example: facesmith invert --model runs/first me.jpg --out me.latent
     """
-    from facesmith.invert import Wishes, invert
+    from facesmith.explore.invert import Wishes, invert
 
     wishes = Wishes(face, aligned, not quick, tuple(edit or ()), latents, paste, psi)
     for line in invert(model, pictures, out, wishes, force=force, console=console):

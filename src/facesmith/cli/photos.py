@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from facesmith.cli.shared import Force, app, console, given
+from facesmith.cli.shared import Force, app, console, explicit_options
 from facesmith.errors import BadOption
 
 # What `facesmith.photos` decides, repeated here since importing it loads torch; a test holds the two together.
@@ -38,7 +38,7 @@ def extract(
 
     Example: facesmith extract holidays.zip --out faces --faces all
     """
-    pointless = {"margin", "faces", "min_face", "threshold"} & given(context)
+    pointless = {"margin", "faces", "min_face", "threshold"} & explicit_options(context)
     if crop is not None and pointless:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(pointless))
         raise BadOption(f"--crop looks for no faces, so it can't go with {options}.")
@@ -69,7 +69,7 @@ def faces(
 ) -> None:
     """Describe a dataset of faces: counts, sizes, attributes, split, a contact sheet."""
     from facesmith.faces.describe import describe
-    from facesmith.files import refuse_to_overwrite
+    from facesmith.io.files import refuse_to_overwrite
 
     if sheet is not None:
         refuse_to_overwrite(sheet, force)

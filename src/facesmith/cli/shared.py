@@ -29,11 +29,11 @@ Data = Annotated[
 
 def fetched(model: Path | None) -> Path | None:
     """A model's path; one on the Hub is fetched, and its sha256 told."""
-    from facesmith.hub import fetch, is_address, parse_address
+    from facesmith.modelfiles.hub import fetch, is_address, parse_address
 
     if model is None or not is_address(model):
         return model
-    from facesmith.files import sha256
+    from facesmith.io.files import sha256
 
     address = parse_address(model)
     file = fetch(address)
@@ -54,7 +54,7 @@ Scale = Annotated[
 ]
 Conditions = Annotated[
     list[str] | None,
-    typer.Option("--given", help="Of a model trained with --condition: smiling=1 or smiling=1,male=0; repeatable."),
+    typer.Option("--condition", help="Of a model trained with --condition: smiling=1 or smiling=1,male=0; repeatable."),
 ]
 Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 the average face.")]
 
@@ -88,7 +88,7 @@ def facesmith(
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
 
 
-def given(context: typer.Context) -> set[str]:
+def explicit_options(context: typer.Context) -> set[str]:
     """The options that were given rather than left at their defaults."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}

@@ -23,7 +23,7 @@ def export(
 
     Example: facesmith export --model runs/first --onnx model.onnx
     """
-    from facesmith.onnx.export import export
+    from facesmith.export.to_onnx import export
 
     for line in export(model, onnx, licence=license, force=force, console=console):
         typer.echo(line)
@@ -69,8 +69,8 @@ def push(
 
     Example: facesmith push hf://ada/first-faces --model runs/first
     """
-    from facesmith.hub import parse_address
-    from facesmith.push import push
+    from facesmith.card.push import push
+    from facesmith.modelfiles.hub import parse_address
 
     for line in push(model, parse_address(to), private=private, console=console):
         typer.echo(line)

@@ -58,11 +58,11 @@ def train(
 
     By the recipe of a tutorial: facesmith train dcgan64 --data faces --out runs/dcgan
 
-    Go on from the generator that ships: facesmith train --from shipped --data mine --out runs/mine
+    Go on from the generator that ships: facesmith train --from bundled --data mine --out runs/mine
     """
-    from facesmith.plan import Asked
-    from facesmith.recipe import parse_condition, parse_settings
-    from facesmith.train import recipe_name, train
+    from facesmith.gan.recipe import parse_condition, parse_settings
+    from facesmith.training.plan import Asked
+    from facesmith.training.train import recipe_name, train
 
     name = recipe_name(recipe, start, out, force=force)
     values = parse_settings(name, settings or [])
@@ -93,7 +93,7 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Tell all about this one.")] = None,
 ) -> None:
     """List the recipes: source, size, cost; or tell all about one."""
-    from facesmith.listing import details, listing
+    from facesmith.gan.list_recipes import details, listing
 
     for line in listing() if name is None else details(name):
         typer.echo(line)
@@ -106,8 +106,8 @@ def film(
     force: Force = False,
 ) -> None:
     """Make a film of a run's progress: its fixed faces, from the first save to the last."""
-    from facesmith.files import refuse_to_overwrite
-    from facesmith.film import progress_film
+    from facesmith.io.files import refuse_to_overwrite
+    from facesmith.training.progress_film import progress_film
 
     refuse_to_overwrite(out, force)
     typer.echo(progress_film(run, out))

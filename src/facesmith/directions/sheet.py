@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facesmith.contracts import Generator
-from facesmith.figure import captioned, headed
-from facesmith.images import Pixels, enlarge, grid
+from facesmith.gan.contracts import Generator
+from facesmith.io.captions import captioned, headed
+from facesmith.io.images import Pixels, enlarge, grid
 from facesmith.latent import latents
-from facesmith.synthesis import synthesize
+from facesmith.latent.synthesis import synthesize
 
 STRENGTHS = (-1, 0, 1)
 FACE_PX = 64

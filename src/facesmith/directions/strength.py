@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from facesmith.attributes import Classifier, tell
-from facesmith.contracts import Generator
-from facesmith.synthesis import synthesize
+from facesmith.gan.contracts import Generator
+from facesmith.latent.synthesis import synthesize
 
 WANTED = 0.74  # of the faces without an attribute, the share that is to have it at strength 1
 LEAST = 0.5  # a direction that brings it to fewer than that doesn't work

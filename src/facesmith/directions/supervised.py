@@ -15,20 +15,21 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from facesmith.attributes import Known, Labels, Trained, direction_name, learned, tell
+from facesmith.attributes import Known, Labels, Trained, learned, tell
 from facesmith.attributes.learning import teaching_rows
-from facesmith.calibrate import has_bfloat16
-from facesmith.contracts import Generator
-from facesmith.directions.asked import Asked, Found
+from facesmith.device import has_bfloat16
 from facesmith.directions.linear import Coordinates, explained, orthogonal, slopes
-from facesmith.directions.refining import CLEAR, LOOSE, STRICT, Restraint, refined, stay_weights
+from facesmith.directions.options import Asked, Found
+from facesmith.directions.refine import CLEAR, LOOSE, STRICT, Restraint, refined, stay_weights
 from facesmith.directions.strength import LEAST, Reach, reach, usual_sign
 from facesmith.errors import BadData
 from facesmith.faces import Faces
-from facesmith.images import Pixels
+from facesmith.gan.contracts import Generator
+from facesmith.io.attribute_options import direction_name
+from facesmith.io.images import Pixels
+from facesmith.io.progress import bar
 from facesmith.latent import latents
-from facesmith.progress import bar
-from facesmith.synthesis import synthesize
+from facesmith.latent.synthesis import synthesize
 
 # What a face keeps while another attribute is edited: sex, age, hair, glasses; of these, the columns that there are.
 KEEP = ("male", "young", "black_hair", "blond_hair", "brown_hair", "gray_hair", "grey_hair", "red_hair", "eyeglasses")
@@ -107,7 +108,7 @@ def supervised(G: Generator, faces: Faces, labels: Labels, asked: Asked, console
         notes[name] = f"classifier {trained.known[name].balanced:.0%}, {_moved(reached)}"
     if not directions:
         raise BadData("No direction works: this model's faces take on none of the attributes. Train it longer.")
-    return Found(directions, told, notes, {"keep": keep, "teaching": len(teaching_rows(faces))})
+    return Found(directions, told, notes, {"keep": keep, "training_faces": len(teaching_rows(faces))})
 
 
 def words_of(known: Known) -> str:

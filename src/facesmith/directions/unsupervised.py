@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from facesmith.contracts import Generator
 from facesmith.errors import BadModel
+from facesmith.gan.contracts import Generator
 
 DEVIATIONS = 2.0  # of the latents along a direction: how far strength 1 goes
 FACES_EACH = 16  # latents that go through the first layer at a time
@@ -73,11 +73,13 @@ def first_layer(G: Generator) -> tuple[nn.Module, tuple[int, ...]]:
 
 def _outputs(G: Generator, module: nn.Module, w: Tensor) -> Tensor:
     """What a module gives for latents `[N, w_dim]`, flat: `[N, K]`."""
-    given: list[Tensor] = []
+    condition: list[Tensor] = []
     _watched(
-        G, lambda each: each.register_forward_hook(lambda *told: given.append(told[2])) if each is module else None, w
+        G,
+        lambda each: each.register_forward_hook(lambda *told: condition.append(told[2])) if each is module else None,
+        w,
     )
-    return given[0].flatten(1).float()
+    return condition[0].flatten(1).float()
 
 
 def _watched(G: Generator, hook: Callable[[nn.Module], object], w: Tensor) -> None:

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.attributes import labels_of, learned, tell
+from facesmith.attributes.conditions import with_labels
 from facesmith.attributes.learning import Effort
-from facesmith.calibrate import has_bfloat16
-from facesmith.conditions import labelled
+from facesmith.device import has_bfloat16
 from facesmith.errors import BadData, BadOption
-from facesmith.evaluation.judgement import Answer, Judgement, share
+from facesmith.evaluation.model_result import Answer, Judgement, share
 from facesmith.evaluation.reference import Reference
-from facesmith.images import Pixels
+from facesmith.io.images import Pixels
 from facesmith.latent.seeds import drawn
 from facesmith.metrics.comparison import Score
 from facesmith.metrics.frechet import frechet_distance
 from facesmith.metrics.kid import kid
-from facesmith.sample import Model
+from facesmith.model import Model
 
 FEWEST = 100  # of each kind; what fewer say of a distance is chance
 SHOWN = 12  # seeds on the sheet
@@ -37,10 +37,10 @@ def with_answers(judged: Judgement, reference: Reference, effort: Effort, consol
         effort: of the classifier, which learns from the training part's labels.
     """
     model, faces = judged.model, reference.faces
-    if not model.condition:
+    if not model.conditions:
         return judged
     try:
-        truth = labelled(faces, model.condition).labels
+        truth = with_labels(faces, model.conditions).labels
     except (BadData, BadOption) as reason:  # the model can be judged all the same, as one without a condition
         console.print(f"notice: not judged by its condition: {reason}")
         return judged
@@ -50,14 +50,14 @@ def with_answers(judged: Judgement, reference: Reference, effort: Effort, consol
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
     # All columns, not only those asked for: the same classifier as for directions, so it is learnt once.
     trained = learned(faces, labels_of(faces), console, precision=precision, effort=effort)
-    columns = [trained.names.index(name) for name in model.condition]
+    columns = [trained.names.index(name) for name in model.conditions]
     seen_in_samples = tell(trained.classifier, judged.pictures).numpy()[:, columns]
     seen_in_faces = tell(trained.classifier, np.asarray(faces.pixels[reference.test])).numpy()[:, columns]
     answers = [
         _answer(
             judged, reference, i, yes, labels.numpy()[:, i], truth[:, i], seen_in_samples[:, i], seen_in_faces[:, i]
         )
-        for i in range(len(model.condition))
+        for i in range(len(model.conditions))
         for yes in (True, False)
     ]
     return replace(judged, answers=tuple(answers))
@@ -78,7 +78,7 @@ def _answer(
     instead = reference.in_place_features[truth[reference.in_place] == sign][: int(ours.sum())]
     agreeing, agreeing_faces = (seen_in_samples[ours] > 0) == yes, (seen_in_faces[theirs] > 0) == yes
     return Answer(
-        judged.model.condition[i],
+        judged.model.conditions[i],
         yes,
         int(ours.sum()),
         int(theirs.sum()),
@@ -138,6 +138,6 @@ def obedience(answers: Sequence[Answer]) -> list[str]:
 
 def answer_sheet(model: Model, psi: float) -> tuple[Pixels, list[str]]:
     """Faces of the same seeds, a row told yes above a row told no of each attribute: `[2K * SHOWN, S, S, C]`."""
-    rows = [(name, answer) for name in model.condition for answer in (1, 0)]
-    pictures = [model.sample(range(SHOWN), psi, given={name: answer}) for name, answer in rows]
+    rows = [(name, answer) for name in model.conditions for answer in (1, 0)]
+    pictures = [model.sample(range(SHOWN), psi, condition={name: answer}) for name, answer in rows]
     return np.concatenate(pictures), [f"{name}={answer}" for name, answer in rows]

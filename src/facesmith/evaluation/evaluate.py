@@ -13,18 +13,18 @@ from rich.console import Console
 from facesmith.attributes.learning import Effort
 from facesmith.errors import BadModel, BadOption
 from facesmith.evaluation.conditions import answer_table, obedience, with_answers
-from facesmith.evaluation.judgement import Judgement, judge
-from facesmith.evaluation.receipt import receipt
+from facesmith.evaluation.model_result import Judgement, judge
 from facesmith.evaluation.reference import Reference, fits, look_at
-from facesmith.evaluation.sheet import report
-from facesmith.evaluation.words import table, verdicts, warnings
+from facesmith.evaluation.report_html import report
+from facesmith.evaluation.report_json import receipt
+from facesmith.evaluation.verdicts import table, verdicts, warnings
 from facesmith.faces import open_faces
-from facesmith.files import refuse_to_overwrite, written_beside
+from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.metrics.comparison import FEWEST
 from facesmith.metrics.features import open_extractor
-from facesmith.sample import Model, load
+from facesmith.model import Model, load
 
-SHIPPED = "shipped"
+BUNDLED = "shipped"
 JSON, HTML = "report.json", "report.html"
 
 
@@ -83,9 +83,9 @@ def evaluate(asked: Asked, console: Console) -> Iterator[str]:
     }
     seconds["all"] = round(time.monotonic() - start, 1)
     yield from _lines(judgements, names, reference)
-    with written_beside(asked.out / JSON, "w") as stream:
+    with atomic_write(asked.out / JSON, "w") as stream:
         json.dump(receipt(judgements, reference, asked.samples, seconds), stream, indent=1, ensure_ascii=False)
-    with written_beside(asked.out / HTML, "w") as stream:
+    with atomic_write(asked.out / HTML, "w") as stream:
         stream.write(report(judgements, names, reference, pictures=asked.pictures))
     yield str(asked.out / JSON)
     yield f"look at {asked.out / HTML}"
@@ -104,12 +104,12 @@ def _alike(models: Sequence[Model]) -> None:
 def _names(paths: Sequence[Path | None]) -> list[str]:
     """Short names that tell the models apart."""
     short = [_short(path) for path in paths]
-    return short if len(set(short)) == len(short) else [str(path or SHIPPED) for path in paths]
+    return short if len(set(short)) == len(short) else [str(path or BUNDLED) for path in paths]
 
 
 def _short(path: Path | None) -> str:
     if path is None:
-        return SHIPPED
+        return BUNDLED
     whole = path.resolve()
     return whole.stem if whole.suffix else whole.name
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facesmith.errors import BadData
 from facesmith.faces import Faces
-from facesmith.images import as_rgb
+from facesmith.io.images import as_rgb
 from facesmith.metrics.comparison import FEWEST, Score, scores_with_intervals
 from facesmith.metrics.copies import FEWEST as FEWEST_HELD_OUT
 from facesmith.metrics.copies import nearest_faces, thumbnails
@@ -93,7 +93,7 @@ def fits(header: dict[str, object], faces: Faces, path: Path) -> str | None:
     Raises:
         BadData: the same faces, but split in another way, so that what judges may have taught.
     """
-    from facesmith import split
+    from facesmith.photos import split
 
     theirs, ours = header.get("split"), split.describe(faces.parts)
     if header.get("fingerprint") == faces.fingerprint:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith import split
 from facesmith.errors import BadData, BadOption
 from facesmith.faces.layouts import Listing, read_listing
 from facesmith.faces.packed import Packed, pack
 from facesmith.faces.store import Entry, Store, open_store, shown
-from facesmith.images import Pixels
+from facesmith.io.images import Pixels
+from facesmith.photos import split
 
 NAMED = 3  # how many files a notice names before it only counts
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith import split
 from facesmith.errors import BadPicture
 from facesmith.faces.dataset import Faces, faces_of
 from facesmith.faces.layouts import Listing, read_listing
 from facesmith.faces.store import Store, open_store, shown
-from facesmith.images import Pixels, grid, read_picture, write_png
+from facesmith.io.images import Pixels, grid, read_picture, write_png
+from facesmith.photos import split
 
 SHEET_FACES = 64
 LARGEST_PX = 64

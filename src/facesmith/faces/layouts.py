@@ -22,9 +22,9 @@ from unicodedata import normalize
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.faces.store import Entry, Store, shown
-from facesmith.images import PICTURE_SUFFIXES
+from facesmith.io.images import PICTURE_SUFFIXES
 from facesmith.photos import journal
-from facesmith.split import person_of
+from facesmith.photos.split import person_of
 
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 GEOMETRY = frozenset(

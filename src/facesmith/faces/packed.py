@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.duplicates import Hashes, near_duplicate_groups, perceptual_hash
 from facesmith.errors import BadData, BadPicture, FacesmithError, NotReadableNow
 from facesmith.faces.store import Entry, Store
-from facesmith.files import written_beside
-from facesmith.images import Pixels, as_input, read_picture
-from facesmith.progress import bar
+from facesmith.io.files import atomic_write
+from facesmith.io.images import Pixels, as_input, read_picture
+from facesmith.io.progress import bar
+from facesmith.photos.near_duplicates import Hashes, near_duplicate_groups, perceptual_hash
 
 FORMAT = 2
 WINDOW = 512  # pictures read ahead; bounds the memory that packing needs
@@ -105,7 +105,7 @@ def pack(store: Store, entries: Sequence[Entry], resolution: int, channels: int,
         now = dict(zip(packed.names, packed.contents, strict=True)) | packed.left_out_contents
         stamps = {e.name: [e.stamp, now[e.name]] for e in entries}
         if any(known.get(name) != stamp for name, stamp in stamps.items()):
-            with written_beside(stamps_file, "w") as stream:
+            with atomic_write(stamps_file, "w") as stream:
                 # Other resolutions and limits of the same store add to what is known of it.
                 stream.write(json.dumps(known | stamps))
     except (OSError, FacesmithError) as error:
@@ -158,7 +158,7 @@ def _pack_anew(store: Store, entries: Sequence[Entry], resolution: int, channels
             "near": near.tolist(),
             "left_out": {read.name: [read.content, read.reason, read.retry] for read in left_out},
         }
-        with written_beside(beside / "index.json", "w", durable=True) as stream:
+        with atomic_write(beside / "index.json", "w", durable=True) as stream:
             stream.write(json.dumps(index))
         contents = [(read.name, read.content) for read in (*kept, *left_out)]
         return _placed(beside, _folder(contents, resolution, channels))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.images import MAX_FILE_BYTES, read_file
+from facesmith.io.images import MAX_FILE_BYTES, read_file
 
 # What zipfile and its decompressors raise for damage and for ways of packing that they don't know.
 ZIP_DAMAGED = (

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, mse_loss
 from torch.optim import Adam
 
-from facesmith.calibrate import has_bfloat16
-from facesmith.contracts import Generator
-from facesmith.inversion.likeness import Likeness, pixel_distance
+from facesmith.device import has_bfloat16
+from facesmith.gan.contracts import Generator
+from facesmith.inversion.perceptual_distance import Likeness, pixel_distance
 from facesmith.inversion.prior import Prior, implausibility
 from facesmith.latent.seeds import draw_latents
 

@@ -12,17 +12,17 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from facesmith import contracts
-from facesmith.contracts import Generator
 from facesmith.errors import BadModel
-from facesmith.images import Pixels, to_float
+from facesmith.gan import contracts
+from facesmith.gan.contracts import Generator
 from facesmith.inversion.encoder import MOST_WIDTH, Encoder
+from facesmith.inversion.face_template import Template, estimate_template, known_template, template_of
+from facesmith.inversion.optimize import STEPS, OnStep, refine
 from facesmith.inversion.prior import Prior, prior_of
-from facesmith.inversion.refine import STEPS, OnStep, refine
-from facesmith.inversion.template import Template, estimate_template, known_template, template_of
+from facesmith.io.images import Pixels, to_float
 from facesmith.latent import BATCH, filled, random_seeds
-from facesmith.sidecar import load_sidecar, save_sidecar, sidecar_path
-from facesmith.synthesis import encode, synthesize_seeds
+from facesmith.latent.synthesis import encode, synthesize_seeds
+from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 
 KIND = "inversion"
 SAMPLES_LOOKED_AT = 100  # of a model whose own encoder makes an inverter needless
@@ -61,7 +61,7 @@ class Inverter:
 def open_inverter(
     G: Generator, E: contracts.Encoder | None, header: Mapping[str, Any], file: Path, model_hash: str
 ) -> Inverter:
-    """The inverter of a model: by its recipe's own encoder, or by the one that `facesmith inverter` trained.
+    """The inverter of a model: by its recipe's own encoder, or by the one that `facesmith train-inverter` trained.
 
     Args:
         header: the model's.
@@ -77,7 +77,7 @@ def open_inverter(
     path = sidecar_path(file, KIND)
     if not path.exists():
         raise BadModel(
-            f"This model has no encoder to invert pictures with. Train one beside it: facesmith inverter --model "
+            f"This model has no encoder to invert pictures with. Train one beside it: facesmith train-inverter --model "
             f"{file} --data FACES"
         )
     encoder, template = load_encoder(path, G, model_hash)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesmith.images import Pixels, as_rgb
+from facesmith.io.images import Pixels, as_rgb
 from facesmith.photos.align import Matrix, Points, inverse, transform, warp
 
 FEATHER = 0.35  # of the mask's radius: how broad its soft edge is

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facesmith.contracts import Generator
+from facesmith.gan.contracts import Generator
 from facesmith.latent.seeds import draw_latents
 
 DRAWN = 8192

@@ -11,8 +11,8 @@ All of it happens in `w`, which is `z` itself where a generator has no mapping o
 whether what lies between two latents is found on a sphere around 0 (normal ones) or on the straight line.
 """
 
+from facesmith.io.seeds import BATCH, LARGEST_SEED, MOST_SEEDS, parse_seeds, random_seeds
 from facesmith.latent.seeds import around, filled, latents, truncate
-from facesmith.seeds import BATCH, LARGEST_SEED, MOST_SEEDS, parse_seeds, random_seeds
 
 __all__ = [
     "BATCH",

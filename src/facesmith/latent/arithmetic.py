@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facesmith.contracts import Generator
 from facesmith.errors import BadOption
+from facesmith.gan.contracts import Generator
+from facesmith.io.seeds import MOST_SEEDS, parse_seeds
 from facesmith.latent.files import SUFFIX, load_latent
 from facesmith.latent.seeds import latents
-from facesmith.seeds import MOST_SEEDS, parse_seeds
 
 MOST_TERMS = 32
 # A latent file's path, bare or in quotes; a seed; and whatever else stands there, to be told of. A bare path goes on to
@@ -116,7 +116,9 @@ def described(names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def resolve(G: Generator, names: Sequence[str], model_hash: str | None = None, given: Tensor | None = None) -> Tensor:
+def resolve(
+    G: Generator, names: Sequence[str], model_hash: str | None = None, condition: Tensor | None = None
+) -> Tensor:
     """`w` `[N, w_dim]` that names stand for; `[N, num_ws, w_dim]` where a latent file holds one for each layer.
 
     The one place that knows which names there are: seeds, and paths of latent files.
@@ -133,7 +135,7 @@ def resolve(G: Generator, names: Sequence[str], model_hash: str | None = None, g
         if not SEED.fullmatch(name) and not (model_hash and is_latent_file(name)):
             raise BadOption(f"{name!r} is no seed and no {SUFFIX} file. {HOW}")
     seeds = [int(name) for name in names if SEED.fullmatch(name)]
-    of_seeds = iter(latents(G, seeds, given))
+    of_seeds = iter(latents(G, seeds, condition))
     w = [next(of_seeds) if SEED.fullmatch(name) else load_latent(Path(name), G, model_hash or "") for name in names]
     if any(each.ndim > 1 for each in w):
         w = [each.expand(G.num_ws, -1) for each in w]

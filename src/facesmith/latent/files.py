@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesmith.contracts import Generator
 from facesmith.errors import BadModel
-from facesmith.sidecar import load_sidecar, save_sidecar
+from facesmith.gan.contracts import Generator
+from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar
 
 SUFFIX, KIND = ".latent", "latent"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facesmith.contracts import Generator
+from facesmith.gan.contracts import Generator
 
 
 def combinations(label_dim: int) -> Tensor:
@@ -28,7 +28,7 @@ def take_labels(G: Generator, labels: Tensor) -> None:
     G.label_shares.copy_(counts / len(known))
 
 
-def draw_labels(G: Generator, count: int, rng: torch.Generator, given: Tensor | None = None) -> Tensor | None:
+def draw_labels(G: Generator, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor | None:
     """Labels `[count, label_dim]` on the CPU; None of a generator that has no condition.
 
     Args:
@@ -39,10 +39,10 @@ def draw_labels(G: Generator, count: int, rng: torch.Generator, given: Tensor | 
     if not G.label_dim:
         return None
     every, shares = combinations(G.label_dim), G.label_shares.double().cpu()
-    if given is not None:
-        fitting = shares * (every * given >= 0).all(1)
+    if condition is not None:
+        fitting = shares * (every * condition >= 0).all(1)
         shares = fitting if bool(fitting.sum() > 0) else shares
     ends = shares.cumsum(0)
     at = torch.rand(count, generator=rng, dtype=torch.float64) * ends[-1]
     labels = every[torch.searchsorted(ends, at, right=True).clamp_max(len(every) - 1)]
-    return labels if given is None else torch.where(given == 0, labels, given)
+    return labels if condition is None else torch.where(condition == 0, labels, condition)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from facesmith.contracts import Generator
+from facesmith.gan.contracts import Generator
+from facesmith.io.seeds import BATCH, check_psi, check_seeds
 from facesmith.latent.labels import draw_labels
-from facesmith.seeds import BATCH, check_psi, check_seeds
 
 AVERAGED = 10_000  # latents: their mean is a hundredth of a standard deviation beside the true one
 AVERAGING_SEED = 20_180_912
 
 
-def latents(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> Tensor:
+def latents(G: Generator, seeds: Sequence[int], condition: Tensor | None = None) -> Tensor:
     """`w` `[N, w_dim]`, one for each seed alone, to the bit, whatever else is drawn with it.
 
     Args:
@@ -24,7 +24,7 @@ def latents(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> 
     Raises:
         BadOption: a seed is negative or too large.
     """
-    device, (z, labels) = G.w_avg.device, drawn(G, seeds, given)
+    device, (z, labels) = G.w_avg.device, drawn(G, seeds, condition)
     parts = [torch.empty(0, G.w_dim, device=device)]
     for start in range(0, len(z), BATCH):
         some = slice(start, start + BATCH)
@@ -33,7 +33,7 @@ def latents(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> 
     return torch.cat(parts)[: len(z)]
 
 
-def drawn(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+def drawn(G: Generator, seeds: Sequence[int], condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """What seeds stand for, on the CPU: `z` `[N, z_dim]`, and labels `[N, label_dim]` where the generator has any.
 
     Raises:
@@ -44,24 +44,24 @@ def drawn(G: Generator, seeds: Sequence[int], given: Tensor | None = None) -> tu
     for seed in seeds:
         rng = torch.Generator().manual_seed(seed)
         z.append(G.draw_z(1, rng))
-        told = draw_labels(G, 1, rng, given)  # after z, which is thereby the same whatever is given
+        told = draw_labels(G, 1, rng, condition)  # after z, which is thereby the same whatever is given
         labels += [] if told is None else [told]
     return torch.cat(z), torch.cat(labels) if G.label_dim else None
 
 
-def draw_latents(G: Generator, count: int, rng: torch.Generator, given: Tensor | None = None) -> Tensor:
+def draw_latents(G: Generator, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
     """`w` `[count, w_dim]` of new faces, such as the generator is trained on; `given` as in `draw_labels`."""
-    z, labels = G.draw_z(count, rng), draw_labels(G, count, rng, given)
+    z, labels = G.draw_z(count, rng), draw_labels(G, count, rng, condition)
     device = G.w_avg.device
     return G.mapping(z.to(device), None if labels is None else labels.to(device))
 
 
-def average_latent(G: Generator, rng: torch.Generator, given: Tensor | None = None) -> Tensor:
+def average_latent(G: Generator, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
     """`w` `[w_dim]`: the mean over many faces, or over those that have the given labels."""
-    return draw_latents(G, AVERAGED, rng, given).mean(0)
+    return draw_latents(G, AVERAGED, rng, condition).mean(0)
 
 
-def around(G: Generator, w: Tensor, given: Tensor | None = None) -> Tensor:
+def around(G: Generator, w: Tensor, condition: Tensor | None = None) -> Tensor:
     """What truncation pulls latents `w` towards: the average face or, where labels are given, that of such faces.
 
     `[w_dim]`; of a generator in whose latents labels stand by themselves `[..., w_dim]`, the average face with each
@@ -70,7 +70,7 @@ def around(G: Generator, w: Tensor, given: Tensor | None = None) -> Tensor:
     if G.labels_apart:
         z_dim = G.w_dim - G.label_dim
         return torch.cat([G.w_avg[:z_dim].expand(*w.shape[:-1], -1), w[..., z_dim:]], -1)
-    return G.w_avg if given is None else average_latent(G, torch.Generator().manual_seed(AVERAGING_SEED), given)
+    return G.w_avg if condition is None else average_latent(G, torch.Generator().manual_seed(AVERAGING_SEED), condition)
 
 
 def filled(some: Tensor) -> Tensor:

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from facesmith.errors import BadData, BadOption
 from facesmith.faces.packed import cache_folder
-from facesmith.files import written_beside
-from facesmith.images import Pixels, as_rgb
+from facesmith.io.files import atomic_write
+from facesmith.io.images import Pixels, as_rgb
+from facesmith.io.progress import bar
 from facesmith.metrics import extractors
-from facesmith.progress import bar
 
 # Every batch has this many pictures, filled up where fewer are left, so that a picture's features don't depend on its
 # neighbours. Larger ones are slower: their tensors are taken from the system anew each time.
@@ -120,7 +120,7 @@ def cached_features(extractor: Extractor, pixels: Pixels, what: str, console: Co
         pass  # none there, or damaged: made anew
     features = extract(extractor, pixels, what, console)
     try:
-        with written_beside(file) as stream:
+        with atomic_write(file) as stream:
             np.save(stream, features)
     except OSError as error:
         console.print(f"notice: features can't be kept in {cache_folder()} ({error.strerror}); they are made each time")

@@ -10,7 +10,7 @@ from math import log2
 
 from torch import Tensor, nn
 
-from facesmith import contracts
+from facesmith.gan import contracts
 from facesmith.nets.layers import init_dcgan, init_he, one_latent
 
 SLOPE = 0.2  # of the critic's leaky ReLUs

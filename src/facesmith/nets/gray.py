@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from facesmith import contracts
+from facesmith.gan import contracts
 from facesmith.nets.layers import Smooth, one_latent
 
 Prior = Literal["normal", "uniform", "poisson"]

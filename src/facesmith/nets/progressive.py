@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from facesmith import contracts
+from facesmith.gan import contracts
 from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, one_latent
 
 SMALLEST = 4
 
 
-def channels_of(resolution: int, width: int, widest: int) -> list[int]:
+def channels_of(resolution: int, width: int, max_channels: int) -> list[int]:
     """Channels at 4x4, 8x8, ... `resolution`: `width` at the full one, doubled downwards up to `widest`."""
     scales = int(log2(resolution // SMALLEST)) + 1
-    return [min(widest, width * 2**i) for i in reversed(range(scales))]
+    return [min(max_channels, width * 2**i) for i in reversed(range(scales))]
 
 
 def stage(level: Tensor | float, growths: int) -> tuple[int, float]:
@@ -54,10 +54,10 @@ class Generator(contracts.Generator):
     level: Tensor
 
     def __init__(
-        self, z_dim: int = 128, width: int = 16, widest: int = 128, resolution: int = 64, channels: int = 3
+        self, z_dim: int = 128, width: int = 16, max_channels: int = 128, resolution: int = 64, channels: int = 3
     ) -> None:
         super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
-        widths = channels_of(resolution, width, widest)
+        widths = channels_of(resolution, width, max_channels)
         self.growths = len(widths) - 1
         first = nn.Sequential(
             PixelNorm(),
@@ -95,9 +95,9 @@ class Discriminator(contracts.Discriminator):
 
     level: Tensor
 
-    def __init__(self, width: int = 16, widest: int = 128, resolution: int = 64, channels: int = 3) -> None:
+    def __init__(self, width: int = 16, max_channels: int = 128, resolution: int = 64, channels: int = 3) -> None:
         super().__init__()
-        widths = channels_of(resolution, width, widest)
+        widths = channels_of(resolution, width, max_channels)
         self.growths = len(widths) - 1
         self.from_rgb = nn.ModuleList(
             [nn.Sequential(Equalised(nn.Conv2d(channels, c, 1)), nn.LeakyReLU(0.2)) for c in widths]

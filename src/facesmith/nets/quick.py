@@ -9,7 +9,7 @@ from math import log2, sqrt
 import torch
 from torch import Tensor, nn
 
-from facesmith import contracts
+from facesmith.gan import contracts
 from facesmith.nets.layers import MinibatchStd, UpConv2d, one_latent
 
 FIRST_SIDE = 8  # of the generator's first maps
@@ -26,8 +26,6 @@ class Generator(contracts.Generator):
         resolution: a power of two, 16 or more.
         width: channels of the maps of full size.
         widest: with each halving of their size maps have twice as many channels, up to so many.
-        modulated: the latent scales and shifts all maps, not only those of 8x8. False is the generator of before: all
-            maps have twice as many channels as the last ones, but for the first, which have as many.
         label_dim: labels that it is told. They stand beside z in w, together half as long as z is: so that they are
             heard, and z as well. As long as z (so Karras et al. 2020, arXiv:2006.06676, in their code), they made all
             faces of one label alike.
@@ -41,8 +39,7 @@ class Generator(contracts.Generator):
         channels: int = 3,
         label_dim: int = 0,
         *,
-        widest: int = 128,
-        modulated: bool = True,
+        max_channels: int = 128,
     ) -> None:
         super().__init__(
             resolution=resolution, channels=channels, z_dim=z_dim, w_dim=z_dim + label_dim, label_dim=label_dim
@@ -50,11 +47,8 @@ class Generator(contracts.Generator):
         self.spherical, self.labels_apart = not label_dim, bool(label_dim)
         self.label_size = sqrt(z_dim / label_dim) / 2 if label_dim else 0.0
         doublings = round(log2(resolution // FIRST_SIDE))
-        if modulated:
-            widths = tuple(min(width * 2**halvings, max(width, widest)) for halvings in range(doublings, -1, -1))
-        else:
-            widths = (width, *(2 * width for _ in range(doublings - 1)), width)
-        norm = partial(ModulatedBatchNorm2d, self.w_dim) if modulated else nn.BatchNorm2d
+        widths = tuple(min(width * 2**halvings, max(width, max_channels)) for halvings in range(doublings, -1, -1))
+        norm = partial(ModulatedBatchNorm2d, self.w_dim)
         layers: list[nn.Module] = [
             nn.Linear(self.w_dim, widths[0] * FIRST_SIDE**2),
             nn.Unflatten(1, (widths[0], FIRST_SIDE, FIRST_SIDE)),
@@ -103,7 +97,7 @@ class ModulatedBatchNorm2d(nn.BatchNorm2d):
 class Residual(nn.Module):
     """What comes in, and a 3x3 convolution of it; at first nothing of the latter."""
 
-    def __init__(self, channels: int, norm: nn.BatchNorm2d) -> None:
+    def __init__(self, channels: int, norm: ModulatedBatchNorm2d) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = norm
@@ -111,9 +105,8 @@ class Residual(nn.Module):
         nn.init.zeros_(norm.weight)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        found = self.conv(x)
-        added: Tensor = self.norm(found, w) if isinstance(self.norm, ModulatedBatchNorm2d) else self.norm(found)
-        return (x + added).relu()
+        residual: Tensor = self.norm(self.conv(x), w)
+        return (x + residual).relu()
 
 
 class Discriminator(contracts.Discriminator):
@@ -141,12 +134,12 @@ class Discriminator(contracts.Discriminator):
         label_dim: int = 0,
         *,
         hidden_dropout: float = 0.3,
-        widest: int = 256,
+        max_channels: int = 256,
     ) -> None:
         super().__init__()
         halvings = round(log2(resolution // LAST_SIDE))
         layers: list[nn.Module] = []
-        widths = (channels, *(min(each, widest) for each in CRITIC_CHANNELS[-halvings:]))
+        widths = (channels, *(min(each, max_channels) for each in CRITIC_CHANNELS[-halvings:]))
         for number, (c_in, c_out) in enumerate(pairwise(widths)):
             kernel = 3 if number else 5
             layers.append(nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2))

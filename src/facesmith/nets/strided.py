@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from facesmith import contracts
+from facesmith.gan import contracts
 from facesmith.nets.layers import init_dcgan, one_latent
 
 Blocks = Literal["plain", "residual"]

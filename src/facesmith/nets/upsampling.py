@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from facesmith import contracts
+from facesmith.gan import contracts
 from facesmith.nets.layers import UpConv2d, one_latent
 
 CriticNorm = Literal["none", "batch"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesmith.errors import BadData
-from facesmith.images import Pixels
+from facesmith.io.images import Pixels
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.floating[Any]]

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.ops import batched_nms, roi_align
 
-from facesmith.images import Pixels, resize
-from facesmith.photos.networks import load_networks
+from facesmith.io.images import Pixels, resize
+from facesmith.photos.mtcnn import load_networks
 
 WINDOW_PX = 12  # what P-Net looks at
 STRIDE_PX = 2

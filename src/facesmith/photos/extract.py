@@ -23,16 +23,16 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from facesmith.errors import BadOption, FacesmithError
+from facesmith.io.progress import progress
 from facesmith.photos import folder, journal
 from facesmith.photos.align import DEFAULT_MARGIN, MAX_MARGIN, MAX_SIZE_PX, Alignment, CenterCrop
-from facesmith.photos.cutting import Cut, Cutter, Face, FaceCutter, MiddleCutter, Refusal, Which, kind_of
+from facesmith.photos.crop import Cut, Cutter, Face, FaceCutter, MiddleCutter, Refusal, Which, kind_of
 from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX, Detector
 from facesmith.photos.folder import LOCK, ExtractReport, Settings
 from facesmith.photos.journal import Entry
 from facesmith.photos.quality import Known
-from facesmith.photos.sheet import REFUSED_SHOWN
+from facesmith.photos.report_html import REFUSED_SHOWN
 from facesmith.photos.sources import Photo, Source, expected, fingerprint, open_source, stream
-from facesmith.progress import progress
 
 PHOTOS_AT_ONCE = 32
 FRAME_PIXELS_AT_ONCE = 8_000_000  # frames of a film wait in memory, so fewer of them go together

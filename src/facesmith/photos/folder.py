@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from facesmith.errors import OutputExists
-from facesmith.files import refuse_to_overwrite, sha256, written_beside
+from facesmith.io.files import atomic_write, refuse_to_overwrite, sha256
 from facesmith.photos import journal
 from facesmith.photos.align import CenterCrop, Framing
-from facesmith.photos.cutting import Face, Which, kind_of
-from facesmith.photos.sheet import extraction_page
-from facesmith.split import describe, group_name, person_of, split
+from facesmith.photos.crop import Face, Which, kind_of
+from facesmith.photos.report_html import extraction_page
+from facesmith.photos.split import describe, group_name, person_of, split
 
 FORMAT = 1
 LOCK = ".extract.lock"
@@ -197,12 +197,12 @@ def finish(out: Path, settings: Settings, photos: str, ignored: Counter[str], pi
 
 
 def _write_text(path: Path, text: str) -> None:
-    with written_beside(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.encode("utf-8", BAD_NAMES))
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
-    with written_beside(path) as stream:
+    with atomic_write(path) as stream:
         text = io.TextIOWrapper(stream, "utf-8", BAD_NAMES, newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(header)

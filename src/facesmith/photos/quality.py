@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesmith.duplicates import NEAR_BITS, Hashes, distance
-from facesmith.images import Pixels, to_grey
+from facesmith.io.images import Pixels, to_grey
 from facesmith.photos.align import Matrix
+from facesmith.photos.near_duplicates import NEAR_BITS, Hashes, distance
 
 HALF_BLURRED = 0.08  # chosen by looking at a thousand faces in order of their sharpness
 MAX_BLUR = 0.5

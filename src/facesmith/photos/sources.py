@@ -22,7 +22,7 @@ import av
 import numpy as np
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.images import MAX_FILE_BYTES, MAX_PIXELS, PICTURE_SUFFIXES, Pixels, read_picture
+from facesmith.io.images import MAX_FILE_BYTES, MAX_PIXELS, PICTURE_SUFFIXES, Pixels, read_picture
 
 FILM_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"})
 

@@ -10,7 +10,7 @@ Result: fd5k_lite0 64.4 (real faces 3.1), face rate 91.0% (98.3%), after 9 kimg 
 
 What it does: three ways to keep the players in reach of one another. `balance=none` lets them run; `skip` lets a player
 wait while the critic's cross-entropies say that it is ahead (margin .3; if both would wait, both train); `l2` weighs
-the critic's L2 penalty up by 1e-5 while the generator's error is above 1.3, and down below .9. `critic_norm=batch` is
+the critic's L2 penalty up by 1e-5 while the generator's error is above 1.3, and down below .9. `d_norm=batch` is
 the critic with BatchNorm that the text shows winning.
 
 Faults of the text, and what stands here instead:
@@ -34,10 +34,10 @@ from typing import ClassVar, Literal
 from torch import nn
 from torch.optim import SGD, RMSprop
 
-from facesmith.balance import How, Refereed
-from facesmith.contracts import Knobs, Objective, Player, Turn
+from facesmith.gan.balance import How, Refereed
+from facesmith.gan.contracts import Knobs, Objective, Player, Turn
+from facesmith.gan.recipe import Recipe, multiple_of_eight, option, recipe
 from facesmith.nets import upsampling
-from facesmith.recipe import Recipe, multiple_of_eight, recipe, value
 
 
 @recipe("balanced64")
@@ -45,17 +45,17 @@ from facesmith.recipe import Recipe, multiple_of_eight, recipe, value
 class Balanced64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015)"
 
-    batch_size: int = value(16, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(
+    batch_size: int = option(16, "faces in a batch", at_least=1, at_most=4096)
+    z_dim: int = option(100, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(
         128, "channels of the generator's first and last maps, twice as many between", at_least=1, at_most=512
     )
-    balance: How = value("l2", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
-    critic_norm: upsampling.CriticNorm = value("none", "none, or batch for BatchNorm in the critic")
-    critic_dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    g_dropout: float = value(0.0, "share of the generator's maps silenced", at_least=0, at_most=0.9)
-    optimizer: Literal["rmsprop", "sgd"] = value("rmsprop", "rmsprop or sgd")
-    lr: float = value(2e-4, "learning rate of both players", at_least=0, at_most=1)
+    balance: How = option("l2", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
+    d_norm: upsampling.CriticNorm = option("none", "none, or batch for BatchNorm in the critic")
+    d_dropout: float = option(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
+    g_dropout: float = option(0.0, "share of the generator's maps silenced", at_least=0, at_most=0.9)
+    optimizer: Literal["rmsprop", "sgd"] = option("rmsprop", "rmsprop or sgd")
+    lr: float = option(2e-4, "learning rate of both players", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,7 +63,7 @@ class Balanced64(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         G = upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels, self.g_dropout)
-        D = upsampling.Discriminator(self.resolution, self.channels, self.critic_norm, self.critic_dropout)
+        D = upsampling.Discriminator(self.resolution, self.channels, self.d_norm, self.d_dropout)
         return {"G": G, "D": D}
 
     def players(self) -> dict[str, Player]:

@@ -29,12 +29,12 @@ from typing import ClassVar, Literal
 from torch import nn
 from torch.optim import Adam
 
-from facesmith.augment import Augmentation
-from facesmith.contracts import Knobs, Objective, Player, Turn
 from facesmith.errors import BadOption
-from facesmith.losses import LeastSquares, NonSaturating
+from facesmith.gan.augment import Augmentation
+from facesmith.gan.contracts import Knobs, Objective, Player, Turn
+from facesmith.gan.losses import LeastSquares, NonSaturating
+from facesmith.gan.recipe import Recipe, option, recipe
 from facesmith.nets import strided
-from facesmith.recipe import Recipe, recipe, value
 
 
 @recipe("dcgan32")
@@ -42,20 +42,20 @@ from facesmith.recipe import Recipe, recipe, value
 class Dcgan32(Recipe):
     source: ClassVar[str] = "Face Generation; Radford et al. 2016"
 
-    resolution: int = value(32, "side of the pictures in pixels", at_least=8, at_most=256)
-    z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(64, "channels at half the resolution, doubled at each halving", at_least=1, at_most=512)
-    scales: int = value(4, "halvings of the critic and doublings of the generator", at_least=1, at_most=6)
-    blocks: strided.Blocks = value("plain", "plain, or residual for shortcuts around two convolutions")
-    deeper: int = value(0, "more blocks at each scale", at_least=0, at_most=8)
-    loss: Literal["bce", "lsgan"] = value("bce", "bce for cross-entropy, lsgan for least squares")
-    label_smoothing: float = value(0.1, "real faces are to be judged 1 less this much", at_least=0, at_most=0.5)
-    dropout: float = value(0.0, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    brightness: float = value(0.0, "largest shift of a picture's level for the critic, of a range of 2", at_least=0)
-    rotation_degrees: float = value(0.0, "largest turn of a picture for the critic", at_least=0, at_most=180)
-    lr: float = value(2e-4, "learning rate of both players", at_least=0, at_most=1)
-    beta1: float = value(0.5, "Adam's momentum", at_least=0, at_most=0.9999)
-    beta2: float = value(0.999, "Adam's memory of squared gradients", at_least=0, at_most=0.99999)
+    resolution: int = option(32, "side of the pictures in pixels", at_least=8, at_most=256)
+    z_dim: int = option(100, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(64, "channels at half the resolution, doubled at each halving", at_least=1, at_most=512)
+    scales: int = option(4, "halvings of the critic and doublings of the generator", at_least=1, at_most=6)
+    blocks: strided.Blocks = option("plain", "plain, or residual for shortcuts around two convolutions")
+    deeper: int = option(0, "more blocks at each scale", at_least=0, at_most=8)
+    loss: Literal["bce", "lsgan"] = option("bce", "bce for cross-entropy, lsgan for least squares")
+    label_smoothing: float = option(0.1, "real faces are to be judged 1 less this much", at_least=0, at_most=0.5)
+    dropout: float = option(0.0, "share of the critic's maps silenced", at_least=0, at_most=0.9)
+    brightness: float = option(0.0, "largest shift of a picture's level for the critic, of a range of 2", at_least=0)
+    rotation_degrees: float = option(0.0, "largest turn of a picture for the critic", at_least=0, at_most=180)
+    lr: float = option(2e-4, "learning rate of both players", at_least=0, at_most=1)
+    beta1: float = option(0.5, "Adam's momentum", at_least=0, at_most=0.9999)
+    beta2: float = option(0.999, "Adam's memory of squared gradients", at_least=0, at_most=0.99999)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -36,10 +36,10 @@ from typing import ClassVar
 from torch import nn
 from torch.optim import Adam
 
-from facesmith.contracts import Knobs, Objective, Player, Turn
-from facesmith.losses import NonSaturating
+from facesmith.gan.contracts import Knobs, Objective, Player, Turn
+from facesmith.gan.losses import NonSaturating
+from facesmith.gan.recipe import Recipe, option, power_of_two, recipe
 from facesmith.nets import dcgan
-from facesmith.recipe import Recipe, power_of_two, recipe, value
 
 
 @recipe("dcgan64")
@@ -47,12 +47,12 @@ from facesmith.recipe import Recipe, power_of_two, recipe, value
 class Dcgan64(Recipe):
     source: ClassVar[str] = "DCGAN - Generate Faces; Radford et al. 2016"
 
-    z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(64, "channels at half the resolution; 8 times as many at 4x4", at_least=1, at_most=512)
-    label_smoothing: float = value(0.0, "real faces are to be judged 1 less this much", at_least=0, at_most=0.5)
-    lr: float = value(2e-4, "learning rate of both players", at_least=0, at_most=1)
-    beta1: float = value(0.5, "Adam's momentum", at_least=0, at_most=0.9999)
-    beta2: float = value(0.999, "Adam's memory of squared gradients", at_least=0, at_most=0.99999)
+    z_dim: int = option(100, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(64, "channels at half the resolution; 8 times as many at 4x4", at_least=1, at_most=512)
+    label_smoothing: float = option(0.0, "real faces are to be judged 1 less this much", at_least=0, at_most=0.5)
+    lr: float = option(2e-4, "learning rate of both players", at_least=0, at_most=1)
+    beta1: float = option(0.5, "Adam's momentum", at_least=0, at_most=0.9999)
+    beta2: float = option(0.999, "Adam's memory of squared gradients", at_least=0, at_most=0.99999)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -31,11 +31,11 @@ from typing import ClassVar
 from torch import nn
 from torch.optim import SGD, Adam
 
-from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.errors import BadOption
-from facesmith.losses import NonSaturating
+from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
+from facesmith.gan.losses import NonSaturating
+from facesmith.gan.recipe import Recipe, option, recipe
 from facesmith.nets import elu
-from facesmith.recipe import Recipe, recipe, value
 
 
 class HeldDown(NonSaturating):
@@ -57,13 +57,13 @@ class HeldDown(NonSaturating):
 class Elu36(Recipe):
     source: ClassVar[str] = "Generative adversarial nets 101, a 36x36 notebook"
 
-    resolution: int = value(36, "side of the pictures in pixels", at_least=36, at_most=36)
-    batch_size: int = value(100, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = value(256, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(32, "channels of the generator's last and the critic's first maps", at_least=1, at_most=512)
-    critic_turns: int = value(5, "critic turns to one of the generator", at_least=1, at_most=100)
-    lr_d: float = value(1e-3, "learning rate of the critic, by SGD", at_least=0, at_most=1)
-    lr_g: float = value(1e-4, "learning rate of the generator, by Adam", at_least=0, at_most=1)
+    resolution: int = option(36, "side of the pictures in pixels", at_least=36, at_most=36)
+    batch_size: int = option(100, "faces in a batch", at_least=1, at_most=4096)
+    z_dim: int = option(256, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(32, "channels of the generator's last and the critic's first maps", at_least=1, at_most=512)
+    d_steps: int = option(5, "critic turns to one of the generator", at_least=1, at_most=100)
+    lr_d: float = option(1e-3, "learning rate of the critic, by SGD", at_least=0, at_most=1)
+    lr_g: float = option(1e-4, "learning rate of the generator, by Adam", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,8 +83,8 @@ class Elu36(Recipe):
         return HeldDown()
 
     def turns(self, step: int) -> tuple[Turn, ...]:
-        critic = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
-        return (critic,) * self.critic_turns + (Turn(("G",), 0, self.batch_size),)
+        discriminator = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
+        return (discriminator,) * self.d_steps + (Turn(("G",), 0, self.batch_size),)
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr_d, "G": self.lr_g})

@@ -42,20 +42,19 @@ result rests on them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import RMSprop
 
-from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.errors import BadOption
-from facesmith.losses import NonSaturating
+from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
+from facesmith.gan.losses import NonSaturating
+from facesmith.gan.recipe import Recipe, option, recipe
 from facesmith.nets import gray
-from facesmith.recipe import Recipe, recipe, value
 
 EPOCH_STEPS, ACCURACY_FAKES, EPOCH_SAMPLES = 500, 50, 5
 
@@ -72,10 +71,10 @@ class FlippedLabels(NonSaturating):
         super().__init__()
         self.flipped, self.pretraining = flipped, pretraining
 
-    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
+    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
         if batch.phase == "train" and float(torch.rand(())) < self.flipped:
             real_logits, fake_logits = fake_logits, real_logits
-        return 0.5 * super().critic_loss(real_logits, fake_logits, batch)  # the text's mean goes over both kinds
+        return 0.5 * super().discriminator_loss(real_logits, fake_logits, batch)  # the text's mean goes over both kinds
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss(player, nets, batch)
@@ -103,21 +102,20 @@ def gan_accuracy(D: gray.Discriminator, fakes: Tensor) -> Tensor:
 @dataclass(frozen=True, kw_only=True)
 class GrayDcgan64(Recipe):
     source: ClassVar[str] = "Face synthesis with GANs in PyTorch (N. Prabhu 2020)"
-    earlier: ClassVar[Mapping[str, Any]] = {"smooth": False}
 
-    channels: int = value(1, "1 for grey, as the text has it; 3 for colour", at_least=1, at_most=3)
-    batch_size: int = value(64, "real faces in a critic's batch, beside as many fakes", at_least=1, at_most=4096)
-    z_dim: int = value(200, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(128, "channels of the generator's last maps", at_least=8, at_most=1024)
-    prior: gray.Prior = value("normal", "what latents are drawn from: normal, uniform or poisson, each of variance 1")
-    smooth: bool = value(True, "keep the lattice of single pixels, which this critic can't see, out of the pictures")
-    dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    critic_turns: int = value(5, "critic turns to one of the generator", at_least=1, at_most=100)
-    pretraining: int = value(50, "critic batches before all else: 10 epochs of 5", at_least=0, at_most=100_000)
-    pretraining_batch: int = value(500, "real faces in each of them, beside as many fakes", at_least=1, at_most=4096)
-    flipped: float = value(0.1, "share of the critic's batches with labels exchanged", at_least=0, at_most=1)
-    clip_norm: float = value(0.01, "largest norm of a gradient", at_least=1e-9, at_most=1e9)
-    lr: float = value(5e-5, "learning rate of both players", at_least=0, at_most=1)
+    channels: int = option(1, "1 for grey, as the text has it; 3 for colour", at_least=1, at_most=3)
+    batch_size: int = option(64, "real faces in a critic's batch, beside as many fakes", at_least=1, at_most=4096)
+    z_dim: int = option(200, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(128, "channels of the generator's last maps", at_least=8, at_most=1024)
+    prior: gray.Prior = option("normal", "what latents are drawn from: normal, uniform or poisson, each of variance 1")
+    smooth: bool = option(True, "keep the lattice of single pixels, which this critic can't see, out of the pictures")
+    dropout: float = option(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
+    d_steps: int = option(5, "critic turns to one of the generator", at_least=1, at_most=100)
+    pretraining: int = option(50, "critic batches before all else: 10 epochs of 5", at_least=0, at_most=100_000)
+    pretraining_batch: int = option(500, "real faces in each of them, beside as many fakes", at_least=1, at_most=4096)
+    flipped: float = option(0.1, "share of the critic's batches with labels exchanged", at_least=0, at_most=1)
+    clip_norm: float = option(0.01, "largest norm of a gradient", at_least=1e-9, at_most=1e9)
+    lr: float = option(5e-5, "learning rate of both players", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -141,8 +139,8 @@ class GrayDcgan64(Recipe):
         if step < self.pretraining:
             batch = self.pretraining_batch
             return (Turn(("D",), batch, batch, phase="pretrain", replacement=True),)
-        critic = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
-        return (critic,) * self.critic_turns + (Turn(("G",), 0, 2 * self.batch_size),)
+        discriminator = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
+        return (discriminator,) * self.d_steps + (Turn(("G",), 0, 2 * self.batch_size),)
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr})

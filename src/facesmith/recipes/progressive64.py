@@ -35,10 +35,10 @@ from typing import ClassVar, Literal
 from torch import nn
 from torch.optim import Adam
 
-from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
-from facesmith.losses import NonSaturating, Wasserstein
+from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
+from facesmith.gan.losses import NonSaturating, Wasserstein
+from facesmith.gan.recipe import Recipe, option, periodic_steps, power_of_two, recipe
 from facesmith.nets import progressive
-from facesmith.recipe import Recipe, every_few, power_of_two, recipe, value
 
 
 class Growing(Wasserstein):
@@ -67,18 +67,18 @@ def coarse(batch: Batch, nets: nn.ModuleDict) -> Batch:
 class Progressive64(Recipe):
     source: ClassVar[str] = "Karras et al. 2018"
 
-    batch_size: int = value(16, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = value(128, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(16, "channels at the full resolution, doubled at each halving", at_least=1, at_most=512)
-    widest: int = value(128, "most channels of a layer", at_least=1, at_most=2048)
-    growing: float = value(0.55, "share of the budget until the full size stands", at_least=0, at_most=1)
-    critic_turns: int = value(1, "critic turns to one of the generator", at_least=1, at_most=100)
-    loss: Literal["logistic", "wgan-gp"] = value("logistic", "logistic for cross-entropy and R1, or wgan-gp")
-    gamma: float = value(1.0, "logistic: weight of half the critic's squared slope", at_least=0, at_most=1e4)
-    penalty_every: int = value(8, "logistic: steps from one penalty to the next", at_least=1, at_most=1000)
-    penalty: float = value(10.0, "wgan-gp: weight of the gradient penalty", at_least=0, at_most=1e4)
-    drift: float = value(1e-3, "wgan-gp: weight of the real faces' squared score", at_least=0, at_most=10)
-    lr: float = value(3e-3, "learning rate of both players", at_least=0, at_most=1)
+    batch_size: int = option(16, "faces in a batch", at_least=1, at_most=4096)
+    z_dim: int = option(128, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(16, "channels at the full resolution, doubled at each halving", at_least=1, at_most=512)
+    max_channels: int = option(128, "most channels of a layer", at_least=1, at_most=2048)
+    growing: float = option(0.55, "share of the budget until the full size stands", at_least=0, at_most=1)
+    d_steps: int = option(1, "critic turns to one of the generator", at_least=1, at_most=100)
+    loss: Literal["logistic", "wgan-gp"] = option("logistic", "logistic for cross-entropy and R1, or wgan-gp")
+    gamma: float = option(1.0, "logistic: weight of half the critic's squared slope", at_least=0, at_most=1e4)
+    penalty_every: int = option(8, "logistic: steps from one penalty to the next", at_least=1, at_most=1000)
+    penalty: float = option(10.0, "wgan-gp: weight of the gradient penalty", at_least=0, at_most=1e4)
+    drift: float = option(1e-3, "wgan-gp: weight of the real faces' squared score", at_least=0, at_most=10)
+    lr: float = option(3e-3, "learning rate of both players", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,8 +86,8 @@ class Progressive64(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         return {
-            "G": progressive.Generator(self.z_dim, self.width, self.widest, self.resolution, self.channels),
-            "D": progressive.Discriminator(self.width, self.widest, self.resolution, self.channels),
+            "G": progressive.Generator(self.z_dim, self.width, self.max_channels, self.resolution, self.channels),
+            "D": progressive.Discriminator(self.width, self.max_channels, self.resolution, self.channels),
         }
 
     def players(self) -> dict[str, Player]:
@@ -101,13 +101,13 @@ class Progressive64(Recipe):
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         alone = Turn(("D",), n_real=self.batch_size, n_fake=self.batch_size)
-        return (*(alone,) * (self.critic_turns - 1), replace(alone, players=("D", "G")))
+        return (*(alone,) * (self.d_steps - 1), replace(alone, players=("D", "G")))
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr}, level=self.level(progress))
 
-    def rhythm(self) -> Mapping[int, float]:
-        return every_few(self.penalty_every if self.loss == "logistic" else 1)
+    def representative_steps(self) -> Mapping[int, float]:
+        return periodic_steps(self.penalty_every if self.loss == "logistic" else 1)
 
     def level(self, progress: float) -> float:
         """0 to 1: as many equal shares as there are growths, in each first a rest, then a fade."""

@@ -33,10 +33,10 @@ from typing import Any, ClassVar
 from torch import nn
 from torch.optim import Adam
 
-from facesmith.contracts import Knobs, Objective, Player, Turn
-from facesmith.losses import NonSaturating
+from facesmith.gan.contracts import Knobs, Objective, Player, Turn
+from facesmith.gan.losses import NonSaturating
+from facesmith.gan.recipe import Conditional, option, periodic_steps, power_of_two, recipe
 from facesmith.nets import quick
-from facesmith.recipe import Conditional, every_few, power_of_two, recipe, value
 
 LAST_LR = 0.1  # of the first, at the end of the budget
 
@@ -45,34 +45,27 @@ LAST_LR = 0.1  # of the first, at the end of the budget
 @dataclass(frozen=True, kw_only=True)
 class Quick64(Conditional):
     source: ClassVar[str] = "Facesmith"
-    earlier: ClassVar[Mapping[str, Any]] = {
-        "gamma": 0.0,
-        "modulated": False,
-        "widest_d": 192,
-        "hidden_dropout": 0.5,
-    }
     # A critic that begins with what it knows of many faces learns 300 by heart within minutes, unless held back.
     few_faces: ClassVar[Mapping[str, Any]] = {"dropout": 0.2, "hidden_dropout": 0.5, "lr": 2e-4, "lr_d": 4e-4}
 
-    resolution: int = value(64, "side of the pictures in pixels, a power of two", at_least=16, at_most=256)
-    batch_size: int = value(16, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = value(64, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(
+    resolution: int = option(64, "side of the pictures in pixels, a power of two", at_least=16, at_most=256)
+    batch_size: int = option(16, "faces in a batch", at_least=1, at_most=4096)
+    z_dim: int = option(64, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(
         32, "the generator's channels at the full resolution, doubled at each halving", at_least=1, at_most=512
     )
-    widest: int = value(128, "most channels of a layer of it, where modulated", at_least=1, at_most=2048)
-    modulated: bool = value(True, "the latent scales and shifts all maps; False: the plain generator of before")
-    widest_d: int = value(256, "most channels of a layer of the critic", at_least=8, at_most=256)
-    hidden: int = value(256, "units of the critic's wide layer", at_least=1, at_most=8192)
-    dropout: float = value(0.05, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    hidden_dropout: float = value(0.3, "share of its wide layer's units silenced", at_least=0, at_most=0.9)
-    lr: float = value(8e-4, "learning rate of the generator", at_least=0, at_most=1)
-    lr_d: float = value(8e-4, "learning rate of the critic", at_least=0, at_most=1)
-    gamma: float = value(0.1, "weight of half the critic's squared slope at real faces", at_least=0, at_most=1e4)
-    penalty_every: int = value(4, "steps from one such penalty to the next", at_least=1, at_most=1000)
-    penalised: int = value(8, "faces of a batch that it is taken of", at_least=1, at_most=4096)
-    beta2: float = value(0.99, "Adam's memory of squared gradients; it has no momentum", at_least=0, at_most=0.99999)
-    decay: float = value(
+    max_channels: int = option(128, "most channels of a layer of the generator", at_least=1, at_most=2048)
+    max_channels_d: int = option(256, "most channels of a layer of the critic", at_least=8, at_most=256)
+    hidden: int = option(256, "units of the critic's wide layer", at_least=1, at_most=8192)
+    dropout: float = option(0.05, "share of the critic's maps silenced", at_least=0, at_most=0.9)
+    hidden_dropout: float = option(0.3, "share of its wide layer's units silenced", at_least=0, at_most=0.9)
+    lr: float = option(8e-4, "learning rate of the generator", at_least=0, at_most=1)
+    lr_d: float = option(8e-4, "learning rate of the critic", at_least=0, at_most=1)
+    gamma: float = option(0.1, "weight of half the critic's squared slope at real faces", at_least=0, at_most=1e4)
+    penalty_every: int = option(4, "steps from one such penalty to the next", at_least=1, at_most=1000)
+    penalty_batch: int = option(8, "faces of a batch that it is taken of", at_least=1, at_most=4096)
+    beta2: float = option(0.99, "Adam's memory of squared gradients; it has no momentum", at_least=0, at_most=0.99999)
+    decay: float = option(
         0.3, "share of the budget, at its end, in which the rates fall to a tenth", at_least=0, at_most=1
     )
 
@@ -89,8 +82,7 @@ class Quick64(Conditional):
                 self.resolution,
                 self.channels,
                 told,
-                widest=self.widest,
-                modulated=self.modulated,
+                max_channels=self.max_channels,
             ),
             "D": quick.Discriminator(
                 self.resolution,
@@ -99,7 +91,7 @@ class Quick64(Conditional):
                 self.hidden,
                 told,
                 hidden_dropout=self.hidden_dropout,
-                widest=self.widest_d,
+                max_channels=self.max_channels_d,
             ),
         }
 
@@ -108,7 +100,7 @@ class Quick64(Conditional):
         return {"D": Player(("D",), adam), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
-        return NonSaturating(gamma=self.gamma, every=self.penalty_every, penalised=self.penalised)
+        return NonSaturating(gamma=self.gamma, every=self.penalty_every, penalty_batch=self.penalty_batch)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)
@@ -118,5 +110,5 @@ class Quick64(Conditional):
         share = LAST_LR + (1 - LAST_LR) * left
         return Knobs(lr={"D": self.lr_d * share, "G": self.lr * share})
 
-    def rhythm(self) -> Mapping[int, float]:
-        return every_few(self.penalty_every if self.gamma else 1)
+    def representative_steps(self) -> Mapping[int, float]:
+        return periodic_steps(self.penalty_every if self.gamma else 1)

@@ -30,10 +30,10 @@ from typing import ClassVar
 from torch import nn
 from torch.optim import Adam
 
-from facesmith.autoencoding import Autoencoding
-from facesmith.contracts import Knobs, Objective, Player, Turn
+from facesmith.gan.contracts import Knobs, Objective, Player, Turn
+from facesmith.gan.recipe import Recipe, multiple_of_eight, option, recipe
+from facesmith.gan.vae import Autoencoding
 from facesmith.nets import upsampling
-from facesmith.recipe import Recipe, multiple_of_eight, recipe, value
 
 
 @recipe("vae64")
@@ -42,16 +42,16 @@ class Vae64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015); Kingma and Welling 2014"
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
 
-    batch_size: int = value(32, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(
+    batch_size: int = option(32, "faces in a batch", at_least=1, at_most=4096)
+    z_dim: int = option(100, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(
         32,
         "channels of the decoder's first and last maps; the encoder's first are twice as many",
         at_least=1,
         at_most=512,
     )
-    noise: float = value(1.0, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
-    lr: float = value(1e-3, "learning rate", at_least=0, at_most=1)
+    noise: float = option(1.0, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
+    lr: float = option(1e-3, "learning rate", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -31,11 +31,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, RMSprop
 
-from facesmith.autoencoding import divergence, reconstruction_error, reparametrised
-from facesmith.balance import How, Refereed
-from facesmith.contracts import Batch, Knobs, Loss, Objective, Player, Turn
+from facesmith.gan.balance import How, Refereed
+from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
+from facesmith.gan.recipe import Recipe, multiple_of_eight, option, recipe
+from facesmith.gan.vae import divergence, reconstruction_error, reparametrised
 from facesmith.nets import upsampling
-from facesmith.recipe import Recipe, multiple_of_eight, recipe, value
 
 
 class AutoencodingGame(Refereed):
@@ -79,20 +79,20 @@ class Vaegan64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015); Larsen et al. 2016"
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
 
-    batch_size: int = value(32, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = value(100, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(
+    batch_size: int = option(32, "faces in a batch", at_least=1, at_most=4096)
+    z_dim: int = option(100, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(
         32,
         "channels of the decoder's first and last maps; the encoder's first are twice as many",
         at_least=1,
         at_most=512,
     )
-    noise: float = value(1.0, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
-    gan_share: float = value(0.5, "the game's share of the decoder's gradient", at_least=0, at_most=0.99)
-    balance: How = value("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
-    critic_dropout: float = value(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    lr: float = value(5e-4, "learning rate of encoder and decoder, by Adam", at_least=0, at_most=1)
-    lr_d: float = value(2e-4, "learning rate of the critic, by RMSprop", at_least=0, at_most=1)
+    noise: float = option(1.0, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
+    gan_share: float = option(0.5, "the game's share of the decoder's gradient", at_least=0, at_most=0.99)
+    balance: How = option("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
+    d_dropout: float = option(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
+    lr: float = option(5e-4, "learning rate of encoder and decoder, by Adam", at_least=0, at_most=1)
+    lr_d: float = option(2e-4, "learning rate of the critic, by RMSprop", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,7 +102,7 @@ class Vaegan64(Recipe):
         return {
             "G": upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels),
             "E": upsampling.Encoder(self.z_dim, 2 * self.width, self.resolution, self.channels),
-            "D": upsampling.Discriminator(self.resolution, self.channels, dropout=self.critic_dropout),
+            "D": upsampling.Discriminator(self.resolution, self.channels, dropout=self.d_dropout),
         }
 
     def players(self) -> dict[str, Player]:

@@ -29,10 +29,10 @@ from typing import ClassVar
 from torch import nn
 from torch.optim import Adam
 
-from facesmith.contracts import Knobs, Objective, Player, Turn
-from facesmith.losses import Wasserstein
+from facesmith.gan.contracts import Knobs, Objective, Player, Turn
+from facesmith.gan.losses import Wasserstein
+from facesmith.gan.recipe import Recipe, option, power_of_two, recipe
 from facesmith.nets import dcgan
-from facesmith.recipe import Recipe, power_of_two, recipe, value
 
 
 @recipe("wgan-gp64")
@@ -40,13 +40,13 @@ from facesmith.recipe import Recipe, power_of_two, recipe, value
 class WganGp64(Recipe):
     source: ClassVar[str] = "Gulrajani et al. 2017"
 
-    batch_size: int = value(32, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = value(128, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = value(32, "channels at half the resolution; 8 times as many at 4x4", at_least=1, at_most=512)
-    critic_turns: int = value(5, "critic turns to one of the generator", at_least=1, at_most=100)
-    penalty: float = value(10.0, "weight of the gradient penalty", at_least=0, at_most=1e4)
-    penalised: int = value(8, "pictures of a batch at which the slope is measured", at_least=1, at_most=4096)
-    lr: float = value(2e-4, "learning rate of both players", at_least=0, at_most=1)
+    batch_size: int = option(32, "faces in a batch", at_least=1, at_most=4096)
+    z_dim: int = option(128, "numbers in a latent", at_least=1, at_most=4096)
+    width: int = option(32, "channels at half the resolution; 8 times as many at 4x4", at_least=1, at_most=512)
+    d_steps: int = option(5, "critic turns to one of the generator", at_least=1, at_most=100)
+    penalty: float = option(10.0, "weight of the gradient penalty", at_least=0, at_most=1e4)
+    penalty_batch: int = option(8, "pictures of a batch at which the slope is measured", at_least=1, at_most=4096)
+    lr: float = option(2e-4, "learning rate of both players", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,11 +63,11 @@ class WganGp64(Recipe):
         return {"D": Player(("D",), adam), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
-        return Wasserstein(self.penalty, penalised=self.penalised)
+        return Wasserstein(self.penalty, penalty_batch=self.penalty_batch)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
-        critic = Turn(("D",), self.batch_size, self.batch_size)
-        return (critic,) * self.critic_turns + (Turn(("G",), 0, self.batch_size),)
+        discriminator = Turn(("D",), self.batch_size, self.batch_size)
+        return (discriminator,) * self.d_steps + (Turn(("G",), 0, self.batch_size),)
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facesmith.plan import Plan
+from facesmith.training.plan import Plan
 
 WIDEST = 76
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from facesmith.charts import Line, histogram_chart, line_chart
-from facesmith.curves import BALANCE, COIN, SCORED, loss_names, points, scored_names, smoothed
-from facesmith.doctor import DISTANCE, KNOWS_TRAINING, VARIETY
-from facesmith.page import Chart
-from facesmith.scores import Histogram
+from facesmith.io.charts import Line, histogram_chart, line_chart
+from facesmith.io.html import Chart
+from facesmith.training.curves import BALANCE, COIN, SCORED, loss_names, points, scored_names, smoothed
+from facesmith.training.diagnosis import DISTANCE, TRAINING_AUC, VARIETY
+from facesmith.training.discriminator_scores import Histogram
 
 KIMG = "real faces shown, in thousands (kimg)"
 MOMENTS = 6
@@ -19,7 +19,7 @@ TONES = {name: tone for tone, name in enumerate(BALANCE, 1)}
 SIGNS = {
     VARIETY: "variety of the faces; 1 is like real ones",
     DISTANCE: "distance from real faces; 0 is none",
-    KNOWS_TRAINING: "pairs in which the critic scores a training face above an unseen one",
+    TRAINING_AUC: "pairs in which the critic scores a training face above an unseen one",
 }
 Log = Sequence[Mapping[str, Any]]
 

@@ -8,15 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from facesmith.checkpoint import LoadedModel, load_model
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.faces import Faces, open_faces
-from facesmith.images import Pixels, fitted, read_picture
-from facesmith.monitor import LOG, SHEETS, read_log, sheets
-from facesmith.plan import PLAN, Plan, read_plan
-from facesmith.recipe import Recipe, remake
-from facesmith.reconstructions import PAIRS, REBUILT
-from facesmith.scores import Histogram, read_histogram
+from facesmith.gan.recipe import Recipe, make
+from facesmith.io.images import Pixels, fitted, read_picture
+from facesmith.modelfiles.checkpoint import LoadedModel, load_model
+from facesmith.modelfiles.run_folder import LOG, PAIRS, PLAN, REBUILT, SHEETS, read_log, sheets
+from facesmith.training.discriminator_scores import Histogram, read_histogram
+from facesmith.training.plan import Plan, read_plan
 
 WIDEST_PX = 720
 MOST_FRAMES = 96
@@ -53,7 +52,7 @@ class Run:
         return int(self.lines[-1]["seen"]) if self.lines else 0
 
     @property
-    def has_critic(self) -> bool:
+    def has_discriminator(self) -> bool:
         """Whether this is a game of two, as far as recipe or log tell."""
         if self.recipe is not None:
             return "D" in self.recipe.players()
@@ -96,7 +95,7 @@ def gather(folder: Path, console: Console) -> Run:
 def _read_plan(run: Run) -> None:
     try:
         run.plan = read_plan(run.folder / PLAN)
-        run.recipe = remake(run.plan.recipe, run.plan.values)
+        run.recipe = make(run.plan.recipe, run.plan.hyperparameters)
     except FacesmithError as error:
         run.missing.append(f"The recipe and its values are not shown: {error}")
 

@@ -11,17 +11,17 @@ from importlib import import_module
 import torch
 
 from facesmith import __version__
-from facesmith.curves import WATCHED, points
-from facesmith.doctor import diagnose
 from facesmith.faces.describe import attributes, card, contact_sheet
-from facesmith.images import Pixels, fitted
-from facesmith.listing import count
-from facesmith.page import Picture, Section, Video, as_picture
+from facesmith.gan.list_recipes import count
+from facesmith.io.html import Picture, Section, Video, as_picture
+from facesmith.io.images import Pixels, fitted
 from facesmith.report import words
 from facesmith.report.commands import kimg_text, show_commands, train_command
 from facesmith.report.docstring import paragraphs
 from facesmith.report.figures import balance_chart, knob_charts, loss_charts, score_charts, sign_charts, term_chart
 from facesmith.report.gather import Run
+from facesmith.training.curves import WATCHED, points
+from facesmith.training.diagnosis import diagnose
 
 STRIP = 6
 STRIP_PX = 264
@@ -81,7 +81,7 @@ def _in_short(run: Run) -> Section:
         threads = f"{run.plan.threads} thread{'s' if run.plan.threads > 1 else ''}"
         rows.append(("computed", f"in {run.plan.precision} on {run.plan.device}, {threads}"))
         rows.append(("seed", str(run.plan.seed)))
-    return Section("In short", [words.in_short(run.has_critic)], rows=rows)
+    return Section("In short", [words.in_short(run.has_discriminator)], rows=rows)
 
 
 def _progress(run: Run) -> str:
@@ -100,7 +100,7 @@ def _faces(run: Run, film: bytes | None) -> Iterator[Section]:
         return
     seen, newest = run.frames[-1]
     label = f"Generated faces of seeds 0 to 63 after {seen / 1000:.1f} kimg"
-    yield Section("What it draws", figures=[as_picture(newest, label)], how=words.sheet(run.has_critic))
+    yield Section("What it draws", figures=[as_picture(newest, label)], how=words.sheet(run.has_discriminator))
     if len(run.frames) > 1:
         videos = [Video(film, "The same 64 faces from the first save to the last")] if film else []
         strip = [as_picture(_part(sheet), f"{at / 1000:.1f} kimg") for at, sheet in _some(run.frames)]
@@ -137,7 +137,7 @@ def _health(run: Run) -> Iterator[Section]:
     if not charts:
         return
     budget = run.plan.budget if run.plan is not None else run.seen
-    told = [f"{str(trouble)[0].upper()}{str(trouble)[1:]}" for trouble in diagnose(run.lines, budget)]
+    told = [f"{str(problem)[0].upper()}{str(problem)[1:]}" for problem in diagnose(run.lines, budget)]
     returns = [line for line in run.lines if "rolled_back_from" in line]
     told += [
         f"At {line['rolled_back_from'] / 1000:.1f} kimg ({line.get('troubles')}) it went back to "
@@ -163,7 +163,7 @@ def _reconstructions(run: Run, pictures: bool) -> Iterator[Section]:
 def _log(run: Run) -> Iterator[Section]:
     charts, constant = loss_charts(run.lines)
     if charts or constant:
-        told = words.losses(run.has_critic)
+        told = words.losses(run.has_discriminator)
         yield Section("What each network tries to make small", charts=charts, header=UNCHANGED, rows=constant, how=told)
     watched = term_chart(run.lines, WATCHED, "KID to the validation faces")
     if watched:
@@ -212,7 +212,7 @@ def _again(run: Run) -> Iterator[Section]:
         rows += [("the model", f"facesmith {run.model.header.get('version')}, sha256 {run.model.hash[:16]}")]
     if run.plan is not None:
         rows += [("the data", f"fingerprint {run.plan.fingerprint[:16]}")]
-        values = run.recipe.values() if run.recipe else run.plan.values
+        values = run.recipe.hyperparameters() if run.recipe else run.plan.hyperparameters
         again = run.folder.with_name(f"{run.folder.name}-again")
         code = [train_command(run.plan, values, again), show_commands(run.folder)]
         yield Section("Do it again", [words.AGAIN], code=code)

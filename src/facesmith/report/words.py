@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facesmith.scores import Histogram
+from facesmith.training.discriminator_scores import Histogram
 
 FILM = (
     "Every frame is one save, and every place shows the same seed throughout. First come colours and blurs, then "
@@ -57,7 +57,7 @@ AGAIN = (
 )
 
 
-def in_short(has_critic: bool) -> str:
+def in_short(has_discriminator: bool) -> str:
     """What happens in a training, in two sentences."""
     game = (
         "Two networks play against each other: the generator draws faces, the critic tells drawn faces from real ones, "
@@ -68,10 +68,10 @@ def in_short(has_critic: bool) -> str:
         "them; once that works, random numbers give new faces. "
     )
     clock = "A kimg is a thousand real faces shown; how long the training lasts is counted in these."
-    return (game if has_critic else copying) + clock
+    return (game if has_discriminator else copying) + clock
 
 
-def sheet(has_critic: bool) -> str:
+def sheet(has_discriminator: bool) -> str:
     """How to read a sheet of generated faces."""
     told = (
         "Each picture is drawn from its own list of random numbers, its seed; nobody in it exists. Look for whole "
@@ -81,12 +81,12 @@ def sheet(has_critic: bool) -> str:
         ": many near copies of one face say that the generator has found a picture that fools the critic and draws "
         "little else (mode collapse)."
     )
-    return told + (collapse if has_critic else ". Blurred faces are usual without a critic.")
+    return told + (collapse if has_discriminator else ". Blurred faces are usual without a critic.")
 
 
-def losses(has_critic: bool) -> str:
+def losses(has_discriminator: bool) -> str:
     """How to read the loss terms."""
-    if not has_critic:
+    if not has_discriminator:
         return (
             "The networks learn by making these numbers small, so they should fall, fast at first and slowly later. "
             "Where they no longer do, more training changes little."
@@ -103,7 +103,7 @@ def balance(lines: Sequence[Mapping[str, Any]]) -> str:
     """How to read the balance of a log, by what it holds."""
     names = {name for line in lines for name in line}
     told = "1 means always, 0 never; a critic that tosses a coin is right half of the time. "
-    if "D/knows_fake" in names or "scores/knows_fake" in names:
+    if "D/accuracy_fake" in names or "scores/accuracy_fake" in names:
         told += (
             "A critic that is right nearly always leaves the generator little to learn from. One that is near a "
             "half in both sees no difference any more: the aim, if the faces look good, and a critic that learns "
@@ -120,7 +120,7 @@ def balance(lines: Sequence[Mapping[str, Any]]) -> str:
         told += (
             "Lines are means over all steps between two saves; dots were measured at a save, on fixed faces and fakes. "
         )
-    if "G/fools" in names:
+    if "G/fooling_rate" in names:
         told += (
             "Where both networks learn from the same batch, the generator is judged just after the critic has "
             "learnt from these very fakes: then “fakes that fool the critic” lies near 0 in a healthy training, "

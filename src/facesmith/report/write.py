@@ -7,15 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from facesmith.animation import write_film
 from facesmith.errors import BadOption
-from facesmith.files import refuse_to_overwrite, written_beside
-from facesmith.film import FRAMES_PER_SECOND, LAST_FRAME_SECONDS
-from facesmith.images import Pixels
-from facesmith.page import page
-from facesmith.planning import REPORT
+from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.io.html import page
+from facesmith.io.images import Pixels
+from facesmith.io.video import write_film
+from facesmith.modelfiles.run_folder import REPORT
 from facesmith.report.gather import Run, gather
 from facesmith.report.sections import sections
+from facesmith.training.progress_film import FRAMES_PER_SECOND, LAST_FRAME_SECONDS
 
 
 def report(
@@ -39,7 +39,7 @@ def report(
     console.print(f"making the page of {folder} ...", highlight=False)
     text = page(_title(run), sections(run, _film([sheet for _, sheet in run.frames]), pictures))
     target = out or folder / REPORT
-    with written_beside(target, "w") as stream:
+    with atomic_write(target, "w") as stream:
         stream.write(text)
     return target
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from facesmith.sample import Model
-from facesmith.studio.address import Face
-from facesmith.studio.pictures import Walk
+from facesmith.model import Model
+from facesmith.studio.query import Face
+from facesmith.studio.render import Walk
 
 IMPORTS = ("import facesmith", "from PIL import Image")
-READ = "from facesmith.studio.address import read_latent"
+READ = "from facesmith.studio.query import read_latent"
 
 
 def for_face(model: Model, face: Face, psi: float) -> dict[str, str]:

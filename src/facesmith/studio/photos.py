@@ -9,13 +9,13 @@ import numpy as np
 from rich.console import Console
 
 from facesmith.errors import BadPicture
-from facesmith.images import Pixels, png_bytes, read_picture
+from facesmith.explore.reconstruction_error import psnr
+from facesmith.inversion.face_template import largest, locate, search
 from facesmith.inversion.paste import paste
-from facesmith.inversion.template import largest, locate, search
-from facesmith.nearness import psnr
-from facesmith.sample import Model
-from facesmith.studio.address import write_latent
-from facesmith.studio.guard import MOST_PIXELS
+from facesmith.io.images import Pixels, png_bytes, read_picture
+from facesmith.model import Model
+from facesmith.studio.query import write_latent
+from facesmith.studio.security import MOST_PIXELS
 
 MOST_FACES = 32
 QUIET = Console(quiet=True)

@@ -9,17 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from facesmith.charts import Line, line_chart
-from facesmith.curves import WATCHED, points, smoothed
-from facesmith.doctor import DISTANCE, VARIETY
 from facesmith.errors import BadData
-from facesmith.images import read_file
-from facesmith.monitor import LOG, SHEETS, sheets
-from facesmith.page import Section
+from facesmith.io.charts import Line, line_chart
+from facesmith.io.html import Section
+from facesmith.io.images import read_file
+from facesmith.modelfiles.run_folder import LOG, SHEETS, sheets
 from facesmith.report import words
 from facesmith.report.figures import KIMG, SIGNS
 from facesmith.report.gather import Run, glance
 from facesmith.report.sections import duration, seconds_left, while_training
+from facesmith.training.curves import WATCHED, points, smoothed
+from facesmith.training.diagnosis import DISTANCE, VARIETY
 
 QUIET_SECONDS = 1800.0  # without a save, after which a run is said to stand still
 COMPARED = {
@@ -94,7 +94,7 @@ def compared(runs: Sequence[tuple[str, Path]]) -> list[dict[str, Any]]:
 
 def how_to_read_sheets(folder: Path) -> str:
     """How to read the fixed faces over time."""
-    return f"{words.sheet(glance(folder).has_critic)} {words.FILM}"
+    return f"{words.sheet(glance(folder).has_discriminator)} {words.FILM}"
 
 
 def _line(run: Run, term: str, name: str, tone: int) -> list[Line]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from facesmith.errors import BadOption, MissingExtra
-from facesmith.plan import PLAN
-from facesmith.sample import load
+from facesmith.model import load
+from facesmith.modelfiles.run_folder import PLAN
 
 HOST = "127.0.0.1"
 MOST_CONNECTIONS = 512
@@ -33,12 +33,12 @@ def serve(models: Sequence[Path], runs: Sequence[Path], port: int, *, browser: b
     try:
         import uvicorn
 
-        from facesmith.studio.answers import Studio
-        from facesmith.studio.server import create_app
+        from facesmith.studio.app import create_app
+        from facesmith.studio.responses import Studio
     except ImportError as error:
         raise MissingExtra(f"The studio needs an extra ({error.name}): pip install 'facesmith[studio]'") from None
+    from facesmith.studio.open_models import Shelf
     from facesmith.studio.runs import by_id
-    from facesmith.studio.shelf import Shelf
 
     for path in models:
         load(path)  # what is wrong with it is told before a page is opened

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from facesmith.studio.easel import Busy
+from facesmith.studio.render_queue import Busy
 
 T = TypeVar("T")
 WORKERS, MOST_WAITING = 2, 6

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facesmith.errors import FacesmithError, MissingExtra
 from facesmith.faces.packed import cache_folder
-from facesmith.files import sha256
+from facesmith.io.files import sha256
 from facesmith.metrics.features import Extractor
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -45,19 +45,19 @@ class Inception(Extractor):
         return torch.as_tensor(out)
 
 
-def weight_file(given: Path | None, *, download: bool) -> Path:
+def weight_file(condition: Path | None, *, download: bool) -> Path:
     """The weights, checked: the file given, else the one kept in the cache, which `download` may fetch.
 
     Raises:
         FacesmithError: there are none, or not the ones that FID means.
     """
     kept = cache_folder() / "weights" / FILE
-    if given is None and download and not kept.exists():
+    if condition is None and download and not kept.exists():
         _fetch(kept)
-    file = kept if given is None else given
+    file = kept if condition is None else condition
     if not file.is_file():
         raise FacesmithError(
-            f"FID needs the file {FILE}, which {'is not at ' + str(given) if given else 'is not here'}. "
+            f"FID needs the file {FILE}, which {'is not at ' + str(condition) if condition else 'is not here'}. "
             "Add --download to fetch its 91 MiB, or name the file with --weights."
         )
     if (found := sha256(file)) != SHA256:

@@ -1,0 +1,24 @@
+"""Drawn faces whose attributes are known: the data of the demo, and the ground truth of the tests.
+
+face.py      what a face is: its attributes, a pure function of its seed
+painting.py  a face -> pixels and landmarks
+folder.py    many faces -> arrays, or a dataset on disk
+"""
+
+from facesmith.procedural.face import HAIR_COLOURS, HAIR_STYLES, DrawnFace, attributes, face_of
+from facesmith.procedural.folder import LANDMARK_COLUMNS, SEEDS_PER_FOLDER, draw_many, write_faces
+from facesmith.procedural.painting import draw, landmarks
+
+__all__ = [
+    "HAIR_COLOURS",
+    "HAIR_STYLES",
+    "LANDMARK_COLUMNS",
+    "SEEDS_PER_FOLDER",
+    "DrawnFace",
+    "attributes",
+    "draw",
+    "draw_many",
+    "face_of",
+    "landmarks",
+    "write_faces",
+]

@@ -1,0 +1,60 @@
+"""Many drawn faces: as an array, or as a dataset on disk in the form that `extract` writes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.io.images import Pixels, write_png
+from facesmith.io.progress import bar
+from facesmith.procedural.face import attributes, face_of
+from facesmith.procedural.painting import draw, landmarks
+
+SEEDS_PER_FOLDER = 1_000_000
+LANDMARK_COLUMNS = tuple(
+    f"{place}_{axis}" for place in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for axis in "xy"
+)
+
+
+def draw_many(seeds: Iterable[int], size_px: int = 64) -> Pixels:
+    """The faces of these seeds, uint8 `[N, size_px, size_px, 3]`."""
+    pictures = [draw(face_of(seed), size_px) for seed in seeds]
+    return np.stack(pictures) if pictures else np.empty((0, size_px, size_px, 3), np.uint8)
+
+
+def write_faces(
+    out: Path, count: int, size_px: int = 64, seed: int = 0, *, force: bool = False, console: Console | None = None
+) -> Path:
+    """A folder of `count` drawn faces with a `metadata.csv` of what is drawn in each.
+
+    Face `i` is that of seed `seed * SEEDS_PER_FOLDER + i`, so that folders of other seeds share no face.
+
+    Args:
+        out: the folder; `metadata.csv` in it is written last.
+        force: replace the numbered faces that are there.
+        console: for a progress bar.
+
+    Raises:
+        OutputExists: `out` is not empty and `force` is not set.
+    """
+    refuse_to_overwrite(out, force)
+    for old in (out / "metadata.csv", *out.glob("[0-9]" * 6 + ".png")):
+        old.unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for i in bar(range(count), count, "drawing", console or Console(quiet=True)):
+        face = face_of(seed * SEEDS_PER_FOLDER + i)
+        path = write_png(out / f"{i:06d}.png", draw(face, size_px))
+        points = landmarks(face, size_px).ravel().tolist()
+        places = {name: f"{value:.2f}" for name, value in zip(LANDMARK_COLUMNS, points, strict=True)}
+        rows.append({"file_name": path.name, **attributes(face), **places})
+    with atomic_write(out / "metadata.csv", "w") as stream:
+        table = csv.DictWriter(stream, ["file_name", *attributes(face_of(0)), *LANDMARK_COLUMNS], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return out

@@ -1,0 +1,36 @@
+"""A run's sample sheets, one after the other, as a film of its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from facesmith.errors import BadData, BadPicture
+from facesmith.io.images import Pixels, read_picture
+from facesmith.io.video import check_film, write_film
+from facesmith.modelfiles.run_folder import sheets
+
+FRAMES_PER_SECOND = 8
+LAST_FRAME_SECONDS = 2
+
+
+def progress_film(run: Path, out: Path) -> Path:
+    """Write the fixed faces of a run over time, from its first save to its last, as an MP4 or a GIF.
+
+    Raises:
+        BadData: the run has no sheets.
+    """
+    check_film(out, FRAMES_PER_SECOND)
+    if not run.is_dir():
+        raise BadData(f"{run} is no folder. Give a run folder.")
+    if not sheets(run):
+        raise BadData(f"{run} holds no sample sheets. Has it been trained?")
+    return write_film(out, _frames(sheets(run)), FRAMES_PER_SECOND)
+
+
+def _frames(paths: list[Path]) -> Iterator[Pixels]:
+    for path in [*paths, *paths[-1:] * FRAMES_PER_SECOND * LAST_FRAME_SECONDS]:
+        try:
+            yield read_picture(path)
+        except BadPicture as reason:
+            raise BadData(f"{path}: {reason}. Delete it to make the film without it.") from None

@@ -1,0 +1,356 @@
+"""The doctor: signs by hand, healthy and planted histories, real games gone wrong, and what is done about them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from small import QUIET, Tiny, drawn_pixels, faces_folder, small_state
+from torch.nn.functional import mse_loss
+
+import facesmith.training.train as train_module
+from facesmith.errors import BadOption, TrainingStopped
+from facesmith.gan.losses import NonSaturating
+from facesmith.gan.recipe import option, recipe
+from facesmith.modelfiles.checkpoint import load_model, load_state
+from facesmith.training.diagnosis import (
+    AUC,
+    DISTANCE,
+    FACES,
+    LEVEL,
+    TRAINING_AUC,
+    UNSEEN,
+    VARIETY,
+    diagnose,
+    is_healthy,
+    signs,
+    thumbnails,
+)
+from facesmith.training.monitor import Monitor
+from facesmith.training.plan import Asked
+from facesmith.training.train import train
+from facesmith.training.trainer import inference_networks, train_step
+
+BUDGET = 100_000
+
+
+def history(*saves, budget=BUDGET):
+    """Lines of a log whose saves hold these variety, distance and ranks, spread over the whole budget."""
+    names = (VARIETY, DISTANCE, AUC)
+    step = budget // len(saves)
+    return [{"seen": step * (n + 1), **dict(zip(names, save, strict=False))} for n, save in enumerate(saves)]
+
+
+def found(lines, budget=BUDGET):
+    return [problem.name for problem in diagnose(lines, budget)]
+
+
+# Variety, distance and ranks as runs on CelebA logged them.
+HEALTHY = {
+    "dcgan64": [(0.25, 0.27), (0.48, 0.078), (0.65, 0.035), (0.72, 0.028), (0.8, 0.011), (0.81, 0.01), (0.94, 0.011),
+                (1.01, 0.004), (1.0, 0.005), (1.0, 0.002), (0.95, 0.004), (0.91, 0.002)],
+    "wgan-gp64": [(0.03, 0.649, 1.0), (0.06, 0.493, 1.0), (0.11, 0.418, 1.0), (0.28, 0.255, 1.0), (0.67, 0.073, 0.992),
+                  (0.81, 0.039, 0.988), (0.86, 0.017, 0.988), (0.99, 0.01, 0.968), (1.15, 0.005, 0.585)],
+    "elu36": [(0.51, 1.455, 1.0), (0.81, 1.854, 1.0), (0.56, 2.629, 0.999), (0.7, 1.608, 0.999), (1.16, 0.724, 0.912),
+              (0.88, 0.253, 0.919), (0.7, 0.079, 0.997), (0.82, 0.098, 0.972)],
+    "dcgan32": [(0.08, 0.53, 1.0), (0.08, 0.446, 0.997), (0.12, 0.313, 1.0), (0.16, 0.177, 0.999), (0.24, 0.152, 0.985),
+                (0.3, 0.116, 0.997)],
+    "quick64": [(0.82, 0.031, 0.901), (0.84, 0.019, 0.846), (0.85, 0.025, 0.855), (0.88, 0.022, 0.87),
+                (0.87, 0.006, 0.925), (0.87, 0.013, 0.845), (0.82, 0.016, 0.829)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_game_is_never_called_ill(name):
+    lines = history(*HEALTHY[name])  # the first third of a run
+    for save in range(1, len(lines) + 1):
+        assert found(lines[:save], 3 * BUDGET) == []
+    assert is_healthy(lines, 3 * BUDGET)
+
+
+def test_faces_that_are_alike_late_but_still_in_the_making_are_no_collapse():
+    lines = history(*HEALTHY["dcgan32"])  # a short run: these are all its saves
+    for save in range(1, len(lines) + 1):
+        assert found(lines[:save]) == []
+
+
+PLANTED = {
+    "collapse": [(0.5, 0.2, 0.9), (0.8, 0.1, 0.9), (0.9, 0.08, 0.9), (0.2, 0.09, 0.9), (0.1, 0.1, 0.9),
+                 (0.1, 0.1, 0.9)],
+    "critic won": [(1.9, 1.62, 1.0), (1.5, 1.63, 1.0), (1.0, 2.05, 1.0), (1.1, 2.16, 1.0), (1.0, 2.5, 1.0),
+                   (1.1, 2.46, 1.0)],
+    "divergence": [(0.6, 0.1, 0.9), (0.8, 0.03, 0.9), (0.8, 0.02, 0.9), (0.9, 0.2, 0.9), (0.9, 0.3, 0.9),
+                   (0.8, 0.4, 0.9)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_troubles_are_named_after_three_saves_and_pass(name):
+    lines = history(*PLANTED[name])
+    assert found(lines) == [name]
+    assert found(lines[:-1]) == []
+    assert not is_healthy(lines, BUDGET)
+    well = {"seen": BUDGET, VARIETY: 0.9, DISTANCE: 0.02, AUC: 0.8}
+    assert found([*lines, well]) == []
+    (problem,) = diagnose(lines, BUDGET)
+    assert problem.words.endswith(".")
+    assert problem.advice.endswith(".")
+
+
+def test_a_new_scale_of_growing_networks_is_no_trouble():
+    for planted in PLANTED.values():
+        lines = history(*planted)
+        assert found([{**line, LEVEL: n / 10} for n, line in enumerate(lines)]) == []
+        assert found([{**line, LEVEL: 0.5} for line in lines]) == found(lines)
+
+
+def test_faces_may_be_alike_early_but_not_for_long():
+    alike = [(0.05, 0.6, 0.9)] * 4
+    assert found(history(*alike), budget=10 * BUDGET) == []
+    assert found(history(*alike)) == ["collapse"]
+
+
+def test_a_critic_that_knows_its_faces_by_heart_is_told_by_as_many_faces_as_it_takes():
+    def lines(share, faces):
+        return [{**line, TRAINING_AUC: share, FACES: faces, UNSEEN: faces} for line in history(*[(0.9, 0.01, 0.9)] * 3)]
+
+    assert found(lines(0.65, 500)) == ["overfitting"]
+    assert found(lines(0.65, 64)) == []  # may be chance
+    assert found(lines(0.7, 64)) == ["overfitting"]
+    assert found(lines(0.55, 5000)) == []
+    few = [{**line, UNSEEN: 16} for line in lines(0.7, 304)]
+    assert found(few) == []
+    assert found([{**line, TRAINING_AUC: 0.9} for line in few]) == ["overfitting"]
+
+
+def test_a_save_that_is_not_about_the_best_is_not_one_to_come_back_to():
+    assert is_healthy(history((0.9, 0.02), (0.85, 0.03)), BUDGET)
+    assert not is_healthy(history((0.9, 0.02), (0.5, 0.02)), BUDGET)
+    assert not is_healthy(history((0.9, 0.02), (0.9, 0.06)), BUDGET)
+    assert not is_healthy([], BUDGET)
+
+
+anything = st.none() | st.floats() | st.integers() | st.just(10**400) | st.text() | st.booleans()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from([VARIETY, DISTANCE, AUC, TRAINING_AUC, FACES, UNSEEN]), anything),
+        max_size=8,
+    )
+)
+def test_whatever_a_damaged_log_holds_is_no_error(held):
+    lines = [{"seen": n, **line} for n, line in enumerate(held)]
+    assert isinstance(found(lines), list)
+    assert isinstance(is_healthy(lines, BUDGET), bool)
+
+
+def test_signs_of_faces_like_real_ones_of_one_face_and_of_noise():
+    pixels = drawn_pixels(576)
+    real = thumbnails(pixels[64:])
+    like_real = signs(thumbnails(pixels[:64]), real)
+    assert like_real[VARIETY] == pytest.approx(1, abs=0.2)
+    assert abs(like_real[DISTANCE]) < 0.03
+    one = signs(thumbnails(np.repeat(pixels[:1], 64, 0)), real)
+    assert one[VARIETY] == pytest.approx(0, abs=0.01), "but for rounding, which differs by processor"
+    assert one[DISTANCE] > 0.3
+    few = signs(thumbnails(np.repeat(pixels[:4], 16, 0)), real)
+    assert few[VARIETY] == pytest.approx(0, abs=0.01)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+    assert signs(thumbnails(noise), real)[DISTANCE] > 0.25
+    assert signs(thumbnails(pixels[:64]), real[:1]) == {}
+    assert set(signs(thumbnails(pixels[:64]), real[:2])) == {VARIETY, DISTANCE}
+
+
+def test_a_generator_whose_input_was_cut_off_is_found_collapsed(tmp_path):
+    state = small_state("dcgan32", faces=128, budget=400)
+    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET) as monitor:
+        for save in range(5):
+            state.seen += 80
+            if save == 2:
+                with torch.no_grad():
+                    next(state.averages["G"].parameters()).zero_()
+            problems = monitor.tick(inference_networks(state))
+        assert "collapse" in [problem.name for problem in problems]
+        assert "collapse" in monitor.lines[-1]["troubles"]
+        assert "troubles" not in monitor.lines[1]
+
+
+def test_a_critic_trained_on_few_faces_is_found_to_know_them(tmp_path):
+    state = small_state("dcgan32", faces=32, budget=10_000, lr=2e-3, batch_size=16, mirror=False)
+    others = drawn_pixels(400)[200:]
+    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET, others) as monitor:
+        monitor.tick(inference_networks(state))
+        for _ in range(3):
+            for _ in range(50):
+                train_step(state)
+            problems = monitor.tick(inference_networks(state))
+    shares = [line[TRAINING_AUC] for line in monitor.lines]
+    assert shares[0] < 0.6
+    assert min(shares[1:]) > 0.7
+    assert [problem.name for problem in problems] == ["overfitting"]
+
+
+class Collapsing(NonSaturating):
+    """Draws one grey picture from step 50 on, where the learning rate is too high."""
+
+    def loss(self, player, nets, batch):
+        loss = super().loss(player, nets, batch)
+        if player == "G" and batch.step > 50 and batch.knobs.lr["G"] > 3e-3:
+            loss.total = 100 * mse_loss(batch.fake, torch.zeros_like(batch.fake))
+            if batch.knobs.lr["G"] > 0.1:
+                loss.total = loss.total * float("nan")
+        return loss
+
+
+@recipe("test-collapsing")
+@dataclass(frozen=True, kw_only=True)
+class WithCollapse(Tiny):
+    lr: float = option(1e-2, "learning rate", at_least=0)
+
+    def objective(self):
+        return Collapsing()
+
+    def knobs(self, progress):
+        return replace(super().knobs(progress), level=1.0)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return faces_folder(tmp_path_factory.mktemp("faces"), 100)
+
+
+@pytest.fixture
+def asked(faces, tmp_path):
+    return Asked(
+        "test-collapsing", faces, tmp_path / "run", {}, kimg=1.2, save_every_kimg=0.1, precision="float32", threads=1
+    )
+
+
+def log(asked):
+    return [json.loads(line) for line in (asked.out / "log.jsonl").read_text().splitlines()]
+
+
+def test_trouble_is_told_once_and_training_goes_on(asked, capsys):
+    assert train(asked, Console()).finished
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("doctor:")]
+    assert sum("collapse" in line for line in told) == 1
+    assert "learning rate" in told[0]
+    assert "collapse" in log(asked)[-1]["troubles"]
+
+
+def test_a_run_that_is_to_stop_stops_saved(asked):
+    with pytest.raises(TrainingStopped, match=r"saved at .* kimg\. "):
+        train(replace(asked, on_trouble="stop"), QUIET)
+    last = log(asked)[-1]
+    assert last["troubles"]
+    assert load_state(asked.out / "state.pt")["seen"] == last["seen"] < 1200
+
+
+def test_trouble_at_the_end_stops_nothing(asked):
+    short = replace(asked, kimg=1.0, on_trouble="stop")
+    with pytest.raises(TrainingStopped):
+        train(short, QUIET)
+    seen = load_state(asked.out / "state.pt")["seen"]
+    # A budget that ends where the trouble is found.
+    assert train(replace(short, kimg=seen / 1000, out=asked.out.with_name("ended")), QUIET).finished
+
+
+def test_rolling_back_ends_with_a_healthy_generator(asked):
+    assert train(replace(asked, on_trouble="rollback"), QUIET).finished
+    lines = log(asked)
+    returns = [line for line in lines if "rolled_back_from" in line]
+    assert returns
+    assert all(line["troubles"] for line in returns)
+    assert "troubles" not in lines[-1]
+    assert lines[-1]["lr/G"] == pytest.approx(1e-2 / 4)  # the first that does not collapse
+    assert load_state(asked.out / "state.pt")["rollbacks"] == 2
+    assert [line["seen"] for line in lines] == sorted(line["seen"] for line in lines)
+    assert lines[-1][VARIETY] > 0.25
+
+
+def test_a_run_that_ends_ill_goes_back_and_ends_healthy(asked):
+    with pytest.raises(TrainingStopped):
+        train(replace(asked, on_trouble="stop"), QUIET)
+    seen = load_state(asked.out / "state.pt")["seen"]
+    short = replace(asked, kimg=seen / 1000, out=asked.out.with_name("short"), on_trouble="rollback")
+    assert train(short, QUIET).finished
+    assert "troubles" not in log(short)[-1]
+    assert load_state(short.out / "state.pt")["rollbacks"] >= 1
+    assert load_model(short.out).header["seen"] == log(short)[-1]["seen"] == seen
+
+
+def test_a_run_that_went_back_too_often_is_left_as_it_was_when_all_was_well(asked, monkeypatch):
+    monkeypatch.setattr(train_module, "MOST_ROLLBACKS", 0)
+    rolling = replace(asked, on_trouble="rollback")
+    with pytest.raises(TrainingStopped, match=r"trouble still\. .* The run and its model are as at .* times 0\.5\."):
+        train(rolling, QUIET)
+    state, last = load_state(asked.out / "state.pt"), log(asked)[-1]
+    seen = load_state(asked.out / "state-healthy.pt")["seen"]
+    assert state["seen"] == load_model(asked.out).header["seen"] == last["seen"] == seen < last["rolled_back_from"]
+    newest = max((asked.out / "samples").iterdir())
+    assert int(newest.stem) == seen
+    assert newest.read_bytes() == (asked.out / "samples.png").read_bytes()
+    monkeypatch.setattr(train_module, "MOST_ROLLBACKS", 4)
+    assert train(rolling, QUIET).finished
+    assert load_state(asked.out / "state.pt")["rollbacks"] == 2  # at a fourth of its rate it is well to the end
+
+
+def test_losses_that_are_not_finite_too_often_leave_it_so_too(asked, monkeypatch):
+    monkeypatch.setattr(train_module, "MOST_ROLLBACKS", 0)
+    with pytest.raises(TrainingStopped, match="player G's loss is nan"):
+        train(replace(asked, hyperparameters={"lr": 0.2}, on_trouble="rollback"), QUIET)
+    assert load_model(asked.out).header["seen"] == load_state(asked.out / "state.pt")["seen"]
+
+
+def test_a_complete_run_that_ended_ill_goes_back_when_it_is_asked_to(asked):
+    rolling = replace(asked, on_trouble="rollback")
+    with pytest.raises(TrainingStopped):
+        train(replace(asked, on_trouble="stop"), QUIET)
+    short = replace(rolling, kimg=load_state(asked.out / "state.pt")["seen"] / 1000, out=asked.out.with_name("short"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train_module, "_meet", lambda *_: False)  # as one that was stopped amid its last save
+        assert train(short, QUIET).finished
+    assert log(short)[-1]["troubles"]
+    assert train(replace(short, on_trouble="warn"), QUIET).finished
+    assert load_state(short.out / "state.pt")["rollbacks"] == 0
+    assert train(short, QUIET).finished
+    assert "troubles" not in log(short)[-1]
+    assert load_state(short.out / "state.pt")["rollbacks"] >= 1
+
+
+def test_going_back_takes_later_snapshots_and_the_sick_model_away(asked, monkeypatch):
+    held = []
+    gone_back = train_module._roll_back
+
+    def watched(*arguments):
+        gone_back(*arguments)
+        seen = load_state(asked.out / "state.pt")["seen"]
+        snapshots = [int(path.stem) for path in (asked.out / "snapshots").iterdir()]
+        held.append((seen, max(snapshots), load_model(asked.out).header["seen"]))
+
+    monkeypatch.setattr(train_module, "_roll_back", watched)
+    assert train(replace(asked, on_trouble="rollback", snapshots=50), QUIET).finished
+    assert held
+    assert all(seen == latest == model for seen, latest, model in held)
+
+
+def test_a_number_that_is_not_finite_is_rolled_back_too(asked, capsys):
+    asked = replace(asked, hyperparameters={"lr": 0.2}, on_trouble="rollback")
+    assert train(asked, Console(width=300)).finished
+    assert load_state(asked.out / "state.pt")["rollbacks"] >= 1
+    told = capsys.readouterr().out
+    assert "player G's loss is nan" in told
+    assert "another --out" not in told, "it goes on by itself, so there is nothing to try"
+
+
+def test_an_unknown_way_to_meet_trouble_is_refused(asked):
+    with pytest.raises(BadOption, match="warn, rollback, stop"):
+        train(replace(asked, on_trouble="panic"), QUIET)
