@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 import facesmith
-from facesmith.io.captions import captioned
+from facesmith.io.captions import with_caption
 from facesmith.io.images import Pixels, enlarge, grid, read_picture, write_png
 
 EACH = 16  # faces of each source
@@ -60,7 +60,7 @@ def main() -> None:
         faces = faces_of(args.pictures, *where)
         whose += [(source, faces[i]) for i in rng.permutation(len(faces))[:EACH]]
     order = rng.permutation(len(whose))
-    cells = [captioned(enlarge(whose[i][1][None], SCALE)[0], str(n + 1)) for n, i in enumerate(order)]
+    cells = [with_caption(enlarge(whose[i][1][None], SCALE)[0], str(n + 1)) for n, i in enumerate(order)]
     write_png(args.out, grid(np.stack(cells), COLUMNS, GAP_PX))
     with args.key.open("w", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")

@@ -15,7 +15,7 @@ from rich.console import Console
 import facesmith
 from facesmith.attributes import labels_of, learned, tell
 from facesmith.device import has_bfloat16
-from facesmith.io.captions import captioned, headed
+from facesmith.io.captions import with_caption, with_heading
 from facesmith.io.images import enlarge, grid, write_png
 
 DOCS = Path(__file__).parent
@@ -38,10 +38,10 @@ def main() -> None:
 def edits(model: facesmith.Model) -> None:
     """Each row a direction, each column a face: as it is, then with the direction at 1 and, below, at -1."""
     w = model.latents(FACES)
-    rows = [headed(row(model, w), "unedited")]
+    rows = [with_heading(row(model, w), "unedited")]
     shown = [name for name in EDITS if name in model.directions]
     for name in shown:
-        rows += [headed(row(model, w + s * model.directions[name]), f"{name}={s}") for s in (1, -1)]
+        rows += [with_heading(row(model, w + s * model.directions[name]), f"{name}={s}") for s in (1, -1)]
     told = model.provenance({"Seeds": str(list(FACES)), "Edits": ", ".join(shown)})
     print(write_png(DOCS / "editing.png", grid(np.stack(rows), 1, GAP_PX), told))
 
@@ -63,7 +63,7 @@ def drift(model: facesmith.Model, data: Path, console: Console) -> None:
     cells = []
     for i in changed.sum(1).argsort()[::-1][:SHOWN]:
         pair = enlarge(grid(np.stack([before[i], after[i]]), 2), 2)
-        cells.append(headed(captioned(pair, f"seed {i}"), f"{changed[i].sum()} changes"))
+        cells.append(with_heading(with_caption(pair, f"seed {i}"), f"{changed[i].sum()} changes"))
     told_by = model.provenance({"Edits": "smiling=1", "Shown": "those in which most else changed"})
     print(write_png(DOCS / "editing-drift.png", grid(np.stack(cells), 2, GAP_PX), told_by))
 

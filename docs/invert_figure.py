@@ -20,7 +20,7 @@ import facesmith
 from facesmith.explore.invert import Wishes, invert
 from facesmith.explore.reconstruction_error import nearness, psnr
 from facesmith.inversion.face_template import framed, locate
-from facesmith.io.captions import captioned
+from facesmith.io.captions import with_caption
 from facesmith.io.images import Pixels, enlarge, grid, read_picture, write_png
 from facesmith.model import Model
 
@@ -97,7 +97,7 @@ def cell(picture: Pixels, words: str) -> Pixels:
         picture = enlarge(picture, SIDE_PX // picture.shape[0])
     elif picture.shape[0] > SIDE_PX:
         picture = np.asarray(Image.fromarray(picture).resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS))
-    return captioned(picture, words)
+    return with_caption(picture, words)
 
 
 if __name__ == "__main__":

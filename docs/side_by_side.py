@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import facesmith
-from facesmith.io.captions import captioned
-from facesmith.io.images import Pixels, as_rgb, enlarge, fitted, grid, read_picture, write_png
+from facesmith.io.captions import with_caption
+from facesmith.io.images import Pixels, as_rgb, enlarge, grid, limit_width, read_picture, write_png
 
 ACROSS, DOWN = 5, 3  # faces of a panel, of seeds 0 and up
 FACE_PX = 64
@@ -26,8 +26,8 @@ def panel(path: Path) -> Pixels:
     model = facesmith.load(path)
     faces = as_rgb(model.sample(range(ACROSS * DOWN)))
     sheet = grid(enlarge(faces, 2) if model.recipe.resolution < FACE_PX else faces, ACROSS)
-    return captioned(
-        fitted(sheet, ACROSS * (FACE_PX + 1)), f"{model.recipe.name}, {model.header['seen'] / 1000:.0f} kimg"
+    return with_caption(
+        limit_width(sheet, ACROSS * (FACE_PX + 1)), f"{model.recipe.name}, {model.header['seen'] / 1000:.0f} kimg"
     )
 
 

@@ -16,7 +16,7 @@ from small import OURS, TINY, small_state
 
 from facesmith.errors import BadModel
 from facesmith.io.files import sha256
-from facesmith.modelfiles.checkpoint import KEY, load_model, load_state, save_model, save_state
+from facesmith.modelfiles.checkpoint import HEADER_KEY, load_model, load_state, save_model, save_state
 from facesmith.training.trainer import inference_networks, state_dict, train_step
 
 
@@ -77,7 +77,7 @@ def test_a_header_that_lies_is_refused(tmp_path, change, words):
     header = {"format": 1, **header_of(state), **change}
     tensors = tensors_of(state)
     file = tmp_path / "model.safetensors"
-    file.write_bytes(save(tensors, {KEY: json.dumps(header)}))
+    file.write_bytes(save(tensors, {HEADER_KEY: json.dumps(header)}))
     with pytest.raises(BadModel, match=words):
         load_model(file)
 
@@ -86,7 +86,7 @@ def test_wrong_tensors_are_refused(tmp_path):
     state = small_state()
     file = written(tmp_path / "model.safetensors", state)
     tensors = tensors_of(state)
-    metadata = {KEY: json.dumps({"format": 1, **header_of(state)})}
+    metadata = {HEADER_KEY: json.dumps({"format": 1, **header_of(state)})}
     for change in (
         {"extra": torch.zeros(3)},
         {"G.w_avg": torch.zeros(9)},
@@ -104,8 +104,8 @@ def test_other_files_are_no_models(tmp_path):
         "text.safetensors": b"not a model" * 100,
         "huge-header.safetensors": struct.pack("<Q", 2**60) + b"{}",
         "plain.safetensors": save({"a": torch.zeros(2)}),
-        "broken-json.safetensors": save({"a": torch.zeros(2)}, {KEY: "{"}),
-        "deep-json.safetensors": save({"a": torch.zeros(2)}, {KEY: "[" * 10_000}),
+        "broken-json.safetensors": save({"a": torch.zeros(2)}, {HEADER_KEY: "{"}),
+        "deep-json.safetensors": save({"a": torch.zeros(2)}, {HEADER_KEY: "[" * 10_000}),
     }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BadModel):

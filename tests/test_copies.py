@@ -13,7 +13,7 @@ from small import QUIET, SHARED, drawn_pixels
 
 from facesmith.errors import BadData
 from facesmith.faces import open_faces
-from facesmith.io.images import to_grey
+from facesmith.io.images import to_gray
 from facesmith.metrics.copies import audit, highest_share, nearest_faces, thumbnails
 
 
@@ -81,7 +81,7 @@ def test_the_average_face_is_no_copy(faces):
 
 
 def test_grey_faces_are_compared_too():
-    pixels = to_grey(drawn_pixels(24))
+    pixels = to_gray(drawn_pixels(24))
     found_near = nearest(pixels[:4], pixels[2:], pixels[:2])
     assert found_near.training[2:].tolist() == [0, 1]
     assert found_near.held_out[:2].tolist() == [0, 1]

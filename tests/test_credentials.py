@@ -17,11 +17,11 @@ from facesmith.errors import BadOption
 from facesmith.explore.sample import sample, sample_like
 from facesmith.io.credentials import LABEL, open_signer
 from facesmith.io.images import read_picture, read_provenance, write_picture
-from facesmith.io.provenance import of_seeds, words
+from facesmith.io.provenance import seed_metadata, synthetic_metadata
 from facesmith.model import load
 
 PIXELS = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
-TOLD = words("dcgan64", "f" * 64, of_seeds([1], 1.0))
+TOLD = synthetic_metadata("dcgan64", "f" * 64, seed_metadata([1], 1.0))
 MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg"}
 
 

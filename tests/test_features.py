@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from small import QUIET, drawn_pixels
 
 from facesmith.errors import BadOption, FacesmithError, MissingExtra
-from facesmith.io.images import to_grey
+from facesmith.io.images import to_gray
 from facesmith.metrics import extractors, frechet_distance, prdc
 from facesmith.metrics.extractors import inception, lite0
 from facesmith.metrics.features import BATCH, cached_features, extract, names, open_extractor
@@ -54,7 +54,7 @@ def test_a_picture_s_features_don_t_depend_on_its_neighbours(seen):
 
 def test_grey_faces_are_looked_at_as_three_equal_channels(seen):
     extractor, pixels = seen
-    grey = to_grey(pixels[:3])
+    grey = to_gray(pixels[:3])
     there = extract(extractor, grey, "faces", QUIET)
     assert np.array_equal(there, extract(extractor, np.repeat(grey, 3, axis=-1), "faces", QUIET))
 

@@ -16,7 +16,7 @@ from small import saved_model
 
 from facesmith.errors import BadOption
 from facesmith.io.files import sha256
-from facesmith.modelfiles.checkpoint import KEY
+from facesmith.modelfiles.checkpoint import HEADER_KEY
 from facesmith.modelfiles.frontmatter import fields
 from facesmith.modelfiles.hub import Address, is_address, parse_address
 
@@ -158,4 +158,4 @@ def test_a_cards_fields_are_read_whoever_wrote_them(tmp_path):
 def sidecar(model_hash):
     from safetensors.numpy import save
 
-    return save({}, {KEY: json.dumps({"format": 1, "kind": "directions", "model": model_hash})})
+    return save({}, {HEADER_KEY: json.dumps({"format": 1, "kind": "directions", "model": model_hash})})

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from skimage.data import astronaut
 
-from facesmith.errors import BadOption, BadPicture, FacesmithError, NotReadableNow, OutputExists
+from facesmith.errors import BadOption, BadPicture, FacesmithError, OutputExists, PictureUnavailable
 from facesmith.io import images
 from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.io.images import (
     center_square,
-    fitted,
     grid,
+    limit_width,
     read_picture,
     read_provenance,
     resize,
     to_float,
-    to_grey,
+    to_gray,
     to_uint8,
     write_png,
 )
@@ -128,7 +128,7 @@ def test_heic_is_told_by_content_not_by_name(tmp_path, monkeypatch):
     (tmp_path / "really_a.heic").write_bytes(encoded(PHOTO, "JPEG"))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as where the extra is not installed
     assert read_picture(tmp_path / "really_a.heic").shape == (40, 60, 3)
-    with pytest.raises(NotReadableNow, match="pip install"):
+    with pytest.raises(PictureUnavailable, match="pip install"):
         read_picture(tmp_path / "photo.heic")
 
 
@@ -148,7 +148,7 @@ def test_what_cant_be_read_has_a_reason(tmp_path):
     for reason, raw in cases.items():
         with pytest.raises(BadPicture, match=reason):
             read_picture(raw)
-    with pytest.raises(NotReadableNow, match="can't be read: No such file"):
+    with pytest.raises(PictureUnavailable, match="can't be read: No such file"):
         read_picture(tmp_path / "gone.png")
     with open(tmp_path / "huge.png", "wb") as stream:
         stream.truncate(images.MAX_FILE_BYTES + 1)  # sparse
@@ -199,9 +199,9 @@ def test_squares_greys_and_sizes():
     square = center_square(np.asarray(PHOTO))
     assert np.array_equal(square, np.asarray(PHOTO)[:, 10:50])
     assert resize(square, 16).shape == (16, 16, 3)
-    assert resize(to_grey(square), 16).shape == (16, 16, 1)
+    assert resize(to_gray(square), 16).shape == (16, 16, 1)
     assert resize(square, 40) is square
-    assert apart(to_grey(square)[..., 0], np.asarray(Image.fromarray(square).convert("L"))) < 0.6
+    assert apart(to_gray(square)[..., 0], np.asarray(Image.fromarray(square).convert("L"))) < 0.6
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -256,8 +256,8 @@ SAMPLES = {form: encoded(PHOTO, form) for form in FORMATS}
 def test_wide_pictures_are_fitted_and_others_left():
     wide = np.zeros((30, 90, 3), np.uint8)
     wide[:, 45:] = 200
-    smaller = fitted(wide, 60)
+    smaller = limit_width(wide, 60)
     assert smaller.shape == (20, 60, 3)
     assert smaller[:, :25].max() == 0
     assert smaller[:, 35:].min() == 200
-    assert fitted(wide, 90) is wide
+    assert limit_width(wide, 90) is wide

@@ -23,8 +23,8 @@ from facesmith.inversion.inverter import load_encoder, save_encoder
 from facesmith.inversion.optimize import pace, refine
 from facesmith.inversion.perceptual_distance import Likeness, pixel_distance
 from facesmith.inversion.prior import implausibility, prior_of
-from facesmith.io.images import resize, to_float, to_grey
-from facesmith.modelfiles.sidecar import KEY
+from facesmith.io.images import resize, to_float, to_gray
+from facesmith.modelfiles.sidecar import HEADER_KEY
 from facesmith.photos.align import Alignment, align, transform
 from facesmith.photos.detect import Detector
 
@@ -103,7 +103,7 @@ def test_a_photos_face_is_brought_to_where_the_models_faces_are():
     marks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
     assert np.linalg.norm(transform(located.matrix, marks) - TEMPLATE.targets(64), axis=1).mean() < 3
     grey = locate(np.asarray(photo()), TEMPLATE, 64, 1).face
-    assert np.array_equal(grey, to_grey(located.face))
+    assert np.array_equal(grey, to_gray(located.face))
 
 
 def test_a_face_framed_alike_is_taken_as_it_is():
@@ -233,11 +233,11 @@ def test_files_that_hold_no_encoder_of_this_model_are_told(tmp_path):
     tensors = load_file(path)
     plain = {"kind": "inversion", "model": HASH, "format": 1, "width": 8, "template": None}
     for wrong in ({"width": 10**9}, {"width": "8"}, {"width": True}, {"width": 9}, {"template": 3}, {"width": None}):
-        save_file(tensors, path, {KEY: json.dumps({**plain, **wrong})})
+        save_file(tensors, path, {HEADER_KEY: json.dumps({**plain, **wrong})})
         with pytest.raises(BadModel):
             load_encoder(path, G, HASH)
     del tensors["encoder.last.bias"]
-    save_file(tensors, path, {KEY: json.dumps(plain)})
+    save_file(tensors, path, {HEADER_KEY: json.dumps(plain)})
     with pytest.raises(BadModel, match="does not hold the encoder"):
         load_encoder(path, G, HASH)
 

@@ -28,7 +28,7 @@ from facesmith.io.images import (
     read_provenance,
     resize,
     to_float,
-    to_grey,
+    to_gray,
     write_png,
 )
 from facesmith.latent.files import load_latent
@@ -152,7 +152,7 @@ def test_other_sizes_are_fitted_with_a_notice_and_never_enlarged(tmp_path):
     assert "small.png left out: 50x12, smaller than 16x16" in said.getvalue()
     assert "text.png left out: not a picture" in said.getvalue()
     shown = read_picture(tmp_path / "out.png")
-    fitted = to_grey(resize(center_square(picture), 16)).repeat(3, axis=2)
+    fitted = to_gray(resize(center_square(picture), 16)).repeat(3, axis=2)
     assert np.array_equal(shown[:128, :128], enlarge(fitted, 8))
     with pytest.raises(BadData, match="None of the pictures"):
         list(invert(run, names[1:], tmp_path / "none.png", QUICK, console=QUIET))

@@ -18,7 +18,7 @@ from facesmith.io.images import enlarge, read_picture
 from facesmith.latent import latents
 from facesmith.latent.arithmetic import combine, parse_names, resolve
 from facesmith.latent.files import load_latent, save_latent
-from facesmith.modelfiles.sidecar import KEY, save_sidecar
+from facesmith.modelfiles.sidecar import HEADER_KEY, save_sidecar
 
 HASH = "a" * 64
 
@@ -86,12 +86,12 @@ def test_tensors_that_are_no_latent_of_this_model_are_told(tmp_path, tensors, to
     [
         None,
         {},
-        {KEY: "no json"},
-        {KEY: "[" * 10_000},
-        {KEY: json.dumps({"kind": "latent"})},
-        {KEY: json.dumps({"kind": 3, "model": HASH, "format": 1})},
-        {KEY: json.dumps({"kind": "latent", "model": HASH, "format": 99})},
-        {KEY: json.dumps({"kind": "directions", "model": HASH, "format": 1})},
+        {HEADER_KEY: "no json"},
+        {HEADER_KEY: "[" * 10_000},
+        {HEADER_KEY: json.dumps({"kind": "latent"})},
+        {HEADER_KEY: json.dumps({"kind": 3, "model": HASH, "format": 1})},
+        {HEADER_KEY: json.dumps({"kind": "latent", "model": HASH, "format": 99})},
+        {HEADER_KEY: json.dumps({"kind": "directions", "model": HASH, "format": 1})},
     ],
 )
 def test_hostile_headers_end_in_one_line(tmp_path, header):

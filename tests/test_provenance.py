@@ -14,11 +14,11 @@ from small import QUIET, saved_model
 from facesmith.errors import BadOption
 from facesmith.explore.sample import sample, sample_like
 from facesmith.io.images import grid, read_picture, read_provenance, write_picture
-from facesmith.io.provenance import SOURCE_TYPES, of_seeds, parse, words, xmp
+from facesmith.io.provenance import SOURCE_TYPES, parse_provenance, seed_metadata, synthetic_metadata, xmp
 from facesmith.model import load
 
 PIXELS = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-TOLD = words("dcgan64", "f" * 64, of_seeds([1, 2], 0.7))
+TOLD = synthetic_metadata("dcgan64", "f" * 64, seed_metadata([1, 2], 0.7))
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 
 
@@ -70,7 +70,7 @@ def test_a_jpeg_is_drawn_again_from_what_it_carries(run, tmp_path):
 
 
 def test_a_jpeg_has_no_room_for_the_names_of_too_many(tmp_path):
-    told = words("dcgan64", "f" * 64, of_seeds(range(10**18, 10**18 + 5000), 1.0))
+    told = synthetic_metadata("dcgan64", "f" * 64, seed_metadata(range(10**18, 10**18 + 5000), 1.0))
     with pytest.raises(BadOption, match=r"\.png"):
         write_picture(tmp_path / "a.jpg", PIXELS, told)
     assert not list(tmp_path.iterdir())
@@ -84,11 +84,11 @@ def test_foreign_comments_are_no_provenance(tmp_path, comment):
 
 @given(seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=20), psi=st.floats(0, 1))
 def test_seeds_and_psi_are_read_as_written(seeds, psi):
-    drawn = parse(words("vae64", "a" * 64, of_seeds(seeds, psi)))
+    drawn = parse_provenance(synthetic_metadata("vae64", "a" * 64, seed_metadata(seeds, psi)))
     assert (drawn.seeds, drawn.psi, drawn.model, drawn.recipe) == (seeds, psi, "a" * 64, "vae64")
 
 
 @given(st.dictionaries(st.sampled_from(["Seeds", "Psi", "Model"]), st.text('[]{}0123456789.,-ne" ', max_size=30)))
 def test_nonsense_is_no_provenance_and_breaks_nothing(told):
-    drawn = parse(told)
+    drawn = parse_provenance(told)
     assert drawn is None or (drawn.seeds and 0 <= drawn.psi <= 1)

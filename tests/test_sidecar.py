@@ -11,7 +11,7 @@ from small import saved_model
 
 import facesmith
 from facesmith.errors import BadModel
-from facesmith.modelfiles.checkpoint import KEY
+from facesmith.modelfiles.checkpoint import HEADER_KEY
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 
 HASH = "a" * 64
@@ -54,7 +54,7 @@ def test_models_of_one_folder_keep_their_sidecars_apart(tmp_path):
     ],
 )  # fmt: skip
 def test_hostile_headers_end_in_one_line(tmp_path, header):
-    save_file({"w": torch.zeros(8)}, tmp_path / "bad.latent", {KEY: header})
+    save_file({"w": torch.zeros(8)}, tmp_path / "bad.latent", {HEADER_KEY: header})
     with pytest.raises(BadModel, match=r"bad\.latent"):
         load_sidecar(tmp_path / "bad.latent", "latent", HASH)
 

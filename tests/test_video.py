@@ -68,7 +68,7 @@ def test_other_endings_and_too_fast_or_too_large_gifs_are_refused(tmp_path, monk
         write_film(tmp_path / "a.avi", FRAMES, 5)
     with pytest.raises(BadOption, match="50 frames a second"):
         write_film(tmp_path / "a.gif", FRAMES, 60)
-    monkeypatch.setattr(video, "MOST_GIF_BYTES", 3 * 31 * 33)
+    monkeypatch.setattr(video, "MAX_GIF_BYTES", 3 * 31 * 33)
     with pytest.raises(BadOption, match=r"Write an \.mp4"):
         write_film(tmp_path / "a.gif", FRAMES, 5)
     assert not list(tmp_path.iterdir())

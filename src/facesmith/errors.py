@@ -2,7 +2,7 @@
 
 FacesmithError            exit code 1: something is wrong with what the user gave us
 ├── BadPicture            one picture can't be read; callers set it aside and go on
-│   └── NotReadableNow    another try may succeed: an extra installed, other rights, more memory
+│   └── PictureUnavailable    another try may succeed: an extra installed, other rights, more memory
 ├── BadData               a folder, zip or table isn't what the verb needs
 ├── BadModel              a model file is damaged, foreign or of another make
 ├── OutputExists          an output is in the way and --force was not given
@@ -26,7 +26,7 @@ class BadPicture(FacesmithError):
     """One picture can't be used. Its message is a short reason, fit for a table."""
 
 
-class NotReadableNow(BadPicture):
+class PictureUnavailable(BadPicture):
     """One picture can't be used, for a reason that lies outside it and may pass."""
 
 

@@ -18,7 +18,7 @@ from facesmith.gan.recipe import condition_of
 from facesmith.inversion.face_template import locate
 from facesmith.inversion.inverter import Inverter, open_inverter
 from facesmith.io.images import Pixels
-from facesmith.io.provenance import words
+from facesmith.io.provenance import synthetic_metadata
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize, synthesize_seeds
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
@@ -127,7 +127,7 @@ class Model:
 
     def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
         """What a picture of this model carries in its metadata; `shown` says of what it was drawn."""
-        return words(self.recipe.name, self.hash, shown)
+        return synthetic_metadata(self.recipe.name, self.hash, shown)
 
 
 def load(path: str | Path | None = None) -> Model:

@@ -15,7 +15,7 @@ from torch import Tensor
 from facesmith.attributes import labels_of
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import Faces
-from facesmith.io.attribute_options import HOW
+from facesmith.io.attribute_options import CONDITION_SYNTAX
 
 RARE, MOST_TIMES = 0.2, 4  # share of faces below which a label is rare; how often one comes in a pass at most
 
@@ -97,5 +97,5 @@ def condition_labels(names: Sequence[str], condition: Mapping[str, float] | None
             meant = f" Did you mean {near[0]!r}?" if near else ""
             raise BadOption(f"This model has no attribute {name!r}.{meant} It has: {', '.join(names)}.")
         if answer not in (0, 1):
-            raise BadOption(f"{name} is {answer!r}. {HOW}")
+            raise BadOption(f"{name} is {answer!r}. {CONDITION_SYNTAX}")
     return torch.tensor([2.0 * condition[name] - 1 if name in condition else 0.0 for name in names])

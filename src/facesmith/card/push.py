@@ -16,7 +16,7 @@ from facesmith.modelfiles.checkpoint import load_model
 from facesmith.modelfiles.frontmatter import CARD, HASH, fields
 from facesmith.modelfiles.hub import SIDECARS, Address, upload
 from facesmith.modelfiles.run_folder import MODEL
-from facesmith.modelfiles.sidecar import KEY
+from facesmith.modelfiles.sidecar import HEADER_KEY
 
 
 def push(path: Path | None, to: Address, *, private: bool = False, console: Console) -> Iterator[str]:
@@ -53,7 +53,7 @@ def _belongs(file: Path, model_hash: str) -> bool:
     """Whether it is a sidecar of this model, by the hash in its header."""
     try:
         with safe_open(file, "np") as opened:
-            told = (opened.metadata() or {}).get(KEY, "")
+            told = (opened.metadata() or {}).get(HEADER_KEY, "")
     except (OSError, SafetensorError):
         return False
     return model_hash in told

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import MODEL_HELP, Data, Force, Psi, app, console, fetched_all
+from facesmith.cli.shared import MODEL_HELP, Data, Force, Psi, app, console, fetch_models
 
 
 @app.command()
 def evaluate(
     data: Data,
     model: Annotated[
-        list[Path] | None, typer.Option(callback=fetched_all, help=f"Repeatable, to compare. {MODEL_HELP}")
+        list[Path] | None, typer.Option(callback=fetch_models, help=f"Repeatable, to compare. {MODEL_HELP}")
     ] = None,
     out: Annotated[Path, typer.Option(help="A folder for report.json and report.html.")] = Path("evaluation"),
     samples: Annotated[int, typer.Option(help="Faces to draw of each model: seeds 0 to N-1.")] = 5000,

@@ -18,7 +18,7 @@ from facesmith.cli.shared import (
     app,
     console,
     explicit_options,
-    fetched,
+    fetch_model,
 )
 from facesmith.errors import BadOption
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @app.command()
 def sample(
     context: typer.Context,
-    model: Annotated[Path | None, typer.Option(callback=fetched, help=f"{MODEL_HELP} Or a model.onnx.")] = None,
+    model: Annotated[Path | None, typer.Option(callback=fetch_model, help=f"{MODEL_HELP} Or a model.onnx.")] = None,
     out: Annotated[Path, typer.Option(help="A .png or .jpg for one sheet, or a folder for single faces.")] = Path(
         "faces.png"
     ),

@@ -27,7 +27,7 @@ Data = Annotated[
 ]
 
 
-def fetched(model: Path | None) -> Path | None:
+def fetch_model(model: Path | None) -> Path | None:
     """A model's path; one on the Hub is fetched, and its sha256 told."""
     from facesmith.modelfiles.hub import fetch, is_address, parse_address
 
@@ -41,13 +41,13 @@ def fetched(model: Path | None) -> Path | None:
     return file
 
 
-def fetched_all(models: list[Path] | None) -> list[Path] | None:
-    """As `fetched`, of many."""
-    return models and [file for file in map(fetched, models) if file is not None]
+def fetch_models(models: list[Path] | None) -> list[Path] | None:
+    """As `fetch_model`, of many."""
+    return models and [file for file in map(fetch_model, models) if file is not None]
 
 
 MODEL_HELP = "A run folder, a model.safetensors, or hf://user/name; by default the generator that ships."
-ModelPath = Annotated[Path | None, typer.Option("--model", callback=fetched, help=MODEL_HELP)]
+ModelPath = Annotated[Path | None, typer.Option("--model", callback=fetch_model, help=MODEL_HELP)]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 Scale = Annotated[
     int | None, typer.Option(min=1, max=32, help="Show each pixel as N x N; by default as many as look well.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, app, console, fetched
+from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, app, console, fetch_model
 
 
 @app.command()
@@ -31,7 +31,7 @@ def export(
 
 @app.command()
 def card(
-    model: Annotated[Path | None, typer.Argument(callback=fetched, help=MODEL_HELP)] = None,
+    model: Annotated[Path | None, typer.Argument(callback=fetch_model, help=MODEL_HELP)] = None,
     out: Annotated[Path | None, typer.Option(help="The card, a .md; by default README.md beside the model.")] = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="The folder or report.json of evaluate; by default looked for beside the model.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import MODEL_HELP, app, console, fetched_all
+from facesmith.cli.shared import MODEL_HELP, app, console, fetch_models
 
 PORT = 8400
 
@@ -16,7 +16,7 @@ PORT = 8400
 def studio(
     model: Annotated[
         list[Path] | None,
-        typer.Option(callback=fetched_all, help=f"To explore; repeatable. {MODEL_HELP}"),
+        typer.Option(callback=fetch_models, help=f"To explore; repeatable. {MODEL_HELP}"),
     ] = None,
     run: Annotated[list[Path] | None, typer.Option(help="A run folder to watch; repeatable, to compare.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of this machine; 0 takes a free one.")] = PORT,

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from facesmith.gan.contracts import Generator
-from facesmith.io.captions import captioned, headed
+from facesmith.io.captions import with_caption, with_heading
 from facesmith.io.images import Pixels, enlarge, grid
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize
@@ -34,6 +34,6 @@ def directions_sheet(
             steps = torch.stack([w + strength * torch.from_numpy(direction) for strength in STRENGTHS], dim=1)
             faces = enlarge(synthesize(G, steps.flatten(0, 1)), max(1, FACE_PX // G.resolution))
             signs = [f"{strength:+d}" if strength else "0" for strength in STRENGTHS] * len(w)
-            cells = np.stack([captioned(face, sign) for face, sign in zip(faces, signs, strict=True)])
-            rows.append(headed(grid(cells, len(cells), GAP_PX), name, notes.get(name, "")))
+            cells = np.stack([with_caption(face, sign) for face, sign in zip(faces, signs, strict=True)])
+            rows.append(with_heading(grid(cells, len(cells), GAP_PX), name, notes.get(name, "")))
     return grid(np.stack(rows), 1, GAP_PX)

@@ -12,7 +12,7 @@ from rich.console import Console
 from facesmith.evaluation.reference import Reference, fits
 from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
-from facesmith.latent import BATCH
+from facesmith.latent import BATCH_SIZE
 from facesmith.metrics.comparison import SETS, Score, around, scores_with_intervals
 from facesmith.metrics.copies import Audit, Nearest, audit, highest_share, nearest_faces
 from facesmith.metrics.features import extract
@@ -121,9 +121,9 @@ def judge(model: Model, reference: Reference, samples: int, console: Console, ps
 
 def draw(model: Model, samples: int, console: Console, psi: float = 1.0) -> Pixels:
     """The faces of the seeds 0 to `samples` - 1, as `facesmith sample` draws them."""
-    starts = range(0, samples, BATCH)
-    parts = bar(starts, len(starts), f"drawing samples, {BATCH} at a time", console)
-    return np.concatenate([model.sample(range(start, min(start + BATCH, samples)), psi) for start in parts])
+    starts = range(0, samples, BATCH_SIZE)
+    parts = bar(starts, len(starts), f"drawing samples, {BATCH_SIZE} at a time", console)
+    return np.concatenate([model.sample(range(start, min(start + BATCH_SIZE, samples)), psi) for start in parts])
 
 
 def share(found: NDArray[np.bool_]) -> Score:

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from facesmith.attributes.conditions import condition_labels
 from facesmith.errors import BadOption
-from facesmith.io.captions import captioned
+from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels, enlarge, grid, write_png
 from facesmith.io.progress import bar
-from facesmith.io.provenance import of_labels
-from facesmith.io.video import MOST_SIDE_PX, check_film, write_film
+from facesmith.io.provenance import condition_metadata
+from facesmith.io.video import MAX_SIDE_PX, check_film, write_film
 from facesmith.latent import around, truncate
 from facesmith.latent.arithmetic import described, is_latent_file, parse_names, plain_names, resolve
 from facesmith.latent.edits import apply_edits, check_edits
@@ -98,7 +98,7 @@ def edit(asked: Asked, console: Console) -> Iterator[Path]:
         "Faces": json.dumps(plain_names(names)),
         "Edits": json.dumps(dict(asked.edits)),
         "Psi": repr(asked.psi),
-        **of_labels(asked.condition),
+        **condition_metadata(asked.condition),
         **described(names),
     })  # fmt: skip
     yield write_png(asked.out, _sheet(model, w, names, directions, asked), words)
@@ -125,8 +125,8 @@ def _check_size(resolution: int, faces: int, asked: Asked) -> None:
     side = resolution * (asked.scale or max(1, FACE_PX // resolution))
     if side**2 * faces * (asked.steps + 1) > MOST_PX:
         raise BadOption(f"The sheet would have more than {MOST_PX / 1e6:.0f} million pixels. Lower --scale or --steps.")
-    if asked.film is not None and side * ceil(sqrt(faces)) > MOST_SIDE_PX:
-        raise BadOption(f"The film would be more than {MOST_SIDE_PX} pixels wide. Lower --scale, or name fewer faces.")
+    if asked.film is not None and side * ceil(sqrt(faces)) > MAX_SIDE_PX:
+        raise BadOption(f"The film would be more than {MAX_SIDE_PX} pixels wide. Lower --scale, or name fewer faces.")
 
 
 def words_of(edits: Mapping[str, float]) -> str:
@@ -150,7 +150,7 @@ def _sheet(model: Model, w: Tensor, names: Sequence[str], directions: Directions
     words = [words_of({name: share * strength for name, strength in asked.edits.items()}) for share in shares]
     rows = []
     for name, faces in zip(plain_names(names), stages, strict=True):
-        cells = [captioned(face, text) for face, text in zip(faces, [_called(name), *words[1:]], strict=True)]
+        cells = [with_caption(face, text) for face, text in zip(faces, [_called(name), *words[1:]], strict=True)]
         rows.append(grid(np.stack(cells), len(cells), GAP_PX // 2))
     return grid(np.stack(rows), max(1, round(sqrt(len(rows) / len(shares)))), 2 * GAP_PX)
 

@@ -16,7 +16,7 @@ from facesmith.errors import BadData, BadOption, BadPicture
 from facesmith.explore.reconstruction_error import Nearness, nearness
 from facesmith.inversion.face_template import Located, framed, locate, middle
 from facesmith.inversion.paste import paste
-from facesmith.io.captions import captioned
+from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels, enlarge, grid, write_png
 from facesmith.latent import around, truncate
@@ -220,7 +220,7 @@ def _told(model: Model, read: _Read, score: Nearness, wishes: Wishes) -> dict[st
 
 def _write_sheet(model: Model, out: Path, rows: Sequence[Pixels], scores: Sequence[Nearness]) -> Path:
     stacked = enlarge(np.concatenate(rows, axis=1), max(1, FACE_PX // model.G.resolution))
-    cells = [captioned(each, f"{score.psnr_db:.1f} dB") for each, score in zip(stacked, scores, strict=True)]
+    cells = [with_caption(each, f"{score.psnr_db:.1f} dB") for each, score in zip(stacked, scores, strict=True)]
     told = model.provenance({
         "Synthetic": "in part",
         "Description": "Pictures, and below each what a model makes of it; the lower ones are synthetic.",

@@ -10,10 +10,10 @@ import torch
 
 from facesmith.attributes.conditions import condition_labels
 from facesmith.errors import BadOption
-from facesmith.io.captions import captioned
+from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import enlarge, grid, write_png
-from facesmith.io.provenance import of_labels
+from facesmith.io.provenance import condition_metadata
 from facesmith.latent import around, truncate
 from facesmith.latent.arithmetic import (
     Term,
@@ -78,13 +78,13 @@ def mix(
     signs = [_sign(term, first=term is terms[0]) for term in terms]
     words = [_words(term) for term in terms]
     kind = "plain sum" if plain else "sum" if layers is None else f"layers {layers} of the second"
-    cells = map(captioned, faces, [*words, kind], [*signs, "="])
+    cells = map(with_caption, faces, [*words, kind], [*signs, "="])
     how = f"layers {layers}" if layers is not None else "plain" if plain else "with its terms' length"
     shown = model.provenance({
         "Terms": _told(text, terms),
         "Psi": repr(psi),
         "Sum": how,
-        **of_labels(condition),
+        **condition_metadata(condition),
         **described([term.name for term in terms]),
     })  # fmt: skip
     return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), shown)

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadOption
 from facesmith.io.files import refuse_to_overwrite
-from facesmith.io.images import PICTURE_SUFFIXES, WRITTEN, Pixels, grid, read_provenance, write_picture
+from facesmith.io.images import MEDIA_TYPES, PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_picture
 from facesmith.io.progress import bar
-from facesmith.io.provenance import Sign, of_seeds, parse
-from facesmith.io.seeds import BATCH
+from facesmith.io.provenance import Sign, parse_provenance, seed_metadata
+from facesmith.io.seeds import BATCH_SIZE
 
 MOST_ON_A_SHEET = 10_000
 
@@ -54,21 +54,23 @@ def sample(
         given: of a conditional model: attributes of the faces, each 0 or 1.
     """
     suffix = out.suffix.lower()
-    if suffix not in WRITTEN and suffix in PICTURE_SUFFIXES:
+    if suffix not in MEDIA_TYPES and suffix in PICTURE_SUFFIXES:
         raise BadOption(f"--out {out}: a sheet is written as .png or .jpg; any other name is that of a folder of PNGs.")
-    if suffix in WRITTEN and len(seeds) > MOST_ON_A_SHEET:
+    if suffix in MEDIA_TYPES and len(seeds) > MOST_ON_A_SHEET:
         raise BadOption(f"{len(seeds)} faces are too many for one sheet; give a folder as --out.")
     refuse_to_overwrite(out, force)
     model = open_model()
-    if suffix in WRITTEN:
-        told = model.provenance(of_seeds(seeds, psi, condition))
+    if suffix in MEDIA_TYPES:
+        told = model.provenance(seed_metadata(seeds, psi, condition))
         yield write_picture(out, grid(model.sample(seeds, psi, condition)), told, sign)
         return
-    with_bar = bar(range(0, len(seeds), BATCH), -(-len(seeds) // BATCH), f"drawing, {BATCH} at a time", console)
+    with_bar = bar(
+        range(0, len(seeds), BATCH_SIZE), -(-len(seeds) // BATCH_SIZE), f"drawing, {BATCH_SIZE} at a time", console
+    )
     for start in with_bar:
-        some = seeds[start : start + BATCH]
+        some = seeds[start : start + BATCH_SIZE]
         for seed, picture in zip(some, model.sample(some, psi, condition), strict=True):
-            told = model.provenance(of_seeds([seed], psi, condition))
+            told = model.provenance(seed_metadata([seed], psi, condition))
             write_picture(out / f"seed{seed:06d}.png", picture, told, sign)
     yield out
 
@@ -87,7 +89,7 @@ def sample_like(
     Raises:
         BadData: it carries no provenance, or that of another model.
     """
-    drawn = parse(read_provenance(like))
+    drawn = parse_provenance(read_provenance(like))
     if drawn is None:
         raise BadData(f"{like} carries no seeds of a Facesmith model; only pictures that it drew do.")
     model = open_model()

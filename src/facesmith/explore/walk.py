@@ -17,9 +17,9 @@ from facesmith.errors import BadOption
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels, enlarge, grid
 from facesmith.io.progress import bar
-from facesmith.io.provenance import of_labels
-from facesmith.io.video import MOST_SIDE_PX, check_film, write_film
-from facesmith.latent import BATCH, around, truncate
+from facesmith.io.provenance import condition_metadata
+from facesmith.io.video import MAX_SIDE_PX, check_film, write_film
+from facesmith.latent import BATCH_SIZE, around, truncate
 from facesmith.latent.arithmetic import described, plain_names, resolve
 from facesmith.latent.synthesis import synthesize
 from facesmith.latent.walks import FEWEST, along, places
@@ -121,7 +121,7 @@ def walk(
     words = model.provenance({
         "Seeds": json.dumps(_told(way.seeds)),
         "Psi": repr(way.psi),
-        **of_labels(way.condition),
+        **condition_metadata(way.condition),
         **described(list(map(str, way.seeds))),
         "Walk": f"{'closed' if way.closed else 'open'}, {'spherical' if _on_sphere(model, way) else 'straight'}, "
         f"{way.grid[0]}x{way.grid[1]}",
@@ -144,8 +144,8 @@ def _scale(resolution: int, grid: tuple[int, int], scale: int | None) -> int:
     largest = max(grid)
     if scale is None:
         scale = max(1, min(FACE_PX // resolution, SHEET_PX // (resolution * largest)))
-    if resolution * scale * largest > MOST_SIDE_PX:
-        raise BadOption(f"The film would be more than {MOST_SIDE_PX} pixels wide or high. Lower --scale or --grid.")
+    if resolution * scale * largest > MAX_SIDE_PX:
+        raise BadOption(f"The film would be more than {MAX_SIDE_PX} pixels wide or high. Lower --scale or --grid.")
     return scale
 
 
@@ -156,8 +156,8 @@ def _frames(model: Model, way: Way, count: int, scale: int, labels: Tensor | Non
     w = resolve(model.G, list(map(str, way.seeds)), model.hash, labels)
     walks = w.reshape(rows * columns, -1, *w.shape[1:])
     at = places(walks.shape[1], count, closed=way.closed)
-    for start in range(0, count, BATCH):
-        some = at[start : start + BATCH]
+    for start in range(0, count, BATCH_SIZE):
+        some = at[start : start + BATCH_SIZE]
         faces = _faces(model, walks, some, way, labels)
         for tiles in faces.reshape(len(some), rows * columns, *faces.shape[1:]):
             yield grid(enlarge(tiles, scale), columns)

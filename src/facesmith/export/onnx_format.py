@@ -18,8 +18,8 @@ from typing import Any, NotRequired, TypedDict
 from facesmith.errors import MissingExtra
 
 INPUTS, OUTPUTS = ("z", "w", "psi"), ("images", "latents")
-KEY = "facesmith"  # of the metadata: one JSON text
-FORMAT = 1
+METADATA_KEY = "facesmith"  # of the metadata: one JSON text
+ONNX_FORMAT = 1
 SUFFIX = ".onnx"
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from facesmith.errors import BadData, BadModel, BadOption
-from facesmith.export.onnx_format import FORMAT, INPUTS, KEY, OUTPUTS, Metadata, missing_extra
+from facesmith.export.onnx_format import INPUTS, METADATA_KEY, ONNX_FORMAT, OUTPUTS, Metadata, missing_extra
 from facesmith.export.seeded_noise import DRAWS, Floats
 from facesmith.io.files import sha256
-from facesmith.io.images import Pixels, pixels_of
-from facesmith.io.provenance import words
-from facesmith.io.seeds import BATCH, check_psi, check_seeds
+from facesmith.io.images import Pixels, to_uint8_numpy
+from facesmith.io.provenance import synthetic_metadata
+from facesmith.io.seeds import BATCH_SIZE, check_psi, check_seeds
 
 MOST_BYTES = 2 * 2**30
 
@@ -82,7 +82,7 @@ class OnnxModel:
 
     def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
         """What a picture of this model carries in its metadata, and in what file the model was."""
-        return words(self.header["recipe"], self.hash, {"Onnx": self._file_hash, **shown})
+        return synthetic_metadata(self.header["recipe"], self.hash, {"Onnx": self._file_hash, **shown})
 
     def _z(self, seeds: Sequence[int]) -> Floats:
         check_seeds(seeds)
@@ -102,11 +102,11 @@ class OnnxModel:
         """One of z and w is empty; the other is drawn in batches of one size."""
         side, channels = self.told["resolution"], self.told["channels"]
         pictures = np.empty((len(z) + len(w), side, side, channels), np.uint8)
-        for start in range(0, len(pictures), BATCH):
-            some_z, some_w = z[start : start + BATCH], w[start : start + BATCH]
+        for start in range(0, len(pictures), BATCH_SIZE):
+            some_z, some_w = z[start : start + BATCH_SIZE], w[start : start + BATCH_SIZE]
             count = len(some_z) + len(some_w)
             drawn = self._session.run(_filled(some_z), _filled(some_w), psi)
-            pictures[start : start + count] = pixels_of(drawn)[:count]
+            pictures[start : start + count] = to_uint8_numpy(drawn)[:count]
         return pictures
 
 
@@ -153,9 +153,9 @@ def _metadata(path: Path, session: Session) -> Metadata:
         f"{path} is no model of Facesmith: only files that facesmith export has written can be drawn from."
     )
     try:
-        told: Metadata = json.loads(session.told()[KEY])
-        if told["format"] != FORMAT:
-            raise BadModel(f"{path} has format {told['format']!r}; this version reads {FORMAT}. Update facesmith.")
+        told: Metadata = json.loads(session.told()[METADATA_KEY])
+        if told["format"] != ONNX_FORMAT:
+            raise BadModel(f"{path} has format {told['format']!r}; this version reads {ONNX_FORMAT}. Update facesmith.")
         sizes = (told["resolution"], told["channels"], told["z_dim"], told["w_dim"], told["num_ws"])
         fits = all(type(size) is int and 0 < size <= 2**16 for size in sizes)
         texts = (told["model"], told["header"]["recipe"], told["licence"])
@@ -169,4 +169,4 @@ def _metadata(path: Path, session: Session) -> Metadata:
 
 def _filled(some: Floats) -> Floats:
     """A batch of full size: the last of `[N, ...]` is repeated; of none, none."""
-    return np.concatenate([some, np.repeat(some[-1:], BATCH - len(some), axis=0)]) if len(some) else some
+    return np.concatenate([some, np.repeat(some[-1:], BATCH_SIZE - len(some), axis=0)]) if len(some) else some

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from facesmith import __version__
 from facesmith.errors import BadModel, BadOption
-from facesmith.export.onnx_format import FORMAT, INPUTS, KEY, OUTPUTS, SUFFIX, Metadata, missing_extra
+from facesmith.export.onnx_format import INPUTS, METADATA_KEY, ONNX_FORMAT, OUTPUTS, SUFFIX, Metadata, missing_extra
 from facesmith.export.run_onnx import Session, open_session
 from facesmith.export.seeded_noise import DRAWS
 from facesmith.gan.contracts import Generator
 from facesmith.io.files import atomic_write, refuse_to_overwrite
-from facesmith.io.images import pixels_of
+from facesmith.io.images import to_uint8_numpy
 from facesmith.latent import around
 from facesmith.model import Model, load
 from facesmith.modelfiles.frontmatter import licence as stated_licence
@@ -111,7 +111,7 @@ def metadata(model: Model, licence: str) -> Metadata:
     """What the file says of itself."""
     G = model.G
     told: Metadata = {
-        "format": FORMAT,
+        "format": ONNX_FORMAT,
         "made_by": f"facesmith {__version__}",
         "model": model.hash,
         "header": model.header,
@@ -168,7 +168,7 @@ def onnx_bytes(model: Model, told: Metadata) -> bytes:
     assert program is not None
     proto = program.model_proto
     _forget_traces(proto)
-    onnx.helper.set_model_props(proto, {KEY: json.dumps(told, sort_keys=True)})
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(told, sort_keys=True)})
     onnx.checker.check_model(proto)
     return bytes(proto.SerializeToString(deterministic=True))
 
@@ -211,7 +211,7 @@ def compared(G: Generator, session: Session) -> Difference:
         found = session.run(z.numpy(), w.numpy(), psi)
         if not (np.isfinite(found).all() and found.shape == expected.shape):
             return Difference(np.inf, 1.0, 255, faces)
-        apart = np.abs(pixels_of(found).astype(int) - pixels_of(expected))
+        apart = np.abs(to_uint8_numpy(found).astype(int) - to_uint8_numpy(expected))
         largest, levels = max(largest, float(np.abs(found - expected).max())), max(levels, int(apart.max()))
         wrong, values, faces = wrong + int((apart > 0).sum()), values + apart.size, faces + n + m
     return Difference(largest, wrong / values, levels, faces)

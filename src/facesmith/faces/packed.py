@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.errors import BadData, BadPicture, FacesmithError, NotReadableNow
+from facesmith.errors import BadData, BadPicture, FacesmithError, PictureUnavailable
 from facesmith.faces.store import Entry, Store
 from facesmith.io.files import atomic_write
-from facesmith.io.images import Pixels, as_input, read_picture
+from facesmith.io.images import Pixels, crop_and_resize, read_picture
 from facesmith.io.progress import bar
 from facesmith.photos.near_duplicates import Hashes, near_duplicate_groups, perceptual_hash
 
@@ -205,9 +205,9 @@ def _read(store: Store, name: str, resolution: int, channels: int) -> _Read:
         raw = store.read(name)
         content = hashlib.sha256(raw).hexdigest()
         picture = read_picture(raw, name=name)
-        pixels = as_input(picture, resolution, channels)
+        pixels = crop_and_resize(picture, resolution, channels)
     except BadPicture as reason:
-        return _Read(name, content, reason=str(reason), retry=isinstance(reason, NotReadableNow))
+        return _Read(name, content, reason=str(reason), retry=isinstance(reason, PictureUnavailable))
     height, width = picture.shape[:2]
     return _Read(name, content, pixels, (width, height), perceptual_hash(picture))
 

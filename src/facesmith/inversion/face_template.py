@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from facesmith.errors import BadModel, BadPicture
-from facesmith.io.images import Pixels, as_rgb, center_square, resize, to_grey
+from facesmith.io.images import Pixels, as_rgb, center_square, resize, to_gray
 from facesmith.photos.align import Alignment, Matrix, Points, framing, similarity, transform, warp
 from facesmith.photos.detect import Detections, Detector
 
@@ -138,7 +138,7 @@ def locate(photo: Pixels, template: Template | None, size_px: int, channels: int
             return Located(framed(photo, size_px, channels), whole, 1, True)
     matrix = similarity(landmarks, template.targets(size_px))
     face = warp(photo, matrix, size_px)
-    return Located(to_grey(face) if channels == 1 else face, matrix, len(found), False)
+    return Located(to_gray(face) if channels == 1 else face, matrix, len(found), False)
 
 
 def framed(photo: Pixels, size_px: int, channels: int) -> Pixels:
@@ -151,7 +151,7 @@ def framed(photo: Pixels, size_px: int, channels: int) -> Pixels:
     if min(height, width) < size_px:
         raise BadPicture(f"{width}x{height}, smaller than {size_px}x{size_px}")
     square = resize(center_square(photo), size_px)
-    return square if square.shape[-1] == channels else to_grey(square) if channels == 1 else as_rgb(square)
+    return square if square.shape[-1] == channels else to_gray(square) if channels == 1 else as_rgb(square)
 
 
 def middle(photo: Pixels, size_px: int) -> Matrix:

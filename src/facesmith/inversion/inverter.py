@@ -20,7 +20,7 @@ from facesmith.inversion.face_template import Template, estimate_template, known
 from facesmith.inversion.optimize import STEPS, OnStep, refine
 from facesmith.inversion.prior import Prior, prior_of
 from facesmith.io.images import Pixels, to_float
-from facesmith.latent import BATCH, filled, random_seeds
+from facesmith.latent import BATCH_SIZE, filled, random_seeds
 from facesmith.latent.synthesis import encode, synthesize_seeds
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 
@@ -88,8 +88,8 @@ def open_inverter(
 def guesses(G: Generator, encoder: Encoder, prior: Prior, faces: Pixels) -> Tensor:
     """What an encoder in evaluation mode makes of faces `[N, S, S, C]`: `w` `[N, w_dim]`, on the CPU."""
     w = torch.empty(len(faces), G.w_dim)
-    for start in range(0, len(faces), BATCH):
-        some = torch.tensor(faces[start : start + BATCH], device=G.w_avg.device)
+    for start in range(0, len(faces), BATCH_SIZE):
+        some = torch.tensor(faces[start : start + BATCH_SIZE], device=G.w_avg.device)
         w[start : start + len(some)] = prior.to_w(encoder(to_float(filled(some))))[: len(some)].cpu()
     return w
 

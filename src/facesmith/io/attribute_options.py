@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from facesmith.errors import BadOption
 
-HOW = "Write an attribute and 1 (yes) or 0 (no), such as smiling=1 or smiling=1,male=0."
+CONDITION_SYNTAX = "Write an attribute and 1 (yes) or 0 (no), such as smiling=1 or smiling=1,male=0."
 
 
 def parse_condition_values(texts: Sequence[str]) -> dict[str, float]:
@@ -20,9 +20,9 @@ def parse_condition_values(texts: Sequence[str]) -> dict[str, float]:
         name, equals, answer = part.partition("=")
         name = name.strip().lower().replace(" ", "_")
         if not (name and equals and answer.strip() in ("0", "1")):
-            raise BadOption(f"--condition {part.strip()!r} can't be read. {HOW}")
+            raise BadOption(f"--condition {part.strip()!r} can't be read. {CONDITION_SYNTAX}")
         if name in condition:
-            raise BadOption(f"--condition names {name!r} twice. {HOW}")
+            raise BadOption(f"--condition names {name!r} twice. {CONDITION_SYNTAX}")
         condition[name] = float(answer)
     return condition
 

@@ -13,7 +13,7 @@ HEAD_PX = 168
 LEVELS = {"+": (0,), "-": (0,), "=": (-4, 4)}  # of a sign's level strokes, in pixels below its middle
 
 
-def captioned(picture: Pixels, words: str, sign: str | None = None) -> Pixels:
+def with_caption(picture: Pixels, words: str, sign: str | None = None) -> Pixels:
     """A picture `[H, W, C]` in RGB with words (ASCII) below it.
 
     Args:
@@ -30,7 +30,7 @@ def captioned(picture: Pixels, words: str, sign: str | None = None) -> Pixels:
     return np.asarray(sheet)
 
 
-def headed(picture: Pixels, title: str, note: str = "") -> Pixels:
+def with_heading(picture: Pixels, title: str, note: str = "") -> Pixels:
     """A picture `[H, W, 3]` with words (ASCII) on its left: a title, and a note below it."""
     height, width, _ = picture.shape
     sheet = Image.new("RGB", (HEAD_PX + width, height), "white")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from facesmith.errors import BadOption, BadPicture, NotReadableNow
+from facesmith.errors import BadOption, BadPicture, PictureUnavailable
 from facesmith.io.files import atomic_write
 from facesmith.io.provenance import Sign, xmp
 
@@ -35,7 +35,7 @@ PICTURE_SUFFIXES = HEIC_SUFFIXES.union(
 )
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF")  # Pillow would run Ghostscript on an EPS
-WRITTEN = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 PNG_XMP = "XML:com.adobe.xmp"
 JPEG_QUALITY = 95
 MOST_COMMENT_BYTES = 65_533
@@ -82,7 +82,7 @@ def grid(pictures: Pixels, columns: int | None = None, gap_px: int = 2) -> Pixel
     return sheet
 
 
-def read_picture(source: Path | bytes, *, name: str | None = None, most_pixels: int = MAX_PIXELS) -> Pixels:
+def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The upright photo as uint8 RGB `[H, W, 3]`, whatever form it has on disk.
 
     EXIF rotation is obeyed, transparency is laid on white, 16-bit greys are scaled to 8, CMYK and palettes are
@@ -91,11 +91,11 @@ def read_picture(source: Path | bytes, *, name: str | None = None, most_pixels: 
     Args:
         source: a file, or the bytes of one.
         name: how to know the kind of a file given as bytes (only its ending counts).
-        most_pixels: larger ones are refused before they are decoded.
+        max_pixels: larger ones are refused before they are decoded.
 
     Raises:
         BadPicture: empty, too large, truncated, or no picture at all; the message is the reason.
-        NotReadableNow: another try may succeed, with an extra installed, other rights or more memory.
+        PictureUnavailable: another try may succeed, with an extra installed, other rights or more memory.
     """
     suffix = Path(name if name is not None else source if isinstance(source, Path) else "").suffix.lower()
     try:
@@ -103,8 +103,8 @@ def read_picture(source: Path | bytes, *, name: str | None = None, most_pixels: 
         if not raw:
             raise BadPicture("empty file")
         with _quiet_pillow, Image.open(io.BytesIO(raw), formats=_formats(raw, suffix)) as picture:
-            if picture.width * picture.height > most_pixels:
-                raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {most_pixels // 10**6} million")
+            if picture.width * picture.height > max_pixels:
+                raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {max_pixels // 10**6} million")
             picture.load()
             return np.asarray(_as_8bit_rgb(_upright(picture)))
     except UnidentifiedImageError:
@@ -112,7 +112,7 @@ def read_picture(source: Path | bytes, *, name: str | None = None, most_pixels: 
     except Image.DecompressionBombError:
         raise BadPicture(f"more than {MAX_PIXELS // 10**6} million pixels") from None
     except MemoryError:
-        raise NotReadableNow("too large for this machine's memory") from None
+        raise PictureUnavailable("too large for this machine's memory") from None
     except DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadPicture(f"damaged: {reason[:120]}") from None
@@ -123,14 +123,14 @@ def read_file(path: Path) -> bytes:
 
     Raises:
         BadPicture: it is too large.
-        NotReadableNow: the disk, or the rights to it, don't let us.
+        PictureUnavailable: the disk, or the rights to it, don't let us.
     """
     try:
         if (size_bytes := path.stat().st_size) > MAX_FILE_BYTES:
             raise BadPicture(f"file of {size_bytes / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
         return path.read_bytes()
     except OSError as error:
-        raise NotReadableNow(f"can't be read: {error.strerror or error}") from None
+        raise PictureUnavailable(f"can't be read: {error.strerror or error}") from None
 
 
 class _QuietPillow:
@@ -168,7 +168,7 @@ def _formats(raw: bytes, suffix: str) -> list[str]:
         try:
             import pillow_heif
         except ImportError:
-            raise NotReadableNow("HEIC needs an extra: pip install 'facesmith[heic]'") from None
+            raise PictureUnavailable("HEIC needs an extra: pip install 'facesmith[heic]'") from None
         pillow_heif.register_heif_opener()
     Image.init()
     return [each for each in FORMATS if each in Image.OPEN]
@@ -207,7 +207,7 @@ def resize(pixels: Pixels, size_px: int) -> Pixels:
     return resized[..., None] if pixels.shape[-1] == 1 else resized
 
 
-def fitted(pixels: Pixels, width_px: int) -> Pixels:
+def limit_width(pixels: Pixels, width_px: int) -> Pixels:
     """A picture `[H, W, 3]` no wider than that, in its proportions; larger ones are made smaller by Lanczos."""
     height, width, _ = pixels.shape
     if width <= width_px:
@@ -229,7 +229,7 @@ def enlarge(pictures: Pixels, times: int) -> Pixels:
     return pictures.repeat(times, axis=-3).repeat(times, axis=-2)
 
 
-def as_input(picture: Pixels, resolution: int, channels: int) -> Pixels:
+def crop_and_resize(picture: Pixels, resolution: int, channels: int) -> Pixels:
     """What a network takes of a picture `[H, W, 3]`: its middle square, made smaller, in colour or grey.
 
     Raises:
@@ -239,17 +239,17 @@ def as_input(picture: Pixels, resolution: int, channels: int) -> Pixels:
     if min(height, width) < resolution:
         raise BadPicture(f"{width}x{height}, smaller than {resolution}x{resolution}")
     square = resize(center_square(picture), resolution)
-    return to_grey(square) if channels == 1 else square
+    return to_gray(square) if channels == 1 else square
 
 
-def to_grey(pixels: Pixels) -> Pixels:
+def to_gray(pixels: Pixels) -> Pixels:
     """Luma `[..., 1]` (ITU-R 601, as in Pillow) of RGB `[..., 3]`."""
     weights = np.array([0.299, 0.587, 0.114], np.float32)
     grey: Pixels = np.rint(pixels.astype(np.float32) @ weights).astype(np.uint8)[..., None]
     return grey
 
 
-def pixels_of(images: NDArray[np.float32]) -> Pixels:
+def to_uint8_numpy(images: NDArray[np.float32]) -> Pixels:
     """As `to_uint8`, of numpy's arrays: uint8 `[N, H, W, C]` of float `[N, C, H, W]` in `[-1, 1]`."""
     scaled = np.rint((images + np.float32(1)) * np.float32(127.5)).clip(0, 255)
     return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))
@@ -268,7 +268,7 @@ def write_picture(path: Path, pixels: Pixels, told: Mapping[str, str], sign: Sig
     Raises:
         BadOption: the provenance is too long for a JPEG.
     """
-    media_type = WRITTEN[path.suffix.lower()]
+    media_type = MEDIA_TYPES[path.suffix.lower()]
     content = png_bytes(pixels, told) if media_type == "image/png" else _jpeg(path, pixels, told)
     with atomic_write(path) as stream:
         stream.write(content if sign is None else sign(content, media_type, told))

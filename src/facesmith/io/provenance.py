@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from facesmith import __version__
-from facesmith.io.seeds import LARGEST_SEED, MOST_SEEDS
+from facesmith.io.seeds import MAX_SEED, MAX_SEED_COUNT
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 SOURCE_TYPES = {
@@ -26,7 +26,7 @@ Sign = Callable[[bytes, str, Mapping[str, str]], bytes]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampleOrigin:
     """Of what a picture was drawn, as its words tell it."""
 
     seeds: list[int]
@@ -36,7 +36,7 @@ class Drawn:
     recipe: str
 
 
-def words(recipe: str, model_hash: str, shown: Mapping[str, str]) -> dict[str, str]:
+def synthetic_metadata(recipe: str, model_hash: str, shown: Mapping[str, str]) -> dict[str, str]:
     """What a synthetic picture tells of itself; `shown` says of what it was drawn and may replace the rest."""
     return {
         "Software": f"facesmith {__version__}",
@@ -48,34 +48,34 @@ def words(recipe: str, model_hash: str, shown: Mapping[str, str]) -> dict[str, s
     }
 
 
-def of_seeds(seeds: Sequence[int], psi: float, condition: Mapping[str, float] | None = None) -> dict[str, str]:
+def seed_metadata(seeds: Sequence[int], psi: float, condition: Mapping[str, float] | None = None) -> dict[str, str]:
     """The words from which `parse` knows again of what a picture was drawn.
 
     Args:
         given: what a conditional model was told.
     """
-    return {"Seeds": json.dumps(list(seeds)), "Psi": repr(psi), **of_labels(condition)}
+    return {"Seeds": json.dumps(list(seeds)), "Psi": repr(psi), **condition_metadata(condition)}
 
 
-def of_labels(condition: Mapping[str, float] | None) -> dict[str, str]:
+def condition_metadata(condition: Mapping[str, float] | None) -> dict[str, str]:
     """The words of what a conditional model was told; none where it was told nothing."""
     return {"Condition": json.dumps(dict(condition))} if condition else {}
 
 
-def parse(told: Mapping[str, str]) -> Drawn | None:
+def parse_provenance(told: Mapping[str, str]) -> SampleOrigin | None:
     """Of what a picture of these words was drawn; None where they don't tell, or tell nonsense."""
     try:
         seeds, psi, model = json.loads(told["Seeds"]), float(told["Psi"]), told["Model"]
         condition = json.loads(told.get("Condition", "{}"))
     except (KeyError, ValueError, TypeError, RecursionError):
         return None
-    if type(seeds) is not list or not 0 < len(seeds) <= MOST_SEEDS or not 0 <= psi <= 1:
+    if type(seeds) is not list or not 0 < len(seeds) <= MAX_SEED_COUNT or not 0 <= psi <= 1:
         return None
-    if not all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds):
+    if not all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds):
         return None
     if type(condition) is not dict or not all(answer in (0, 1) for answer in condition.values()):
         return None
-    return Drawn(seeds, psi, condition, model, told.get("Recipe", "unknown"))
+    return SampleOrigin(seeds, psi, condition, model, told.get("Recipe", "unknown"))
 
 
 def source_type(told: Mapping[str, str]) -> str | None:

@@ -14,9 +14,9 @@ from facesmith.io.files import atomic_write
 from facesmith.io.images import Pixels
 
 FILM_SUFFIXES = (".mp4", ".gif")
-MOST_GIF_FPS = 50  # browsers show frames of less than two hundredths of a second slowly
-MOST_GIF_BYTES = 2**30  # all frames of a GIF are held until it is written
-MOST_SIDE_PX = 4096  # what H.264 decoders of phones and browsers take
+MAX_GIF_FPS = 50  # browsers show frames of less than two hundredths of a second slowly
+MAX_GIF_BYTES = 2**30  # all frames of a GIF are held until it is written
+MAX_SIDE_PX = 4096  # what H.264 decoders of phones and browsers take
 COLOURS = 256
 
 
@@ -24,8 +24,8 @@ def check_film(path: Path, frames_per_second: int) -> None:
     """Raise BadOption where a film of that name can't be written."""
     if path.suffix.lower() not in FILM_SUFFIXES:
         raise BadOption(f"--out {path}: a film is written as {' or '.join(FILM_SUFFIXES)}.")
-    if path.suffix.lower() == ".gif" and frames_per_second > MOST_GIF_FPS:
-        raise BadOption(f"A GIF shows {MOST_GIF_FPS} frames a second at most, not {frames_per_second}.")
+    if path.suffix.lower() == ".gif" and frames_per_second > MAX_GIF_FPS:
+        raise BadOption(f"A GIF shows {MAX_GIF_FPS} frames a second at most, not {frames_per_second}.")
 
 
 def write_film(
@@ -80,7 +80,7 @@ def _palettes(frames: Iterable[Pixels], frames_per_second: int) -> Iterator[Imag
     held_bytes = 0
     for number, pixels in enumerate(frames):
         held_bytes += pixels.shape[0] * pixels.shape[1]
-        if held_bytes > MOST_GIF_BYTES:
+        if held_bytes > MAX_GIF_BYTES:
             raise BadOption("This is too long for a GIF. Write an .mp4, or a shorter or smaller film.")
         picture = Image.fromarray(pixels).quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         start, end = (round(100 * each / frames_per_second) for each in (number, number + 1))

@@ -11,13 +11,13 @@ All of it happens in `w`, which is `z` itself where a generator has no mapping o
 whether what lies between two latents is found on a sphere around 0 (normal ones) or on the straight line.
 """
 
-from facesmith.io.seeds import BATCH, LARGEST_SEED, MOST_SEEDS, parse_seeds, random_seeds
+from facesmith.io.seeds import BATCH_SIZE, MAX_SEED, MAX_SEED_COUNT, parse_seeds, random_seeds
 from facesmith.latent.seeds import around, filled, latents, truncate
 
 __all__ = [
-    "BATCH",
-    "LARGEST_SEED",
-    "MOST_SEEDS",
+    "BATCH_SIZE",
+    "MAX_SEED",
+    "MAX_SEED_COUNT",
     "around",
     "filled",
     "latents",

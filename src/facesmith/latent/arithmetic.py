@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Generator
-from facesmith.io.seeds import MOST_SEEDS, parse_seeds
+from facesmith.io.seeds import MAX_SEED_COUNT, parse_seeds
 from facesmith.latent.files import SUFFIX, load_latent
 from facesmith.latent.seeds import latents
 
@@ -92,8 +92,8 @@ def parse_names(text: str) -> list[str]:
             names.append(name)
         else:
             names += map(str, parse_seeds(part))
-        if len(names) > MOST_SEEDS:
-            raise BadOption(f"--seeds names more than {MOST_SEEDS} faces.")
+        if len(names) > MAX_SEED_COUNT:
+            raise BadOption(f"--seeds names more than {MAX_SEED_COUNT} faces.")
     return names
 
 

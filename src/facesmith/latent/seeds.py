@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facesmith.gan.contracts import Generator
-from facesmith.io.seeds import BATCH, check_psi, check_seeds
+from facesmith.io.seeds import BATCH_SIZE, check_psi, check_seeds
 from facesmith.latent.labels import draw_labels
 
 AVERAGED = 10_000  # latents: their mean is a hundredth of a standard deviation beside the true one
@@ -26,8 +26,8 @@ def latents(G: Generator, seeds: Sequence[int], condition: Tensor | None = None)
     """
     device, (z, labels) = G.w_avg.device, drawn(G, seeds, condition)
     parts = [torch.empty(0, G.w_dim, device=device)]
-    for start in range(0, len(z), BATCH):
-        some = slice(start, start + BATCH)
+    for start in range(0, len(z), BATCH_SIZE):
+        some = slice(start, start + BATCH_SIZE)
         told = None if labels is None else filled(labels[some]).to(device)
         parts.append(G.mapping(filled(z[some]).to(device), told))
     return torch.cat(parts)[: len(z)]
@@ -75,7 +75,7 @@ def around(G: Generator, w: Tensor, condition: Tensor | None = None) -> Tensor:
 
 def filled(some: Tensor) -> Tensor:
     """A batch of full size: the last of `[N, ...]` is repeated."""
-    return torch.cat([some, some[-1:].expand(BATCH - len(some), *some.shape[1:])])
+    return torch.cat([some, some[-1:].expand(BATCH_SIZE - len(some), *some.shape[1:])])
 
 
 def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from facesmith.gan.contracts import Encoder, Generator
 from facesmith.io.images import Pixels, to_float, to_uint8
-from facesmith.latent import BATCH, around, filled, latents, truncate
+from facesmith.latent import BATCH_SIZE, around, filled, latents, truncate
 
 
 def synthesize_seeds(G: nn.Module, seeds: Sequence[int], psi: float = 1.0, condition: Tensor | None = None) -> Pixels:
@@ -32,8 +32,8 @@ def synthesize(G: Generator, w: Tensor, psi: float = 1.0) -> Pixels:
     w = w.to(G.w_avg.device)
     w = truncate(w, around(G, w), psi)
     pictures = np.empty((len(w), G.resolution, G.resolution, G.channels), np.uint8)
-    for start in range(0, len(w), BATCH):
-        some = w[start : start + BATCH]
+    for start in range(0, len(w), BATCH_SIZE):
+        some = w[start : start + BATCH_SIZE]
         pictures[start : start + len(some)] = to_uint8(G.synthesis(filled(some)))[: len(some)].cpu().numpy()
     return pictures
 
@@ -42,8 +42,8 @@ def synthesize(G: Generator, w: Tensor, psi: float = 1.0) -> Pixels:
 def encode(G: Generator, E: Encoder, pictures: Pixels) -> Tensor:
     """`w` `[N, w_dim]`, on the CPU, that E finds likeliest for pictures `[N, H, W, C]` of the generator's size."""
     w = torch.empty(len(pictures), G.w_dim)
-    for start in range(0, len(pictures), BATCH):
-        some = torch.tensor(pictures[start : start + BATCH], device=G.w_avg.device)
+    for start in range(0, len(pictures), BATCH_SIZE):
+        some = torch.tensor(pictures[start : start + BATCH_SIZE], device=G.w_avg.device)
         mean, _ = E(to_float(filled(some)))
         w[start : start + len(some)] = mean[: len(some)].cpu()
     return w

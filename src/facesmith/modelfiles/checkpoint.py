@@ -23,9 +23,9 @@ from facesmith.gan.recipe import Recipe, make
 from facesmith.io.files import atomic_write, sha256
 from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.run_folder import MODEL as MODEL
-from facesmith.modelfiles.sidecar import KEY
+from facesmith.modelfiles.sidecar import HEADER_KEY
 
-FORMAT = 1
+MODEL_FORMAT = 1
 Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 
@@ -52,7 +52,7 @@ def save_model(path: Path, nets: Mapping[str, nn.Module], header: Mapping[str, A
     tensors = {f"{name}.{key}": t.detach().cpu().contiguous() for name, net in nets.items() for key, t in _tensors(net)}
     assert all(t.dtype in DTYPES for t in tensors.values()), "a model file holds these types only"
     with atomic_write(path, durable=True) as stream:
-        stream.write(save(tensors, {KEY: json.dumps({"format": FORMAT, **header}, sort_keys=True)}))
+        stream.write(save(tensors, {HEADER_KEY: json.dumps({"format": MODEL_FORMAT, **header}, sort_keys=True)}))
 
 
 def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:
@@ -106,13 +106,15 @@ def _unreadable(file: Path, error: Exception) -> BadModel:
 
 def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     try:
-        header = json.loads((metadata or {})[KEY])
+        header = json.loads((metadata or {})[HEADER_KEY])
         if not (isinstance(header["recipe"], str) and isinstance(header["hyperparameters"], dict)):
             raise TypeError
     except (KeyError, ValueError, TypeError, RecursionError):
         raise BadModel(f"{file} is no Facesmith model: its header is missing or damaged.") from None
-    if header.get("format") != FORMAT:
-        raise BadModel(f"{file} has format {header.get('format')!r}; this version reads {FORMAT}. Update facesmith.")
+    if header.get("format") != MODEL_FORMAT:
+        raise BadModel(
+            f"{file} has format {header.get('format')!r}; this version reads {MODEL_FORMAT}. Update facesmith."
+        )
     return dict(header)
 
 
@@ -159,6 +161,6 @@ def load_state(path: Path) -> dict[str, Any]:
         pickle.UnpicklingError,
     ):
         raise BadModel(f"{path} is damaged, or holds more than numbers. Start over with --force.") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != MODEL_FORMAT:
         raise BadModel(f"{path} is no training state of this version. Start over with --force, or update facesmith.")
     return state

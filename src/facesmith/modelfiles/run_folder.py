@@ -11,20 +11,35 @@ from facesmith.io.files import atomic_write
 PLAN = "run.json"
 LOCK = ".lock"
 STATE = "state.pt"
-HEALTHY = "state-healthy.pt"  # the last state without problems, for --on-trouble rollback
+HEALTHY_STATE = "state-healthy.pt"  # the last state without problems, for --on-trouble rollback
 MODEL = "model.safetensors"
 BEST = "best.safetensors"  # the best model of the run by its validation split
 SNAPSHOTS = "snapshots"
 LOG = "log.jsonl"
 SHEETS, SHEET = "samples", "samples.png"
-SHOWN = "shown"  # pictures that a recipe logs itself
+RECIPE_SHEETS = "shown"  # pictures that a recipe logs itself
 CURVES = "curves.png"
 SCORES = "scores.png"
-PAIRS, REBUILT = "reconstructions.png", "reconstructions"
+RECONSTRUCTION_PAIRS, RECONSTRUCTIONS = "reconstructions.png", "reconstructions"
 REPORT = "report.html"
 TENSORBOARD = "tensorboard"
-OWN = (
-    *(PLAN, STATE, HEALTHY, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, SHOWN, CURVES, SCORES, PAIRS, REBUILT),
+RUN_FILES = (
+    *(
+        PLAN,
+        STATE,
+        HEALTHY_STATE,
+        MODEL,
+        BEST,
+        SNAPSHOTS,
+        LOG,
+        SHEETS,
+        SHEET,
+        RECIPE_SHEETS,
+        CURVES,
+        SCORES,
+        RECONSTRUCTION_PAIRS,
+        RECONSTRUCTIONS,
+    ),
     *(REPORT, TENSORBOARD),
 )
 

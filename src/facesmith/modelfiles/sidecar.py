@@ -20,9 +20,9 @@ from facesmith.errors import BadModel
 from facesmith.io.files import atomic_write
 from facesmith.modelfiles.run_folder import MODEL
 
-FORMAT = 1
-KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
-OWN = ("format", "kind", "model")  # the header's entries that this module fills
+SIDECAR_FORMAT = 1
+HEADER_KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
+RESERVED_ENTRIES = ("format", "kind", "model")  # the header's entries that this module fills
 HOW_TO_MAKE = {
     "directions": "Make them: facesmith directions --model MODEL --data LABELLED",
     "inversion": "Make it again for this model.",
@@ -49,11 +49,13 @@ def save_sidecar(
         kind: what it is, in a word; `load_sidecar` accepts no other.
         header: plain values; JSON keeps them.
     """
-    assert not set(OWN) & set(header), "these entries are written here"
-    told = json.dumps({**header, "format": FORMAT, "kind": kind, "model": model_hash}, sort_keys=True, allow_nan=False)
+    assert not set(RESERVED_ENTRIES) & set(header), "these entries are written here"
+    told = json.dumps(
+        {**header, "format": SIDECAR_FORMAT, "kind": kind, "model": model_hash}, sort_keys=True, allow_nan=False
+    )
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with atomic_write(path, durable=True) as stream:
-        stream.write(save(plain, {KEY: told}))
+        stream.write(save(plain, {HEADER_KEY: told}))
 
 
 def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -74,8 +76,10 @@ def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tens
         raise BadModel(f"{path} can't be read as safetensors ({error}). Is it whole?") from None
     if header["kind"] != kind:
         raise BadModel(f"{path} is of kind {str(header['kind'])[:40]!r}; expected {kind!r}.")
-    if header["format"] != FORMAT:
-        raise BadModel(f"{path} has format {header['format']!r}; this version reads {FORMAT}. Update facesmith.")
+    if header["format"] != SIDECAR_FORMAT:
+        raise BadModel(
+            f"{path} has format {header['format']!r}; this version reads {SIDECAR_FORMAT}. Update facesmith."
+        )
     if header["model"] != model_hash:
         raise BadModel(
             f"{path} was made for another model (hash {header['model'][:12]}) than this one ({model_hash[:12]}). "
@@ -88,7 +92,7 @@ def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tens
 
 def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     try:
-        header = json.loads((metadata or {})[KEY])
+        header = json.loads((metadata or {})[HEADER_KEY])
         # bool counts as int in Python, but is no format.
         if not (isinstance(header["kind"], str) and isinstance(header["model"], str) and type(header["format"]) is int):
             raise TypeError

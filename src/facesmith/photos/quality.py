@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesmith.io.images import Pixels, to_grey
+from facesmith.io.images import Pixels, to_gray
 from facesmith.photos.align import Matrix
 from facesmith.photos.near_duplicates import NEAR_BITS, Hashes, distance
 
@@ -22,7 +22,7 @@ def blur(crop: Pixels) -> float:
     picture: compare crops of one size only.
     """
     quarter = crop.shape[0] // 4
-    grey = to_grey(crop)[..., 0].astype(np.float64)[quarter:-quarter, quarter:-quarter]
+    grey = to_gray(crop)[..., 0].astype(np.float64)[quarter:-quarter, quarter:-quarter]
     laplacian = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     detail = float(laplacian.var() / (grey.var() + 1.0))
     return 1 / (1 + detail / HALF_BLURRED)

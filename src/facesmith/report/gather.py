@@ -11,9 +11,9 @@ from rich.console import Console
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.faces import Faces, open_faces
 from facesmith.gan.recipe import Recipe, make
-from facesmith.io.images import Pixels, fitted, read_picture
+from facesmith.io.images import Pixels, limit_width, read_picture
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
-from facesmith.modelfiles.run_folder import LOG, PAIRS, PLAN, REBUILT, SHEETS, read_log, sheets
+from facesmith.modelfiles.run_folder import LOG, PLAN, RECONSTRUCTION_PAIRS, RECONSTRUCTIONS, SHEETS, read_log, sheets
 from facesmith.training.discriminator_scores import Histogram, read_histogram
 from facesmith.training.plan import Plan, read_plan
 
@@ -85,9 +85,9 @@ def gather(folder: Path, console: Console) -> Run:
     run.frames = _read_sheets(run, SHEETS)
     if not run.frames:
         run.missing.append("There are no sheets of generated faces yet: the first comes with the first save.")
-    run.rebuilt = _read_sheets(run, REBUILT)
-    if (folder / PAIRS).exists():
-        run.pairs = _picture(run, folder / PAIRS)
+    run.rebuilt = _read_sheets(run, RECONSTRUCTIONS)
+    if (folder / RECONSTRUCTION_PAIRS).exists():
+        run.pairs = _picture(run, folder / RECONSTRUCTION_PAIRS)
     _open_faces(run, console)
     return run
 
@@ -128,7 +128,7 @@ def _read_sheets(run: Run, folder: str) -> list[tuple[int, Pixels]]:
 
 def _picture(run: Run, path: Path) -> Pixels | None:
     try:
-        return fitted(read_picture(path), WIDEST_PX)
+        return limit_width(read_picture(path), WIDEST_PX)
     except BadPicture as reason:
         run.missing.append(f"{path.relative_to(run.folder)} is left out: {reason}.")
         return None

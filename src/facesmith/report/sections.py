@@ -14,7 +14,7 @@ from facesmith import __version__
 from facesmith.faces.describe import attributes, card, contact_sheet
 from facesmith.gan.list_recipes import count
 from facesmith.io.html import Picture, Section, Video, as_picture
-from facesmith.io.images import Pixels, fitted
+from facesmith.io.images import Pixels, limit_width
 from facesmith.report import words
 from facesmith.report.commands import kimg_text, show_commands, train_command
 from facesmith.report.docstring import paragraphs
@@ -116,7 +116,7 @@ def _some(frames: list[tuple[int, Pixels]]) -> list[tuple[int, Pixels]]:
 def _part(sheet: Pixels) -> Pixels:
     """The first faces of a square sheet."""
     side = round(sheet.shape[1] * STRIP_SIDE / SHEET_SIDE) - 1
-    return fitted(sheet[:side, :side], STRIP_PX)
+    return limit_width(sheet[:side, :side], STRIP_PX)
 
 
 def _game(run: Run) -> Iterator[Section]:
@@ -196,7 +196,7 @@ def _data(run: Run, pictures: bool) -> Iterator[Section]:
         return
     shown: list[Picture] = []
     if pictures:
-        sheet = fitted(contact_sheet(run.faces), 720)
+        sheet = limit_width(contact_sheet(run.faces), 720)
         shown = [as_picture(sheet, "Real faces of the data, spread evenly over it")]
     left_out = [] if pictures else ["The real faces are left out of this page."]
     yield Section("What it learns from", left_out, rows=list(card(run.faces)), figures=shown, how=words.DATA)

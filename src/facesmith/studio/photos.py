@@ -28,7 +28,7 @@ def opened(raw: bytes) -> Pixels:
         BadPicture: it is none, or too large.
     """
     try:
-        return read_picture(raw, most_pixels=MOST_PIXELS)
+        return read_picture(raw, max_pixels=MOST_PIXELS)
     except BadPicture as reason:
         raise BadPicture(f"This photo can't be used: {reason}. Take a JPEG or PNG.") from None
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesmith.errors import BadOption
-from facesmith.latent import LARGEST_SEED
+from facesmith.latent import MAX_SEED
 from facesmith.latent.arithmetic import Term, parse_terms
 
 BASE = r"[0-9]{1,19}|w\.[A-Za-z0-9_.]{1,65536}"
@@ -71,8 +71,8 @@ def make_face(base: str, edits: Mapping[str, str]) -> Face:
     """
     if not re.fullmatch(BASE, base):
         raise BadOption(f"{_short(base)} is no seed. {HOW}")
-    if base.isdecimal() and int(base) > LARGEST_SEED:
-        raise BadOption(f"Seed {base} lies outside 0 to {LARGEST_SEED}.")
+    if base.isdecimal() and int(base) > MAX_SEED:
+        raise BadOption(f"Seed {base} lies outside 0 to {MAX_SEED}.")
     if len(edits) > MOST_EDITS:
         raise BadOption(f"{len(edits)} edits are too many; {MOST_EDITS} are the most.")
     strengths = {name: number(strength, name, -STRONGEST, STRONGEST) for name, strength in edits.items()}

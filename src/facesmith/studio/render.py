@@ -20,7 +20,7 @@ from facesmith.errors import BadOption
 from facesmith.gan.contracts import Generator
 from facesmith.io.images import Pixels, as_rgb, enlarge, to_uint8
 from facesmith.io.video import write_film
-from facesmith.latent import BATCH, around, latents, truncate
+from facesmith.latent import BATCH_SIZE, around, latents, truncate
 from facesmith.latent.arithmetic import combine
 from facesmith.latent.edits import apply_edits
 from facesmith.latent.synthesis import synthesize
@@ -137,9 +137,9 @@ def _frames(model: Model, walk: Walk, stopped: Event) -> Iterator[Pixels]:
     flat, count = w.flatten(1), walk.frames()
     at = places(len(w), count, closed=walk.closed)
     scale = walk.scale or max(1, FILM_PX // model.G.resolution)
-    for start in range(0, count, BATCH):
+    for start in range(0, count, BATCH_SIZE):
         if stopped.is_set():
             raise Stopped
-        between = along(flat, at[start : start + BATCH], spherical=model.G.spherical)
+        between = along(flat, at[start : start + BATCH_SIZE], spherical=model.G.spherical)
         faces = synthesize(model.G, between.reshape(-1, *w.shape[1:]), walk.psi)
         yield from enlarge(as_rgb(faces), scale)

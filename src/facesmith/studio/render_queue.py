@@ -1,7 +1,7 @@
 """Draws faces as they are asked for: those that wait are drawn together, and too many are told that it is busy.
 
-A face is the same, to the bit, whatever is drawn beside it (`latent.seeds.BATCH`), so what waits may be put together as
-it comes, and the picture still depends on its address alone.
+A face is the same, to the bit, whatever is drawn beside it (`io.seeds.BATCH_SIZE`), so what waits may be put together
+as it comes, and the picture still depends on its address alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from facesmith.io.images import Pixels
-from facesmith.latent import BATCH
+from facesmith.latent import BATCH_SIZE
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
 from facesmith.studio.render import draw_alone
@@ -100,7 +100,7 @@ class Easel:
             some: list[Wanted] = []
             others: deque[Wanted] = deque()
             for each in self._together:
-                fits = len(some) < BATCH and (not some or each.model is some[0].model)
+                fits = len(some) < BATCH_SIZE and (not some or each.model is some[0].model)
                 (some if fits else others).append(each)
             self._together = others
             return some

@@ -21,8 +21,8 @@ from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.run_folder import (
     LOCK,
     MODEL,
-    OWN,
     PLAN,
+    RUN_FILES,
     STATE,
 )
 from facesmith.training.finetune import Start
@@ -211,7 +211,7 @@ def _extended(asked: Asked, kept: Plan) -> Plan:
 
 def _remove_own(out: Path) -> None:
     """Remove what a run has written, and nothing else."""
-    for name in OWN:
+    for name in RUN_FILES:
         path = out / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -24,11 +24,11 @@ from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.modelfiles.run_folder import (
     CURVES,
     LOG,
-    REBUILT,
+    RECIPE_SHEETS,
+    RECONSTRUCTIONS,
     SCORES,
     SHEET,
     SHEETS,
-    SHOWN,
     read_log,
     sheets,
     write_log,
@@ -195,7 +195,7 @@ class Monitor:
         """The log up to the state's moment; what is there from a later one is removed."""
         lines = [line for line in read_log(self.out / LOG)[0] if line["seen"] <= self.state.seen]
         write_log(self.out / LOG, lines)
-        for sheet in [path for folder in (SHEETS, REBUILT, SHOWN) for path in sheets(self.out, folder)]:
+        for sheet in [path for folder in (SHEETS, RECONSTRUCTIONS, RECIPE_SHEETS) for path in sheets(self.out, folder)]:
             if int(sheet.stem) > self.state.seen:
                 sheet.unlink()
         return lines, SummaryWriter(str(self.out / "tensorboard"), purge_step=self.state.seen + 1)
@@ -223,7 +223,7 @@ class Monitor:
     def _show(self, name: str, term: Tensor) -> None:
         """Keep the pictures `[N, C, H, W]` that a recipe shows, side by side."""
         row = grid(to_uint8(term).cpu().numpy(), len(term))
-        write_png(self.out / SHOWN / f"{self.state.seen:09d}.png", row, self._provenance)
+        write_png(self.out / RECIPE_SHEETS / f"{self.state.seen:09d}.png", row, self._provenance)
         self.tensorboard.add_image(name, row, self.state.seen, dataformats="HWC")
 
     @property

@@ -11,7 +11,7 @@ from torch import nn
 from facesmith.gan.contracts import Encoder, Generator
 from facesmith.io.images import Pixels, grid, write_png
 from facesmith.latent.synthesis import encode, synthesize
-from facesmith.modelfiles.run_folder import PAIRS, REBUILT
+from facesmith.modelfiles.run_folder import RECONSTRUCTION_PAIRS, RECONSTRUCTIONS
 
 SHOWN = 16
 MEASURED = 64  # held-out faces whose error is logged
@@ -52,9 +52,9 @@ def write_reconstructions(out: Path, nets: nn.ModuleDict, faces: Pixels, seen: i
     shown = min(len(faces), SHOWN)
     rows = [row for start in range(0, shown, COLUMNS) for row in _rows(faces[:shown], rebuilt, start)]
     told = {"Software": "facesmith", "Description": "Faces that were not trained on, each above its reconstruction"}
-    write_png(out / PAIRS, grid(np.concatenate(rows), COLUMNS), told)
+    write_png(out / RECONSTRUCTION_PAIRS, grid(np.concatenate(rows), COLUMNS), told)
     made = {"Software": "facesmith", "Synthetic": "true", "Description": "Reconstructions of faces not trained on"}
-    write_png(out / REBUILT / f"{seen:09d}.png", grid(rebuilt[:shown], COLUMNS), made)
+    write_png(out / RECONSTRUCTIONS / f"{seen:09d}.png", grid(rebuilt[:shown], COLUMNS), made)
     return errors(faces, rebuilt)
 
 

@@ -29,7 +29,7 @@ from facesmith.faces import Faces, open_faces
 from facesmith.gan.recipe import DEFAULT, Recipe, condition_of, make
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.checkpoint import load_state, read_header, save_model, save_state
-from facesmith.modelfiles.run_folder import BEST, HEALTHY, LOCK, MODEL, SNAPSHOTS, STATE
+from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, SNAPSHOTS, STATE
 from facesmith.photos import split
 from facesmith.training.diagnosis import Problem, diagnose, is_healthy
 from facesmith.training.finetune import Start, begin, check_fits, for_few_faces, open_start
@@ -203,7 +203,7 @@ def _save(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Mo
     problems = monitor.tick(nets)
     _save_state(asked.out / STATE, state, monitor)
     if asked.on_trouble == "rollback" and is_healthy(monitor.lines, state.budget):
-        _save_state(asked.out / HEALTHY, state, monitor)
+        _save_state(asked.out / HEALTHY_STATE, state, monitor)
     return problems
 
 
@@ -228,7 +228,7 @@ def _meet(names: str, words: str, asked: Asked, plan: Plan, state: TrainState, f
         raise TrainingStopped(f"Stopped and saved at {state.seen / 1000:.1f} kimg. {words}")
     if asked.on_trouble != "rollback":
         return False
-    if not (asked.out / HEALTHY).exists():
+    if not (asked.out / HEALTHY_STATE).exists():
         monitor.say_once("doctor: not going back: no healthy state was kept yet.")
         return False
     _roll_back(names, asked, plan, state, faces, monitor)
@@ -244,7 +244,7 @@ def _meet(names: str, words: str, asked: Asked, plan: Plan, state: TrainState, f
 def _roll_back(names: str, asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
     """Return to the last healthy state, with learning rates halved, and take back all that came after it."""
     come_from, budget, rollbacks = state.seen, state.budget, state.rollbacks + 1
-    load_state_dict(state, load_state(asked.out / HEALTHY))
+    load_state_dict(state, load_state(asked.out / HEALTHY_STATE))
     state.budget, state.rollbacks = budget, rollbacks  # --extend may have moved the one
     _save_state(asked.out / STATE, state, monitor)  # first: where it is killed amid this, the next start goes by it
     monitor.rolled_back(names, come_from)

@@ -24,7 +24,7 @@ from facesmith.gan.contracts import Batch, Generator, Knobs, Loss, Objective, Pl
 from facesmith.gan.recipe import Recipe
 from facesmith.latent.labels import draw_labels, take_labels
 from facesmith.latent.seeds import average_latent, draw_latents
-from facesmith.modelfiles.checkpoint import FORMAT
+from facesmith.modelfiles.checkpoint import MODEL_FORMAT
 
 SETTLING_BATCHES, SETTLING_BATCH = 8, 64
 PRIOR_BATCHES = 32  # of faces whose latents are fitted: some twenty for each number of a latent
@@ -293,7 +293,7 @@ def estimate_batch_norm(net: nn.Module, forward: Callable[[Tensor], object], bat
 def state_dict(state: TrainState) -> dict[str, Any]:
     """All that resuming needs, as tensors and plain values."""
     return {
-        "format": FORMAT,
+        "format": MODEL_FORMAT,
         "nets": state.nets.state_dict(),
         "averages": state.averages.state_dict(),
         "optimizers": {name: optimizer.state_dict() for name, optimizer in state.optimizers.items()},

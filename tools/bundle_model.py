@@ -1,7 +1,7 @@
 """Put a run's model into the package as the generator that ships, with all that lies beside it.
 
 The model, its critic (to begin from), directions, inversion encoder, evaluation and card; each by the verb that a
-person would use. Run: python tools/ship.py runs/best --data celeba64.zip --words "CelebA, ..." --biases biases.md
+person would use. Run: python tools/bundle_model.py runs/best --data celeba64.zip --words "CelebA, ..." --biases biases.md
 """
 
 from __future__ import annotations
