@@ -29,10 +29,16 @@ from torch import nn
 from torch.nn.functional import cross_entropy, elu, max_pool2d, normalize
 
 import facesmith
-from facesmith.attributes import labels_of, tell
-from facesmith.attributes.classifier import fitted
-from facesmith.attributes.learning import Effort, held_out_rows, judged, teaching_rows, train
-from facesmith.attributes.softening import softened
+from facesmith.attributes import learnable_labels, predict_logits
+from facesmith.attributes.classifier import classifier_input
+from facesmith.attributes.degrade import degrade
+from facesmith.attributes.train_classifier import (
+    ClassifierBudget,
+    classifier_training_rows,
+    evaluate_classifier,
+    held_out_rows,
+    train_network,
+)
 from facesmith.device import has_bfloat16
 from facesmith.faces.store import open_store
 from facesmith.io.images import read_picture, resize, to_float
@@ -45,7 +51,7 @@ from facesmith.photos.split import part_of, person_of
 FIRST_SEED = 100_000  # of faces that no direction was fitted to or measured on
 TEN = ("smiling", "eyeglasses", "male", "young", "blond_hair", "black_hair", "mouth_slightly_open", "heavy_makeup",
        "bangs", "wearing_lipstick", "no_beard", "gray_hair", "wearing_hat", "high_cheekbones")  # fmt: skip
-JUDGE_EFFORT = Effort(shown=90_000)
+JUDGE_EFFORT = ClassifierBudget(max_images=90_000)
 # The window of LFW's deep-funneled pictures (250x250) in which faces lie as in CelebA's usual crop: by the mean
 # landmarks that MTCNN finds in either, eyes 43.2 pixels apart there and 20.4 of 64 here.
 LEFT, TOP, SIDE = 57, 53, 136
@@ -66,7 +72,7 @@ class Judge(nn.Module):
         self.last = nn.Linear(256, attributes)
 
     def inner(self, pictures):
-        x = fitted(pictures)
+        x = classifier_input(pictures)
         for layer in self.layers:
             x = elu(max_pool2d(layer(x), 2))
         return self.dense(x)
@@ -98,15 +104,15 @@ def main():
     console, model, began = Console(stderr=True), facesmith.load(options.model), time.process_time()
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
     faces = facesmith.open_faces(options.data, model.G.resolution, model.G.channels, console=console)
-    labels = labels_of(faces)
+    labels = learnable_labels(faces)
     judge, embedding = Judge(len(labels.names)), Embedding(Judge(len(labels.names)))
     people = pictures_of_people(options.people, model.G.resolution, console)
     if options.judges is not None and options.judges.exists():
         for net, kept in zip((judge, embedding), torch.load(options.judges, weights_only=True), strict=True):
             net.load_state_dict(kept)
     else:
-        others = np.setdiff1d(faces.part("train"), teaching_rows(faces))
-        judge = train(faces, labels, console, Judge, precision, JUDGE_EFFORT, others)
+        others = np.setdiff1d(faces.part("train"), classifier_training_rows(faces))
+        judge = train_network(faces, labels, console, Judge, precision, JUDGE_EFFORT, others)
         embedding.judge.load_state_dict(judge.state_dict())
         teach_people(embedding, people, precision, console)
         if options.judges is not None:
@@ -118,7 +124,7 @@ def main():
 
 
 def report(options, model, faces, labels, judge, embedding, people, console):
-    known = judged(judge, faces, labels, held_out_rows(faces))
+    known = evaluate_classifier(judge, faces, labels, held_out_rows(faces))
     auc, count = verification(embedding, people)
     print(f"embedding: AUC {auc:.3f} on {count} pairs of people who taught it nothing, against random pairs")
     chosen = options.attributes.split(",") if options.attributes else [n for n in TEN if n in model.directions][:10]
@@ -126,7 +132,7 @@ def report(options, model, faces, labels, judge, embedding, people, console):
     lite0 = Lite0()
     real = cached_features(lite0, np.asarray(faces.pixels[faces.part("test")]), "test faces", console)
     before = model.synthesize(w)
-    told, where = tell(judge, before).numpy(), tell(embedding, before)
+    told, where = predict_logits(judge, before).numpy(), predict_logits(embedding, before)
     plain = frechet_distance(real, extract(lite0, before, "unedited faces", console))
     print(f"{options.samples} faces; Fréchet distance (Lite0) unedited: {plain:.1f}\n")
     print(
@@ -136,7 +142,7 @@ def report(options, model, faces, labels, judge, embedding, people, console):
     for name in chosen:
         own = labels.names.index(name)
         after = model.synthesize(w + model.directions[name])
-        said, there = tell(judge, after).numpy(), tell(embedding, after)
+        said, there = predict_logits(judge, after).numpy(), predict_logits(embedding, after)
         lacking = told[:, own] < 0
         came = (said[lacking, own] > 0).mean() if lacking.any() else float("nan")
         changed = ((said > 0) != (told > 0)).mean(0)
@@ -184,7 +190,9 @@ def teach_people(embedding, people, precision, console):
     embedding.train()
     for step in bar(range(steps), steps, f"telling {len(rows)} people apart", console):
         some = pairs[order[step * PAIRS : (step + 1) * PAIRS]]
-        pictures = softened(fitted(to_float(torch.from_numpy(some.swapaxes(0, 1).reshape(-1, *some.shape[2:])))))
+        pictures = degrade(
+            classifier_input(to_float(torch.from_numpy(some.swapaxes(0, 1).reshape(-1, *some.shape[2:]))))
+        )
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             points = embedding(pictures)
         first, second = points.float().chunk(2)
@@ -200,7 +208,7 @@ def teach_people(embedding, people, precision, console):
 def verification(embedding, people):
     """AUC of one person's pairs against pairs of two persons, of people who taught nothing; and how many pairs."""
     pairs, teaches = people
-    first, second = (tell(embedding, pairs[~teaches][:, i]) for i in (0, 1))
+    first, second = (predict_logits(embedding, pairs[~teaches][:, i]) for i in (0, 1))
     apart = torch.cat([(first * second.roll(shift, 0)).sum(1) for shift in (1, 2, 3)])
     return auc_of((first * second).sum(1), apart), len(first)
 

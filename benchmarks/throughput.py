@@ -94,13 +94,13 @@ def plain_step(recipe):
 def our_step(recipe, precision):
     """A function that trains one step as `facesmith train` does, and returns the real faces that it showed."""
     state = state_of(recipe, precision)
-    drawn = state.stream.draw_labelled
+    drawn = state.stream.draw_with_labels
 
     def named(*args, **kwargs):
         with record_function(DATA):
             return drawn(*args, **kwargs)
 
-    state.stream.draw_labelled = named
+    state.stream.draw_with_labels = named
 
     def one():
         before = state.seen

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 import facesmith
-from facesmith.attributes import labels_of, learned, tell
+from facesmith.attributes import learnable_labels, predict_logits, trained_classifier
 from facesmith.device import has_bfloat16
 from facesmith.io.captions import with_caption, with_heading
 from facesmith.io.images import enlarge, grid, write_png
@@ -54,10 +54,10 @@ def drift(model: facesmith.Model, data: Path, console: Console) -> None:
     """The faces whose smile changes most else, by the classifier: before, after, and what it says changed."""
     faces = facesmith.open_faces(data, model.G.resolution, model.G.channels, console=console)
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
-    trained = learned(faces, labels_of(faces), console, precision=precision)
+    trained = trained_classifier(faces, learnable_labels(faces), console, precision=precision)
     w = model.latents(range(TRIED))
     before, after = model.synthesize(w), model.synthesize(w + model.directions["smiling"])
-    told, said = (tell(trained.classifier, each).numpy() > 0 for each in (before, after))
+    told, said = (predict_logits(trained.classifier, each).numpy() > 0 for each in (before, after))
     own = trained.names.index("smiling")
     changed = (told != said) & (np.arange(len(trained.names)) != own)
     cells = []

@@ -23,7 +23,7 @@ from facesmith.gan.recipe import Conditional, Recipe, condition_of, make, option
 from facesmith.io.images import Pixels
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
-from facesmith.procedural import attributes, draw_many, face_of, write_faces
+from facesmith.procedural import draw_many, face_labels, random_face, write_faces
 from facesmith.training.monitor import Monitor
 from facesmith.training.trainer import TrainState, inference_networks, new_state, train_step
 
@@ -225,7 +225,7 @@ def drawn_pixels(count: int = 48, size_px: int = RESOLUTION, channels: int = 3) 
 
 def drawn_labels(count: int, condition: tuple[str, ...]) -> np.ndarray | None:
     """What the drawn faces' painter says of them, -1 or 1; None without a condition."""
-    told = [[2 * attributes(face_of(seed))[name] - 1 for name in condition] for seed in range(count)]
+    told = [[2 * face_labels(random_face(seed))[name] - 1 for name in condition] for seed in range(count)]
     return np.array(told, np.float32) if condition else None
 
 

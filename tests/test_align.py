@@ -5,7 +5,17 @@ from hypothesis import given, settings
 from pictures import photo
 
 from facesmith.errors import BadData
-from facesmith.photos.align import LAYOUT, Alignment, CenterCrop, align, framing, inverse, similarity, transform, warp
+from facesmith.photos.align import (
+    LAYOUT,
+    Alignment,
+    CenterCrop,
+    align,
+    framing_from_header,
+    inverse,
+    similarity,
+    transform,
+    warp,
+)
 
 POINTS = np.array([(204.3, 101.1), (247.3, 103.2), (224.7, 129.1), (202.1, 139.6), (245.6, 141.7)])
 
@@ -107,7 +117,7 @@ def test_any_place_and_size_gives_a_crop(scale, x, y):
 
 @pytest.mark.parametrize("how", [Alignment(96, 0.15), CenterCrop(36, 90)])
 def test_a_framing_survives_the_header(how):
-    assert framing(how.to_values()) == how
+    assert framing_from_header(how.to_values()) == how
 
 
 @pytest.mark.parametrize(
@@ -115,7 +125,7 @@ def test_a_framing_survives_the_header(how):
 )
 def test_foreign_framings_are_told(values):
     with pytest.raises(BadData, match="doesn't know"):
-        framing(values)
+        framing_from_header(values)
 
 
 def test_the_middle_is_taken_at_whole_pixels():

@@ -13,8 +13,7 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
 from facesmith.io.images import write_png
 from facesmith.photos import split
-from facesmith.procedural import attributes as drawn_attributes
-from facesmith.procedural import draw_many, face_of, write_faces
+from facesmith.procedural import draw_many, face_labels, random_face, write_faces
 
 
 def pictures(folder, seeds, size_px=32, name="{}.png"):
@@ -33,7 +32,7 @@ def test_rows_of_everything_are_the_same_face(tmp_path):
     assert np.array_equal(faces.pixels, draw_many(kept, 32))
     for name, column in faces.attributes.items():
         assert column.dtype == np.float32
-        expected = [float(drawn_attributes(face_of(i))[name]) for i in kept]
+        expected = [float(face_labels(random_face(i))[name]) for i in kept]
         assert np.allclose(column, expected, atol=1e-3)
     assert len(faces.groups) == len(faces.parts) == len(faces.sizes) == 7
     assert faces.notices == ["1 pictures left out: 000003.png (empty file)"]

@@ -14,8 +14,8 @@ from rich.console import Console
 from small import QUIET, drawn_pixels, saved_model
 
 import facesmith
-from facesmith.attributes import labels_of
-from facesmith.attributes.learning import Effort, teaching_rows
+from facesmith.attributes import learnable_labels
+from facesmith.attributes.train_classifier import ClassifierBudget, classifier_training_rows
 from facesmith.directions.find import learn
 from facesmith.directions.linear import Coordinates, explained, orthogonal, slopes, without
 from facesmith.directions.means import difference_of_means
@@ -27,7 +27,7 @@ from facesmith.faces import open_faces
 from facesmith.io.images import read_picture, read_provenance
 from facesmith.modelfiles.sidecar import load_sidecar
 
-BRIEF = Effort(shown=3000)
+BRIEF = ClassifierBudget(max_images=3000)
 TRUE = dict(zip(("bright_mouth", "hat", "background"), PLANTED.numpy(), strict=True))
 
 
@@ -41,7 +41,7 @@ def made(tmp_path_factory, faces):
     """A planted model with its directions, and what was said."""
     run = planted_model(tmp_path_factory.mktemp("run"))
     said = io.StringIO()
-    asked = Asked(run, faces, keep=["hat"], steps=40, effort=BRIEF)
+    asked = Asked(run, faces, keep=["hat"], steps=40, classifier_budget=BRIEF)
     lines = list(learn(asked, Console(file=said, width=300)))
     return run, lines, said.getvalue()
 
@@ -127,7 +127,7 @@ def test_faces_without_labels_are_told(tmp_path):
 
 
 def test_columns_become_shares_between_0_and_1(faces):
-    labels = labels_of(open_faces(faces, SIDE))
+    labels = learnable_labels(open_faces(faces, SIDE))
     assert labels.names == ("bright_mouth", "hat", "background")
     assert set(np.unique(labels.targets[:, 0])) == {0.0, 1.0}
     graded = labels.targets[:, 2]
@@ -136,15 +136,15 @@ def test_columns_become_shares_between_0_and_1(faces):
     column = open_faces(faces, SIDE).attributes["background"]
     assert np.array_equal(graded.argsort(), column.argsort())
     with pytest.raises(BadOption, match="can't teach constant"):
-        labels_of(open_faces(faces, SIDE), ["constant"])
+        learnable_labels(open_faces(faces, SIDE), ["constant"])
 
 
 def test_teaching_faces_are_training_faces_and_groups_stay_whole(faces, monkeypatch):
     opened = open_faces(faces, SIDE)
-    assert set(teaching_rows(opened)) == set(opened.part("train"))
-    monkeypatch.setattr("facesmith.attributes.learning.MOST_TEACHING", 100)
+    assert set(classifier_training_rows(opened)) == set(opened.part("train"))
+    monkeypatch.setattr("facesmith.attributes.train_classifier.MAX_TRAINING_FACES", 100)
     opened.groups[:] = [f"group{i // 5}" for i in range(len(opened.groups))]
-    some = teaching_rows(opened)
+    some = classifier_training_rows(opened)
     assert 90 <= len(some) <= 100
     train = set(opened.part("train").tolist())
     others = train - set(some.tolist())
@@ -224,6 +224,6 @@ def test_means_are_the_tutorials_difference(tmp_path):
     data = labelled_faces(tmp_path / "faces", 120)
     list(learn(Asked(run, data, method="means", attributes=["hat"]), QUIET))
     model, opened = facesmith.load(run), open_faces(data, SIDE)
-    rows = teaching_rows(opened)
+    rows = classifier_training_rows(opened)
     encoded, has = model.invert(np.asarray(opened.pixels[rows]), refined=False), opened.attributes["hat"][rows] > 0
     np.testing.assert_allclose(model.directions["hat"], encoded[has].mean(0) - encoded[~has].mean(0), atol=1e-5)

@@ -10,7 +10,7 @@ import pytest
 from planted import Planted, Thumbnails
 from small import QUIET, SHARED, ToldG, faces_folder, small_state
 
-from facesmith.attributes.learning import Effort
+from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.evaluation import conditions
 from facesmith.evaluation import evaluate as verb
@@ -203,7 +203,7 @@ def test_few_pictures_are_warned_of(asked, faces):
 def test_a_conditional_model_is_judged_by_what_it_is_told(asked, faces, data, tmp_path, monkeypatch):
     monkeypatch.setattr(conditions, "FEWEST", 20)
     model = saved_model(tmp_path / "told", faces, name="test-told", condition=("smiling", "eyeglasses"))
-    asked = replace(asked, models=[model], effort=Effort(shown=128))
+    asked = replace(asked, models=[model], classifier_budget=ClassifierBudget(max_images=128))
     lines, report = numbers(asked)
     found = {each["told"]: each for each in report["models"][0]["conditions"]}
     assert list(found) == ["smiling=1", "smiling=0", "eyeglasses=1", "eyeglasses=0"]
@@ -241,7 +241,7 @@ def test_planted_generators_that_obey_and_that_don_t_are_told_apart(faces):
         rows = [having[int((label > 0) == obeys)][i % 100] for i, label in enumerate(labels[:, 0])]
         model = Planted(faces.pixels[rows], faces)
         model.conditions, model.G = ("long_hair",), G
-        judged = with_answers(judge(model, reference, 200, QUIET), reference, Effort(shown=6000), QUIET)
+        judged = with_answers(judge(model, reference, 200, QUIET), reference, ClassifierBudget(max_images=6000), QUIET)
         agreement[obeys] = [answer.agreement.value for answer in judged.answers]
         print(obeys, agreement[obeys], [answer.real_agreement for answer in judged.answers])
     assert min(agreement[True]) > 0.8

@@ -134,10 +134,10 @@ def test_of_several_faces_the_largest_comes_first():
 
 @pytest.mark.slow
 def test_no_face_is_found_where_there_is_none():
-    from facesmith.photos.sources import open_source, stream
+    from facesmith.photos.sources import iterate_photos, open_source
 
     source = open_source(shared("photos.zip"))
-    empty = [each for each in stream(source, 25) if "/no_face/" in f"/{each.source}"]
+    empty = [each for each in iterate_photos(source, 25) if "/no_face/" in f"/{each.source}"]
     wrong = []
     for each in empty:
         try:

@@ -10,7 +10,7 @@ import pytest
 from facesmith.errors import BadData, FacesmithError
 from facesmith.faces.layouts import GEOMETRY, read_listing
 from facesmith.faces.store import open_store
-from facesmith.photos.folder import COLUMNS
+from facesmith.photos.faces_folder import COLUMNS
 from facesmith.photos.journal import NAME as JOURNAL
 from facesmith.procedural import write_faces
 

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from facesmith.errors import OutputExists
 from facesmith.io.images import read_picture
 from facesmith.procedural import (
-    HAIR_COLOURS,
+    HAIR_COLORS,
     HAIR_STYLES,
     LANDMARK_COLUMNS,
     SEEDS_PER_FOLDER,
-    DrawnFace,
-    attributes,
+    ProceduralFace,
     draw,
     draw_many,
-    face_of,
+    face_labels,
     landmarks,
+    random_face,
     write_faces,
 )
 
@@ -29,10 +29,10 @@ UNIT = st.floats(0, 1)
 BOTH_WAYS = st.floats(-1, 1)
 
 
-def plain(**changes) -> DrawnFace:
+def plain(**changes) -> ProceduralFace:
     """A face that looks straight ahead, with light skin, brown hair and nothing in the way of its features."""
     straight = replace(
-        face_of(0),
+        random_face(0),
         hair="short",
         hair_colour="brown",
         skin=0.2,
@@ -47,25 +47,25 @@ def plain(**changes) -> DrawnFace:
     return replace(straight, **changes)
 
 
-def change(face: DrawnFace, other: DrawnFace) -> np.ndarray:
+def change(face: ProceduralFace, other: ProceduralFace) -> np.ndarray:
     """Where two faces differ, `[64, 64]`, 0..255."""
     return np.abs(draw(face).astype(int) - draw(other)).max(axis=-1)
 
 
-def brightness_at(face: DrawnFace, x: float, y: float, radius_px: int) -> float:
+def brightness_at(face: ProceduralFace, x: float, y: float, radius_px: int) -> float:
     """Mean of a square of the face at 128 px."""
     rows, columns = (slice(int(at) - radius_px, int(at) + radius_px + 1) for at in (y, x))
     return float(draw(face, 128)[rows, columns].mean())
 
 
 def test_a_seed_always_gives_the_same_face():
-    assert face_of(7) == face_of(7)
-    np.testing.assert_array_equal(draw(face_of(7)), draw(face_of(7)))
-    assert face_of(7) != face_of(8)
+    assert random_face(7) == random_face(7)
+    np.testing.assert_array_equal(draw(random_face(7)), draw(random_face(7)))
+    assert random_face(7) != random_face(8)
 
 
 def test_the_faces_of_seeds_stay_as_they_are_from_version_to_version():
-    face = face_of(0)
+    face = random_face(0)
     assert (face.hair, face.hair_colour, face.glasses) == ("bob", "black", False)
     assert face.skin == pytest.approx(0.6369616873214543, abs=1e-15)
     assert face.smile == pytest.approx(0.6066357757671799, abs=1e-15)
@@ -77,10 +77,10 @@ def test_no_two_seeds_give_the_same_picture():
 
 
 def test_every_style_colour_and_label_is_met_among_a_few_hundred_faces():
-    faces = [face_of(seed) for seed in range(400)]
+    faces = [random_face(seed) for seed in range(400)]
     assert {face.hair for face in faces} == set(HAIR_STYLES)
-    assert {face.hair_colour for face in faces} == set(HAIR_COLOURS)
-    shares = np.mean([list(attributes(face).values()) for face in faces], axis=0)
+    assert {face.hair_colour for face in faces} == set(HAIR_COLORS)
+    shares = np.mean([list(face_labels(face).values()) for face in faces], axis=0)
     assert (shares > 0.02).all()
     assert (shares < 0.7).all()
 
@@ -88,7 +88,7 @@ def test_every_style_colour_and_label_is_met_among_a_few_hundred_faces():
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS)
 def test_attributes_stay_in_the_ranges_that_are_documented(seed):
-    face = face_of(seed)
+    face = random_face(seed)
     both_ways = {"hair_shade", "yaw", "light", "part", "brow_raise"}
     for field in fields(face):
         value = getattr(face, field.name)
@@ -110,7 +110,7 @@ def test_attributes_stay_in_the_ranges_that_are_documented(seed):
     roll_degrees=st.floats(-12, 12),
 )
 def test_any_face_can_be_drawn_at_any_size_with_its_features_in_the_frame(seed, size_px, **changes):
-    face = replace(face_of(seed), **changes)
+    face = replace(random_face(seed), **changes)
     picture = draw(face, size_px)
     assert picture.shape == (size_px, size_px, 3)
     assert picture.dtype == np.uint8
@@ -125,15 +125,15 @@ def test_any_face_can_be_drawn_at_any_size_with_its_features_in_the_frame(seed, 
 
 @pytest.mark.parametrize(("small_px", "large_px", "tolerance"), [(16, 64, 9), (64, 256, 3)])
 def test_sizes_show_the_same_face(small_px, large_px, tolerance):
-    face, cell = face_of(3), large_px // small_px
+    face, cell = random_face(3), large_px // small_px
     averaged = draw(face, large_px).reshape(small_px, cell, small_px, cell, 3).mean(axis=(1, 3))
     assert np.abs(averaged - draw(face, small_px)).mean() < tolerance
 
 
 def test_many_faces_are_those_of_their_seeds():
     pictures = draw_many([5, 2], 32)
-    np.testing.assert_array_equal(pictures[0], draw(face_of(5), 32))
-    np.testing.assert_array_equal(pictures[1], draw(face_of(2), 32))
+    np.testing.assert_array_equal(pictures[0], draw(random_face(5), 32))
+    np.testing.assert_array_equal(pictures[1], draw(random_face(2), 32))
     assert draw_many([], 32).shape == (0, 32, 32, 3)
 
 
@@ -164,7 +164,7 @@ def test_a_smile_lifts_and_widens_the_mouth_and_shows_teeth():
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, yaw=st.floats(-0.6, 0.6), roll_degrees=st.floats(-10, 10))
 def test_eye_landmarks_lie_on_dark_pupils(seed, yaw, roll_degrees):
-    face = replace(face_of(seed), hair="short", glasses=False, yaw=yaw, roll_degrees=roll_degrees)
+    face = replace(random_face(seed), hair="short", glasses=False, yaw=yaw, roll_degrees=roll_degrees)
     picture = draw(face, 128).astype(int).sum(axis=-1)
     for x, y in landmarks(face, 128)[:2]:
         around = picture[int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3]
@@ -175,7 +175,7 @@ def test_eye_landmarks_lie_on_dark_pupils(seed, yaw, roll_degrees):
 @given(seed=SEEDS, turns=st.tuples(BOTH_WAYS, BOTH_WAYS, BOTH_WAYS, BOTH_WAYS))
 def test_a_face_that_looks_the_other_way_is_the_mirror_image(seed, turns):
     yaw, roll, light, part = turns
-    straight = replace(face_of(seed), hair="bald")
+    straight = replace(random_face(seed), hair="bald")
     face = replace(straight, yaw=yaw, roll_degrees=12 * roll, light=light, part=part)
     other = replace(straight, yaw=-yaw, roll_degrees=-12 * roll, light=-light, part=-part)
     difference = np.abs(draw(face, 48).astype(int) - draw(other, 48)[:, ::-1])
@@ -213,17 +213,17 @@ def test_a_folder_holds_the_faces_and_the_truth_about_them(tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["000000.png", "000001.png", "000002.png", "metadata.csv"]
     assert [row["file_name"] for row in rows] == ["000000.png", "000001.png", "000002.png"]
     for i, row in enumerate(rows):
-        face = face_of(2 * SEEDS_PER_FOLDER + i)
+        face = random_face(2 * SEEDS_PER_FOLDER + i)
         np.testing.assert_array_equal(read_picture(out / row["file_name"]), draw(face, 32))
-        assert {name: int(row[name]) for name in attributes(face)} == attributes(face)
+        assert {name: int(row[name]) for name in face_labels(face)} == face_labels(face)
         written = np.array([float(row[name]) for name in LANDMARK_COLUMNS]).reshape(5, 2)
         np.testing.assert_allclose(written, landmarks(face, 32), atol=0.006)
 
 
 def test_a_label_says_what_is_drawn():
-    labels = attributes(plain(hair="bald", glasses=True, smile=0.9, yaw=-0.5, beard=0.0))
+    labels = face_labels(plain(hair="bald", glasses=True, smile=0.9, yaw=-0.5, beard=0.0))
     assert [name for name, yes in labels.items() if yes] == ["smiling", "eyeglasses", "bald", "looking_left"]
-    assert attributes(plain(hair="long", hair_colour="blond"))["blond_hair"] == 1
+    assert face_labels(plain(hair="long", hair_colour="blond"))["blond_hair"] == 1
 
 
 def test_a_folder_is_replaced_only_by_force(tmp_path):
@@ -232,4 +232,4 @@ def test_a_folder_is_replaced_only_by_force(tmp_path):
         write_faces(tmp_path, 2, size_px=16)
     write_faces(tmp_path, 2, size_px=16, seed=1, force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000.png", "000001.png", "metadata.csv"]
-    np.testing.assert_array_equal(read_picture(tmp_path / "000000.png"), draw(face_of(SEEDS_PER_FOLDER), 16))
+    np.testing.assert_array_equal(read_picture(tmp_path / "000000.png"), draw(random_face(SEEDS_PER_FOLDER), 16))

@@ -6,7 +6,7 @@ import pytest
 from pictures import portrait, write_film
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.photos.sources import expected, fingerprint, open_source, stream
+from facesmith.photos.sources import count_photos, iterate_photos, open_source, source_fingerprint
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def zipped(folder, path):
 
 
 def names(source, every=1):
-    return [photo.source for photo in stream(source, every)]
+    return [photo.source for photo in iterate_photos(source, every)]
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
@@ -37,8 +37,8 @@ def test_pictures_come_in_the_order_of_their_names(folder, kind, tmp_path):
     source = open_source(folder if kind == "folder" else zipped(folder, tmp_path / "photos.zip"))
     assert names(source) == ["a.PNG", "b.jpg", "sub/c.webp"]
     assert source.ignored == {".txt": 2, ".csv": 1, "without ending": 1}
-    assert expected(source, 1) == 3
-    for photo in stream(source, 1):
+    assert count_photos(source, 1) == 3
+    for photo in iterate_photos(source, 1):
         np.testing.assert_array_equal(photo.load(), np.asarray(portrait()))
     source.close()
 
@@ -81,7 +81,7 @@ def test_broken_entries_of_a_zip_have_a_reason(folder, tmp_path):
         content[archive.getinfo("b.jpg").header_offset + 5_000] ^= 0xFF
     path.write_bytes(content)
     source = open_source(path)
-    _, damaged, whole = stream(source, 1)
+    _, damaged, whole = iterate_photos(source, 1)
     with pytest.raises(BadPicture, match="damaged in the zip"):
         damaged.load()
     assert whole.load().shape == (200, 200, 3)
@@ -97,14 +97,14 @@ def test_entries_that_unpack_to_too_much_are_not_read(tmp_path):
             entry.write(bytes(2**20))
     source = open_source(tmp_path / "bomb.zip")
     with pytest.raises(BadPicture, match="file of 257 MiB"):
-        next(stream(source, 1)).load()
+        next(iterate_photos(source, 1)).load()
     source.close()
 
 
 def test_links_that_lead_nowhere_have_a_reason(folder):
     (folder / "z.jpg").symlink_to(folder / "gone.jpg")
     with pytest.raises(BadPicture):
-        list(stream(open_source(folder), 1))[-1].load()
+        list(iterate_photos(open_source(folder), 1))[-1].load()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
@@ -117,9 +117,9 @@ def test_films_give_every_nth_frame(tmp_path):
     colours = np.arange(0, 250, 10, dtype=np.uint8)  # 25 frames, each of one grey
     write_film(tmp_path / "film.mp4", (np.full((32, 48, 3), colour, np.uint8) for colour in colours))
     source = open_source(tmp_path / "film.mp4")
-    photos = list(stream(source, 10))
+    photos = list(iterate_photos(source, 10))
     assert [photo.source for photo in photos] == [f"film.mp4#{number:06d}" for number in (0, 10, 20)]
-    assert expected(source, 10) == 3
+    assert count_photos(source, 10) == 3
     for photo, colour in zip(photos, colours[::10], strict=True):
         pixels = photo.load()
         assert pixels.shape == (32, 48, 3)
@@ -135,7 +135,7 @@ def test_films_among_photos_are_looked_at(folder):
 def test_damaged_films_have_a_reason(tmp_path, keep_bytes):
     film = write_film(tmp_path / "film.mp4", [np.zeros((64, 64, 3), np.uint8)] * 20)
     film.write_bytes(film.read_bytes()[:keep_bytes])
-    (photo,) = stream(open_source(tmp_path), 1)
+    (photo,) = iterate_photos(open_source(tmp_path), 1)
     with pytest.raises(BadPicture):
         photo.load()
 
@@ -145,14 +145,14 @@ def test_films_in_zips_have_a_reason(tmp_path):
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.write(tmp_path / "film.mp4", "film.mp4")
     source = open_source(tmp_path / "photos.zip")
-    (photo,) = stream(source, 1)
+    (photo,) = iterate_photos(source, 1)
     with pytest.raises(BadPicture, match="unpack it first"):
         photo.load()
     source.close()
 
 
 def test_the_fingerprint_tells_of_changes(folder):
-    before = fingerprint(open_source(folder))
-    assert fingerprint(open_source(folder)) == before
+    before = source_fingerprint(open_source(folder))
+    assert source_fingerprint(open_source(folder)) == before
     portrait().save(folder / "new.png")
-    assert fingerprint(open_source(folder)) != before
+    assert source_fingerprint(open_source(folder)) != before

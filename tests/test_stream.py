@@ -73,9 +73,9 @@ def test_mirroring_flips_half_of_the_faces_and_never_the_data():
 @given(st.integers(1, 25), st.booleans(), st.booleans())
 def test_labels_come_with_their_faces_mirrored_or_not(count, mirror, replacement):
     labels = np.arange(4 * N, dtype=np.float32).reshape(2 * N, 2)
-    faces, told = stream(labels=labels, mirror=mirror).draw_labelled(count, replacement=replacement)
+    faces, told = stream(labels=labels, mirror=mirror).draw_with_labels(count, replacement=replacement)
     assert torch.equal(told, torch.from_numpy(labels[drawn(faces)]))
-    plain, nothing = stream(mirror=mirror).draw_labelled(count, replacement=replacement)
+    plain, nothing = stream(mirror=mirror).draw_with_labels(count, replacement=replacement)
     assert torch.equal(plain, faces)
     assert nothing is None
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.attributes.conditions import condition_labels
+from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadData, BadModel
 from facesmith.gan.contracts import Encoder, Generator
 from facesmith.gan.recipe import condition_of

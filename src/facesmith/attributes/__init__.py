@@ -6,19 +6,24 @@ classifier.py  the network
 learning.py    faces and labels -> a classifier, and how often it is right on faces held out
 """
 
-from facesmith.attributes.classifier import Classifier, tell
-from facesmith.attributes.labels import Labels, labels_of
-from facesmith.attributes.learning import Known, Trained, learned, teaching_rows
+from facesmith.attributes.classifier import Classifier, predict_logits
+from facesmith.attributes.dataset_labels import DatasetLabels, learnable_labels
+from facesmith.attributes.train_classifier import (
+    AttributeScores,
+    TrainedClassifier,
+    classifier_training_rows,
+    trained_classifier,
+)
 from facesmith.io.attribute_options import direction_name
 
 __all__ = [
+    "AttributeScores",
     "Classifier",
-    "Known",
-    "Labels",
-    "Trained",
+    "DatasetLabels",
+    "TrainedClassifier",
+    "classifier_training_rows",
     "direction_name",
-    "labels_of",
-    "learned",
-    "teaching_rows",
-    "tell",
+    "learnable_labels",
+    "predict_logits",
+    "trained_classifier",
 ]

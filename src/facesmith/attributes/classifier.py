@@ -16,7 +16,7 @@ BATCH = 64
 
 
 class Classifier(nn.Module):
-    """Logits of attributes, above 0 where a face has it; grey pictures and other sizes are fitted."""
+    """Logits of attributes, above 0 where a face has it; grey pictures and other sizes are resized."""
 
     def __init__(self, attributes: int) -> None:
         super().__init__()
@@ -27,11 +27,11 @@ class Classifier(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits `[N, A]` of `[N, C, H, W]` in `[-1, 1]`."""
-        return self.judged(pictures)[0]
+        return self.logits_and_maps(pictures)[0]
 
-    def judged(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def logits_and_maps(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Logits `[N, A]`, and maps `[N, C', 16, 16]` of what is where in the pictures."""
-        x = relu(self.stem(fitted(pictures)))
+        x = relu(self.stem(classifier_input(pictures)))
         maps = x
         for number, stage in enumerate(self.stages):
             x = stage(x)
@@ -59,7 +59,7 @@ def _convolution(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out))
 
 
-def fitted(pictures: Tensor) -> Tensor:
+def classifier_input(pictures: Tensor) -> Tensor:
     """`[N, 3, 64, 64]` of `[N, C, S, S]`: scaled, and grey as three equal channels."""
     if pictures.shape[-1] != SIZE_PX:
         pictures = interpolate(pictures, size=(SIZE_PX, SIZE_PX), mode="bilinear", antialias=True)
@@ -67,7 +67,7 @@ def fitted(pictures: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def tell(classifier: nn.Module, pixels: Pixels) -> Tensor:
+def predict_logits(classifier: nn.Module, pixels: Pixels) -> Tensor:
     """Logits `[N, A]` of pictures uint8 `[N, S, S, C]`."""
     starts = range(0, len(pixels), BATCH)
     parts = [classifier(to_float(torch.tensor(pixels[start : start + BATCH]))) for start in starts]

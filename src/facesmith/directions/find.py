@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from facesmith.attributes import Labels, labels_of
-from facesmith.attributes.labels import unknown
-from facesmith.attributes.learning import teaching_rows
+from facesmith.attributes import DatasetLabels, learnable_labels
+from facesmith.attributes.dataset_labels import unknown_column_message
+from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.directions.means import difference_of_means
 from facesmith.directions.options import Asked, Found
 from facesmith.directions.sheet import directions_sheet
@@ -86,12 +86,12 @@ def _labelled(model: Model, asked: Asked, console: Console) -> Found:
     faces = open_faces(asked.data, model.G.resolution, model.G.channels, console=console)
     for notice in faces.notices:
         console.print(f"notice: {notice}")
-    labels = labels_of(faces)
-    for name, reason in labels.left_out.items():
+    labels = learnable_labels(faces)
+    for name, reason in labels.skipped.items():
         console.print(f"notice: {name} can't be learnt: {reason}")
     for name in map(direction_name, [*(asked.attributes or ()), *(asked.keep or ())]):
         if name not in labels.names:
-            raise BadOption(unknown(name, dict.fromkeys(labels.names), faces.path))
+            raise BadOption(unknown_column_message(name, dict.fromkeys(labels.names), faces.path))
     found = (
         _of_means(model, faces, labels, asked)
         if asked.method == "means"
@@ -100,8 +100,8 @@ def _labelled(model: Model, asked: Asked, console: Console) -> Found:
     return Found(found.directions, found.told, found.notes, {**found.header, "data": faces.fingerprint})
 
 
-def _of_means(model: Model, faces: Faces, labels: Labels, asked: Asked) -> Found:
-    rows = teaching_rows(faces)
+def _of_means(model: Model, faces: Faces, labels: DatasetLabels, asked: Asked) -> Found:
+    rows = classifier_training_rows(faces)
     w = torch.from_numpy(model.invert(np.asarray(faces.pixels[rows]), refined=False))
     steps = difference_of_means(w, labels.targets[rows])
     wanted = list(map(direction_name, asked.attributes)) if asked.attributes is not None else labels.names

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from facesmith.attributes.learning import Effort
+from facesmith.attributes.train_classifier import ClassifierBudget
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Asked:
         attributes: only these, whatever the classifier makes of them; None takes those it can tell.
         keep: what is to stay; None is `KEEP`.
         steps: of refining; 0 leaves the linear fit as it is.
-        effort: of the classifier.
+        classifier_budget: of the classifier.
     """
 
     model: Path | None
@@ -32,7 +32,7 @@ class Asked:
     attributes: Sequence[str] | None = None
     keep: Sequence[str] | None = None
     steps: int = 400
-    effort: Effort = field(default_factory=Effort)
+    classifier_budget: ClassifierBudget = field(default_factory=ClassifierBudget)
     force: bool = False
 
 

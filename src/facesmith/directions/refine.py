@@ -20,7 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 from torch.nn.functional import smooth_l1_loss
 
 from facesmith.attributes.classifier import Classifier
-from facesmith.attributes.softening import dirtied
+from facesmith.attributes.degrade import degrade_seeded
 from facesmith.directions.linear import Coordinates
 from facesmith.gan.contracts import Generator
 from facesmith.io.images import Pixels, to_float
@@ -127,8 +127,8 @@ def _loss(
     seed = int(torch.randint(2**31, ()))
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         with torch.no_grad():
-            told, maps = classifier.judged(dirtied(before, seed))
-        told_after, maps_after = classifier.judged(dirtied(after.float(), seed))
+            told, maps = classifier.logits_and_maps(degrade_seeded(before, seed))
+        told_after, maps_after = classifier.logits_and_maps(degrade_seeded(after.float(), seed))
     rows = torch.arange(len(own))
     signed, signed_after = sign * told[rows, own], sign * told_after[rows, own]
     come = smooth_l1_loss(signed_after, signed.clamp_min(CLEAR))

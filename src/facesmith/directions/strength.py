@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facesmith.attributes import Classifier, tell
+from facesmith.attributes import Classifier, predict_logits
 from facesmith.gan.contracts import Generator
 from facesmith.latent.synthesis import synthesize
 
@@ -82,7 +82,7 @@ def usual_sign(logits: Tensor) -> int:
 
 
 def _told(G: Generator, classifier: Classifier, w: Tensor, attribute: int) -> Tensor:
-    return tell(classifier, synthesize(G, w))[:, attribute]
+    return predict_logits(classifier, synthesize(G, w))[:, attribute]
 
 
 def crossing(lowest: Tensor, shares: Sequence[float]) -> float:

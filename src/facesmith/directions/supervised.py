@@ -15,8 +15,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from facesmith.attributes import Known, Labels, Trained, learned, tell
-from facesmith.attributes.learning import teaching_rows
+from facesmith.attributes import AttributeScores, DatasetLabels, TrainedClassifier, predict_logits, trained_classifier
+from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.device import has_bfloat16
 from facesmith.directions.linear import Coordinates, explained, orthogonal, slopes
 from facesmith.directions.options import Asked, Found
@@ -55,15 +55,15 @@ class Survey:
         return Survey(self.w[rows], self.pictures[rows], self.logits[rows])
 
 
-def supervised(G: Generator, faces: Faces, labels: Labels, asked: Asked, console: Console) -> Found:
+def supervised(G: Generator, faces: Faces, labels: DatasetLabels, asked: Asked, console: Console) -> Found:
     """Directions of labelled attributes, each as long as strength 1 asks.
 
     Raises:
         BadData: the classifier can tell none, or none of them can be brought into this model's faces.
     """
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
-    trained = learned(faces, labels, console, precision=precision, effort=asked.effort)
-    for name, known in trained.known.items():
+    trained = trained_classifier(faces, labels, console, precision=precision, budget=asked.classifier_budget)
+    for name, known in trained.scores.items():
         console.print(f"  {name:<22} {words_of(known)}")
     chosen = _chosen(trained, asked)
     wanted = list(map(direction_name, asked.keep)) if asked.keep is not None else list(KEEP)
@@ -104,14 +104,14 @@ def supervised(G: Generator, faces: Faces, labels: Labels, asked: Asked, console
             continue
         directions[name] = reached.share * step
         share = float((survey.logits[:, index[name]] > 0).float().mean())
-        told[name] = _told(trained.known[name], reached, directions[name], float(linear[index[name]]), share)
-        notes[name] = f"classifier {trained.known[name].balanced:.0%}, {_moved(reached)}"
+        told[name] = _told(trained.scores[name], reached, directions[name], float(linear[index[name]]), share)
+        notes[name] = f"classifier {trained.scores[name].balanced:.0%}, {_moved(reached)}"
     if not directions:
         raise BadData("No direction works: this model's faces take on none of the attributes. Train it longer.")
-    return Found(directions, told, notes, {"keep": keep, "training_faces": len(teaching_rows(faces))})
+    return Found(directions, told, notes, {"keep": keep, "training_faces": len(classifier_training_rows(faces))})
 
 
-def words_of(known: Known) -> str:
+def words_of(known: AttributeScores) -> str:
     """How well a classifier knows an attribute."""
     return (
         f"right on {known.accuracy:.1%} of faces held out (always the more frequent answer: {known.majority:.1%}); "
@@ -123,23 +123,23 @@ def _moved(reached: Reach) -> str:
     return f"{'comes into' if reached.sign > 0 else 'goes from'} {reached.reached:.0%}"
 
 
-def _survey(G: Generator, trained: Trained, seeds: Sequence[int], console: Console) -> Survey:
+def _survey(G: Generator, trained: TrainedClassifier, seeds: Sequence[int], console: Console) -> Survey:
     """The faces of these seeds, labelled."""
     with torch.inference_mode():
         w = latents(G, seeds)
         parts = torch.split(w, DRAWN_AT_ONCE)
         shown = bar(parts, len(parts), f"drawing {len(w)} faces to label", console)
         pictures = np.concatenate([synthesize(G, part) for part in shown])
-        logits = tell(trained.classifier, pictures)
+        logits = predict_logits(trained.classifier, pictures)
     return Survey(w.clone(), pictures, logits.clone())  # clones outside can take part in gradients
 
 
-def _chosen(trained: Trained, asked: Asked) -> list[str]:
+def _chosen(trained: TrainedClassifier, asked: Asked) -> list[str]:
     """Names of the attributes to find directions of: those asked for, or the ones that the classifier knows best."""
     if asked.attributes is not None:
         return list(dict.fromkeys(map(direction_name, asked.attributes)))
-    sure = [name for name in trained.names if trained.known[name].balanced_soft >= BELIEVABLE]
-    best = sorted(sure, key=lambda name: -trained.known[name].balanced_soft)[:MOST]
+    sure = [name for name in trained.names if trained.scores[name].balanced_soft >= BELIEVABLE]
+    best = sorted(sure, key=lambda name: -trained.scores[name].balanced_soft)[:MOST]
     if not best:
         raise BadData("The classifier can tell no attribute from softened faces; more labelled faces help.")
     return [name for name in trained.names if name in best]
@@ -165,7 +165,7 @@ def _first_length(logits: Tensor, steepest: Tensor, unit: Tensor) -> float:
     return min(FIRST_LONGEST, max(FIRST_SHORTEST, missing / max(slope, 1e-6)))
 
 
-def _told(known: Known, reached: Reach, direction: Tensor, linear: float, share: float) -> dict[str, Any]:
+def _told(known: AttributeScores, reached: Reach, direction: Tensor, linear: float, share: float) -> dict[str, Any]:
     """What the header keeps of a direction."""
     return {
         "classifier": asdict(known),

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.attributes import labels_of, learned, tell
-from facesmith.attributes.conditions import with_labels
-from facesmith.attributes.learning import Effort
+from facesmith.attributes import learnable_labels, predict_logits, trained_classifier
+from facesmith.attributes.conditioning import with_labels
+from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.device import has_bfloat16
 from facesmith.errors import BadData, BadOption
 from facesmith.evaluation.model_result import Answer, Judgement, share
@@ -28,13 +28,15 @@ FEWEST = 100  # of each kind; what fewer say of a distance is chance
 SHOWN = 12  # seeds on the sheet
 
 
-def with_answers(judged: Judgement, reference: Reference, effort: Effort, console: Console) -> Judgement:
+def with_answers(
+    judged: Judgement, reference: Reference, classifier_budget: ClassifierBudget, console: Console
+) -> Judgement:
     """The judgement with an answer for each attribute, told yes and no; as it is, of a model without a condition.
 
     No further samples are drawn: those judged already were told labels by their seeds, as often as the data has them.
 
     Args:
-        effort: of the classifier, which learns from the training part's labels.
+        classifier_budget: of the classifier, which learns from the training part's labels.
     """
     model, faces = judged.model, reference.faces
     if not model.conditions:
@@ -49,10 +51,10 @@ def with_answers(judged: Judgement, reference: Reference, effort: Effort, consol
     assert truth is not None
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
     # All columns, not only those asked for: the same classifier as for directions, so it is learnt once.
-    trained = learned(faces, labels_of(faces), console, precision=precision, effort=effort)
+    trained = trained_classifier(faces, learnable_labels(faces), console, precision=precision, budget=classifier_budget)
     columns = [trained.names.index(name) for name in model.conditions]
-    seen_in_samples = tell(trained.classifier, judged.pictures).numpy()[:, columns]
-    seen_in_faces = tell(trained.classifier, np.asarray(faces.pixels[reference.test])).numpy()[:, columns]
+    seen_in_samples = predict_logits(trained.classifier, judged.pictures).numpy()[:, columns]
+    seen_in_faces = predict_logits(trained.classifier, np.asarray(faces.pixels[reference.test])).numpy()[:, columns]
     answers = [
         _answer(
             judged, reference, i, yes, labels.numpy()[:, i], truth[:, i], seen_in_samples[:, i], seen_in_faces[:, i]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from facesmith.attributes.learning import Effort
+from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.errors import BadModel, BadOption
 from facesmith.evaluation.conditions import answer_table, obedience, with_answers
 from facesmith.evaluation.model_result import Judgement, judge
@@ -33,7 +33,7 @@ class Asked:
     """The options of `facesmith evaluate`, as the command line gives them.
 
     Attributes:
-        effort: of the classifier that judges conditional models.
+        classifier_budget: of the classifier that judges conditional models.
     """
 
     models: Sequence[Path | None]
@@ -47,7 +47,7 @@ class Asked:
     pictures: bool = True
     force: bool = False
     psi: float = 1.0
-    effort: Effort = field(default_factory=Effort)
+    classifier_budget: ClassifierBudget = field(default_factory=ClassifierBudget)
 
 
 def evaluate(asked: Asked, console: Console) -> Iterator[str]:
@@ -77,7 +77,7 @@ def evaluate(asked: Asked, console: Console) -> Iterator[str]:
         if len(models) > 1:
             console.print(f"judging {name} ...")
         judged = judge(model, reference, asked.samples, console, asked.psi)
-        judgements.append(with_answers(judged, reference, asked.effort, console))
+        judgements.append(with_answers(judged, reference, asked.classifier_budget, console))
     seconds |= {
         f"{what}, {name}": s for j, name in zip(judgements, names, strict=True) for what, s in j.seconds.items()
     }

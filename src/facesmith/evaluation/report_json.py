@@ -19,7 +19,7 @@ from facesmith.metrics.comparison import SETS, SUBSETS_OF_A_SET, K
 from facesmith.metrics.copies import DEVIATIONS, THUMBNAIL_PX, Audit
 from facesmith.metrics.kid import SUBSET_SIZE, SUBSETS
 from facesmith.photos import split
-from facesmith.photos.detect import SAMPLE_FACE_PX, SAMPLE_PX, SURE
+from facesmith.photos.detect import FACE_CHECK_MIN_FACE_PX, FACE_CHECK_SIZE_PX, FACE_CHECK_THRESHOLD
 
 FORMAT = 1
 
@@ -67,7 +67,12 @@ def _protocol(reference: Reference, samples: int, psi: float) -> dict[str, Any]:
         "prdc": {"k": K},
         "intervals": f"95 %, over {SETS} disjoint generated sets (Student's t); of shares of faces: Wilson's",
         "kid_subsets_of_a_set": SUBSETS_OF_A_SET,
-        "faces": {"detector": "MTCNN", "size_px": SAMPLE_PX, "smallest_face_px": SAMPLE_FACE_PX, "threshold": SURE},
+        "faces": {
+            "detector": "MTCNN",
+            "size_px": FACE_CHECK_SIZE_PX,
+            "smallest_face_px": FACE_CHECK_MIN_FACE_PX,
+            "threshold": FACE_CHECK_THRESHOLD,
+        },
         "copies": {"thumbnail_px": THUMBNAIL_PX, "deviations": DEVIATIONS},
     }
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from facesmith.attributes.conditions import condition_labels
+from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
 from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite

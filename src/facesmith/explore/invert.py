@@ -23,7 +23,7 @@ from facesmith.latent import around, truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
 from facesmith.latent.files import SUFFIX, save_latent
 from facesmith.model import Model, load
-from facesmith.photos.sources import Photo, open_source, stream
+from facesmith.photos.sources import Photo, iterate_photos, open_source
 
 FACE_PX = 128  # up to which faces are enlarged by default
 COLUMNS = 8
@@ -148,7 +148,7 @@ def _read(model: Model, pictures: Sequence[Path], wishes: Wishes, console: Conso
     for path in pictures:
         source = open_source(path)
         try:
-            for photo in stream(source, EVERY):
+            for photo in iterate_photos(source, EVERY):
                 if len(read) == most:
                     raise BadData(f"There are more than {most} pictures; no more are taken at once. Name fewer.")
                 try:

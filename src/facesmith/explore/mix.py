@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from facesmith.attributes.conditions import condition_labels
+from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
 from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite

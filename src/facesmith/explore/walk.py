@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from facesmith.attributes.conditions import condition_labels
+from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels, enlarge, grid

@@ -36,9 +36,9 @@ def describe(path: Path, *, sheet: Path | None = None, limit: int | None = None,
     faces = faces_of(store, listing, _fitting_resolution(store, listing), limit=limit, console=console)
     picture = sheet or faces.cache / "sheet.png"
     write_png(picture, contact_sheet(faces))
-    for what, told in card(faces):
+    for what, told in dataset_summary(faces):
         yield f"{what:<14} {told}"
-    for name, told in attributes(faces):
+    for name, told in attribute_summary(faces):
         yield f"  {name:<24} {told}"
     yield f"contact sheet  {shown(str(picture))}"
 
@@ -59,7 +59,7 @@ def _fitting_resolution(store: Store, listing: Listing) -> int:
     return min(LARGEST_PX, median_low(sides)) if sides else LARGEST_PX
 
 
-def card(faces: Faces) -> Iterator[tuple[str, str]]:
+def dataset_summary(faces: Faces) -> Iterator[tuple[str, str]]:
     """What is known of a dataset as a whole, each with its name."""
     yield "faces", f"{len(faces.names)} ({faces.layout})"
     sizes = Counter(map(tuple, faces.sizes.tolist()))
@@ -75,7 +75,7 @@ def card(faces: Faces) -> Iterator[tuple[str, str]]:
         yield "notice", notice
 
 
-def attributes(faces: Faces) -> Iterator[tuple[str, str]]:
+def attribute_summary(faces: Faces) -> Iterator[tuple[str, str]]:
     """Each attribute with its share among the faces, or the spread of its numbers."""
     for name, column in faces.attributes.items():
         yield shown(name), _spread(column)

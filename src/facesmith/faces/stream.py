@@ -51,9 +51,9 @@ class Stream:
 
     def draw(self, count: int, *, replacement: bool = False) -> Tensor:
         """The next faces, float32 `[count, C, S, S]` in `[-1, 1]`."""
-        return self.draw_labelled(count, replacement=replacement)[0]
+        return self.draw_with_labels(count, replacement=replacement)[0]
 
-    def draw_labelled(self, count: int, *, replacement: bool = False) -> tuple[Tensor, Tensor | None]:
+    def draw_with_labels(self, count: int, *, replacement: bool = False) -> tuple[Tensor, Tensor | None]:
         """The next faces, as `draw` gives them, and their labels `[count, K]`, if there are any."""
         import torch  # here, since a dataset is opened and described without it
 

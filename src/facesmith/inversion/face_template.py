@@ -14,7 +14,7 @@ import numpy as np
 
 from facesmith.errors import BadModel, BadPicture
 from facesmith.io.images import Pixels, as_rgb, center_square, resize, to_gray
-from facesmith.photos.align import Alignment, Matrix, Points, framing, similarity, transform, warp
+from facesmith.photos.align import Alignment, Matrix, Points, framing_from_header, similarity, transform, warp
 from facesmith.photos.detect import Detections, Detector
 
 LOOKED_AT = 400  # faces from which a template is estimated
@@ -90,7 +90,7 @@ def known_template(header: Mapping[str, Any]) -> Template | None:
     alignment = header.get("alignment")
     if not isinstance(alignment, Mapping) or alignment.get("layout") != "eyes-nose-mouth-1":
         return None
-    held = framing(alignment)
+    held = framing_from_header(alignment)
     assert isinstance(held, Alignment)
     return Template(held.targets() / held.size, "extracted")
 

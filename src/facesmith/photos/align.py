@@ -76,7 +76,7 @@ class CenterCrop:
 Framing = Alignment | CenterCrop
 
 
-def framing(values: Mapping[str, Any]) -> Framing:
+def framing_from_header(values: Mapping[str, Any]) -> Framing:
     """The framing whose `to_values` gave these.
 
     Raises:

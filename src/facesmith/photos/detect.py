@@ -26,7 +26,11 @@ PROPOSAL_THRESHOLD = 0.6
 REFINED_THRESHOLD = 0.7
 DEFAULT_THRESHOLD = 0.85
 CROPS_AT_ONCE = 64  # more fall out of the processor's cache
-SAMPLE_PX, SAMPLE_FACE_PX, SURE = 64, 30, 0.9  # how samples are asked whether they are faces
+FACE_CHECK_SIZE_PX, FACE_CHECK_MIN_FACE_PX, FACE_CHECK_THRESHOLD = (
+    64,
+    30,
+    0.9,
+)  # how samples are asked whether they are faces
 
 
 @dataclass(frozen=True)
@@ -156,10 +160,10 @@ def shows_face(pictures: Pixels) -> NDArray[np.bool_]:
     pictures reduced to 64 px, faces of 30 px or more, probability above .9. Of 500 real CelebA faces as DCGAN
     tutorials crop them it finds .988, upside down .05, with their tiles of 8x8 shuffled 0.
     """
-    detector = Detector(SAMPLE_FACE_PX, SURE)
+    detector = Detector(FACE_CHECK_MIN_FACE_PX, FACE_CHECK_THRESHOLD)
     found: list[bool] = []
     for start in range(0, len(pictures), CROPS_AT_ONCE):
-        batch = [resize(picture, SAMPLE_PX) for picture in pictures[start : start + CROPS_AT_ONCE]]
+        batch = [resize(picture, FACE_CHECK_SIZE_PX) for picture in pictures[start : start + CROPS_AT_ONCE]]
         found += [len(faces) > 0 for faces in detector.detect(batch)]
     return np.array(found, dtype=np.bool_)
 

@@ -24,15 +24,15 @@ from rich.console import Console
 
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.progress import progress
-from facesmith.photos import folder, journal
+from facesmith.photos import faces_folder, journal
 from facesmith.photos.align import DEFAULT_MARGIN, MAX_MARGIN, MAX_SIZE_PX, Alignment, CenterCrop
 from facesmith.photos.crop import Cut, Cutter, Face, FaceCutter, MiddleCutter, Refusal, Which, kind_of
 from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX, Detector
-from facesmith.photos.folder import LOCK, ExtractReport, Settings
+from facesmith.photos.extraction_report import REFUSED_SHOWN
+from facesmith.photos.faces_folder import LOCK, ExtractReport, Settings
 from facesmith.photos.journal import Entry
 from facesmith.photos.quality import Known
-from facesmith.photos.report_html import REFUSED_SHOWN
-from facesmith.photos.sources import Photo, Source, expected, fingerprint, open_source, stream
+from facesmith.photos.sources import Photo, Source, count_photos, iterate_photos, open_source, source_fingerprint
 
 PHOTOS_AT_ONCE = 32
 FRAME_PIXELS_AT_ONCE = 8_000_000  # frames of a film wait in memory, so fewer of them go together
@@ -87,8 +87,8 @@ def extract(
         raise BadOption(f"--out must be another folder than the photos' own, {photos}.")
     source = open_source(photos, outside=out)
     framing = Alignment(size, margin) if crop is None else CenterCrop(size, crop)
-    settings = Settings(framing, faces, min_face, threshold, every, fingerprint(source))
-    earlier = folder.finished(out, settings, force)
+    settings = Settings(framing, faces, min_face, threshold, every, source_fingerprint(source))
+    earlier = faces_folder.finished(out, settings, force)
     if earlier is not None:
         return earlier
     out.mkdir(parents=True, exist_ok=True)
@@ -108,21 +108,23 @@ def _extract(
     source: Source, out: Path, settings: Settings, workers: int, pictures: bool, force: bool, console: Console
 ) -> ExtractReport:
     if force:
-        folder.clear(out)
+        faces_folder.clear(out)
     journal.begin(out, settings.to_values())
     state = _State(out, pictures)
     cutter = _cutter(settings)
-    remaining = islice(stream(source, settings.every), state.n_photos, None)
+    remaining = islice(iterate_photos(source, settings.every), state.n_photos, None)
     try:
         with progress(console) as shown, closing(_in_order(cutter, _runs(remaining), workers)) as cuts:
-            task = shown.add_task("Extracting faces", total=expected(source, settings.every), completed=state.n_photos)
+            task = shown.add_task(
+                "Extracting faces", total=count_photos(source, settings.every), completed=state.n_photos
+            )
             for cut in cuts:
                 journal.add(out, state.commit(cut))
                 shown.update(task, completed=state.n_photos)
     except KeyboardInterrupt:
         console.print(f"{state.n_photos} photos are done. To go on, run the same command again (without --force).")
         raise
-    report = folder.finish(out, settings, source.name, source.ignored, pictures)
+    report = faces_folder.finish(out, settings, source.name, source.ignored, pictures)
     (out / LOCK).unlink()
     return report
 
@@ -156,7 +158,7 @@ class _State:
             if isinstance(outcome, Refusal):
                 entry.refused.append(self._refused(outcome))
             elif (twin := self.known.nearest(outcome.hash)) is not None:
-                reason = f"near-duplicate: of {folder.face_name(twin)}"
+                reason = f"near-duplicate: of {faces_folder.face_name(twin)}"
                 entry.refused.append(self._refused(Refusal(outcome.source, reason, outcome.png)))
             else:
                 self._keep(outcome, entry)
@@ -164,9 +166,9 @@ class _State:
         return entry
 
     def _keep(self, face: Face, entry: Entry) -> None:
-        name = folder.face_name(self.known.add(face.hash))
+        name = faces_folder.face_name(self.known.add(face.hash))
         (self.out / name).write_bytes(face.png)
-        entry.kept.append(folder.kept_row(name, face))
+        entry.kept.append(faces_folder.kept_row(name, face))
         entry.hashes.append(face.hash.tobytes().hex())
         entry.sizes_bytes.append(len(face.png))
 

@@ -152,7 +152,7 @@ def open_source(photos: Path, *, outside: Path | None = None) -> Source:
     return source
 
 
-def stream(source: Source, every: int) -> Iterator[Photo]:
+def iterate_photos(source: Source, every: int) -> Iterator[Photo]:
     """All photos of a source in order; of films every n-th frame."""
     for file in source.files:
         if file.is_film:
@@ -161,8 +161,8 @@ def stream(source: Source, every: int) -> Iterator[Photo]:
             yield Photo(file.name, partial(source.load, file))
 
 
-def expected(source: Source, every: int) -> int | None:
-    """How many photos `stream` will give, or None where a film doesn't tell its length."""
+def count_photos(source: Source, every: int) -> int | None:
+    """How many photos `iterate_photos` will give, or None where a film doesn't tell its length."""
     count = 0
     for file in source.files:
         frames = _frame_count(source, file) if file.is_film else 1
@@ -172,7 +172,7 @@ def expected(source: Source, every: int) -> int | None:
     return count
 
 
-def fingerprint(source: Source) -> str:
+def source_fingerprint(source: Source) -> str:
     """A hash of the names and sizes of all files: what was added, removed or changed changes it."""
     digest = hashlib.sha256()
     for file in source.files:

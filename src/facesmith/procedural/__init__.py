@@ -5,20 +5,20 @@ painting.py  a face -> pixels and landmarks
 folder.py    many faces -> arrays, or a dataset on disk
 """
 
-from facesmith.procedural.face import HAIR_COLOURS, HAIR_STYLES, DrawnFace, attributes, face_of
-from facesmith.procedural.folder import LANDMARK_COLUMNS, SEEDS_PER_FOLDER, draw_many, write_faces
+from facesmith.procedural.face import HAIR_COLORS, HAIR_STYLES, ProceduralFace, face_labels, random_face
+from facesmith.procedural.generate import LANDMARK_COLUMNS, SEEDS_PER_FOLDER, draw_many, write_faces
 from facesmith.procedural.painting import draw, landmarks
 
 __all__ = [
-    "HAIR_COLOURS",
+    "HAIR_COLORS",
     "HAIR_STYLES",
     "LANDMARK_COLUMNS",
     "SEEDS_PER_FOLDER",
-    "DrawnFace",
-    "attributes",
+    "ProceduralFace",
     "draw",
     "draw_many",
-    "face_of",
+    "face_labels",
     "landmarks",
+    "random_face",
     "write_faces",
 ]

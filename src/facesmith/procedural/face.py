@@ -13,7 +13,7 @@ HairStyle = Literal["bald", "short", "side part", "curly", "bob", "long"]
 HairColour = Literal["black", "brown", "red", "blond", "grey"]
 
 HAIR_STYLES: tuple[HairStyle, ...] = get_args(HairStyle)
-HAIR_COLOURS: tuple[HairColour, ...] = get_args(HairColour)
+HAIR_COLORS: tuple[HairColour, ...] = get_args(HairColour)
 
 # How often each is seen, in parts.
 _LONG_STYLES: dict[HairStyle, int] = {"bob": 4, "long": 6, "curly": 2}
@@ -23,7 +23,7 @@ _COLOURS_ON_LIGHT: dict[HairColour, int] = {"black": 2, "brown": 4, "red": 2, "b
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnFace:
+class ProceduralFace:
     """All that the drawing needs. "Left" and "right" are those of the picture."""
 
     smile: float  # 0 neutral, 1 broad; teeth show from about a half
@@ -52,7 +52,7 @@ class DrawnFace:
     frame_round: float  # 0 square glasses, 1 round
 
 
-def face_of(seed: int) -> DrawnFace:
+def random_face(seed: int) -> ProceduralFace:
     """The attributes of one face, the same on every machine.
 
     Only `Generator.random` is used, whose stream NumPy keeps. A new attribute is to be drawn last, so that the
@@ -73,7 +73,7 @@ def face_of(seed: int) -> DrawnFace:
     colour = _pick(even(), _COLOURS_ON_DARK if dark else _COLOURS_ON_LIGHT)
     bearded = even() < 0.4 and not long_haired
     beard = even(0.35, 1.0)
-    return DrawnFace(
+    return ProceduralFace(
         skin=skin,
         hair=style,
         hair_colour=colour,
@@ -101,7 +101,7 @@ def face_of(seed: int) -> DrawnFace:
     )
 
 
-def attributes(face: DrawnFace) -> dict[str, int]:
+def face_labels(face: ProceduralFace) -> dict[str, int]:
     """What a labeller would say of the picture: 1 for yes, 0 for no."""
     hairy = face.hair != "bald"
     says = {
@@ -110,7 +110,7 @@ def attributes(face: DrawnFace) -> dict[str, int]:
         "bald": not hairy,
         "long_hair": face.hair in ("bob", "long"),
         "curly_hair": face.hair == "curly",
-        **{f"{colour}_hair": hairy and face.hair_colour == colour for colour in HAIR_COLOURS},
+        **{f"{colour}_hair": hairy and face.hair_colour == colour for colour in HAIR_COLORS},
         "beard": face.beard > 0.0,
         "dark_skin": face.skin > 0.55,
         "looking_left": face.yaw < -0.25,

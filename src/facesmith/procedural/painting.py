@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesmith.io.images import Pixels
-from facesmith.procedural.face import DrawnFace, HairColour, HairStyle
+from facesmith.procedural.face import HairColour, HairStyle, ProceduralFace
 
 Plane: TypeAlias = NDArray[np.floating[Any]]
 Colour: TypeAlias = tuple[float, float, float]
@@ -45,7 +45,7 @@ _ZOOM = 1.1  # of the frame, so that head and hair fill it
 _PIVOT_Y = 0.35  # the head rolls around the top of the neck
 
 
-def draw(face: DrawnFace, size_px: int = 64) -> Pixels:
+def draw(face: ProceduralFace, size_px: int = 64) -> Pixels:
     """The portrait as uint8 `[size_px, size_px, 3]`. Edges are one pixel soft at every size."""
     canvas = _Canvas(face, size_px)
     head = _head(canvas)
@@ -63,7 +63,7 @@ def draw(face: DrawnFace, size_px: int = 64) -> Pixels:
     return canvas.pixels()
 
 
-def landmarks(face: DrawnFace, size_px: int) -> NDArray[np.float64]:
+def landmarks(face: ProceduralFace, size_px: int) -> NDArray[np.float64]:
     """`[5, 2]` in pixels, x then y: left eye, right eye, nose, left and right corner of the mouth.
 
     A pixel's centre is at its index plus a half.
@@ -91,7 +91,7 @@ class _Canvas:
         soft: the width of an edge.
     """
 
-    def __init__(self, face: DrawnFace, size_px: int) -> None:
+    def __init__(self, face: ProceduralFace, size_px: int) -> None:
         self.face = face
         self.soft = 2.6 / (size_px * _ZOOM)
         self.screen_x, self.screen_y = _frame(size_px)
@@ -237,7 +237,7 @@ def _eyes(c: _Canvas) -> None:
     c.paint((120, 116, 118) if face.hair_colour == "grey" else _times(c.hair, 0.72, 0.7, 0.7), 0.9 * c.inside(brow))
 
 
-def _mouth_form(face: DrawnFace) -> tuple[float, float, float]:
+def _mouth_form(face: ProceduralFace) -> tuple[float, float, float]:
     """Half its width, how far its middle hangs below its corners, and the corners' v."""
     bend = 0.012 + 0.10 * face.smile
     return 0.16 + 0.075 * face.smile, bend, _MOUTH_V - 0.45 * bend
@@ -383,12 +383,12 @@ def _blob(x: Plane, y: Plane, x0: float, y0: float, rx: float, ry: float) -> Pla
     return spot
 
 
-def _turned(u: float, face: DrawnFace) -> float:
+def _turned(u: float, face: ProceduralFace) -> float:
     """Where the head's yaw puts a point of the face: the inverse of a canvas's `u`."""
     return _DEPTH * math.sin(math.asin(u / _DEPTH) + _TURN * face.yaw)
 
 
-def _nose_x(face: DrawnFace) -> float:
+def _nose_x(face: ProceduralFace) -> float:
     return _NOSE_DEPTH * math.sin(_TURN * face.yaw)
 
 

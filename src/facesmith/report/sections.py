@@ -11,7 +11,7 @@ from importlib import import_module
 import torch
 
 from facesmith import __version__
-from facesmith.faces.describe import attributes, card, contact_sheet
+from facesmith.faces.describe import attribute_summary, contact_sheet, dataset_summary
 from facesmith.gan.list_recipes import count
 from facesmith.io.html import Picture, Section, Video, as_picture
 from facesmith.io.images import Pixels, limit_width
@@ -199,8 +199,8 @@ def _data(run: Run, pictures: bool) -> Iterator[Section]:
         sheet = limit_width(contact_sheet(run.faces), 720)
         shown = [as_picture(sheet, "Real faces of the data, spread evenly over it")]
     left_out = [] if pictures else ["The real faces are left out of this page."]
-    yield Section("What it learns from", left_out, rows=list(card(run.faces)), figures=shown, how=words.DATA)
-    rows = list(attributes(run.faces))
+    yield Section("What it learns from", left_out, rows=list(dataset_summary(run.faces)), figures=shown, how=words.DATA)
+    rows = list(attribute_summary(run.faces))
     if rows:
         yield Section("Attributes of the data", header=("attribute", "share, or spread"), rows=rows, folded=True)
 

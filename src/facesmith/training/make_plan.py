@@ -11,7 +11,7 @@ import psutil
 import torch
 from rich.console import Console
 
-from facesmith.attributes.conditions import fingerprint, repeat_rare_labels
+from facesmith.attributes.conditioning import labels_fingerprint, repeat_rare_labels
 from facesmith.device import PRECISIONS, pick_device
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces, Stream
@@ -93,7 +93,7 @@ def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
         data=str(asked.data),
         on_trouble=asked.on_trouble,
         start={"model": str(asked.start), "hash": start.model.hash, "warmup": start.warmup} if start else {},
-        labels=fingerprint(faces.labels),
+        labels=labels_fingerprint(faces.labels),
     )
     _say_what_it_takes(plan, recipe, faces, speed, asked, console)
     return plan
@@ -165,7 +165,7 @@ def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None,
         "--condition": (",".join(values.get("condition", ())) or None, ",".join(condition_of(recipe)) or None),
         **{f"--set {name}": (values.get(name), wanted) for name, wanted in plain.items()},
         "the faces' fingerprint": (kept.fingerprint[:16], faces.fingerprint[:16]),
-        "the faces' labels": (kept.labels, fingerprint(faces.labels)),
+        "the faces' labels": (kept.labels, labels_fingerprint(faces.labels)),
         "--seed": (kept.seed, asked.seed),
         "--mirror": (kept.mirror, asked.mirror),
         "--limit": (kept.limit, asked.limit),

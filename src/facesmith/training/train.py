@@ -22,7 +22,7 @@ from rich.console import Console
 from torch import Tensor
 
 from facesmith import __version__
-from facesmith.attributes.conditions import with_labels
+from facesmith.attributes.conditioning import with_labels
 from facesmith.device import PRECISIONS, check_precision, pick_device
 from facesmith.errors import BadData, BadModel, Diverged, OutputExists, RunBusy, TrainingStopped
 from facesmith.faces import Faces, open_faces

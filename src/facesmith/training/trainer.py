@@ -154,7 +154,7 @@ def make_batch(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator
     """The faces, latents and fakes of a turn."""
     G = state.nets["G"]
     assert isinstance(G, Generator)
-    real, labels = state.stream.draw_labelled(turn.n_real, replacement=turn.replacement)
+    real, labels = state.stream.draw_with_labels(turn.n_real, replacement=turn.replacement)
     real, z = real.to(state.device), G.draw_z(turn.n_fake, rng).to(state.device)
     fake_labels = _labels_of_fakes(G, turn.n_fake, labels, rng)
     labels, fake_labels = (None if held is None else held.to(state.device) for held in (labels, fake_labels))

@@ -18,22 +18,22 @@ FEWEST = 20  # faces with an attribute, and without: fewer teach nothing
 
 
 @dataclass(frozen=True)
-class Labels:
+class DatasetLabels:
     """What is known of each face.
 
     Attributes:
         names: of the attributes, as edits write them.
         targets: float32 `[N, A]`: 0 or 1 of columns with two values, of others the share of faces with a lower one;
             NaN where it isn't known.
-        left_out: columns that can't be learnt, and why.
+        skipped: columns that can't be learnt, and why.
     """
 
     names: tuple[str, ...]
     targets: NDArray[np.float32]
-    left_out: Mapping[str, str]
+    skipped: Mapping[str, str]
 
 
-def labels_of(faces: Faces, wanted: Sequence[str] | None = None) -> Labels:
+def learnable_labels(faces: Faces, wanted: Sequence[str] | None = None) -> DatasetLabels:
     """The columns of a dataset that can be learnt.
 
     Args:
@@ -51,18 +51,18 @@ def labels_of(faces: Faces, wanted: Sequence[str] | None = None) -> Labels:
         )
     for name in map(direction_name, wanted or ()):
         if name not in columns:
-            raise BadOption(unknown(name, columns, faces.path))
+            raise BadOption(unknown_column_message(name, columns, faces.path))
     chosen = list(columns) if wanted is None else list(dict.fromkeys(map(direction_name, wanted)))
     reasons = {name: _fault(columns[name]) for name in chosen}
-    left_out = {name: reason for name, reason in reasons.items() if reason}
-    usable = tuple(name for name in chosen if name not in left_out)
-    if not usable or (wanted and left_out):
-        told = ", ".join(f"{name} ({reason})" for name, reason in left_out.items())
+    skipped = {name: reason for name, reason in reasons.items() if reason}
+    usable = tuple(name for name in chosen if name not in skipped)
+    if not usable or (wanted and skipped):
+        told = ", ".join(f"{name} ({reason})" for name, reason in skipped.items())
         raise (BadOption if wanted else BadData)(f"{faces.path} can't teach {told}.")
-    return Labels(usable, np.stack([_target(columns[name]) for name in usable], axis=1), left_out)
+    return DatasetLabels(usable, np.stack([_target(columns[name]) for name in usable], axis=1), skipped)
 
 
-def unknown(name: str, columns: Mapping[str, object], path: Path) -> str:
+def unknown_column_message(name: str, columns: Mapping[str, object], path: Path) -> str:
     """That there is no such column, with the near match and all there are."""
     near = get_close_matches(name, columns, n=1)
     meant = f" Did you mean {near[0]!r}?" if near else ""

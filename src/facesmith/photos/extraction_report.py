@@ -12,7 +12,7 @@ from facesmith.photos.crop import kind_of
 from facesmith.photos.journal import Entry
 
 if TYPE_CHECKING:
-    from facesmith.photos.folder import ExtractReport
+    from facesmith.photos.faces_folder import ExtractReport
 
 KEPT_SHOWN = 240
 REFUSED_SHOWN = 48  # of each kind

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from facesmith.attributes.classifier import Classifier, fitted, tell
-from facesmith.attributes.labels import Labels
-from facesmith.attributes.softening import softened
+from facesmith.attributes.classifier import Classifier, classifier_input, predict_logits
+from facesmith.attributes.dataset_labels import DatasetLabels
+from facesmith.attributes.degrade import degrade
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.faces.packed import cache_folder
@@ -30,7 +30,7 @@ from facesmith.io.progress import bar
 Net = TypeVar("Net", bound=nn.Module)
 FORMAT = 1
 BATCH = 64
-MOST_TEACHING = 9_000  # faces; the rest of the training part stays unseen, so that others can judge by it
+MAX_TRAINING_FACES = 9_000  # faces; the rest of the training part stays unseen, so that others can judge by it
 MOST_HELD_OUT = 3_000
 FEWEST_HELD_OUT = 10
 LR, WEIGHT_DECAY, WARM_UP = 3e-3, 0.05, 0.1
@@ -38,20 +38,20 @@ SEED = 7
 
 
 @dataclass(frozen=True)
-class Effort:
+class ClassifierBudget:
     """How long to learn.
 
     Attributes:
-        shown: pictures at most.
-        passes: over all faces at most.
+        max_images: pictures at most.
+        max_epochs: passes over all faces at most.
     """
 
-    shown: int = 110_000
-    passes: int = 20
+    max_images: int = 110_000
+    max_epochs: int = 20
 
 
 @dataclass(frozen=True)
-class Known:
+class AttributeScores:
     """How well an attribute is told on faces held out.
 
     Attributes:
@@ -70,22 +70,22 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A classifier and what it is worth; `known` has an entry for each of the labels' names."""
+class TrainedClassifier:
+    """A classifier and what it is worth; `scores` has an entry for each of the labels' names."""
 
     classifier: Classifier
     names: tuple[str, ...]
-    known: dict[str, Known]
+    scores: dict[str, AttributeScores]
 
 
-def teaching_rows(faces: Faces) -> NDArray[np.int64]:
+def classifier_training_rows(faces: Faces) -> NDArray[np.int64]:
     """Rows of the faces that teach: of the training part, 9,000 at most, whole groups, the same ones each time."""
     rows = faces.part("train")
     order = sorted(
         rows.tolist(),
         key=lambda row: (hashlib.sha256(faces.groups[row].encode("utf-8", "surrogateescape")).digest(), row),
     )
-    kept = order[:MOST_TEACHING]
+    kept = order[:MAX_TRAINING_FACES]
     if len(order) > len(kept):  # a group that is cut by the limit goes to the others as a whole
         cut = faces.groups[order[len(kept)]]
         kept = [row for row in kept if faces.groups[row] != cut]
@@ -100,42 +100,47 @@ def held_out_rows(faces: Faces) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(SEED).permutation(rows)[:MOST_HELD_OUT])
 
 
-def learned(
-    faces: Faces, labels: Labels, console: Console, *, precision: torch.dtype = torch.float32, effort: Effort = Effort()
-) -> Trained:
+def trained_classifier(
+    faces: Faces,
+    labels: DatasetLabels,
+    console: Console,
+    *,
+    precision: torch.dtype = torch.float32,
+    budget: ClassifierBudget = ClassifierBudget(),
+) -> TrainedClassifier:
     """A classifier of these labels; taken from the cache where the same faces taught the same before.
 
     Raises:
         BadData: no faces are left to judge it by.
     """
     held_out = held_out_rows(faces)
-    file = cache_folder() / "classifiers" / f"{_key(faces, labels, precision, effort)}.safetensors"
+    file = cache_folder() / "classifiers" / f"{_key(faces, labels, precision, budget)}.safetensors"
     classifier = Classifier(len(labels.names))
     try:
         classifier.load_state_dict(load_file(file))
     except (OSError, SafetensorError, RuntimeError):  # none there, or damaged: made anew
-        classifier = train(faces, labels, console, Classifier, precision, effort)
+        classifier = train_network(faces, labels, console, Classifier, precision, budget)
         try:
             with atomic_write(file) as stream:
                 stream.write(save({name: t.contiguous() for name, t in classifier.state_dict().items()}))
         except OSError as error:
             console.print(f"notice: the classifier can't be kept in {cache_folder()} ({error.strerror})")
     classifier.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    return Trained(classifier, labels.names, judged(classifier, faces, labels, held_out))
+    return TrainedClassifier(classifier, labels.names, evaluate_classifier(classifier, faces, labels, held_out))
 
 
-def train(
+def train_network(
     faces: Faces,
-    labels: Labels,
+    labels: DatasetLabels,
     console: Console,
     make: Callable[[int], Net],
     precision: torch.dtype,
-    effort: Effort,
+    budget: ClassifierBudget,
     rows: NDArray[np.int64] | None = None,
 ) -> Net:
-    """A network taught by these rows (by default `teaching_rows`); torch's random state stays as it was."""
-    rows = teaching_rows(faces) if rows is None else rows
-    steps = max(1, min(effort.shown, effort.passes * len(rows)) // BATCH)
+    """A network taught by these rows (by default `classifier_training_rows`); torch's random state stays as it was."""
+    rows = classifier_training_rows(faces) if rows is None else rows
+    steps = max(1, min(budget.max_images, budget.max_epochs * len(rows)) // BATCH)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         net = make(len(labels.names)).to(memory_format=torch.channels_last)
@@ -147,8 +152,8 @@ def train(
             range(steps), steps, f"learning {len(labels.names)} attributes, {BATCH} faces at a time", console
         ):
             some = order[step * BATCH : (step + 1) * BATCH]
-            real = fitted(to_float(torch.from_numpy(np.asarray(faces.pixels[some]))))
-            loss = _loss(net, softened(real), torch.from_numpy(labels.targets[some]), precision)
+            real = classifier_input(to_float(torch.from_numpy(np.asarray(faces.pixels[some]))))
+            loss = _loss(net, degrade(real), torch.from_numpy(labels.targets[some]), precision)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -164,19 +169,21 @@ def _loss(net: nn.Module, pictures: Tensor, targets: Tensor, precision: torch.dt
     return (each * known).sum() / known.sum().clamp_min(1)
 
 
-def judged(net: nn.Module, faces: Faces, labels: Labels, rows: NDArray[np.int64]) -> dict[str, Known]:
-    """How often a network is right on these rows, as they are and softened."""
+def evaluate_classifier(
+    net: nn.Module, faces: Faces, labels: DatasetLabels, rows: NDArray[np.int64]
+) -> dict[str, AttributeScores]:
+    """How often a network is right on these rows, as they are and degraded."""
     pixels = np.asarray(faces.pixels[rows])
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(SEED)
         parts = torch.split(torch.from_numpy(pixels), BATCH)
-        soft = torch.cat([to_uint8(softened(fitted(to_float(part)))) for part in parts]).numpy()
-    says, says_soft = ((tell(net, each) > 0).numpy() for each in (pixels, soft))
+        soft = torch.cat([to_uint8(degrade(classifier_input(to_float(part)))) for part in parts]).numpy()
+    says, says_soft = ((predict_logits(net, each) > 0).numpy() for each in (pixels, soft))
     targets = labels.targets[rows]
-    return {name: _known(targets[:, i], says[:, i], says_soft[:, i]) for i, name in enumerate(labels.names)}
+    return {name: _scores(targets[:, i], says[:, i], says_soft[:, i]) for i, name in enumerate(labels.names)}
 
 
-def _known(target: NDArray[np.float32], says: NDArray[np.bool_], says_soft: NDArray[np.bool_]) -> Known:
+def _scores(target: NDArray[np.float32], says: NDArray[np.bool_], says_soft: NDArray[np.bool_]) -> AttributeScores:
     told = ~np.isnan(target)
     truth, right, right_soft = target[told] > 0.5, None, None
     right, right_soft = (each[told] == truth for each in (says, says_soft))
@@ -186,12 +193,12 @@ def _known(target: NDArray[np.float32], says: NDArray[np.bool_], says_soft: NDAr
         return float(np.mean([hits[truth == side].mean() for side in (True, False) if (truth == side).any()] or [0.5]))
 
     accuracy = float(right.mean()) if truth.size else 0.0
-    return Known(accuracy, balanced(right), balanced(right_soft), max(share, 1 - share), share)
+    return AttributeScores(accuracy, balanced(right), balanced(right_soft), max(share, 1 - share), share)
 
 
-def _key(faces: Faces, labels: Labels, precision: torch.dtype, effort: Effort) -> str:
+def _key(faces: Faces, labels: DatasetLabels, precision: torch.dtype, budget: ClassifierBudget) -> str:
     """A hash of all that the classifier follows from."""
-    made_by = [FORMAT, faces.fingerprint, list(faces.pixels.shape), labels.names, str(precision), asdict(effort)]
+    made_by = [FORMAT, faces.fingerprint, list(faces.pixels.shape), labels.names, str(precision), asdict(budget)]
     digest = hashlib.sha256(json.dumps(made_by).encode())
     digest.update(np.ascontiguousarray(labels.targets).data)
     return digest.hexdigest()[:24]

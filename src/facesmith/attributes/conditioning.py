@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facesmith.attributes import labels_of
+from facesmith.attributes import learnable_labels
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import Faces
 from facesmith.io.attribute_options import CONDITION_SYNTAX
@@ -37,7 +37,7 @@ def with_labels(faces: Faces, condition: Sequence[str]) -> Faces:
             f"needs: expected a metadata.csv with columns such as {condition[0]}, 0 or 1, beside file_name. "
             "Without a condition it can be trained on."
         )
-    targets = labels_of(faces, condition).targets
+    targets = learnable_labels(faces, condition).targets
     labels = np.where(np.isnan(targets), 0, np.where(targets > 0.5, 1, -1)).astype(np.float32)
     known = (labels != 0).all(1)
     if not known[faces.part("train")].any():
@@ -66,7 +66,7 @@ def repeat_rare_labels(rows: NDArray[np.int64], labels: NDArray[np.float32]) -> 
     return np.repeat(rows, times)
 
 
-def fingerprint(labels: NDArray[np.float32] | None) -> str:
+def labels_fingerprint(labels: NDArray[np.float32] | None) -> str:
     """A hash of labels `[N, K]`; empty where there are none."""
     return "" if labels is None else hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()[:16]
 

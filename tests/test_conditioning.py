@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from small import QUIET, RESOLUTION, SMALL, ToldG, drawn_labels, faces_folder, saved_model, small_state, stopping_after
 
 import facesmith
-from facesmith.attributes.conditions import condition_labels, repeat_rare_labels, with_labels
+from facesmith.attributes.conditioning import condition_labels, repeat_rare_labels, with_labels
 from facesmith.errors import BadData, BadOption
 from facesmith.explore.edit import Asked as Edit
 from facesmith.explore.edit import edit

@@ -24,7 +24,7 @@ from facesmith.io.files import atomic_write, refuse_to_overwrite, sha256
 from facesmith.photos import journal
 from facesmith.photos.align import CenterCrop, Framing
 from facesmith.photos.crop import Face, Which, kind_of
-from facesmith.photos.report_html import extraction_page
+from facesmith.photos.extraction_report import extraction_page
 from facesmith.photos.split import describe, group_name, person_of, split
 
 FORMAT = 1

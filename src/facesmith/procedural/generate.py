@@ -12,7 +12,7 @@ from rich.console import Console
 from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.io.images import Pixels, write_png
 from facesmith.io.progress import bar
-from facesmith.procedural.face import attributes, face_of
+from facesmith.procedural.face import face_labels, random_face
 from facesmith.procedural.painting import draw, landmarks
 
 SEEDS_PER_FOLDER = 1_000_000
@@ -23,7 +23,7 @@ LANDMARK_COLUMNS = tuple(
 
 def draw_many(seeds: Iterable[int], size_px: int = 64) -> Pixels:
     """The faces of these seeds, uint8 `[N, size_px, size_px, 3]`."""
-    pictures = [draw(face_of(seed), size_px) for seed in seeds]
+    pictures = [draw(random_face(seed), size_px) for seed in seeds]
     return np.stack(pictures) if pictures else np.empty((0, size_px, size_px, 3), np.uint8)
 
 
@@ -48,13 +48,15 @@ def write_faces(
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for i in bar(range(count), count, "drawing", console or Console(quiet=True)):
-        face = face_of(seed * SEEDS_PER_FOLDER + i)
+        face = random_face(seed * SEEDS_PER_FOLDER + i)
         path = write_png(out / f"{i:06d}.png", draw(face, size_px))
         points = landmarks(face, size_px).ravel().tolist()
         places = {name: f"{value:.2f}" for name, value in zip(LANDMARK_COLUMNS, points, strict=True)}
-        rows.append({"file_name": path.name, **attributes(face), **places})
+        rows.append({"file_name": path.name, **face_labels(face), **places})
     with atomic_write(out / "metadata.csv", "w") as stream:
-        table = csv.DictWriter(stream, ["file_name", *attributes(face_of(0)), *LANDMARK_COLUMNS], lineterminator="\n")
+        table = csv.DictWriter(
+            stream, ["file_name", *face_labels(random_face(0)), *LANDMARK_COLUMNS], lineterminator="\n"
+        )
         table.writeheader()
         table.writerows(rows)
     return out

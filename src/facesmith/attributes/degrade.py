@@ -17,11 +17,11 @@ NOISE, BLOTCHES = 0.06, 0.12  # standard deviations, in the range of 2
 BLOTCH_PX = 8
 SHIFT, ZOOM, TURN_DEGREES = 0.06, 0.08, 7.0
 LIGHT, CONTRAST, TINT = 0.2, 0.2, 0.08
-PARTS = 4  # of a batch, each softened in its own way
+PARTS = 4  # of a batch, each degraded in its own way
 SPARED = 0.35  # share of the pictures that stay as sharp as they are
 
 
-def softened(pictures: Tensor) -> Tensor:
+def degrade(pictures: Tensor) -> Tensor:
     """Pictures `[N, 3, H, W]` in `[-1, 1]`, each changed by chance; gradients pass through."""
     framed = _framed(pictures)
     parts = [_blurred(part) for part in framed.chunk(PARTS)]
@@ -31,8 +31,8 @@ def softened(pictures: Tensor) -> Tensor:
     return _lit(soft) + (1 - spared) * _dirt(soft)
 
 
-def dirtied(pictures: Tensor, seed: int) -> Tensor:
-    """Pictures `[N, C, H, W]` softened, lit and dirtied, but not moved: by the same chance for a seed."""
+def degrade_seeded(pictures: Tensor, seed: int) -> Tensor:
+    """Pictures `[N, C, H, W]` blurred, lit and noisy, but not moved: by the same chance for a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pictures = pictures.expand(-1, 3, -1, -1)
