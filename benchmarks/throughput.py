@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from facesmith.device import PRECISIONS, has_bfloat16
 from facesmith.faces import Stream
 from facesmith.gan.contracts import Batch, set_level
-from facesmith.gan.recipe import make, recipes
+from facesmith.gan.recipe import make_recipe, recipes
 from facesmith.training.speed import measure
 from facesmith.training.trainer import new_state, train_step
 
@@ -155,7 +155,7 @@ def main():
     if not has_bfloat16(CPU):
         print("this CPU has neither AMX nor AVX512-BF16: both sides train in float32")
     for name in options.recipes or recipes():
-        recipe = make(name, {})
+        recipe = make_recipe(name, {})
         precision = measure(recipe, CPU).precision
         plain, ours = plain_step(recipe), our_step(recipe, precision)
         rates = {"plain": [], "ours": []}

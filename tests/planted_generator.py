@@ -11,7 +11,7 @@ import torch
 from small import Tiny, TinyD
 
 from facesmith.gan import contracts
-from facesmith.gan.recipe import make, recipe
+from facesmith.gan.recipe import make_recipe, recipe
 from facesmith.io.files import atomic_write
 from facesmith.io.images import to_uint8, write_png
 from facesmith.modelfiles.checkpoint import save_model
@@ -57,7 +57,7 @@ class Layered(Planted):
 def planted_model(path: Path, name: str = "test-planted") -> Path:
     """A run folder with the model."""
     path.mkdir(exist_ok=True)
-    made = make(name, {})
+    made = make_recipe(name, {})
     save_model(
         path / MODEL,
         {"G": made.networks()["G"]},
@@ -66,7 +66,7 @@ def planted_model(path: Path, name: str = "test-planted") -> Path:
     return path
 
 
-def labelled_faces(path: Path, count: int, seed: int = 1) -> Path:
+def write_labeled_faces(path: Path, count: int, seed: int = 1) -> Path:
     """Its own faces with a `metadata.csv` that says which mouths and hats are bright, and how the background is."""
     w = torch.randn(count, W_DIM, generator=torch.Generator().manual_seed(seed))
     pictures = to_uint8(PlantedG()(w)).numpy()

@@ -19,7 +19,7 @@ from facesmith.faces import Stream
 from facesmith.gan import contracts
 from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating, non_saturating_g
-from facesmith.gan.recipe import Conditional, Recipe, condition_of, make, option, recipe
+from facesmith.gan.recipe import Conditional, Recipe, condition_of, make_recipe, option, recipe
 from facesmith.io.images import Pixels
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
@@ -152,7 +152,7 @@ class WithEncoder(Tiny):
         return Reconstruction()
 
 
-class ToldG(TinyG):
+class ConditionalG(TinyG):
     """A generator that is told labels beside its z."""
 
     def __init__(self, resolution: int, channels: int, label_dim: int, z_dim: int = 8) -> None:
@@ -168,7 +168,7 @@ class ToldG(TinyG):
         return w if labels is None or self.of_labels is None else w + self.of_labels(labels)
 
 
-class ToldD(TinyD):
+class ConditionalD(TinyD):
     def __init__(self, resolution: int, channels: int, label_dim: int) -> None:
         super().__init__(resolution, channels)
         self.of_labels = nn.Linear(channels * resolution**2, label_dim) if label_dim else None
@@ -180,20 +180,23 @@ class ToldD(TinyD):
         return logits + (labels * self.of_labels(x.flatten(1))).mean(1).float()
 
 
-@recipe("test-told")
+@recipe("test-conditional")
 @dataclass(frozen=True, kw_only=True)
 class Told(Tiny, Conditional):
     """More fakes than faces in one of its turns, and no faces in another."""
 
     def networks(self):
         told = len(self.condition)
-        return {"G": ToldG(self.resolution, self.channels, told), "D": ToldD(self.resolution, self.channels, told)}
+        return {
+            "G": ConditionalG(self.resolution, self.channels, told),
+            "D": ConditionalD(self.resolution, self.channels, told),
+        }
 
     def turns(self, step):
         return (Turn(("D", "G"), self.batch_size, self.batch_size + 4), Turn(("G",), 0, self.batch_size))
 
 
-TINY = ("test-pretrained", "test-balanced", "test-autoencoder")
+TEST_RECIPES = ("test-pretrained", "test-balanced", "test-autoencoder")
 
 
 SHARED_SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
@@ -209,21 +212,21 @@ SMALL = {
     "vaegan64": SHARED_SMALL,
     "wgan-gp64": SHARED_SMALL,
 }
-OURS = tuple(SMALL)  # every recipe that ships; a test holds this against the registry
+RECIPES = tuple(SMALL)  # every recipe that ships; a test holds this against the registry
 
 
 def small_recipe(name: str, **values) -> Recipe:
     """A recipe at a size that trains in moments."""
-    return make(name, {**SMALL.get(name, {}), **values})
+    return make_recipe(name, {**SMALL.get(name, {}), **values})
 
 
 @lru_cache
-def drawn_pixels(count: int = 48, size_px: int = RESOLUTION, channels: int = 3) -> Pixels:
+def procedural_pixels(count: int = 48, size_px: int = RESOLUTION, channels: int = 3) -> Pixels:
     faces = draw_many(range(count), size_px)
     return faces if channels == 3 else faces.mean(-1, keepdims=True).round().astype(np.uint8)
 
 
-def drawn_labels(count: int, condition: tuple[str, ...]) -> np.ndarray | None:
+def procedural_labels(count: int, condition: tuple[str, ...]) -> np.ndarray | None:
     """What the drawn faces' painter says of them, -1 or 1; None without a condition."""
     told = [[2 * face_labels(random_face(seed))[name] - 1 for name in condition] for seed in range(count)]
     return np.array(told, np.float32) if condition else None
@@ -233,8 +236,8 @@ def small_state(
     name: str = "dcgan64", *, seed: int = 0, budget: int = 400, mirror: bool = True, faces: int = 48, **values
 ) -> TrainState:
     recipe = small_recipe(name, **values)
-    pixels = drawn_pixels(faces, size_px=recipe.resolution, channels=recipe.channels)
-    labels = drawn_labels(faces, condition_of(recipe))
+    pixels = procedural_pixels(faces, size_px=recipe.resolution, channels=recipe.channels)
+    labels = procedural_labels(faces, condition_of(recipe))
     stream = Stream(pixels, np.arange(len(pixels)), seed=seed, mirror=mirror, labels=labels)
     return new_state(recipe, stream, seed=seed, budget=budget, precision=torch.float32, device=torch.device("cpu"))
 
@@ -257,7 +260,7 @@ def faces_folder(path: Path, count: int = 40, size_px: int = RESOLUTION) -> Path
     return write_faces(path, count, size_px)
 
 
-def stopping_after(steps, monkeypatch):
+def stop_after(steps, monkeypatch):
     """Set the stop request of the next training after so many steps, as Ctrl-C does."""
     inner, done = Monitor.step, []
 

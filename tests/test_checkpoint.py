@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
-from small import OURS, TINY, small_state
+from small import RECIPES, TEST_RECIPES, small_state
 
 from facesmith.errors import BadModel
 from facesmith.io.files import sha256
@@ -33,7 +33,7 @@ def tensors_of(state):
     return {f"G.{key}": t.contiguous() for key, t in inference_networks(state)["G"].state_dict().items()}
 
 
-@pytest.mark.parametrize("name", [*OURS, *TINY])
+@pytest.mark.parametrize("name", [*RECIPES, *TEST_RECIPES])
 def test_a_model_survives_its_file(tmp_path, name):
     state = small_state(name)
     train_step(state)
@@ -144,7 +144,7 @@ def test_no_code_runs_from_a_state_or_a_model(tmp_path, capsys):
     assert "never" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", [*OURS, *TINY])
+@pytest.mark.parametrize("name", [*RECIPES, *TEST_RECIPES])
 def test_a_state_survives_its_file(tmp_path, name):
     state = small_state(name)
     train_step(state)

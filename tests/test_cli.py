@@ -247,7 +247,7 @@ def test_memory_that_is_not_there_is_told_in_a_line(facesmith, monkeypatch, erro
     def failing(*_args, **_options):
         raise error
 
-    monkeypatch.setattr("facesmith.gan.list_recipes.listing", failing)
+    monkeypatch.setattr("facesmith.gan.list_recipes.recipe_table", failing)
     code, _, told = facesmith("recipes")
     assert code == 1
     assert told.count("\n") == 1
@@ -258,7 +258,7 @@ def test_our_own_bugs_keep_their_traceback(facesmith, monkeypatch):
     def bug(*arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("facesmith.gan.list_recipes.listing", bug)
+    monkeypatch.setattr("facesmith.gan.list_recipes.recipe_table", bug)
     with pytest.raises(ZeroDivisionError):
         facesmith("recipes")
 

@@ -11,7 +11,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import QUIET, RESOLUTION, SMALL, ToldG, drawn_labels, faces_folder, saved_model, small_state, stopping_after
+from small import (
+    QUIET,
+    RESOLUTION,
+    SMALL,
+    ConditionalG,
+    faces_folder,
+    procedural_labels,
+    saved_model,
+    small_state,
+    stop_after,
+)
 
 import facesmith
 from facesmith.attributes.conditioning import condition_labels, repeat_rare_labels, with_labels
@@ -23,7 +33,7 @@ from facesmith.explore.sample import sample, sample_like
 from facesmith.explore.walk import Way, _frames, walk
 from facesmith.faces import Stream, open_faces
 from facesmith.gan.contracts import Discriminator
-from facesmith.gan.recipe import make, parse_condition
+from facesmith.gan.recipe import make_recipe, parse_condition
 from facesmith.io.attribute_options import parse_condition_values
 from facesmith.io.captions import GUTTER_PX
 from facesmith.io.images import read_picture, read_provenance
@@ -106,7 +116,7 @@ def test_faces_of_a_rare_label_come_several_times_in_a_pass_and_shares_stay_true
     assert set(times[rows][rare[rows]]) == {expected}
     assert set(times[rows][~rare[rows]]) == {1}
     assert times.sum() == times[rows].sum()
-    state = small_state("test-told", condition=("smiling",))
+    state = small_state("test-conditional", condition=("smiling",))
     state.stream = Stream(faces.pixels, shown, seed=0, mirror=False, labels=labels[:, :1])
     set_label_shares(state)
     assert state.nets["G"].label_shares[1].item() == pytest.approx(rare[rows].mean())
@@ -127,23 +137,23 @@ def test_faces_without_labels_and_unknown_columns_are_refused(data, faces, tmp_p
 
 
 def test_a_condition_is_a_list_of_columns_for_recipes_that_take_one():
-    assert parse_condition("test-told", "Smiling, Long Hair") == CONDITION
-    with pytest.raises(BadOption, match=r"dcgan64 takes no --condition\. Recipes that do: .*test-told"):
+    assert parse_condition("test-conditional", "Smiling, Long Hair") == CONDITION
+    with pytest.raises(BadOption, match=r"dcgan64 takes no --condition\. Recipes that do: .*test-conditional"):
         parse_condition("dcgan64", "smiling")
     for names in (("a", "a"), ("",), ("A",), ("a b",), ("a=1",)):
         with pytest.raises(BadOption, match="no list of attributes"):
-            make("test-told", {"condition": names})
+            make_recipe("test-conditional", {"condition": names})
     with pytest.raises(BadOption, match="12 are the most"):
-        make("test-told", {"condition": [f"n{i}" for i in range(40)]})
-    assert make("test-told", {}).hyperparameters()["condition"] == ()
-    assert make("test-told", {"condition": list(CONDITION)}).hyperparameters()["condition"] == CONDITION
+        make_recipe("test-conditional", {"condition": [f"n{i}" for i in range(40)]})
+    assert make_recipe("test-conditional", {}).hyperparameters()["condition"] == ()
+    assert make_recipe("test-conditional", {"condition": list(CONDITION)}).hyperparameters()["condition"] == CONDITION
 
 
 # What is drawn.
 
 
 def generator(labels):
-    G = ToldG(RESOLUTION, 3, labels.shape[1])
+    G = ConditionalG(RESOLUTION, 3, labels.shape[1])
     take_labels(G, labels)
     return G
 
@@ -172,7 +182,7 @@ def test_combinations_are_all_there_are():
 
 
 def test_a_seed_keeps_its_z_and_mostly_its_other_labels_whatever_is_given():
-    G = generator(torch.from_numpy(drawn_labels(200, ("smiling", "long_hair", "eyeglasses"))))
+    G = generator(torch.from_numpy(procedural_labels(200, ("smiling", "long_hair", "eyeglasses"))))
     seeds = range(300)
     z, free = drawn(G, seeds)
     with_smile, without = (drawn(G, seeds, torch.tensor([sign, 0.0, 0.0])) for sign in (1.0, -1.0))
@@ -211,7 +221,7 @@ class Listening(Discriminator):
 
 
 def test_every_player_is_told_of_real_faces_and_of_fakes():
-    state = small_state("test-told", condition=CONDITION)
+    state = small_state("test-conditional", condition=CONDITION)
     D = state.nets["D"] = Listening()
     truth = {face.tobytes(): row for face, row in zip(state.stream.pixels, state.stream.labels, strict=True)}
     state.stream.mirror = False
@@ -229,7 +239,7 @@ def test_every_player_is_told_of_real_faces_and_of_fakes():
 
 
 def test_unconditional_players_are_told_nothing():
-    state = small_state("test-told")
+    state = small_state("test-conditional")
     batch = make_batch(state, state.recipe.turns(0)[0], state.knobs, torch.Generator().manual_seed(0))
     assert batch.labels is batch.fake_labels is None
     train_step(state)
@@ -237,7 +247,7 @@ def test_unconditional_players_are_told_nothing():
 
 
 def test_scores_are_those_of_labelled_pictures():
-    state = small_state("test-told", condition=CONDITION)
+    state = small_state("test-conditional", condition=CONDITION)
     for _ in range(2):
         train_step(state)
     scores = discriminator_scores(state, 8, state.stream.pixels, state.stream.labels)
@@ -250,7 +260,7 @@ def test_scores_are_those_of_labelled_pictures():
 
 
 def test_the_average_latent_is_that_of_faces_labelled_like_the_data():
-    state = small_state("test-told", condition=CONDITION)
+    state = small_state("test-conditional", condition=CONDITION)
     G = inference_networks(state)["G"]
     w = latents(G, range(3000)).mean(0)
     assert torch.allclose(G.w_avg, w, atol=0.1)
@@ -289,18 +299,18 @@ def test_quick64_untold_is_what_it_was():
 @pytest.fixture
 def asked(data, tmp_path):
     return Asked(
-        "test-told", data, tmp_path / "run", {"condition": CONDITION}, kimg=0.12, save_every_kimg=0.04,
+        "test-conditional", data, tmp_path / "run", {"condition": CONDITION}, kimg=0.12, save_every_kimg=0.04,
         precision="float32", threads=1,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", ["test-told", "quick64"])
+@pytest.mark.parametrize("recipe", ["test-conditional", "quick64"])
 def test_resuming_changes_nothing(asked, tmp_path, monkeypatch, recipe):
     asked = replace(asked, recipe=recipe, hyperparameters={**SMALL.get(recipe, {}), **asked.hyperparameters})
     straight = replace(asked, out=tmp_path / "straight")
     assert train(straight, QUIET).finished
     with monkeypatch.context() as patched:
-        stopping_after(3, patched)
+        stop_after(3, patched)
         assert not train(asked, QUIET).finished
     assert train(asked, QUIET).finished
     assert (asked.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()
@@ -342,7 +352,7 @@ def test_an_unconditional_model_holds_nothing_new(asked):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = saved_model(tmp_path_factory.mktemp("runs") / "told", "test-told", condition=CONDITION)
+    folder = saved_model(tmp_path_factory.mktemp("runs") / "told", "test-conditional", condition=CONDITION)
     model, header = facesmith.load(folder), {"names": ["hat"]}
     save_sidecar(
         folder / "directions.safetensors", "directions", {"hat": torch.ones(model.G.w_dim)}, header, model.hash

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFilter
-from small import QUIET, SHARED, drawn_pixels
+from small import QUIET, SHARED, procedural_pixels
 
 from facesmith.errors import BadData
 from facesmith.faces import open_faces
@@ -81,7 +81,7 @@ def test_the_average_face_is_no_copy(faces):
 
 
 def test_grey_faces_are_compared_too():
-    pixels = to_gray(drawn_pixels(24))
+    pixels = to_gray(procedural_pixels(24))
     found_near = nearest(pixels[:4], pixels[2:], pixels[:2])
     assert found_near.training[2:].tolist() == [0, 1]
     assert found_near.held_out[:2].tolist() == [0, 1]
@@ -89,14 +89,14 @@ def test_grey_faces_are_compared_too():
 
 
 def test_nothing_is_compared_with_its_own_group():
-    pixels = drawn_pixels(12)
+    pixels = procedural_pixels(12)
     found_near = nearest(pixels, pixels, pixels, np.repeat(np.arange(4), 3))
     assert (found_near.training == np.arange(12)).all()
     assert (found_near.held_out // 3 != np.arange(12) // 3).all()
 
 
 def test_flat_pictures_are_no_copies_of_anything():
-    pixels = drawn_pixels(12)
+    pixels = procedural_pixels(12)
     flat = np.full((2, 16, 16, 3), 128, np.uint8)
     assert np.isfinite(nearest(flat, pixels[:6], pixels[6:]).ratio).all()
 

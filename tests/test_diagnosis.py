@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from small import QUIET, Tiny, drawn_pixels, faces_folder, small_state
+from small import QUIET, Tiny, faces_folder, procedural_pixels, small_state
 from torch.nn.functional import mse_loss
 
 import facesmith.training.train as train_module
@@ -153,7 +153,7 @@ def test_whatever_a_damaged_log_holds_is_no_error(held):
 
 
 def test_signs_of_faces_like_real_ones_of_one_face_and_of_noise():
-    pixels = drawn_pixels(576)
+    pixels = procedural_pixels(576)
     real = thumbnails(pixels[64:])
     like_real = signs(thumbnails(pixels[:64]), real)
     assert like_real[VARIETY] == pytest.approx(1, abs=0.2)
@@ -171,7 +171,7 @@ def test_signs_of_faces_like_real_ones_of_one_face_and_of_noise():
 
 def test_a_generator_whose_input_was_cut_off_is_found_collapsed(tmp_path):
     state = small_state("dcgan32", faces=128, budget=400)
-    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET) as monitor:
+    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
         for save in range(5):
             state.seen += 80
             if save == 2:
@@ -185,8 +185,8 @@ def test_a_generator_whose_input_was_cut_off_is_found_collapsed(tmp_path):
 
 def test_a_critic_trained_on_few_faces_is_found_to_know_them(tmp_path):
     state = small_state("dcgan32", faces=32, budget=10_000, lr=2e-3, batch_size=16, mirror=False)
-    others = drawn_pixels(400)[200:]
-    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET, others) as monitor:
+    others = procedural_pixels(400)[200:]
+    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET, others) as monitor:
         monitor.tick(inference_networks(state))
         for _ in range(3):
             for _ in range(50):

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted_generator import PLANTED, SIDE, W_DIM, PlantedG, labelled_faces, planted_model
+from planted_generator import PLANTED, SIDE, W_DIM, PlantedG, planted_model, write_labeled_faces
 from rich.console import Console
-from small import QUIET, drawn_pixels, saved_model
+from small import QUIET, procedural_pixels, saved_model
 
 import facesmith
 from facesmith.attributes import learnable_labels
@@ -33,7 +33,7 @@ TRUE = dict(zip(("bright_mouth", "hat", "background"), PLANTED.numpy(), strict=T
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    return labelled_faces(tmp_path_factory.mktemp("faces"), 500)
+    return write_labeled_faces(tmp_path_factory.mktemp("faces"), 500)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_mistakes_say_what_to_do(made, faces, tmp_path):
 def test_faces_without_labels_are_told(tmp_path):
     from facesmith.io.images import write_png
 
-    for i, picture in enumerate(drawn_pixels(3)):
+    for i, picture in enumerate(procedural_pixels(3)):
         write_png(tmp_path / "faces" / f"{i}.png", picture)
     run = planted_model(tmp_path / "run")
     with pytest.raises(BadData, match=r"no labels.*metadata\.csv.*pca"):
@@ -221,7 +221,7 @@ def test_means_are_the_tutorials_difference(tmp_path):
     targets = np.array([[1, 0], [1, np.nan], [0, 1]], np.float32)
     assert difference_of_means(w, targets).tolist() == [[2, -5], [-1, 5]]
     run = saved_model(tmp_path / "run", "test-autoencoder")
-    data = labelled_faces(tmp_path / "faces", 120)
+    data = write_labeled_faces(tmp_path / "faces", 120)
     list(learn(Asked(run, data, method="means", attributes=["hat"]), QUIET))
     model, opened = facesmith.load(run), open_faces(data, SIDE)
     rows = classifier_training_rows(opened)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from small import OURS, RESOLUTION, TINY, drawn_pixels, small_state
+from small import RECIPES, RESOLUTION, TEST_RECIPES, procedural_pixels, small_state
 
 from facesmith.faces import Stream
 from facesmith.io.images import to_float
@@ -23,8 +23,8 @@ from facesmith.training.discriminator_scores import (
 from facesmith.training.trainer import state_dict, train_step
 
 
-def scores_of(real, fake, real_above):
-    return Scores(np.array(real, np.float32), np.array(fake, np.float32), real_above)
+def scores_of(real, fake, real_threshold):
+    return Scores(np.array(real, np.float32), np.array(fake, np.float32), real_threshold)
 
 
 def test_ranks_are_those_of_all_pairs():
@@ -67,7 +67,7 @@ def test_faces_that_come_several_times_in_a_pass_are_looked_at_once():
 
 def test_a_few_unseen_faces_stand_in_a_batch_as_varied_as_those_of_training_faces():
     state = small_state("quick64", batch_size=16)
-    unseen, batches = drawn_pixels(200)[192:], []
+    unseen, batches = procedural_pixels(200)[192:], []
     state.nets["D"].register_forward_pre_hook(lambda _, condition: batches.append(condition[0]))
     assert len(discriminator_scores(state, shown=8, unseen=unseen).unseen) == 8
     judged = batches[-1]
@@ -77,12 +77,12 @@ def test_a_few_unseen_faces_stand_in_a_batch_as_varied_as_those_of_training_face
 
 def test_histograms_are_over_probabilities_where_logits_mean_some():
     held = scores_of([0.0, 20.0], [-20.0, -20.0], 0.0).histogram()
-    assert (held.low, held.high, held.real_above, held.probability) == (0.0, 1.0, 0.5, True)
+    assert (held.low, held.high, held.real_threshold, held.probability) == (0.0, 1.0, 0.5, True)
     assert held.fake[0] == 2
     assert held.real[BINS // 2] == held.real[-1] == 1
     for threshold in (0.5, None):
         held = scores_of([1.0, 9.0], [-7.0, 1.0], threshold).histogram()
-        assert (held.low, held.high, held.real_above, held.probability) == (-7.0, 9.0, threshold, False)
+        assert (held.low, held.high, held.real_threshold, held.probability) == (-7.0, 9.0, threshold, False)
         assert sum(held.real) == sum(held.fake) == 2
     assert sum(scores_of([2.0], [2.0], None).histogram().real) == 1
 
@@ -93,21 +93,27 @@ def test_a_log_keeps_a_histogram_and_what_is_none_is_left():
     assert read_histogram({"scores": plain}) == held
     for change in (
         *({"real": []}, {"real": "x"}, {"fake": [0] * BINS}, {"low": 30}, {"low": "a"}, {"high": float("inf")}),
-        *({"real_above": float("nan")}, {"real_above": "x"}, {"more": 1}, {"real": [-1] * BINS}, {"real": None}),
+        *(
+            {"real_threshold": float("nan")},
+            {"real_threshold": "x"},
+            {"more": 1},
+            {"real": [-1] * BINS},
+            {"real": None},
+        ),
     ):
         assert read_histogram({"scores": {**plain, **change}}) is None, change
     assert read_histogram({"seen": 3}) is None
     assert read_histogram({"scores": 7}) is None
 
 
-@pytest.mark.parametrize("name", [*(name for name in OURS if name != "vae64"), *TINY])
+@pytest.mark.parametrize("name", [*(name for name in RECIPES if name != "vae64"), *TEST_RECIPES])
 def test_asking_changes_nothing(name):
     asked, left_alone = small_state(name), small_state(name)
     for state in (asked, left_alone):
         train_step(state)
     scores = discriminator_scores(asked, shown=8)
     assert scores is not None
-    assert ("scores/accuracy_fake" in scores.standing()) == (asked.objective.real_above is not None)
+    assert ("scores/accuracy_fake" in scores.standing()) == (asked.objective.real_threshold is not None)
     assert np.isfinite(scores.real).all()
     again = discriminator_scores(asked, shown=8)
     np.testing.assert_array_equal(scores.fake, again.fake)  # dropout is off, latents and faces are the same

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planted import Planted, Thumbnails
-from small import QUIET, SHARED, ToldG, faces_folder, small_state
+from small import QUIET, SHARED, ConditionalG, faces_folder, small_state
 
 from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
@@ -202,7 +202,7 @@ def test_few_pictures_are_warned_of(asked, faces):
 
 def test_a_conditional_model_is_judged_by_what_it_is_told(asked, faces, data, tmp_path, monkeypatch):
     monkeypatch.setattr(conditions, "FEWEST", 20)
-    model = saved_model(tmp_path / "told", faces, name="test-told", condition=("smiling", "eyeglasses"))
+    model = saved_model(tmp_path / "told", faces, name="test-conditional", condition=("smiling", "eyeglasses"))
     asked = replace(asked, models=[model], classifier_budget=ClassifierBudget(max_images=128))
     lines, report = numbers(asked)
     found = {each["told"]: each for each in report["models"][0]["conditions"]}
@@ -220,7 +220,7 @@ def test_a_conditional_model_is_judged_by_what_it_is_told(asked, faces, data, tm
 
 
 def test_without_the_columns_a_conditional_model_is_judged_as_any(asked, faces, data, tmp_path):
-    model = saved_model(tmp_path / "told", faces, name="test-told", condition=("smiling",))
+    model = saved_model(tmp_path / "told", faces, name="test-conditional", condition=("smiling",))
     (data / "metadata.csv").rename(tmp_path / "metadata.csv")
     try:
         _, report = numbers(replace(asked, models=[model]))
@@ -233,7 +233,7 @@ def test_without_the_columns_a_conditional_model_is_judged_as_any(asked, faces, 
 @pytest.mark.slow
 def test_planted_generators_that_obey_and_that_don_t_are_told_apart(faces):
     reference = look_at(faces, Thumbnails(), 200, QUIET)
-    G = ToldG(16, 3, 1)
+    G = ConditionalG(16, 3, 1)
     _, labels = drawn(G, range(200))
     having = [faces.part("train")[faces.attributes["long_hair"][faces.part("train")] == side] for side in (0, 1)]
     agreement = {}

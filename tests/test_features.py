@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
-from small import QUIET, drawn_pixels
+from small import QUIET, procedural_pixels
 
 from facesmith.errors import BadOption, FacesmithError, MissingExtra
 from facesmith.io.images import to_gray
@@ -18,7 +18,7 @@ from facesmith.metrics.features import BATCH, cached_features, extract, names, o
 @pytest.fixture(scope="module")
 def seen():
     """The extractor, and drawn faces at 64 px."""
-    return open_extractor("lite0"), drawn_pixels(2 * BATCH + 5, 64)
+    return open_extractor("lite0"), procedural_pixels(2 * BATCH + 5, 64)
 
 
 def test_lite0_knows_an_espresso():
@@ -96,7 +96,7 @@ def noisy(pixels, sigma):
 
 
 def test_numbers_follow_planted_faults_in_order():
-    extractor, pixels = open_extractor("lite0"), drawn_pixels(80, 64)
+    extractor, pixels = open_extractor("lite0"), procedural_pixels(80, 64)
 
     def look(pictures):
         return extract(extractor, pictures, "faces", QUIET)
@@ -173,7 +173,7 @@ def test_inception_s_features_are_those_of_torch_fidelity(tmp_path, monkeypatch)
         inception, "SHA256", __import__("facesmith.io.files", fromlist=["sha256"]).sha256(tmp_path / "w.pth")
     )
     ours = open_extractor("inception", tmp_path / "w.pth")
-    pixels = drawn_pixels(2, 64)
+    pixels = procedural_pixels(2, 64)
     expected = theirs(torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2))[0].numpy()
     assert np.allclose(extract(ours, pixels, "faces", QUIET), expected, atol=1e-5)
     assert ours.fid
@@ -191,7 +191,7 @@ def test_one_file_adds_an_extractor(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(extractors, "__path__", [*extractors.__path__, str(tmp_path)])
     assert names() == ["inception", "lite0", "mean_colour"]
-    pixels = drawn_pixels(4)
+    pixels = procedural_pixels(4)
     features = extract(open_extractor("mean_colour"), pixels, "faces", QUIET)
     assert np.allclose(features, pixels.mean((1, 2)), atol=1e-3)
 

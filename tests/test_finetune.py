@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 import torch
 from rich.console import Console
-from small import QUIET, RESOLUTION, faces_folder, small_state, stopping_after
+from small import QUIET, RESOLUTION, faces_folder, small_state, stop_after
 
 import facesmith.training.train as train_module
 from facesmith.errors import BadData, BadModel, BadOption
@@ -121,7 +121,7 @@ def test_resuming_changes_nothing_and_needs_the_same_model(asked, parent, tmp_pa
     straight = replace(asked, out=tmp_path / "straight")
     assert train(straight, QUIET).finished
     with monkeypatch.context() as patched:
-        stopping_after(4, patched)
+        stop_after(4, patched)
         assert not train(asked, QUIET).finished
     with pytest.raises(BadData, match="--from was"):
         train(replace(asked, start=None, recipe="dcgan64", hyperparameters=SMALL), QUIET)
@@ -136,13 +136,13 @@ def test_a_run_goes_on_when_the_model_it_began_from_is_gone_or_another(asked, pa
     shutil.copytree(parent, begun)
     asked = replace(asked, start=begun)
     with monkeypatch.context() as patched:
-        stopping_after(4, patched)
+        stop_after(4, patched)
         assert not train(asked, QUIET).finished
     with pytest.raises(BadData, match="recipe was dcgan64, now dcgan32"):
         train(replace(asked, recipe="dcgan32", hyperparameters={"resolution": RESOLUTION}), QUIET)
     shutil.copy(quick / MODEL, begun / MODEL)  # another model in its place
     with monkeypatch.context() as patched:
-        stopping_after(1, patched)
+        stop_after(1, patched)
         assert not train(asked, QUIET).finished
     shutil.rmtree(begun)
     assert recipe_name(None, begun, asked.out) == "dcgan64"
@@ -196,7 +196,7 @@ def test_where_faces_are_few_quick64_goes_on_gently_and_what_is_asked_for_stands
 def test_a_run_begun_before_by_other_values_goes_on_by_them(asked, quick, monkeypatch):
     with monkeypatch.context() as before:
         before.setattr(Quick64, "few_faces", {})
-        stopping_after(4, before)
+        stop_after(4, before)
         assert not train(replace(asked, start=quick), QUIET).finished
     assert train(replace(asked, start=quick), QUIET).finished
     assert load_model(asked.out).header["hyperparameters"]["lr"] == Quick64.lr

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pictures import photo, portrait, shared, without_face
 from safetensors.torch import load_file, save_file
-from small import QUIET, TinyG, drawn_pixels, faces_folder, saved_model
+from small import QUIET, TinyG, faces_folder, procedural_pixels, saved_model
 from torch import nn
 
 import facesmith
@@ -79,7 +79,7 @@ def test_how_faces_are_framed_is_found_in_them():
     template = estimate_template(faces)
     assert (template.source, template.count) == ("estimated", 20)
     assert np.abs(template.points - wanted.targets() / 64).mean() < 0.03
-    assert estimate_template(drawn_pixels(24)) is None
+    assert estimate_template(procedural_pixels(24)) is None
 
 
 def test_estimated_templates_come_back_from_a_header_and_others_are_told():
@@ -185,14 +185,14 @@ def test_equal_pictures_are_as_like_as_can_be_and_blur_and_noise_are_told():
 
 def test_the_encoder_learns_what_seeds_stand_for():
     G = TinyG(16, 3).eval()
-    lesson = Lesson(G, prior_of(G), lambda count: to_float(torch.from_numpy(drawn_pixels(count))), steps=10)
+    lesson = Lesson(G, prior_of(G), lambda count: to_float(torch.from_numpy(procedural_pixels(count))), steps=10)
     terms = [lesson.step(i)["latent"] for i in range(10)]
     assert np.mean(terms[-5:]) < 0.3  # a blind guess has 1
 
 
 def test_a_lesson_is_the_same_each_time():
     G = TinyG(16, 3).eval()
-    lessons = [Lesson(G, prior_of(G), lambda n: to_float(torch.from_numpy(drawn_pixels(n))), 2) for _ in range(2)]
+    lessons = [Lesson(G, prior_of(G), lambda n: to_float(torch.from_numpy(procedural_pixels(n))), 2) for _ in range(2)]
     assert lessons[0].step(0) == lessons[1].step(0)
 
 
@@ -216,7 +216,7 @@ def test_an_encoder_comes_back_as_it_was(tmp_path):
     G = TinyG(16, 3)
     encoder = saved_encoder(tmp_path / "inversion.safetensors", G)
     again, template = load_encoder(tmp_path / "inversion.safetensors", G, HASH)
-    faces = to_float(torch.from_numpy(drawn_pixels(4)))
+    faces = to_float(torch.from_numpy(procedural_pixels(4)))
     assert torch.equal(again(faces), encoder(faces))
     np.testing.assert_allclose(template.points, TEMPLATE.points)
     saved_encoder(tmp_path / "none.safetensors", G, None)
@@ -332,4 +332,4 @@ def test_ctrl_c_keeps_what_was_learnt(trained, monkeypatch):
     monkeypatch.setattr(Lesson, "step", step)
     lines = list(train_inverter(run, data, kimg=1, force=True, console=QUIET))
     assert "after 0.0 kimg" in lines[-2]
-    assert facesmith.load(run).invert(drawn_pixels(1), refined=False).shape == (1, 8)
+    assert facesmith.load(run).invert(procedural_pixels(1), refined=False).shape == (1, 8)

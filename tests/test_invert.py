@@ -11,7 +11,7 @@ import torch
 from pictures import photo, portrait, without_face
 from PIL import Image
 from rich.console import Console
-from small import QUIET, drawn_pixels, faces_folder, saved_model
+from small import QUIET, faces_folder, procedural_pixels, saved_model
 
 import facesmith
 from facesmith.errors import BadData, BadModel, BadOption, BadPicture, OutputExists
@@ -76,7 +76,7 @@ def astronaut(tmp_path):
 
 def test_at_one_glance_a_pictures_latent_is_the_encoders_mean(run):
     model = facesmith.load(run)
-    faces = drawn_pixels(20)
+    faces = procedural_pixels(20)
     w = model.invert(faces, refined=False)
     assert w.shape == (20, 8)
     mean, _ = model.E(to_float(torch.tensor(faces)))
@@ -86,7 +86,7 @@ def test_at_one_glance_a_pictures_latent_is_the_encoders_mean(run):
 @pytest.mark.parametrize("which", ["run", "plain"])
 def test_a_pictures_latent_does_not_depend_on_those_beside_it(which, request):
     model = facesmith.load(request.getfixturevalue(which))
-    faces = drawn_pixels(20)
+    faces = procedural_pixels(20)
     assert np.array_equal(model.invert(faces, refined=False)[17:18], model.invert(faces[17:18], refined=False))
     assert model.invert(faces[:0]).shape == (0, model.G.w_dim)
 
@@ -123,17 +123,17 @@ def test_pictures_that_do_not_fit_are_told_in_programs(run, wrong):
 
 
 def test_the_sheet_holds_each_picture_above_its_reconstruction(run, tmp_path):
-    for i, face in enumerate(drawn_pixels(3)):
+    for i, face in enumerate(procedural_pixels(3)):
         write_png(tmp_path / f"{i}.png", face)
     lines = list(invert(run, [tmp_path / f"{i}.png" for i in range(3)], tmp_path / "out.png", QUICK, console=QUIET))
     model = facesmith.load(run)
-    rebuilt = model.synthesize(model.invert(drawn_pixels(3), refined=False))
+    rebuilt = model.synthesize(model.invert(procedural_pixels(3), refined=False))
     sheet = read_picture(tmp_path / "out.png")
     for i in range(3):
         left = i * (128 + GAP_PX)
-        assert np.array_equal(sheet[:128, left : left + 128], enlarge(drawn_pixels(3)[i], 8))
+        assert np.array_equal(sheet[:128, left : left + 128], enlarge(procedural_pixels(3)[i], 8))
         assert np.array_equal(sheet[128:256, left : left + 128], enlarge(rebuilt[i], 8))
-        assert lines[i].startswith(f"{i}.png  {psnr(drawn_pixels(3), rebuilt)[i]:.1f} dB")
+        assert lines[i].startswith(f"{i}.png  {psnr(procedural_pixels(3), rebuilt)[i]:.1f} dB")
     assert sheet.shape[0] > 256 + CAPTION_PX
     assert lines[3].startswith("mean of 3")
     assert read_provenance(tmp_path / "out.png")["Synthetic"] == "in part"
@@ -168,7 +168,7 @@ def test_folders_are_read_whole_up_to_what_a_sheet_shows(run, tmp_path, monkeypa
 
 
 def test_a_damaged_picture_does_not_stop_the_others(run, tmp_path):
-    Image.fromarray(drawn_pixels(1)[0]).save(tmp_path / "good.png")
+    Image.fromarray(procedural_pixels(1)[0]).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:100])
     names = [tmp_path / "bad.png", tmp_path / "good.png"]
     lines = list(invert(run, names, tmp_path / "out.png", QUICK, console=QUIET))
@@ -240,7 +240,7 @@ def test_an_encoder_of_another_model_is_told(plain, tmp_path):
     run = saved_model(tmp_path / "run", seed=1)
     (run / "inversion.safetensors").write_bytes((plain / "inversion.safetensors").read_bytes())
     with pytest.raises(BadModel, match="another model"):
-        facesmith.load(run).invert(drawn_pixels(1))
+        facesmith.load(run).invert(procedural_pixels(1))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_one_file_holds_one_face(plain, astronaut, tmp_path):
         with pytest.raises(BadOption, match="there are 2"):
             list(invert(plain, [astronaut, astronaut], tmp_path / out, wishes, console=QUIET))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["astronaut.png"]
-    write_png(tmp_path / "out.png", drawn_pixels(1)[0])
+    write_png(tmp_path / "out.png", procedural_pixels(1)[0])
     with pytest.raises(OutputExists):
         list(invert(plain, [astronaut], tmp_path / "out.png", console=QUIET))
 

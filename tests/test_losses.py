@@ -10,13 +10,13 @@ from facesmith.gan.contracts import Batch, Knobs
 from facesmith.gan.losses import (
     NonSaturating,
     Wasserstein,
+    accuracy_terms,
     gradient_penalty,
-    judged,
     least_squares_d,
     least_squares_g,
     non_saturating_d,
     non_saturating_g,
-    squared_slope,
+    r1_penalty,
     wasserstein_d,
     wasserstein_g,
 )
@@ -74,7 +74,7 @@ def test_the_squared_slope_is_that_at_real_faces(slope):
     direction = torch.randn(12)
     discriminator = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 1))
     discriminator[1].weight.data = (slope * direction / direction.norm())[None]
-    found = squared_slope(discriminator, torch.randn(5, 3, 2, 2))
+    found = r1_penalty(discriminator, torch.randn(5, 3, 2, 2))
     assert found.item() == pytest.approx(slope**2, abs=1e-5)
     found.backward()
     assert torch.isfinite(discriminator[1].weight.grad).all()
@@ -96,7 +96,7 @@ def test_a_penalty_now_and_then_weighs_over_all_steps_as_if_always_there(told):
         for every, game in games.items()
     }
     assert sum(totals[5]) == pytest.approx(sum(totals[1]), rel=1e-5)
-    slope = squared_slope(nets["D"], real[:4], None if labels is None else labels[:4]).item()
+    slope = r1_penalty(nets["D"], real[:4], None if labels is None else labels[:4]).item()
     assert totals[1][0] - totals[5][1] == pytest.approx(0.5 * 0.3 * slope, rel=1e-4)
     assert totals[5][0] - totals[5][1] == pytest.approx(5 * 0.5 * 0.3 * slope, rel=1e-4)
 
@@ -108,15 +108,18 @@ def test_confident_logits_keep_their_gradient():
 
 
 def test_judged_counts_who_is_right():
-    assert {k: v.item() for k, v in judged(DX, DGZ).items()} == {"D/accuracy_real": 1.0, "D/accuracy_fake": 0.25}
-    assert judged(None, DGZ)["G/fooling_rate"].item() == 0.75
-    assert judged(DX, DGZ, real_above=3.0)["D/accuracy_real"].item() == 0.5
+    assert {k: v.item() for k, v in accuracy_terms(DX, DGZ).items()} == {
+        "D/accuracy_real": 1.0,
+        "D/accuracy_fake": 0.25,
+    }
+    assert accuracy_terms(None, DGZ)["G/fooling_rate"].item() == 0.75
+    assert accuracy_terms(DX, DGZ, real_threshold=3.0)["D/accuracy_real"].item() == 0.5
 
 
 def test_scores_without_a_threshold_are_ranked():
-    ranks = judged(DX, DGZ, real_above=None)
+    ranks = accuracy_terms(DX, DGZ, real_threshold=None)
     assert ranks == {"D/auc": pytest.approx(12 / 16)}  # 1.3 > two of the fakes, 2.9 > two, 8.4 and 6.3 > all
-    assert judged(None, DGZ, real_above=None) == {}
+    assert accuracy_terms(None, DGZ, real_threshold=None) == {}
 
 
 def test_the_critic_leaves_the_fakes_graph_to_the_generator():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from small import QUIET, drawn_pixels, small_state
+from small import QUIET, procedural_pixels, small_state
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from facesmith.errors import BadData
@@ -25,7 +25,7 @@ from facesmith.training.validation import CHOSEN_BY, best_so_far
 
 def run(tmp_path, ticks=2, console=QUIET, seconds=0.0):
     state = small_state(budget=10**6)
-    with Monitor(tmp_path, state, drawn_pixels(), seconds, console) as monitor:
+    with Monitor(tmp_path, state, procedural_pixels(), seconds, console) as monitor:
         for _ in range(ticks):
             shown = []
             for _ in range(3):
@@ -59,7 +59,7 @@ def test_a_killed_runs_later_lines_and_sheets_are_taken_back(tmp_path):
     run(tmp_path, ticks=3)
     state = small_state(budget=10**6)
     state.seen = 24  # as if the save after the second tick had been lost
-    with Monitor(tmp_path, state, drawn_pixels(), 5.0, QUIET) as monitor:
+    with Monitor(tmp_path, state, procedural_pixels(), 5.0, QUIET) as monitor:
         assert monitor.seconds >= 5.0
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["000000024.png"]
@@ -68,7 +68,7 @@ def test_a_killed_runs_later_lines_and_sheets_are_taken_back(tmp_path):
 def test_pictures_that_a_recipe_shows_are_kept_and_taken_back_with_the_rest(tmp_path):
     state = small_state(budget=10**6)
     shown = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 1, 4, 4)
-    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET) as monitor:
+    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
         for state.seen in (8, 16):
             monitor.step({"G/loss": torch.tensor(1.0), "G/epoch": shown})
         monitor.tick(inference_networks(state))
@@ -77,13 +77,13 @@ def test_pictures_that_a_recipe_shows_are_kept_and_taken_back_with_the_rest(tmp_
     assert row[0, ::6, 0].tolist() == [0, 64, 128, 191, 255]
     assert "G/epoch" not in json.loads((tmp_path / "log.jsonl").read_text())
     state.seen = 8
-    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET):
+    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET):
         assert [path.name for path in (tmp_path / "shown").iterdir()] == ["000000008.png"]
 
 
 def test_going_back_remembers_the_best_model_that_was_kept(tmp_path):
     state = small_state(budget=10**6)
-    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET) as monitor:
+    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
         monitor.evaluated({CHOSEN_BY: 0.5}, is_best=True)
         for seen, kid in ((8, 0.2), (16, 0.3)):
             state.seen = seen
@@ -108,7 +108,7 @@ def test_a_log_file_gets_a_line_a_tick_and_quiet_gets_none(tmp_path, capsys):
 def test_a_log_file_is_told_what_is_left_as_the_progress_bar_tells_it(tmp_path, capsys, monkeypatch):
     state = small_state(budget=600)
     now = time.monotonic()
-    with Monitor(tmp_path, state, drawn_pixels(), 0.0, Console(stderr=True)) as monitor:
+    with Monitor(tmp_path, state, procedural_pixels(), 0.0, Console(stderr=True)) as monitor:
         monitor.started = now
         for seen, second in ((100, 60), (200, 120), (600, 360)):  # 100 images a minute
             state.seen = seen
@@ -152,9 +152,9 @@ def test_scores_are_logged_and_drawn(tmp_path):
     assert read_picture(tmp_path / "scores.png").std() > 5
 
 
-@pytest.mark.parametrize("real_above", [None, 0.5, 4.0])
-def test_scores_of_every_kind_are_drawn(tmp_path, real_above):
-    scores = Histogram(-1.0, 2.0, False, real_above, tuple(range(40)), (1,) * 40)
+@pytest.mark.parametrize("real_threshold", [None, 0.5, 4.0])
+def test_scores_of_every_kind_are_drawn(tmp_path, real_threshold):
+    scores = Histogram(-1.0, 2.0, False, real_threshold, tuple(range(40)), (1,) * 40)
     draw_scores(tmp_path / "scores.png", scores, "a title")
     assert read_picture(tmp_path / "scores.png").std() > 5
 

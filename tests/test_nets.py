@@ -9,10 +9,10 @@ import torch
 from torch.nn.functional import conv2d, interpolate, log_softmax
 
 from facesmith.gan.contracts import set_level
-from facesmith.gan.recipe import make
-from facesmith.gan.vae import divergence, reconstruction_error, reparametrised
+from facesmith.gan.recipe import make_recipe
+from facesmith.gan.vae import kl_divergence, reconstruction_error, reparameterize
 from facesmith.nets import dcgan, gray, progressive, quick, strided, upsampling
-from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, Smooth, UpConv2d, init_dcgan
+from facesmith.nets.layers import EqualizedLR, MinibatchStd, PixelNorm, Smooth, UpConv2d, init_dcgan
 
 
 def test_doubling_and_smoothing_in_one_is_the_same_function():
@@ -32,7 +32,7 @@ def test_doubling_and_smoothing_in_one_is_the_same_function():
 )
 def test_equalised_layers_keep_the_variance_that_their_gain_says(make_layer):
     torch.manual_seed(0)
-    layer = Equalised(make_layer(), gain=1.0)
+    layer = EqualizedLR(make_layer(), gain=1.0)
     assert layer.weight.std().item() == pytest.approx(1, rel=0.05)
     x = torch.randn(64, 64, 8, 8) if layer.padding == 1 else torch.randn(512, 256)
     inner = layer(x)[..., 1:-1, 1:-1] if layer.padding == 1 else layer(x)
@@ -151,7 +151,7 @@ def test_a_fade_has_no_jumps(boundary):
 
 
 def test_the_level_grows_in_rests_and_fades_up_to_the_full_size():
-    held = make("progressive64", {"growing": 0.8})
+    held = make_recipe("progressive64", {"growing": 0.8})
     levels = [held.level(i / 1000) for i in range(1001)]
     assert levels == sorted(levels)
     assert levels[0] == 0
@@ -217,17 +217,17 @@ def test_deeper_networks_have_more_layers_and_the_same_shapes(blocks, deeper):
 
 def test_a_vaes_errors_have_their_closed_forms():
     zeros = torch.zeros(4, 3)
-    assert divergence(zeros, zeros).item() == 0
+    assert kl_divergence(zeros, zeros).item() == 0
     mean, log_variance = torch.full((4, 3), 0.5), torch.full((4, 3), math.log(0.25))
     q, p = torch.distributions.Normal(0.5, 0.5), torch.distributions.Normal(0.0, 1.0)
-    assert divergence(mean, log_variance).item() == pytest.approx(
+    assert kl_divergence(mean, log_variance).item() == pytest.approx(
         3 * torch.distributions.kl_divergence(q, p).item(), rel=1e-5
     )
     x, y = torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2)
     likelihood = torch.distributions.Normal(0.0, 0.5)
     difference = (likelihood.log_prob(x) - likelihood.log_prob(y)).sum((1, 2, 3)).mean()
     assert reconstruction_error(x, y, 0.5).item() == pytest.approx(difference.item())
-    drawn = reparametrised(torch.full((20_000, 1), 2.0), torch.full((20_000, 1), math.log(9.0)))
+    drawn = reparameterize(torch.full((20_000, 1), 2.0), torch.full((20_000, 1), math.log(9.0)))
     assert drawn.mean().item() == pytest.approx(2, abs=0.1)
     assert drawn.std().item() == pytest.approx(3, abs=0.1)
 
@@ -241,12 +241,12 @@ def test_a_fitted_generator_draws_as_faces_are_spread_and_truncates_to_their_mea
     rng = torch.Generator().manual_seed(0)
     slant = torch.randn(6, 6, generator=rng)
     encoded = 3 + torch.randn(4000, 6, generator=rng) @ slant.T
-    G = upsampling.DrawingLikeFaces(6, 8, 16)
+    G = upsampling.GeneratorWithFittedPrior(6, 8, 16)
     z = torch.randn(20_000, 6, generator=rng)
     assert torch.equal(G.mapping(z), z)
-    G.take_prior(encoded)
+    G.fit_prior(encoded)
     drawn = G.mapping(z)
     assert torch.allclose(drawn.mean(0), encoded.mean(0), atol=0.1)
     assert torch.allclose(torch.cov(drawn.T), torch.cov(encoded.T), atol=0.05 * float(torch.cov(encoded.T).max()))
-    G.take_prior(encoded[:3])  # fewer faces than numbers: still a Gaussian
+    G.fit_prior(encoded[:3])  # fewer faces than numbers: still a Gaussian
     assert torch.isfinite(G.mapping(z)).all()

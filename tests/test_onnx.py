@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from small import OURS, QUIET, Tiny, TinyD, saved_model
+from small import QUIET, RECIPES, Tiny, TinyD, saved_model
 from torch import nn
 
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
@@ -186,7 +186,7 @@ def test_other_files_are_refused(exported, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_travels(tmp_path, name):
     run = saved_model(tmp_path / "run", name)
     list(export(run, tmp_path / "m.onnx", console=QUIET))

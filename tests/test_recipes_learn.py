@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small import OURS, drawn_pixels, small_state
+from small import RECIPES, procedural_pixels, small_state
 
 from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.training.trainer import fit, inference_networks
@@ -25,7 +25,7 @@ QUICK = {
     "vaegan64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 2e-3, "lr_d": 1e-3},
     "wgan-gp64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 1e-3, "d_steps": 2},
 }
-BUDGETS = {name: 25_000 if name == "elu36" else 4000 for name in OURS}  # images
+BUDGETS = {name: 25_000 if name == "elu36" else 4000 for name in RECIPES}  # images
 
 
 def flat(pixels):
@@ -49,7 +49,7 @@ def distance(real, fake):
 def learned(name, seed):
     """Distances before and after."""
     state = small_state(name, seed=seed, faces=FACES, budget=BUDGETS[name], **QUICK[name])
-    real = flat(drawn_pixels(FACES, state.recipe.resolution, state.recipe.channels))
+    real = flat(procedural_pixels(FACES, state.recipe.resolution, state.recipe.channels))
     before = distance(real, flat(synthesize_seeds(inference_networks(state)["G"], range(SAMPLES))))
     fit(state, lambda terms: True)
     return before, distance(real, flat(synthesize_seeds(inference_networks(state)["G"], range(SAMPLES))))
@@ -59,7 +59,7 @@ SLOW = {"elu36", "gray-dcgan64"}  # many steps; 64x64 in any shrunk form
 
 
 def learnings():
-    for name in sorted(OURS):
+    for name in sorted(RECIPES):
         for seed in range(3):
             yield pytest.param(name, seed, marks=pytest.mark.slow if seed or name in SLOW else ())
 

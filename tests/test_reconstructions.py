@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from small import QUIET, RESOLUTION, drawn_pixels, small_state
+from small import QUIET, RESOLUTION, procedural_pixels, small_state
 
 from facesmith.io.images import read_picture, read_provenance
 from facesmith.training.monitor import Monitor
@@ -33,7 +33,7 @@ def test_errors_are_those_of_pixels_from_minus_one_to_one():
 
 
 def test_a_face_gives_its_own_reconstruction_whatever_stands_beside_it(nets):
-    faces = drawn_pixels()[:20]
+    faces = procedural_pixels()[:20]
     rebuilt = reconstruct(nets, faces)
     assert rebuilt.shape == faces.shape
     np.testing.assert_array_equal(reconstruct(nets, faces[3:4]), rebuilt[3:4])
@@ -43,7 +43,7 @@ def test_a_face_gives_its_own_reconstruction_whatever_stands_beside_it(nets):
 
 @pytest.mark.parametrize("count", [1, 8, 11, 40])
 def test_each_face_stands_above_its_own_reconstruction(nets, tmp_path, count):
-    faces = drawn_pixels()[:count]
+    faces = procedural_pixels()[:count]
     told = write_reconstructions(tmp_path, nets, faces, seen=80)
     assert told == errors(faces, reconstruct(nets, faces))
     pairs, rebuilt = read_picture(tmp_path / "reconstructions.png"), reconstruct(nets, faces)
@@ -56,8 +56,8 @@ def test_each_face_stands_above_its_own_reconstruction(nets, tmp_path, count):
 
 
 def test_only_the_generated_halves_are_marked_as_synthetic_and_kept_at_every_save(nets, tmp_path):
-    write_reconstructions(tmp_path, nets, drawn_pixels()[:16], seen=80)
-    write_reconstructions(tmp_path, nets, drawn_pixels()[:16], seen=160)
+    write_reconstructions(tmp_path, nets, procedural_pixels()[:16], seen=80)
+    write_reconstructions(tmp_path, nets, procedural_pixels()[:16], seen=160)
     assert "Synthetic" not in read_provenance(tmp_path / "reconstructions.png")
     kept = sorted((tmp_path / "reconstructions").iterdir())
     assert [path.name for path in kept] == ["000000080.png", "000000160.png"]
@@ -68,7 +68,7 @@ def test_only_the_generated_halves_are_marked_as_synthetic_and_kept_at_every_sav
 @pytest.mark.parametrize(("recipe", "held_out"), [("dcgan64", 5), ("test-autoencoder", 0), ("test-autoencoder", 5)])
 def test_recipes_with_an_encoder_show_held_out_faces_where_there_are_some(tmp_path, recipe, held_out):
     state = small_state(recipe, budget=10**6)
-    with Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET, drawn_pixels()[:held_out]) as monitor:
+    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET, procedural_pixels()[:held_out]) as monitor:
         monitor.step(train_step(state))
         monitor.tick(inference_networks(state))
     expected = recipe == "test-autoencoder" and held_out > 0
@@ -79,8 +79,8 @@ def test_recipes_with_an_encoder_show_held_out_faces_where_there_are_some(tmp_pa
 
 def test_what_a_killed_run_drew_after_its_last_save_is_taken_back(nets, tmp_path):
     for seen in (80, 160):
-        write_reconstructions(tmp_path, nets, drawn_pixels()[:3], seen=seen)
+        write_reconstructions(tmp_path, nets, procedural_pixels()[:3], seen=seen)
     state = small_state("test-autoencoder", budget=10**6)
     state.seen = 80
-    Monitor(tmp_path, state, drawn_pixels(), 0.0, QUIET).tensorboard.close()
+    Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET).tensorboard.close()
     assert [path.name for path in (tmp_path / "reconstructions").iterdir()] == ["000000080.png"]

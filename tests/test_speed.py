@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small import OURS, drawn_pixels, small_recipe
+from small import RECIPES, procedural_pixels, small_recipe
 
 from facesmith.device import has_bfloat16, pick_device
 from facesmith.errors import BadOption
@@ -25,7 +25,7 @@ def test_the_faster_precision_is_chosen_if_it_is_worth_it(monkeypatch):
 
 
 def test_what_is_asked_for_is_measured_alone():
-    speed = measure(small_recipe("dcgan64"), CPU, "float32", drawn_pixels())
+    speed = measure(small_recipe("dcgan64"), CPU, "float32", procedural_pixels())
     assert set(speed.images_per_second) == {"float32"}
     assert speed.best > 0
     assert speed.memory_bytes > 2**20
@@ -84,7 +84,7 @@ def test_a_step_is_measured_as_the_step_that_it_is(monkeypatch):
     assert set(shown) == {5}
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_rhythm_is_whole(name):
     representative_steps = small_recipe(name).representative_steps()
     assert sum(representative_steps.values()) == pytest.approx(1)

@@ -14,7 +14,7 @@ from dataclasses import replace
 import filelock
 import pytest
 import torch
-from small import QUIET, RESOLUTION, TINY, faces_folder, stopping_after
+from small import QUIET, RESOLUTION, TEST_RECIPES, faces_folder, stop_after
 
 from facesmith.errors import BadData, BadModel, BadOption, Diverged, OutputExists, RunBusy
 from facesmith.modelfiles.checkpoint import load_model, load_state
@@ -65,14 +65,14 @@ def test_what_has_grown_stays_grown_in_a_longer_run_and_in_one_that_begins_from_
         assert set(levels[run == asked.out :]) == {1.0}, run
 
 
-@pytest.mark.parametrize("recipe", ["dcgan64", *TINY])
+@pytest.mark.parametrize("recipe", ["dcgan64", *TEST_RECIPES])
 @pytest.mark.parametrize("stop", [1, 5])  # the first lies in the middle of pretraining
 def test_resuming_changes_nothing(asked, tmp_path, monkeypatch, recipe, stop):
     asked = replace(asked, recipe=recipe, hyperparameters=SMALL if recipe == "dcgan64" else {})
     straight = replace(asked, out=tmp_path / "straight")
     assert train(straight, QUIET).finished
     with monkeypatch.context() as patched:
-        stopping_after(stop, patched)
+        stop_after(stop, patched)
         assert not train(asked, QUIET).finished
     torch.rand(7)
     assert train(asked, QUIET).finished
@@ -263,7 +263,7 @@ def test_a_state_of_wrong_kinds_is_told(asked, change):
 
 def test_how_often_to_save_can_change_on_the_way(asked, monkeypatch):
     with monkeypatch.context() as patched:
-        stopping_after(3, patched)
+        stop_after(3, patched)
         train(asked, QUIET)
     train(replace(asked, save_every_kimg=0.016), QUIET)
     seen = [json.loads(line)["seen"] for line in (asked.out / "log.jsonl").read_text().splitlines()]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import OURS, TINY, small_state
+from small import RECIPES, TEST_RECIPES, small_state
 
 from facesmith.errors import Diverged
 from facesmith.gan.contracts import Generator, Knobs, Loss, Objective
@@ -24,7 +24,7 @@ from facesmith.training.trainer import (
     update_averages,
 )
 
-ALL = (*OURS, *TINY)
+ALL = (*RECIPES, *TEST_RECIPES)
 
 
 def weights(net):
@@ -110,7 +110,7 @@ def test_the_gans_error_does_not_reach_the_encoder():
     assert all(p.grad is not None for p in state.nets["E"].parameters())
 
 
-@pytest.mark.parametrize("name", ["dcgan64", *TINY])
+@pytest.mark.parametrize("name", ["dcgan64", *TEST_RECIPES])
 @settings(max_examples=5, deadline=None)
 @given(data=st.data())
 def test_resuming_at_any_step_changes_nothing(name, data):
@@ -138,7 +138,7 @@ def waited(player):
 
 # Where a stop is hardest to get right: (recipe, values, steps before it, what the terms or the state must show).
 MOMENTS = [
-    *((name, {}, 2, lambda state, terms: True) for name in OURS),
+    *((name, {}, 2, lambda state, terms: True) for name in RECIPES),
     ("gray-dcgan64", {}, 1, lambda state, terms: state.seen == 0),  # amid pretraining
     ("gray-dcgan64", {"prior": "poisson"}, 3, lambda state, terms: state.seen > 0),  # behind it
     ("progressive64", {"growing": 1.0}, 4, between(0, 0.5)),

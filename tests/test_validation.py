@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from planted import Thumbnails
-from small import QUIET, faces_folder, small_state, stopping_after
+from small import QUIET, faces_folder, small_state, stop_after
 
 import facesmith.training.make_plan as planning_module
 import facesmith.training.train as train_module
@@ -129,7 +129,7 @@ def test_stopping_changes_nothing_of_it(asked, tmp_path, monkeypatch, stop):
     straight = replace(asked, out=tmp_path / "straight")
     train(straight, QUIET)
     with monkeypatch.context() as patched:
-        stopping_after(stop, patched)
+        stop_after(stop, patched)
         assert not train(asked, QUIET).finished
     assert train(asked, QUIET).finished
     assert evaluations(asked.out) == evaluations(straight.out)

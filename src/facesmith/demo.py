@@ -9,7 +9,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.explore.sample import sample
-from facesmith.gan.recipe import DEFAULT
+from facesmith.gan.recipe import DEFAULT_RECIPE
 from facesmith.io.files import atomic_write
 from facesmith.io.images import write_png
 from facesmith.io.progress import bar
@@ -48,7 +48,7 @@ def demo(
     _draw_lessons(data, console)
     if (run / PLAN).exists() and not force and read_plan(run / PLAN).asked != {"minutes": minutes}:
         raise BadData(f"{out} holds a demo of another length. Choose another --out, or do it again with --force.")
-    asked = Asked(DEFAULT, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads)
+    asked = Asked(DEFAULT_RECIPE, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads)
     report = train(asked, console)
     if not report.finished:
         console.print("stopped and saved; the same command again goes on")

@@ -15,7 +15,7 @@ from facesmith import __version__
 from facesmith.device import pick_device
 from facesmith.errors import FacesmithError
 from facesmith.faces.packed import cache_folder
-from facesmith.gan.recipe import make
+from facesmith.gan.recipe import make_recipe
 from facesmith.photos.mtcnn import load_networks
 from facesmith.training.speed import measure
 
@@ -29,7 +29,7 @@ def info(console: Console) -> Iterator[str]:
     yield f"devices     {', '.join(_devices())}; used: {device.type}"
     yield f"processor   {psutil.cpu_count(logical=False)} cores, {torch.get_num_threads()} threads, {_instructions()}"
     console.print("measuring, some ten seconds ...")
-    speed = measure(make(MEASURED, {}), device)
+    speed = measure(make_recipe(MEASURED, {}), device)
     yield f"precision   {speed.precision}: {speed.why}"
     rates = ", ".join(f"{rate:.0f} images/s in {name}" for name, rate in speed.images_per_second.items())
     yield f"speed       {MEASURED} trains {rates}"

@@ -93,9 +93,9 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Tell all about this one.")] = None,
 ) -> None:
     """List the recipes: source, size, cost; or tell all about one."""
-    from facesmith.gan.list_recipes import details, listing
+    from facesmith.gan.list_recipes import describe_recipe, recipe_table
 
-    for line in listing() if name is None else details(name):
+    for line in recipe_table() if name is None else describe_recipe(name):
         typer.echo(line)
 
 

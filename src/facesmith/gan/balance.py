@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from facesmith.gan.contracts import Batch, Discriminator, Loss
-from facesmith.gan.losses import NonSaturating, judged
+from facesmith.gan.losses import NonSaturating, accuracy_terms
 
-How = Literal["none", "skip", "l2"]
+BalanceMode = Literal["none", "skip", "l2"]
 
 MARGIN = 0.3
 AIM_LOW, AIM_HIGH = 0.9, 1.3  # of the generator's error; the text's words say 1.2, its code 1.3
@@ -29,7 +29,7 @@ class Balance(nn.Module):
     g_waits: Tensor
     l2: Tensor
 
-    def __init__(self, how: How) -> None:
+    def __init__(self, how: BalanceMode) -> None:
         super().__init__()
         self.how = how
         self.register_buffer("g_waits", torch.zeros((), dtype=torch.bool))
@@ -63,10 +63,10 @@ class Balance(nn.Module):
             self.l2.add_(L2_STEP * step).clamp_(min=0)
 
 
-class Refereed(NonSaturating):
+class BalancedObjective(NonSaturating):
     """The classic game under a referee, who decides with the critic's errors who plays in this turn."""
 
-    def __init__(self, how: How) -> None:
+    def __init__(self, how: BalanceMode) -> None:
         super().__init__()
         self.balance = Balance(how)
 
@@ -87,4 +87,4 @@ class Refereed(NonSaturating):
         total = self.discriminator_loss(real_logits, fake_logits, batch)
         plays = self.balance.weigh(real_logits.detach(), fake_logits.detach())
         terms = {"D/loss": total, "D/plays": total.new_tensor(plays), "D/l2": self.balance.l2.clone()}
-        return Loss(total + self.balance.penalty(D), terms | judged(real_logits, fake_logits), plays)
+        return Loss(total + self.balance.penalty(D), terms | accuracy_terms(real_logits, fake_logits), plays)

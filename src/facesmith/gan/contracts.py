@@ -27,12 +27,12 @@ class Generator(nn.Module):
     Attributes:
         spherical: whether `w` lies near a sphere around 0, as normal latents do; walks and sums then keep to it, and
             else to straight lines.
-        labels_apart: whether the last `label_dim` numbers of `w` are its labels, which psi leaves as they are.
-        fits_prior: whether it draws `w` as those of real faces are spread, and wants to be told (`take_prior`).
+        labels_in_w: whether the last `label_dim` numbers of `w` are its labels, which psi leaves as they are.
+        fits_prior: whether it draws `w` as those of real faces are spread, and wants to be told (`fit_prior`).
     """
 
     spherical: bool = True
-    labels_apart: bool = False
+    labels_in_w: bool = False
     fits_prior: bool = False
     w_avg: Tensor  # [w_dim]: the mean of `mapping` over many z, towards which psi pulls
     label_shares: Tensor  # [2 ** label_dim], where it has labels: of training faces (`latent.labels`)
@@ -62,7 +62,7 @@ class Generator(nn.Module):
         """`w` `[N, w_dim]` of `z` `[N, z_dim]` and labels `[N, label_dim]`; without them as if all were 0."""
         return z
 
-    def take_prior(self, w: Tensor) -> None:
+    def fit_prior(self, w: Tensor) -> None:
         """Take note of how `w` `[N, w_dim]` of real faces are spread; called before a model is kept."""
 
     def synthesis(self, w: Tensor) -> Tensor:
@@ -188,25 +188,28 @@ class Objective(nn.Module, ABC):
     """What each player minimises. Memory between steps lives in buffers, so that it is saved and resumed.
 
     Attributes:
-        real_above: the logit above which the critic calls a picture real: 0 where its sigmoid is a probability, .5 for
-            targets of 0 and 1; None where only the difference of two logits means anything (Wasserstein).
+        real_threshold: a logit above it means "real". 0 where the sigmoid of a logit is a probability, 0.5 for targets
+            of 0 and 1, None for Wasserstein losses, where a logit has no meaning of its own.
     """
 
-    real_above: ClassVar[float | None] = 0.0
+    real_threshold: ClassVar[float | None] = 0.0
 
     @abstractmethod
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         """The loss of one player of this turn. Gradients reach only the networks that the player trains."""
 
 
-def levels(nets: nn.ModuleDict) -> list[float]:
-    """How far each of the networks that grow has grown."""
-    return [float(held) for net in nets.values() if isinstance(held := getattr(net, "level", None), Tensor)]
+def current_level(nets: nn.ModuleDict) -> float:
+    """The level that growing networks have reached, 0 to 1; 0 where no network grows."""
+    return max((float(level) for level in _levels(nets)), default=0.0)
 
 
 def set_level(nets: nn.ModuleDict, level: float) -> None:
-    """Fade growing networks to a level: those with a buffer of that name. It is saved with their weights."""
-    for net in nets.values():
-        held = getattr(net, "level", None)
-        if isinstance(held, Tensor):
-            held.fill_(level)
+    """Set the level of all growing networks, in place. The level is saved with their weights."""
+    for buffer in _levels(nets):
+        buffer.fill_(level)
+
+
+def _levels(nets: nn.ModuleDict) -> list[Tensor]:
+    """The buffer `level` of every network that has one."""
+    return [level for net in nets.values() if isinstance(level := getattr(net, "level", None), Tensor)]

@@ -11,30 +11,30 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from facesmith.gan.contracts import Generator
-from facesmith.gan.recipe import find, make, recipes
+from facesmith.gan.recipe import find_recipe, make_recipe, recipes
 
 COUNTED = 2  # pictures in the counted pass: BatchNorm needs more than one
 
 
-def listing() -> Iterator[str]:
+def recipe_table() -> Iterator[str]:
     """A table of all recipes, line by line.
 
     Cost is counted, not measured, so it is the same on every machine: multiply-adds to draw one face.
     """
     yield f"{'recipe':<16} {'pictures':<12} {'parameters':<28} {'MMAC/face':>9}  source"
     for name, cls in recipes().items():
-        recipe = make(name, {})
+        recipe = make_recipe(name, {})
         with torch.device("meta"):
             networks = recipe.networks()
         size = f"{recipe.resolution}x{recipe.resolution}x{recipe.channels}"
-        parameters = " ".join(f"{key} {count(net):,}" for key, net in networks.items())
+        parameters = " ".join(f"{key} {count_parameters(net):,}" for key, net in networks.items())
         yield f"{name:<16} {size:<12} {parameters:<28} {multiply_adds(networks['G']) / 1e6:>9.0f}  {cls.source}"
     yield "A recipe's values and their meaning: facesmith recipes NAME"
 
 
-def details(name: str) -> Iterator[str]:
+def describe_recipe(name: str) -> Iterator[str]:
     """A recipe's own words, and its values with meaning and default."""
-    cls = find(name)
+    cls = find_recipe(name)
     yield (import_module(cls.__module__).__doc__ or "").strip()
     yield ""
     yield "Values, changed by --set name=value:"
@@ -42,7 +42,7 @@ def details(name: str) -> Iterator[str]:
         yield f"  {each.name:<12} {each.default!s:<8} {each.metadata['help']}"
 
 
-def count(net: nn.Module) -> int:
+def count_parameters(net: nn.Module) -> int:
     """Parameters of a network."""
     return sum(parameter.numel() for parameter in net.parameters())
 

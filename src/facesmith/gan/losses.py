@@ -80,7 +80,7 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | 
         return ((slope.square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
 
 
-def squared_slope(D: nn.Module, real: Tensor, labels: Tensor | None = None) -> Tensor:
+def r1_penalty(D: nn.Module, real: Tensor, labels: Tensor | None = None) -> Tensor:
     """Mean squared slope of the critic at real faces, R1 without its weight; in float32, as above.
 
     Args:
@@ -95,27 +95,29 @@ def squared_slope(D: nn.Module, real: Tensor, labels: Tensor | None = None) -> T
         return slope.square().sum((1, 2, 3)).mean()
 
 
-def judged(real_logits: Tensor | None, fake_logits: Tensor, real_above: float | None = 0.0) -> dict[str, Tensor]:
+def accuracy_terms(
+    real_logits: Tensor | None, fake_logits: Tensor, real_threshold: float | None = 0.0
+) -> dict[str, Tensor]:
     """How the game stands: the shares of pictures that the critic judges right, and of fakes that fool it.
 
     Args:
         real_logits: None in the generator's turn.
-        real_above: as in `contracts.Objective`. Without such a logit only the order counts: how often a real face is
-            scored above a fake.
+        real_threshold: as in `contracts.Objective`. None gives the AUC instead: how often a real image is scored above
+            a fake.
     """
-    if real_above is None:
+    if real_threshold is None:
         if real_logits is None:
             return {}
         return {"D/auc": (real_logits[:, None] > fake_logits[None, :]).float().mean()}
     if real_logits is None:
-        return {"G/fooling_rate": (fake_logits > real_above).float().mean()}
+        return {"G/fooling_rate": (fake_logits > real_threshold).float().mean()}
     return {
-        "D/accuracy_real": (real_logits > real_above).float().mean(),
-        "D/accuracy_fake": (fake_logits <= real_above).float().mean(),
+        "D/accuracy_real": (real_logits > real_threshold).float().mean(),
+        "D/accuracy_fake": (fake_logits <= real_threshold).float().mean(),
     }
 
 
-class Game(Objective):
+class AdversarialObjective(Objective):
     """A generator against a critic, for any loss of the two sides' logits.
 
     Args:
@@ -143,10 +145,10 @@ class Game(Objective):
             real_logits = self.judge(D, batch.real, batch.labels)
             fake_logits = self.judge(D, batch.fake.detach(), batch.fake_labels)
             total = self.discriminator_loss(real_logits, fake_logits, batch)
-            return Loss(total, {"D/loss": total, **judged(real_logits, fake_logits, self.real_above)})
+            return Loss(total, {"D/loss": total, **accuracy_terms(real_logits, fake_logits, self.real_threshold)})
         fake_logits = self.judge(D, batch.fake, batch.fake_labels)
         total = self.generator_loss(fake_logits)
-        return Loss(total, {"G/loss": total, **judged(None, fake_logits, self.real_above)})
+        return Loss(total, {"G/loss": total, **accuracy_terms(None, fake_logits, self.real_threshold)})
 
     def judge(self, D: Discriminator, pictures: Tensor, labels: Tensor | None) -> Tensor:
         """Logits `[N]` of what the critic sees of these pictures, and is told of them."""
@@ -154,7 +156,7 @@ class Game(Objective):
         return logits
 
 
-class NonSaturating(Game):
+class NonSaturating(AdversarialObjective):
     """The classic GAN game on logits: a critic's cross-entropy, a generator's with flipped labels.
 
     Args:
@@ -180,9 +182,9 @@ class NonSaturating(Game):
         loss = super().loss(player, nets, batch)
         if player == "D" and self.gamma and batch.step % self.every == 0:
             some, labels = slice(self.penalty_batch), batch.labels
-            slope = squared_slope(nets["D"], batch.real[some], None if labels is None else labels[some])
+            slope = r1_penalty(nets["D"], batch.real[some], None if labels is None else labels[some])
             loss.total = loss.total + 0.5 * self.gamma * self.every * slope
-            loss.terms["D/squared_slope"] = slope
+            loss.terms["D/r1"] = slope
         return loss
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
@@ -192,10 +194,10 @@ class NonSaturating(Game):
         return non_saturating_g(fake_logits)
 
 
-class LeastSquares(Game):
+class LeastSquares(AdversarialObjective):
     """Scores drawn to 1 for real faces and 0 for fakes, by their squared distance."""
 
-    real_above: ClassVar[float | None] = 0.5
+    real_threshold: ClassVar[float | None] = 0.5
 
     def __init__(self, label_smoothing: float = 0.0, augment: Augment | None = None) -> None:
         super().__init__(augment)
@@ -208,7 +210,7 @@ class LeastSquares(Game):
         return least_squares_g(fake_logits)
 
 
-class Wasserstein(Game):
+class Wasserstein(AdversarialObjective):
     """Scores without a scale, their slope held near 1 by a penalty.
 
     Args:
@@ -219,7 +221,7 @@ class Wasserstein(Game):
             penalty on average, less sure, and costs less: second derivatives are most of a critic's turn.
     """
 
-    real_above: ClassVar[float | None] = None
+    real_threshold: ClassVar[float | None] = None
 
     def __init__(self, penalty: float = 10.0, drift: float = 0.0, penalty_batch: int | None = None) -> None:
         super().__init__()

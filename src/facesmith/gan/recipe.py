@@ -22,8 +22,8 @@ from facesmith.errors import BadOption
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.io.attribute_options import direction_name
 
-DEFAULT = "quick64"  # where none is asked for
-MOST_CONDITIONS = 12  # a generator keeps how often each combination of them occurs: 4,096 numbers
+DEFAULT_RECIPE = "quick64"  # where none is asked for
+MAX_CONDITIONS = 12  # a generator keeps how often each combination of them occurs: 4,096 numbers
 Number = int | float
 R = TypeVar("R", bound="Recipe")
 
@@ -82,7 +82,7 @@ class Recipe(ABC):
         return {0: 1.0}
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Plain values from which `make` builds the same recipe again; JSON keeps them."""
+        """Plain values from which `make_recipe` builds the same recipe again; JSON keeps them."""
         return asdict(self)
 
 
@@ -99,8 +99,8 @@ class Conditional(Recipe):
             raise BadOption(
                 f"{self.name}: condition={','.join(names)!r} is no list of attributes in lower case, each of them once."
             )
-        if len(names) > MOST_CONDITIONS:
-            raise BadOption(f"{self.name}: {len(names)} attributes as a condition; {MOST_CONDITIONS} are the most.")
+        if len(names) > MAX_CONDITIONS:
+            raise BadOption(f"{self.name}: {len(names)} attributes as a condition; {MAX_CONDITIONS} are the most.")
 
 
 def condition_of(recipe: Recipe) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ def parse_condition(name: str, text: str) -> tuple[str, ...]:
     Raises:
         BadOption: it can't be told any.
     """
-    if not issubclass(find(name), Conditional):
+    if not issubclass(find_recipe(name), Conditional):
         able = ", ".join(each for each, cls in recipes().items() if issubclass(cls, Conditional))
         raise BadOption(f"Recipe {name} takes no --condition. Recipes that do: {able}.")
     return tuple(direction_name(part) for part in text.split(",") if part.strip())
@@ -125,13 +125,13 @@ def periodic_steps(steps: int) -> Mapping[int, float]:
     return {0: 1 / steps, 1: 1 - 1 / steps} if steps > 1 else {0: 1.0}
 
 
-def power_of_two(recipe: Recipe) -> None:
+def require_power_of_two(recipe: Recipe) -> None:
     """Raise BadOption where the resolution is none."""
     if recipe.resolution & (recipe.resolution - 1):
         raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is no power of two, such as 32, 64 or 128.")
 
 
-def multiple_of_eight(recipe: Recipe) -> None:
+def require_multiple_of_eight(recipe: Recipe) -> None:
     """Raise BadOption where the resolution is none."""
     if recipe.resolution % 8:
         raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is no multiple of 8, such as 32, 64 or 96.")
@@ -161,7 +161,7 @@ def recipes() -> Mapping[str, type[Recipe]]:
     return types.MappingProxyType(dict(sorted(_RECIPES.items())))
 
 
-def find(name: str) -> type[Recipe]:
+def find_recipe(name: str) -> type[Recipe]:
     """The recipe of that name.
 
     Raises:
@@ -173,13 +173,13 @@ def find(name: str) -> type[Recipe]:
     return known[name]
 
 
-def make(name: str, values: Mapping[str, Any]) -> Recipe:
+def make_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
     """A recipe with these values in place of its defaults.
 
     Raises:
         BadOption: no such recipe or value, or a value of the wrong kind or out of bounds.
     """
-    cls = find(name)
+    cls = find_recipe(name)
     known = {each.name for each in fields(cls)}
     for key in values:
         if key not in known:
@@ -201,7 +201,7 @@ def parse_settings(name: str, settings: Iterable[str]) -> dict[str, Any]:
     Raises:
         BadOption: a text is no assignment, or its value can't be read as what the field holds.
     """
-    kinds = get_type_hints(find(name))
+    kinds = get_type_hints(find_recipe(name))
     values: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")

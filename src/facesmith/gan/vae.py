@@ -11,13 +11,21 @@ from torch import Tensor, nn
 from facesmith.gan.contracts import Batch, Generator, Loss, Objective
 
 
-def reparametrised(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """A latent `[N, z_dim]` drawn from q(z|x), through which gradients pass. Source: section 2.4."""
-    return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+def reparameterize(mean: Tensor, log_variance: Tensor, rng: torch.Generator | None = None) -> Tensor:
+    """Sample latents `[N, z_dim]` from q(z|x) so that gradients reach mean and variance.
+
+    Args:
+        mean, log_variance: of q(z|x), `[N, z_dim]` each.
+        rng: a generator on the CPU; by default torch's global generator.
+
+    Source: section 2.4.
+    """
+    noise = torch.randn_like(mean) if rng is None else torch.randn(mean.shape, generator=rng).to(mean.device)
+    return mean + (0.5 * log_variance).exp() * noise
 
 
-def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence of q(z|x) from N(0, I), in nats per face. Source: appendix B."""
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL kl_divergence of q(z|x) from N(0, I), in nats per face. Source: appendix B."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
 
 
@@ -31,7 +39,7 @@ def reconstruction_error(rebuilt: Tensor, real: Tensor, noise: float) -> Tensor:
     return (rebuilt.float() - real).square().sum((1, 2, 3)).mean() / (2 * noise**2)
 
 
-class Autoencoding(Objective):
+class VAEObjective(Objective):
     """A VAE's loss for the player "G", who trains encoder and decoder."""
 
     def __init__(self, noise: float) -> None:
@@ -42,8 +50,8 @@ class Autoencoding(Objective):
         mean, log_variance = nets["E"](batch.real)
         G = nets["G"]
         assert isinstance(G, Generator)
-        rebuilt = G.synthesis(reparametrised(mean, log_variance))
+        rebuilt = G.synthesis(reparameterize(mean, log_variance))
         reconstruction = reconstruction_error(rebuilt, batch.real, self.noise)
-        prior = divergence(mean, log_variance)
+        prior = kl_divergence(mean, log_variance)
         total = reconstruction + prior
         return Loss(total, {"G/loss": total, "G/prior": prior, "G/reconstruction": reconstruction})

@@ -67,7 +67,7 @@ def around(G: Generator, w: Tensor, condition: Tensor | None = None) -> Tensor:
     `[w_dim]`; of a generator in whose latents labels stand by themselves `[..., w_dim]`, the average face with each
     latent's own labels: half a label is nothing that it was ever told.
     """
-    if G.labels_apart:
+    if G.labels_in_w:
         z_dim = G.w_dim - G.label_dim
         return torch.cat([G.w_avg[:z_dim].expand(*w.shape[:-1], -1), w[..., z_dim:]], -1)
     return G.w_avg if condition is None else average_latent(G, torch.Generator().manual_seed(AVERAGING_SEED), condition)

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from facesmith.errors import BadModel, FacesmithError
-from facesmith.gan.recipe import Recipe, make
+from facesmith.gan.recipe import Recipe, make_recipe
 from facesmith.io.files import atomic_write, sha256
 from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.run_folder import MODEL as MODEL
@@ -121,7 +121,7 @@ def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
 def _empty_networks(file: Path, header: Mapping[str, Any], forms: Mapping[str, Form]) -> tuple[Recipe, nn.ModuleDict]:
     """The recipe's averaged networks without memory, so that a header can't claim more than its file holds."""
     try:
-        recipe = make(header["recipe"], header["hyperparameters"])
+        recipe = make_recipe(header["recipe"], header["hyperparameters"])
     except FacesmithError as error:
         raise BadModel(f"{file} names a recipe that this version can't build: {error}") from None
     with torch.device("meta"):

@@ -11,7 +11,7 @@ from math import log2
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import init_dcgan, init_he, one_latent
+from facesmith.nets.layers import init_dcgan, init_he, single_w
 
 SLOPE = 0.2  # of the critic's leaky ReLUs
 
@@ -44,7 +44,7 @@ class Generator(contracts.Generator):
         init_dcgan(self)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        images: Tensor = self.layers(one_latent(w)[:, :, None, None])  # [N, z_dim] -> [N, z_dim, 1, 1]
+        images: Tensor = self.layers(single_w(w)[:, :, None, None])  # [N, z_dim] -> [N, z_dim, 1, 1]
         return images
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import init_glorot, one_latent
+from facesmith.nets.layers import init_glorot, single_w
 
 
 class Generator(contracts.Generator):
@@ -40,7 +40,7 @@ class Generator(contracts.Generator):
         init_glorot(self)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        pictures: Tensor = self.layers(one_latent(w))
+        pictures: Tensor = self.layers(single_w(w))
         return pictures
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import Smooth, one_latent
+from facesmith.nets.layers import Smooth, single_w
 
 Prior = Literal["normal", "uniform", "poisson"]
 
@@ -54,7 +54,7 @@ class Generator(contracts.Generator):
         return torch.poisson(torch.ones(count, self.z_dim), generator=rng) - 1
 
     def synthesis(self, w: Tensor) -> Tensor:
-        pictures: Tensor = self.layers(self.dense(one_latent(w)))
+        pictures: Tensor = self.layers(self.dense(single_w(w)))
         return pictures
 
 

@@ -51,7 +51,7 @@ def init_he(net: nn.Module, slope: float) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def one_latent(w: Tensor) -> Tensor:
+def single_w(w: Tensor) -> Tensor:
     """`[N, w_dim]` of latents of either form, for networks that take one: `[N, num_ws, w_dim]` loses its layers."""
     return w[:, 0] if w.ndim == 3 else w
 
@@ -106,7 +106,7 @@ class Smooth(nn.Module):
         return conv2d(pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
 
 
-class Equalised(nn.Module):
+class EqualizedLR(nn.Module):
     """A layer whose weights are N(0, 1) and scaled as they are used, so that all learn at the same speed.
 
     Source: Karras et al. 2018, arXiv:1710.10196, section 4.1.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import Equalised, MinibatchStd, PixelNorm, one_latent
+from facesmith.nets.layers import EqualizedLR, MinibatchStd, PixelNorm, single_w
 
 SMALLEST = 4
 
@@ -42,7 +42,7 @@ def double(x: Tensor, times: int = 1) -> Tensor:
 
 
 def _conv(c_in: int, c_out: int) -> list[nn.Module]:
-    return [Equalised(nn.Conv2d(c_in, c_out, 3, padding=1)), nn.LeakyReLU(0.2)]
+    return [EqualizedLR(nn.Conv2d(c_in, c_out, 3, padding=1)), nn.LeakyReLU(0.2)]
 
 
 class Generator(contracts.Generator):
@@ -61,7 +61,7 @@ class Generator(contracts.Generator):
         self.growths = len(widths) - 1
         first = nn.Sequential(
             PixelNorm(),
-            Equalised(nn.Linear(z_dim, widths[0] * SMALLEST**2), gain=2**0.5 / 4),  # as the authors' code
+            EqualizedLR(nn.Linear(z_dim, widths[0] * SMALLEST**2), gain=2**0.5 / 4),  # as the authors' code
             nn.Unflatten(1, (widths[0], SMALLEST, SMALLEST)),
             nn.LeakyReLU(0.2),
             PixelNorm(),
@@ -73,12 +73,12 @@ class Generator(contracts.Generator):
             for c_in, c_out in pairwise(widths)
         ]
         self.scales = nn.ModuleList([first, *later])
-        self.to_rgb = nn.ModuleList([Equalised(nn.Conv2d(c, channels, 1), gain=1.0) for c in widths])
+        self.to_rgb = nn.ModuleList([EqualizedLR(nn.Conv2d(c, channels, 1), gain=1.0) for c in widths])
         self.register_buffer("level", torch.zeros(()))
 
     def synthesis(self, w: Tensor) -> Tensor:
         whole, fading = stage(self.level, self.growths)
-        x = self.scales[0](one_latent(w))
+        x = self.scales[0](single_w(w))
         for scale in self.scales[1 : whole + 1]:
             x = scale(double(x))
         rgb: Tensor = self.to_rgb[whole](x)
@@ -100,16 +100,16 @@ class Discriminator(contracts.Discriminator):
         widths = channels_of(resolution, width, max_channels)
         self.growths = len(widths) - 1
         self.from_rgb = nn.ModuleList(
-            [nn.Sequential(Equalised(nn.Conv2d(channels, c, 1)), nn.LeakyReLU(0.2)) for c in widths]
+            [nn.Sequential(EqualizedLR(nn.Conv2d(channels, c, 1)), nn.LeakyReLU(0.2)) for c in widths]
         )
         later = [nn.Sequential(*_conv(c, c), *_conv(c, c_next), nn.AvgPool2d(2)) for c_next, c in pairwise(widths)]
         last = nn.Sequential(
             MinibatchStd(),
             *_conv(widths[0] + 1, widths[0]),
             nn.Flatten(),
-            Equalised(nn.Linear(widths[0] * SMALLEST**2, widths[0])),
+            EqualizedLR(nn.Linear(widths[0] * SMALLEST**2, widths[0])),
             nn.LeakyReLU(0.2),
-            Equalised(nn.Linear(widths[0], 1), gain=1.0),
+            EqualizedLR(nn.Linear(widths[0], 1), gain=1.0),
         )
         self.scales = nn.ModuleList([last, *later])
         self.register_buffer("level", torch.zeros(()))

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import MinibatchStd, UpConv2d, one_latent
+from facesmith.nets.layers import MinibatchStd, UpConv2d, single_w
 
 FIRST_SIDE = 8  # of the generator's first maps
 LAST_SIDE = 4  # of the critic's last maps
-CRITIC_CHANNELS = (8, 16, 32, 64, 128, 256)  # the last ones, as many as there are halvings
+D_CHANNELS = (8, 16, 32, 64, 128, 256)  # the last ones, as many as there are halvings
 
 
 class Generator(contracts.Generator):
@@ -44,7 +44,7 @@ class Generator(contracts.Generator):
         super().__init__(
             resolution=resolution, channels=channels, z_dim=z_dim, w_dim=z_dim + label_dim, label_dim=label_dim
         )
-        self.spherical, self.labels_apart = not label_dim, bool(label_dim)
+        self.spherical, self.labels_in_w = not label_dim, bool(label_dim)
         self.label_size = sqrt(z_dim / label_dim) / 2 if label_dim else 0.0
         doublings = round(log2(resolution // FIRST_SIDE))
         widths = tuple(min(width * 2**halvings, max(width, max_channels)) for halvings in range(doublings, -1, -1))
@@ -67,7 +67,7 @@ class Generator(contracts.Generator):
         return torch.cat([z, z.new_zeros(len(z), self.label_dim) if labels is None else self.label_size * labels], 1)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        w = one_latent(w)
+        w = single_w(w)
         x = w
         for layer in self.layers:
             x = layer(x, w) if isinstance(layer, Residual | ModulatedBatchNorm2d) else layer(x)
@@ -139,7 +139,7 @@ class Discriminator(contracts.Discriminator):
         super().__init__()
         halvings = round(log2(resolution // LAST_SIDE))
         layers: list[nn.Module] = []
-        widths = (channels, *(min(each, max_channels) for each in CRITIC_CHANNELS[-halvings:]))
+        widths = (channels, *(min(each, max_channels) for each in D_CHANNELS[-halvings:]))
         for number, (c_in, c_out) in enumerate(pairwise(widths)):
             kernel = 3 if number else 5
             layers.append(nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2))

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import init_dcgan, one_latent
+from facesmith.nets.layers import init_dcgan, single_w
 
 Blocks = Literal["plain", "residual"]
 
@@ -88,7 +88,7 @@ class Generator(contracts.Generator):
         init_dcgan(self)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        pictures: Tensor = self.layers(one_latent(w))
+        pictures: Tensor = self.layers(single_w(w))
         return pictures
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import UpConv2d, one_latent
+from facesmith.nets.layers import UpConv2d, single_w
 
-CriticNorm = Literal["none", "batch"]
+DiscriminatorNorm = Literal["none", "batch"]
 
 
 class Generator(contracts.Generator):
@@ -43,11 +43,11 @@ class Generator(contracts.Generator):
         self.last = nn.Conv2d(width, channels, 3, padding=1)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        pictures: Tensor = self.last(self.layers(one_latent(w))).tanh()
+        pictures: Tensor = self.last(self.layers(single_w(w))).tanh()
         return pictures
 
 
-class DrawingLikeFaces(Generator):
+class GeneratorWithFittedPrior(Generator):
     """The same, its `w` drawn from a Gaussian that is fitted to the latents of real faces once it has been trained.
 
     Source: Ghosh et al. 2020, "From Variational to Deterministic Autoencoders", arXiv:1903.12436, section 4.
@@ -62,7 +62,7 @@ class DrawingLikeFaces(Generator):
         self.register_buffer("w_mean", torch.zeros(z_dim))
         self.register_buffer("w_factor", torch.eye(z_dim))
 
-    def take_prior(self, w: Tensor) -> None:
+    def fit_prior(self, w: Tensor) -> None:
         spread = torch.cov(w.double().T)
         # With few faces the estimate is too slanted: drawn towards no slant, as by w_dim more faces of that kind.
         share = len(w) / (len(w) + self.w_dim)
@@ -86,7 +86,7 @@ class Discriminator(contracts.Discriminator):
         self,
         resolution: int = 64,
         channels: int = 3,
-        norm: CriticNorm = "none",
+        norm: DiscriminatorNorm = "none",
         dropout: float = 0.2,
         hidden: int = 1024,
     ) -> None:

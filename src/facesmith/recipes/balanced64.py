@@ -34,9 +34,9 @@ from typing import ClassVar, Literal
 from torch import nn
 from torch.optim import SGD, RMSprop
 
-from facesmith.gan.balance import How, Refereed
+from facesmith.gan.balance import BalancedObjective, BalanceMode
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
-from facesmith.gan.recipe import Recipe, multiple_of_eight, option, recipe
+from facesmith.gan.recipe import Recipe, option, recipe, require_multiple_of_eight
 from facesmith.nets import upsampling
 
 
@@ -50,8 +50,8 @@ class Balanced64(Recipe):
     width: int = option(
         128, "channels of the generator's first and last maps, twice as many between", at_least=1, at_most=512
     )
-    balance: How = option("l2", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
-    d_norm: upsampling.CriticNorm = option("none", "none, or batch for BatchNorm in the critic")
+    balance: BalanceMode = option("l2", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
+    d_norm: upsampling.DiscriminatorNorm = option("none", "none, or batch for BatchNorm in the critic")
     d_dropout: float = option(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
     g_dropout: float = option(0.0, "share of the generator's maps silenced", at_least=0, at_most=0.9)
     optimizer: Literal["rmsprop", "sgd"] = option("rmsprop", "rmsprop or sgd")
@@ -59,7 +59,7 @@ class Balanced64(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        multiple_of_eight(self)
+        require_multiple_of_eight(self)
 
     def networks(self) -> dict[str, nn.Module]:
         G = upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels, self.g_dropout)
@@ -71,7 +71,7 @@ class Balanced64(Recipe):
         return {"D": Player(("D",), chosen), "G": Player(("G",), chosen)}
 
     def objective(self) -> Objective:
-        return Refereed(self.balance)
+        return BalancedObjective(self.balance)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)

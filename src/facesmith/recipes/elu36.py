@@ -38,7 +38,7 @@ from facesmith.gan.recipe import Recipe, option, recipe
 from facesmith.nets import elu
 
 
-class HeldDown(NonSaturating):
+class WithOutputPenalty(NonSaturating):
     """Cross-entropy, and for the critic the mean square of its output layer's weights."""
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
@@ -80,7 +80,7 @@ class Elu36(Recipe):
         return {"D": Player(("D",), partial(SGD, fused=True)), "G": Player(("G",), partial(Adam, fused=True))}
 
     def objective(self) -> Objective:
-        return HeldDown()
+        return WithOutputPenalty()
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         discriminator = Turn(("D",), self.batch_size, self.batch_size, replacement=True)

@@ -12,7 +12,7 @@ Result: fd5k_lite0 46.3 (real faces 3.1), coverage .22, face rate 95.9% (98.3%),
 
 What it does: both networks stand whole from the start, and a level between 0 and 1 says how far they have grown; what
 lies above it is not computed, so early faces are cheap. Each scale is trained as it is, then the next is faded in,
-each for an equal share of the budget; the full size keeps the last share, a larger one. Equalised learning rates,
+each for an equal share of the budget; the full size keeps the last share, a larger one. EqualizedLR learning rates,
 pixel norm, minibatch standard deviation; Adam with betas 0 and .99. `loss=wgan-gp` is the paper's: Wasserstein
 with gradient penalty and a drift of .001. `loss=logistic` is what its authors went on with (Karras et al. 2019,
 arXiv:1812.04948): cross-entropies, and R1, the critic's squared slope at real faces, here every eighth step.
@@ -37,7 +37,7 @@ from torch.optim import Adam
 
 from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating, Wasserstein
-from facesmith.gan.recipe import Recipe, option, periodic_steps, power_of_two, recipe
+from facesmith.gan.recipe import Recipe, option, periodic_steps, recipe, require_power_of_two
 from facesmith.nets import progressive
 
 
@@ -82,7 +82,7 @@ class Progressive64(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        power_of_two(self)
+        require_power_of_two(self)
 
     def networks(self) -> dict[str, nn.Module]:
         return {

@@ -35,7 +35,7 @@ from torch.optim import Adam
 
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating
-from facesmith.gan.recipe import Conditional, option, periodic_steps, power_of_two, recipe
+from facesmith.gan.recipe import Conditional, option, periodic_steps, recipe, require_power_of_two
 from facesmith.nets import quick
 
 LAST_LR = 0.1  # of the first, at the end of the budget
@@ -71,7 +71,7 @@ class Quick64(Conditional):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        power_of_two(self)
+        require_power_of_two(self)
 
     def networks(self) -> dict[str, nn.Module]:
         told = len(self.condition)

@@ -31,8 +31,8 @@ from torch import nn
 from torch.optim import Adam
 
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
-from facesmith.gan.recipe import Recipe, multiple_of_eight, option, recipe
-from facesmith.gan.vae import Autoencoding
+from facesmith.gan.recipe import Recipe, option, recipe, require_multiple_of_eight
+from facesmith.gan.vae import VAEObjective
 from facesmith.nets import upsampling
 
 
@@ -55,11 +55,11 @@ class Vae64(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        multiple_of_eight(self)
+        require_multiple_of_eight(self)
 
     def networks(self) -> dict[str, nn.Module]:
         return {
-            "G": upsampling.DrawingLikeFaces(self.z_dim, self.width, self.resolution, self.channels),
+            "G": upsampling.GeneratorWithFittedPrior(self.z_dim, self.width, self.resolution, self.channels),
             "E": upsampling.Encoder(self.z_dim, 2 * self.width, self.resolution, self.channels),
         }
 
@@ -67,7 +67,7 @@ class Vae64(Recipe):
         return {"G": Player(("G", "E"), partial(Adam, fused=True))}
 
     def objective(self) -> Objective:
-        return Autoencoding(self.noise)
+        return VAEObjective(self.noise)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("G",), n_real=self.batch_size, n_fake=0),)

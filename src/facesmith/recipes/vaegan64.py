@@ -31,21 +31,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, RMSprop
 
-from facesmith.gan.balance import How, Refereed
+from facesmith.gan.balance import BalancedObjective, BalanceMode
 from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
-from facesmith.gan.recipe import Recipe, multiple_of_eight, option, recipe
-from facesmith.gan.vae import divergence, reconstruction_error, reparametrised
+from facesmith.gan.recipe import Recipe, option, recipe, require_multiple_of_eight
+from facesmith.gan.vae import kl_divergence, reconstruction_error, reparameterize
 from facesmith.nets import upsampling
 
 
-class AutoencodingGame(Refereed):
+class VAEGANObjective(BalancedObjective):
     """Prior and reconstruction for encoder and decoder, and for the decoder the game as well.
 
     Args:
         gan_share: of the decoder's gradient, by its norm at the last layer.
     """
 
-    def __init__(self, noise: float, gan_share: float, how: How) -> None:
+    def __init__(self, noise: float, gan_share: float, how: BalanceMode) -> None:
         super().__init__(how)
         self.noise, self.gan_share = noise, gan_share
 
@@ -56,8 +56,8 @@ class AutoencodingGame(Refereed):
         G, E = nets["G"], nets["E"]
         assert isinstance(G, upsampling.Generator)
         mean, log_variance = E(batch.real)
-        reconstruction = reconstruction_error(G.synthesis(reparametrised(mean, log_variance)), batch.real, self.noise)
-        prior = divergence(mean, log_variance)
+        reconstruction = reconstruction_error(G.synthesis(reparameterize(mean, log_variance)), batch.real, self.noise)
+        prior = kl_divergence(mean, log_variance)
         # Waiting, the decoder hears the game no more, but goes on learning to reconstruct.
         weight = game.update * gan_weight(reconstruction, game.total, G.last.weight, self.gan_share)
         total = prior + reconstruction + weight * game.total
@@ -89,14 +89,14 @@ class Vaegan64(Recipe):
     )
     noise: float = option(1.0, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
     gan_share: float = option(0.5, "the game's share of the decoder's gradient", at_least=0, at_most=0.99)
-    balance: How = option("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
+    balance: BalanceMode = option("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
     d_dropout: float = option(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
     lr: float = option(5e-4, "learning rate of encoder and decoder, by Adam", at_least=0, at_most=1)
     lr_d: float = option(2e-4, "learning rate of the critic, by RMSprop", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        multiple_of_eight(self)
+        require_multiple_of_eight(self)
 
     def networks(self) -> dict[str, nn.Module]:
         return {
@@ -110,7 +110,7 @@ class Vaegan64(Recipe):
         return {"D": Player(("D",), partial(RMSprop, foreach=True)), "G": Player(("G", "E"), adam)}
 
     def objective(self) -> Objective:
-        return AutoencodingGame(self.noise, self.gan_share, self.balance)
+        return VAEGANObjective(self.noise, self.gan_share, self.balance)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)

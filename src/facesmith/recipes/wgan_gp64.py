@@ -31,7 +31,7 @@ from torch.optim import Adam
 
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.losses import Wasserstein
-from facesmith.gan.recipe import Recipe, option, power_of_two, recipe
+from facesmith.gan.recipe import Recipe, option, recipe, require_power_of_two
 from facesmith.nets import dcgan
 
 
@@ -50,7 +50,7 @@ class WganGp64(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        power_of_two(self)
+        require_power_of_two(self)
 
     def networks(self) -> dict[str, nn.Module]:
         return {

@@ -88,7 +88,7 @@ def _scores(seen: int, scores: Histogram) -> Chart:
         (("real faces, D(x)", scores.real, REAL), ("fakes, D(G(z))", scores.fake, FAKE)),
         (scores.low, scores.high),
         x_label="0: surely a fake, 1: surely real" if scores.probability else "score; more is more real",
-        threshold=scores.real_above,
+        threshold=scores.real_threshold,
     )
     return replace(chart, title=title)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.faces import Faces, open_faces
-from facesmith.gan.recipe import Recipe, make
+from facesmith.gan.recipe import Recipe, make_recipe
 from facesmith.io.images import Pixels, limit_width, read_picture
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.run_folder import LOG, PLAN, RECONSTRUCTION_PAIRS, RECONSTRUCTIONS, SHEETS, read_log, sheets
@@ -95,7 +95,7 @@ def gather(folder: Path, console: Console) -> Run:
 def _read_plan(run: Run) -> None:
     try:
         run.plan = read_plan(run.folder / PLAN)
-        run.recipe = make(run.plan.recipe, run.plan.hyperparameters)
+        run.recipe = make_recipe(run.plan.recipe, run.plan.hyperparameters)
     except FacesmithError as error:
         run.missing.append(f"The recipe and its values are not shown: {error}")
 

@@ -12,7 +12,7 @@ import torch
 
 from facesmith import __version__
 from facesmith.faces.describe import attribute_summary, contact_sheet, dataset_summary
-from facesmith.gan.list_recipes import count
+from facesmith.gan.list_recipes import count_parameters
 from facesmith.io.html import Picture, Section, Video, as_picture
 from facesmith.io.images import Pixels, limit_width
 from facesmith.report import words
@@ -187,7 +187,7 @@ def _recipe(run: Run) -> Iterator[Section]:
     yield Section("Its values in this run", header=("value", "is", "meaning"), rows=values, folded=True)
     with torch.device("meta"):
         networks = run.recipe.networks()
-    sizes = [(name, count(net)) for name, net in networks.items()]
+    sizes = [(name, count_parameters(net)) for name, net in networks.items()]
     yield Section("Its networks", header=("network", "parameters"), rows=sizes, folded=True)
 
 

@@ -133,8 +133,11 @@ def scores(histogram: Histogram) -> str:
     """How to read a histogram, by what its scores mean."""
     if histogram.probability:
         told = "The critic said of real faces and of fakes how sure it is that they are real, from 0 to 1. "
-    elif histogram.real_above is not None:
-        told = f"The critic gave real faces and fakes a score; what lies above {histogram.real_above:g} it calls real. "
+    elif histogram.real_threshold is not None:
+        told = (
+            "The discriminator gives every image a score. "
+            f"A score above {histogram.real_threshold:g} means that it takes the image for real. "
+        )
     else:
         told = "The critic gave real faces and fakes a score, of which only the order means anything. "
     return told + (

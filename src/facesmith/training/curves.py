@@ -103,9 +103,9 @@ def draw_scores(path: Path, scores: Histogram, title: str) -> None:
         shares = np.divide(counts, sum(counts))
         axes.stairs(shares, edges, fill=True, alpha=0.3, color=colour)
         axes.stairs(shares, edges, label=label, color=colour)
-    if scores.real_above is not None and scores.low <= scores.real_above <= scores.high:
-        axes.axvline(scores.real_above, color="grey", linestyle=":")
-        axes.text(scores.real_above, 0.96, " called real →", transform=axes.get_xaxis_transform(), color="grey")
+    if scores.real_threshold is not None and scores.low <= scores.real_threshold <= scores.high:
+        axes.axvline(scores.real_threshold, color="grey", linestyle=":")
+        axes.text(scores.real_threshold, 0.96, " called real →", transform=axes.get_xaxis_transform(), color="grey")
     axes.set_title(title, loc="left")
     axes.set_xlabel("probability of being real, says the critic" if scores.probability else "score of the critic")
     axes.set_ylabel(f"share of {sum(scores.real)} pictures each")

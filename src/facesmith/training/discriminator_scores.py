@@ -40,7 +40,7 @@ class Histogram:
 
     Attributes:
         probability: the scores are the critic's probabilities that a picture is real; else its bare logits.
-        real_above: the score above which the critic calls a picture real, or None where only ranks mean anything.
+        real_threshold: the score above which the critic calls a picture real, or None where only ranks mean anything.
         real: counts of real faces.
         fake: counts of fakes.
     """
@@ -48,7 +48,7 @@ class Histogram:
     low: float
     high: float
     probability: bool
-    real_above: float | None
+    real_threshold: float | None
     real: tuple[int, ...]
     fake: tuple[int, ...]
 
@@ -60,13 +60,13 @@ class Scores:
     Attributes:
         real: of training faces `[N]`.
         fake: of fakes `[N]`.
-        real_above: the logit above which the critic calls a picture real.
+        real_threshold: the logit above which the critic calls a picture real.
         unseen: of faces that nobody trained on, `[M]`; empty where there are none.
     """
 
     real: NDArray[np.float32]
     fake: NDArray[np.float32]
-    real_above: float | None
+    real_threshold: float | None
     unseen: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def standing(self) -> dict[str, float]:
@@ -76,9 +76,9 @@ class Scores:
         unless the critic knows its training faces by heart.
         """
         shares = {"scores/auc": ranked(self.real, self.fake)}
-        if self.real_above is not None:
-            shares["scores/accuracy_real"] = float((self.real > self.real_above).mean())
-            shares["scores/accuracy_fake"] = float((self.fake <= self.real_above).mean())
+        if self.real_threshold is not None:
+            shares["scores/accuracy_real"] = float((self.real > self.real_threshold).mean())
+            shares["scores/accuracy_fake"] = float((self.fake <= self.real_threshold).mean())
         if len(self.unseen) >= LEAST_UNSEEN:
             shares["scores/training_auc"] = ranked(self.real, self.unseen)
             shares |= {"scores/faces": len(self.real), "scores/unseen_faces": len(self.unseen)}
@@ -86,11 +86,11 @@ class Scores:
 
     def histogram(self) -> Histogram:
         """Both kinds in the same bins: over probabilities where logits mean such, else over what the logits span."""
-        probability = self.real_above == 0
+        probability = self.real_threshold == 0
         real, fake = (_sigmoid(held) if probability else held for held in (self.real, self.fake))
         low, high = (0.0, 1.0) if probability else _span(np.concatenate([real, fake]))
         counts = (tuple(np.histogram(held, BINS, (low, high))[0].tolist()) for held in (real, fake))
-        return Histogram(low, high, probability, 0.5 if probability else self.real_above, *counts)
+        return Histogram(low, high, probability, 0.5 if probability else self.real_threshold, *counts)
 
 
 def discriminator_scores(
@@ -115,7 +115,7 @@ def discriminator_scores(
         fake = _all(D(G(z, y), y) for z, y in _latents(state, count))[:count]
         unseen = real_pixels[:0] if unseen is None else unseen[: max(count, LEAST)]
         new = _all(D(x, y) for x, y in _batches(state, *_filled_up(state, unseen, unseen_labels, rows)))[: len(unseen)]
-    scores = Scores(real[:count], fake, state.objective.real_above, new)
+    scores = Scores(real[:count], fake, state.objective.real_threshold, new)
     return scores if all(np.isfinite(held).all() for held in (scores.real, scores.fake, scores.unseen)) else None
 
 
@@ -132,7 +132,7 @@ def read_histogram(line: Mapping[str, Any]) -> Histogram | None:
         held = Histogram(**line["scores"])
         held = replace(held, real=tuple(held.real), fake=tuple(held.fake))  # JSON knows no tuples
         counts = np.array([held.real, held.fake], np.int64)
-        threshold = held.low if held.real_above is None else held.real_above
+        threshold = held.low if held.real_threshold is None else held.real_threshold
         sound = held.low < held.high and all(map(math.isfinite, (held.low, held.high, threshold)))
         if not sound or counts.shape != (2, BINS) or counts.min() < 0 or not counts.sum(1).all():
             return None

@@ -26,7 +26,7 @@ from facesmith.attributes.conditioning import with_labels
 from facesmith.device import PRECISIONS, check_precision, pick_device
 from facesmith.errors import BadData, BadModel, Diverged, OutputExists, RunBusy, TrainingStopped
 from facesmith.faces import Faces, open_faces
-from facesmith.gan.recipe import DEFAULT, Recipe, condition_of, make
+from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, condition_of, make_recipe
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.checkpoint import load_state, read_header, save_model, save_state
 from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, SNAPSHOTS, STATE
@@ -94,7 +94,7 @@ def recipe_name(recipe: str | None, start: Path | None, out: Path, *, force: boo
         BadModel: there is no such model, or the run's plan is damaged.
     """
     if recipe is not None or start is None:
-        return recipe or DEFAULT
+        return recipe or DEFAULT_RECIPE
     kept = kept_plan(out, force)
     return kept.recipe if kept is not None and kept.start else str(read_header(start)["recipe"])
 
@@ -110,12 +110,14 @@ def _open_start(asked: Asked, kept: Plan | None) -> Start | None:
 def _recipe(asked: Asked, start: Start | None, kept: Plan | None) -> Recipe:
     """The recipe asked for, that of the model to begin from (with its values where no others are given), or ours."""
     if asked.start is None:
-        return make(asked.recipe or DEFAULT, asked.hyperparameters)
+        return make_recipe(asked.recipe or DEFAULT_RECIPE, asked.hyperparameters)
     if kept is not None and kept.start and asked.recipe in (None, kept.recipe):
-        return make(kept.recipe, {**kept.hyperparameters, **asked.hyperparameters})
+        return make_recipe(kept.recipe, {**kept.hyperparameters, **asked.hyperparameters})
     if start is None:
-        return make(asked.recipe or DEFAULT, asked.hyperparameters)  # another than that of the run, which will say so
-    recipe = make(start.model.recipe.name, start.model.recipe.hyperparameters() | dict(asked.hyperparameters))
+        return make_recipe(
+            asked.recipe or DEFAULT_RECIPE, asked.hyperparameters
+        )  # another than that of the run, which will say so
+    recipe = make_recipe(start.model.recipe.name, start.model.recipe.hyperparameters() | dict(asked.hyperparameters))
     check_fits(start, recipe)
     return recipe
 
@@ -131,7 +133,7 @@ def _begun(recipe: Recipe, start: Start, asked: Asked, faces: Faces, console: Co
         return recipe
     told = " ".join(f"{name}={held:g}" for name, held in altered.items())
     console.print(f"{number} faces are few, so that it doesn't learn them by heart: {told}", highlight=False)
-    return make(recipe.name, recipe.hyperparameters() | altered)
+    return make_recipe(recipe.name, recipe.hyperparameters() | altered)
 
 
 def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: Asked, console: Console) -> TrainReport:

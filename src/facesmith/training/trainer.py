@@ -20,8 +20,9 @@ from torch.optim import Optimizer
 
 from facesmith.errors import Diverged
 from facesmith.faces import Stream
-from facesmith.gan.contracts import Batch, Generator, Knobs, Loss, Objective, Player, Turn, levels, set_level
+from facesmith.gan.contracts import Batch, Generator, Knobs, Loss, Objective, Player, Turn, current_level, set_level
 from facesmith.gan.recipe import Recipe
+from facesmith.gan.vae import reparameterize
 from facesmith.latent.labels import draw_labels, take_labels
 from facesmith.latent.seeds import average_latent, draw_latents
 from facesmith.modelfiles.checkpoint import MODEL_FORMAT
@@ -66,7 +67,7 @@ class TrainState:
         knobs = self.recipe.knobs(progress)
         lr = {name: lr * self._share_of_lr(name, progress) for name, lr in knobs.lr.items()}
         # What has grown stays grown: a longer budget, or one begun from a model, would have it smaller by its shares.
-        return replace(knobs, lr=lr, level=max([knobs.level, *levels(self.nets)]))
+        return replace(knobs, lr=lr, level=max(knobs.level, current_level(self.nets)))
 
     def _share_of_lr(self, player: str, progress: float) -> float:
         warm = progress / self.warmup if progress < self.warmup and "G" in self.players[player].nets else 1.0
@@ -243,7 +244,8 @@ def inference_networks(state: TrainState) -> nn.ModuleDict:
     estimate_batch_norm(G, G.synthesis, _settling_latents(state, nets, rng))
     if "E" in nets and G.fits_prior:
         faces = _settling_faces(state)
-        G.take_prior(torch.cat([_encoded(nets["E"], next(faces), rng) for _ in range(PRIOR_BATCHES)]))
+        encoded = (nets["E"](next(faces)) for _ in range(PRIOR_BATCHES))
+        G.fit_prior(torch.cat([reparameterize(mean, log_variance, rng) for mean, log_variance in encoded]))
     G.w_avg.copy_(average_latent(G, rng))
     return nets
 
@@ -261,16 +263,10 @@ def _settling_latents(state: TrainState, nets: nn.ModuleDict, rng: torch.Generat
     drawn = any(turn.n_fake for turn in state.recipe.turns(state.step))
     for number in range(SETTLING_BATCHES):
         if "E" in nets and (number % 2 or not drawn):
-            yield _encoded(nets["E"], next(faces), rng)
+            mean, log_variance = nets["E"](next(faces))
+            yield reparameterize(mean, log_variance, rng)
         else:
             yield draw_latents(G, SETTLING_BATCH, rng)
-
-
-def _encoded(E: nn.Module, faces: Tensor, rng: torch.Generator) -> Tensor:
-    """Latents drawn from q(w|x)."""
-    mean, log_variance = E(faces)
-    drawn: Tensor = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=rng).to(mean.device)
-    return drawn
 
 
 def estimate_batch_norm(net: nn.Module, forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> None:
