@@ -45,7 +45,7 @@ from facesmith.modelfiles.checkpoint import load_model
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.modelfiles.sidecar import save_sidecar
 from facesmith.training.discriminator_scores import discriminator_scores
-from facesmith.training.plan import Asked
+from facesmith.training.plan import TrainOptions
 from facesmith.training.train import train
 from facesmith.training.trainer import inference_networks, make_batch, set_label_shares, train_step
 
@@ -298,7 +298,7 @@ def test_quick64_untold_is_what_it_was():
 
 @pytest.fixture
 def asked(data, tmp_path):
-    return Asked(
+    return TrainOptions(
         "test-conditional", data, tmp_path / "run", {"condition": CONDITION}, kimg=0.12, save_every_kimg=0.04,
         precision="float32", threads=1,
     )  # fmt: skip
@@ -334,7 +334,7 @@ def test_a_run_remembers_what_it_was_told(asked, data, tmp_path):
 def test_a_model_to_begin_from_learns_how_the_new_faces_are_labelled(asked, data, tmp_path):
     train(asked, QUIET)
     other = with_column(data, tmp_path / "other", "smiling", [str(int(i < 60)) for i in range(FACES)])
-    begun = replace(asked, recipe=None, hyperparameters={}, start=asked.out, data=other, out=tmp_path / "begun")
+    begun = replace(asked, recipe=None, hyperparameters={}, finetune_from=asked.out, data=other, out=tmp_path / "begun")
     train(begun, QUIET)
     smiles = [facesmith.load(out).G.label_shares[2:].sum().item() for out in (asked.out, begun.out)]
     assert smiles[1] > smiles[0] + 0.1

@@ -33,7 +33,7 @@ from facesmith.training.diagnosis import (
     thumbnails,
 )
 from facesmith.training.monitor import Monitor
-from facesmith.training.plan import Asked
+from facesmith.training.plan import TrainOptions
 from facesmith.training.train import train
 from facesmith.training.trainer import inference_networks, train_step
 
@@ -229,7 +229,7 @@ def faces(tmp_path_factory):
 
 @pytest.fixture
 def asked(faces, tmp_path):
-    return Asked(
+    return TrainOptions(
         "test-collapsing", faces, tmp_path / "run", {}, kimg=1.2, save_every_kimg=0.1, precision="float32", threads=1
     )
 

@@ -18,7 +18,7 @@ from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.recipes.quick64 import Quick64
 from facesmith.training.finetune import WARMUP, begin, open_start, save_discriminator
-from facesmith.training.plan import Asked
+from facesmith.training.plan import TrainOptions
 from facesmith.training.train import recipe_name, train
 
 SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
@@ -33,7 +33,10 @@ def faces(tmp_path_factory):
 def parent(faces, tmp_path_factory):
     """A run of dcgan64 to begin from."""
     out = tmp_path_factory.mktemp("parent") / "run"
-    train(Asked("dcgan64", faces, out, SMALL, kimg=0.08, save_every_kimg=0.04, precision="float32", threads=1), QUIET)
+    train(
+        TrainOptions("dcgan64", faces, out, SMALL, kimg=0.08, save_every_kimg=0.04, precision="float32", threads=1),
+        QUIET,
+    )
     return out
 
 
@@ -42,16 +45,16 @@ def quick(faces, tmp_path_factory):
     """A run of quick64 to begin from."""
     out = tmp_path_factory.mktemp("quick") / "run"
     values = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8, "hidden": 16}
-    train(Asked("quick64", faces, out, values, kimg=0.08, precision="float32", threads=1), QUIET)
+    train(TrainOptions("quick64", faces, out, values, kimg=0.08, precision="float32", threads=1), QUIET)
     return out
 
 
 @pytest.fixture
 def asked(parent, faces, tmp_path):
     """A run of other faces that begins from it; the recipe and its values are the parent's."""
-    return Asked(
+    return TrainOptions(
         None, faces, tmp_path / "run", {}, kimg=0.12, save_every_kimg=0.04, seed=1, precision="float32", threads=1,
-        start=parent,
+        finetune_from=parent,
     )  # fmt: skip
 
 
@@ -78,7 +81,7 @@ def test_a_critic_laid_beside_a_copied_model_comes_along(parent, tmp_path):
 
 def test_a_critic_belongs_to_one_model(parent, tmp_path, faces):
     other = tmp_path / "other"
-    train(Asked("dcgan64", faces, other, SMALL, kimg=0.08, seed=3, precision="float32", threads=1), QUIET)
+    train(TrainOptions("dcgan64", faces, other, SMALL, kimg=0.08, seed=3, precision="float32", threads=1), QUIET)
     with pytest.raises(BadModel, match="is another model"):
         save_discriminator(parent, other / MODEL)
     shutil.copy(parent / MODEL, tmp_path / MODEL)
@@ -94,7 +97,7 @@ def test_a_run_goes_on_by_the_models_recipe_and_values(asked, parent):
     assert header["recipe"] == "dcgan64"
     assert header["hyperparameters"] == load_model(parent).header["hyperparameters"]
     assert header["finetuned_from"] == load_model(parent).hash
-    assert json.loads((asked.out / "run.json").read_text())["start"]["warmup"] == 0.0  # its critic came along
+    assert json.loads((asked.out / "run.json").read_text())["finetuned_from"]["warmup"] == 0.0  # its critic came along
 
 
 def test_where_the_critic_is_new_the_generator_waits_for_it(asked, parent, tmp_path, monkeypatch):
@@ -111,7 +114,7 @@ def test_where_the_critic_is_new_the_generator_waits_for_it(asked, parent, tmp_p
         assert state.knobs.lr["D"] == usual
     assert rates == pytest.approx([0, 0.5, 1, 1])
     monkeypatch.setattr("facesmith.training.finetune.WARMUP", 0.5)
-    assert train(replace(asked, start=file), QUIET).finished
+    assert train(replace(asked, finetune_from=file), QUIET).finished
     first, *_, last = map(json.loads, (asked.out / "log.jsonl").read_text().splitlines())
     assert first["lr/G"] < first["lr/D"]
     assert last["lr/G"] == last["lr/D"]
@@ -124,7 +127,7 @@ def test_resuming_changes_nothing_and_needs_the_same_model(asked, parent, tmp_pa
         stop_after(4, patched)
         assert not train(asked, QUIET).finished
     with pytest.raises(BadData, match="--from was"):
-        train(replace(asked, start=None, recipe="dcgan64", hyperparameters=SMALL), QUIET)
+        train(replace(asked, finetune_from=None, recipe="dcgan64", hyperparameters=SMALL), QUIET)
     assert train(asked, QUIET).finished
     assert (asked.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()
 
@@ -134,7 +137,7 @@ def test_a_run_goes_on_when_the_model_it_began_from_is_gone_or_another(asked, pa
     assert train(straight, QUIET).finished
     begun = tmp_path / "begun"
     shutil.copytree(parent, begun)
-    asked = replace(asked, start=begun)
+    asked = replace(asked, finetune_from=begun)
     with monkeypatch.context() as patched:
         stop_after(4, patched)
         assert not train(asked, QUIET).finished
@@ -168,7 +171,7 @@ def test_it_is_said_whether_a_critic_comes_along(asked, parent, tmp_path):
         (parent, "its critic comes along"), (parent / MODEL, "its critic comes along"), (file, "with a new critic"),
     ):  # fmt: skip
         told = StringIO()
-        train(replace(asked, start=start, force=True), Console(file=told, width=300))
+        train(replace(asked, finetune_from=start, force=True), Console(file=told, width=300))
         assert f"{start}: {expected}" in told.getvalue()
 
 
@@ -183,7 +186,7 @@ def test_what_does_not_fit_is_refused(asked, parent, tmp_path):
 
 
 def test_where_faces_are_few_quick64_goes_on_gently_and_what_is_asked_for_stands(asked, quick):
-    few = replace(asked, start=quick, hyperparameters={"dropout": 0.3})
+    few = replace(asked, finetune_from=quick, hyperparameters={"dropout": 0.3})
     told = StringIO()
     assert train(few, Console(file=told, width=200)).finished
     assert "hidden_dropout=0.5 lr=0.0002 lr_d=0.0004" in told.getvalue()
@@ -197,25 +200,25 @@ def test_a_run_begun_before_by_other_values_goes_on_by_them(asked, quick, monkey
     with monkeypatch.context() as before:
         before.setattr(Quick64, "few_faces", {})
         stop_after(4, before)
-        assert not train(replace(asked, start=quick), QUIET).finished
-    assert train(replace(asked, start=quick), QUIET).finished
+        assert not train(replace(asked, finetune_from=quick), QUIET).finished
+    assert train(replace(asked, finetune_from=quick), QUIET).finished
     assert load_model(asked.out).header["hyperparameters"]["lr"] == Quick64.lr
 
 
 def test_a_model_that_learnt_by_values_of_its_own_keeps_them(asked, quick, tmp_path):
-    gentle = replace(asked, start=quick, hyperparameters={"lr": 1e-5, "dropout": 0.4}, out=tmp_path / "gentle")
+    gentle = replace(asked, finetune_from=quick, hyperparameters={"lr": 1e-5, "dropout": 0.4}, out=tmp_path / "gentle")
     train(gentle, QUIET)
-    train(replace(asked, start=gentle.out), QUIET)
+    train(replace(asked, finetune_from=gentle.out), QUIET)
     held = load_model(asked.out).header["hyperparameters"]
     assert (held["lr"], held["dropout"], held["lr_d"]) == (1e-5, 0.4, 4e-4)
 
 
 def test_where_faces_are_many_a_model_goes_on_by_its_own_values(asked, quick, monkeypatch):
     monkeypatch.setattr("facesmith.training.finetune.FEW_FACES", 10)
-    train(replace(asked, start=quick), QUIET)
+    train(replace(asked, finetune_from=quick), QUIET)
     assert load_model(asked.out).header["hyperparameters"] == load_model(quick).header["hyperparameters"]
 
 
 def test_without_a_name_it_is_our_own_recipe(asked):
-    assert train(replace(asked, start=None, hyperparameters=SMALL), QUIET).finished
+    assert train(replace(asked, finetune_from=None, hyperparameters=SMALL), QUIET).finished
     assert load_model(asked.out).header["recipe"] == "quick64"

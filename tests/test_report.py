@@ -30,7 +30,7 @@ from facesmith.io.images import read_picture
 from facesmith.report.commands import kimg_text, train_command
 from facesmith.report.docstring import paragraphs
 from facesmith.report.write import report
-from facesmith.training.plan import Asked, read_plan
+from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.train import train
 
 RECIPES = ("dcgan64", "vaegan64", "vae64", "wgan-gp64")
@@ -38,7 +38,9 @@ MOST_BYTES = 10_000_000
 
 
 def asked_for(recipe, faces, out):
-    return Asked(recipe, faces, out, SMALL[recipe], kimg=0.12, save_every_kimg=0.04, precision="float32", threads=1)
+    return TrainOptions(
+        recipe, faces, out, SMALL[recipe], kimg=0.12, save_every_kimg=0.04, precision="float32", threads=1
+    )
 
 
 @pytest.fixture(scope="module")

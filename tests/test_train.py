@@ -19,7 +19,7 @@ from small import QUIET, RESOLUTION, TEST_RECIPES, faces_folder, stop_after
 from facesmith.errors import BadData, BadModel, BadOption, Diverged, OutputExists, RunBusy
 from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.photos.split import PARTS
-from facesmith.training.plan import Asked
+from facesmith.training.plan import TrainOptions
 from facesmith.training.train import train
 
 SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
@@ -32,7 +32,7 @@ def faces(tmp_path_factory):
 
 @pytest.fixture
 def asked(faces, tmp_path):
-    return Asked(
+    return TrainOptions(
         "dcgan64", faces, tmp_path / "run", SMALL, kimg=0.12, save_every_kimg=0.04, precision="float32", threads=1
     )
 
@@ -58,7 +58,7 @@ def test_what_has_grown_stays_grown_in_a_longer_run_and_in_one_that_begins_from_
     asked = replace(asked, recipe="progressive64", hyperparameters=values, kimg=0.04)
     train(asked, QUIET)
     assert train(replace(asked, kimg=0.2, extend=True), QUIET).finished
-    begun = replace(asked, recipe=None, hyperparameters={}, start=asked.out, out=tmp_path / "begun")
+    begun = replace(asked, recipe=None, hyperparameters={}, finetune_from=asked.out, out=tmp_path / "begun")
     assert train(begun, QUIET).finished
     for run in (asked.out, begun.out):
         levels = [json.loads(line)["knob/level"] for line in (run / "log.jsonl").read_text().splitlines()]
@@ -174,7 +174,7 @@ def test_a_damaged_state_is_told(asked):
 def test_minutes_become_a_fixed_budget(asked):
     train(replace(asked, kimg=None, minutes=0.01), QUIET)
     plan = json.loads((asked.out / "run.json").read_text())
-    assert plan["asked"] == {"minutes": 0.01}
+    assert plan["budget_request"] == {"minutes": 0.01}
     assert plan["budget"] == pytest.approx(max(8, 0.6 * plan["images_per_second"]), abs=1.1)  # the speed is rounded
     assert load_model(asked.out).header["seen"] >= plan["budget"]
 
@@ -234,9 +234,16 @@ def test_a_damaged_log_and_foreign_pictures_do_not_keep_a_run_from_going_on(aske
 @pytest.mark.parametrize(
     "change",
     [
-        *({"budget": "x"}, {"budget": 0}, {"save_every": 0}, {"hyperparameters": None}, {"asked": []}, {"format": 99}),
         *(
-            {"asked": {"minutes": "x"}},
+            {"budget": "x"},
+            {"budget": 0},
+            {"save_every": 0},
+            {"hyperparameters": None},
+            {"budget_request": []},
+            {"format": 99},
+        ),
+        *(
+            {"budget_request": {"minutes": "x"}},
             {"fingerprint": 5},
             {"precision": "float16"},
             {"threads": 0},

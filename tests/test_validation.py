@@ -19,7 +19,7 @@ from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.faces import open_faces
 from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.modelfiles.checkpoint import load_model
-from facesmith.training.plan import Asked
+from facesmith.training.plan import TrainOptions
 from facesmith.training.train import train
 from facesmith.training.trainer import inference_networks, train_step
 from facesmith.training.validation import CHOSEN_BY, FEWEST, MOST, SHARE, affordable, check_validation, prepare, watched
@@ -101,7 +101,7 @@ def asked(faces, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "open_extractor", lambda name: Thumbnails())
     monkeypatch.setattr(planning_module, "affordable", lambda *_: (64, 40))
     values = {"resolution": 16, "width": 4, "z_dim": 8, "batch_size": 8}
-    return Asked(
+    return TrainOptions(
         "dcgan64", faces.path, tmp_path / "run", values, kimg=0.12, save_every_kimg=0.072, eval_every_kimg=0.04,
         precision="float32", threads=1,
     )  # fmt: skip
@@ -155,6 +155,6 @@ def test_what_can_t_be_watched_is_told_of(asked, tmp_path):
         train(replace(asked, data=faces_folder(tmp_path / "few", 40)), QUIET)
     train(asked, QUIET)
     plan = asked.out / "run.json"
-    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"watch": {"every": 0}}))
-    with pytest.raises(BadModel, match="watch"):
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"validation": {"every": 0}}))
+    with pytest.raises(BadModel, match="validation"):
         train(asked, QUIET)

@@ -15,7 +15,7 @@ from facesmith.io.images import write_png
 from facesmith.io.progress import bar
 from facesmith.model import load
 from facesmith.modelfiles.run_folder import PLAN
-from facesmith.training.plan import Asked, read_plan
+from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.progress_film import progress_film
 from facesmith.training.train import train
 
@@ -46,9 +46,11 @@ def demo(
     (shown,) = sample(load, SHEET_SEEDS, out / "bundled.png", force=True, console=console)
     yield f"the shipped generator {shown}"
     _draw_lessons(data, console)
-    if (run / PLAN).exists() and not force and read_plan(run / PLAN).asked != {"minutes": minutes}:
+    if (run / PLAN).exists() and not force and read_plan(run / PLAN).budget_request != {"minutes": minutes}:
         raise BadData(f"{out} holds a demo of another length. Choose another --out, or do it again with --force.")
-    asked = Asked(DEFAULT_RECIPE, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads)
+    asked = TrainOptions(
+        DEFAULT_RECIPE, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads
+    )
     report = train(asked, console)
     if not report.finished:
         console.print("stopped and saved; the same command again goes on")

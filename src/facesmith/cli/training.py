@@ -61,7 +61,7 @@ def train(
     Go on from the generator that ships: facesmith train --from bundled --data mine --out runs/mine
     """
     from facesmith.gan.recipe import parse_condition, parse_settings
-    from facesmith.training.plan import Asked
+    from facesmith.training.plan import TrainOptions
     from facesmith.training.train import recipe_name, train
 
     name = recipe_name(recipe, start, out, force=force)
@@ -70,7 +70,7 @@ def train(
         values["batch_size"] = batch
     if condition is not None:
         values["condition"] = parse_condition(name, condition)
-    asked = Asked(
+    asked = TrainOptions(
         recipe, data, out, values, minutes, kimg, seed, device, precision, limit, mirror, snapshots, save_every,
         eval_every, on_trouble, start, extend, force, context.obj,
     )  # fmt: skip

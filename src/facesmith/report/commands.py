@@ -16,12 +16,12 @@ def train_command(plan: Plan, values: Mapping[str, Any], out: Path) -> str:
     """Trains the same run again: with every value, since defaults may change, and a budget in images."""
     words = [f"facesmith train {plan.recipe}", f"--data {shlex.quote(plan.data)}", f"--out {shlex.quote(str(out))}"]
     words += [f"--kimg {kimg_text(plan.budget)}", f"--save-every {kimg_text(plan.save_every)}", f"--seed {plan.seed}"]
-    words += [f"--from {shlex.quote(plan.start['model'])}"] if plan.start else []
+    words += [f"--from {shlex.quote(plan.finetuned_from['model'])}"] if plan.finetuned_from else []
     words += [f"--limit {plan.limit}"] if plan.limit is not None else []
     words += [] if plan.mirror else ["--no-mirror"]
     words += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]
     words += [f"--on-trouble {plan.on_trouble}"] if plan.on_trouble != "warn" else []
-    words += [f"--eval-every {plan.watch['kimg']:g}"] if plan.watch else []
+    words += [f"--eval-every {plan.validation['kimg']:g}"] if plan.validation else []
     words += [f"--set {shlex.quote(f'{name}={_text(held)}')}" for name, held in values.items()]
     return _wrapped(words)
 

@@ -26,7 +26,7 @@ from facesmith.modelfiles.run_folder import (
     STATE,
 )
 from facesmith.training.finetune import Start
-from facesmith.training.plan import Asked, Plan, read_plan, write_plan
+from facesmith.training.plan import Plan, TrainOptions, read_plan, write_plan
 from facesmith.training.speed import Speed, measure
 from facesmith.training.trainer import new_state
 from facesmith.training.validation import EXTRACTOR, affordable, check_validation
@@ -37,7 +37,7 @@ SHORTEST_TICK_SECONDS = 20.0
 KEPT_TWICE = 2  # a file is written beside the one that it replaces
 
 
-def make_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, console: Console) -> Plan:
+def make_plan(asked: TrainOptions, recipe: Recipe, faces: Faces, start: Start | None, console: Console) -> Plan:
     """The plan that the run folder holds, checked against what is asked for, or a new one.
 
     Raises:
@@ -65,7 +65,7 @@ def make_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
     return plan
 
 
-def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, console: Console) -> Plan:
+def _new_plan(asked: TrainOptions, recipe: Recipe, faces: Faces, start: Start | None, console: Console) -> Plan:
     """Measure, decide, and say what it will take."""
     device = pick_device(asked.device)
     threads = asked.threads or torch.get_num_threads()
@@ -83,7 +83,7 @@ def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
         seed=asked.seed,
         mirror=asked.mirror,
         limit=asked.limit,
-        asked=request,
+        budget_request=request,
         budget=budget,
         save_every=max(1, every),
         precision=speed.precision,
@@ -92,17 +92,19 @@ def _new_plan(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, c
         images_per_second=round(speed.best, 1),
         data=str(asked.data),
         on_trouble=asked.on_trouble,
-        start={"model": str(asked.start), "hash": start.model.hash, "warmup": start.warmup} if start else {},
+        finetuned_from={"model": str(asked.finetune_from), "hash": start.model.hash, "warmup": start.warmup}
+        if start
+        else {},
         labels=labels_fingerprint(faces.labels),
     )
     _say_what_it_takes(plan, recipe, faces, speed, asked, console)
     return plan
 
 
-def _watched(asked: Asked, plan: Plan, recipe: Recipe, faces: Faces, console: Console) -> Plan:
+def _watched(asked: TrainOptions, plan: Plan, recipe: Recipe, faces: Faces, console: Console) -> Plan:
     """The plan with evaluations while training, where they are asked for; measured, so that they stay cheap."""
     kimg = asked.eval_every_kimg
-    if kimg is None or plan.watch.get("kimg") == kimg:
+    if kimg is None or plan.validation.get("kimg") == kimg:
         return plan
     check_validation(faces)
     wanted, precision, device = int(kimg * 1000), PRECISIONS[plan.precision], torch.device(plan.device)
@@ -115,7 +117,7 @@ def _watched(asked: Asked, plan: Plan, recipe: Recipe, faces: Faces, console: Co
         + (f" rather than {kimg:g}, so that it takes less than 5 % of the run" if every > wanted else ""),
         highlight=False,
     )
-    return replace(plan, watch={"kimg": kimg, "every": every, "samples": samples})
+    return replace(plan, validation={"kimg": kimg, "every": every, "samples": samples})
 
 
 def training_stream(plan: Plan, faces: Faces) -> Stream:
@@ -124,7 +126,9 @@ def training_stream(plan: Plan, faces: Faces) -> Stream:
     return Stream(faces.pixels, rows, seed=plan.seed, mirror=plan.mirror, labels=faces.labels)
 
 
-def _say_what_it_takes(plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, asked: Asked, console: Console) -> None:
+def _say_what_it_takes(
+    plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, asked: TrainOptions, console: Console
+) -> None:
     """Memory, disk and time before the start.
 
     Raises:
@@ -156,7 +160,7 @@ def _images(request: Mapping[str, float], images_per_second: float, batch: int) 
     return max(batch, round(wanted))
 
 
-def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None, kept: Plan) -> None:
+def _check_same(asked: TrainOptions, recipe: Recipe, faces: Faces, start: Start | None, kept: Plan) -> None:
     worth = {**type(recipe)().hyperparameters(), **kept.hyperparameters}
     values = {name: tuple(held) if isinstance(held, list) else held for name, held in worth.items()}
     plain = {name: wanted for name, wanted in recipe.hyperparameters().items() if name != "condition"}
@@ -172,7 +176,7 @@ def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None,
         "--precision": (kept.precision, kept.precision if asked.precision == "auto" else asked.precision),
         "--device": (kept.device, kept.device if asked.device == "auto" else asked.device),
         "--threads": (kept.threads, asked.threads or kept.threads),
-        "--from": (kept.start.get("hash", "")[:16] or None, _origin(asked, start, kept)),
+        "--from": (kept.finetuned_from.get("hash", "")[:16] or None, _origin(asked, start, kept)),
     }
     differing = [f"{name} was {held}, now {wanted}" for name, (held, wanted) in both.items() if held != wanted]
     if differing:
@@ -182,23 +186,25 @@ def _check_same(asked: Asked, recipe: Recipe, faces: Faces, start: Start | None,
         )
 
 
-def _origin(asked: Asked, start: Start | None, kept: Plan) -> str | None:
+def _origin(asked: TrainOptions, start: Start | None, kept: Plan) -> str | None:
     """The hash of the model to begin from. Where none was opened, as the run has left it behind, it is that planned."""
-    if asked.start is None:
+    if asked.finetune_from is None:
         return None
-    return str(start.model.hash if start else kept.start["hash"])[:16]
+    return str(start.model.hash if start else kept.finetuned_from["hash"])[:16]
 
 
-def _extended(asked: Asked, kept: Plan) -> Plan:
+def _extended(asked: TrainOptions, kept: Plan) -> Plan:
     """The kept plan, its budget moved where --extend allows it, and with what may differ from start to start."""
     kept = replace(kept, on_trouble=asked.on_trouble)
     if asked.save_every_kimg:  # when to save alters nothing in the result
         kept = replace(kept, save_every=max(1, round(asked.save_every_kimg * 1000)))
-    request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes} if asked.minutes else kept.asked
-    if request == kept.asked:
+    request = (
+        {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes} if asked.minutes else kept.budget_request
+    )
+    if request == kept.budget_request:
         return kept
     budget = _images(request, kept.images_per_second, 1)
-    words = " and ".join(f"{number:g} {unit}" for unit, number in kept.asked.items())
+    words = " and ".join(f"{number:g} {unit}" for unit, number in kept.budget_request.items())
     if not asked.extend:
         raise BadData(
             f"{asked.out} was planned for {words} ({kept.budget / 1000:g} kimg). Give the same budget to resume it, "
@@ -206,7 +212,7 @@ def _extended(asked: Asked, kept: Plan) -> Plan:
         )
     if budget < kept.budget:
         raise BadOption(f"--extend makes a run longer: {budget / 1000:g} kimg is less than {kept.budget / 1000:g}.")
-    return replace(kept, asked=request, budget=budget)
+    return replace(kept, budget_request=request, budget=budget)
 
 
 def _remove_own(out: Path) -> None:

@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrainOptions:
     """The options of `facesmith train`, as the command line gives them."""
 
     recipe: str | None
@@ -40,7 +40,7 @@ class Asked:
     save_every_kimg: float | None = None
     eval_every_kimg: float | None = None
     on_trouble: str = "warn"
-    start: Path | None = None
+    finetune_from: Path | None = None
     extend: bool = False
     force: bool = False
     threads: int | None = None
@@ -68,7 +68,7 @@ class Plan:
     seed: int
     mirror: bool
     limit: int | None
-    asked: dict[str, float]
+    budget_request: dict[str, float]
     budget: int
     save_every: int
     precision: str
@@ -77,8 +77,8 @@ class Plan:
     images_per_second: float
     data: str
     on_trouble: str = "warn"
-    watch: dict[str, float] = field(default_factory=dict)
-    start: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, float] = field(default_factory=dict)
+    finetuned_from: dict[str, Any] = field(default_factory=dict)
     labels: str = ""
     format: int = FORMAT
 
@@ -86,7 +86,7 @@ class Plan:
 MOST = 1e9  # minutes, or thousands of images: no machine lives as long
 
 
-def check_asked(asked: Asked) -> None:
+def check_asked(asked: TrainOptions) -> None:
     """Raise BadOption for a budget that can't be kept, or an unknown way to meet trouble."""
     if asked.minutes is not None and asked.kimg is not None:
         raise BadOption("Give either --minutes or --kimg, not both.")
@@ -131,13 +131,17 @@ def _check_plan(plan: Plan) -> None:
         raise ValueError(f"on_trouble is {plan.on_trouble!r}")
     if min(plan.budget, plan.save_every, plan.threads, plan.seed + 1) < 1 or not plan.images_per_second > 0:
         raise ValueError("a number is out of its range")
-    if plan.watch and not (set(plan.watch) == {"kimg", "every", "samples"} and min(plan.watch.values()) > 0):
-        raise ValueError(f"watch is {plan.watch}")
-    if plan.start and not (set(plan.start) == {"model", "hash", "warmup"} and type(plan.start["warmup"]) is float):
-        raise ValueError(f"start is {plan.start}")
-    budget = list(plan.asked.items())
+    if plan.validation and not (
+        set(plan.validation) == {"kimg", "every", "samples"} and min(plan.validation.values()) > 0
+    ):
+        raise ValueError(f"validation is {plan.validation}")
+    if plan.finetuned_from and not (
+        set(plan.finetuned_from) == {"model", "hash", "warmup"} and type(plan.finetuned_from["warmup"]) is float
+    ):
+        raise ValueError(f"finetuned_from is {plan.finetuned_from}")
+    budget = list(plan.budget_request.items())
     if len(budget) != 1 or budget[0][0] not in ("kimg", "minutes") or type(budget[0][1]) not in (int, float):
-        raise ValueError(f"asked is {plan.asked}")
+        raise ValueError(f"budget_request is {plan.budget_request}")
 
 
 def write_plan(file: Path, plan: Plan) -> None:

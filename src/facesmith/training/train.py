@@ -35,7 +35,7 @@ from facesmith.training.diagnosis import Problem, diagnose, is_healthy
 from facesmith.training.finetune import Start, begin, check_fits, for_few_faces, open_start
 from facesmith.training.make_plan import make_plan, training_stream
 from facesmith.training.monitor import HELD_OUT, TENSORBOARD_PICTURES, Monitor
-from facesmith.training.plan import Asked, Plan, check_asked, kept_plan
+from facesmith.training.plan import Plan, TrainOptions, check_asked, kept_plan
 from facesmith.training.trainer import TrainState, fit, inference_networks, load_state_dict, new_state, state_dict
 from facesmith.training.validation import CHOSEN_BY, EXTRACTOR, SECONDS, Validation, best_so_far, prepare, watched
 
@@ -51,7 +51,7 @@ class TrainReport:
     finished: bool
 
 
-def train(asked: Asked, console: Console) -> TrainReport:
+def train(asked: TrainOptions, console: Console) -> TrainReport:
     """Train to the end of the budget; resumes where `out` holds a run of the same plan.
 
     Raises:
@@ -96,22 +96,26 @@ def recipe_name(recipe: str | None, start: Path | None, out: Path, *, force: boo
     if recipe is not None or start is None:
         return recipe or DEFAULT_RECIPE
     kept = kept_plan(out, force)
-    return kept.recipe if kept is not None and kept.start else str(read_header(start)["recipe"])
+    return kept.recipe if kept is not None and kept.finetuned_from else str(read_header(start)["recipe"])
 
 
-def _open_start(asked: Asked, kept: Plan | None) -> Start | None:
+def _open_start(asked: TrainOptions, kept: Plan | None) -> Start | None:
     """The model to begin from; None where there is none, or the run has left it behind: it may be gone by now."""
-    if asked.start is None:
+    if asked.finetune_from is None:
         return None
-    left_behind = kept is not None and kept.start.get("model") == str(asked.start) and (asked.out / STATE).exists()
-    return None if left_behind else open_start(asked.start, asked.recipe)
+    left_behind = (
+        kept is not None
+        and kept.finetuned_from.get("model") == str(asked.finetune_from)
+        and (asked.out / STATE).exists()
+    )
+    return None if left_behind else open_start(asked.finetune_from, asked.recipe)
 
 
-def _recipe(asked: Asked, start: Start | None, kept: Plan | None) -> Recipe:
+def _recipe(asked: TrainOptions, start: Start | None, kept: Plan | None) -> Recipe:
     """The recipe asked for, that of the model to begin from (with its values where no others are given), or ours."""
-    if asked.start is None:
+    if asked.finetune_from is None:
         return make_recipe(asked.recipe or DEFAULT_RECIPE, asked.hyperparameters)
-    if kept is not None and kept.start and asked.recipe in (None, kept.recipe):
+    if kept is not None and kept.finetuned_from and asked.recipe in (None, kept.recipe):
         return make_recipe(kept.recipe, {**kept.hyperparameters, **asked.hyperparameters})
     if start is None:
         return make_recipe(
@@ -122,11 +126,11 @@ def _recipe(asked: Asked, start: Start | None, kept: Plan | None) -> Recipe:
     return recipe
 
 
-def _begun(recipe: Recipe, start: Start, asked: Asked, faces: Faces, console: Console) -> Recipe:
+def _begun(recipe: Recipe, start: Start, asked: TrainOptions, faces: Faces, console: Console) -> Recipe:
     """The recipe by which a new run goes on from a model; says what comes along, and what is altered for few faces."""
     if "D" in start.model.recipe.networks():
         told = "its critic comes along" if not start.warmup else "with a new critic, for which the generator waits"
-        console.print(f"from {asked.start}: {told}", highlight=False, markup=False)
+        console.print(f"from {asked.finetune_from}: {told}", highlight=False, markup=False)
     number = len(faces.part("train"))
     altered = for_few_faces(recipe, number, asked.hyperparameters)
     if not altered:
@@ -136,19 +140,23 @@ def _begun(recipe: Recipe, start: Start, asked: Asked, faces: Faces, console: Co
     return make_recipe(recipe.name, recipe.hyperparameters() | altered)
 
 
-def _train(plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: Asked, console: Console) -> TrainReport:
+def _train(
+    plan: Plan, state: TrainState, seconds: float, faces: Faces, asked: TrainOptions, console: Console
+) -> TrainReport:
     """Run the loop, saving every tick, at the end, and when asked to stop."""
     real = np.asarray(faces.pixels[faces.part("train")[:TENSORBOARD_PICTURES]])
     rows = faces.part("validation")[:HELD_OUT]
     held_out, told = np.asarray(faces.pixels[rows]), None if faces.labels is None else faces.labels[rows]
-    watch = prepare(faces, open_extractor(EXTRACTOR), int(plan.watch["samples"]), console) if plan.watch else None
+    watch = (
+        prepare(faces, open_extractor(EXTRACTOR), int(plan.validation["samples"]), console) if plan.validation else None
+    )
     with _stop_requests() as stop, Monitor(asked.out, state, real, seconds, console, held_out, told) as monitor:
         saved = before = state.seen
 
         def after_step(terms: Mapping[str, Tensor]) -> bool:
             nonlocal saved, before
             monitor.step(terms)
-            if watch and _crosses(before, state, int(plan.watch["every"])):
+            if watch and _crosses(before, state, int(plan.validation["every"])):
                 _evaluate(watch, plan, state, faces, monitor)
             before = state.seen
             stopping = stop.is_set()  # read once: what is told to have been saved has been
@@ -193,7 +201,7 @@ def _evaluate(watch: Validation, plan: Plan, state: TrainState, faces: Faces, mo
     monitor.evaluated(numbers | {SECONDS: round(time.monotonic() - start, 2)}, is_best=is_best)
 
 
-def _save(asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> list[Problem]:
+def _save(asked: TrainOptions, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> list[Problem]:
     """Write model, pictures and state; the state comes last, so what it tells of is there. Returns what is wrong."""
     nets, header = inference_networks(state), _header(plan, state, faces)
     save_model(asked.out / MODEL, dict(nets.items()), header)
@@ -213,7 +221,9 @@ def _save_state(path: Path, state: TrainState, monitor: Monitor) -> None:
     save_state(path, {**state_dict(state), "seconds": monitor.seconds})
 
 
-def _meet(names: str, words: str, asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> bool:
+def _meet(
+    names: str, words: str, asked: TrainOptions, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor
+) -> bool:
     """Do about trouble what was asked for; the run is saved.
 
     Args:
@@ -243,7 +253,7 @@ def _meet(names: str, words: str, asked: Asked, plan: Plan, state: TrainState, f
     return True
 
 
-def _roll_back(names: str, asked: Asked, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
+def _roll_back(names: str, asked: TrainOptions, plan: Plan, state: TrainState, faces: Faces, monitor: Monitor) -> None:
     """Return to the last healthy state, with learning rates halved, and take back all that came after it."""
     come_from, budget, rollbacks = state.seen, state.budget, state.rollbacks + 1
     load_state_dict(state, load_state(asked.out / HEALTHY_STATE))
@@ -284,7 +294,7 @@ def _header(plan: Plan, state: TrainState, faces: Faces) -> dict[str, Any]:
         "split": split.describe(faces.parts),
         "alignment": faces.alignment,
         "version": __version__,
-    } | ({"finetuned_from": plan.start["hash"]} if plan.start else {})
+    } | ({"finetuned_from": plan.finetuned_from["hash"]} if plan.finetuned_from else {})
 
 
 def _state(plan: Plan, recipe: Recipe, faces: Faces, start: Start | None, out: Path) -> tuple[TrainState, float]:
@@ -292,7 +302,7 @@ def _state(plan: Plan, recipe: Recipe, faces: Faces, start: Start | None, out: P
     stream = training_stream(plan, faces)
     precision, device = PRECISIONS[plan.precision], torch.device(plan.device)
     state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
-    state.warmup = plan.start["warmup"] if plan.start else 0.0
+    state.warmup = plan.finetuned_from["warmup"] if plan.finetuned_from else 0.0
     if not (out / STATE).exists():
         if start is not None:
             begin(state, start)
