@@ -20,7 +20,7 @@ from rich.console import Console
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 import facesmith
-from facesmith.metrics.features import cached_features, extract, open_extractor
+from facesmith.metrics.features import cached_features, extract_features, open_extractor
 from facesmith.training.discriminator_scores import ranked
 
 WEIGHT_DECAY = 1e-3
@@ -47,9 +47,9 @@ def main():
     training = np.asarray(faces.pixels[learnt]).copy()
     training[::2] = softened(training[::2], seed=1)
 
-    probe = Probe(extract(extractor, training, "training faces, half of them soft", console), labels[learnt])
-    soft = probe.logits(extract(extractor, softened(sharp, seed=2), "test faces, soft", console))
-    fake = probe.logits(extract(extractor, samples, "samples", console))
+    probe = Probe(extract_features(extractor, training, "training faces, half of them soft", console), labels[learnt])
+    soft = probe.logits(extract_features(extractor, softened(sharp, seed=2), "test faces, soft", console))
+    fake = probe.logits(extract_features(extractor, samples, "samples", console))
     answers = probe.answers(probe.logits(cached_features(extractor, sharp, "test faces", console)))
     known = np.array([ranked(column[own], column[~own]) for column, own in zip(soft.T, labels[judged].T, strict=True)])
     told(names, labels[judged], answers.mean(0), probe.answers(soft).mean(0), probe.answers(fake).mean(0), known)

@@ -44,7 +44,7 @@ from facesmith.faces.store import open_store
 from facesmith.io.images import read_picture, resize, to_float
 from facesmith.io.progress import bar
 from facesmith.metrics.extractors.lite0 import Lite0
-from facesmith.metrics.features import cached_features, extract
+from facesmith.metrics.features import cached_features, extract_features
 from facesmith.metrics.frechet import frechet_distance
 from facesmith.photos.split import part_of, person_of
 
@@ -133,7 +133,7 @@ def report(options, model, faces, labels, judge, embedding, people, console):
     real = cached_features(lite0, np.asarray(faces.pixels[faces.part("test")]), "test faces", console)
     before = model.synthesize(w)
     told, where = predict_logits(judge, before).numpy(), predict_logits(embedding, before)
-    plain = frechet_distance(real, extract(lite0, before, "unedited faces", console))
+    plain = frechet_distance(real, extract_features(lite0, before, "unedited faces", console))
     print(f"{options.samples} faces; Fréchet distance (Lite0) unedited: {plain:.1f}\n")
     print(
         "| direction | judge right (balanced) | had it | came | others changed | most | Fréchet, of unedited | same |"
@@ -149,7 +149,7 @@ def report(options, model, faces, labels, judge, embedding, people, console):
         rest = np.delete(np.arange(len(labels.names)), own)
         worst = rest[changed[rest].argsort()[::-1][:3]]
         most = ", ".join(f"{labels.names[i]} {changed[i]:.0%}" for i in worst)
-        distance = frechet_distance(real, extract(lite0, after, f"{name}", console))
+        distance = frechet_distance(real, extract_features(lite0, after, f"{name}", console))
         same = auc_of((where * there).sum(1), (where * there.roll(len(there) // 2, 0)).sum(1))
         right = f"{known[name].accuracy:.0%} ({known[name].balanced:.0%})"
         print(

@@ -24,7 +24,7 @@ import facesmith
 from facesmith.explore.reconstruction_error import psnr
 from facesmith.faces import open_faces
 from facesmith.io.images import as_rgb, enlarge, grid, resize, to_float, write_png
-from facesmith.metrics.features import cached_features, extract, open_extractor
+from facesmith.metrics.features import cached_features, extract_features, open_extractor
 from facesmith.photos.mtcnn import load_networks
 
 BANK = 1000
@@ -85,7 +85,7 @@ def compare(name, real, rebuilt, bank, average):
 
 def lite0(pictures):
     extractor = open_extractor("lite0")
-    keep = cached_features if len(pictures) >= BANK else extract
+    keep = cached_features if len(pictures) >= BANK else extract_features
     return keep(extractor, pictures, "pictures", QUIET)
 
 

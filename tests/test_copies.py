@@ -14,7 +14,7 @@ from small import QUIET, SHARED, procedural_pixels
 from facesmith.errors import BadData
 from facesmith.faces import open_faces
 from facesmith.io.images import to_gray
-from facesmith.metrics.copies import audit, highest_share, nearest_faces, thumbnails
+from facesmith.metrics.copies import audit_copies, nearest_faces, thumbnails, wilson_upper_bound
 
 
 def jpeg(picture):
@@ -61,7 +61,7 @@ def faces():
 def test_copies_are_noticed_under_small_changes(faces, change):
     training, held_out, _, ratios = faces
     found_near = nearest(changed(training[:40], change), training, held_out)
-    found = audit(found_near.ratio, ratios)
+    found = audit_copies(found_near.ratio, ratios)
     assert found.found
     assert found.copies.mean() > 0.9
     assert (found_near.training[found.copies] == np.arange(40)[found.copies]).mean() > 0.95
@@ -71,13 +71,13 @@ def test_held_out_and_unseen_pictures_are_cleared(faces):
     training, held_out, unseen, ratios = faces
     for pictures in (held_out, changed(held_out, "noisy"), unseen):
         found_near = nearest(pictures, training, held_out)
-        assert not audit(found_near.ratio, ratios).found
+        assert not audit_copies(found_near.ratio, ratios).found
 
 
 def test_the_average_face_is_no_copy(faces):
     training, held_out, _, ratios = faces
     average = np.repeat(training.mean(0, keepdims=True).round().astype(np.uint8), 50, axis=0)
-    assert not audit(nearest(average, training, held_out).ratio, ratios).found
+    assert not audit_copies(nearest(average, training, held_out).ratio, ratios).found
 
 
 def test_grey_faces_are_compared_too():
@@ -103,7 +103,7 @@ def test_flat_pictures_are_no_copies_of_anything():
 
 def test_few_held_out_faces_allow_no_judgement():
     with pytest.raises(BadData, match="20 are needed"):
-        audit(np.ones(5), np.ones(19))
+        audit_copies(np.ones(5), np.ones(19))
 
 
 def test_a_few_near_photos_among_many_are_no_proof():
@@ -111,16 +111,16 @@ def test_a_few_near_photos_among_many_are_no_proof():
     rng = np.random.default_rng(0)
     real, samples = np.exp(rng.normal(0, 0.1, 1000)), np.exp(rng.normal(0, 0.1, 1000))
     real[:10], samples[:10] = 0.2, 0.2
-    assert not audit(samples, real).found
-    assert audit(samples, real).copies.sum() == 10
+    assert not audit_copies(samples, real).found
+    assert audit_copies(samples, real).copies.sum() == 10
     samples[:60] = 0.2
-    assert audit(samples, real).found
+    assert audit_copies(samples, real).found
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 10_000), st.data())
 def test_wilson_s_interval_holds_the_share(count, data):
     hits = data.draw(st.integers(0, count))
-    high, low = highest_share(hits, count), 1 - highest_share(count - hits, count)
+    high, low = wilson_upper_bound(hits, count), 1 - wilson_upper_bound(count - hits, count)
     assert -1e-12 <= low <= hits / count + 1e-12
     assert hits / count - 1e-12 <= high <= 1 + 1e-12

@@ -12,13 +12,13 @@ from small import QUIET, SHARED, ConditionalG, faces_folder, small_state
 
 from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
-from facesmith.evaluation import conditions
+from facesmith.evaluation import condition_results
 from facesmith.evaluation import evaluate as verb
-from facesmith.evaluation.conditions import with_answers
-from facesmith.evaluation.evaluate import Asked, evaluate
-from facesmith.evaluation.model_result import draw, judge
-from facesmith.evaluation.reference import look_at
-from facesmith.evaluation.verdicts import in_short, novelty
+from facesmith.evaluation.condition_results import with_condition_results
+from facesmith.evaluation.evaluate import EvaluateOptions, evaluate
+from facesmith.evaluation.model_result import draw, evaluate_model
+from facesmith.evaluation.reference import prepare_reference
+from facesmith.evaluation.verdicts import novelty, short_verdict
 from facesmith.faces import open_faces
 from facesmith.latent.seeds import drawn
 from facesmith.model import load
@@ -56,7 +56,7 @@ def faces(data):
 def asked(data, faces, tmp_path, monkeypatch):
     """A question that costs little."""
     monkeypatch.setattr(verb, "open_extractor", lambda *_, **__: Thumbnails())
-    return Asked([saved_model(tmp_path / "run", faces)], data, tmp_path / "out", SAMPLES)
+    return EvaluateOptions([saved_model(tmp_path / "run", faces)], data, tmp_path / "out", SAMPLES)
 
 
 def numbers(asked):
@@ -201,7 +201,7 @@ def test_few_pictures_are_warned_of(asked, faces):
 
 
 def test_a_conditional_model_is_judged_by_what_it_is_told(asked, faces, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(conditions, "FEWEST", 20)
+    monkeypatch.setattr(condition_results, "MIN_PICTURES", 20)
     model = saved_model(tmp_path / "told", faces, name="test-conditional", condition=("smiling", "eyeglasses"))
     asked = replace(asked, models=[model], classifier_budget=ClassifierBudget(max_images=128))
     lines, report = numbers(asked)
@@ -232,7 +232,7 @@ def test_without_the_columns_a_conditional_model_is_judged_as_any(asked, faces, 
 
 @pytest.mark.slow
 def test_planted_generators_that_obey_and_that_don_t_are_told_apart(faces):
-    reference = look_at(faces, Thumbnails(), 200, QUIET)
+    reference = prepare_reference(faces, Thumbnails(), 200, QUIET)
     G = ConditionalG(16, 3, 1)
     _, labels = drawn(G, range(200))
     having = [faces.part("train")[faces.attributes["long_hair"][faces.part("train")] == side] for side in (0, 1)]
@@ -241,7 +241,9 @@ def test_planted_generators_that_obey_and_that_don_t_are_told_apart(faces):
         rows = [having[int((label > 0) == obeys)][i % 100] for i, label in enumerate(labels[:, 0])]
         model = Planted(faces.pixels[rows], faces)
         model.conditions, model.G = ("long_hair",), G
-        judged = with_answers(judge(model, reference, 200, QUIET), reference, ClassifierBudget(max_images=6000), QUIET)
+        judged = with_condition_results(
+            evaluate_model(model, reference, 200, QUIET), reference, ClassifierBudget(max_images=6000), QUIET
+        )
         agreement[obeys] = [answer.agreement.value for answer in judged.answers]
         print(obeys, agreement[obeys], [answer.real_agreement for answer in judged.answers])
     assert min(agreement[True]) > 0.8
@@ -249,15 +251,15 @@ def test_planted_generators_that_obey_and_that_don_t_are_told_apart(faces):
 
 
 def planted_verdict(faces, reference, pictures):
-    judged = judge(Planted(pictures, faces), reference, len(pictures), QUIET)
-    return in_short(judged), novelty(judged), judged
+    judged = evaluate_model(Planted(pictures, faces), reference, len(pictures), QUIET)
+    return short_verdict(judged), novelty(judged), judged
 
 
 def test_planted_generators_are_seen_through():
     if not (SHARED / "celeba64.zip").exists():
         pytest.skip("real faces are needed and not here: ../shared/data/celeba64.zip")
     faces = open_faces(SHARED / "celeba64.zip", 64, limit=1000)
-    reference = look_at(faces, Thumbnails(), 100, QUIET)
+    reference = prepare_reference(faces, Thumbnails(), 100, QUIET)
     noise = np.random.default_rng(0).normal(0, 8, (100, 64, 64, 3))
     twelve = faces.pixels[reference.training[np.resize(np.arange(12), 100)]]
     copies = np.clip(twelve.astype(float) + noise, 0, 255).astype(np.uint8)

@@ -12,13 +12,13 @@ from facesmith.errors import BadOption, FacesmithError, MissingExtra
 from facesmith.io.images import to_gray
 from facesmith.metrics import extractors, frechet_distance, prdc
 from facesmith.metrics.extractors import inception, lite0
-from facesmith.metrics.features import BATCH, cached_features, extract, names, open_extractor
+from facesmith.metrics.features import BATCH_SIZE, cached_features, extract_features, extractor_names, open_extractor
 
 
 @pytest.fixture(scope="module")
 def seen():
     """The extractor, and drawn faces at 64 px."""
-    return open_extractor("lite0"), procedural_pixels(2 * BATCH + 5, 64)
+    return open_extractor("lite0"), procedural_pixels(2 * BATCH_SIZE + 5, 64)
 
 
 def test_lite0_knows_an_espresso():
@@ -46,17 +46,17 @@ def test_folding_the_normalisation_changes_nothing():
 
 def test_a_picture_s_features_don_t_depend_on_its_neighbours(seen):
     extractor, pixels = seen
-    features = extract(extractor, pixels, "faces", QUIET)
+    features = extract_features(extractor, pixels, "faces", QUIET)
     assert features.shape == (len(pixels), 1280)
     assert features.dtype == np.float32
-    assert np.array_equal(extract(extractor, pixels[7:9], "faces", QUIET), features[7:9])
+    assert np.array_equal(extract_features(extractor, pixels[7:9], "faces", QUIET), features[7:9])
 
 
 def test_grey_faces_are_looked_at_as_three_equal_channels(seen):
     extractor, pixels = seen
     grey = to_gray(pixels[:3])
-    there = extract(extractor, grey, "faces", QUIET)
-    assert np.array_equal(there, extract(extractor, np.repeat(grey, 3, axis=-1), "faces", QUIET))
+    there = extract_features(extractor, grey, "faces", QUIET)
+    assert np.array_equal(there, extract_features(extractor, np.repeat(grey, 3, axis=-1), "faces", QUIET))
 
 
 def test_the_same_pictures_are_looked_at_once(seen, monkeypatch, cache):
@@ -99,7 +99,7 @@ def test_numbers_follow_planted_faults_in_order():
     extractor, pixels = open_extractor("lite0"), procedural_pixels(80, 64)
 
     def look(pictures):
-        return extract(extractor, pictures, "faces", QUIET)
+        return extract_features(extractor, pictures, "faces", QUIET)
 
     real, fine = look(pixels[:40]), look(pixels[40:])
     by_brightness = fine[np.argsort(pixels[40:].mean((1, 2, 3)), kind="stable")]
@@ -175,7 +175,7 @@ def test_inception_s_features_are_those_of_torch_fidelity(tmp_path, monkeypatch)
     ours = open_extractor("inception", tmp_path / "w.pth")
     pixels = procedural_pixels(2, 64)
     expected = theirs(torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2))[0].numpy()
-    assert np.allclose(extract(ours, pixels, "faces", QUIET), expected, atol=1e-5)
+    assert np.allclose(extract_features(ours, pixels, "faces", QUIET), expected, atol=1e-5)
     assert ours.fid
 
 
@@ -190,9 +190,9 @@ def test_one_file_adds_an_extractor(tmp_path, monkeypatch):
         "        return pixels.float().mean((1, 2))\n"
     )
     monkeypatch.setattr(extractors, "__path__", [*extractors.__path__, str(tmp_path)])
-    assert names() == ["inception", "lite0", "mean_colour"]
+    assert extractor_names() == ["inception", "lite0", "mean_colour"]
     pixels = procedural_pixels(4)
-    features = extract(open_extractor("mean_colour"), pixels, "faces", QUIET)
+    features = extract_features(open_extractor("mean_colour"), pixels, "faces", QUIET)
     assert np.allclose(features, pixels.mean((1, 2)), atol=1e-3)
 
 

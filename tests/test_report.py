@@ -27,9 +27,9 @@ from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.faces.describe import contact_sheet
 from facesmith.io.images import read_picture
-from facesmith.report.commands import kimg_text, train_command
-from facesmith.report.docstring import paragraphs
-from facesmith.report.write import report
+from facesmith.report.recipe_docstring import paragraphs
+from facesmith.report.rerun_commands import kimg_text, train_command
+from facesmith.report.write_report import write_report
 from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.train import train
 
@@ -63,7 +63,7 @@ def run(trained, tmp_path):
 
 
 def page_of(folder, **options):
-    return report(folder, console=QUIET, **options).read_text(encoding="utf-8")
+    return write_report(folder, console=QUIET, **options).read_text(encoding="utf-8")
 
 
 def pictures_in(text):
@@ -280,23 +280,23 @@ def test_whatever_a_log_holds_gives_a_page(run):
 def test_what_is_no_run_is_refused_in_one_line(run, tmp_path, folder):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadData, match="Give a run folder") as refused:
-        report({"samples": run / "samples"}.get(folder, tmp_path / folder), console=QUIET)
+        write_report({"samples": run / "samples"}.get(folder, tmp_path / folder), console=QUIET)
     assert "\n" not in str(refused.value)
 
 
 def test_the_runs_own_page_is_renewed_and_others_are_not_replaced_unasked(run, tmp_path):
-    assert report(run, console=QUIET) == report(run, console=QUIET) == run / "report.html"
+    assert write_report(run, console=QUIET) == write_report(run, console=QUIET) == run / "report.html"
     out = tmp_path / "page.html"
-    report(run, out, console=QUIET)
+    write_report(run, out, console=QUIET)
     with pytest.raises(OutputExists):
-        report(run, out, console=QUIET)
-    report(run, out, force=True, console=QUIET)
+        write_report(run, out, console=QUIET)
+    write_report(run, out, force=True, console=QUIET)
     with pytest.raises(BadOption, match=r"\.html"):
-        report(run, tmp_path / "page.pdf", console=QUIET)
+        write_report(run, tmp_path / "page.pdf", console=QUIET)
 
 
 def test_starting_over_removes_the_page_of_the_run_before(run, faces):
-    report(run, console=Console(quiet=True))
+    write_report(run, console=Console(quiet=True))
     train(replace(asked_for("dcgan64", faces, run), force=True), QUIET)
     assert not (run / "report.html").exists()
 

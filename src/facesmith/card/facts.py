@@ -18,7 +18,7 @@ MOST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Said:
+class CardOptions:
     """What no file knows; None stays unknown in the card.
 
     Attributes:
@@ -26,9 +26,9 @@ class Said:
     """
 
     name: str | None = None
-    licence: str | None = None
+    license: str | None = None
     data: str | None = None
-    data_licence: str | None = None
+    data_license: str | None = None
     biases: str | None = None
 
 
@@ -47,15 +47,15 @@ class Facts:
     seconds: float | None
     report: dict[str, Any] | None
     judged: dict[str, Any] | None
-    said: Said
+    options: CardOptions
 
     @property
     def name(self) -> str:
         """What to call it."""
-        return self.said.name or f"facesmith-{self.model.recipe.name}"
+        return self.options.name or f"facesmith-{self.model.recipe.name}"
 
 
-def gather(path: Path | None, evaluation: Path | None, said: Said) -> Facts:
+def gather_facts(path: Path | None, evaluation: Path | None, options: CardOptions) -> Facts:
     """Read what there is.
 
     Args:
@@ -74,7 +74,7 @@ def gather(path: Path | None, evaluation: Path | None, said: Said) -> Facts:
             f"{evaluation} holds no evaluation of {model.path} (sha256 {model.hash[:12]}). "
             f"Run: facesmith evaluate --model {path or model.path} --data FACES"
         )
-    return Facts(model, _plan(folder, model), _seconds(folder, model), report, judged, said)
+    return Facts(model, _plan(folder, model), _seconds(folder, model), report, judged, options)
 
 
 def _report_file(path: Path) -> Path:

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from safetensors import SafetensorError, safe_open
 
-from facesmith.card.facts import Said
-from facesmith.card.write import card
+from facesmith.card.facts import CardOptions
+from facesmith.card.write_card import write_card
 from facesmith.errors import BadOption
 from facesmith.modelfiles.checkpoint import load_model
 from facesmith.modelfiles.frontmatter import CARD, HASH, fields
@@ -40,7 +40,8 @@ def push(path: Path | None, to: Address, *, private: bool = False, console: Cons
             console.print(
                 f"{beside} is no card of this model: one is made, with no licence. See: facesmith card --help"
             )
-            contents[CARD] = card(model.path, Path(folder) / CARD, said=Said(name=to.repo.partition("/")[2]))
+            options = CardOptions(name=to.repo.partition("/")[2])
+            contents[CARD] = write_card(model.path, Path(folder) / CARD, options=options)
         for name, file in sorted(contents.items()):
             console.print(f"uploading {name}, {file.stat().st_size / 2**20:.1f} MiB")
         url = upload(to, contents, f"{model.recipe.name}, sha256 {model.hash[:12]}", private=private)

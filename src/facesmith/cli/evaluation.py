@@ -33,8 +33,10 @@ def evaluate(
 
     Example: facesmith evaluate --model runs/first --data faces
     """
-    from facesmith.evaluation.evaluate import Asked, evaluate
+    from facesmith.evaluation.evaluate import EvaluateOptions, evaluate
 
-    asked = Asked(model or [None], data, out, samples, features, weights, download, limit, pictures, force, psi)
+    asked = EvaluateOptions(
+        model or [None], data, out, samples, features, weights, download, limit, pictures, force, psi
+    )
     for line in evaluate(asked, console):
         typer.echo(line)

@@ -51,12 +51,12 @@ def card(
 
     Example: facesmith card runs/first --evaluation evaluation --data "my photos" --license cc-by-nc-4.0
     """
-    from facesmith.card.facts import Said
-    from facesmith.card.write import card
+    from facesmith.card.facts import CardOptions
+    from facesmith.card.write_card import write_card
 
     own_words = None if biases is None else biases.read_text(encoding="utf-8").strip()
-    said = Said(name, license, data, data_license, own_words)
-    typer.echo(card(model, out, evaluation=evaluation, said=said, force=force))
+    options = CardOptions(name, license, data, data_license, own_words)
+    typer.echo(write_card(model, out, evaluation=evaluation, options=options, force=force))
 
 
 @app.command()

@@ -121,6 +121,6 @@ def report(
     force: Force = False,
 ) -> None:
     """Tell all about a run on one page: faces, film, curves, data, and how to do it again."""
-    from facesmith.report.write import report
+    from facesmith.report.write_report import write_report
 
-    typer.echo(report(run, out, pictures=pictures, force=force, console=console))
+    typer.echo(write_report(run, out, pictures=pictures, force=force, console=console))

@@ -12,15 +12,15 @@ from rich.console import Console
 
 from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.errors import BadModel, BadOption
-from facesmith.evaluation.conditions import answer_table, obedience, with_answers
-from facesmith.evaluation.model_result import Judgement, judge
-from facesmith.evaluation.reference import Reference, fits, look_at
-from facesmith.evaluation.report_html import report
-from facesmith.evaluation.report_json import receipt
+from facesmith.evaluation.condition_results import answer_table, obedience, with_condition_results
+from facesmith.evaluation.evaluation_json import receipt
+from facesmith.evaluation.evaluation_page import report
+from facesmith.evaluation.model_result import ModelResult, evaluate_model
+from facesmith.evaluation.reference import Reference, fits, prepare_reference
 from facesmith.evaluation.verdicts import table, verdicts, warnings
 from facesmith.faces import open_faces
 from facesmith.io.files import atomic_write, refuse_to_overwrite
-from facesmith.metrics.comparison import FEWEST
+from facesmith.metrics.comparison import MIN_SAMPLES
 from facesmith.metrics.features import open_extractor
 from facesmith.model import Model, load
 
@@ -29,7 +29,7 @@ JSON, HTML = "report.json", "report.html"
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluateOptions:
     """The options of `facesmith evaluate`, as the command line gives them.
 
     Attributes:
@@ -50,15 +50,17 @@ class Asked:
     classifier_budget: ClassifierBudget = field(default_factory=ClassifierBudget)
 
 
-def evaluate(asked: Asked, console: Console) -> Iterator[str]:
+def evaluate(asked: EvaluateOptions, console: Console) -> Iterator[str]:
     """Judge models against the test part of real faces; the lines of the result, then the files written.
 
     Raises:
         FacesmithError: the models, the faces or the options can't be used.
     """
     start = time.monotonic()
-    if asked.samples < FEWEST:
-        raise BadOption(f"--samples {asked.samples} are too few; the metrics need {FEWEST}, and 5000 to mean much.")
+    if asked.samples < MIN_SAMPLES:
+        raise BadOption(
+            f"--samples {asked.samples} are too few; the metrics need {MIN_SAMPLES}, and 5000 to mean much."
+        )
     refuse_to_overwrite(asked.out, asked.force)
     models = [load(path) for path in asked.models]
     _alike(models)
@@ -68,7 +70,7 @@ def evaluate(asked: Asked, console: Console) -> Iterator[str]:
     for notice in (*faces.notices, *(fits(model.header, faces, model.path) for model in models)):
         if notice:
             console.print(f"notice: {notice}")
-    reference = look_at(faces, extractor, asked.samples, console)
+    reference = prepare_reference(faces, extractor, asked.samples, console)
     for warning in warnings(asked.samples, reference):
         console.print(f"warning: {warning}")
     judgements, seconds = [], {"real faces": round(time.monotonic() - start, 1)}
@@ -76,8 +78,8 @@ def evaluate(asked: Asked, console: Console) -> Iterator[str]:
     for model, name in zip(models, names, strict=True):
         if len(models) > 1:
             console.print(f"judging {name} ...")
-        judged = judge(model, reference, asked.samples, console, asked.psi)
-        judgements.append(with_answers(judged, reference, asked.classifier_budget, console))
+        judged = evaluate_model(model, reference, asked.samples, console, asked.psi)
+        judgements.append(with_condition_results(judged, reference, asked.classifier_budget, console))
     seconds |= {
         f"{what}, {name}": s for j, name in zip(judgements, names, strict=True) for what, s in j.seconds.items()
     }
@@ -114,7 +116,7 @@ def _short(path: Path | None) -> str:
     return whole.stem if whole.suffix else whole.name
 
 
-def _lines(judgements: Sequence[Judgement], names: Sequence[str], reference: Reference) -> Iterator[str]:
+def _lines(judgements: Sequence[ModelResult], names: Sequence[str], reference: Reference) -> Iterator[str]:
     yield from _aligned(table(judgements, names, reference))
     for judged, name in zip(judgements, names, strict=True):
         yield ""

@@ -13,9 +13,9 @@ from facesmith.evaluation.reference import Reference, fits
 from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
 from facesmith.latent import BATCH_SIZE
-from facesmith.metrics.comparison import SETS, Score, around, scores_with_intervals
-from facesmith.metrics.copies import Audit, Nearest, audit, highest_share, nearest_faces
-from facesmith.metrics.features import extract
+from facesmith.metrics.comparison import SETS, Score, interval_around, scores_with_intervals
+from facesmith.metrics.copies import CopyAudit, Nearest, audit_copies, nearest_faces, wilson_upper_bound
+from facesmith.metrics.features import extract_features
 from facesmith.model import Model
 from facesmith.photos.detect import shows_face
 from facesmith.photos.near_duplicates import near_duplicate_groups, perceptual_hash
@@ -24,7 +24,7 @@ CLOSEST = 12  # pairs to show
 
 
 @dataclass(frozen=True)
-class Answer:
+class ConditionResult:
     """What a model draws where it is told an attribute, yes or no.
 
     Attributes:
@@ -51,7 +51,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ModelResult:
     """What was found of a model.
 
     Attributes:
@@ -77,10 +77,10 @@ class Judgement:
     distinct: int
     nearest: Nearest
     ratio: Score
-    audit: Audit | None
+    audit: CopyAudit | None
     notice: str | None
     seconds: dict[str, float]
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[ConditionResult, ...] = ()
     psi: float = 1.0
 
     @property
@@ -94,14 +94,14 @@ class Judgement:
         return np.unique(self.nearest.training[self.audit.copies]) if self.audit else np.empty(0, np.int64)
 
 
-def judge(model: Model, reference: Reference, samples: int, console: Console, psi: float = 1.0) -> Judgement:
+def evaluate_model(model: Model, reference: Reference, samples: int, console: Console, psi: float = 1.0) -> ModelResult:
     """Draw `samples` faces and hold them against the reference."""
     notice = fits(model.header, reference.faces, model.path)
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
     pictures = draw(model, samples, console, psi)
     clock.note("drawing")
-    features = extract(reference.extractor, pictures, "samples", console)
+    features = extract_features(reference.extractor, pictures, "samples", console)
     clock.note("features")
     console.print("comparing samples with real faces ...")
     scores = scores_with_intervals(reference.features, features)
@@ -111,10 +111,11 @@ def judge(model: Model, reference: Reference, samples: int, console: Console, ps
     hashes = np.stack([perceptual_hash(picture) for picture in pictures])
     distinct = len(np.unique(near_duplicate_groups(hashes)))
     nearest = nearest_faces(pictures, reference.training_thumbnails, reference.test_thumbnails, "samples", console)
-    ratio = around(float(np.median(nearest.ratio)), [float(np.median(x)) for x in np.array_split(nearest.ratio, SETS)])
-    found = audit(nearest.ratio, reference.ratios) if reference.ratios is not None else None
+    medians = [float(np.median(ratios)) for ratios in np.array_split(nearest.ratio, SETS)]
+    ratio = interval_around(float(np.median(nearest.ratio)), medians)
+    found = audit_copies(nearest.ratio, reference.ratios) if reference.ratios is not None else None
     clock.note("copies")
-    return Judgement(
+    return ModelResult(
         model, pictures, features, scores, face_rate, distinct, nearest, ratio, found, notice, seconds, psi=psi
     )
 
@@ -129,7 +130,7 @@ def draw(model: Model, samples: int, console: Console, psi: float = 1.0) -> Pixe
 def share(found: NDArray[np.bool_]) -> Score:
     """A share with Wilson's interval, 95 %."""
     hits, count = int(found.sum()), len(found)
-    return Score(hits / count, 1 - highest_share(count - hits, count, 1.96), highest_share(hits, count, 1.96))
+    return Score(hits / count, 1 - wilson_upper_bound(count - hits, count, 1.96), wilson_upper_bound(hits, count, 1.96))
 
 
 class _Clock:

@@ -13,9 +13,8 @@ from torch import Tensor
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.io.images import as_rgb
-from facesmith.metrics.comparison import FEWEST, Score, scores_with_intervals
-from facesmith.metrics.copies import FEWEST as FEWEST_HELD_OUT
-from facesmith.metrics.copies import nearest_faces, thumbnails
+from facesmith.metrics.comparison import MIN_SAMPLES, Score, scores_with_intervals
+from facesmith.metrics.copies import MIN_HELD_OUT, nearest_faces, thumbnails
 from facesmith.metrics.features import Extractor, cached_features
 from facesmith.photos.detect import shows_face
 
@@ -56,7 +55,7 @@ class Reference:
         return len(self.in_place)
 
 
-def look_at(faces: Faces, extractor: Extractor, samples: int, console: Console) -> Reference:
+def prepare_reference(faces: Faces, extractor: Extractor, samples: int, console: Console) -> Reference:
     """Prepare the real side for models of which `samples` pictures will be drawn.
 
     Raises:
@@ -64,10 +63,10 @@ def look_at(faces: Faces, extractor: Extractor, samples: int, console: Console) 
     """
     test, training = faces.part("test"), faces.part("train")
     for name, indices in (("test", test), ("training", training)):
-        if len(indices) < FEWEST:
+        if len(indices) < MIN_SAMPLES:
             raise BadData(
-                f"{faces.path} has {len(indices)} faces in its {name} part; judging needs {FEWEST} there at the least, "
-                "and some thousands to mean much. Give more faces."
+                f"{faces.path} has {len(indices)} faces in its {name} part; judging needs {MIN_SAMPLES} there at the "
+                "least, and some thousands to mean much. Give more faces."
             )
     pixels = np.asarray(faces.pixels[test])
     chosen = np.sort(np.random.default_rng(FLOOR_SEED).permutation(training)[:samples])
@@ -78,7 +77,7 @@ def look_at(faces: Faces, extractor: Extractor, samples: int, console: Console) 
     console.print("comparing real faces with real faces ...")
     floor = scores_with_intervals(features, shuffled)
     seen, unseen, ratios = thumbnails(faces.pixels, training), thumbnails(pixels), None
-    if len(test) >= FEWEST_HELD_OUT:
+    if len(test) >= MIN_HELD_OUT:
         _, groups = np.unique([faces.groups[i] for i in test], return_inverse=True)
         ratios = nearest_faces(pixels, seen, unseen, "test faces", console, groups).ratio
     rate = float(shows_face(as_rgb(pixels)).mean())

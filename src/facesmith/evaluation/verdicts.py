@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from facesmith.evaluation.model_result import Judgement
+from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
-from facesmith.metrics.copies import FEWEST
+from facesmith.metrics.copies import MIN_HELD_OUT
 
 MEANINGS = {
     "fd": "how far samples are from real faces, quality and variety together; lower is better",
@@ -28,7 +28,7 @@ class Verdict:
     answer: str
 
 
-def verdicts(judged: Judgement, reference: Reference) -> list[Verdict]:
+def verdicts(judged: ModelResult, reference: Reference) -> list[Verdict]:
     """The four answers about a model."""
     return [
         Verdict("Faces?", _faces(judged, reference)),
@@ -38,7 +38,7 @@ def verdicts(judged: Judgement, reference: Reference) -> list[Verdict]:
     ]
 
 
-def _faces(judged: Judgement, reference: Reference) -> str:
+def _faces(judged: ModelResult, reference: Reference) -> str:
     rate = judged.face_rate
     return (
         f"The detector finds a face in {rate.value:.1%} of the samples ({rate.low:.1%} to {rate.high:.1%}), "
@@ -46,7 +46,7 @@ def _faces(judged: Judgement, reference: Reference) -> str:
     )
 
 
-def _likeness(judged: Judgement, reference: Reference) -> str:
+def _likeness(judged: ModelResult, reference: Reference) -> str:
     found, floor = judged.scores["fd"], reference.floor["fd"]
     if found.low <= floor.high:
         return "By the Fréchet distance the samples can't be told from real faces."
@@ -56,7 +56,7 @@ def _likeness(judged: Judgement, reference: Reference) -> str:
     )
 
 
-def _variety(judged: Judgement, reference: Reference) -> str:
+def _variety(judged: ModelResult, reference: Reference) -> str:
     found, floor = judged.scores["coverage"], reference.floor["coverage"]
     count = len(judged.pictures)
     alike = (
@@ -70,11 +70,11 @@ def _variety(judged: Judgement, reference: Reference) -> str:
     )
 
 
-def novelty(judged: Judgement) -> str:
+def novelty(judged: ModelResult) -> str:
     """Whether the samples are new faces or copies."""
     audit, count = judged.audit, len(judged.pictures)
     if audit is None:
-        return f"Not judged: fewer than {FEWEST} held-out faces to compare with."
+        return f"Not judged: fewer than {MIN_HELD_OUT} held-out faces to compare with."
     copies, photos = int(audit.copies.sum()), len(judged.copied)
     if audit.found:
         which = f"these {photos} photos" if photos > 1 else "this one photo"
@@ -89,7 +89,7 @@ def novelty(judged: Judgement) -> str:
     return f"New faces: none of {count} samples is a copy of a training photo."
 
 
-def in_short(judged: Judgement) -> str:
+def short_verdict(judged: ModelResult) -> str:
     """The verdict on copies in two words, for a table."""
     if judged.audit is None or (judged.notice and not judged.audit.found):
         return "not judged"
@@ -118,7 +118,7 @@ def warnings(samples: int, reference: Reference) -> list[str]:
     return told
 
 
-def table(judgements: Sequence[Judgement], names: Sequence[str], reference: Reference) -> list[list[str]]:
+def table(judgements: Sequence[ModelResult], names: Sequence[str], reference: Reference) -> list[list[str]]:
     """Rows of a table: metric, each model, the real faces. The first row is the header."""
     count = len(judgements[0].pictures)
     rows = [["metric", *names, "real faces"]]
@@ -129,11 +129,11 @@ def table(judgements: Sequence[Judgement], names: Sequence[str], reference: Refe
     rows.append(["distinct pictures", *(f"{j.distinct} of {count}" for j in judgements), ""])
     real = next((f"{j.audit.real_median:.3f}" for j in judgements if j.audit), "")
     rows.append(["nearness to training", *(f"{j.ratio.value:.3f}" for j in judgements), real])
-    rows.append(["verdict", *map(in_short, judgements), ""])
+    rows.append(["verdict", *map(short_verdict, judgements), ""])
     return rows
 
 
-def reach(judged: Judgement, metric: str) -> float:
+def reach(judged: ModelResult, metric: str) -> float:
     """Half the width of a metric's interval."""
     return judged.scores[metric].high - judged.scores[metric].value
 

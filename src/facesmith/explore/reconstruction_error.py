@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.io.images import Pixels
-from facesmith.metrics.features import cached_features, extract, open_extractor
+from facesmith.metrics.features import cached_features, extract_features, open_extractor
 from facesmith.model import Model
 
 FEATURES = "lite0"
@@ -65,7 +65,7 @@ def nearness(model: Model, pictures: Pixels, rebuilt: Pixels, console: Console) 
     extractor = open_extractor(FEATURES)
     average = model.synthesize(model.G.w_avg[None].cpu().numpy())
     drawn = model.sample(range(SAMPLES))
-    looked_at = extract(extractor, np.concatenate([pictures, rebuilt, average]), "faces", console)
+    looked_at = extract_features(extractor, np.concatenate([pictures, rebuilt, average]), "faces", console)
     samples = cached_features(extractor, drawn, "samples to compare with", console).astype(np.float64)
     of_pictures, of_rebuilt = looked_at[: len(pictures)], looked_at[len(pictures) : -1]
     return [

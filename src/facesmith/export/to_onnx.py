@@ -26,7 +26,7 @@ from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.io.images import to_uint8_numpy
 from facesmith.latent import around
 from facesmith.model import Model, load
-from facesmith.modelfiles.frontmatter import licence as stated_licence
+from facesmith.modelfiles.frontmatter import stated_license
 
 TOLERANCE = 1e-3  # of pictures in [-1, 1]: an eighth of the step between two levels of a PNG
 CHECKED = ((1, 0, 1.0), (0, 1, 0.5), (3, 2, 0.7), (16, 0, 1.0), (5, 16, 0.0))  # latents as z, as w; psi
@@ -88,7 +88,7 @@ def export(
             f"{model.path} is told {', '.join(model.conditions)}; conditional models can't be written as ONNX."
         )
     console.print(f"writing {model.path} as ONNX, some ten seconds ...")
-    told = metadata(model, licence or stated_licence(model.path, model.hash) or UNKNOWN_LICENCE)
+    told = metadata(model, licence or stated_license(model.path, model.hash) or UNKNOWN_LICENCE)
     content = onnx_bytes(model, told)
     difference = compared(model.G, open_session(content))
     if not difference.largest <= TOLERANCE:

@@ -14,9 +14,9 @@ from facesmith.metrics.prdc import prdc
 
 K = 5
 SETS = 5  # disjoint parts of the generated pictures, for the intervals
-STUDENT = 2.776  # of Student's t with SETS - 1 degrees of freedom: 95 % lie within
+STUDENT_T = 2.776  # of Student's t with SETS - 1 degrees of freedom: 95 % lie within
 SUBSETS_OF_A_SET = 5
-FEWEST = SETS * (K + 1)  # generated pictures with which every number can be computed
+MIN_SAMPLES = SETS * (K + 1)  # generated pictures with which every number can be computed
 HIGHER_IS_BETTER = {"fd": False, "kid": False, "precision": True, "recall": True, "density": True, "coverage": True}
 
 
@@ -44,18 +44,18 @@ def scores_with_intervals(real: Features, fake: Features) -> dict[str, Score]:
     whole = scores(real, fake)
     parts = [scores(real, part, subsets=SUBSETS_OF_A_SET) for part in np.array_split(fake, SETS)]
     return {
-        name: around(value, [part[name] for part in parts], least=-np.inf if name == "kid" else 0)
+        name: interval_around(value, [part[name] for part in parts], least=-np.inf if name == "kid" else 0)
         for name, value in whole.items()
     }
 
 
-def around(value: float, of_sets: list[float], least: float = 0) -> Score:
+def interval_around(value: float, of_sets: list[float], least: float = 0) -> Score:
     """The interval around a number of all pictures, by its values on the disjoint sets.
 
     Args:
         least: what the number can't be below.
     """
-    reach = STUDENT * float(np.std(of_sets, ddof=1)) / sqrt(len(of_sets))
+    reach = STUDENT_T * float(np.std(of_sets, ddof=1)) / sqrt(len(of_sets))
     return Score(value, min(value, max(value - reach, least)), value + reach)
 
 

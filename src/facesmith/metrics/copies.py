@@ -28,7 +28,7 @@ SHIFT = 1 / 32  # of a picture's side, each way
 ZOOM = 1 / 18  # of a picture's side cut off, or added, at each border
 AT_ONCE = 256
 LEAST = 1e-3  # equal pictures are no nearer than this, so that ratios stay finite
-FEWEST = 20  # held-out faces below which nothing can be said
+MIN_HELD_OUT = 20  # held-out faces below which nothing can be said
 DEVIATIONS = 5.0  # how unlikely a ratio must be among new faces, in standard deviations, to be a copy's
 SURE = 2.58  # standard deviations that leave half a percent outside
 
@@ -54,7 +54,7 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Audit:
+class CopyAudit:
     """What the ratios say, beside those of real faces that nobody trained on.
 
     Attributes:
@@ -109,26 +109,28 @@ def nearest_faces(
     return Nearest(_distance(alike), which, _distance(alike_held), which_held)
 
 
-def audit(ratio: NDArray[np.float64], real: NDArray[np.float64]) -> Audit:
+def audit_copies(ratio: NDArray[np.float64], real: NDArray[np.float64]) -> CopyAudit:
     """Hold the ratios of samples against those of held-out faces, each compared with the others.
 
     Raises:
         BadData: there are too few held-out faces.
     """
-    if len(real) < FEWEST:
-        raise BadData(f"{len(real)} held-out faces are too few to tell copies from new faces; {FEWEST} are needed.")
+    if len(real) < MIN_HELD_OUT:
+        raise BadData(
+            f"{len(real)} held-out faces are too few to tell copies from new faces; {MIN_HELD_OUT} are needed."
+        )
     logs = np.log(real)
     # From the lower half of the middle: photos that stand on both sides unnoticed must not widen it.
     deviation = np.median(logs) - np.quantile(logs, 0.1587)
     threshold = float(np.exp(np.median(logs) - DEVIATIONS * deviation))
     below = real < threshold
-    allowed = int(len(ratio) * highest_share(int(below.sum()), len(real)))
-    return Audit(
+    allowed = int(len(ratio) * wilson_upper_bound(int(below.sum()), len(real)))
+    return CopyAudit(
         threshold, ratio < threshold, allowed, float(below.mean()), float(np.median(ratio)), float(np.median(real))
     )
 
 
-def highest_share(hits: int, count: int, deviations: float = SURE) -> float:
+def wilson_upper_bound(hits: int, count: int, deviations: float = SURE) -> float:
     """The upper end of Wilson's interval for a share of which `hits` of `count` were seen."""
     share, squared = hits / count, deviations**2 / count
     reach = deviations * sqrt(share * (1 - share) / count + squared / (4 * count))

@@ -29,7 +29,7 @@ from facesmith.metrics import extractors
 
 # Every batch has this many pictures, filled up where fewer are left, so that a picture's features don't depend on its
 # neighbours. Larger ones are slower: their tensors are taken from the system anew each time.
-BATCH = 4
+BATCH_SIZE = 4
 FORMAT = 1
 
 
@@ -69,7 +69,7 @@ class Extractor(ABC):
         """float32 `[N, dims]` of uint8 RGB `[N, S, S, 3]`."""
 
 
-def names() -> list[str]:
+def extractor_names() -> list[str]:
     """The extractors there are."""
     return sorted(module.name for module in pkgutil.iter_modules(extractors.__path__))
 
@@ -81,15 +81,15 @@ def open_extractor(name: str, weights: Path | None = None, *, download: bool = F
         BadOption: there is none of that name.
         FacesmithError: its weights can't be had.
     """
-    if name not in names():
-        raise BadOption(f"--features {name!r} is not one of {', '.join(names())}.")
+    if name not in extractor_names():
+        raise BadOption(f"--features {name!r} is not one of {', '.join(extractor_names())}.")
     module = import_module(f"{extractors.__name__}.{name}")
     (found,) = (kind for kind in Extractor.__subclasses__() if kind.__module__ == module.__name__)
     return found(weights, download=download)
 
 
 @torch.inference_mode()
-def extract(extractor: Extractor, pixels: Pixels, what: str, console: Console) -> NDArray[np.float32]:
+def extract_features(extractor: Extractor, pixels: Pixels, what: str, console: Console) -> NDArray[np.float32]:
     """Features `[N, dims]` of pictures, uint8 `[N, S, S, C]`; grey ones are given three equal channels.
 
     Args:
@@ -99,10 +99,10 @@ def extract(extractor: Extractor, pixels: Pixels, what: str, console: Console) -
         BadData: a feature is not finite.
     """
     out = np.empty((len(pixels), extractor.dims), np.float32)
-    starts = range(0, len(pixels), BATCH)
-    for start in bar(starts, len(starts), f"looking at {what}, {BATCH} at a time", console):
-        some = as_rgb(np.array(pixels[start : start + BATCH]))
-        full = np.concatenate([some, np.repeat(some[-1:], BATCH - len(some), axis=0)])
+    starts = range(0, len(pixels), BATCH_SIZE)
+    for start in bar(starts, len(starts), f"looking at {what}, {BATCH_SIZE} at a time", console):
+        some = as_rgb(np.array(pixels[start : start + BATCH_SIZE]))
+        full = np.concatenate([some, np.repeat(some[-1:], BATCH_SIZE - len(some), axis=0)])
         out[start : start + len(some)] = extractor.features(torch.from_numpy(full))[: len(some)].numpy()
     if not np.isfinite(out).all():
         raise BadData(f"The features of {what} by {extractor.name} are not finite.")
@@ -110,7 +110,7 @@ def extract(extractor: Extractor, pixels: Pixels, what: str, console: Console) -
 
 
 def cached_features(extractor: Extractor, pixels: Pixels, what: str, console: Console) -> NDArray[np.float32]:
-    """As `extract`, but taken from the cache where the same pictures were looked at before."""
+    """As `extract_features`, but taken from the cache where the same pictures were looked at before."""
     file = cache_folder() / "features" / f"{extractor.name}-{_key(extractor, pixels)}.npy"
     try:
         kept = np.load(file, allow_pickle=False)
@@ -118,7 +118,7 @@ def cached_features(extractor: Extractor, pixels: Pixels, what: str, console: Co
             return np.asarray(kept)
     except (OSError, ValueError, EOFError):
         pass  # none there, or damaged: made anew
-    features = extract(extractor, pixels, what, console)
+    features = extract_features(extractor, pixels, what, console)
     try:
         with atomic_write(file) as stream:
             np.save(stream, features)
@@ -130,8 +130,8 @@ def cached_features(extractor: Extractor, pixels: Pixels, what: str, console: Co
 def _key(extractor: Extractor, pixels: Pixels) -> str:
     """A hash of all that features follow from, to the last bit: arithmetic differs by threads and processors."""
     arithmetic = [torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
-    made_by = [FORMAT, BATCH, extractor.name, extractor.sha256, extractor.resize, list(pixels.shape), *arithmetic]
+    made_by = [FORMAT, BATCH_SIZE, extractor.name, extractor.sha256, extractor.resize, list(pixels.shape), *arithmetic]
     digest = hashlib.sha256(json.dumps(made_by).encode())
-    for start in range(0, len(pixels), BATCH):
-        digest.update(np.ascontiguousarray(pixels[start : start + BATCH]).data)
+    for start in range(0, len(pixels), BATCH_SIZE):
+        digest.update(np.ascontiguousarray(pixels[start : start + BATCH_SIZE]).data)
     return digest.hexdigest()[:24]

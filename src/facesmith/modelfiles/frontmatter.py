@@ -31,7 +31,7 @@ def fields(file: Path) -> dict[str, str]:
     return {name: _plain(value) for name, value in reversed(found)}
 
 
-def licence(model_file: Path, model_hash: str) -> str | None:
+def stated_license(model_file: Path, model_hash: str) -> str | None:
     """The licence that the card beside a model file states, if it is this model's card and states one."""
     told = fields(model_file.with_name(CARD))
     stated = told.get("license_name") or told.get("license")

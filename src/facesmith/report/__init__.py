@@ -4,7 +4,7 @@ gather.py    what the run folder holds, and what of it is missing or damaged
 commands.py  the command lines that do it again
 figures.py   the log as charts
 docstring.py the recipe's own words as parts of a page
-words.py     how to read each figure
+explanations.py     how to read each figure
 sections.py  all of it as the parts of a page, each with how to read it
 write.py     the page
 """

@@ -14,10 +14,10 @@ from facesmith.io.charts import Line, line_chart
 from facesmith.io.html import Section
 from facesmith.io.images import read_file
 from facesmith.modelfiles.run_folder import LOG, SHEETS, sheets
-from facesmith.report import words
-from facesmith.report.figures import KIMG, SIGNS
-from facesmith.report.gather import Run, glance
-from facesmith.report.sections import duration, seconds_left, while_training
+from facesmith.report import explanations
+from facesmith.report.log_charts import KIMG, SIGNS
+from facesmith.report.read_run import RunRecord, read_plan_and_log
+from facesmith.report.run_sections import duration, live_sections, seconds_left
 from facesmith.training.curves import WATCHED, points, smoothed
 from facesmith.training.diagnosis import DISTANCE, VARIETY
 
@@ -38,13 +38,13 @@ def by_id(folders: Sequence[Path]) -> Names:
         BadData: one is no run.
     """
     for folder in folders:
-        glance(folder)
+        read_plan_and_log(folder)
     return {hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]: folder for folder in folders}
 
 
 def brief(known: str, name: str, folder: Path) -> dict[str, Any]:
     """What a list of runs tells of one."""
-    run = glance(folder)
+    run = read_plan_and_log(folder)
     plan, left = run.plan, seconds_left(run)
     budget = plan.budget if plan is not None else max(run.seen, 1)
     still = time.time() - _written(folder)
@@ -64,8 +64,8 @@ def brief(known: str, name: str, folder: Path) -> dict[str, Any]:
 
 def told(folder: Path) -> list[dict[str, Any]]:
     """The run's numbers, the doctor's words and the curves, each with how to read it."""
-    run = glance(folder)
-    parts = [_values(section) for section in while_training(run)]
+    run = read_plan_and_log(folder)
+    parts = [_values(section) for section in live_sections(run)]
     return [*parts, {"title": "What is missing", "bullets": run.missing}] if run.missing else parts
 
 
@@ -83,7 +83,7 @@ def sheet(folder: Path, seen: int) -> bytes:
 
 def compared(runs: Sequence[tuple[str, Path]]) -> list[dict[str, Any]]:
     """Charts of what several runs have in common, a line for each run."""
-    held: list[tuple[str, Run]] = [(name, glance(folder)) for name, folder in runs]
+    held: list[tuple[str, RunRecord]] = [(name, read_plan_and_log(folder)) for name, folder in runs]
     charts = []
     for term, title in COMPARED.items():
         lines = [line for tone, (name, run) in enumerate(held, 1) for line in _line(run, term, name, tone)]
@@ -94,10 +94,10 @@ def compared(runs: Sequence[tuple[str, Path]]) -> list[dict[str, Any]]:
 
 def how_to_read_sheets(folder: Path) -> str:
     """How to read the fixed faces over time."""
-    return f"{words.sheet(glance(folder).has_discriminator)} {words.FILM}"
+    return f"{explanations.sheet(read_plan_and_log(folder).has_discriminator)} {explanations.FILM}"
 
 
-def _line(run: Run, term: str, name: str, tone: int) -> list[Line]:
+def _line(run: RunRecord, term: str, name: str, tone: int) -> list[Line]:
     kimg, numbers = points(run.lines, term)
     return [Line(name, kimg, smoothed(numbers) or numbers, tone)] if kimg else []
 

@@ -22,7 +22,7 @@ from facesmith.faces import Faces
 from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.metrics import kid, prdc
 from facesmith.metrics.comparison import K
-from facesmith.metrics.features import BATCH, Extractor, cached_features, extract
+from facesmith.metrics.features import BATCH_SIZE, Extractor, cached_features, extract_features
 from facesmith.training.curves import points
 from facesmith.training.trainer import TrainState, inference_networks
 
@@ -72,7 +72,7 @@ def watched(G: nn.Module, watch: Validation) -> dict[str, float]:
         samples: the seeds are 0 and up.
     """
     pictures = synthesize_seeds(G, range(watch.samples))
-    fake = extract(watch.extractor, pictures, "samples", Console(quiet=True))
+    fake = extract_features(watch.extractor, pictures, "samples", Console(quiet=True))
     shares = prdc(watch.real, fake, K)
     return {
         CHOSEN_BY: kid(watch.real, fake, subsets=SUBSETS),
@@ -98,16 +98,16 @@ def affordable(extractor: Extractor, state: TrainState, every: int, images_per_s
     affords = SHARE * SPARE / images_per_second  # seconds for each image of the training
     samples = int((affords * every - settling) / one)
     if samples >= FEWEST:
-        return min(samples, MOST) // BATCH * BATCH, every
+        return min(samples, MOST) // BATCH_SIZE * BATCH_SIZE, every
     return FEWEST, int(np.ceil((settling + FEWEST * one) / affords))
 
 
 def _seconds(extractor: Extractor, state: TrainState) -> tuple[float, float]:
     """What it takes to settle the averages, and to draw and look at one sample."""
     G, quiet = inference_networks(state)["G"], Console(quiet=True)
-    extract(extractor, synthesize_seeds(G, range(DRAWN)), "", quiet)  # the first pays for what later ones find ready
+    extract_features(extractor, synthesize_seeds(G, range(DRAWN)), "", quiet)  # the first call is slower
     start = time.monotonic()
     inference_networks(state)
     between = time.monotonic()
-    extract(extractor, synthesize_seeds(G, range(DRAWN)), "", quiet)
+    extract_features(extractor, synthesize_seeds(G, range(DRAWN)), "", quiet)
     return between - start, (time.monotonic() - between) / DRAWN

@@ -17,11 +17,11 @@ IDENTIFIER = r"[a-z0-9][a-z0-9.-]*"  # how the Hub writes licences that it knows
 
 def head(facts: Facts) -> list[str]:
     """YAML lines."""
-    model, said = facts.model, facts.said
-    lines = [*_licence(said.licence), line("library_name", "facesmith"), line("pipeline_tag", TASK), "tags:"]
+    model, options = facts.model, facts.options
+    lines = [*_licence(options.license), line("library_name", "facesmith"), line("pipeline_tag", TASK), "tags:"]
     lines += [f"- {tag}" for tag in ("facesmith", "faces", "image-generation", model.recipe.name)]
-    if said.data:
-        lines += ["datasets:", f"- {_quoted(said.data)}"]
+    if options.data:
+        lines += ["datasets:", f"- {_quoted(options.data)}"]
     if facts.judged:
         lines += ["metrics:", *(f"- {_quoted(name)}" for name in facts.judged["metrics"])]
         lines += _results(facts, facts.judged)
@@ -41,7 +41,7 @@ def _licence(text: str | None) -> list[str]:
 
 def _results(facts: Facts, judged: dict[str, Any]) -> list[str]:
     lines = ["model-index:", f"- name: {_quoted(facts.name)}", "  results:", "  - task:", f"      type: {TASK}"]
-    data = facts.said.data or "unknown"
+    data = facts.options.data or "unknown"
     lines += ["    dataset:", line("name", data, 6), line("type", data, 6), line("split", "test", 6), "    metrics:"]
     for name, score in judged["metrics"].items():
         lines += [line("type", name, 4).replace("    type", "    - type"), line("name", name, 6)]

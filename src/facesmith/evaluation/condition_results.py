@@ -15,7 +15,7 @@ from facesmith.attributes.conditioning import with_labels
 from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.device import has_bfloat16
 from facesmith.errors import BadData, BadOption
-from facesmith.evaluation.model_result import Answer, Judgement, share
+from facesmith.evaluation.model_result import ConditionResult, ModelResult, share
 from facesmith.evaluation.reference import Reference
 from facesmith.io.images import Pixels
 from facesmith.latent.seeds import drawn
@@ -24,13 +24,13 @@ from facesmith.metrics.frechet import frechet_distance
 from facesmith.metrics.kid import kid
 from facesmith.model import Model
 
-FEWEST = 100  # of each kind; what fewer say of a distance is chance
+MIN_PICTURES = 100  # of each kind; what fewer say of a distance is chance
 SHOWN = 12  # seeds on the sheet
 
 
-def with_answers(
-    judged: Judgement, reference: Reference, classifier_budget: ClassifierBudget, console: Console
-) -> Judgement:
+def with_condition_results(
+    judged: ModelResult, reference: Reference, classifier_budget: ClassifierBudget, console: Console
+) -> ModelResult:
     """The judgement with an answer for each attribute, told yes and no; as it is, of a model without a condition.
 
     No further samples are drawn: those judged already were told labels by their seeds, as often as the data has them.
@@ -66,7 +66,7 @@ def with_answers(
 
 
 def _answer(
-    judged: Judgement,
+    judged: ModelResult,
     reference: Reference,
     i: int,
     yes: bool,
@@ -74,12 +74,12 @@ def _answer(
     truth: NDArray[np.float32],
     seen_in_samples: NDArray[np.float32],
     seen_in_faces: NDArray[np.float32],
-) -> Answer:
+) -> ConditionResult:
     sign = 1 if yes else -1
     ours, theirs = told == sign, truth[reference.test] == sign
     instead = reference.in_place_features[truth[reference.in_place] == sign][: int(ours.sum())]
     agreeing, agreeing_faces = (seen_in_samples[ours] > 0) == yes, (seen_in_faces[theirs] > 0) == yes
-    return Answer(
+    return ConditionResult(
         judged.model.conditions[i],
         yes,
         int(ours.sum()),
@@ -92,18 +92,18 @@ def _answer(
 
 
 def _distances(real: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, float]:
-    if min(len(real), len(other)) < FEWEST:
+    if min(len(real), len(other)) < MIN_PICTURES:
         return {}
     return {"fd": frechet_distance(real, other), "kid": kid(real, other)}
 
 
-def answer_table(answers: Sequence[Answer], extractor: str) -> list[list[str]]:
+def answer_table(answers: Sequence[ConditionResult], extractor: str) -> list[list[str]]:
     """Rows of a table, the first its header."""
     header = ["told", "samples", "faces", f"fd_{extractor}", "real", f"kid_{extractor}", "real", "agree", "real"]
     return [header, *(_row(answer) for answer in answers)]
 
 
-def _row(answer: Answer) -> list[str]:
+def _row(answer: ConditionResult) -> list[str]:
     cells = [
         f"{held[name]:.4g}" if held else "too few"
         for name in ("fd", "kid")
@@ -119,13 +119,13 @@ def _row(answer: Answer) -> list[str]:
 ABOUT = (
     "What the model was told by its seeds, as often as the training faces have it: samples so labelled against test "
     "faces so labelled; “real” is what as many real training faces reach. Distances of few pictures are too high, so "
-    f"they are to be held against “real” alone; of fewer than {FEWEST} they are left out. “agree” is the share in "
-    "which a classifier, taught by the training part, finds what was told; “real” beside it is how often it is "
+    f"they are to be held against “real” alone; of fewer than {MIN_PICTURES} they are left out. “agree” is the share "
+    "in which a classifier, taught by the training part, finds what was told; “real” beside it is how often it is "
     "right about test faces."
 )
 
 
-def obedience(answers: Sequence[Answer]) -> list[str]:
+def obedience(answers: Sequence[ConditionResult]) -> list[str]:
     """A line for each attribute: how much what is told alters what the classifier finds, in samples and real faces."""
     lines = []
     for yes, no in zip(answers[::2], answers[1::2], strict=True):

@@ -46,19 +46,19 @@ def usage(facts: Facts) -> Iterator[str]:
 def licences(facts: Facts) -> Iterator[str]:
     """Whose it is."""
     yield "## Licence"
-    yield f"Of the model: {facts.said.licence or UNKNOWN}. Of the data it was trained on: {_data_licence(facts)}."
+    yield f"Of the model: {facts.options.license or UNKNOWN}. Of the data it was trained on: {_data_licence(facts)}."
     yield "A model can be no freer than the faces that it learnt from; Facesmith itself is under Apache-2.0."
 
 
 def _data_licence(facts: Facts) -> str:
-    return facts.said.data_licence or UNKNOWN
+    return facts.options.data_license or UNKNOWN
 
 
 def data(facts: Facts) -> Iterator[str]:
     """What it was trained on."""
     header = facts.model.header
     yield "## Data"
-    rows = [("faces", facts.said.data or UNKNOWN), ("licence", _data_licence(facts))]
+    rows = [("faces", facts.options.data or UNKNOWN), ("licence", _data_licence(facts))]
     rows += [("fingerprint", _code(header.get("fingerprint")))]
     split = header.get("split")
     counts = split.get("counts") if isinstance(split, dict) else None
@@ -145,7 +145,8 @@ def biases(facts: Facts) -> Iterator[str]:
         "and it may exaggerate the frequent ones. It should not be taken for a picture of any population."
     )
     yield (
-        facts.said.biases or "Shares of such attributes among its faces: unknown; they were not measured for this card."
+        facts.options.biases
+        or "Shares of such attributes among its faces: unknown; they were not measured for this card."
     )
     if facts.judged:
         metrics = facts.judged["metrics"]

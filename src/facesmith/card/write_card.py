@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facesmith.card.facts import Facts, Said, gather
-from facesmith.card.head import head
-from facesmith.card.sections import PARTS
+from facesmith.card.card_sections import PARTS
+from facesmith.card.facts import CardOptions, Facts, gather_facts
+from facesmith.card.hub_fields import head
 from facesmith.errors import BadData
 from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.modelfiles.frontmatter import CARD
@@ -25,8 +25,13 @@ def text(facts: Facts) -> str:
         raise BadData(f"The evaluation's report can't be read ({error!r}). Evaluate the model again.") from None
 
 
-def card(
-    path: Path | None, out: Path | None = None, *, evaluation: Path | None = None, said: Said, force: bool = False
+def write_card(
+    path: Path | None,
+    out: Path | None = None,
+    *,
+    evaluation: Path | None = None,
+    options: CardOptions,
+    force: bool = False,
 ) -> Path:
     """Write a model's card.
 
@@ -34,7 +39,7 @@ def card(
         out: by default README.md beside the model file.
         evaluation: as `facts.gather`.
     """
-    facts = gather(path, evaluation, said)
+    facts = gather_facts(path, evaluation, options)
     file = out or facts.model.path.with_name(CARD)
     refuse_to_overwrite(file, force)
     content = text(facts)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from facesmith.evaluation.conditions import ABOUT, SHOWN, answer_sheet, answer_table, obedience
-from facesmith.evaluation.model_result import Judgement
+from facesmith.evaluation.condition_results import ABOUT, SHOWN, answer_sheet, answer_table, obedience
+from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
 from facesmith.evaluation.verdicts import MEANINGS, metric_name, table, verdicts, warnings
 from facesmith.io.html import Picture, Section, as_picture, page
@@ -20,7 +20,7 @@ IN_A_ROW = 6  # pairs; so they can be made out on a phone
 BINS = 80
 
 
-def report(judgements: Sequence[Judgement], names: Sequence[str], reference: Reference, *, pictures: bool) -> str:
+def report(judgements: Sequence[ModelResult], names: Sequence[str], reference: Reference, *, pictures: bool) -> str:
     """The page as HTML.
 
     Args:
@@ -32,7 +32,7 @@ def report(judgements: Sequence[Judgement], names: Sequence[str], reference: Ref
 
 
 def _sections(
-    judgements: Sequence[Judgement], names: Sequence[str], reference: Reference, samples: int, *, pictures: bool
+    judgements: Sequence[ModelResult], names: Sequence[str], reference: Reference, samples: int, *, pictures: bool
 ) -> Iterator[Section]:
     several = len(judgements) > 1
     for judged, name in zip(judgements, names, strict=True):
@@ -60,7 +60,7 @@ def _sections(
         (metric_name(metric, samples, reference), meaning) for metric, meaning in MEANINGS.items()])  # fmt: skip
 
 
-def _told(judged: Judgement, reference: Reference, of: str) -> Section:
+def _told(judged: ModelResult, reference: Reference, of: str) -> Section:
     """What a conditional model makes of what it is told."""
     header, *rows = answer_table(judged.answers, reference.extractor.name)
     faces, words = answer_sheet(judged.model, judged.psi)
@@ -80,7 +80,7 @@ def _about(reference: Reference, samples: int, psi: float) -> list[str]:
     ]
 
 
-def _pairs(judged: Judgement, reference: Reference, of: str, *, pictures: bool) -> Section:
+def _pairs(judged: ModelResult, reference: Reference, of: str, *, pictures: bool) -> Section:
     """The samples nearest to training faces, each above the faces that it was compared with."""
     closest, near = judged.closest, judged.nearest
     rows_of_pictures = [judged.pictures[closest]]
@@ -107,7 +107,7 @@ def _pairs(judged: Judgement, reference: Reference, of: str, *, pictures: bool) 
     return Section(f"Nearest faces{of}", told, header, rows, figures=figures)
 
 
-def _histogram(judged: Judgement, reference: Reference) -> bytes:
+def _histogram(judged: ModelResult, reference: Reference) -> bytes:
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
     assert reference.ratios is not None

@@ -13,12 +13,12 @@ from facesmith.io.html import page
 from facesmith.io.images import Pixels
 from facesmith.io.video import write_film
 from facesmith.modelfiles.run_folder import REPORT
-from facesmith.report.gather import Run, gather
-from facesmith.report.sections import sections
+from facesmith.report.read_run import RunRecord, read_run
+from facesmith.report.run_sections import run_sections
 from facesmith.training.progress_film import FRAMES_PER_SECOND, LAST_FRAME_SECONDS
 
 
-def report(
+def write_report(
     folder: Path, out: Path | None = None, *, pictures: bool = True, force: bool = False, console: Console
 ) -> Path:
     """Write one self-contained page about a run, while it trains or afterwards.
@@ -35,16 +35,16 @@ def report(
         if out.suffix.lower() not in (".html", ".htm"):
             raise BadOption(f"--out {out}: a report is written as .html.")
         refuse_to_overwrite(out, force)
-    run = gather(folder, console)
+    run = read_run(folder, console)
     console.print(f"making the page of {folder} ...", highlight=False)
-    text = page(_title(run), sections(run, _film([sheet for _, sheet in run.frames]), pictures))
+    text = page(_title(run), run_sections(run, _film([sheet for _, sheet in run.frames]), pictures))
     target = out or folder / REPORT
     with atomic_write(target, "w") as stream:
         stream.write(text)
     return target
 
 
-def _title(run: Run) -> str:
+def _title(run: RunRecord) -> str:
     if run.plan is None:
         return f"The run {run.folder.resolve().name}"
     return f"{run.plan.recipe}, trained on {Path(run.plan.data).name}"

@@ -12,11 +12,11 @@ import PIL
 import torch
 
 from facesmith import __version__
-from facesmith.evaluation.model_result import Answer, Judgement
+from facesmith.evaluation.model_result import ConditionResult, ModelResult
 from facesmith.evaluation.reference import FLOOR_SEED, Reference
 from facesmith.evaluation.verdicts import metric_name, verdicts, warnings
 from facesmith.metrics.comparison import SETS, SUBSETS_OF_A_SET, K
-from facesmith.metrics.copies import DEVIATIONS, THUMBNAIL_PX, Audit
+from facesmith.metrics.copies import DEVIATIONS, THUMBNAIL_PX, CopyAudit
 from facesmith.metrics.kid import SUBSET_SIZE, SUBSETS
 from facesmith.photos import split
 from facesmith.photos.detect import FACE_CHECK_MIN_FACE_PX, FACE_CHECK_SIZE_PX, FACE_CHECK_THRESHOLD
@@ -25,7 +25,7 @@ FORMAT = 1
 
 
 def receipt(
-    judgements: Sequence[Judgement], reference: Reference, samples: int, seconds: Mapping[str, float]
+    judgements: Sequence[ModelResult], reference: Reference, samples: int, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """Plain values. All but what stands under `seconds` is the same at every run with the same threads."""
     return {
@@ -96,7 +96,7 @@ def _real(reference: Reference, samples: int) -> dict[str, Any]:
     return {"metrics": floor, "face_rate": reference.face_rate}
 
 
-def _model(judged: Judgement, reference: Reference, samples: int) -> dict[str, Any]:
+def _model(judged: ModelResult, reference: Reference, samples: int) -> dict[str, Any]:
     model, audit = judged.model, judged.audit
     return {
         "path": str(model.path),
@@ -123,7 +123,7 @@ def _model(judged: Judgement, reference: Reference, samples: int) -> dict[str, A
     }
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: ConditionResult) -> dict[str, Any]:
     real = answer.real_agreement if answer.faces else None
     return {
         "told": answer.told,
@@ -134,7 +134,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _audit(judged: Judgement, audit: Audit, reference: Reference) -> dict[str, Any]:
+def _audit(judged: ModelResult, audit: CopyAudit, reference: Reference) -> dict[str, Any]:
     return {
         "found": audit.found,
         "samples": int(audit.copies.sum()),
@@ -146,7 +146,7 @@ def _audit(judged: Judgement, audit: Audit, reference: Reference) -> dict[str, A
     }
 
 
-def _pair(judged: Judgement, reference: Reference, i: int) -> dict[str, Any]:
+def _pair(judged: ModelResult, reference: Reference, i: int) -> dict[str, Any]:
     near = judged.nearest
     return {
         "seed": i,

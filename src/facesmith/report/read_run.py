@@ -22,7 +22,7 @@ MOST_FRAMES = 96
 
 
 @dataclass
-class Run:
+class RunRecord:
     """All that a report tells of.
 
     Attributes:
@@ -59,7 +59,7 @@ class Run:
         return not self.lines or any(name.startswith(("D/", "scores")) for line in self.lines for name in line)
 
 
-def glance(folder: Path) -> Run:
+def read_plan_and_log(folder: Path) -> RunRecord:
     """A run's plan and log alone: quick enough to be looked at again and again while it trains.
 
     Raises:
@@ -68,19 +68,19 @@ def glance(folder: Path) -> Run:
     if not (folder / PLAN).is_file():
         what = "holds no run" if folder.is_dir() else "is no folder"
         raise BadData(f"{folder} {what}. Give a run folder, which facesmith train has written.")
-    run = Run(folder)
+    run = RunRecord(folder)
     _read_plan(run)
     _read_lines(run)
     return run
 
 
-def gather(folder: Path, console: Console) -> Run:
+def read_run(folder: Path, console: Console) -> RunRecord:
     """Read all of a run, while it trains or afterwards.
 
     Raises:
         BadData: the folder is no run.
     """
-    run = glance(folder)
+    run = read_plan_and_log(folder)
     _read_model(run)
     run.frames = _read_sheets(run, SHEETS)
     if not run.frames:
@@ -92,7 +92,7 @@ def gather(folder: Path, console: Console) -> Run:
     return run
 
 
-def _read_plan(run: Run) -> None:
+def _read_plan(run: RunRecord) -> None:
     try:
         run.plan = read_plan(run.folder / PLAN)
         run.recipe = make_recipe(run.plan.recipe, run.plan.hyperparameters)
@@ -100,14 +100,14 @@ def _read_plan(run: Run) -> None:
         run.missing.append(f"The recipe and its values are not shown: {error}")
 
 
-def _read_model(run: Run) -> None:
+def _read_model(run: RunRecord) -> None:
     try:
         run.model = load_model(run.folder)
     except FacesmithError as error:
         run.missing.append(f"Nothing is told of the model: {error}")
 
 
-def _read_lines(run: Run) -> None:
+def _read_lines(run: RunRecord) -> None:
     run.lines, damaged = read_log(run.folder / LOG)
     if not run.lines:
         run.missing.append(f"There are no curves: {LOG} holds no line yet. The first comes with the first save.")
@@ -117,7 +117,7 @@ def _read_lines(run: Run) -> None:
     run.histograms = [(seen, histogram) for seen, histogram in found if histogram is not None]
 
 
-def _read_sheets(run: Run, folder: str) -> list[tuple[int, Pixels]]:
+def _read_sheets(run: RunRecord, folder: str) -> list[tuple[int, Pixels]]:
     """The sheets of a folder, as many as a film needs, the newest among them; all of the newest's size."""
     paths = sheets(run.folder, folder)
     step = max(-(-len(paths) // MOST_FRAMES), 1)
@@ -126,7 +126,7 @@ def _read_sheets(run: Run, folder: str) -> list[tuple[int, Pixels]]:
     return [(seen, pixels) for seen, pixels in whole if pixels.shape == whole[-1][1].shape]
 
 
-def _picture(run: Run, path: Path) -> Pixels | None:
+def _picture(run: RunRecord, path: Path) -> Pixels | None:
     try:
         return limit_width(read_picture(path), WIDEST_PX)
     except BadPicture as reason:
@@ -134,7 +134,7 @@ def _picture(run: Run, path: Path) -> Pixels | None:
         return None
 
 
-def _open_faces(run: Run, console: Console) -> None:
+def _open_faces(run: RunRecord, console: Console) -> None:
     """The data that the run learns from, wherever its plan says that it lies."""
     if run.plan is None or run.recipe is None:
         return
