@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-all check format lock clean
+.PHONY: help install demo test test-all check docs format lock clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ check: $(INSTALLED)  ## Formatter, linter and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(INSTALLED)  ## Build the documentation site into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 format: $(INSTALLED)  ## Format, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -46,9 +49,9 @@ format: $(INSTALLED)  ## Format, and mend what the linter can
 lock: $(INSTALLED)  ## Renew requirements.lock within the ranges of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	(echo "# Exact versions of everything, for Python 3.11 to 3.13 on every system. Made anew by: make lock"; \
-	$(BIN)/uv pip compile pyproject.toml --extra all --extra dev --universal --python-version 3.11 --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra all --extra docs --extra dev --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --no-emit-index-url -q) > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
 clean:  ## Remove the environment and what tools have left
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache site .pytest_cache .hypothesis

@@ -1,11 +1,15 @@
-"""The docs are current: help texts, links, commands, and the version."""
+"""The documentation is current: help texts, links, commands, Python snippets, notebooks, versions."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import json
 import re
 import shlex
+import shutil
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,49 +19,86 @@ import facesmith
 from facesmith.cli import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-TOLD = r"^ {4}(?:\.venv/bin/)?facesmith (.+)$|`facesmith ([^`]+)`"
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
 COMMANDS = typer.main.get_command(app).commands
+COMMAND_LINE = r"^ {4}(?:\.venv/bin/)?facesmith (.+)$|`facesmith ([^`]+)`"
+HELP_BLOCK = r"<!-- help: .*?```\n.*?```\n"
+SNIPPET = r"(?:<!-- snippet: (?P<mark>\w+)[^>]*-->\n+)?^```python\n(?P<code>.*?)^```"
+LINE_WIDTH = 100
+FEW_MINUTES = "minutes=3"  # how long the notebooks train; the tests train shorter
+SHORT = "kimg=0.4"
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
 
 
 def script():
-    spec = importlib.util.spec_from_file_location("update_help", ROOT / "docs" / "update_help.py")
+    spec = importlib.util.spec_from_file_location("update_help", ROOT / "tools" / "update_help.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def told_commands():
+def prose(page):
+    """A page's text without code blocks, so that comments in them are no headings and arrays no links."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def documented_commands():
     for page in PAGES:
-        for line in re.findall(TOLD, page.read_text(), re.MULTILINE):
-            text = (line[0] or line[1]).split("   #")[0].split("  #")[0]
-            yield pytest.param(shlex.split(text.replace("…", "")), id=f"{page.name}: {text}")
+        for match in re.findall(COMMAND_LINE, page.read_text(encoding="utf-8"), re.MULTILINE):
+            text = (match[0] or match[1]).split("   #")[0].split("  #")[0]
+            yield pytest.param(shlex.split(text.replace("…", "").replace("...", "")), id=f"{name_of(page)}: {text}")
+
+
+def snippets():
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for number, match in enumerate(re.finditer(SNIPPET, text, re.DOTALL | re.MULTILINE)):
+            if match["mark"] != "skip":
+                slow = [pytest.mark.slow] if match["mark"] == "slow" else []
+                yield pytest.param(match["code"], id=f"{name_of(page)}-{number}", marks=slow)
 
 
 def test_help_texts_are_current():
     renewed = script().renewed
-    texts = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+    texts = {name_of(page): page.read_text(encoding="utf-8") for page in PAGES}
     stale = [name for name, text in texts.items() if renewed(text) != text]
-    assert not stale, "run: python docs/update_help.py"
+    assert not stale, "run: python tools/update_help.py"
 
 
-def test_every_verb_has_its_page_with_its_help():
-    for verb in COMMANDS:
-        assert f"<!-- help: facesmith {verb} -->" in (ROOT / "docs" / f"{verb}.md").read_text()
-        assert f"({verb}.md)" in (ROOT / "docs" / "index.md").read_text() or verb == "recipes"
+def test_every_command_has_its_reference_page_with_its_help():
+    overview = (DOCS / "reference" / "index.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        page = (DOCS / "reference" / f"{command}.md").read_text(encoding="utf-8")
+        assert f"<!-- help: facesmith {command} -->" in page
+        assert f"({command}.md)" in overview
 
 
-@pytest.mark.parametrize("words", list(told_commands()))
-def test_commands_told_in_the_docs_exist(words):
-    verb, *rest = [word for word in words if word not in ("--quiet",)]
-    if verb.startswith("-"):
+@pytest.mark.parametrize("words", list(documented_commands()))
+def test_commands_in_the_docs_exist(words):
+    command, *rest = [word for word in words if word not in ("--quiet",)]
+    if command.startswith("-"):
         return
-    assert verb in COMMANDS
-    known = {name for parameter in COMMANDS[verb].params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert command in COMMANDS
+    known = {name for parameter in COMMANDS[command].params for name in (*parameter.opts, *parameter.secondary_opts)}
     assert {word.split("=")[0] for word in rest if word.startswith("--")} <= known | {"--help", "--threads"}
 
 
-def test_edits_told_of_the_shipped_generator_are_among_its_directions():
+def test_hyperparameters_in_the_docs_exist():
+    from facesmith.recipe import DEFAULT, make
+
+    for words in (parameter.values[0] for parameter in documented_commands()):
+        if words[0] == "train":
+            recipe = words[1] if words[1:] and not words[1].startswith("-") else DEFAULT
+            settings = [after for option, after in pairwise(words) if option == "--set"]
+            assert {setting.partition("=")[0] for setting in settings} <= set(make(recipe, {}).values())
+
+
+def test_edits_of_the_bundled_generator_in_the_docs_are_among_its_directions():
     text = "\n".join([*(page.read_text() for page in PAGES), *(command.help or "" for command in COMMANDS.values())])
     commands = re.findall(r"facesmith (?:edit|invert) .*--edit .*", text)
     edits = {name for line in commands if "--model" not in line for name in re.findall(r"--edit (\w+)=", line)}
@@ -65,18 +106,103 @@ def test_edits_told_of_the_shipped_generator_are_among_its_directions():
     assert edits <= set(facesmith.load().directions)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page):
+    """The anchors of a page's headings, as mkdocs and GitHub make them."""
+    found = set()
+    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)|[`*]", r"\1", heading)
+        found.add(re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+    text = prose(page)
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for link in links:
+        if link.startswith("http"):
+            continue
+        target, _, anchor = link.partition("#")
+        file = page.parent / target if target else page
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
 
 
-def test_every_recipe_is_told_of():
-    from facesmith.gan.recipe import recipes
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_prose_is_wrapped(page):
+    text = re.sub(HELP_BLOCK, "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = prose_lines(text)
+    too_long = [line for line in lines if len(line) > LINE_WIDTH and "](" not in line]
+    assert not too_long
 
-    told = (ROOT / "docs" / "recipes.md").read_text()
-    assert all(f"`{name}`" in told for name in recipes() if not name.startswith("test-"))
+
+def prose_lines(text):
+    in_code = False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            in_code = not in_code
+        elif not in_code and not line.startswith(("|", "    ", "!", ":::", "<")):
+            yield line
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """What the snippets assume: a photo, photos, labeled faces, a run, and a conditional model."""
+    from skimage.data import astronaut
+    from small import save_small_conditional
+
+    from facesmith.io.images import write_jpeg
+    from facesmith.model import bundled_model
+    from facesmith.procedural import write_faces
+
+    folder = tmp_path_factory.mktemp("workspace")
+    (folder / "photos").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("code", list(snippets()))
+def test_python_snippets_run(code, workspace, monkeypatch):
+    monkeypatch.chdir(workspace)
+    exec(compile(code, "snippet", "exec"), {"__name__": "snippet"})
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=name_of)
+def test_notebooks_are_executed_and_use_public_names_only(notebook):
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error"]
+    for node in ast.walk(ast.parse("\n".join("".join(cell["source"]) for cell in cells))):
+        if isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("facesmith")
+        elif isinstance(node, ast.Import):
+            assert not [alias.name for alias in node.names if alias.name.startswith("facesmith.")]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "facesmith":
+            assert node.attr in facesmith.__all__
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=name_of)
+def test_notebooks_run(notebook, tmp_path, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    text = notebook.read_text(encoding="utf-8").replace(FEW_MINUTES, SHORT)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    NotebookClient(nbformat.reads(text, 4), timeout=280, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+def test_every_recipe_is_described():
+    from facesmith.recipe import recipes
+
+    for page in ("reference/recipes.md", "how-to/choose-a-recipe.md", "research/recipes-compared.md"):
+        text = (DOCS / page).read_text(encoding="utf-8")
+        assert all(f"`{name}`" in text for name in recipes() if not name.startswith("test-")), page
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [path.relative_to(DOCS) for path in (*DOCS.rglob("*.md"), *NOTEBOOKS)]
+    assert not [page for page in pages if f" {page}\n" not in navigation]
 
 
 def test_the_version_is_one():
@@ -87,7 +213,7 @@ def test_the_version_is_one():
 def test_lock_and_ranges_name_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [each for names in project["optional-dependencies"].values() for each in names]
-    wanted = {re.split(r"[<>=\[ ]", each)[0].lower() for each in (*project["dependencies"], *extras)} - {"facesmith"}
+    required = {re.split(r"[<>=\[ ]", each)[0].lower() for each in (*project["dependencies"], *extras)} - {"facesmith"}
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     locked = {line.split("==")[0].lower() for line in lines if "==" in line}
-    assert wanted <= locked
+    assert required <= locked

@@ -17,7 +17,7 @@ from facesmith.modelfiles.locate import bundled_model
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.training.finetune import save_discriminator
 
-SHEET = Path(__file__).parents[1] / "docs" / "directions-shipped.png"
+SHEET = Path(__file__).parents[1] / "docs" / "assets" / "directions-bundled.png"
 TOLD = ("run.json", "log.jsonl")
 MOST_BYTES = {MODEL: 8 * 2**20, "directions.safetensors": 6 * 2**20, "inversion.safetensors": 6 * 2**20}
 

@@ -1,0 +1,39 @@
+"""Who wins in several runs, beside each other: the figure of "Generating Faces with Torch", for docs/reference/recipes.md.
+
+Run: python tools/balance_figure.py runs/a runs/b runs/c --titles "critic BatchNorm" skip l2 --out docs/assets/balance.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from facesmith.modelfiles.run_folder import LOG, read_log
+from facesmith.training.curves import BALANCE, COIN, points
+
+SHOWN = ("D/accuracy_real", "D/accuracy_fake", "G/fools")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--titles", nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    figure = Figure(figsize=(3.4 * len(options.runs), 3.6), layout="constrained")
+    beside = figure.subplots(1, len(options.runs), sharey=True, squeeze=False)[0]
+    for axes, run, title in zip(beside, options.runs, options.titles, strict=True):
+        lines, _ = read_log(run / LOG)
+        for name in SHOWN:
+            label, colour = BALANCE[name]
+            axes.plot(*points(lines, name), label=label, color=colour)
+        axes.axhline(COIN, color="grey", linestyle=":", linewidth=1)
+        axes.set(title=title, xlabel="kimg", ylim=(-0.02, 1.02))
+    figure.legend(*beside[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    figure.savefig(options.out, dpi=90)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Take the pictures of docs/how-to/use-the-studio.md anew: the studio on a model and a run, as a browser shows it.
+
+Only generated faces are in them: the "photo" of My face is one, too. Needs Playwright and a Chromium.
+
+Run: python tools/studio_shots.py --model MODEL --run RUN
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from facesmith.model import load
+
+ASSETS = Path(__file__).parents[1] / "docs" / "assets"
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-quic"),
+]
+MOST_BYTES = 300_000
+PATIENCE = 180_000  # milliseconds
+KEPT = "#tray-faces li > button:first-child"
+PHONE = {"width": 390, "height": 780}
+WIDE = {"width": 1180, "height": 860}
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--model", type=Path, required=True)
+    asked.add_argument("--run", type=Path, required=True)
+    asked.add_argument("--kept", default="3,5,9,34,8,2,12", help="seeds that are kept")
+    given = asked.parse_args()
+    command = [sys.executable, "-m", "facesmith", "studio", "--port", "0", "--no-browser"]
+    command += ["--model", str(given.model), "--run", str(given.run)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as studio, sync_playwright() as playwright:
+        address = studio.stderr.readline().split()[4]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            shoot(browser, address, given.kept, photo(given.model))
+        finally:
+            browser.close()
+            studio.terminate()
+
+
+def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
+    """Each part, wide and light; three of them on a phone, dark."""
+    page = opened(browser, address, kept, WIDE, "light")
+    save(page, "faces")
+    part(page, "edit")
+    if page.locator(".sliders input").count():
+        for place, strength in ((0, "1.5"), (2, "-1")):
+            page.locator(".sliders input").nth(place).fill(strength)
+    page.wait_for_timeout(4000)
+    save(page, "edit")
+    part(page, "mix")
+    for place in range(3):
+        page.locator(KEPT).nth(place).click()
+    page.wait_for_selector(".result img.here")
+    page.wait_for_timeout(4000)
+    save(page, "mix")
+    part(page, "walk")
+    page.wait_for_selector("video:not([hidden])")
+    page.wait_for_timeout(3000)
+    save(page, "walk")
+    part(page, "me")
+    page.set_input_files("input[type=file]", {"name": "photo.png", "mimeType": "image/png", "buffer": photo})
+    page.get_by_role("button", name="Find this face").click()
+    page.wait_for_selector("button:enabled:has-text('Edit it')")
+    page.wait_for_timeout(2000)
+    save(page, "me")
+    part(page, "watch")
+    page.wait_for_selector(".chart")
+    page.wait_for_timeout(4000)
+    save(page, "watch")
+    part(page, "judge")
+    page.wait_for_timeout(2000)
+    save(page, "judge")
+    phone = opened(browser, address, kept, PHONE, "dark")
+    save(phone, "phone-faces")
+    for name in ("edit", "mix"):
+        part(phone, name)
+        for place in range(3 if name == "mix" else 0):
+            phone.locator(KEPT).nth(place).click()
+        phone.wait_for_timeout(4000)
+        save(phone, f"phone-{name}")
+
+
+def opened(browser: Browser, address: str, kept: str, size: dict[str, int], scheme: str) -> Page:
+    page = browser.new_context(viewport=size, color_scheme=scheme).new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{address}#faces?kept={kept}")
+    page.wait_for_selector(".wall img.here")
+    page.wait_for_timeout(6000)
+    return page
+
+
+def part(page: Page, name: str) -> None:
+    page.click(f".parts a[href='#{name}']")
+    page.wait_for_selector("main h1")
+    page.wait_for_timeout(1000)
+
+
+def save(page: Page, name: str) -> None:
+    """A screenshot in as many colours as fit into a small file."""
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    for colours in (256, 128, 64, 32):
+        stream = io.BytesIO()
+        picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(
+            stream, "PNG", optimize=True
+        )
+        if stream.tell() <= MOST_BYTES:
+            break
+    (ASSETS / f"studio-{name}.png").write_bytes(stream.getvalue())
+    print(f"studio-{name}.png  {stream.tell() // 1000} kB, {colours} colours")
+
+
+def photo(model: Path) -> bytes:
+    """A "photo" that shows nobody: a generated face, enlarged, on grey."""
+    face = (
+        Image.fromarray(load(model).sample([8])[0].squeeze())
+        .convert("RGB")
+        .resize((300, 300), Image.Resampling.BICUBIC)
+    )
+    canvas = Image.fromarray(np.full((420, 560, 3), 150, np.uint8))
+    canvas.paste(face.resize((300, 300), Image.Resampling.BICUBIC), (130, 60))
+    stream = io.BytesIO()
+    canvas.save(stream, "PNG")
+    return stream.getvalue()
+
+
+if __name__ == "__main__":
+    main()
