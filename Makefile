@@ -48,7 +48,7 @@ format: $(INSTALLED)  ## Format, and mend what the linter can
 
 lock: $(INSTALLED)  ## Renew requirements.lock within the ranges of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	(echo "# Exact versions of everything, for Python 3.11 to 3.13 on every system. Made anew by: make lock"; \
+	(echo "# Exact versions of everything, for Python 3.11 to 3.13 on every system. Update with: make lock"; \
 	$(BIN)/uv pip compile pyproject.toml --extra all --extra docs --extra dev --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --no-emit-index-url -q) > requirements.lock.new
 	mv requirements.lock.new requirements.lock

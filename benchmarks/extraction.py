@@ -5,7 +5,7 @@ and of the same detector on one photo at a time and one thread, their ratio, and
 the recall on photos with known faces.
 
 Run: python benchmarks/extraction.py [--data FOLDER]
-The folder holds lfw.zip and photos.zip (see docs/results.md).
+The folder holds lfw.zip and photos.zip (see docs/research/results.md).
 """
 
 from __future__ import annotations

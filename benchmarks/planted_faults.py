@@ -1,4 +1,6 @@
-"""Do the numbers of an evaluation notice faults that were planted, and in their order? The table of docs/evaluation.md.
+"""Do the numbers of an evaluation notice faults that were planted, and in order?
+
+The table of docs/background/metrics.md.
 
 Real faces play the generator: of the training part a share "taught" it, the rest is unseen. An ideal generator returns
 unseen faces; the others return them blurred, noisy, without most kinds of faces, or return what taught them.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
 import facesmith
 from facesmith.cli import app
@@ -89,13 +90,13 @@ def test_commands_in_the_docs_exist(words):
 
 
 def test_hyperparameters_in_the_docs_exist():
-    from facesmith.recipe import DEFAULT, make
+    from facesmith.gan.recipe import DEFAULT, make
 
     for words in (parameter.values[0] for parameter in documented_commands()):
         if words[0] == "train":
             recipe = words[1] if words[1:] and not words[1].startswith("-") else DEFAULT
             settings = [after for option, after in pairwise(words) if option == "--set"]
-            assert {setting.partition("=")[0] for setting in settings} <= set(make(recipe, {}).values())
+            assert {setting.partition("=")[0] for setting in settings} <= set(make(recipe, {}).hyperparameters())
 
 
 def test_edits_of_the_bundled_generator_in_the_docs_are_among_its_directions():
@@ -128,7 +129,9 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(file), link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.is_relative_to(DOCS) and page.name != "architecture.md"], ids=name_of
+)
 def test_prose_is_wrapped(page):
     text = re.sub(HELP_BLOCK, "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     lines = prose_lines(text)
@@ -147,16 +150,19 @@ def prose_lines(text):
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """What the snippets assume: a photo, photos, labeled faces, a run, and a conditional model."""
+    """What the snippets assume: a photo, labeled faces, and a run folder with the bundled generator."""
     from skimage.data import astronaut
-    from small import save_small_conditional
 
-    from facesmith.io.images import write_jpeg
-    from facesmith.model import bundled_model
+    from facesmith.modelfiles.locate import bundled_model
     from facesmith.procedural import write_faces
 
     folder = tmp_path_factory.mktemp("workspace")
     (folder / "photos").mkdir()
+    for name in ("me.jpg", "photos/me.jpg"):
+        Image.fromarray(astronaut()).save(folder / name)
+    write_faces(folder / "faces", 300, 64)
+    shutil.copytree(bundled_model().parent, folder / "runs" / "first")
+    (folder / "runs" / "first" / "log.jsonl").write_text('{"seen": 1000, "signs/distance": 0.1}\n')
     return folder
 
 
@@ -192,7 +198,7 @@ def test_notebooks_run(notebook, tmp_path, monkeypatch):
 
 
 def test_every_recipe_is_described():
-    from facesmith.recipe import recipes
+    from facesmith.gan.recipe import recipes
 
     for page in ("reference/recipes.md", "how-to/choose-a-recipe.md", "research/recipes-compared.md"):
         text = (DOCS / page).read_text(encoding="utf-8")

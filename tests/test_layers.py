@@ -28,6 +28,7 @@ LAYERS = (
     ("inversion", "report", "card"),
     ("model",),
     ("directions", "evaluation", "explore", "export"),
+    ("api",),
     ("demo", "info", "studio"),
     ("cli",),
     ("__main__",),

@@ -1,6 +1,8 @@
-"""Who wins in several runs, beside each other: the figure of "Generating Faces with Torch", for docs/reference/recipes.md.
+"""Plot the discriminator accuracy of several runs side by side, for docs/research/recipes-compared.md.
 
-Run: python tools/balance_figure.py runs/a runs/b runs/c --titles "critic BatchNorm" skip l2 --out docs/assets/balance.png
+The same figure is in "Generating Faces with Torch".
+
+Run: python tools/balance_figure.py runs/a runs/b runs/c --titles BatchNorm skip l2 --out docs/assets/balance.png
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Mix faces of ours with those that the tutorials' own pictures show, all of one size, without names: docs/assets/blind.png.
+"""Mix faces of a model with faces from the tutorials' own pictures, at one size and unlabeled: docs/assets/blind.png.
 
-The key, which face is whose, is a file of its own, so that whoever looks at the sheet need not see it.
+The key, which says where each face comes from, is a separate file, so that a judge need not see it.
 
 Run: python tools/blind_sheet.py runs/quick --pictures tutorials --out docs/assets/blind.png --key docs/assets/blind.csv
 """

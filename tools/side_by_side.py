@@ -1,4 +1,4 @@
-"""Draw faces of several models side by side, each panel with its recipe's name: the figure of docs/reference/recipes.md.
+"""Draw faces of several models side by side, each panel with its recipe: for docs/research/recipes-compared.md.
 
 Run: python tools/side_by_side.py runs/celeba runs/wgan ... --out docs/assets/recipes.png
      python tools/side_by_side.py runs/wgan --out docs/assets/recipes.png --into docs/assets/recipes.png --at 8

@@ -9,19 +9,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facesmith.api import evaluate, extract, train
     from facesmith.errors import FacesmithError
     from facesmith.faces import Faces, open_faces
     from facesmith.model import Model, load
 
 __version__ = "0.1.0"
-__all__ = ["Faces", "FacesmithError", "Model", "__version__", "load", "open_faces"]
+__all__ = [
+    "Faces",
+    "FacesmithError",
+    "Model",
+    "__version__",
+    "evaluate",
+    "extract",
+    "load",
+    "open_faces",
+    "train",
+]
 
 _HOMES = {
     "Faces": "facesmith.faces",
     "FacesmithError": "facesmith.errors",
     "Model": "facesmith.model",
+    "evaluate": "facesmith.api",
+    "extract": "facesmith.api",
     "load": "facesmith.model",
     "open_faces": "facesmith.faces",
+    "train": "facesmith.api",
 }
 
 

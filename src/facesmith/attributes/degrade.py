@@ -1,7 +1,7 @@
 """What makes a real picture like a generated one: softer, noisier, blotched, framed and lit a little otherwise.
 
 A classifier that has seen sharp faces alone goes by details that generators lose first, and calls soft faces men, for
-want of lashes (docs/recipes.md). Random numbers come from torch's global generator.
+want of lashes (docs/research/recipes-compared.md). Random numbers come from torch's global generator.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A sample that is a new face lies as near to faces that taught the generator as to faces that it never saw, but for there
 being more of the former; how much that matters is told by real faces that it never saw either. Pictures are compared as
 8x8 thumbnails of their colours, brightness and contrast taken out, under mirroring, small shifts and zooms: this sees
-through noise, blur, compression and other small changes. docs/evaluation.md has the measurements.
+through noise, blur, compression and other small changes. docs/background/metrics.md has the measurements.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ Hashes = NDArray[np.uint64]  # [N, 4]: 256 bits each
 SAMPLE_PX = 32
 LOW = 16
 BITS = LOW * LOW
-NEAR_BITS = 32  # docs/faces.md has the measurement behind this number
+NEAR_BITS = 32  # docs/background/data-split.md has the measurement behind this number
 BLOCK = 2048  # hashes compared with as many others at once: some tens of megabytes
 
 

@@ -6,7 +6,7 @@ Needs:  64x64 faces.
 Run:    facesmith train balanced64 --data faces --out runs/balanced --minutes 60
 Cost:   6 faces a second on one thread, the other core busy; the result took 25 minutes.
 Result: fd5k_lite0 64.4 (real faces 3.1), face rate 91.0% (98.3%), after 9 kimg of CelebA;
-        docs/recipes.md.
+        docs/research/recipes-compared.md.
 
 What it does: three ways to keep the players in reach of one another. `balance=none` lets them run; `skip` lets a player
 wait while the critic's cross-entropies say that it is ahead (margin .3; if both would wait, both train); `l2` weighs

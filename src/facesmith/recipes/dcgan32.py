@@ -6,7 +6,7 @@ Needs:  32x32 faces (larger ones are reduced), or 64x64 with --set resolution=64
 Run:    facesmith train dcgan32 --data faces --out runs/dcgan32 --minutes 20
 Cost:   87 faces a second on one thread, the other core busy; the result took 20 minutes.
 Result: fd5k_lite0 86.0 (real faces 2.8), face rate 95.9% (98.4%), after 106 kimg of CelebA at 32 px;
-        docs/recipes.md.
+        docs/research/recipes-compared.md.
 
 What it does: four strided convolutions and a linear layer in the critic, the mirror in the generator, BatchNorm, N(0,
 .02) everywhere, one-sided label smoothing; `loss=bce` or `lsgan`; `blocks=residual`, `deeper` and `width` for larger

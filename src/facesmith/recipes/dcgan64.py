@@ -7,7 +7,7 @@ Needs:  64x64 faces, or of another power of two with --set resolution=N.
 Run:    facesmith train dcgan64 --data faces --out runs/first
 Cost:   65 faces a second on one thread, the other core busy; the result took 59 minutes.
 Result: fd5k_lite0 45.9 (real faces 3.1), face rate 98.3% (98.3%), after 229 kimg of CelebA;
-        docs/recipes.md.
+        docs/research/recipes-compared.md.
 
 What it does: the architecture that made GANs stable. A generator of transposed convolutions with BatchNorm and ReLU
 turns 100 normal numbers into a face, a critic of strided convolutions with BatchNorm and leaky ReLU says how real it

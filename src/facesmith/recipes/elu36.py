@@ -7,7 +7,7 @@ Needs:  36x36 faces: facesmith extract lfw.zip --out faces --crop 90 --size 36 c
 Run:    facesmith train elu36 --data faces --out runs/elu --batch 20 --minutes 40
 Cost:   178 faces a second on one thread, the other core busy; the result took 32 minutes.
 Result: fd2k_lite0 94.4 (real faces 5.1), face rate 31.2% (61.0%), after 341 kimg of LFW cut to 36 px;
-        docs/recipes.md.
+        docs/research/recipes-compared.md.
 
 What it does: a two-way log-softmax critic whose output weights are held down by their mean square; critic SGD at
 1e-3, generator Adam at 1e-4, five critic steps to one, batches of 100 drawn with replacement, Glorot's

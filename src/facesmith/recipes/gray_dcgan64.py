@@ -7,7 +7,7 @@ Run:    facesmith train gray-dcgan64 --data faces --out runs/gray --batch 16 --s
             --set lr=5e-4 --set pretraining_batch=125
 Cost:   99 faces a second on one thread, the other core busy; the result took 17 minutes.
 Result: fd2k_lite0 149.7 (real faces 3.7), face rate 59.7% (97.0%), after 100 kimg of grey CelebA;
-        docs/recipes.md.
+        docs/research/recipes-compared.md.
 
 What it does: the critic is pretrained on 10 epochs of 5 batches (500 real, 500 fake). Then a step is five critic
 turns of 64 + 64 and one generator turn of 128, faces drawn with replacement; in one of ten critic batches the labels

@@ -8,7 +8,7 @@ Run:    facesmith train progressive64 --data faces --out runs/progressive --minu
 Cost:   82 kimg in 21 minutes on one thread of a CPU with AVX512-BF16, beside other work: from hundreds of faces a
         second at 4x4 to 45 at 64x64.
 Result: fd5k_lite0 46.3 (real faces 3.1), coverage .22, face rate 95.9% (98.3%), after these 82 kimg of CelebA, of which
-        33 at the full size; docs/recipes.md.
+        33 at the full size; docs/research/recipes-compared.md.
 
 What it does: both networks stand whole from the start, and a level between 0 and 1 says how far they have grown; what
 lies above it is not computed, so early faces are cheap. Each scale is trained as it is, then the next is faded in,

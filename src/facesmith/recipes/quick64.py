@@ -1,12 +1,12 @@
 """Our own: the faces that a CPU learns fastest.
 
 Text:   none; its networks are those of "Generating Faces with Torch" (balanced64), made small.
-Needs:  64x64 faces; 128x128 with --set resolution=128 costs four times as much (docs/results.md).
+Needs:  64x64 faces; 128x128 with --set resolution=128 costs four times as much (docs/research/results.md).
 Run:    facesmith train quick64 --data faces --out runs/quick
 Cost:   169 kimg in 34 minutes on two cores with AVX512-BF16, both idle: 82 faces a second; 0.9 GiB.
 Result: fd5k_lite0 13.9 (real faces 3.1, dcgan64 45.9), recall .25, coverage .85, face rate 98.3% (98.3%),
         after these 169 kimg of CelebA; 10.0, recall .38, coverage .91 after 500: the generator that ships.
-        docs/recipes.md.
+        docs/research/recipes-compared.md.
 
 What it does: of all the texts' systems, the networks of balanced64 learn most from each face shown: a generator that
 doubles by nearest neighbours and smooths by 5x5 convolutions, with BatchNorm, against a critic with max-pooling,
@@ -18,9 +18,9 @@ its first layer, one layer more, sees the batch's spread (arXiv:1710.10196, sect
 in its wide layer, whose many weights cost more to update than to use in batches of this size. No referee: Adam without
 momentum, high rates which fall over the last third of the budget, and little dropout keep the two in pace; the critic's
 squared slope at real faces is held down (R1, arXiv:1801.04406), at half of every fourth batch, since second derivatives
-are dear. docs/experiments.md has all trials that led here, and those that led nowhere.
+are dear. docs/research/experiments.md has all trials that led here, and those that led nowhere.
 With `--condition` it is told attributes: their labels stand beside the latent, and each weighs a direction of the
-critic's wide layer into the logit, as in projection critics (arXiv:1802.05637). docs/train.md, "Conditions".
+critic's wide layer into the logit, as in projection critics (arXiv:1802.05637). docs/how-to/train-with-conditions.md.
 """
 
 from __future__ import annotations

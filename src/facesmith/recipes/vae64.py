@@ -6,7 +6,7 @@ Needs:  64x64 faces.
 Run:    facesmith train vae64 --data faces --out runs/vae --minutes 40
 Cost:   47 faces a second on one thread, the other core busy; the result took 22 minutes.
 Result: fd5k_lite0 98.4 (real faces 3.1), face rate 94.9% (98.3%), after 62 kimg of CelebA;
-        docs/recipes.md.
+        docs/research/recipes-compared.md.
 
 What it does: encoder and decoder learn to give faces back through 100 numbers whose distribution is held near N(0, 1).
 The decoder is balanced64's generator at a quarter of its width. Reconstructions of held-out faces are drawn at every

@@ -7,7 +7,7 @@ Needs:  64x64 faces.
 Run:    facesmith train vaegan64 --data faces --out runs/vaegan --minutes 60
 Cost:   27 faces a second on one thread, the other core busy; the result took 26 minutes.
 Result: fd5k_lite0 52.3 (real faces 3.1), face rate 97.3% (98.3%), after 42 kimg of CelebA;
-        docs/recipes.md.
+        docs/research/recipes-compared.md.
 
 What it does: error = prior + reconstruction + GAN. The encoder learns from prior and reconstruction alone: the GAN
 judges faces of random latents, which no encoder has made. On the decoder the GAN's gradient is weighed so that it has

@@ -7,7 +7,7 @@ Run:    facesmith train wgan-gp64 --data faces --out runs/wgan --minutes 40
 Cost:   55 faces a second on one thread, the other core busy, with the penalty of all 32 pictures of a batch; the result
         took 26 minutes.
 Result: fd5k_lite0 174.9 (real faces 3.1), face rate 40.7% (98.3%), after 86 kimg of CelebA, before its critic's
-        first weights and its penalty were as now; docs/recipes.md.
+        first weights and its penalty were as now; docs/research/recipes-compared.md.
 
 What it does: five critic turns to one of the generator; the critic scores without a scale and has no BatchNorm, since
 each picture is to be judged by itself; its slope between real faces and fakes is drawn to 1 with a weight of 10; Adam

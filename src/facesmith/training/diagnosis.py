@@ -29,8 +29,8 @@ LARGEST = 1e300
 THUMBNAIL_PX = 8
 LOOKED_AT = 512  # real faces
 
-# Thresholds from runs of our recipes on CelebA and LFW, healthy and planted; docs/doctor.md tells of them. A healthy
-# dcgan64 goes from a variety of .25 and a distance of .27 at 7 kimg to .9 and .01 at 56.
+# Thresholds from runs of our recipes on CelebA and LFW, healthy and planted; docs/background/how-training-fails.md.
+# A healthy dcgan64 goes from a variety of .25 and a distance of .27 at 7 kimg to .9 and .01 at 56.
 IN_A_ROW = 3  # saves that must agree, as single ones are noisy
 EARLY = 0.2  # of the budget, in which all faces may still be alike
 ALIKE = 0.25  # variety below which faces repeat one another

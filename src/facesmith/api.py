@@ -1,0 +1,225 @@
+"""Photos to faces to a generator, as plain functions for programs and notebooks.
+
+Each function does what the command of the same name does, with the same options and defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from facesmith.evaluation.evaluate import Asked as EvaluateOptions
+from facesmith.evaluation.evaluate import evaluate as evaluate_models
+from facesmith.gan.recipe import parse_condition
+from facesmith.photos.align import DEFAULT_MARGIN
+from facesmith.photos.crop import Which
+from facesmith.photos.detect import DEFAULT_THRESHOLD
+from facesmith.photos.extract import DEFAULT_EVERY
+from facesmith.photos.extract import extract as extract_faces
+from facesmith.photos.folder import ExtractReport
+from facesmith.training.plan import Asked as TrainOptions
+from facesmith.training.train import TrainReport, recipe_name
+from facesmith.training.train import train as train_generator
+
+NOTEBOOK_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """The result of an evaluation. `print(report)` shows it as the command line does.
+
+    Attributes:
+        out: the folder with `report.json` and `report.html`.
+        text: the table and the four answers.
+        models: for each model its metrics, each with `value`, `low`, `high` (95 % interval) and `real`, the value that
+            real faces reach: `report.models[0]["fd5k_lite0"]["value"]`.
+        data: everything in `report.json`.
+    """
+
+    out: Path
+    text: str
+    models: Sequence[Mapping[str, Mapping[str, float]]]
+    data: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"EvaluationReport({str(self.out)!r}, {len(self.models)} models)"
+
+
+def extract(
+    photos: str | Path,
+    out: str | Path,
+    *,
+    size: int = 64,
+    margin: float = DEFAULT_MARGIN,
+    crop: int | None = None,
+    faces: Which = "largest",
+    min_face: int = 40,
+    threshold: float = DEFAULT_THRESHOLD,
+    every: int = DEFAULT_EVERY,
+    workers: int | None = None,
+    pictures: bool = True,
+    force: bool = False,
+    quiet: bool = False,
+) -> ExtractReport:
+    """Find, align and crop every face of a collection of photos. An interrupted extraction continues.
+
+    Args:
+        photos: a folder (searched recursively), a zip, one picture, or a video.
+        out: the folder for faces, tables and report.
+        size: side of the faces in pixels, 16 to 256.
+        margin: room around the face, as a fraction of its height.
+        crop: do not search for faces; take the middle `crop` x `crop` pixels of each photo.
+        faces: `"largest"` takes the main face of each photo, `"all"` takes all.
+        min_face: smallest face, in pixels of the photo.
+        threshold: lowest probability of a detected face, 0 to 1.
+        every: of videos, use each n-th frame.
+        workers: threads; by default one for each CPU core.
+        pictures: show photos in the report.
+        force: replace an earlier extraction.
+        quiet: print nothing.
+
+    Raises:
+        FacesmithError: the photos, the options or the folder cannot be used.
+    """
+    return extract_faces(
+        Path(photos), Path(out), size=size, margin=margin, crop=crop, faces=faces, min_face=min_face,
+        threshold=threshold, every=every, workers=workers, pictures=pictures, force=force, console=_console(quiet),
+    )  # fmt: skip
+
+
+def train(
+    data: str | Path,
+    out: str | Path,
+    recipe: str | None = None,
+    *,
+    from_: str | Path | None = None,
+    minutes: float | None = None,
+    kimg: float | None = None,
+    set: Mapping[str, Any] | None = None,
+    condition: Sequence[str] | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    limit: int | None = None,
+    mirror: bool = True,
+    snapshots: int = 0,
+    save_every: float | None = None,
+    eval_every: float | None = None,
+    on_trouble: str = "warn",
+    extend: bool = False,
+    force: bool = False,
+    threads: int | None = None,
+    quiet: bool = False,
+) -> TrainReport:
+    """Train a generator on a folder or zip of faces. The same call resumes an interrupted run.
+
+    Interrupt it with Ctrl-C, or with the stop button of a notebook: it saves and returns a report whose `finished` is
+    False.
+
+    Args:
+        data: the faces.
+        out: the run folder.
+        recipe: a recipe's name; by default `quick64`, or the recipe of the model in `from_`.
+        from_: initial weights: a run folder, a `model.safetensors`, or `"bundled"`. (`from` is a Python keyword.)
+        minutes: budget in minutes, measured at the start; 30 if neither budget is given.
+        kimg: budget in thousands of real images shown.
+        set: hyperparameters of the recipe, such as `{"lr": 1e-4}`.
+        condition: attributes to learn, as columns of `metadata.csv`: `["smiling", "male"]`.
+        batch: batch size; the same as `set={"batch_size": batch}`.
+        seed: another seed gives another training.
+        device: `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
+        precision: `"auto"` (measured), `"float32"` or `"bfloat16"`.
+        limit: use only this many faces.
+        mirror: mirror every other face.
+        snapshots: keep the models of this many last checkpoints.
+        save_every: kimg between two checkpoints.
+        eval_every: kimg between two small evaluations; keeps the best model as `best.safetensors`.
+        on_trouble: `"warn"`, `"rollback"` (to the last healthy checkpoint) or `"stop"`.
+        extend: continue a finished run to a larger budget.
+        force: delete the run in `out` and start over.
+        threads: CPU threads.
+        quiet: print nothing.
+
+    Raises:
+        FacesmithError: the data, the options or the run folder cannot be used, or the training diverged.
+    """
+    start, folder = None if from_ is None else Path(from_), Path(out)
+    hyperparameters = dict(set or {})
+    if batch is not None:
+        hyperparameters["batch_size"] = batch
+    if condition is not None:
+        name = recipe_name(recipe, start, folder, force=force)
+        hyperparameters["condition"] = parse_condition(name, ",".join(condition))
+    options = TrainOptions(
+        recipe, Path(data), folder, hyperparameters, minutes, kimg, seed, device, precision, limit, mirror, snapshots,
+        save_every, eval_every, on_trouble, start, extend, force, threads,
+    )  # fmt: skip
+    return train_generator(options, _console(quiet))
+
+
+def evaluate(
+    model: str | Path | Sequence[str | Path] | None,
+    data: str | Path,
+    *,
+    out: str | Path = "evaluation",
+    samples: int = 5000,
+    psi: float = 1.0,
+    features: str = "lite0",
+    weights: str | Path | None = None,
+    download: bool = False,
+    limit: int | None = None,
+    pictures: bool = True,
+    force: bool = False,
+    quiet: bool = False,
+) -> EvaluationReport:
+    """Compare one or more generators with held-out real faces: quality, variety, and copies of training photos.
+
+    Args:
+        model: a run folder, a `model.safetensors`, a list of these, or None for the bundled generator.
+        data: the faces that the model was trained on.
+        out: the folder for `report.json` and `report.html`.
+        samples: faces to draw of each model, with seeds 0 to samples - 1.
+        psi: truncation from 0 (the average face) to 1 (full variety).
+        features: `"lite0"`, or `"inception"` for FID.
+        weights: the weight file of Inception.
+        download: download the weights of Inception, 91 MiB.
+        limit: the same limit as in training.
+        pictures: show real faces in the report.
+        force: replace an earlier evaluation.
+        quiet: print nothing.
+
+    Raises:
+        FacesmithError: the models, the faces or the options cannot be used.
+    """
+    several = [model] if model is None or isinstance(model, str | Path) else model
+    paths = [None if each is None else Path(each) for each in several]
+    options = EvaluateOptions(
+        paths, Path(data), Path(out), samples, features, None if weights is None else Path(weights), download, limit,
+        pictures, force, psi,
+    )  # fmt: skip
+    lines = list(evaluate_models(options, _console(quiet)))
+    stored = json.loads((options.out / "report.json").read_text(encoding="utf-8"))
+    text = "\n".join(lines[:-2]).strip()  # the last two lines name the files
+    return EvaluationReport(options.out, text, [each["metrics"] for each in stored["models"]], stored)
+
+
+def _console(quiet: bool) -> Console:
+    """Where progress is printed: as bars in a terminal, and as plain lines in a notebook."""
+    if _in_notebook():
+        return Console(file=sys.stdout, force_jupyter=False, width=NOTEBOOK_WIDTH, highlight=False, quiet=quiet)
+    return Console(stderr=True, highlight=False, quiet=quiet)
+
+
+def _in_notebook() -> bool:
+    """Whether an IPython kernel runs this process."""
+    return "ipykernel" in sys.modules and "IPython" in sys.modules

@@ -1,0 +1,74 @@
+"""The functions for programs and notebooks do what the commands do."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+import facesmith
+from facesmith.cli import app
+from facesmith.procedural import write_faces
+
+COMMANDS = typer.main.get_command(app).commands
+# Options with another name in Python, and those that only one of the two has.
+RENAMED = {"start": "from_", "settings": "set"}
+PYTHON_ONLY = {"quiet", "threads"}
+
+
+@pytest.mark.parametrize("name", ["extract", "train", "evaluate"])
+def test_options_have_the_names_and_defaults_of_the_command_line(name):
+    command = {RENAMED.get(each.name, each.name): each for each in COMMANDS[name].params if each.name != "help"}
+    parameters = inspect.signature(getattr(facesmith, name)).parameters
+    assert set(parameters) - PYTHON_ONLY == set(command)
+    for key, parameter in parameters.items():
+        if key not in PYTHON_ONLY and parameter.default is not inspect.Parameter.empty:
+            default = command[key].default
+            assert parameter.default == (str(default) if key == "out" else default), key
+
+
+def test_train_stops_at_its_budget_and_resumes(tmp_path):
+    faces, run = write_faces(tmp_path / "faces", 60, 16), tmp_path / "run"
+    small = {"resolution": 16, "width": 4, "max_channels": 8, "max_channels_d": 8, "hidden": 8}
+    report = facesmith.train(faces, run, kimg=0.032, set=small, batch=8, threads=1, quiet=True)
+    assert (report.seen, report.finished) == (32, True)
+    before = (run / "model.safetensors").read_bytes()
+    assert facesmith.train(faces, run, kimg=0.032, set=small, batch=8, threads=1, quiet=True).seen == 32
+    assert (run / "model.safetensors").read_bytes() == before
+    assert facesmith.load(run).sample([1]).shape == (1, 16, 16, 3)
+
+
+def test_train_accepts_conditions_as_a_list(tmp_path):
+    faces = write_faces(tmp_path / "faces", 80, 16)
+    small = {"resolution": 16, "width": 4, "max_channels": 8, "max_channels_d": 8, "hidden": 8}
+    facesmith.train(faces, tmp_path / "run", kimg=0.016, set=small, condition=["smiling"], threads=1, quiet=True)
+    assert facesmith.load(tmp_path / "run").conditions == ("smiling",)
+
+
+def test_a_wrong_hyperparameter_is_a_user_error(tmp_path):
+    with pytest.raises(facesmith.FacesmithError, match="width"):
+        facesmith.train(write_faces(tmp_path / "faces", 60, 16), tmp_path / "run", set={"widht": 8}, quiet=True)
+
+
+def test_extract_returns_counts(tmp_path):
+    from skimage.data import astronaut
+
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(astronaut()).save(tmp_path / "photos" / "a.png")
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "photos" / "b.png")
+    report = facesmith.extract(tmp_path / "photos", tmp_path / "faces", workers=1, quiet=True)
+    assert (report.faces, report.photos, report.faceless) == (1, 2, 1)
+
+
+def test_evaluate_returns_the_numbers_of_its_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = facesmith.evaluate(None, write_faces(tmp_path / "faces", 300, 64), samples=40, quiet=True)
+    distance = report.models[0]["fd40_lite0"]
+    assert distance["value"] > distance["real"]
+    assert "fd40_lite0" in str(report)
+    assert (tmp_path / "evaluation" / "report.html").exists()
+    with pytest.raises(facesmith.FacesmithError, match="exists"):
+        facesmith.evaluate(None, tmp_path / "faces", samples=40, quiet=True)
