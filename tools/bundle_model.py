@@ -1,7 +1,8 @@
-"""Put a run's model into the package as the generator that ships, with all that lies beside it.
+"""Put a run's model into the package as the bundled generator, with its directions, inversion encoder and card.
 
-The model, its critic (to begin from), directions, inversion encoder, evaluation and card; each by the verb that a
-person would use. Run: python tools/bundle_model.py runs/best --data celeba64.zip --words "CelebA, ..." --biases biases.md
+Each file is made by the command that a user would run. The discriminator is included for fine-tuning.
+
+Run: python tools/bundle_model.py runs/best --data celeba64.zip --words "CelebA, ..." --biases biases.md
 """
 
 from __future__ import annotations

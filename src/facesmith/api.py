@@ -10,17 +10,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
 from facesmith.evaluation.evaluate import Asked as EvaluateOptions
 from facesmith.evaluation.evaluate import evaluate as evaluate_models
 from facesmith.gan.recipe import parse_condition
-from facesmith.photos.align import DEFAULT_MARGIN
-from facesmith.photos.crop import Which
-from facesmith.photos.detect import DEFAULT_THRESHOLD
-from facesmith.photos.extract import DEFAULT_EVERY
 from facesmith.photos.extract import extract as extract_faces
 from facesmith.photos.folder import ExtractReport
 from facesmith.training.plan import Asked as TrainOptions
@@ -59,12 +55,12 @@ def extract(
     out: str | Path,
     *,
     size: int = 64,
-    margin: float = DEFAULT_MARGIN,
+    margin: float = 0.05,
     crop: int | None = None,
-    faces: Which = "largest",
+    faces: Literal["largest", "all"] = "largest",
     min_face: int = 40,
-    threshold: float = DEFAULT_THRESHOLD,
-    every: int = DEFAULT_EVERY,
+    threshold: float = 0.85,
+    every: int = 25,
     workers: int | None = None,
     pictures: bool = True,
     force: bool = False,
