@@ -89,13 +89,13 @@ def test_commands_in_the_docs_exist(words):
 
 
 def test_hyperparameters_in_the_docs_exist():
-    from facesmith.gan.recipe import DEFAULT, make
+    from facesmith.gan.recipe import DEFAULT_RECIPE, make_recipe
 
     for words in (parameter.values[0] for parameter in documented_commands()):
         if words[0] == "train":
-            recipe = words[1] if words[1:] and not words[1].startswith("-") else DEFAULT
+            recipe = words[1] if words[1:] and not words[1].startswith("-") else DEFAULT_RECIPE
             settings = [after for option, after in pairwise(words) if option == "--set"]
-            assert {setting.partition("=")[0] for setting in settings} <= set(make(recipe, {}).hyperparameters())
+            assert {setting.partition("=")[0] for setting in settings} <= set(make_recipe(recipe, {}).hyperparameters())
 
 
 def test_edits_of_the_bundled_generator_in_the_docs_are_among_its_directions():
