@@ -49,7 +49,7 @@ def main():
     measures = {"lite0 (refined by)": lite0, "O-Net": onet, "pixels": thumbnails}
     for how in (False, True):
         start, busy = time.perf_counter(), time.process_time()
-        w = model.invert(real, refined=how)
+        w = model.invert(real, optimize=how)
         seconds, busy = (time.perf_counter() - start) / len(real), (time.process_time() - busy) / len(real)
         rebuilt = model.synthesize(w)
         print(f"{words[how]}: {seconds:.2f} s a face ({busy:.2f} s of processor), {psnr(real, rebuilt).mean():.1f} dB")
@@ -63,12 +63,12 @@ def main():
         write_png(options.sheet, grid(enlarge(rebuilt[near], 2), 10), model.provenance({"Synthetic": "true"}))
     own = model.sample(range(50_000, 50_000 + options.samples))
     for how in (False, True):
-        again = psnr(own, model.synthesize(model.invert(own, refined=how)))
+        again = psnr(own, model.synthesize(model.invert(own, optimize=how)))
         print(f"own samples, {words[how]}: mean {again.mean():.1f} dB, least {again.min():.1f}")
     photo = astronaut()
     for how in (False, True):
         start = time.perf_counter()
-        facesmith.load(options.model).invert(photo, refined=how)
+        facesmith.load(options.model).invert(photo, optimize=how)
         print(f"a photo of 512x512, {words[how]}: {time.perf_counter() - start:.2f} s, opened anew")
 
 

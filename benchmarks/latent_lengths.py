@@ -17,7 +17,7 @@ import torch
 import facesmith
 from facesmith.io.images import as_rgb
 from facesmith.latent.arithmetic import combine, parse_terms
-from facesmith.latent.walks import along
+from facesmith.latent.interpolation import walk_latents
 from facesmith.photos.detect import shows_face
 
 SUMS = ("0", "0 - 1 + 2", "0 + 1", "0.5*0 + 0.5*1", "2*0 - 1")
@@ -42,7 +42,7 @@ def main():
             report(model, f"{text} {'plain' if plain else 'with the length of its terms'}", sums)
     half = torch.full((1,), 0.5, dtype=torch.float64)
     for spherical in (False, True):
-        between = torch.cat([along(each, half, spherical=spherical) for each in w[:2].unbind(1)])
+        between = torch.cat([walk_latents(each, half, spherical=spherical) for each in w[:2].unbind(1)])
         report(model, f"half-way, {'on the sphere' if spherical else 'straight'}", between)
 
 

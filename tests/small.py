@@ -157,15 +157,14 @@ class ConditionalG(TinyG):
 
     def __init__(self, resolution: int, channels: int, label_dim: int, z_dim: int = 8) -> None:
         contracts.Generator.__init__(
-            self, resolution=resolution, channels=channels, z_dim=z_dim, w_dim=6, label_dim=label_dim
+            self, resolution=resolution, channels=channels, z_dim=z_dim, w_dim=6 + label_dim, label_dim=label_dim
         )
-        self.of_z, self.of_labels = nn.Linear(z_dim, 6), nn.Linear(label_dim, 6, bias=False) if label_dim else None
-        self.dense, self.norm = nn.Linear(6, channels * resolution**2), nn.BatchNorm2d(channels)
+        self.of_z = nn.Linear(z_dim, 6)
+        self.dense, self.norm = nn.Linear(6 + label_dim, channels * resolution**2), nn.BatchNorm2d(channels)
         self.register_buffer("level", torch.zeros(()))
 
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        w = self.of_z(z)
-        return w if labels is None or self.of_labels is None else w + self.of_labels(labels)
+        return torch.cat([self.of_z(z), z.new_zeros(len(z), self.label_dim) if labels is None else labels], 1)
 
 
 class ConditionalD(TinyD):

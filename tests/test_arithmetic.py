@@ -10,7 +10,7 @@ from small import TinyG
 
 from facesmith.errors import BadOption
 from facesmith.latent import latents
-from facesmith.latent.arithmetic import MOST_TERMS, Term, combine, parse_terms, resolve
+from facesmith.latent.arithmetic import MAX_TERMS, Term, combine, parse_terms, resolve
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_whatever_is_written_is_a_sum_or_one_line(text):
         ("29 3", "lacks a sign between 29 and 3"),
         ("2*3*4", "from '*4' on"),
         (f"{'9' * 400}*1", "can't be read"),
-        ("+".join(["1"] * (MOST_TERMS + 1)), "too long"),
+        ("+".join(["1"] * (MAX_TERMS + 1)), "too long"),
     ],
 )
 def test_other_texts_end_in_a_line_that_says_where(text, told):

@@ -26,20 +26,19 @@ from small import (
 import facesmith
 from facesmith.attributes.conditioning import condition_labels, repeat_rare_labels, with_labels
 from facesmith.errors import BadData, BadOption
-from facesmith.explore.edit import Asked as Edit
-from facesmith.explore.edit import edit
+from facesmith.explore.edit import EditOptions, edit
 from facesmith.explore.mix import GAP_PX, mix
 from facesmith.explore.sample import sample, sample_like
-from facesmith.explore.walk import Way, _frames, walk
+from facesmith.explore.walk import WalkOptions, _frames, walk
 from facesmith.faces import Stream, open_faces
 from facesmith.gan.contracts import Discriminator
 from facesmith.gan.recipe import make_recipe, parse_condition
 from facesmith.io.attribute_options import parse_condition_values
 from facesmith.io.captions import GUTTER_PX
 from facesmith.io.images import read_picture, read_provenance
-from facesmith.latent import around, latents, truncate
-from facesmith.latent.labels import combinations, draw_labels, take_labels
-from facesmith.latent.seeds import drawn
+from facesmith.latent import latents, truncate
+from facesmith.latent.from_seeds import draw_z_and_labels
+from facesmith.latent.label_shares import draw_labels, label_combinations, store_label_shares
 from facesmith.model import load
 from facesmith.modelfiles.checkpoint import load_model
 from facesmith.modelfiles.run_folder import MODEL
@@ -154,7 +153,7 @@ def test_a_condition_is_a_list_of_columns_for_recipes_that_take_one():
 
 def generator(labels):
     G = ConditionalG(RESOLUTION, 3, labels.shape[1])
-    take_labels(G, labels)
+    store_label_shares(G, labels)
     return G
 
 
@@ -177,22 +176,22 @@ def test_labels_are_drawn_as_the_faces_have_them_that_fit(rows, data):
 
 
 def test_combinations_are_all_there_are():
-    assert combinations(2).tolist() == [[-1, -1], [-1, 1], [1, -1], [1, 1]]
-    assert len(combinations(5).unique(dim=0)) == 32
+    assert label_combinations(2).tolist() == [[-1, -1], [-1, 1], [1, -1], [1, 1]]
+    assert len(label_combinations(5).unique(dim=0)) == 32
 
 
 def test_a_seed_keeps_its_z_and_mostly_its_other_labels_whatever_is_given():
     G = generator(torch.from_numpy(procedural_labels(200, ("smiling", "long_hair", "eyeglasses"))))
     seeds = range(300)
-    z, free = drawn(G, seeds)
-    with_smile, without = (drawn(G, seeds, torch.tensor([sign, 0.0, 0.0])) for sign in (1.0, -1.0))
+    z, free = draw_z_and_labels(G, seeds)
+    with_smile, without = (draw_z_and_labels(G, seeds, torch.tensor([sign, 0.0, 0.0])) for sign in (1.0, -1.0))
     assert torch.equal(z, with_smile[0])
     assert torch.equal(z, without[0])
     assert (with_smile[1][:, 0] == 1).all()
     assert (without[1][:, 0] == -1).all()
     assert (with_smile[1][:, 1:] == without[1][:, 1:]).all(1).float().mean() > 0.7
     assert set(free[:, 0].tolist()) == {-1, 1}
-    assert torch.equal(drawn(G, [7])[1][0], free[7])
+    assert torch.equal(draw_z_and_labels(G, [7])[1][0], free[7])
 
 
 def test_a_generator_without_labels_draws_what_it_drew():
@@ -370,11 +369,16 @@ def test_walks_sums_and_edits_are_of_such_faces_as_are_given(run, tmp_path, psi)
     for i, face in enumerate(expected):
         left = GUTTER_PX + i * (GUTTER_PX + size + GAP_PX)
         assert np.array_equal(sheet[:size, left : left + size], face)
-    way = Way([3, 4], seconds=1, fps=10, psi=psi, condition=smiling)
+    way = WalkOptions([3, 4], seconds=1, fps=10, psi=psi, condition=smiling)
     frames = list(_frames(model, way, 10, 1, condition_labels(CONDITION, smiling)))
     assert np.array_equal(np.stack([frames[0], frames[5]]), expected)
     list(walk(run, way, [tmp_path / "walk.gif"], console=QUIET))
-    list(edit(Edit(run, "3", {"hat": 1}, tmp_path / "edit.png", steps=1, psi=psi, scale=1, condition=smiling), QUIET))
+    list(
+        edit(
+            EditOptions(run, "3", {"hat": 1}, tmp_path / "edit.png", steps=1, psi=psi, scale=1, condition=smiling),
+            QUIET,
+        )
+    )
     assert np.array_equal(read_picture(tmp_path / "edit.png")[:size, :size], expected[0])
     for name in ("mix.png", "edit.png"):
         assert json.loads(read_provenance(tmp_path / name)["Condition"]) == smiling
@@ -384,19 +388,19 @@ def test_walks_sums_and_edits_are_of_such_faces_as_are_given(run, tmp_path, psi)
 def test_truncation_leaves_what_a_face_was_told(psi):
     G = small_state("quick64", condition=CONDITION).nets["G"].eval()
     w = latents(G, range(6))
-    pulled = truncate(w, around(G, w), psi)
+    pulled = truncate(G, w, psi)
     assert torch.equal(pulled[:, G.z_dim :], w[:, G.z_dim :])
     assert torch.allclose(pulled[:, : G.z_dim], torch.lerp(G.w_avg[: G.z_dim].expand(6, -1), w[:, : G.z_dim], psi))
     layered = w[:, None].expand(-1, 3, -1)
-    assert torch.equal(truncate(layered, around(G, layered), psi), pulled[:, None].expand(-1, 3, -1))
+    assert torch.equal(truncate(G, layered, psi), pulled[:, None].expand(-1, 3, -1))
 
 
 def test_what_a_model_cannot_be_told_is_said_before_anything_is_drawn(run, tmp_path):
     unknown = {"hat": 1}
     for draw in (
         lambda: mix(run, "3 + 4", tmp_path / "mix.png", condition=unknown),
-        lambda: list(walk(run, Way([3, 4], condition=unknown), [tmp_path / "walk.gif"], console=QUIET)),
-        lambda: list(edit(Edit(run, "3", {"hat": 1}, tmp_path / "edit.png", condition=unknown), QUIET)),
+        lambda: list(walk(run, WalkOptions([3, 4], condition=unknown), [tmp_path / "walk.gif"], console=QUIET)),
+        lambda: list(edit(EditOptions(run, "3", {"hat": 1}, tmp_path / "edit.png", condition=unknown), QUIET)),
     ):
         with pytest.raises(BadOption, match="has no attribute 'hat'"):
             draw()
@@ -411,7 +415,7 @@ def test_what_is_given_is_drawn_and_the_rest_by_the_seed(run):
     for face, yes, no in zip(free, smiling, serious, strict=True):
         assert not np.array_equal(yes, no)
         assert np.array_equal(face, yes) or np.array_equal(face, no) or (face != yes).any()
-    labels = drawn(model.G, range(24))[1]
+    labels = draw_z_and_labels(model.G, range(24))[1]
     whole = [{name: int(row[i] > 0) for i, name in enumerate(CONDITION)} for row in labels]
     assert all(np.array_equal(model.sample([seed], condition=each)[0], free[seed]) for seed, each in enumerate(whole))
     assert np.array_equal(model.sample([3, 9], condition={"smiling": 1}), smiling[[3, 9]])

@@ -16,15 +16,16 @@ from small import QUIET, procedural_pixels, saved_model
 import facesmith
 from facesmith.attributes import learnable_labels
 from facesmith.attributes.train_classifier import ClassifierBudget, classifier_training_rows
-from facesmith.directions.find import learn
-from facesmith.directions.linear import Coordinates, explained, orthogonal, slopes, without
+from facesmith.directions.direction_options import DirectionOptions
+from facesmith.directions.find import find_directions
+from facesmith.directions.linear_fit import explained, orthogonal, slopes, without
 from facesmith.directions.means import difference_of_means
-from facesmith.directions.options import Asked
 from facesmith.directions.strength import crossing
 from facesmith.directions.unsupervised import DEVIATIONS, pca, sefa
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.io.images import read_picture, read_provenance
+from facesmith.latent.whitening import whiten
 from facesmith.modelfiles.sidecar import load_sidecar
 
 BRIEF = ClassifierBudget(max_images=3000)
@@ -41,8 +42,8 @@ def made(tmp_path_factory, faces):
     """A planted model with its directions, and what was said."""
     run = planted_model(tmp_path_factory.mktemp("run"))
     said = io.StringIO()
-    asked = Asked(run, faces, keep=["hat"], steps=40, classifier_budget=BRIEF)
-    lines = list(learn(asked, Console(file=said, width=300)))
+    asked = DirectionOptions(run, faces, keep=["hat"], steps=40, classifier_budget=BRIEF)
+    lines = list(find_directions(asked, Console(file=said, width=300)))
     return run, lines, said.getvalue()
 
 
@@ -95,8 +96,8 @@ def test_the_sheet_shows_each_direction_at_minus_1_0_and_1(made):
 def test_directions_are_not_overwritten_unasked_and_may_lie_elsewhere(made, tmp_path):
     run, _, _ = made
     with pytest.raises(OutputExists):
-        list(learn(Asked(run, None, method="pca"), QUIET))
-    lines = list(learn(Asked(run, None, tmp_path, "sefa"), QUIET))
+        list(find_directions(DirectionOptions(run, None, method="pca"), QUIET))
+    lines = list(find_directions(DirectionOptions(run, None, tmp_path, "sefa"), QUIET))
     assert lines[-2] == str(tmp_path / "directions.safetensors")
     assert set(facesmith.load(run).directions) == set(TRUE)
 
@@ -104,15 +105,15 @@ def test_directions_are_not_overwritten_unasked_and_may_lie_elsewhere(made, tmp_
 def test_mistakes_say_what_to_do(made, faces, tmp_path):
     run, _, _ = made
     for asked, error, words in (
-        (Asked(run, faces, tmp_path, "magic"), BadOption, "supervised, means, pca, sefa"),
-        (Asked(run, None, tmp_path), BadOption, "--method pca or sefa"),
-        (Asked(run, faces, tmp_path, "means"), BadModel, "no encoder"),
-        (Asked(run, None, tmp_path, "pca", ["hat"]), BadOption, "leave out --attributes"),
-        (Asked(run, faces, tmp_path, attributes=["hut"]), BadOption, "Did you mean 'hat'"),
-        (Asked(run, faces, tmp_path, keep=["constant"]), BadOption, "no column 'constant'"),
+        (DirectionOptions(run, faces, tmp_path, "magic"), BadOption, "supervised, means, pca, sefa"),
+        (DirectionOptions(run, None, tmp_path), BadOption, "--method pca or sefa"),
+        (DirectionOptions(run, faces, tmp_path, "means"), BadModel, "no encoder"),
+        (DirectionOptions(run, None, tmp_path, "pca", ["hat"]), BadOption, "leave out --attributes"),
+        (DirectionOptions(run, faces, tmp_path, attributes=["hut"]), BadOption, "Did you mean 'hat'"),
+        (DirectionOptions(run, faces, tmp_path, keep=["constant"]), BadOption, "no column 'constant'"),
     ):
         with pytest.raises(error, match=words):
-            list(learn(asked, QUIET))
+            list(find_directions(asked, QUIET))
     assert not list(tmp_path.iterdir())
 
 
@@ -123,7 +124,7 @@ def test_faces_without_labels_are_told(tmp_path):
         write_png(tmp_path / "faces" / f"{i}.png", picture)
     run = planted_model(tmp_path / "run")
     with pytest.raises(BadData, match=r"no labels.*metadata\.csv.*pca"):
-        list(learn(Asked(run, tmp_path / "faces"), QUIET))
+        list(find_directions(DirectionOptions(run, tmp_path / "faces"), QUIET))
 
 
 def test_columns_become_shares_between_0_and_1(faces):
@@ -179,10 +180,10 @@ def test_coordinates_have_a_spread_of_1_and_lead_back():
     rng = torch.Generator().manual_seed(0)
     w = torch.randn(2000, 4, generator=rng) @ torch.randn(4, 4, generator=rng) + 3
     w = torch.cat([w, torch.full((2000, 1), 2.0)], dim=1)  # a number that never varies
-    coordinates = Coordinates.of(w)
-    u = coordinates.to(w)
+    coordinates = whiten(w, 1e-3)
+    u = coordinates.to_u(w)
     assert torch.allclose(torch.cov(u.T)[:4, :4], torch.eye(4).double(), atol=1e-3)
-    assert torch.allclose(coordinates.back(u), w - w.mean(0), atol=1e-4)
+    assert torch.allclose(coordinates.to_w_offset(u).float(), w - w.mean(0), atol=1e-4)
 
 
 def test_strength_is_where_the_lowest_faces_cross():
@@ -222,8 +223,8 @@ def test_means_are_the_tutorials_difference(tmp_path):
     assert difference_of_means(w, targets).tolist() == [[2, -5], [-1, 5]]
     run = saved_model(tmp_path / "run", "test-autoencoder")
     data = write_labeled_faces(tmp_path / "faces", 120)
-    list(learn(Asked(run, data, method="means", attributes=["hat"]), QUIET))
+    list(find_directions(DirectionOptions(run, data, method="means", attributes=["hat"]), QUIET))
     model, opened = facesmith.load(run), open_faces(data, SIDE)
     rows = classifier_training_rows(opened)
-    encoded, has = model.invert(np.asarray(opened.pixels[rows]), refined=False), opened.attributes["hat"][rows] > 0
+    encoded, has = model.invert(np.asarray(opened.pixels[rows]), optimize=False), opened.attributes["hat"][rows] > 0
     np.testing.assert_allclose(model.directions["hat"], encoded[has].mean(0) - encoded[~has].mean(0), atol=1e-5)

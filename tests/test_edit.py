@@ -14,10 +14,10 @@ from small import QUIET
 import facesmith
 from facesmith import cli
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
-from facesmith.explore.edit import GAP_PX, Asked, edit, face_names, words_of
+from facesmith.explore.edit import GAP_PX, EditOptions, edit, face_names, words_of
 from facesmith.explore.mix import mix
 from facesmith.io.images import enlarge, read_picture, read_provenance
-from facesmith.latent.arithmetic import exchange, parse_layers
+from facesmith.latent.arithmetic import mix_layers, parse_layers
 from facesmith.modelfiles.sidecar import save_sidecar
 
 MOUTH, HAT = (PLANTED[i] * 2 for i in (0, 1))
@@ -33,7 +33,7 @@ def run(tmp_path_factory):
 
 
 def test_the_sheet_shows_before_steps_and_after(run, tmp_path):
-    asked = Asked(run, "5", {"bright_mouth": 1.5, "hat": -1}, tmp_path / "out.png", steps=2, scale=2, psi=0.5)
+    asked = EditOptions(run, "5", {"bright_mouth": 1.5, "hat": -1}, tmp_path / "out.png", steps=2, scale=2, psi=0.5)
     assert list(edit(asked, QUIET)) == [tmp_path / "out.png"]
     model = facesmith.load(run)
     w = 0.5 * model.latents([5]) + 0.5 * model.G.w_avg.numpy()
@@ -48,13 +48,13 @@ def test_the_sheet_shows_before_steps_and_after(run, tmp_path):
 
 def test_adding_a_direction_in_a_program_is_the_edit_of_strength_1(run, tmp_path):
     model = facesmith.load(run)
-    list(edit(Asked(run, "1", {"hat": 1}, tmp_path / "out.png", steps=1, scale=1), QUIET))
+    list(edit(EditOptions(run, "1", {"hat": 1}, tmp_path / "out.png", steps=1, scale=1), QUIET))
     after = model.synthesize(model.latents([1]) + model.directions["hat"])[0]
     assert np.array_equal(read_picture(tmp_path / "out.png")[:16, 16 + GAP_PX // 2 :][:, :16], after)
 
 
 def test_the_film_goes_there_and_back(run, tmp_path):
-    asked = Asked(run, "0-3", {"hat": 1}, tmp_path / "out.png", film=tmp_path / "out.mp4", scale=2)
+    asked = EditOptions(run, "0-3", {"hat": 1}, tmp_path / "out.png", film=tmp_path / "out.mp4", scale=2)
     assert list(edit(asked, QUIET)) == [tmp_path / "out.png", tmp_path / "out.mp4"]
     with av.open(tmp_path / "out.mp4") as film:
         frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
@@ -66,22 +66,22 @@ def test_the_film_goes_there_and_back(run, tmp_path):
 def test_mistakes_are_told_before_anything_is_written(run, tmp_path):
     bare, out = planted_model(tmp_path / "bare"), tmp_path / "out.png"
     for asked, error, words in (
-        (Asked(run, "1", {"hut": 1}, out), BadOption, "Did you mean 'hat'"),
-        (Asked(bare, "1", {"hat": 1}, out), BadOption, "facesmith directions --model"),
-        (Asked(run, "1", {}, out), BadOption, "--edit smiling=1"),
-        (Asked(run, "1", {"hat": 1}, tmp_path / "out.jpg"), BadOption, r"\.png"),
-        (Asked(run, "1", {"hat": 1}, out, film=tmp_path / "out.txt"), BadOption, r"\.mp4"),
-        (Asked(run, "nobody", {"hat": 1}, out), BadOption, "'nobody'"),
-        (Asked(run, "0-9999", {"hat": 1}, out), BadOption, "1 to 256"),
-        (Asked(run, "1", {"hat": 1}, out, steps=0), BadOption, "--steps 0"),
-        (Asked(run, "1", {"hat": 1}, out, directions=tmp_path / "none"), BadModel, "does not exist"),
+        (EditOptions(run, "1", {"hut": 1}, out), BadOption, "Did you mean 'hat'"),
+        (EditOptions(bare, "1", {"hat": 1}, out), BadOption, "facesmith directions --model"),
+        (EditOptions(run, "1", {}, out), BadOption, "--edit smiling=1"),
+        (EditOptions(run, "1", {"hat": 1}, tmp_path / "out.jpg"), BadOption, r"\.png"),
+        (EditOptions(run, "1", {"hat": 1}, out, film=tmp_path / "out.txt"), BadOption, r"\.mp4"),
+        (EditOptions(run, "nobody", {"hat": 1}, out), BadOption, "'nobody'"),
+        (EditOptions(run, "0-9999", {"hat": 1}, out), BadOption, "1 to 256"),
+        (EditOptions(run, "1", {"hat": 1}, out, steps=0), BadOption, "--steps 0"),
+        (EditOptions(run, "1", {"hat": 1}, out, directions=tmp_path / "none"), BadModel, "does not exist"),
     ):
         with pytest.raises(error, match=words):
             list(edit(asked, QUIET))
     assert [path.name for path in tmp_path.iterdir()] == ["bare"]
-    list(edit(Asked(run, "1", {"hat": 1}, out), QUIET))
+    list(edit(EditOptions(run, "1", {"hat": 1}, out), QUIET))
     with pytest.raises(OutputExists):
-        list(edit(Asked(run, "1", {"hat": 1}, out), QUIET))
+        list(edit(EditOptions(run, "1", {"hat": 1}, out), QUIET))
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_mistakes_are_told_before_anything_is_written(run, tmp_path):
 def test_what_nothing_could_show_is_refused_before_it_is_drawn(run, tmp_path, faces, more, words):
     more = {**more, **({"film": tmp_path / "x.mp4"} if "film" in more else {})}
     with pytest.raises(BadOption, match=words):
-        list(edit(Asked(run, faces, {"hat": 1}, tmp_path / "out.png", **more), QUIET))
+        list(edit(EditOptions(run, faces, {"hat": 1}, tmp_path / "out.png", **more), QUIET))
     assert not list(tmp_path.iterdir())
 
 
 def test_directions_of_another_model_are_refused(run, tmp_path):
     other = planted_model(tmp_path / "other", "test-layered")
-    asked = Asked(other, "1", {"hat": 1}, tmp_path / "out.png", directions=run / "directions.safetensors")
+    asked = EditOptions(other, "1", {"hat": 1}, tmp_path / "out.png", directions=run / "directions.safetensors")
     with pytest.raises(BadModel, match=r"made for another model.*facesmith directions"):
         list(edit(asked, QUIET))
 
@@ -141,7 +141,7 @@ def test_layers_that_are_not_there_are_told(run, tmp_path):
         with pytest.raises(BadOption, match=words):
             parse_layers(text, 4)
     with pytest.raises(BadOption, match=r"'29 \+ 3'"):
-        exchange(PlantedG(3), torch.zeros(3, W_DIM), [1, -1, 1], [0])
+        mix_layers(PlantedG(3), torch.zeros(3, W_DIM), [1, -1, 1], [0])
 
 
 def test_the_verbs_work_on_the_command_line(run, tmp_path, monkeypatch, capsys):

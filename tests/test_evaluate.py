@@ -20,7 +20,7 @@ from facesmith.evaluation.model_result import draw, evaluate_model
 from facesmith.evaluation.reference import prepare_reference
 from facesmith.evaluation.verdicts import novelty, short_verdict
 from facesmith.faces import open_faces
-from facesmith.latent.seeds import drawn
+from facesmith.latent.from_seeds import draw_z_and_labels
 from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.photos import split
@@ -234,7 +234,7 @@ def test_without_the_columns_a_conditional_model_is_judged_as_any(asked, faces, 
 def test_planted_generators_that_obey_and_that_don_t_are_told_apart(faces):
     reference = prepare_reference(faces, Thumbnails(), 200, QUIET)
     G = ConditionalG(16, 3, 1)
-    _, labels = drawn(G, range(200))
+    _, labels = draw_z_and_labels(G, range(200))
     having = [faces.part("train")[faces.attributes["long_hair"][faces.part("train")] == side] for side in (0, 1)]
     agreement = {}
     for obeys in (True, False):

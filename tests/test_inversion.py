@@ -17,12 +17,18 @@ from facesmith.errors import BadModel, BadPicture, OutputExists
 from facesmith.explore.train_inverter import train_inverter
 from facesmith.faces import open_faces
 from facesmith.gan.contracts import Generator
-from facesmith.inversion.encoder import BATCH, Encoder, Lesson
-from facesmith.inversion.face_template import Template, estimate_template, known_template, locate, template_of
+from facesmith.inversion.encoder import BATCH, EncoderTraining, InversionEncoder
+from facesmith.inversion.face_template import (
+    FaceTemplate,
+    estimate_template,
+    extracted_template,
+    locate_face,
+    read_template,
+)
 from facesmith.inversion.inverter import load_encoder, save_encoder
-from facesmith.inversion.optimize import pace, refine
-from facesmith.inversion.perceptual_distance import Likeness, pixel_distance
-from facesmith.inversion.prior import implausibility, prior_of
+from facesmith.inversion.optimize import lr_factor, optimize_latents
+from facesmith.inversion.perceptual_distance import PerceptualDistance, pixel_distance
+from facesmith.inversion.prior import latent_prior, norm_penalty
 from facesmith.io.images import resize, to_float, to_gray
 from facesmith.modelfiles.sidecar import HEADER_KEY
 from facesmith.photos.align import Alignment, align, transform
@@ -39,7 +45,7 @@ def few_samples():
         yield
 
 
-TEMPLATE = Template(Alignment(64).targets() / 64, "extracted")
+TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")
 
 
 class Mapped(Generator):
@@ -65,10 +71,10 @@ class Mapped(Generator):
 
 
 def test_extracted_faces_say_how_they_are_framed():
-    template = known_template({"alignment": Alignment(32, 0.2).to_values()})
+    template = extracted_template({"alignment": Alignment(32, 0.2).to_values()})
     np.testing.assert_allclose(template.targets(64), Alignment(64, 0.2).targets())
     for header in ({}, {"alignment": None}, {"alignment": {"layout": "center-crop-1", "size": 64, "crop": 108}}):
-        assert known_template(header) is None
+        assert extracted_template(header) is None
 
 
 def test_how_faces_are_framed_is_found_in_them():
@@ -83,51 +89,51 @@ def test_how_faces_are_framed_is_found_in_them():
 
 
 def test_estimated_templates_come_back_from_a_header_and_others_are_told():
-    template = Template(np.round(TEMPLATE.points, 5), "estimated", 40)
+    template = FaceTemplate(np.round(TEMPLATE.points, 5), "estimated", 40)
     values = json.loads(json.dumps(template.to_values()))
-    again = template_of(values, "file")
+    again = read_template(values, "file")
     assert (again.points == template.points).all()
     assert (again.source, again.count) == ("estimated", 40)
     for wrong in (None, [], {}, {**values, "points": [[1, 2]]}, {**values, "source": "x"}, {**values, "count": True}):
         with pytest.raises(BadModel, match="file: what it tells of the alignment"):
-            template_of(wrong, "file")
+            read_template(wrong, "file")
     for number in (1e9, float("nan"), "a", None):
         with pytest.raises(BadModel):
-            template_of({**values, "points": [[number, 0.5]] * 5}, "file")
+            read_template({**values, "points": [[number, 0.5]] * 5}, "file")
 
 
 def test_a_photos_face_is_brought_to_where_the_models_faces_are():
-    located = locate(np.asarray(photo()), TEMPLATE, 64, 3)
+    located = locate_face(np.asarray(photo()), TEMPLATE, 64, 3)
     assert located.face.shape == (64, 64, 3)
     assert (located.found, located.framed) == (1, False)
     marks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
     assert np.linalg.norm(transform(located.matrix, marks) - TEMPLATE.targets(64), axis=1).mean() < 3
-    grey = locate(np.asarray(photo()), TEMPLATE, 64, 1).face
+    grey = locate_face(np.asarray(photo()), TEMPLATE, 64, 1).face
     assert np.array_equal(grey, to_gray(located.face))
 
 
 def test_a_face_framed_alike_is_taken_as_it_is():
     marks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
     face, _ = align(np.asarray(photo()), marks, Alignment(128))
-    located = locate(face, TEMPLATE, 64, 3)
+    located = locate_face(face, TEMPLATE, 64, 3)
     assert located.framed
     assert np.array_equal(located.face, resize(face, 64))
 
 
 def test_photos_without_the_face_that_is_asked_for_are_told():
     with pytest.raises(BadPicture, match="no face found in its 200x200 pixels"):
-        locate(np.asarray(without_face()), TEMPLATE, 64, 3)
+        locate_face(np.asarray(without_face()), TEMPLATE, 64, 3)
     with pytest.raises(BadPicture, match="--face 2: it shows 1 face"):
-        locate(np.asarray(photo()), TEMPLATE, 64, 3, which=2)
+        locate_face(np.asarray(photo()), TEMPLATE, 64, 3, which=2)
     with pytest.raises(BadModel, match="--aligned"):
-        locate(np.asarray(photo()), None, 64, 3)
+        locate_face(np.asarray(photo()), None, 64, 3)
 
 
 def test_of_several_faces_the_largest_comes_first():
     two = np.full((300, 520, 3), 128, np.uint8)
     two[40:240, 10:210] = np.asarray(portrait())
     two[10:290, 230:510] = np.asarray(portrait().resize((280, 280)))
-    large, small = (locate(two, TEMPLATE, 64, 3, which=i) for i in (1, 2))
+    large, small = (locate_face(two, TEMPLATE, 64, 3, which=i) for i in (1, 2))
     assert large.found == small.found == 2
     assert np.linalg.det(large.matrix[:, :2]) < np.linalg.det(small.matrix[:, :2])
 
@@ -141,7 +147,7 @@ def test_no_face_is_found_where_there_is_none():
     wrong = []
     for each in empty:
         try:
-            locate(each.load(), TEMPLATE, 64, 3)
+            locate_face(each.load(), TEMPLATE, 64, 3)
             wrong.append(each.source)
         except BadPicture:
             pass
@@ -154,7 +160,7 @@ def test_no_face_is_found_where_there_is_none():
 
 def test_the_prior_makes_latents_of_seeds_normal():
     G = Mapped()
-    prior = prior_of(G)
+    prior = latent_prior(G)
     w = G.mapping(torch.randn(4000, 4, generator=torch.Generator().manual_seed(7)))
     u = prior.to_u(w)
     assert torch.allclose(prior.to_w(u), w, atol=1e-3)
@@ -165,12 +171,12 @@ def test_the_prior_makes_latents_of_seeds_normal():
 
 def test_only_latents_longer_than_usual_are_implausible():
     u = torch.tensor([0.0, 1.0, 2.0])[:, None, None].expand(3, 2, 5)
-    assert implausibility(u).tolist() == [0, 0, 9]
+    assert norm_penalty(u).tolist() == [0, 0, 9]
 
 
 def test_equal_pictures_are_as_like_as_can_be_and_blur_and_noise_are_told():
     face = to_float(torch.from_numpy(resize(np.asarray(portrait()), 64)[None].copy()))
-    likeness = Likeness()
+    likeness = PerceptualDistance()
     wanted = likeness.features(face)
     noise = face + 0.1 * torch.randn(face.shape, generator=torch.Generator().manual_seed(0))
     strong = face + 0.4 * torch.randn(face.shape, generator=torch.Generator().manual_seed(0))
@@ -180,25 +186,30 @@ def test_equal_pictures_are_as_like_as_can_be_and_blur_and_noise_are_told():
     assert pixel_distance(face, face + 0.5).item() == pytest.approx(0.25)
 
 
-# Encoder
+# InversionEncoder
 
 
 def test_the_encoder_learns_what_seeds_stand_for():
     G = TinyG(16, 3).eval()
-    lesson = Lesson(G, prior_of(G), lambda count: to_float(torch.from_numpy(procedural_pixels(count))), steps=10)
+    lesson = EncoderTraining(
+        G, latent_prior(G), lambda count: to_float(torch.from_numpy(procedural_pixels(count))), steps=10
+    )
     terms = [lesson.step(i)["latent"] for i in range(10)]
     assert np.mean(terms[-5:]) < 0.3  # a blind guess has 1
 
 
 def test_a_lesson_is_the_same_each_time():
     G = TinyG(16, 3).eval()
-    lessons = [Lesson(G, prior_of(G), lambda n: to_float(torch.from_numpy(procedural_pixels(n))), 2) for _ in range(2)]
+    lessons = [
+        EncoderTraining(G, latent_prior(G), lambda n: to_float(torch.from_numpy(procedural_pixels(n))), 2)
+        for _ in range(2)
+    ]
     assert lessons[0].step(0) == lessons[1].step(0)
 
 
 @pytest.mark.parametrize("resolution", [16, 36, 64, 128])
 def test_encoders_are_small_at_every_resolution(resolution):
-    encoder = Encoder(resolution, 3, 128).eval()
+    encoder = InversionEncoder(resolution, 3, 128).eval()
     assert encoder(torch.zeros(2, 3, resolution, resolution)).shape == (2, 128)
     most_bytes = 4e6 if resolution <= 64 else 4.6e6
     assert 4 * sum(parameter.numel() for parameter in encoder.parameters()) < most_bytes
@@ -206,7 +217,7 @@ def test_encoders_are_small_at_every_resolution(resolution):
 
 def saved_encoder(path, G, template=TEMPLATE):
     torch.manual_seed(0)
-    encoder = Encoder(G.resolution, G.channels, G.w_dim, 8)
+    encoder = InversionEncoder(G.resolution, G.channels, G.w_dim, 8)
     nn.init.normal_(encoder.last.weight)
     save_encoder(path, encoder.eval(), template, {"seen": 1}, HASH)
     return encoder
@@ -250,8 +261,8 @@ def test_refining_finds_the_latent_that_a_face_was_drawn_from(layers):
     G = Mapped(layers).eval()
     w = G.mapping(torch.randn(1, 4, generator=torch.Generator().manual_seed(3)))
     images = G.synthesis(w)
-    start = prior_of(G).mean[None]
-    found = refine(G, prior_of(G), start, images, steps=12, console=QUIET)
+    start = latent_prior(G).mean[None]
+    found = optimize_latents(G, latent_prior(G), start, images, steps=12, console=QUIET)
     assert found.shape == ((1, layers, 6) if layers > 1 else (1, 6))
     errors = [(G.synthesis(each) - images).square().mean((1, 2, 3)) for each in (start, found)]
     assert (errors[1] < 0.5 * errors[0]).all()
@@ -260,14 +271,14 @@ def test_refining_finds_the_latent_that_a_face_was_drawn_from(layers):
 def test_a_refined_latent_does_not_depend_on_those_beside_it():
     G = Mapped(1).eval()
     images = G.synthesis(G.mapping(torch.randn(2, 4, generator=torch.Generator().manual_seed(3))))
-    start = prior_of(G).mean.expand(2, 6)
-    both = refine(G, prior_of(G), start, images, steps=2, console=QUIET)
-    alone = refine(G, prior_of(G), start[:1], images[:1], steps=2, console=QUIET)
+    start = latent_prior(G).mean.expand(2, 6)
+    both = optimize_latents(G, latent_prior(G), start, images, steps=2, console=QUIET)
+    alone = optimize_latents(G, latent_prior(G), start[:1], images[:1], steps=2, console=QUIET)
     assert torch.allclose(both[:1], alone, atol=1e-2)
 
 
 def test_the_pace_rises_then_falls_to_nothing():
-    paces = [pace(i / 100) for i in range(100)]
+    paces = [lr_factor(i / 100) for i in range(100)]
     assert paces[0] < 0.2
     assert max(paces) > 0.9
     assert paces[-1] < 0.001
@@ -288,7 +299,7 @@ def test_training_writes_an_encoder_beside_the_model(trained):
     assert lines[0].startswith("no landmarks are found in these faces")
     assert lines[-1] == str(run / "inversion.safetensors")
     model = facesmith.load(run)
-    w = model.invert(model.sample([1, 2]), refined=False)
+    w = model.invert(model.sample([1, 2]), optimize=False)
     assert w.shape == (2, 8)
     with pytest.raises(OutputExists):
         list(train_inverter(run, data, console=QUIET))
@@ -298,7 +309,7 @@ def test_only_faces_of_the_training_part_teach(trained, monkeypatch):
     run, data, _ = trained
     faces = open_faces(data, 16)
     training = {face.tobytes() for i in faces.part("train") for face in (faces.pixels[i], faces.pixels[i][:, ::-1])}
-    inner, seen = Lesson.__init__, []
+    inner, seen = EncoderTraining.__init__, []
 
     def spying(self, G, prior, next_faces, steps, seed=0):
         def told(count):
@@ -308,7 +319,7 @@ def test_only_faces_of_the_training_part_teach(trained, monkeypatch):
 
         inner(self, G, prior, told, steps, seed)
 
-    monkeypatch.setattr(Lesson, "__init__", spying)
+    monkeypatch.setattr(EncoderTraining, "__init__", spying)
     list(train_inverter(run, data, kimg=0.03, force=True, console=QUIET))
     assert len(seen) == 2 * BATCH
     assert {face.tobytes() for face in seen} <= training
@@ -322,14 +333,14 @@ def test_models_with_an_encoder_of_their_own_need_no_other(tmp_path):
 
 def test_ctrl_c_keeps_what_was_learnt(trained, monkeypatch):
     run, data, _ = trained
-    inner = Lesson.step
+    inner = EncoderTraining.step
 
     def step(self, number):
         if number == 1:
             raise KeyboardInterrupt
         return inner(self, number)
 
-    monkeypatch.setattr(Lesson, "step", step)
+    monkeypatch.setattr(EncoderTraining, "step", step)
     lines = list(train_inverter(run, data, kimg=1, force=True, console=QUIET))
     assert "after 0.0 kimg" in lines[-2]
-    assert facesmith.load(run).invert(procedural_pixels(1), refined=False).shape == (1, 8)
+    assert facesmith.load(run).invert(procedural_pixels(1), optimize=False).shape == (1, 8)

@@ -15,10 +15,10 @@ from small import QUIET, faces_folder, procedural_pixels, saved_model
 
 import facesmith
 from facesmith.errors import BadData, BadModel, BadOption, BadPicture, OutputExists
-from facesmith.explore.invert import GAP_PX, MOST_PICTURES, Wishes, invert
-from facesmith.explore.reconstruction_error import Nearness, nearness, psnr
-from facesmith.inversion.encoder import Encoder
-from facesmith.inversion.face_template import Template, locate
+from facesmith.explore.invert import GAP_PX, MOST_PICTURES, InvertOptions, invert
+from facesmith.explore.reconstruction_error import ReconstructionError, psnr, reconstruction_errors
+from facesmith.inversion.encoder import InversionEncoder
+from facesmith.inversion.face_template import FaceTemplate, locate_face
 from facesmith.inversion.inverter import save_encoder
 from facesmith.io.captions import CAPTION_PX
 from facesmith.io.images import (
@@ -31,12 +31,12 @@ from facesmith.io.images import (
     to_gray,
     write_png,
 )
-from facesmith.latent.files import load_latent
+from facesmith.latent.latent_file import load_latent
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 from facesmith.photos.align import Alignment
 
-QUICK = Wishes(aligned=True, refined=False)
-TEMPLATE = Template(Alignment(64).targets() / 64, "extracted")
+QUICK = InvertOptions(aligned=True, optimize=False)
+TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -59,7 +59,7 @@ def plain(tmp_path_factory):
     run = saved_model(tmp_path_factory.mktemp("plain"))
     model = facesmith.load(run)
     torch.manual_seed(0)
-    encoder = Encoder(16, 3, model.G.w_dim, 4).eval()
+    encoder = InversionEncoder(16, 3, model.G.w_dim, 4).eval()
     save_encoder(sidecar_path(model.path, "inversion"), encoder, TEMPLATE, {}, model.hash)
     smiling = {"smiling": torch.full((model.G.w_dim,), 0.5)}
     save_sidecar(sidecar_path(model.path, "directions"), "directions", smiling, {"names": ["smiling"]}, model.hash)
@@ -77,7 +77,7 @@ def astronaut(tmp_path):
 def test_at_one_glance_a_pictures_latent_is_the_encoders_mean(run):
     model = facesmith.load(run)
     faces = procedural_pixels(20)
-    w = model.invert(faces, refined=False)
+    w = model.invert(faces, optimize=False)
     assert w.shape == (20, 8)
     mean, _ = model.E(to_float(torch.tensor(faces)))
     np.testing.assert_allclose(w, mean, atol=1e-5)
@@ -87,15 +87,15 @@ def test_at_one_glance_a_pictures_latent_is_the_encoders_mean(run):
 def test_a_pictures_latent_does_not_depend_on_those_beside_it(which, request):
     model = facesmith.load(request.getfixturevalue(which))
     faces = procedural_pixels(20)
-    assert np.array_equal(model.invert(faces, refined=False)[17:18], model.invert(faces[17:18], refined=False))
+    assert np.array_equal(model.invert(faces, optimize=False)[17:18], model.invert(faces[17:18], optimize=False))
     assert model.invert(faces[:0]).shape == (0, model.G.w_dim)
 
 
 def test_a_photo_is_framed_before_it_is_inverted(plain):
     model = facesmith.load(plain)
-    face = locate(np.asarray(photo()), TEMPLATE, 16, 3).face
-    assert np.array_equal(model.invert(np.asarray(photo()), refined=False), model.invert(face[None], refined=False))
-    assert np.array_equal(model.invert(face, refined=False), model.invert(face[None], refined=False))
+    face = locate_face(np.asarray(photo()), TEMPLATE, 16, 3).face
+    assert np.array_equal(model.invert(np.asarray(photo()), optimize=False), model.invert(face[None], optimize=False))
+    assert np.array_equal(model.invert(face, optimize=False), model.invert(face[None], optimize=False))
     with pytest.raises(BadPicture, match="no face"):
         model.invert(np.asarray(without_face()))
     with pytest.raises(BadPicture, match="shows 1 face"):
@@ -106,7 +106,7 @@ def test_refined_latents_come_nearer(plain, monkeypatch):
     monkeypatch.setattr("facesmith.inversion.inverter.STEPS", 8)
     model = facesmith.load(plain)
     faces = model.sample([5])
-    guess, refined = (model.invert(faces, refined=each) for each in (False, True))
+    guess, refined = (model.invert(faces, optimize=each) for each in (False, True))
     assert guess.shape == refined.shape == (1, model.G.w_dim)
     assert psnr(faces, model.synthesize(refined)) > psnr(faces, model.synthesize(guess)) + 1
 
@@ -127,7 +127,7 @@ def test_the_sheet_holds_each_picture_above_its_reconstruction(run, tmp_path):
         write_png(tmp_path / f"{i}.png", face)
     lines = list(invert(run, [tmp_path / f"{i}.png" for i in range(3)], tmp_path / "out.png", QUICK, console=QUIET))
     model = facesmith.load(run)
-    rebuilt = model.synthesize(model.invert(procedural_pixels(3), refined=False))
+    rebuilt = model.synthesize(model.invert(procedural_pixels(3), optimize=False))
     sheet = read_picture(tmp_path / "out.png")
     for i in range(3):
         left = i * (128 + GAP_PX)
@@ -181,12 +181,12 @@ def test_a_damaged_picture_does_not_stop_the_others(run, tmp_path):
 def test_a_photos_face_is_found_and_what_was_done_is_told(plain, astronaut, tmp_path):
     two = np.concatenate([np.asarray(portrait())] * 2, axis=1)
     write_png(tmp_path / "two.png", two)
-    said, wishes = io.StringIO(), Wishes(refined=False)
+    said, options = io.StringIO(), InvertOptions(optimize=False)
     pictures = [astronaut, tmp_path / "two.png"]
-    list(invert(plain, pictures, tmp_path / "out.png", wishes, console=Console(file=said, width=200)))
+    list(invert(plain, pictures, tmp_path / "out.png", options, console=Console(file=said, width=200)))
     assert "two.png (400x200) shows 2 faces: the largest is taken (--face)" in said.getvalue()
     assert "astronaut.png" not in said.getvalue()
-    face = locate(np.asarray(photo()), TEMPLATE, 16, 3).face
+    face = locate_face(np.asarray(photo()), TEMPLATE, 16, 3).face
     assert np.array_equal(read_picture(tmp_path / "out.png")[:128, :128], enlarge(face, 8))
 
 
@@ -198,24 +198,24 @@ def test_a_photo_without_a_face_is_a_clear_error(plain, tmp_path):
 
 
 def test_a_face_becomes_a_latent_file_that_tells_where_it_was(plain, astronaut, tmp_path):
-    wishes = Wishes(refined=False, latents=tmp_path / "latents")
-    list(invert(plain, [astronaut, astronaut], tmp_path / "out.png", wishes, console=QUIET))
+    options = InvertOptions(optimize=False, latents=tmp_path / "latents")
+    list(invert(plain, [astronaut, astronaut], tmp_path / "out.png", options, console=QUIET))
     model = facesmith.load(plain)
-    assert sorted(path.name for path in wishes.latents.iterdir()) == ["astronaut-2.latent", "astronaut.latent"]
-    w = load_latent(wishes.latents / "astronaut.latent", model.G, model.hash)
-    np.testing.assert_array_equal(w, model.invert(np.asarray(photo()), refined=False)[0])
-    _, told = load_sidecar(wishes.latents / "astronaut.latent", "latent", model.hash)
+    assert sorted(path.name for path in options.latents.iterdir()) == ["astronaut-2.latent", "astronaut.latent"]
+    w = load_latent(options.latents / "astronaut.latent", model.G, model.hash)
+    np.testing.assert_array_equal(w, model.invert(np.asarray(photo()), optimize=False)[0])
+    _, told = load_sidecar(options.latents / "astronaut.latent", "latent", model.hash)
     assert (told["photo"]["height"], told["photo"]["face"], told["refined"]) == (512, 1, False)
-    located = locate(np.asarray(photo()), TEMPLATE, 16, 3)
+    located = locate_face(np.asarray(photo()), TEMPLATE, 16, 3)
     np.testing.assert_allclose(told["photo"]["matrix"], located.matrix, atol=1e-5)
-    lines = list(invert(plain, [astronaut], tmp_path / "me.latent", Wishes(refined=False), console=QUIET))
+    lines = list(invert(plain, [astronaut], tmp_path / "me.latent", InvertOptions(optimize=False), console=QUIET))
     assert lines[-1] == str(tmp_path / "me.latent")
     assert torch.equal(load_latent(tmp_path / "me.latent", model.G, model.hash), w)
 
 
 def test_an_edited_face_goes_back_into_its_photo(plain, astronaut, tmp_path):
-    wishes = Wishes(refined=False, edits=("smiling=1",), paste=tmp_path / "pasted.png")
-    lines = list(invert(plain, [astronaut], tmp_path / "out.png", wishes, console=QUIET))
+    options = InvertOptions(optimize=False, edits=("smiling=1",), paste=tmp_path / "pasted.png")
+    lines = list(invert(plain, [astronaut], tmp_path / "out.png", options, console=QUIET))
     assert lines[-1] == str(tmp_path / "pasted.png")
     pasted = read_picture(tmp_path / "pasted.png")
     assert pasted.shape == (512, 512, 3)
@@ -223,7 +223,7 @@ def test_an_edited_face_goes_back_into_its_photo(plain, astronaut, tmp_path):
     told = read_provenance(tmp_path / "pasted.png")
     assert (told["Synthetic"], told["Edits"]) == ("in part", "smiling=1")
     model = facesmith.load(plain)
-    edited = model.synthesize(model.invert(np.asarray(photo()), refined=False) + model.directions["smiling"])
+    edited = model.synthesize(model.invert(np.asarray(photo()), optimize=False) + model.directions["smiling"])
     assert np.array_equal(read_picture(tmp_path / "out.png")[256:384, :128], enlarge(edited[0], 8))
 
 
@@ -244,29 +244,29 @@ def test_an_encoder_of_another_model_is_told(plain, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("out", "wishes", "told"),
+    ("out", "options", "told"),
     [
-        ("out.jpg", Wishes(), r"\.png"),
-        ("out.png", Wishes(edits=("smiling",)), "can't be read"),
-        ("out.png", Wishes(edits=("hat=1",)), "no direction 'hat'"),
-        ("me.latent", Wishes(edits=("smiling=1",)), "as it was found"),
-        ("out.png", Wishes(paste="pasted.jpg"), "--paste"),
+        ("out.jpg", InvertOptions(), r"\.png"),
+        ("out.png", InvertOptions(edits=("smiling",)), "can't be read"),
+        ("out.png", InvertOptions(edits=("hat=1",)), "no direction 'hat'"),
+        ("me.latent", InvertOptions(edits=("smiling=1",)), "as it was found"),
+        ("out.png", InvertOptions(paste="pasted.jpg"), "--paste"),
     ],
 )
-def test_mistakes_are_told_before_any_picture_is_read(plain, tmp_path, out, wishes, told):
-    if wishes.paste:
-        wishes = Wishes(paste=tmp_path / wishes.paste)
+def test_mistakes_are_told_before_any_picture_is_read(plain, tmp_path, out, options, told):
+    if options.paste:
+        options = InvertOptions(paste=tmp_path / options.paste)
     with pytest.raises(BadOption, match=told):
-        list(invert(plain, [tmp_path / "absent.png"], tmp_path / out, wishes, console=QUIET))
+        list(invert(plain, [tmp_path / "absent.png"], tmp_path / out, options, console=QUIET))
 
 
 def test_one_file_holds_one_face(plain, astronaut, tmp_path):
-    for out, wishes in (
-        ("me.latent", Wishes(refined=False)),
-        ("out.png", Wishes(refined=False, paste=tmp_path / "pasted.png")),
+    for out, options in (
+        ("me.latent", InvertOptions(optimize=False)),
+        ("out.png", InvertOptions(optimize=False, paste=tmp_path / "pasted.png")),
     ):
         with pytest.raises(BadOption, match="there are 2"):
-            list(invert(plain, [astronaut, astronaut], tmp_path / out, wishes, console=QUIET))
+            list(invert(plain, [astronaut, astronaut], tmp_path / out, options, console=QUIET))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["astronaut.png"]
     write_png(tmp_path / "out.png", procedural_pixels(1)[0])
     with pytest.raises(OutputExists):
@@ -287,7 +287,7 @@ def test_the_score_is_the_peak_signal_to_noise_ratio():
 def test_scores_are_held_against_samples_and_the_average_face(plain):
     model = facesmith.load(plain)
     faces = model.sample([3, 1007])
-    same, other = nearness(model, faces, model.sample([3, 3]), QUIET)
+    same, other = reconstruction_errors(model, faces, model.sample([3, 3]), QUIET)
     assert (same.distance, same.samples_nearer, same.best_distance) == (0, 0, 0)
     assert same.verdict() == "nearer than any of 8 samples"
     assert "psnr_db" not in same.to_values()  # infinite, which JSON doesn't know
@@ -304,7 +304,7 @@ def test_scores_are_held_against_samples_and_the_average_face(plain):
     ],
 )
 def test_verdicts_are_honest(distance, nearer, told):
-    score = Nearness(20.0, 15.0, distance, 10.0, 6.0, nearer)
+    score = ReconstructionError(20.0, 15.0, distance, 10.0, 6.0, nearer)
     assert score.verdict().startswith(told)
     assert "20.0 dB (the average face 15.0 dB)" in score.told()
 
@@ -325,12 +325,12 @@ def test_a_reconstruction_of_ones_own_face_beats_the_average(tmp_path):
 
     model.E = Inverse()
     faces = model.sample([1, 2, 3])
-    assert psnr(faces, model.synthesize(model.invert(faces, refined=False))).min() > 40
+    assert psnr(faces, model.synthesize(model.invert(faces, optimize=False))).min() > 40
 
 
 def test_one_glance_takes_less_than_a_second(plain):
     model = facesmith.load(plain)
-    model.invert(np.asarray(photo()), refined=False)
+    model.invert(np.asarray(photo()), optimize=False)
     start = time.process_time()
-    model.invert(np.asarray(photo()), refined=False)
+    model.invert(np.asarray(photo()), optimize=False)
     assert time.process_time() - start < 1

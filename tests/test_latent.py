@@ -8,7 +8,8 @@ from small import TinyG
 from torch import nn
 
 from facesmith.errors import BadOption
-from facesmith.latent import latents, parse_seeds, truncate
+from facesmith.io.seeds import parse_seeds
+from facesmith.latent import latents, truncate
 
 
 def test_a_seed_has_its_latent_whatever_is_drawn_beside_it():
@@ -47,10 +48,11 @@ def test_seeds_differ_and_are_normal():
 
 
 def test_truncation_goes_from_the_latent_to_the_average():
-    w, average = torch.randn(3, 8), torch.full((8,), 2.0)
-    assert torch.equal(truncate(w, average, 1.0), w)
-    assert torch.allclose(truncate(w, average, 0.0), average.expand(3, 8))
-    assert torch.allclose(truncate(w, average, 0.5), (w + average) / 2)
+    G, w = TinyG(16, 3), torch.randn(3, 8)
+    G.w_avg += 2
+    assert torch.equal(truncate(G, w, 1.0), w)
+    assert torch.allclose(truncate(G, w, 0.0), G.w_avg.expand(3, 8))
+    assert torch.allclose(truncate(G, w, 0.5), (w + 2) / 2)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20))

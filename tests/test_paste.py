@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from pictures import photo
 
-from facesmith.inversion.face_template import Template, locate
+from facesmith.inversion.face_template import FaceTemplate, locate_face
 from facesmith.inversion.paste import face_mask, paste
 from facesmith.photos.align import Alignment, inverse, similarity, transform
 
-TEMPLATE = Template(Alignment(64).targets() / 64, "extracted")
+TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")
 POINTS = TEMPLATE.targets(64)
 
 
 @pytest.fixture(scope="module")
 def located():
-    return locate(np.asarray(photo()), TEMPLATE, 64, 3)
+    return locate_face(np.asarray(photo()), TEMPLATE, 64, 3)
 
 
 def test_the_mask_covers_the_landmarks_and_fades_to_nothing_at_the_edges():

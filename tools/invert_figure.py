@@ -17,11 +17,11 @@ from rich.console import Console
 from skimage.data import astronaut
 
 import facesmith
-from facesmith.explore.invert import Wishes, invert
-from facesmith.explore.reconstruction_error import nearness, psnr
-from facesmith.inversion.face_template import framed, locate
+from facesmith.explore.invert import InvertOptions, invert
+from facesmith.explore.reconstruction_error import psnr, reconstruction_errors
+from facesmith.inversion.face_template import locate_face
 from facesmith.io.captions import with_caption
-from facesmith.io.images import Pixels, enlarge, grid, read_picture, write_png
+from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, read_picture, write_png
 from facesmith.model import Model
 
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
@@ -45,16 +45,16 @@ def main() -> None:
 def way(model: Model, options: argparse.Namespace) -> Pixels:
     """Photo, face, guess, refined, and the photo with the new face, edited where asked for."""
     photo, size, channels = astronaut(), model.G.resolution, model.G.channels
-    face = locate(photo, model.inverter.template, size, channels).face[None]
+    face = locate_face(photo, model.inverter.template, size, channels).face[None]
     cells = [cell(photo[:400, 24:424], "photo"), cell(face[0], "its face, framed")]
     for refined, words in ((False, "at one glance"), (True, "refined")):
-        rebuilt = model.synthesize(model.invert(face, refined=refined))
+        rebuilt = model.synthesize(model.invert(face, optimize=refined))
         cells.append(cell(rebuilt[0], f"{words}, {psnr(face, rebuilt)[0]:.1f} dB"))
     for edits in [()] + ([tuple(options.edit)] if options.edit else []):
         with tempfile.TemporaryDirectory() as folder:
             given, pasted = Path(folder, "photo.png"), Path(folder, "pasted.png")
             write_png(given, photo)
-            wishes = Wishes(edits=edits, paste=pasted)
+            wishes = InvertOptions(edits=edits, paste=pasted)
             list(invert(options.model, [given], Path(folder, "sheet.png"), wishes, console=QUIET))
             cells.append(cell(read_picture(pasted)[:400, 24:424], ", ".join(["pasted", *edits])))
     return grid(np.stack(cells), len(cells), 6)
@@ -66,7 +66,7 @@ def failures(model: Model) -> Pixels:
     photo = Image.fromarray(astronaut())
 
     def located(changed: Image.Image | Pixels) -> Pixels:
-        return locate(np.asarray(changed), model.inverter.template, size, channels).face
+        return locate_face(np.asarray(changed), model.inverter.template, size, channels).face
 
     covered, lit = (np.asarray(photo).copy() for _ in range(2))
     covered[128:150, 190:255] = (60, 90, 160)
@@ -77,11 +77,11 @@ def failures(model: Model) -> Pixels:
         "mouth covered": located(covered),
         "half in shadow": located(lit),
         "blurred": located(photo.resize((80, 80), Image.Resampling.BOX).resize((512, 512), Image.Resampling.BICUBIC)),
-        "framed wrong (--aligned)": framed(np.asarray(photo.crop((120, 0, 420, 300))), size, channels),
+        "framed wrong (--aligned)": crop_and_resize(np.asarray(photo.crop((120, 0, 420, 300))), size, channels),
     }
     faces = np.stack(list(cases.values()))
     rebuilt = model.synthesize(model.invert(faces))
-    scores = nearness(model, faces, rebuilt, QUIET)
+    scores = reconstruction_errors(model, faces, rebuilt, QUIET)
     cells = [
         np.concatenate([cell(each, words), cell(new, f"{score.distance:.1f}; sample {score.best_distance:.1f}")])
         for words, each, new, score in zip(cases, faces, rebuilt, scores, strict=True)

@@ -15,7 +15,7 @@ from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadData, BadModel
 from facesmith.gan.contracts import Encoder, Generator
 from facesmith.gan.recipe import condition_of
-from facesmith.inversion.face_template import locate
+from facesmith.inversion.face_template import locate_face
 from facesmith.inversion.inverter import Inverter, open_inverter
 from facesmith.io.images import Pixels
 from facesmith.io.provenance import synthetic_metadata
@@ -97,14 +97,14 @@ class Model:
         """
         return open_inverter(self.G, self.E, self.header, self.path, self.hash)
 
-    def invert(self, pictures: Pixels, *, face: int = 1, refined: bool = True) -> NDArray[np.float32]:
+    def invert(self, pictures: Pixels, *, face: int = 1, optimize: bool = True) -> NDArray[np.float32]:
         """Latents of faces: `[N, w_dim]` or, of a generator with layers, `[N, num_ws, w_dim]`.
 
         Args:
             pictures: a photo `[H, W, C]`, in which the face is found and framed as this model knows faces (one of this
                 model's very size is taken for a face as it is); or faces framed already, `[N, S, S, C]` of its size.
             face: which of a photo's faces; 1 is the largest.
-            refined: come as near as can be, which takes seconds a face; else one glance, `[N, w_dim]`.
+            optimize: come as near as can be, which takes seconds a face; else one glance, `[N, w_dim]`.
 
         Raises:
             BadModel: this model has no encoder.
@@ -118,11 +118,11 @@ class Model:
                 f"[N, {', '.join(map(str, wanted))}]."
             )
         if pictures.ndim == 3 and pictures.shape != wanted:
-            pictures = locate(pictures, inverter.template, wanted[0], wanted[2], which=face).face
+            pictures = locate_face(pictures, inverter.template, wanted[0], wanted[2], which=face).face
         faces = pictures[None] if pictures.ndim == 3 else pictures
         if faces.shape[1:] != wanted:
             raise BadData(f"Pictures are uint8 {list(pictures.shape)}; expected uint8 [N, *{list(wanted)}].")
-        w: NDArray[np.float32] = inverter.invert(faces, refined=refined, console=Console(quiet=True)).numpy()
+        w: NDArray[np.float32] = inverter.invert(faces, optimize=optimize, console=Console(quiet=True)).numpy()
         return w
 
     def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:

@@ -39,8 +39,8 @@ def directions(
 
     Example: facesmith directions --model runs/first --data celeba.zip
     """
-    from facesmith.directions.find import learn
-    from facesmith.directions.options import Asked
+    from facesmith.directions.direction_options import DirectionOptions
+    from facesmith.directions.find import find_directions
 
     def named(text: str | None) -> list[str] | None:
         return None if text is None else [name for name in text.split(",") if name.strip()]
@@ -48,8 +48,8 @@ def directions(
     if named(attributes) == []:
         raise BadOption("--attributes names none. Leave it out for all that can be told, or name some: smiling,male.")
 
-    asked = Asked(model, data, out, method, named(attributes), named(keep), steps, force=force)
-    for line in learn(asked, console):
+    options = DirectionOptions(model, data, out, method, named(attributes), named(keep), steps, force=force)
+    for line in find_directions(options, console):
         typer.echo(line)
 
 
@@ -75,11 +75,11 @@ def edit(
 
     Example: facesmith edit --seeds 0-15 --edit smiling=1 --edit eyeglasses=-1
     """
-    from facesmith.explore.edit import Asked, edit
+    from facesmith.explore.edit import EditOptions, edit
     from facesmith.io.attribute_options import parse_condition_values
     from facesmith.latent.edits import parse_edits
 
     told = parse_condition_values(conditions or [])
-    asked = Asked(model, seeds, parse_edits(edits), out, steps, film, directions, psi, scale, force, told)
-    for path in edit(asked, console):
+    options = EditOptions(model, seeds, parse_edits(edits), out, steps, film, directions, psi, scale, force, told)
+    for path in edit(options, console):
         typer.echo(path)

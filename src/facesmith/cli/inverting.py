@@ -48,8 +48,8 @@ def invert(
 
     Example: facesmith invert --model runs/first me.jpg --out me.latent
     """
-    from facesmith.explore.invert import Wishes, invert
+    from facesmith.explore.invert import InvertOptions, invert
 
-    wishes = Wishes(face, aligned, not quick, tuple(edit or ()), latents, paste, psi)
-    for line in invert(model, pictures, out, wishes, force=force, console=console):
+    options = InvertOptions(face, aligned, not quick, tuple(edit or ()), latents, paste, psi)
+    for line in invert(model, pictures, out, options, force=force, console=console):
         typer.echo(line)

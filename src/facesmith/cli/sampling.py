@@ -23,7 +23,7 @@ from facesmith.cli.shared import (
 from facesmith.errors import BadOption
 
 if TYPE_CHECKING:
-    from facesmith.explore.sample import Drawer
+    from facesmith.explore.sample import SamplingModel
 
 
 @app.command()
@@ -69,7 +69,7 @@ def sample(
         typer.echo(path)
 
 
-def _opener(model: Path | None, threads: int | None) -> Callable[[], Drawer]:
+def _opener(model: Path | None, threads: int | None) -> Callable[[], SamplingModel]:
     """What opens a model: a file of ONNX without torch, which is not even loaded."""
     if model is not None and model.suffix.lower() == ".onnx":
         from facesmith.export.run_onnx import load as load_onnx
@@ -86,7 +86,7 @@ def walk(
     model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("walk.mp4"),
     seeds: Annotated[
-        str | None, typer.Option(help="The faces on the way: 3,17,40 or 0-15, and latent files: 3,me.latent.")
+        str | None, typer.Option(help="The faces on the options: 3,17,40 or 0-15, and latent files: 3,me.latent.")
     ] = None,
     random: Annotated[int, typer.Option(min=2, max=10_000, help="So many random faces instead, on each walk.")] = 6,
     seed: Annotated[int, typer.Option(help="Another seed chooses other random faces.")] = 0,
@@ -111,16 +111,16 @@ def walk(
     """
     if seeds is not None and {"random", "seed"} & explicit_options(context):
         raise BadOption("--seeds names the faces; leave out --random and --seed.")
-    from facesmith.explore.walk import Way, parse_grid, walk
+    from facesmith.explore.walk import WalkOptions, parse_grid, walk
     from facesmith.io.attribute_options import parse_condition_values
-    from facesmith.latent import random_seeds
-    from facesmith.latent.arithmetic import parse_names
+    from facesmith.io.seeds import random_seeds
+    from facesmith.latent.arithmetic import parse_face_names
 
     size = parse_grid(grid)
-    chosen = parse_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
-    way = Way(chosen, size, closed, linear, seconds, fps, psi, parse_condition_values(conditions or []))
+    chosen = parse_face_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
+    options = WalkOptions(chosen, size, closed, linear, seconds, fps, psi, parse_condition_values(conditions or []))
     outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
-    for path in walk(model, way, outs, scale=scale, force=force, console=console):
+    for path in walk(model, options, outs, scale=scale, force=force, console=console):
         typer.echo(path)
 
 

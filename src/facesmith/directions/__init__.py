@@ -7,6 +7,6 @@ supervised.py    the whole of it for attributes, from labelled faces
 unsupervised.py  directions of models without labels: PCA, SeFa
 means.py         the tutorials' way: differences of means of encoded faces
 sheet.py         what each direction does, on a few faces
-asked.py         what is asked for, what is found
+options.py         what is asked for, what is found
 learn.py         the verb
 """

@@ -21,10 +21,10 @@ from torch.nn.functional import smooth_l1_loss
 
 from facesmith.attributes.classifier import Classifier
 from facesmith.attributes.degrade import degrade_seeded
-from facesmith.directions.linear import Coordinates
 from facesmith.gan.contracts import Generator
 from facesmith.io.images import Pixels, to_float
 from facesmith.io.progress import bar
+from facesmith.latent.whitening import Whitening
 
 CLEAR = 2.5  # the logit of what is clearly there: 92 %
 BATCH = 32
@@ -70,7 +70,7 @@ def refined(
     w: Tensor,
     pictures: Pixels,
     start: Tensor,
-    coordinates: Coordinates,
+    coordinates: Whitening,
     chosen: list[int],
     stay: Tensor,
     signs: Tensor,

@@ -18,8 +18,8 @@ from torch import Tensor
 from facesmith.attributes import AttributeScores, DatasetLabels, TrainedClassifier, predict_logits, trained_classifier
 from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.device import has_bfloat16
-from facesmith.directions.linear import Coordinates, explained, orthogonal, slopes
-from facesmith.directions.options import Asked, Found
+from facesmith.directions.direction_options import DirectionOptions, Found
+from facesmith.directions.linear_fit import explained, orthogonal, slopes
 from facesmith.directions.refine import CLEAR, LOOSE, STRICT, Restraint, refined, stay_weights
 from facesmith.directions.strength import LEAST, Reach, reach, usual_sign
 from facesmith.errors import BadData
@@ -30,6 +30,7 @@ from facesmith.io.images import Pixels
 from facesmith.io.progress import bar
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize
+from facesmith.latent.whitening import Whitening, whiten
 
 # What a face keeps while another attribute is edited: sex, age, hair, glasses; of these, the columns that there are.
 KEEP = ("male", "young", "black_hair", "blond_hair", "brown_hair", "gray_hair", "grey_hair", "red_hair", "eyeglasses")
@@ -38,6 +39,7 @@ FITTED = 0.8  # share of those that slopes are fitted to; the others tell how we
 JUDGES = 128  # further ones, that a direction's length is measured by
 MOST = 16  # directions that are learnt unless more are asked for
 BELIEVABLE = 0.7  # balanced accuracy on softened faces below which an attribute is not taken unasked
+MIN_DEVIATION = 1e-3  # of an axis of the latents, as a share of the widest axis
 FIRST_SHORTEST, FIRST_LONGEST = 0.5, 3.0  # deviations of latents, from which refining begins
 ENOUGH = 0.75  # of the faces without an attribute: a direction that comes into fewer is refined again, less restrained
 DRAWN_AT_ONCE = 64
@@ -55,23 +57,23 @@ class Survey:
         return Survey(self.w[rows], self.pictures[rows], self.logits[rows])
 
 
-def supervised(G: Generator, faces: Faces, labels: DatasetLabels, asked: Asked, console: Console) -> Found:
+def supervised(G: Generator, faces: Faces, labels: DatasetLabels, options: DirectionOptions, console: Console) -> Found:
     """Directions of labelled attributes, each as long as strength 1 asks.
 
     Raises:
         BadData: the classifier can tell none, or none of them can be brought into this model's faces.
     """
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
-    trained = trained_classifier(faces, labels, console, precision=precision, budget=asked.classifier_budget)
+    trained = trained_classifier(faces, labels, console, precision=precision, budget=options.classifier_budget)
     for name, known in trained.scores.items():
         console.print(f"  {name:<22} {words_of(known)}")
-    chosen = _chosen(trained, asked)
-    wanted = list(map(direction_name, asked.keep)) if asked.keep is not None else list(KEEP)
+    chosen = _chosen(trained, options)
+    wanted = list(map(direction_name, options.keep)) if options.keep is not None else list(KEEP)
     keep = [name for name in wanted if name in trained.names]
     index = {name: i for i, name in enumerate(trained.names)}
     survey = _survey(G, trained, range(FACES), console)
     fit = survey.part(slice(0, round(FITTED * FACES)))
-    coordinates = Coordinates.of(survey.w)
+    coordinates = whiten(survey.w, MIN_DEVIATION)
     start, linear = _fitted(survey, coordinates, trained.names, chosen, keep)
     numbers = [index[name] for name in chosen]
     stay = stay_weights(numbers, [index[name] for name in keep], survey.logits)
@@ -82,24 +84,24 @@ def supervised(G: Generator, faces: Faces, labels: DatasetLabels, asked: Asked, 
         """The directions of these rows, refined, and what they bring about."""
         steps = refined(
             G, trained.classifier, fit.w, fit.pictures, begun, coordinates, [numbers[row] for row in rows], stay[rows],
-            signs[rows], console, steps=asked.steps, precision=precision, restraint=restraint,
+            signs[rows], console, steps=options.steps, precision=precision, restraint=restraint,
         )  # fmt: skip
-        measured = list(zip(coordinates.back(steps), steps.norm(dim=1).tolist(), rows, strict=True))
+        measured = list(zip(coordinates.to_w_offset(steps).float(), steps.norm(dim=1).tolist(), rows, strict=True))
         return steps, [
             reach(G, trained.classifier, further.w, further.logits, step, deviations, numbers[row])
             for step, deviations, row in bar(measured, len(measured), "measuring lengths", console)
         ]
 
     steps, found = better(start, list(range(len(chosen))), STRICT)
-    weak = [row for row, reached in enumerate(found) if reached.reached < ENOUGH] if asked.steps else []
+    weak = [row for row, reached in enumerate(found) if reached.reached < ENOUGH] if options.steps else []
     if weak:
         freer, reaches = better(steps[weak], weak, LOOSE)
         for row, step, reached in zip(weak, freer, reaches, strict=True):
             if reached.reached > found[row].reached:
                 steps[row], found[row] = step, reached
     directions, told, notes = {}, {}, {}
-    for name, step, reached in zip(chosen, coordinates.back(steps), found, strict=True):
-        if reached.reached < LEAST and asked.attributes is None:
+    for name, step, reached in zip(chosen, coordinates.to_w_offset(steps).float(), found, strict=True):
+        if reached.reached < LEAST and options.attributes is None:
             console.print(f"notice: {name} left out: at full length it {_moved(reached)} of faces only")
             continue
         directions[name] = reached.share * step
@@ -134,10 +136,10 @@ def _survey(G: Generator, trained: TrainedClassifier, seeds: Sequence[int], cons
     return Survey(w.clone(), pictures, logits.clone())  # clones outside can take part in gradients
 
 
-def _chosen(trained: TrainedClassifier, asked: Asked) -> list[str]:
+def _chosen(trained: TrainedClassifier, options: DirectionOptions) -> list[str]:
     """Names of the attributes to find directions of: those asked for, or the ones that the classifier knows best."""
-    if asked.attributes is not None:
-        return list(dict.fromkeys(map(direction_name, asked.attributes)))
+    if options.attributes is not None:
+        return list(dict.fromkeys(map(direction_name, options.attributes)))
     sure = [name for name in trained.names if trained.scores[name].balanced_soft >= BELIEVABLE]
     best = sorted(sure, key=lambda name: -trained.scores[name].balanced_soft)[:MOST]
     if not best:
@@ -146,10 +148,10 @@ def _chosen(trained: TrainedClassifier, asked: Asked) -> list[str]:
 
 
 def _fitted(
-    survey: Survey, coordinates: Coordinates, names: Sequence[str], chosen: list[str], keep: list[str]
+    survey: Survey, coordinates: Whitening, names: Sequence[str], chosen: list[str], keep: list[str]
 ) -> tuple[Tensor, Tensor]:
     """Steps in coordinates `[A', d]` by the slopes alone; and the share `[A]` of each logit that slopes explain."""
-    u, cut = coordinates.to(survey.w), round(FITTED * len(survey.w))
+    u, cut = coordinates.to_u(survey.w), round(FITTED * len(survey.w))
     steepest = slopes(u[:cut], survey.logits[:cut])
     by_name = dict(zip(names, steepest, strict=True))
     units = orthogonal(by_name, chosen, keep)

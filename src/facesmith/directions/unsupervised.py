@@ -25,7 +25,7 @@ def pca(G: Generator, w: Tensor, count: int) -> Tensor:
     Where the generator has a mapping of its own, the directions in which `w` varies most; else (and where `w` is z with
     labels beside it) all vary alike, and it is those in which the first layer's output does.
     """
-    if type(G).mapping is not Generator.mapping and not G.labels_in_w:
+    if type(G).mapping is not Generator.mapping and not G.label_dim:
         return _scaled(_components(w), w, count)
     module, _ = first_layer(G)
     outputs = torch.cat([_outputs(G, module, some) for some in torch.split(w, FACES_EACH)])

@@ -18,7 +18,7 @@ from facesmith.errors import BadData, BadOption
 from facesmith.evaluation.model_result import ConditionResult, ModelResult, share
 from facesmith.evaluation.reference import Reference
 from facesmith.io.images import Pixels
-from facesmith.latent.seeds import drawn
+from facesmith.latent.from_seeds import draw_z_and_labels
 from facesmith.metrics.comparison import Score
 from facesmith.metrics.frechet import frechet_distance
 from facesmith.metrics.kid import kid
@@ -46,7 +46,7 @@ def with_condition_results(
     except (BadData, BadOption) as reason:  # the model can be judged all the same, as one without a condition
         console.print(f"notice: not judged by its condition: {reason}")
         return judged
-    _, labels = drawn(model.G, range(len(judged.pictures)))
+    _, labels = draw_z_and_labels(model.G, range(len(judged.pictures)))
     assert labels is not None
     assert truth is not None
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32

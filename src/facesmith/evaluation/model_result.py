@@ -12,7 +12,7 @@ from rich.console import Console
 from facesmith.evaluation.reference import Reference, fits
 from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
-from facesmith.latent import BATCH_SIZE
+from facesmith.io.seeds import BATCH_SIZE
 from facesmith.metrics.comparison import SETS, Score, interval_around, scores_with_intervals
 from facesmith.metrics.copies import CopyAudit, Nearest, audit_copies, nearest_faces, wilson_upper_bound
 from facesmith.metrics.features import extract_features

@@ -22,8 +22,14 @@ from facesmith.io.images import Pixels, enlarge, grid, write_png
 from facesmith.io.progress import bar
 from facesmith.io.provenance import condition_metadata
 from facesmith.io.video import MAX_SIDE_PX, check_film, write_film
-from facesmith.latent import around, truncate
-from facesmith.latent.arithmetic import described, is_latent_file, parse_names, plain_names, resolve
+from facesmith.latent import truncate
+from facesmith.latent.arithmetic import (
+    is_latent_file,
+    latent_file_description,
+    parse_face_names,
+    resolve,
+    without_folders,
+)
 from facesmith.latent.edits import apply_edits, check_edits
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load, read_directions
@@ -39,7 +45,7 @@ Directions = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class EditOptions:
     """What is wanted.
 
     Attributes:
@@ -66,7 +72,7 @@ class Asked:
     condition: Mapping[str, float] = field(default_factory=dict)
 
 
-def edit(asked: Asked, console: Console) -> Iterator[Path]:
+def edit(options: EditOptions, console: Console) -> Iterator[Path]:
     """Write a sheet of faces before, on the way and after their edit; where asked for, a film of the way, too.
 
     psi pulls the faces towards the average before they are edited, so the edit is as strong at any psi.
@@ -76,36 +82,36 @@ def edit(asked: Asked, console: Console) -> Iterator[Path]:
             what is given.
         BadModel: the directions were made for another model.
     """
-    if asked.out.suffix.lower() != ".png":
-        raise BadOption(f"--out {asked.out}: the sheet is written as .png.")
-    if not asked.edits:
+    if options.out.suffix.lower() != ".png":
+        raise BadOption(f"--out {options.out}: the sheet is written as .png.")
+    if not options.edits:
         raise BadOption("There is nothing to edit: give --edit, such as --edit smiling=1.")
-    if asked.film is not None:
-        check_film(asked.film, FPS)
-    for path in filter(None, (asked.out, asked.film)):
-        refuse_to_overwrite(path, asked.force)
-    names = face_names(asked.faces)
-    model = load(asked.model)
-    _check_size(model.G.resolution, len(names), asked)
-    file = asked.directions or sidecar_path(model.path, "directions")
-    directions = read_directions(file, model) if asked.directions or file.exists() else {}
-    check_edits(list(asked.edits), directions)
+    if options.film is not None:
+        check_film(options.film, FPS)
+    for path in filter(None, (options.out, options.film)):
+        refuse_to_overwrite(path, options.force)
+    names = face_names(options.faces)
+    model = load(options.model)
+    _check_size(model.G.resolution, len(names), options)
+    file = options.directions or sidecar_path(model.path, "directions")
+    directions = read_directions(file, model) if options.directions or file.exists() else {}
+    check_edits(list(options.edits), directions)
     with torch.inference_mode():
-        labels = condition_labels(model.conditions, asked.condition)
+        labels = condition_labels(model.conditions, options.condition)
         w = resolve(model.G, names, model.hash, labels)
-        w = truncate(w, around(model.G, w, labels), asked.psi)
+        w = truncate(model.G, w, options.psi)
     words = model.provenance({
-        "Faces": json.dumps(plain_names(names)),
-        "Edits": json.dumps(dict(asked.edits)),
-        "Psi": repr(asked.psi),
-        **condition_metadata(asked.condition),
-        **described(names),
+        "Faces": json.dumps(without_folders(names)),
+        "Edits": json.dumps(dict(options.edits)),
+        "Psi": repr(options.psi),
+        **condition_metadata(options.condition),
+        **latent_file_description(names),
     })  # fmt: skip
-    yield write_png(asked.out, _sheet(model, w, names, directions, asked), words)
-    if asked.film is not None:
+    yield write_png(options.out, _sheet(model, w, names, directions, options), words)
+    if options.film is not None:
         count = round(SECONDS * FPS)
-        shown = bar(_frames(model, w, directions, asked, count), count, f"drawing {asked.film.name}", console)
-        yield write_film(asked.film, shown, FPS, words)
+        shown = bar(_frames(model, w, directions, options, count), count, f"drawing {options.film.name}", console)
+        yield write_film(options.film, shown, FPS, words)
 
 
 def face_names(text: str) -> list[str]:
@@ -114,18 +120,18 @@ def face_names(text: str) -> list[str]:
     Raises:
         BadOption: there are none, or too many.
     """
-    names = parse_names(text)
+    names = parse_face_names(text)
     if not 0 < len(names) <= MOST_FACES:
         raise BadOption(f"{text!r} names {len(names)} faces; a sheet shows 1 to {MOST_FACES}.")
     return names
 
 
-def _check_size(resolution: int, faces: int, asked: Asked) -> None:
+def _check_size(resolution: int, faces: int, options: EditOptions) -> None:
     """Raise BadOption where the sheet or the film would be larger than anything can show."""
-    side = resolution * (asked.scale or max(1, FACE_PX // resolution))
-    if side**2 * faces * (asked.steps + 1) > MOST_PX:
+    side = resolution * (options.scale or max(1, FACE_PX // resolution))
+    if side**2 * faces * (options.steps + 1) > MOST_PX:
         raise BadOption(f"The sheet would have more than {MOST_PX / 1e6:.0f} million pixels. Lower --scale or --steps.")
-    if asked.film is not None and side * ceil(sqrt(faces)) > MAX_SIDE_PX:
+    if options.film is not None and side * ceil(sqrt(faces)) > MAX_SIDE_PX:
         raise BadOption(f"The film would be more than {MAX_SIDE_PX} pixels wide. Lower --scale, or name fewer faces.")
 
 
@@ -134,22 +140,22 @@ def words_of(edits: Mapping[str, float]) -> str:
     return ", ".join(f"{name}={strength:.3g}" for name, strength in edits.items())
 
 
-def _at(model: Model, w: Tensor, directions: Directions, asked: Asked, share: float) -> Pixels:
+def _at(model: Model, w: Tensor, directions: Directions, options: EditOptions, share: float) -> Pixels:
     """The faces when a share of their edit is done, `[N, H, W, C]`, enlarged."""
-    done = {name: share * strength for name, strength in asked.edits.items()}
+    done = {name: share * strength for name, strength in options.edits.items()}
     faces = synthesize(model.G, apply_edits(w, directions, done))
-    return enlarge(faces, asked.scale or max(1, FACE_PX // model.G.resolution))
+    return enlarge(faces, options.scale or max(1, FACE_PX // model.G.resolution))
 
 
-def _sheet(model: Model, w: Tensor, names: Sequence[str], directions: Directions, asked: Asked) -> Pixels:
+def _sheet(model: Model, w: Tensor, names: Sequence[str], directions: Directions, options: EditOptions) -> Pixels:
     """A row for each face: before, steps, after; several faces side by side where steps are few."""
-    if not 1 <= asked.steps <= MOST_STEPS:
-        raise BadOption(f"--steps {asked.steps}: 1 to {MOST_STEPS} pictures lead from before to after.")
-    shares = [i / asked.steps for i in range(asked.steps + 1)]
-    stages = np.stack([_at(model, w, directions, asked, share) for share in shares], axis=1)  # [N, S, H, W, C]
-    words = [words_of({name: share * strength for name, strength in asked.edits.items()}) for share in shares]
+    if not 1 <= options.steps <= MOST_STEPS:
+        raise BadOption(f"--steps {options.steps}: 1 to {MOST_STEPS} pictures lead from before to after.")
+    shares = [i / options.steps for i in range(options.steps + 1)]
+    stages = np.stack([_at(model, w, directions, options, share) for share in shares], axis=1)  # [N, S, H, W, C]
+    words = [words_of({name: share * strength for name, strength in options.edits.items()}) for share in shares]
     rows = []
-    for name, faces in zip(plain_names(names), stages, strict=True):
+    for name, faces in zip(without_folders(names), stages, strict=True):
         cells = [with_caption(face, text) for face, text in zip(faces, [_called(name), *words[1:]], strict=True)]
         rows.append(grid(np.stack(cells), len(cells), GAP_PX // 2))
     return grid(np.stack(rows), max(1, round(sqrt(len(rows) / len(shares)))), 2 * GAP_PX)
@@ -160,8 +166,8 @@ def _called(name: str) -> str:
     return name.encode("ascii", "replace").decode() if is_latent_file(name) else f"face {name}"
 
 
-def _frames(model: Model, w: Tensor, directions: Directions, asked: Asked, count: int) -> Iterator[Pixels]:
+def _frames(model: Model, w: Tensor, directions: Directions, options: EditOptions, count: int) -> Iterator[Pixels]:
     """From before to after and back, slower at both ends."""
     for i in range(count):
-        faces = _at(model, w, directions, asked, (1 - cos(2 * pi * i / count)) / 2)
+        faces = _at(model, w, directions, options, (1 - cos(2 * pi * i / count)) / 2)
         yield grid(faces, ceil(sqrt(len(faces))))

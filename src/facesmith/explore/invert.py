@@ -13,15 +13,15 @@ from rich.console import Console
 
 from facesmith import __version__
 from facesmith.errors import BadData, BadOption, BadPicture
-from facesmith.explore.reconstruction_error import Nearness, nearness
-from facesmith.inversion.face_template import Located, framed, locate, middle
+from facesmith.explore.reconstruction_error import ReconstructionError, reconstruction_errors
+from facesmith.inversion.face_template import LocatedFace, locate_face, middle
 from facesmith.inversion.paste import paste
 from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
-from facesmith.io.images import Pixels, enlarge, grid, write_png
-from facesmith.latent import around, truncate
+from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_png
+from facesmith.latent import truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
-from facesmith.latent.files import SUFFIX, save_latent
+from facesmith.latent.latent_file import LATENT_SUFFIX, save_latent
 from facesmith.model import Model, load
 from facesmith.photos.sources import Photo, iterate_photos, open_source
 
@@ -34,13 +34,13 @@ EVERY = 25  # of films, as extract takes them
 
 
 @dataclass(frozen=True)
-class Wishes:
+class InvertOptions:
     """What is to be done with the pictures.
 
     Attributes:
         face: which of a photo's faces; 1 is the largest.
         aligned: the pictures are faces framed as the model knows them; none is looked for.
-        refined: come as near as can be; else the encoder's guess is taken.
+        optimize: come as near as can be; else the encoder's guess is taken.
         edits: such as smiling=1, made to the reconstructions.
         latents: a folder to write latent files to.
         paste: a .png, or a folder, to write photos to whose face is the reconstructed and edited one.
@@ -49,7 +49,7 @@ class Wishes:
 
     face: int = 1
     aligned: bool = False
-    refined: bool = True
+    optimize: bool = True
     edits: Sequence[str] = ()
     latents: Path | None = None
     paste: Path | None = None
@@ -61,7 +61,7 @@ class _Read:
     """One picture, its face framed for the model; the photo is kept only where it will be pasted into."""
 
     name: str
-    located: Located
+    located: LocatedFace
     size: tuple[int, int]
     photo: Pixels | None
 
@@ -70,7 +70,7 @@ def invert(
     path: Path | None,
     pictures: Sequence[Path],
     out: Path,
-    wishes: Wishes = Wishes(),
+    options: InvertOptions = InvertOptions(),
     *,
     force: bool = False,
     console: Console,
@@ -89,62 +89,62 @@ def invert(
         BadData: none of the pictures can be used, or they are too many.
         BadOption: a wish can't be granted.
     """
-    edits = parse_edits(wishes.edits)
-    _check_outputs(out, wishes, force)
+    edits = parse_edits(options.edits)
+    _check_outputs(out, options, force)
     model = load(path)
     check_edits(list(edits), model.directions)
     _ = model.inverter  # tells of a missing encoder before any picture is read
-    read = _read(model, pictures, wishes, console)
-    _check_counts(model, len(read), out, wishes)
+    read = _read(model, pictures, options, console)
+    _check_counts(model, len(read), out, options)
     faces = np.stack([each.located.face for each in read])
-    w = model.inverter.invert(faces, refined=wishes.refined, console=console)
+    w = model.inverter.invert(faces, optimize=options.optimize, console=console)
     rebuilt = model.synthesize(w.numpy())
-    scores = nearness(model, faces, rebuilt, console)
+    scores = reconstruction_errors(model, faces, rebuilt, console)
     for each, score in zip(read, scores, strict=True):
         yield f"{each.name}  {score.told()}"
     if len(read) > 1:
         yield _told_of_all(scores)
     rows = [faces, rebuilt]
-    if edits or wishes.psi < 1:
-        pulled = truncate(w, around(model.G, w), wishes.psi)
+    if edits or options.psi < 1:
+        pulled = truncate(model.G, w, options.psi)
         rows.append(model.synthesize(apply_edits(pulled, model.directions, edits).numpy()))
-    if out.suffix.lower() == SUFFIX:
-        yield str(save_latent(out, w[0], model.hash, _told(model, read[0], scores[0], wishes)))
+    if out.suffix.lower() == LATENT_SUFFIX:
+        yield str(save_latent(out, w[0], model.hash, _told(model, read[0], scores[0], options)))
     else:
         yield str(_write_sheet(model, out, rows, scores))
-    yield from _write_latents(model, read, w, scores, wishes)
-    yield from _write_pasted(model, read, rows[-1], wishes)
+    yield from _write_latents(model, read, w, scores, options)
+    yield from _write_pasted(model, read, rows[-1], options)
 
 
-def _check_outputs(out: Path, wishes: Wishes, force: bool) -> None:
-    if out.suffix.lower() not in (".png", SUFFIX):
-        raise BadOption(f"--out {out}: a sheet is written as .png, one face's latent as {SUFFIX}.")
-    if out.suffix.lower() == SUFFIX and wishes.edits and wishes.paste is None:
+def _check_outputs(out: Path, options: InvertOptions, force: bool) -> None:
+    if out.suffix.lower() not in (".png", LATENT_SUFFIX):
+        raise BadOption(f"--out {out}: a sheet is written as .png, one face's latent as {LATENT_SUFFIX}.")
+    if out.suffix.lower() == LATENT_SUFFIX and options.edits and options.paste is None:
         raise BadOption(
             f"--out {out} holds the face as it was found. Edit it afterwards: facesmith edit --seeds {out} --edit ..., "
             "or give --paste, or a .png as --out."
         )
-    if wishes.paste is not None and wishes.paste.suffix.lower() not in (".png", ""):
-        raise BadOption(f"--paste {wishes.paste}: one photo is written as .png; any other name is that of a folder.")
-    for path in (out, wishes.latents, wishes.paste):
+    if options.paste is not None and options.paste.suffix.lower() not in (".png", ""):
+        raise BadOption(f"--paste {options.paste}: one photo is written as .png; any other name is that of a folder.")
+    for path in (out, options.latents, options.paste):
         if path is not None:
             refuse_to_overwrite(path, force)
 
 
-def _check_counts(model: Model, count: int, out: Path, wishes: Wishes) -> None:
-    if out.suffix.lower() == SUFFIX and count > 1:
+def _check_counts(model: Model, count: int, out: Path, options: InvertOptions) -> None:
+    if out.suffix.lower() == LATENT_SUFFIX and count > 1:
         raise BadOption(f"--out {out} holds one face, but there are {count} pictures. Use --latents FOLDER.")
-    if wishes.paste is not None and wishes.paste.suffix.lower() == ".png" and count > 1:
-        raise BadOption(f"--paste {wishes.paste} holds one photo, but there are {count}. Give a folder.")
-    if wishes.paste is not None and model.inverter.template is None:
+    if options.paste is not None and options.paste.suffix.lower() == ".png" and count > 1:
+        raise BadOption(f"--paste {options.paste} holds one photo, but there are {count}. Give a folder.")
+    if options.paste is not None and model.inverter.template is None:
         raise BadOption("--paste needs to know where in its faces this model has eyes and mouth, and doesn't.")
 
 
-def _read(model: Model, pictures: Sequence[Path], wishes: Wishes, console: Console) -> list[_Read]:
+def _read(model: Model, pictures: Sequence[Path], options: InvertOptions, console: Console) -> list[_Read]:
     """All pictures that can be used, with a notice on the console for each that can't, or was changed."""
     read: list[_Read] = []
     refused: list[str] = []
-    most = MOST_PICTURES if wishes.paste is None else MOST_PASTED
+    most = MOST_PICTURES if options.paste is None else MOST_PASTED
     for path in pictures:
         source = open_source(path)
         try:
@@ -152,7 +152,7 @@ def _read(model: Model, pictures: Sequence[Path], wishes: Wishes, console: Conso
                 if len(read) == most:
                     raise BadData(f"There are more than {most} pictures; no more are taken at once. Name fewer.")
                 try:
-                    read.append(_framed(model, photo, wishes, console))
+                    read.append(_framed(model, photo, options, console))
                 except BadPicture as reason:
                     refused.append(f"{photo.source}: {reason}")
                     console.print(f"{photo.source} left out: {reason}")
@@ -164,20 +164,20 @@ def _read(model: Model, pictures: Sequence[Path], wishes: Wishes, console: Conso
     return read
 
 
-def _framed(model: Model, photo: Photo, wishes: Wishes, console: Console) -> _Read:
+def _framed(model: Model, photo: Photo, options: InvertOptions, console: Console) -> _Read:
     picture = photo.load()
     height, width = picture.shape[:2]
     size, channels = model.G.resolution, model.G.channels
-    if wishes.aligned:
-        located = Located(framed(picture, size, channels), middle(picture, size), 0, True)
+    if options.aligned:
+        located = LocatedFace(crop_and_resize(picture, size, channels), middle(picture, size), 0, True)
     else:
-        located = locate(picture, model.inverter.template, size, channels, which=wishes.face)
-    if notice := _notice(model, picture, located, wishes):
+        located = locate_face(picture, model.inverter.template, size, channels, which=options.face)
+    if notice := _notice(model, picture, located, options):
         console.print(f"{photo.source} ({width}x{height}) {notice}")
-    return _Read(photo.source, located, (height, width), picture if wishes.paste is not None else None)
+    return _Read(photo.source, located, (height, width), picture if options.paste is not None else None)
 
 
-def _notice(model: Model, picture: Pixels, located: Located, wishes: Wishes) -> str:
+def _notice(model: Model, picture: Pixels, located: LocatedFace, options: InvertOptions) -> str:
     """What was done to a picture `[H, W, 3]` to fit it, in words; empty where nothing was."""
     height, width = picture.shape[:2]
     size = model.G.resolution
@@ -186,13 +186,13 @@ def _notice(model: Model, picture: Pixels, located: Located, wishes: Wishes) -> 
         done += [] if height == width else ["cut to its middle"]
         done += [] if min(height, width) == size else [f"made smaller to {size}x{size}"]
     elif located.found > 1:
-        which = "the largest" if wishes.face == 1 else f"number {wishes.face} by size"
+        which = "the largest" if options.face == 1 else f"number {options.face} by size"
         done.append(f"shows {located.found} faces: {which} is taken (--face)")
     done += ["made grey"] if model.G.channels == 1 and np.ptp(picture, axis=2).any() else []
     return ", ".join(done)
 
 
-def _told_of_all(scores: Sequence[Nearness]) -> str:
+def _told_of_all(scores: Sequence[ReconstructionError]) -> str:
     better = sum(score.samples_nearer == 0 for score in scores)
     decibels, average = (np.mean([getattr(score, name) for score in scores]) for name in ("psnr_db", "average_psnr_db"))
     return (
@@ -201,7 +201,7 @@ def _told_of_all(scores: Sequence[Nearness]) -> str:
     )
 
 
-def _told(model: Model, read: _Read, score: Nearness, wishes: Wishes) -> dict[str, Any]:
+def _told(model: Model, read: _Read, score: ReconstructionError, options: InvertOptions) -> dict[str, Any]:
     """What a latent file tells of where it came from: geometry and score, nothing of the photo itself."""
     template = model.inverter.template
     return {
@@ -209,16 +209,16 @@ def _told(model: Model, read: _Read, score: Nearness, wishes: Wishes) -> dict[st
             "height": read.size[0],
             "width": read.size[1],
             "matrix": read.located.matrix.round(6).tolist(),
-            "face": wishes.face,
+            "face": options.face,
         },
         "template": template.to_values() if template else None,
         "score": score.to_values(),
-        "refined": wishes.refined,
+        "refined": options.optimize,
         "version": __version__,
     }
 
 
-def _write_sheet(model: Model, out: Path, rows: Sequence[Pixels], scores: Sequence[Nearness]) -> Path:
+def _write_sheet(model: Model, out: Path, rows: Sequence[Pixels], scores: Sequence[ReconstructionError]) -> Path:
     stacked = enlarge(np.concatenate(rows, axis=1), max(1, FACE_PX // model.G.resolution))
     cells = [with_caption(each, f"{score.psnr_db:.1f} dB") for each, score in zip(stacked, scores, strict=True)]
     told = model.provenance({
@@ -229,34 +229,34 @@ def _write_sheet(model: Model, out: Path, rows: Sequence[Pixels], scores: Sequen
 
 
 def _write_latents(
-    model: Model, read: Sequence[_Read], w: torch.Tensor, scores: Sequence[Nearness], wishes: Wishes
+    model: Model, read: Sequence[_Read], w: torch.Tensor, scores: Sequence[ReconstructionError], options: InvertOptions
 ) -> Iterator[str]:
-    if wishes.latents is None:
+    if options.latents is None:
         return
     for each, latent, score, name in zip(read, w, scores, _names(read), strict=True):
-        save_latent(wishes.latents / f"{name}{SUFFIX}", latent, model.hash, _told(model, each, score, wishes))
-    yield str(wishes.latents)
+        save_latent(options.latents / f"{name}{LATENT_SUFFIX}", latent, model.hash, _told(model, each, score, options))
+    yield str(options.latents)
 
 
-def _write_pasted(model: Model, read: Sequence[_Read], faces: Pixels, wishes: Wishes) -> Iterator[str]:
-    if wishes.paste is None:
+def _write_pasted(model: Model, read: Sequence[_Read], faces: Pixels, options: InvertOptions) -> Iterator[str]:
+    if options.paste is None:
         return
-    template, one = model.inverter.template, wishes.paste.suffix.lower() == ".png"
+    template, one = model.inverter.template, options.paste.suffix.lower() == ".png"
     assert template is not None
     told = model.provenance({
         "Synthetic": "in part",
         "Description": "A photo in which one face was replaced by a synthetic one.",
-        "Edits": ", ".join(wishes.edits) or "none",
-        "Psi": repr(wishes.psi),
+        "Edits": ", ".join(options.edits) or "none",
+        "Psi": repr(options.psi),
     })  # fmt: skip
     for each, face, name in zip(read, faces, _names(read), strict=True):
         assert each.photo is not None
         pasted = paste(each.photo, face, each.located.matrix, template.targets(face.shape[0]))
-        path = write_png(wishes.paste if one else wishes.paste / f"{name}.png", pasted, told)
+        path = write_png(options.paste if one else options.paste / f"{name}.png", pasted, told)
         if one:
             yield str(path)
     if not one:
-        yield str(wishes.paste)
+        yield str(options.paste)
 
 
 def _names(read: Sequence[_Read]) -> list[str]:

@@ -14,13 +14,13 @@ from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import enlarge, grid, write_png
 from facesmith.io.provenance import condition_metadata
-from facesmith.latent import around, truncate
+from facesmith.latent import truncate
 from facesmith.latent.arithmetic import (
     Term,
     combine,
-    described,
-    exchange,
     is_latent_file,
+    latent_file_description,
+    mix_layers,
     parse_layers,
     parse_terms,
     resolve,
@@ -70,9 +70,9 @@ def mix(
         total = (
             combine(model.G, w, coefficients, plain=plain)
             if layers is None
-            else exchange(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
+            else mix_layers(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
         )
-        pulled = [truncate(each, around(model.G, each, labels), psi) for each in (w, total)]
+        pulled = [truncate(model.G, each, psi) for each in (w, total)]
         faces = np.concatenate([synthesize(model.G, each) for each in pulled])
     faces = enlarge(faces, scale or max(1, FACE_PX // model.G.resolution))
     signs = [_sign(term, first=term is terms[0]) for term in terms]
@@ -85,7 +85,7 @@ def mix(
         "Psi": repr(psi),
         "Sum": how,
         **condition_metadata(condition),
-        **described([term.name for term in terms]),
+        **latent_file_description([term.name for term in terms]),
     })  # fmt: skip
     return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), shown)
 

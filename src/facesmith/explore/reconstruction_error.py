@@ -18,7 +18,7 @@ SAMPLES = 1000  # seeds 0 to 999: the best of them is the yardstick
 
 
 @dataclass(frozen=True)
-class Nearness:
+class ReconstructionError:
     """One reconstruction, the model's average face and its samples, all held against one picture.
 
     Attributes:
@@ -60,7 +60,9 @@ class Nearness:
         return {name: value for name, value in asdict(self).items() if np.isfinite(value)}
 
 
-def nearness(model: Model, pictures: Pixels, rebuilt: Pixels, console: Console) -> list[Nearness]:
+def reconstruction_errors(
+    model: Model, pictures: Pixels, rebuilt: Pixels, console: Console
+) -> list[ReconstructionError]:
     """How near each of rebuilt `[N, S, S, C]` is to its picture."""
     extractor = open_extractor(FEATURES)
     average = model.synthesize(model.G.w_avg[None].cpu().numpy())
@@ -89,11 +91,11 @@ def _judged(
     samples: NDArray[np.float64],
     psnr_db: float,
     average_psnr_db: float,
-) -> Nearness:
+) -> ReconstructionError:
     distance, from_average = (float(np.linalg.norm(picture - other)) for other in (rebuilt, average))
     from_samples = np.linalg.norm(samples - picture, axis=1)
     nearer = int((from_samples < distance).sum())
-    return Nearness(
+    return ReconstructionError(
         float(psnr_db), float(average_psnr_db), distance, from_average, float(from_samples.min()), nearer, len(samples)
     )
 

@@ -18,7 +18,7 @@ from facesmith.io.seeds import BATCH_SIZE
 MOST_ON_A_SHEET = 10_000
 
 
-class Drawer(Protocol):
+class SamplingModel(Protocol):
     """A model that draws.
 
     Attributes:
@@ -37,7 +37,7 @@ class Drawer(Protocol):
 
 
 def sample(
-    open_model: Callable[[], Drawer],
+    open_model: Callable[[], SamplingModel],
     seeds: Sequence[int],
     out: Path,
     *,
@@ -76,7 +76,7 @@ def sample(
 
 
 def sample_like(
-    open_model: Callable[[], Drawer],
+    open_model: Callable[[], SamplingModel],
     like: Path,
     out: Path,
     *,

@@ -12,14 +12,14 @@ from rich.console import Console
 from facesmith import __version__
 from facesmith.errors import BadModel
 from facesmith.faces import Faces, Stream, open_faces
-from facesmith.inversion.encoder import BATCH, Encoder, Lesson
-from facesmith.inversion.face_template import LOOKED_AT, Template, estimate_template, known_template
+from facesmith.inversion.encoder import BATCH, EncoderTraining, InversionEncoder
+from facesmith.inversion.face_template import LOOKED_AT, FaceTemplate, estimate_template, extracted_template
 from facesmith.inversion.inverter import KIND, guesses, save_encoder
-from facesmith.inversion.prior import prior_of
+from facesmith.inversion.prior import latent_prior
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels
 from facesmith.io.progress import progress
-from facesmith.latent import random_seeds
+from facesmith.io.seeds import random_seeds
 from facesmith.model import Model, load
 from facesmith.modelfiles.sidecar import sidecar_path
 from facesmith.training.reconstructions import errors
@@ -54,7 +54,7 @@ def train_inverter(
     out = sidecar_path(model.path, KIND)
     refuse_to_overwrite(out, force)
     faces = open_faces(data, model.G.resolution, model.G.channels, console=console)
-    template = known_template(model.header) or _estimated(faces)
+    template = extracted_template(model.header) or _estimated(faces)
     yield _told_template(template)
     encoder, seen = _learn(model, faces, round(kimg * 1000), seed, console)
     scores = _measured(model, encoder, faces)
@@ -67,12 +67,12 @@ def train_inverter(
     yield str(out)
 
 
-def _estimated(faces: Faces) -> Template | None:
+def _estimated(faces: Faces) -> FaceTemplate | None:
     rows = np.random.default_rng(0).permutation(faces.part("train"))[:LOOKED_AT]
     return estimate_template(np.asarray(faces.pixels[np.sort(rows)]))
 
 
-def _told_template(template: Template | None) -> str:
+def _told_template(template: FaceTemplate | None) -> str:
     if template is None:
         return "no landmarks are found in these faces: invert will take pictures as they are (--aligned)"
     if template.source == "extracted":
@@ -80,12 +80,12 @@ def _told_template(template: Template | None) -> str:
     return f"how faces are framed was estimated from landmarks in {template.count} of them"
 
 
-def _learn(model: Model, faces: Faces, budget: int, seed: int, console: Console) -> tuple[Encoder, int]:
+def _learn(model: Model, faces: Faces, budget: int, seed: int, console: Console) -> tuple[InversionEncoder, int]:
     """The trained encoder in evaluation mode, and how many real faces it has seen."""
     stream = Stream(faces.pixels, faces.part("train"), seed=seed, mirror=True)
     device = model.G.w_avg.device
     steps = max(1, -(-budget // BATCH))
-    lesson = Lesson(model.G, prior_of(model.G), lambda count: stream.draw(count).to(device), steps, seed)
+    lesson = EncoderTraining(model.G, latent_prior(model.G), lambda count: stream.draw(count).to(device), steps, seed)
     done = 0
     with progress(console) as shown:
         task = shown.add_task("training the encoder", total=steps)
@@ -99,7 +99,7 @@ def _learn(model: Model, faces: Faces, budget: int, seed: int, console: Console)
     return encoder, stream.position
 
 
-def _measured(model: Model, encoder: Encoder, faces: Faces) -> dict[str, float]:
+def _measured(model: Model, encoder: InversionEncoder, faces: Faces) -> dict[str, float]:
     """Peak signal-to-noise ratios of the encoder alone, on samples and on held-out faces."""
     held = faces.part("validation")[:MEASURED]
     held = held if len(held) else faces.part("train")[:MEASURED]
@@ -107,7 +107,7 @@ def _measured(model: Model, encoder: Encoder, faces: Faces) -> dict[str, float]:
         "samples": model.sample(random_seeds(MEASURED, MEASURED_SEED)),
         "faces": np.asarray(faces.pixels[held]),
     }
-    prior = prior_of(model.G)
+    prior = latent_prior(model.G)
     with torch.inference_mode():
         rebuilt = {
             name: model.synthesize(guesses(model.G, encoder, prior, each).numpy()) for name, each in sets.items()

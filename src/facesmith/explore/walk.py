@@ -18,11 +18,11 @@ from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels, enlarge, grid
 from facesmith.io.progress import bar
 from facesmith.io.provenance import condition_metadata
+from facesmith.io.seeds import BATCH_SIZE
 from facesmith.io.video import MAX_SIDE_PX, check_film, write_film
-from facesmith.latent import BATCH_SIZE, around, truncate
-from facesmith.latent.arithmetic import described, plain_names, resolve
+from facesmith.latent.arithmetic import latent_file_description, resolve, without_folders
+from facesmith.latent.interpolation import FEWEST, walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
-from facesmith.latent.walks import FEWEST, along, places
 from facesmith.model import Model, load
 
 SECONDS_A_LEG = 2.0
@@ -31,8 +31,8 @@ FACE_PX, SHEET_PX = 256, 1024  # up to which faces and films are enlarged by def
 
 
 @dataclass(frozen=True)
-class Way:
-    """Which way a film goes.
+class WalkOptions:
+    """Which options a film goes.
 
     Attributes:
         seeds: of the faces it comes to, or paths of latent files; those of each film on a grid, row by row, one after
@@ -42,7 +42,7 @@ class Way:
         straight: go straight also where latents lie near a sphere.
         seconds: of the whole film; by default two from face to face.
         psi: truncation.
-        given: of a conditional model: attributes of all faces on the way, each 0 or 1.
+        given: of a conditional model: attributes of all faces on the options, each 0 or 1.
     """
 
     seeds: Sequence[int | str]
@@ -96,48 +96,48 @@ def parse_grid(text: str) -> tuple[int, int]:
 
 def walk(
     path: Path | None,
-    way: Way,
+    options: WalkOptions,
     outs: Sequence[Path],
     *,
     scale: int | None = None,
     force: bool = False,
     console: Console,
 ) -> Iterator[Path]:
-    """Write a film of the way through a model's faces, once for each name in `outs`.
+    """Write a film of the options through a model's faces, once for each name in `outs`.
 
     Args:
         scale: each pixel becomes a block of this many by as many; by default faces get about 256 pixels.
 
     Raises:
-        BadOption: the way leads nowhere, the film can't be written like this, or the model can't be told what is given.
+        BadOption: the options leads nowhere, the film can't be written like this, or the model can't be told what is given.
     """
     for out in outs:
-        check_film(out, way.fps)
+        check_film(out, options.fps)
         refuse_to_overwrite(out, force)
-    count = way.frames()
+    count = options.frames()
     model = load(path)
-    scale = _scale(model.G.resolution, way.grid, scale)
-    labels = condition_labels(model.conditions, way.condition)
+    scale = _scale(model.G.resolution, options.grid, scale)
+    labels = condition_labels(model.conditions, options.condition)
     words = model.provenance({
-        "Seeds": json.dumps(_told(way.seeds)),
-        "Psi": repr(way.psi),
-        **condition_metadata(way.condition),
-        **described(list(map(str, way.seeds))),
-        "Walk": f"{'closed' if way.closed else 'open'}, {'spherical' if _on_sphere(model, way) else 'straight'}, "
-        f"{way.grid[0]}x{way.grid[1]}",
+        "Seeds": json.dumps(_told(options.seeds)),
+        "Psi": repr(options.psi),
+        **condition_metadata(options.condition),
+        **latent_file_description(list(map(str, options.seeds))),
+        "Walk": f"{'closed' if options.closed else 'open'}, {'spherical' if _on_sphere(model, options) else 'straight'}, "
+        f"{options.grid[0]}x{options.grid[1]}",
     })  # fmt: skip
     for out in outs:
-        shown = bar(_frames(model, way, count, scale, labels), count, f"drawing {out.name}", console)
-        yield write_film(out, shown, way.fps, words)
+        shown = bar(_frames(model, options, count, scale, labels), count, f"drawing {out.name}", console)
+        yield write_film(out, shown, options.fps, words)
 
 
 def _told(names: Sequence[int | str]) -> list[int | str]:
     """Seeds as numbers, and latent files."""
-    return [int(name) if name.isdecimal() else name for name in plain_names(list(map(str, names)))]
+    return [int(name) if name.isdecimal() else name for name in without_folders(list(map(str, names)))]
 
 
-def _on_sphere(model: Model, way: Way) -> bool:
-    return model.G.spherical and not way.straight
+def _on_sphere(model: Model, options: WalkOptions) -> bool:
+    return model.G.spherical and not options.straight
 
 
 def _scale(resolution: int, grid: tuple[int, int], scale: int | None) -> int:
@@ -150,21 +150,23 @@ def _scale(resolution: int, grid: tuple[int, int], scale: int | None) -> int:
 
 
 @torch.inference_mode()
-def _frames(model: Model, way: Way, count: int, scale: int, labels: Tensor | None = None) -> Iterator[Pixels]:
+def _frames(
+    model: Model, options: WalkOptions, count: int, scale: int, labels: Tensor | None = None
+) -> Iterator[Pixels]:
     """The frames one after the other, drawn some at a time."""
-    columns, rows = way.grid
-    w = resolve(model.G, list(map(str, way.seeds)), model.hash, labels)
+    columns, rows = options.grid
+    w = resolve(model.G, list(map(str, options.seeds)), model.hash, labels)
     walks = w.reshape(rows * columns, -1, *w.shape[1:])
-    at = places(walks.shape[1], count, closed=way.closed)
+    at = walk_positions(walks.shape[1], count, closed=options.closed)
     for start in range(0, count, BATCH_SIZE):
         some = at[start : start + BATCH_SIZE]
-        faces = _faces(model, walks, some, way, labels)
+        faces = _faces(model, walks, some, options, labels)
         for tiles in faces.reshape(len(some), rows * columns, *faces.shape[1:]):
             yield grid(enlarge(tiles, scale), columns)
 
 
-def _faces(model: Model, walks: Tensor, at: Tensor, way: Way, labels: Tensor | None) -> Pixels:
+def _faces(model: Model, walks: Tensor, at: Tensor, options: WalkOptions, labels: Tensor | None) -> Pixels:
     """The faces of all walks `[K, N, ...]` at places `[M]`: `[M * K, H, W, C]`, those of one place together."""
-    w = torch.stack([along(each.flatten(1), at, spherical=_on_sphere(model, way)) for each in walks], dim=1)
+    w = torch.stack([walk_latents(each.flatten(1), at, spherical=_on_sphere(model, options)) for each in walks], dim=1)
     w = w.reshape(-1, *walks.shape[2:])
-    return synthesize(model.G, w if way.psi == 1 else truncate(w, around(model.G, w, labels), way.psi))
+    return synthesize(model.G, w, options.psi)

@@ -12,6 +12,7 @@ import numpy as np
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.export.onnx_format import INPUTS, METADATA_KEY, ONNX_FORMAT, OUTPUTS, Metadata, missing_extra
 from facesmith.export.seeded_noise import DRAWS, Floats
+from facesmith.io.batches import full_batches
 from facesmith.io.files import sha256
 from facesmith.io.images import Pixels, to_uint8_numpy
 from facesmith.io.provenance import synthetic_metadata
@@ -102,11 +103,9 @@ class OnnxModel:
         """One of z and w is empty; the other is drawn in batches of one size."""
         side, channels = self.told["resolution"], self.told["channels"]
         pictures = np.empty((len(z) + len(w), side, side, channels), np.uint8)
-        for start in range(0, len(pictures), BATCH_SIZE):
-            some_z, some_w = z[start : start + BATCH_SIZE], w[start : start + BATCH_SIZE]
-            count = len(some_z) + len(some_w)
-            drawn = self._session.run(_filled(some_z), _filled(some_w), psi)
-            pictures[start : start + count] = to_uint8_numpy(drawn)[:count]
+        for rows, n in full_batches(len(pictures), BATCH_SIZE):
+            drawn = self._session.run(z[rows] if len(z) else z, w[rows] if len(w) else w, psi)
+            pictures[rows[:n]] = to_uint8_numpy(drawn)[:n]
         return pictures
 
 
@@ -165,8 +164,3 @@ def _metadata(path: Path, session: Session) -> Metadata:
     if not fits or session.names() != (list(INPUTS), list(OUTPUTS)):
         raise wrong
     return told
-
-
-def _filled(some: Floats) -> Floats:
-    """A batch of full size: the last of `[N, ...]` is repeated; of none, none."""
-    return np.concatenate([some, np.repeat(some[-1:], BATCH_SIZE - len(some), axis=0)]) if len(some) else some

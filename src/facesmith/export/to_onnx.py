@@ -24,7 +24,7 @@ from facesmith.export.seeded_noise import DRAWS
 from facesmith.gan.contracts import Generator
 from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.io.images import to_uint8_numpy
-from facesmith.latent import around
+from facesmith.latent.from_seeds import truncation_center
 from facesmith.model import Model, load
 from facesmith.modelfiles.frontmatter import stated_license
 
@@ -64,7 +64,7 @@ class _Whole(nn.Module):
         if self.G.num_ws > 1:
             mapped = mapped.unsqueeze(1).expand(-1, self.G.num_ws, -1)
         latents = torch.cat([mapped, w])
-        return self.G.synthesis(around(self.G, latents).lerp(latents, psi)), latents
+        return self.G.synthesis(truncation_center(self.G, latents).lerp(latents, psi)), latents
 
 
 def export(

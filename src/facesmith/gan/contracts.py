@@ -27,15 +27,15 @@ class Generator(nn.Module):
     Attributes:
         spherical: whether `w` lies near a sphere around 0, as normal latents do; walks and sums then keep to it, and
             else to straight lines.
-        labels_in_w: whether the last `label_dim` numbers of `w` are its labels, which psi leaves as they are.
+        label_dim: how many labels a conditional generator takes, or 0. They are the last numbers of `w`, and truncation
+            leaves them unchanged.
         fits_prior: whether it draws `w` as those of real faces are spread, and wants to be told (`fit_prior`).
     """
 
     spherical: bool = True
-    labels_in_w: bool = False
     fits_prior: bool = False
     w_avg: Tensor  # [w_dim]: the mean of `mapping` over many z, towards which psi pulls
-    label_shares: Tensor  # [2 ** label_dim], where it has labels: of training faces (`latent.labels`)
+    label_shares: Tensor  # [2 ** label_dim], where it has labels: of training faces (`latent/label_shares.py`)
 
     def __init__(
         self,

@@ -22,9 +22,10 @@ from torch.optim import Adam
 
 from facesmith.device import has_bfloat16
 from facesmith.gan.contracts import Generator
-from facesmith.inversion.perceptual_distance import Likeness, pixel_distance
-from facesmith.inversion.prior import Prior, implausibility
-from facesmith.latent.seeds import draw_latents
+from facesmith.inversion.perceptual_distance import PerceptualDistance, pixel_distance
+from facesmith.inversion.prior import norm_penalty
+from facesmith.latent.from_seeds import draw_latents
+from facesmith.latent.whitening import Whitening
 
 WIDTH = 32
 MOST_WIDTH = 256
@@ -36,8 +37,8 @@ LR, LAST_LR = 2e-3, 0.02  # the last in parts of the first
 PIXELS, FEATURES, PLAUSIBLE = 4.0, 2.0, 0.1  # weights beside the samples' error of `u`, which is 1 for a blind guess
 
 
-class Encoder(nn.Module):
-    """`u` `[N, w_dim]` (`Prior`) of pictures `[N, C, S, S]`: a linear guess from 16x16 pixels, and a correction of it.
+class InversionEncoder(nn.Module):
+    """Whitened latents `[N, w_dim]` of images `[N, C, S, S]`: a linear guess from 16x16 pixels, and a correction.
 
     The correction is made by convolutions that halve the picture to 4x4, with a residual block at 8x8.
 
@@ -84,7 +85,7 @@ class _Residual(nn.Module):
         return summed
 
 
-class Lesson:
+class EncoderTraining:
     """One training of an encoder, step by step; the same seed gives the same one.
 
     Args:
@@ -92,15 +93,17 @@ class Lesson:
         steps: how many there will be; the learning rate falls to nearly nothing over them.
     """
 
-    def __init__(self, G: Generator, prior: Prior, faces: Callable[[int], Tensor], steps: int, seed: int = 0) -> None:
+    def __init__(
+        self, G: Generator, prior: Whitening, faces: Callable[[int], Tensor], steps: int, seed: int = 0
+    ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.E = Encoder(G.resolution, G.channels, G.w_dim)
+            self.E = InversionEncoder(G.resolution, G.channels, G.w_dim)
         self.E.to(G.w_avg.device).to(memory_format=torch.channels_last)
         self.E.train()
         self.G, self.prior, self.faces, self.steps = G, prior, faces, steps
         self.rng = torch.Generator().manual_seed(seed)
-        self.likeness = Likeness(side_px=G.resolution, layers=(0, 2, 4), pooled=False)
+        self.likeness = PerceptualDistance(side_px=G.resolution, layers=(0, 2, 4), pooled=False)
         self._begin()
         self.optimizer = Adam(self.E.parameters(), LR, betas=(0.9, 0.99), fused=True)
 
@@ -119,7 +122,7 @@ class Lesson:
             "latent": mse_loss(u, self.prior.to_u(w)),
             "pixels": pixel_distance(rebuilt, real).mean(),
             "features": features.mean(),
-            "plausible": implausibility(u_real[:, None]).mean(),
+            "plausible": norm_penalty(u_real[:, None]).mean(),
         }
         weights = {"latent": 1.0, "pixels": PIXELS, "features": FEATURES, "plausible": PLAUSIBLE}
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()

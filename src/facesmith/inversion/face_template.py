@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from facesmith.errors import BadModel, BadPicture
-from facesmith.io.images import Pixels, as_rgb, center_square, resize, to_gray
+from facesmith.io.images import Pixels, as_rgb, crop_and_resize, resize, to_gray
 from facesmith.photos.align import Alignment, Matrix, Points, framing_from_header, similarity, transform, warp
 from facesmith.photos.detect import Detections, Detector
 
@@ -27,7 +27,7 @@ COARSE, SMALLEST_FACE_PX = 16, 24  # a face is first looked for from a sixteenth
 
 
 @dataclass(frozen=True)
-class Template:
+class FaceTemplate:
     """Where landmarks lie in a model's faces.
 
     Attributes:
@@ -50,7 +50,7 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Located:
+class LocatedFace:
     """A face found in a photo and framed as the model knows faces.
 
     Attributes:
@@ -66,7 +66,7 @@ class Located:
     framed: bool
 
 
-def template_of(values: object, name: str) -> Template:
+def read_template(values: object, name: str) -> FaceTemplate:
     """The template whose `to_values` gave these.
 
     Raises:
@@ -82,33 +82,35 @@ def template_of(values: object, name: str) -> Template:
             raise ValueError
     except (AssertionError, KeyError, ValueError, TypeError, OverflowError):
         raise BadModel(f"{name}: what it tells of the alignment of faces is damaged.") from None
-    return Template(points, source, count)
+    return FaceTemplate(points, source, count)
 
 
-def known_template(header: Mapping[str, Any]) -> Template | None:
+def extracted_template(header: Mapping[str, Any]) -> FaceTemplate | None:
     """The template of faces that extract has found and cut; None where the model's header names no such."""
     alignment = header.get("alignment")
     if not isinstance(alignment, Mapping) or alignment.get("layout") != "eyes-nose-mouth-1":
         return None
     held = framing_from_header(alignment)
     assert isinstance(held, Alignment)
-    return Template(held.targets() / held.size, "extracted")
+    return FaceTemplate(held.targets() / held.size, "extracted")
 
 
-def estimate_template(faces: Pixels) -> Template | None:
+def estimate_template(faces: Pixels) -> FaceTemplate | None:
     """The template that faces `[N, S, S, C]` have in common; None where too few of them show landmarks."""
     detector, found = Detector(int(FACE_SHARE * SEARCHED_PX), SURE), []
     for start in range(0, len(faces), 32):
         batch = [resize(as_rgb(face), SEARCHED_PX) for face in faces[start : start + 32]]
-        found += [each.landmarks[largest(each)[0]] for each in detector.detect(batch) if len(each)]
+        found += [each.landmarks[by_size(each)[0]] for each in detector.detect(batch) if len(each)]
     if len(found) < max(FEWEST, LEAST_SHARE * len(faces)):
         return None
     # The median, since in some faces the detector takes a hand or a collar for a mouth.
     points = np.median(np.stack(found).astype(np.float64), axis=0) / SEARCHED_PX
-    return Template(points.round(5), "estimated", len(found))
+    return FaceTemplate(points.round(5), "estimated", len(found))
 
 
-def locate(photo: Pixels, template: Template | None, size_px: int, channels: int, *, which: int = 1) -> Located:
+def locate_face(
+    photo: Pixels, template: FaceTemplate | None, size_px: int, channels: int, *, which: int = 1
+) -> LocatedFace:
     """The face of a photo `[H, W, C]`, framed as the template says.
 
     Args:
@@ -124,34 +126,21 @@ def locate(photo: Pixels, template: Template | None, size_px: int, channels: int
             "Give pictures framed like them, with --aligned."
         )
     photo = as_rgb(photo)
-    found = search(photo, which)
+    found = find_faces(photo, which)
     if not len(found):
         height, width = photo.shape[:2]
         raise BadPicture(f"no face found in its {width}x{height} pixels; a face that is cut out already: --aligned")
     if which > len(found):
         raise BadPicture(f"--face {which}: it shows {len(found)} face{'s' if len(found) > 1 else ''}.")
-    landmarks = found.landmarks[largest(found)[which - 1]].astype(np.float64)
+    landmarks = found.landmarks[by_size(found)[which - 1]].astype(np.float64)
     if min(photo.shape[:2]) >= size_px and len(found) == 1:
         whole = middle(photo, size_px)
         missed = np.linalg.norm(transform(whole, landmarks) / size_px - template.points, axis=1).mean()
         if missed <= NEAR:
-            return Located(framed(photo, size_px, channels), whole, 1, True)
+            return LocatedFace(crop_and_resize(photo, size_px, channels), whole, 1, True)
     matrix = similarity(landmarks, template.targets(size_px))
     face = warp(photo, matrix, size_px)
-    return Located(to_gray(face) if channels == 1 else face, matrix, len(found), False)
-
-
-def framed(photo: Pixels, size_px: int, channels: int) -> Pixels:
-    """A picture `[H, W, 3]` taken for a face as it is: its middle square, made smaller, `[size_px, size_px, C]`.
-
-    Raises:
-        BadPicture: it is too small; pictures are never enlarged.
-    """
-    height, width = photo.shape[:2]
-    if min(height, width) < size_px:
-        raise BadPicture(f"{width}x{height}, smaller than {size_px}x{size_px}")
-    square = resize(center_square(photo), size_px)
-    return square if square.shape[-1] == channels else to_gray(square) if channels == 1 else as_rgb(square)
+    return LocatedFace(to_gray(face) if channels == 1 else face, matrix, len(found), False)
 
 
 def middle(photo: Pixels, size_px: int) -> Matrix:
@@ -162,7 +151,7 @@ def middle(photo: Pixels, size_px: int) -> Matrix:
     return np.array([[scale, 0, -((width - side) // 2) * scale], [0, scale, -((height - side) // 2) * scale]])
 
 
-def search(photo: Pixels, which: int) -> Detections:
+def find_faces(photo: Pixels, which: int) -> Detections:
     """The faces of a photo `[H, W, 3]`: large ones first, and small ones where those do not suffice."""
     side = min(photo.shape[:2])
     sizes = sorted({max(SMALLEST_FACE_PX, side // COARSE), SMALLEST_FACE_PX}, reverse=True)
@@ -173,6 +162,6 @@ def search(photo: Pixels, which: int) -> Detections:
     return found
 
 
-def largest(found: Detections) -> list[int]:
+def by_size(found: Detections) -> list[int]:
     """Places of the faces, from the largest to the smallest."""
     return [int(i) for i in np.argsort(-found.boxes[:, 2:].prod(axis=1), kind="stable")]

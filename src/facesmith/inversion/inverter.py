@@ -15,13 +15,15 @@ from torch import Tensor
 from facesmith.errors import BadModel
 from facesmith.gan import contracts
 from facesmith.gan.contracts import Generator
-from facesmith.inversion.encoder import MOST_WIDTH, Encoder
-from facesmith.inversion.face_template import Template, estimate_template, known_template, template_of
-from facesmith.inversion.optimize import STEPS, OnStep, refine
-from facesmith.inversion.prior import Prior, prior_of
+from facesmith.inversion.encoder import MOST_WIDTH, InversionEncoder
+from facesmith.inversion.face_template import FaceTemplate, estimate_template, extracted_template, read_template
+from facesmith.inversion.optimize import STEPS, OnStep, optimize_latents
+from facesmith.inversion.prior import latent_prior
+from facesmith.io.batches import full_batches
 from facesmith.io.images import Pixels, to_float
-from facesmith.latent import BATCH_SIZE, filled, random_seeds
+from facesmith.io.seeds import BATCH_SIZE, random_seeds
 from facesmith.latent.synthesis import encode, synthesize_seeds
+from facesmith.latent.whitening import Whitening
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 
 KIND = "inversion"
@@ -39,23 +41,25 @@ class Inverter:
     """
 
     G: Generator
-    prior: Prior
+    prior: Whitening
     guess: Callable[[Pixels], Tensor]
-    template: Template | None
+    template: FaceTemplate | None
 
-    def invert(self, faces: Pixels, *, refined: bool, console: Console, on_step: OnStep | None = None) -> Tensor:
+    def invert(self, faces: Pixels, *, optimize: bool, console: Console, on_step: OnStep | None = None) -> Tensor:
         """Latents `[N, w_dim]` or, of a generator with layers, `[N, num_ws, w_dim]`, of faces `[N, S, S, C]`.
 
         Args:
-            refined: else the encoder's guess is all there is, always `[N, w_dim]`.
+            optimize: else the encoder's guess is all there is, always `[N, w_dim]`.
             on_step: as `refine` calls it.
         """
         start = self.guess(faces)
-        if not refined or not len(faces):
+        if not optimize or not len(faces):
             return start
         device = self.G.w_avg.device
         images = to_float(torch.tensor(np.ascontiguousarray(faces), device=device))
-        return refine(self.G, self.prior, start.to(device), images, steps=STEPS, console=console, on_step=on_step).cpu()
+        return optimize_latents(
+            self.G, self.prior, start.to(device), images, steps=STEPS, console=console, on_step=on_step
+        ).cpu()
 
 
 def open_inverter(
@@ -70,9 +74,11 @@ def open_inverter(
     Raises:
         BadModel: it has neither, or the file is damaged or another model's.
     """
-    prior = prior_of(G)
+    prior = latent_prior(G)
     if E is not None:
-        template = known_template(header) or estimate_template(synthesize_seeds(G, random_seeds(SAMPLES_LOOKED_AT, 0)))
+        template = extracted_template(header) or estimate_template(
+            synthesize_seeds(G, random_seeds(SAMPLES_LOOKED_AT, 0))
+        )
         return Inverter(G, prior, lambda faces: encode(G, E, faces), template)
     path = sidecar_path(file, KIND)
     if not path.exists():
@@ -85,17 +91,17 @@ def open_inverter(
 
 
 @torch.inference_mode()
-def guesses(G: Generator, encoder: Encoder, prior: Prior, faces: Pixels) -> Tensor:
+def guesses(G: Generator, encoder: InversionEncoder, prior: Whitening, faces: Pixels) -> Tensor:
     """What an encoder in evaluation mode makes of faces `[N, S, S, C]`: `w` `[N, w_dim]`, on the CPU."""
     w = torch.empty(len(faces), G.w_dim)
-    for start in range(0, len(faces), BATCH_SIZE):
-        some = torch.tensor(faces[start : start + BATCH_SIZE], device=G.w_avg.device)
-        w[start : start + len(some)] = prior.to_w(encoder(to_float(filled(some))))[: len(some)].cpu()
+    for rows, n in full_batches(len(faces), BATCH_SIZE):
+        batch = to_float(torch.from_numpy(faces[rows]).to(G.w_avg.device))
+        w[rows[:n]] = prior.to_w(encoder(batch))[:n].cpu()
     return w
 
 
 def save_encoder(
-    path: Path, encoder: Encoder, template: Template | None, told: Mapping[str, Any], model_hash: str
+    path: Path, encoder: InversionEncoder, template: FaceTemplate | None, told: Mapping[str, Any], model_hash: str
 ) -> None:
     """Write an encoder and the template.
 
@@ -107,7 +113,7 @@ def save_encoder(
     save_sidecar(path, KIND, tensors, header, model_hash)
 
 
-def load_encoder(path: Path, G: Generator, model_hash: str) -> tuple[Encoder, Template | None]:
+def load_encoder(path: Path, G: Generator, model_hash: str) -> tuple[InversionEncoder, FaceTemplate | None]:
     """What `save_encoder` wrote, checked against this generator.
 
     Raises:
@@ -118,7 +124,7 @@ def load_encoder(path: Path, G: Generator, model_hash: str) -> tuple[Encoder, Te
     if type(width) is not int or not 1 <= width <= MOST_WIDTH:
         raise BadModel(f"{path}: its encoder's width {str(width)[:40]!r} is no whole number from 1 to {MOST_WIDTH}.")
     with torch.device("meta"):  # so that a header can't claim more memory than its file holds
-        encoder = Encoder(G.resolution, G.channels, G.w_dim, width)
+        encoder = InversionEncoder(G.resolution, G.channels, G.w_dim, width)
     counters = {name for name, t in encoder.state_dict().items() if not t.is_floating_point()}
     expected = {f"encoder.{name}": t.shape for name, t in encoder.state_dict().items() if name not in counters}
     if {name: t.shape for name, t in tensors.items()} != expected or any(
@@ -128,4 +134,4 @@ def load_encoder(path: Path, G: Generator, model_hash: str) -> tuple[Encoder, Te
     own = {name.removeprefix("encoder."): t for name, t in tensors.items()}
     encoder.load_state_dict(own | {name: torch.zeros((), dtype=torch.long) for name in counters}, assign=True)
     encoder.eval().requires_grad_(False).to(G.w_avg.device).to(memory_format=torch.channels_last)
-    return encoder, template_of(template, str(path)) if template is not None else None
+    return encoder, read_template(template, str(path)) if template is not None else None

@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.optim import Adam
 
 from facesmith.gan.contracts import Generator
-from facesmith.inversion.perceptual_distance import Likeness, pixel_distance
-from facesmith.inversion.prior import Prior, implausibility
+from facesmith.inversion.perceptual_distance import PerceptualDistance, pixel_distance
+from facesmith.inversion.prior import norm_penalty
 from facesmith.io.progress import bar
+from facesmith.latent.whitening import Whitening
 
 STEPS = 170
 BY_PIXELS = 0.65  # of the steps
@@ -36,9 +37,9 @@ TOGETHER = 0.02  # of the layers' latents, where there is one for each
 OnStep = Callable[[int, int], None]
 
 
-def refine(
+def optimize_latents(
     G: Generator,
-    prior: Prior,
+    prior: Whitening,
     start: Tensor,
     images: Tensor,
     *,
@@ -54,19 +55,19 @@ def refine(
         on_step: called before each step with how many are done and how many there are, of each `AT_ONCE` pictures; it
             may raise to stop.
     """
-    likeness = Likeness()
+    likeness = PerceptualDistance()
     parts = [
-        _refined(G, prior, likeness, *each, steps, console, on_step)
+        _optimize(G, prior, likeness, *each, steps, console, on_step)
         for each in zip(torch.split(start, AT_ONCE), torch.split(images, AT_ONCE), strict=True)
     ]
     w = torch.cat(parts) if parts else start[:, None]
     return w if G.num_ws > 1 else w[:, 0]
 
 
-def _refined(
+def _optimize(
     G: Generator,
-    prior: Prior,
-    likeness: Likeness,
+    prior: Whitening,
+    likeness: PerceptualDistance,
     start: Tensor,
     images: Tensor,
     steps: int,
@@ -84,13 +85,13 @@ def _refined(
         if step in (0, first):  # what an optimizer remembers of the first slope leads astray on the second
             optimizer = Adam([u], betas=(0.9, 0.99))
         optimizer.param_groups[0]["lr"] = (
-            LR * pace(step / first) if step < first else LR_BOTH * pace((step - first) / (steps - first))
+            LR * lr_factor(step / first) if step < first else LR_BOTH * lr_factor((step - first) / (steps - first))
         )
         w = prior.to_w(u)
         drawn = G.synthesis(w if G.num_ws > 1 else w[:, 0]).float()
         loss = (
             PIXELS * pixel_distance(drawn, images)
-            + PLAUSIBLE * implausibility(u)
+            + PLAUSIBLE * norm_penalty(u)
             + NEAR * (u - begun).square().mean((1, 2))
             + TOGETHER * (u - u.mean(1, keepdim=True)).square().mean((1, 2))
         )
@@ -103,6 +104,6 @@ def _refined(
     return prior.to_w(u.detach())
 
 
-def pace(progress: float) -> float:
+def lr_factor(progress: float) -> float:
     """The learning rate, in parts of the highest, at a progress of 0 to 1."""
     return min(1.0, (progress + 0.01) / WARMING) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -17,7 +17,7 @@ LAYERS = (0, 2, 4, 7)  # blocks whose output is compared: 16, 24, 40 and 80 chan
 SCALES = 3  # of the pixels: as they are, halved, halved again
 
 
-class Likeness:
+class PerceptualDistance:
     """Compares pictures with fixed ones, differentiably.
 
     Args:

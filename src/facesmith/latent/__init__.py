@@ -1,27 +1,18 @@
-"""The space that faces are drawn from: what a seed stands for, and ways about it.
+"""The latent space: seeds to latents, latents to images, and paths and sums in between.
 
-labels.py      what a conditional generator is told, drawn as the training faces have it
-seeds.py       seeds -> latents, truncation
-walks.py       from latent to latent: on the sphere that normal latents lie near, or straight
-arithmetic.py  29 - 3 + me.latent: what names stand for, and sums of it
-files.py       latents as small files
-edits.py       smiling=1: directions added to latents
+from_seeds.py     seeds -> latents; truncation
+label_shares.py   labels of a conditional generator, drawn as often as they occur in the training set
+synthesis.py      latents -> images; images -> latents with a recipe's own encoder
+interpolation.py  from latent to latent, along a sphere or a straight line
+arithmetic.py     sums of latents such as 29 - 3 + me.latent
+edits.py          attribute directions added to latents, such as smiling=1
+latent_file.py    .latent files: a single latent, saved
+whitening.py      latents as coordinates with zero mean and unit covariance
 
-All of it happens in `w`, which is `z` itself where a generator has no mapping of its own. `Generator.spherical` tells
-whether what lies between two latents is found on a sphere around 0 (normal ones) or on the straight line.
+`w` is the intermediate latent, or `z` itself where a generator has no mapping network. `Generator.spherical` says
+whether latents lie near a sphere around 0 (normal latents do); interpolation and sums then keep their length.
 """
 
-from facesmith.io.seeds import BATCH_SIZE, MAX_SEED, MAX_SEED_COUNT, parse_seeds, random_seeds
-from facesmith.latent.seeds import around, filled, latents, truncate
+from facesmith.latent.from_seeds import latents, truncate
 
-__all__ = [
-    "BATCH_SIZE",
-    "MAX_SEED",
-    "MAX_SEED_COUNT",
-    "around",
-    "filled",
-    "latents",
-    "parse_seeds",
-    "random_seeds",
-    "truncate",
-]
+__all__ = ["latents", "truncate"]

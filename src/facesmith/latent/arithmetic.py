@@ -16,10 +16,10 @@ from torch import Tensor
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Generator
 from facesmith.io.seeds import MAX_SEED_COUNT, parse_seeds
-from facesmith.latent.files import SUFFIX, load_latent
-from facesmith.latent.seeds import latents
+from facesmith.latent.from_seeds import latents
+from facesmith.latent.latent_file import LATENT_SUFFIX, load_latent
 
-MOST_TERMS = 32
+MAX_TERMS = 32
 # A latent file's path, bare or in quotes; a seed; and whatever else stands there, to be told of. A bare path goes on to
 # the first ".latent" behind which the sum may go on: it may hold - and /, but no space, + or *.
 NAME = r"""
@@ -71,8 +71,8 @@ def parse_terms(text: str) -> list[Term]:
         coefficient = float(found["number"] or 1) * (-1 if found["sign"] in MINUS else 1)
         terms.append(Term(coefficient, _name(found)))
         at = found.end()
-    if len(terms) > MOST_TERMS:
-        raise BadOption(f"A sum of {len(terms)} terms is too long; {MOST_TERMS} are the most.")
+    if len(terms) > MAX_TERMS:
+        raise BadOption(f"A sum of {len(terms)} terms is too long; {MAX_TERMS} are the most.")
     return terms
 
 
@@ -80,7 +80,7 @@ def _name(found: re.Match[str]) -> str:
     return next(name for kind in ("double", "single", "seed", "path", "other") if (name := found[kind]) is not None)
 
 
-def parse_names(text: str) -> list[str]:
+def parse_face_names(text: str) -> list[str]:
     """Names of faces from a text such as `3,me.latent,7-9`, in its order: seeds, ranges of them, latent files.
 
     Raises:
@@ -99,15 +99,15 @@ def parse_names(text: str) -> list[str]:
 
 def is_latent_file(name: str) -> bool:
     """Whether a face's name is that of a latent file, not a seed."""
-    return name.lower().endswith(SUFFIX)
+    return name.lower().endswith(LATENT_SUFFIX)
 
 
-def plain_names(names: Sequence[str]) -> list[str]:
+def without_folders(names: Sequence[str]) -> list[str]:
     """Names for provenance: latent files without the folders that they lie in, which are nobody's business."""
     return [Path(name).name if is_latent_file(name) else name for name in names]
 
 
-def described(names: Sequence[str]) -> dict[str, str]:
+def latent_file_description(names: Sequence[str]) -> dict[str, str]:
     """What provenance has to say otherwise of pictures of latent files: their faces may be somebody's."""
     if not any(map(is_latent_file, names)):
         return {}
@@ -133,7 +133,7 @@ def resolve(
     """
     for name in names:
         if not SEED.fullmatch(name) and not (model_hash and is_latent_file(name)):
-            raise BadOption(f"{name!r} is no seed and no {SUFFIX} file. {HOW}")
+            raise BadOption(f"{name!r} is no seed and no {LATENT_SUFFIX} file. {HOW}")
     seeds = [int(name) for name in names if SEED.fullmatch(name)]
     of_seeds = iter(latents(G, seeds, condition))
     w = [next(of_seeds) if SEED.fullmatch(name) else load_latent(Path(name), G, model_hash or "") for name in names]
@@ -187,7 +187,7 @@ def parse_layers(text: str, num_ws: int) -> list[int]:
     return layers
 
 
-def exchange(G: Generator, w: Tensor, coefficients: Sequence[float], layers: Sequence[int]) -> Tensor:
+def mix_layers(G: Generator, w: Tensor, coefficients: Sequence[float], layers: Sequence[int]) -> Tensor:
     """The first face's latents with these layers of the second, `[1, num_ws, w_dim]`.
 
     Raises:

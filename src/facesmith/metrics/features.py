@@ -22,6 +22,7 @@ from torch import Tensor
 
 from facesmith.errors import BadData, BadOption
 from facesmith.faces.packed import cache_folder
+from facesmith.io.batches import full_batches
 from facesmith.io.files import atomic_write
 from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
@@ -99,11 +100,9 @@ def extract_features(extractor: Extractor, pixels: Pixels, what: str, console: C
         BadData: a feature is not finite.
     """
     out = np.empty((len(pixels), extractor.dims), np.float32)
-    starts = range(0, len(pixels), BATCH_SIZE)
-    for start in bar(starts, len(starts), f"looking at {what}, {BATCH_SIZE} at a time", console):
-        some = as_rgb(np.array(pixels[start : start + BATCH_SIZE]))
-        full = np.concatenate([some, np.repeat(some[-1:], BATCH_SIZE - len(some), axis=0)])
-        out[start : start + len(some)] = extractor.features(torch.from_numpy(full))[: len(some)].numpy()
+    batches = full_batches(len(pixels), BATCH_SIZE)
+    for rows, n in bar(batches, len(batches), f"looking at {what}, {BATCH_SIZE} at a time", console):
+        out[rows[:n]] = extractor.features(torch.from_numpy(as_rgb(pixels[rows])))[:n].numpy()
     if not np.isfinite(out).all():
         raise BadData(f"The features of {what} by {extractor.name} are not finite.")
     return out

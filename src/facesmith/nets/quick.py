@@ -44,7 +44,7 @@ class Generator(contracts.Generator):
         super().__init__(
             resolution=resolution, channels=channels, z_dim=z_dim, w_dim=z_dim + label_dim, label_dim=label_dim
         )
-        self.spherical, self.labels_in_w = not label_dim, bool(label_dim)
+        self.spherical = not label_dim
         self.label_size = sqrt(z_dim / label_dim) / 2 if label_dim else 0.0
         doublings = round(log2(resolution // FIRST_SIDE))
         widths = tuple(min(width * 2**halvings, max(width, max_channels)) for halvings in range(doublings, -1, -1))

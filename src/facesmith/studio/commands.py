@@ -17,9 +17,9 @@ def for_face(model: Model, face: Face, psi: float) -> dict[str, str]:
     """What draws a face again: `python` always, `command` where there is one."""
     first = bool(face.edits) and psi != 1  # an edit comes after psi
     lines = [READ] if face.seed is None else []
-    lines += ["import torch", "from facesmith.latent import around, truncate"] if first else []
+    lines += ["import torch", "from facesmith.latent import truncate"] if first else []
     lines += _head(model)
-    pulled = [f"w = torch.from_numpy({_latent(face)})", f"w = truncate(w, around(m.G, w), {psi!r}).numpy()"]
+    pulled = [f"w = torch.from_numpy({_latent(face)})", f"w = truncate(m.G, w, {psi!r}).numpy()"]
     lines += pulled if first else [f"w = {_latent(face)}"]
     told = {"python": "\n".join([*lines, *_edited("w", face), *_drawn(1.0 if first else psi)])}
     if face.seed is not None:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from facesmith.errors import BadPicture
 from facesmith.explore.reconstruction_error import psnr
-from facesmith.inversion.face_template import largest, locate, search
+from facesmith.inversion.face_template import by_size, find_faces, locate_face
 from facesmith.inversion.paste import paste
 from facesmith.io.images import Pixels, png_bytes, read_picture
 from facesmith.model import Model
@@ -36,7 +36,7 @@ def opened(raw: bytes) -> Pixels:
 def find(raw: bytes) -> dict[str, Any]:
     """Size of the photo, and its faces from the largest to the smallest, in its pixels."""
     photo = opened(raw)
-    found = search(photo, 1)
+    found = find_faces(photo, 1)
     return {
         "width": photo.shape[1],
         "height": photo.shape[0],
@@ -46,7 +46,7 @@ def find(raw: bytes) -> dict[str, Any]:
                 "landmarks": found.landmarks[i].round(1).tolist(),
                 "confidence": round(float(found.confidence[i]), 4),
             }
-            for i in largest(found)[:MOST_FACES]
+            for i in by_size(found)[:MOST_FACES]
         ],
     }
 
@@ -64,17 +64,17 @@ def invert(model: Model, raw: bytes, which: int, tell: Callable[[dict[str, Any]]
     """
     tell({"stage": "Looking for the face"})
     inverter, G = model.inverter, model.G
-    located = locate(opened(raw), inverter.template, G.resolution, G.channels, which=which)
+    located = locate_face(opened(raw), inverter.template, G.resolution, G.channels, which=which)
     faces = located.face[None]
     tell({"stage": "A first guess", "aligned": _as_url(located.face)})
     tell(
         {
-            "guess": _code(model, inverter.invert(faces, refined=False, console=QUIET).numpy()[0]),
+            "guess": _code(model, inverter.invert(faces, optimize=False, console=QUIET).numpy()[0]),
             "stage": "Coming nearer",
         }
     )
     w = inverter.invert(
-        faces, refined=True, console=QUIET, on_step=lambda done, steps: tell({"done": done, "of": steps})
+        faces, optimize=True, console=QUIET, on_step=lambda done, steps: tell({"done": done, "of": steps})
     ).numpy()
     rebuilt, average = model.synthesize(w), model.synthesize(G.w_avg[None].cpu().numpy())
     tell({
@@ -91,7 +91,7 @@ def put_back(model: Model, raw: bytes, which: int, face: Pixels, shown: dict[str
         BadPicture: no photo, or no face in it.
     """
     photo, template = opened(raw), model.inverter.template
-    located = locate(photo, template, model.G.resolution, model.G.channels, which=which)
+    located = locate_face(photo, template, model.G.resolution, model.G.channels, which=which)
     assert template is not None, "locate refuses without one"
     pasted = paste(photo, face, located.matrix, template.targets(face.shape[0]))
     told = model.provenance({

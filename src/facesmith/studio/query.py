@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesmith.errors import BadOption
-from facesmith.latent import MAX_SEED
+from facesmith.io.seeds import MAX_SEED
 from facesmith.latent.arithmetic import Term, parse_terms
 
 BASE = r"[0-9]{1,19}|w\.[A-Za-z0-9_.]{1,65536}"

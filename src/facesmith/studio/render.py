@@ -19,12 +19,13 @@ from torch import Tensor
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Generator
 from facesmith.io.images import Pixels, as_rgb, enlarge, to_uint8
+from facesmith.io.seeds import BATCH_SIZE
 from facesmith.io.video import write_film
-from facesmith.latent import BATCH_SIZE, around, latents, truncate
+from facesmith.latent import latents, truncate
 from facesmith.latent.arithmetic import combine
 from facesmith.latent.edits import apply_edits
+from facesmith.latent.interpolation import walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
-from facesmith.latent.walks import along, places
 from facesmith.model import Model
 from facesmith.studio.query import Face, read_latent
 
@@ -47,7 +48,7 @@ def latent(model: Model, face: Face, psi: float = 1.0) -> Tensor:
         w = latents(G, [face.seed])
     else:
         w = torch.from_numpy(read_latent(face.base, model.hash, G.w_dim, G.num_ws))[None].to(G.w_avg.device)
-    w = truncate(w, around(G, w), psi)
+    w = truncate(G, w, psi)
     # Directions that can't be read are no reason not to draw faces without any.
     return apply_edits(w, model.directions, dict(face.edits)) if face.edits else w
 
@@ -60,7 +61,7 @@ def sum_of(model: Model, terms: Sequence[tuple[float, Face]], psi: float = 1.0, 
     """
     w = stacked(model, [face for _, face in terms])
     total = combine(model.G, w, [coefficient for coefficient, _ in terms], plain=plain)
-    return truncate(total, around(model.G, total), psi)
+    return truncate(model.G, total, psi)
 
 
 def stacked(model: Model, faces: Sequence[Face]) -> Tensor:
@@ -135,11 +136,11 @@ def film(model: Model, walk: Walk, suffix: str, stopped: Event) -> bytes:
 def _frames(model: Model, walk: Walk, stopped: Event) -> Iterator[Pixels]:
     w = stacked(model, walk.faces)
     flat, count = w.flatten(1), walk.frames()
-    at = places(len(w), count, closed=walk.closed)
+    at = walk_positions(len(w), count, closed=walk.closed)
     scale = walk.scale or max(1, FILM_PX // model.G.resolution)
     for start in range(0, count, BATCH_SIZE):
         if stopped.is_set():
             raise Stopped
-        between = along(flat, at[start : start + BATCH_SIZE], spherical=model.G.spherical)
+        between = walk_latents(flat, at[start : start + BATCH_SIZE], spherical=model.G.spherical)
         faces = synthesize(model.G, between.reshape(-1, *w.shape[1:]), walk.psi)
         yield from enlarge(as_rgb(faces), scale)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from facesmith.io.images import Pixels
-from facesmith.latent import BATCH_SIZE
+from facesmith.io.seeds import BATCH_SIZE
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
 from facesmith.studio.render import draw_alone

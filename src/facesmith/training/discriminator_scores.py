@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from facesmith.gan.contracts import Generator
 from facesmith.io.images import Pixels, to_float
-from facesmith.latent.labels import draw_labels
+from facesmith.latent.label_shares import draw_labels
 from facesmith.training.trainer import TrainState, autocast
 
 MOST, LEAST = 1000, 64

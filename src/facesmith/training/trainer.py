@@ -23,8 +23,8 @@ from facesmith.faces import Stream
 from facesmith.gan.contracts import Batch, Generator, Knobs, Loss, Objective, Player, Turn, current_level, set_level
 from facesmith.gan.recipe import Recipe
 from facesmith.gan.vae import reparameterize
-from facesmith.latent.labels import draw_labels, take_labels
-from facesmith.latent.seeds import average_latent, draw_latents
+from facesmith.latent.from_seeds import average_latent, draw_latents
+from facesmith.latent.label_shares import draw_labels, store_label_shares
 from facesmith.modelfiles.checkpoint import MODEL_FORMAT
 
 SETTLING_BATCHES, SETTLING_BATCH = 8, 64
@@ -100,7 +100,7 @@ def set_label_shares(state: TrainState) -> None:
     if G.label_dim:
         assert state.stream.labels is not None
         once = np.unique(state.stream.indices)  # those of rare labels come several times in a pass
-        take_labels(G, torch.from_numpy(state.stream.labels[once]))
+        store_label_shares(G, torch.from_numpy(state.stream.labels[once]))
         average.label_shares.copy_(G.label_shares)
 
 

@@ -13,7 +13,7 @@ from facesmith.attributes.train_classifier import ClassifierBudget
 
 
 @dataclass(frozen=True)
-class Asked:
+class DirectionOptions:
     """What is wanted.
 
     Attributes:

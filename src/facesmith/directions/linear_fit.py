@@ -3,46 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 SAME = 0.1  # directions that differ by less than that together count once
 RIDGE = 0.05  # of the number of faces: how far slopes are drawn towards 0
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """Latents as numbers of spread 1 in each direction, so that lengths compare whatever a mapping does to them.
-
-    Attributes:
-        mean: `[d]`.
-        root: `[d, d]`, a symmetrical root of their covariance.
-        inverse: of the root.
-    """
-
-    mean: Tensor
-    root: Tensor
-    inverse: Tensor
-
-    @classmethod
-    def of(cls, w: Tensor) -> Coordinates:
-        """Those in which latents `[N, d]` have a spread of 1; where they don't vary, their spread is held above 0."""
-        w = w.double()
-        spread = torch.cov(w.T).reshape(w.shape[1], w.shape[1])
-        values, vectors = torch.linalg.eigh(spread)
-        values = values.clamp_min(1e-6 * values.max().clamp_min(1e-12))
-        root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
-        return cls(w.mean(0), root, inverse)
-
-    def to(self, w: Tensor) -> Tensor:
-        """Coordinates `[N, d]` of latents."""
-        return (w.double() - self.mean) @ self.inverse
-
-    def back(self, steps: Tensor) -> Tensor:
-        """Differences of latents `[..., d]`, float32, of differences of coordinates."""
-        return (steps.double() @ self.root).float()
 
 
 def slopes(u: Tensor, logits: Tensor) -> Tensor:

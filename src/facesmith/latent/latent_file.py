@@ -18,7 +18,7 @@ from facesmith.errors import BadModel
 from facesmith.gan.contracts import Generator
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar
 
-SUFFIX, KIND = ".latent", "latent"
+LATENT_SUFFIX, KIND = ".latent", "latent"
 
 
 def save_latent(path: Path, w: Tensor, model_hash: str, told: Mapping[str, Any]) -> Path:

@@ -15,7 +15,7 @@ from facesmith.errors import BadOption
 FEWEST = 2  # latents that make a walk
 
 
-def places(n_latents: int, frames: int, *, closed: bool) -> Tensor:
+def walk_positions(n_latents: int, frames: int, *, closed: bool) -> Tensor:
     """Where each frame of a walk stands, float64 `[frames]`: 2.25 is a quarter of the way from the third latent on.
 
     The pace is even. The last frame of a closed walk stands one step before the first, that of an open one at its end.
@@ -24,7 +24,7 @@ def places(n_latents: int, frames: int, *, closed: bool) -> Tensor:
     return steps * n_latents / frames if closed else steps * (n_latents - 1) / max(1, frames - 1)
 
 
-def along(latents: Tensor, at: Tensor, *, spherical: bool) -> Tensor:
+def walk_latents(latents: Tensor, at: Tensor, *, spherical: bool) -> Tensor:
     """The latents `[M, d]` at places `[M]` of the walk through latents `[N, d]`, to which it comes exactly.
 
     Raises:

@@ -13,11 +13,11 @@ from small import QUIET, TinyG, saved_model
 import facesmith
 from facesmith.errors import BadModel, BadOption
 from facesmith.explore.mix import mix
-from facesmith.explore.walk import Way, _frames, walk
+from facesmith.explore.walk import WalkOptions, _frames, walk
 from facesmith.io.images import enlarge, read_picture
 from facesmith.latent import latents
-from facesmith.latent.arithmetic import combine, parse_names, resolve
-from facesmith.latent.files import load_latent, save_latent
+from facesmith.latent.arithmetic import combine, parse_face_names, resolve
+from facesmith.latent.latent_file import load_latent, save_latent
 from facesmith.modelfiles.sidecar import HEADER_KEY, save_sidecar
 
 HASH = "a" * 64
@@ -113,10 +113,10 @@ def test_damaged_and_missing_files_are_told(tmp_path):
 
 
 def test_lists_of_names_hold_seeds_ranges_and_files():
-    assert parse_names("3, a-b.latent ,7-9") == ["3", "a-b.latent", "7", "8", "9"]
+    assert parse_face_names("3, a-b.latent ,7-9") == ["3", "a-b.latent", "7", "8", "9"]
     for text in ("me", "3,,4", "3;4", "9-3", "0-2000000"):
         with pytest.raises(BadOption, match="--seeds"):
-            parse_names(text)
+            parse_face_names(text)
 
 
 def test_a_sum_with_a_latent_file_is_that_of_its_seed(run, model, tmp_path):
@@ -130,14 +130,14 @@ def test_a_sum_with_a_latent_file_is_that_of_its_seed(run, model, tmp_path):
 
 def test_a_walk_comes_to_latent_files(run, model, tmp_path):
     name = save_latent(tmp_path / "me.latent", torch.from_numpy(model.latents([17])[0]), model.hash, {})
-    way = Way(["3", str(name)], closed=False, seconds=1, fps=5)
+    way = WalkOptions(["3", str(name)], closed=False, seconds=1, fps=5)
     shown = np.stack(list(_frames(model, way, way.frames(), 2)))
     assert np.array_equal(shown[[0, -1]], enlarge(model.sample([3, 17]), 2))
 
 
 def test_films_do_not_tell_the_folders_of_files(run, model, tmp_path):
     name = save_latent(tmp_path / "me.latent", torch.from_numpy(model.latents([17])[0]), model.hash, {})
-    (out,) = walk(run, Way(["3", str(name)], seconds=0.2), [tmp_path / "w.gif"], console=QUIET)
+    (out,) = walk(run, WalkOptions(["3", str(name)], seconds=0.2), [tmp_path / "w.gif"], console=QUIET)
     assert b"me.latent" in out.read_bytes()
     assert str(tmp_path).encode() not in out.read_bytes()
     assert b"a person who exists" in out.read_bytes()

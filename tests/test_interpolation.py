@@ -10,7 +10,7 @@ from small import TinyG
 
 from facesmith.errors import BadOption
 from facesmith.latent import latents
-from facesmith.latent.walks import along, places, slerp
+from facesmith.latent.interpolation import slerp, walk_latents, walk_positions
 
 
 def normal(count, size=100):
@@ -22,22 +22,22 @@ def normal(count, size=100):
 def test_a_walk_comes_to_its_latents_exactly(spherical, closed, legs):
     z = normal(3)
     frames = 10 * legs + (0 if closed else 1)
-    w = along(z, places(3, frames, closed=closed), spherical=spherical)
+    w = walk_latents(z, walk_positions(3, frames, closed=closed), spherical=spherical)
     assert w.shape == (frames, 100)
     assert torch.equal(w[[0, 10, 20]], z)
     assert torch.equal(w[-1], z[2]) is not closed
 
 
 def test_a_closed_walk_has_no_seam():
-    w = along(normal(4), places(4, 100, closed=True), spherical=True)
+    w = walk_latents(normal(4), walk_positions(4, 100, closed=True), spherical=True)
     steps = (w - w.roll(1, 0)).norm(dim=1)
     assert steps[0] < 1.5 * steps.median()
     assert steps.min() > 0.5 * steps.median()
 
 
 def test_the_sphere_is_kept_and_the_straight_line_leaves_it():
-    z, at = normal(6), places(6, 60, closed=True)
-    round_, straight = (along(z, at, spherical=each).norm(dim=1) for each in (True, False))
+    z, at = normal(6), walk_positions(6, 60, closed=True)
+    round_, straight = (walk_latents(z, at, spherical=each).norm(dim=1) for each in (True, False))
     assert round_.min() > 0.95 * z.norm(dim=1).min()
     assert round_.max() < 1.05 * z.norm(dim=1).max()
     assert straight.min() < 0.8 * z.norm(dim=1).min()
@@ -61,4 +61,4 @@ def test_latents_of_one_direction_are_walked_straight():
 
 def test_one_latent_is_no_walk():
     with pytest.raises(BadOption, match="2 seeds or more"):
-        along(normal(1), places(1, 5, closed=True), spherical=True)
+        walk_latents(normal(1), walk_positions(1, 5, closed=True), spherical=True)
