@@ -35,8 +35,8 @@ def name_of(page):
     return str(page.relative_to(ROOT))
 
 
-def script():
-    spec = importlib.util.spec_from_file_location("update_help", ROOT / "tools" / "update_help.py")
+def script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -64,7 +64,7 @@ def snippets():
 
 
 def test_help_texts_are_current():
-    updated = script().updated
+    updated = script(ROOT / "tools" / "update_help.py").updated
     texts = {name_of(page): page.read_text(encoding="utf-8") for page in PAGES}
     outdated = [name for name, text in texts.items() if updated(text) != text]
     assert not outdated, "run: python tools/update_help.py"
@@ -202,6 +202,11 @@ def test_every_recipe_is_described():
     for page in ("reference/recipes.md", "how-to/choose-a-recipe.md", "research/recipes-compared.md"):
         text = (DOCS / page).read_text(encoding="utf-8")
         assert all(f"`{name}`" in text for name in recipes() if not name.startswith("test-")), page
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("tools/*.py"), *ROOT.glob("benchmarks/*.py")]), ids=name_of)
+def test_scripts_can_be_imported(path):
+    assert script(path).__doc__
 
 
 def test_every_page_is_in_the_navigation():

@@ -25,15 +25,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     figure = Figure(figsize=(3.4 * len(options.runs), 3.6), layout="constrained")
-    beside = figure.subplots(1, len(options.runs), sharey=True, squeeze=False)[0]
-    for axes, run, title in zip(beside, options.runs, options.titles, strict=True):
+    panels = figure.subplots(1, len(options.runs), sharey=True, squeeze=False)[0]
+    for axes, run, title in zip(panels, options.runs, options.titles, strict=True):
         lines, _ = read_log(run / LOG)
         for name in SHOWN:
-            label, colour = BALANCE[name]
-            axes.plot(*points(lines, name), label=label, color=colour)
-        axes.axhline(COIN, color="grey", linestyle=":", linewidth=1)
+            label, color = BALANCE[name]
+            axes.plot(*points(lines, name), label=label, color=color)
+        axes.axhline(COIN, color="gray", linestyle=":", linewidth=1)
         axes.set(title=title, xlabel="kimg", ylim=(-0.02, 1.02))
-    figure.legend(*beside[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     figure.savefig(options.out, dpi=90)
 
 

@@ -21,7 +21,7 @@ from facesmith.io.images import Pixels, enlarge, grid, read_picture, write_png
 EACH = 16  # faces of each source
 FACE_PX, SCALE, COLUMNS, GAP_PX = 64, 2, 8, 8
 SEED = 5
-# Of each picture, the lefts and tops of its faces and their size, in pixels; only the best of each text's stages.
+# For each picture: left edges, top edges and size of its faces in pixels. Only the last stage of each training.
 TUTORIALS = {
     "Face Generation Using DCGAN (32 px)": ("dcgan32_results.png", [12 + 114 * x for x in range(8)], [12, 130], 94),
     "Generating Faces with Torch, after 100 epochs": (
@@ -40,7 +40,7 @@ TUTORIALS = {
 
 
 def faces_of(folder: Path, picture: str, lefts: list[int], tops: list[int], side: int) -> Pixels:
-    """All faces of a tutorial's picture, `[N, FACE_PX, FACE_PX, 3]`."""
+    """The faces in a tutorial's picture, `[N, FACE_PX, FACE_PX, 3]`."""
     sheet = Image.fromarray(read_picture(folder / picture)).convert("RGB")
     boxes = [(left, top, left + side, top + side) for top in tops for left in lefts]
     faces = [sheet.crop(box).resize((FACE_PX, FACE_PX), Image.Resampling.BICUBIC) for box in boxes]
@@ -55,17 +55,17 @@ def main() -> None:
     parser.add_argument("--key", type=Path, required=True)
     args = parser.parse_args()
     rng = np.random.default_rng(SEED)
-    whose = [("Facesmith, quick64", face) for face in facesmith.load(args.model).sample(range(EACH))]
-    for source, where in TUTORIALS.items():
-        faces = faces_of(args.pictures, *where)
-        whose += [(source, faces[i]) for i in rng.permutation(len(faces))[:EACH]]
-    order = rng.permutation(len(whose))
-    cells = [with_caption(enlarge(whose[i][1][None], SCALE)[0], str(n + 1)) for n, i in enumerate(order)]
+    labeled = [("Facesmith, quick64", face) for face in facesmith.load(args.model).sample(range(EACH))]
+    for source, boxes in TUTORIALS.items():
+        faces = faces_of(args.pictures, *boxes)
+        labeled += [(source, faces[i]) for i in rng.permutation(len(faces))[:EACH]]
+    order = rng.permutation(len(labeled))
+    cells = [with_caption(enlarge(labeled[i][1][None], SCALE)[0], str(n + 1)) for n, i in enumerate(order)]
     write_png(args.out, grid(np.stack(cells), COLUMNS, GAP_PX))
     with args.key.open("w", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(["face", "source"])
-        rows.writerows([n + 1, whose[i][0]] for n, i in enumerate(order))
+        rows.writerows([n + 1, labeled[i][0]] for n, i in enumerate(order))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Draws docs/assets/invert.png (a photo, its reconstruction, back in the photo) and docs/assets/invert-failures.png.
+"""Draw docs/assets/invert.png (a photo, its reconstruction, and both combined) and docs/assets/invert-failures.png.
 
-The only photo is in the public domain: Eileen Collins, by NASA, from skimage. Failures are made of it.
+The only photo is in the public domain: Eileen Collins, by NASA, from skimage. The failures are made from it.
 
 Run: python tools/invert_figure.py runs/first [--edit smiling=1]
 """
@@ -35,33 +35,33 @@ def main() -> None:
     parser.add_argument("--edit", action="append", default=[])
     options = parser.parse_args()
     model = facesmith.load(options.model)
-    told = model.provenance(
-        {"Synthetic": "in part", "Description": "A public-domain photo, and what a model makes of it."}
+    metadata = model.provenance(
+        {"Synthetic": "in part", "Description": "A public-domain photo and its reconstruction by a model."}
     )
-    write_png(ASSETS / "invert.png", way(model, options), told)
-    write_png(ASSETS / "invert-failures.png", failures(model), told)
+    write_png(ASSETS / "invert.png", steps(model, options), metadata)
+    write_png(ASSETS / "invert-failures.png", failures(model), metadata)
 
 
-def way(model: Model, options: argparse.Namespace) -> Pixels:
-    """Photo, face, guess, refined, and the photo with the new face, edited where asked for."""
+def steps(model: Model, options: argparse.Namespace) -> Pixels:
+    """Photo, aligned face, encoder estimate, optimized face, and the photo with the new face, edited by --edit."""
     photo, size, channels = astronaut(), model.G.resolution, model.G.channels
     face = locate_face(photo, model.inverter.template, size, channels).face[None]
-    cells = [cell(photo[:400, 24:424], "photo"), cell(face[0], "its face, framed")]
-    for refined, words in ((False, "at one glance"), (True, "refined")):
-        rebuilt = model.synthesize(model.invert(face, optimize=refined))
+    cells = [cell(photo[:400, 24:424], "photo"), cell(face[0], "aligned face")]
+    for optimize, words in ((False, "encoder"), (True, "optimized")):
+        rebuilt = model.synthesize(model.invert(face, optimize=optimize))
         cells.append(cell(rebuilt[0], f"{words}, {psnr(face, rebuilt)[0]:.1f} dB"))
     for edits in [()] + ([tuple(options.edit)] if options.edit else []):
         with tempfile.TemporaryDirectory() as folder:
-            given, pasted = Path(folder, "photo.png"), Path(folder, "pasted.png")
-            write_png(given, photo)
-            wishes = InvertOptions(edits=edits, paste=pasted)
-            list(invert(options.model, [given], Path(folder, "sheet.png"), wishes, console=QUIET))
+            photo_file, pasted = Path(folder, "photo.png"), Path(folder, "pasted.png")
+            write_png(photo_file, photo)
+            invert_options = InvertOptions(edits=edits, paste=pasted)
+            list(invert(options.model, [photo_file], Path(folder, "sheet.png"), invert_options, console=QUIET))
             cells.append(cell(read_picture(pasted)[:400, 24:424], ", ".join(["pasted", *edits])))
     return grid(np.stack(cells), len(cells), 6)
 
 
 def failures(model: Model) -> Pixels:
-    """The same face as a model finds it hard to see: each above its reconstruction."""
+    """Difficult versions of the same face, each above its reconstruction."""
     size, channels = model.G.resolution, model.G.channels
     photo = Image.fromarray(astronaut())
 
@@ -72,12 +72,12 @@ def failures(model: Model) -> Pixels:
     covered[128:150, 190:255] = (60, 90, 160)
     lit[:, :226] = lit[:, :226] // 4
     cases = {
-        "as it is": located(photo),
-        "turned 30 degrees": located(photo.rotate(30, Image.Resampling.BICUBIC, center=(225, 115))),
+        "unchanged": located(photo),
+        "rotated by 30 degrees": located(photo.rotate(30, Image.Resampling.BICUBIC, center=(225, 115))),
         "mouth covered": located(covered),
         "half in shadow": located(lit),
         "blurred": located(photo.resize((80, 80), Image.Resampling.BOX).resize((512, 512), Image.Resampling.BICUBIC)),
-        "framed wrong (--aligned)": crop_and_resize(np.asarray(photo.crop((120, 0, 420, 300))), size, channels),
+        "wrong crop (--aligned)": crop_and_resize(np.asarray(photo.crop((120, 0, 420, 300))), size, channels),
     }
     faces = np.stack(list(cases.values()))
     rebuilt = model.synthesize(model.invert(faces))
@@ -92,7 +92,7 @@ def failures(model: Model) -> Pixels:
 
 
 def cell(picture: Pixels, words: str) -> Pixels:
-    """A picture as a square of that side with words below it; small ones in blocks, large ones made smaller."""
+    """A picture resized to a square of SIDE_PX, with a caption."""
     if picture.shape[0] < SIDE_PX:
         picture = enlarge(picture, SIDE_PX // picture.shape[0])
     elif picture.shape[0] > SIDE_PX:

@@ -1,6 +1,6 @@
-"""Take the pictures of docs/how-to/use-the-studio.md anew: the studio on a model and a run, as a browser shows it.
+"""Take the screenshots of docs/how-to/use-the-studio.md: the studio with a model and a run.
 
-Only generated faces are in them: the "photo" of My face is one, too. Needs Playwright and a Chromium.
+They show generated faces only; even the "photo" of My face is one. Needs Playwright and Chromium.
 
 Run: python tools/studio_shots.py --model MODEL --run RUN
 """
@@ -25,33 +25,33 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-quic"),
 ]
-MOST_BYTES = 300_000
-PATIENCE = 180_000  # milliseconds
+MAX_BYTES = 300_000
+TIMEOUT_MS = 180_000
 KEPT = "#tray-faces li > button:first-child"
 PHONE = {"width": 390, "height": 780}
 WIDE = {"width": 1180, "height": 860}
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--model", type=Path, required=True)
-    asked.add_argument("--run", type=Path, required=True)
-    asked.add_argument("--kept", default="3,5,9,34,8,2,12", help="seeds that are kept")
-    given = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--kept", default="3,5,9,34,8,2,12", help="seeds of the kept faces")
+    options = parser.parse_args()
     command = [sys.executable, "-m", "facesmith", "studio", "--port", "0", "--no-browser"]
-    command += ["--model", str(given.model), "--run", str(given.run)]
+    command += ["--model", str(options.model), "--run", str(options.run)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as studio, sync_playwright() as playwright:
         address = studio.stderr.readline().split()[4]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
-            shoot(browser, address, given.kept, photo(given.model))
+            shoot(browser, address, options.kept, photo(options.model))
         finally:
             browser.close()
             studio.terminate()
 
 
 def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
-    """Each part, wide and light; three of them on a phone, dark."""
+    """Take each part of the page, wide and light; then three of them at a phone's size in dark mode."""
     page = opened(browser, address, kept, WIDE, "light")
     save(page, "faces")
     part(page, "edit")
@@ -95,7 +95,7 @@ def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
 
 def opened(browser: Browser, address: str, kept: str, size: dict[str, int], scheme: str) -> Page:
     page = browser.new_context(viewport=size, color_scheme=scheme).new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(TIMEOUT_MS)
     page.goto(f"{address}#faces?kept={kept}")
     page.wait_for_selector(".wall img.here")
     page.wait_for_timeout(6000)
@@ -109,21 +109,21 @@ def part(page: Page, name: str) -> None:
 
 
 def save(page: Page, name: str) -> None:
-    """A screenshot in as many colours as fit into a small file."""
+    """Save a screenshot with as many colors as fit into MAX_BYTES."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    for colours in (256, 128, 64, 32):
+    for colors in (256, 128, 64, 32):
         stream = io.BytesIO()
-        picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(
+        picture.quantize(colors, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(
             stream, "PNG", optimize=True
         )
-        if stream.tell() <= MOST_BYTES:
+        if stream.tell() <= MAX_BYTES:
             break
     (ASSETS / f"studio-{name}.png").write_bytes(stream.getvalue())
-    print(f"studio-{name}.png  {stream.tell() // 1000} kB, {colours} colours")
+    print(f"studio-{name}.png  {stream.tell() // 1000} kB, {colors} colors")
 
 
 def photo(model: Path) -> bytes:
-    """A "photo" that shows nobody: a generated face, enlarged, on grey."""
+    """A "photo" that shows no real person: a generated face, enlarged, on gray."""
     face = (
         Image.fromarray(load(model).sample([8])[0].squeeze())
         .convert("RGB")
