@@ -110,7 +110,7 @@ def test_other_files_are_no_models(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BadModel):
             load_model(tmp_path / name)
-    with pytest.raises(BadModel, match=r"holds no model\.safetensors"):
+    with pytest.raises(BadModel, match=r"contains no model\.safetensors"):
         load_model(tmp_path)
     with pytest.raises(BadModel, match="does not exist"):
         load_model(tmp_path / "nowhere")

@@ -323,7 +323,7 @@ def test_a_generator_is_judged(facesmith, tmp_path):
     assert (out / "report.json").stat().st_size > 1000
     code, told, err = facesmith(*command)
     assert (code, told) == (1, "")
-    assert err.startswith(f"facesmith: {out} exists already")
+    assert err.startswith(f"facesmith: {out} already exists")
     code, _, err = facesmith(*command, "--force", "--features", "vgg")
     assert code == 2
     assert err.count("\n") == 1

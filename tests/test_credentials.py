@@ -15,7 +15,7 @@ from small import QUIET, saved_model
 
 from facesmith.errors import BadOption
 from facesmith.explore.sample import sample, sample_like
-from facesmith.io.credentials import LABEL, open_signer
+from facesmith.io.credentials import ASSERTION_LABEL, open_signer
 from facesmith.io.images import read_picture, read_provenance, write_picture
 from facesmith.io.provenance import seed_metadata, synthetic_metadata
 from facesmith.model import load
@@ -48,7 +48,7 @@ def test_its_own_reader_verifies_what_is_signed(tmp_path, suffix, kind):
     (action,) = next(data for label, data in said.items() if label.startswith("c2pa.actions"))["actions"]
     assert action["action"] == "c2pa.created"
     assert action["digitalSourceType"].endswith("/trainedAlgorithmicMedia")
-    assert said[LABEL] == TOLD
+    assert said[ASSERTION_LABEL] == TOLD
     assert manifest["signature_info"]["common_name"] == "signer"
     assert read_provenance(path) == TOLD
     plain = write_picture(tmp_path / f"b.{suffix}", PIXELS, TOLD)
@@ -106,7 +106,7 @@ def test_what_cannot_sign_is_told_of_before_anything_is_drawn(tmp_path):
         (chain, chain, "no private key"),
         (chain, other, "not the key of"),
         (chain, locked, "password"),
-        (chain, odd, "not of this kind"),
+        (chain, odd, "unsupported kind"),
         (alone, alones, "self-signed"),
     ):
         with pytest.raises(BadOption, match=expected):

@@ -87,7 +87,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(tmp_path):
     assert cached[0] == 0
     assert (tmp_path / "d.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert absent[0] == 1
-    assert "Is there a network?" in absent[2]
+    assert "Check the network." in absent[2]
     assert absent[2].count("\n") == 1
 
 
@@ -108,7 +108,7 @@ def test_what_is_not_what_it_says_is_refused(tmp_path):
             token="hf_other",
         )
     assert [each[0] for each in (empty, pickle, changed, forbidden)] == [1, 1, 1, 1]
-    assert "holds no model.safetensors" in empty[2]
+    assert "contains no model.safetensors" in empty[2]
     assert "safetensors" in pickle[2]
     assert "one of them was changed" in changed[2]
     assert "hf auth login" in forbidden[2]

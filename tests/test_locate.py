@@ -12,12 +12,13 @@ import facesmith
 from facesmith.errors import BadModel
 from facesmith.io.files import sha256
 from facesmith.modelfiles import locate
+from facesmith.modelfiles.run_folder import MODEL
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """Another place for the model that ships: its file, which is not there yet."""
-    file = tmp_path / "bundled" / locate.MODEL
+    file = tmp_path / "bundled" / MODEL
     monkeypatch.setattr(locate, "bundled_model", lambda: file)
     return file
 
@@ -27,7 +28,7 @@ def test_without_a_path_the_generator_that_ships_is_opened(package, tmp_path):
     shutil.copytree(run, package.parent)
     model = facesmith.load()
     assert model.path == package
-    assert model.hash == sha256(run / locate.MODEL)
+    assert model.hash == sha256(run / MODEL)
 
 
 def test_the_one_that_ships_has_a_name_unless_something_here_has_it(package, tmp_path, monkeypatch):
@@ -37,7 +38,7 @@ def test_the_one_that_ships_has_a_name_unless_something_here_has_it(package, tmp
     monkeypatch.chdir(here)
     assert locate.model_file(locate.BUNDLED) == package
     mine = saved_model(here / "bundled")
-    assert locate.model_file(locate.BUNDLED).resolve() == mine / locate.MODEL
+    assert locate.model_file(locate.BUNDLED).resolve() == mine / MODEL
 
 
 def test_where_none_ships_it_is_told_how_to_train_one(package):

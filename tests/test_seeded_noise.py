@@ -39,7 +39,7 @@ def test_uniform_numbers_are_torchs_to_the_bit(seed, count):
 
 
 @pytest.mark.parametrize(
-    ("prior", "name"), [("normal", "normal"), ("uniform", "centred uniform"), ("poisson", "centred poisson")]
+    ("prior", "name"), [("normal", "normal"), ("uniform", "centered uniform"), ("poisson", "centered poisson")]
 )
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, z_dim=st.integers(1, 300))

@@ -62,7 +62,7 @@ def test_hostile_headers_end_in_one_line(tmp_path, header):
 def test_files_without_a_header_or_damaged_end_in_one_line(tmp_path):
     path = tmp_path / "bad.latent"
     save_file({"w": torch.zeros(8)}, path)
-    with pytest.raises(BadModel, match="no file that facesmith wrote"):
+    with pytest.raises(BadModel, match="not written by Facesmith"):
         load_sidecar(path, "latent", HASH)
     for content in (b"", b"text", b"\xff" * 64, path.read_bytes()[:-3]):
         path.write_bytes(content)

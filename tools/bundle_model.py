@@ -1,8 +1,9 @@
-"""Put a run's model into the package as the bundled generator, with its directions, inversion encoder and card.
+"""Put the model of a run into the package as the bundled generator.
 
-Each file is made by the command that a user would run. The discriminator is included for fine-tuning.
+Everything that belongs to it is made with the commands that a user would run: the model, its discriminator (for
+fine-tuning), directions, inversion encoder, evaluation and card.
 
-Run: python tools/bundle_model.py runs/best --data celeba64.zip --words "CelebA, ..." --biases biases.md
+Run: python tools/bundle_model.py runs/best --data celeba64.zip --description "CelebA, ..." --biases biases.md
 """
 
 from __future__ import annotations
@@ -15,54 +16,55 @@ import sys
 from pathlib import Path
 
 from facesmith.modelfiles.locate import bundled_model
-from facesmith.modelfiles.run_folder import MODEL
+from facesmith.modelfiles.run_folder import LOG, MODEL, PLAN
 from facesmith.training.finetune import save_discriminator
 
-SHEET = Path(__file__).parents[1] / "docs" / "assets" / "directions-bundled.png"
-TOLD = ("run.json", "log.jsonl")
-MOST_BYTES = {MODEL: 8 * 2**20, "directions.safetensors": 6 * 2**20, "inversion.safetensors": 6 * 2**20}
+DIRECTIONS_SHEET = Path(__file__).parents[1] / "docs" / "assets" / "directions-bundled.png"
+RUN_RECORDS = (PLAN, LOG)  # the card describes the training from these; they are not bundled
+MAX_BYTES = {MODEL: 8 * 2**20, "directions.safetensors": 6 * 2**20, "inversion.safetensors": 6 * 2**20}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--words", required=True, help="what the data is, in words")
+    parser.add_argument("--description", required=True, help="of the training faces")
     parser.add_argument("--data-license", required=True)
     parser.add_argument("--license", required=True)
     parser.add_argument("--biases", type=Path, required=True)
     parser.add_argument("--name", default="facesmith-celeba64")
     options = parser.parse_args()
     file = bundled_model()
-    file.parent.mkdir(exist_ok=True)
-    for old in file.parent.iterdir():
+    folder = file.parent
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
         old.unlink()
     shutil.copy(options.run / MODEL, file)
     save_discriminator(options.run, file)
     data = ["--data", str(options.data)]
-    verb("directions", *data)
-    shutil.move(file.with_name("directions.png"), SHEET)
-    verb("train-inverter", *data)
-    verb("evaluate", *data, "--out", str(options.run / "evaluation"), "--force")
+    facesmith("directions", *data)
+    shutil.move(folder / "directions.png", DIRECTIONS_SHEET)
+    facesmith("train-inverter", *data)
+    facesmith("evaluate", *data, "--out", str(options.run / "evaluation"), "--force")
     report = json.loads((options.run / "evaluation" / "report.json").read_text())
-    for held in (report["data"], *report["models"]):  # where files lay on this machine is nobody's business
-        held["path"] = Path(held["path"]).name
-    (file.parent / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
-    for name in TOLD:  # the card tells of the training, and then they have no place in the package
-        shutil.copy(options.run / name, file.parent / name)
-    verb(
-        "card", "--name", options.name, "--license", options.license, "--data", options.words,
+    for entry in (report["data"], *report["models"]):  # don't publish paths of this machine
+        entry["path"] = Path(entry["path"]).name
+    (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
+    for name in RUN_RECORDS:
+        shutil.copy(options.run / name, folder / name)
+    facesmith(
+        "card", "--name", options.name, "--license", options.license, "--data", options.description,
         "--data-license", options.data_license, "--biases", str(options.biases), "--force",
     )  # fmt: skip
-    for name in TOLD:
-        (file.parent / name).unlink()
-    for name, most in MOST_BYTES.items():
-        size = (file.parent / name).stat().st_size
-        assert size <= most, f"{name} has {size} bytes; {most} may ship"
+    for name in RUN_RECORDS:
+        (folder / name).unlink()
+    for name, limit in MAX_BYTES.items():
+        size = (folder / name).stat().st_size
+        assert size <= limit, f"{name} has {size} bytes; the limit is {limit}"
 
 
-def verb(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "facesmith", *words], check=True)
+def facesmith(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "facesmith", *arguments], check=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Facesmith: a folder of photos becomes a working face generator.
+"""Facesmith turns a folder of photos into a working face generator.
 
 >>> import facesmith
 >>> faces = facesmith.load("runs/first").sample(range(16))  # uint8 [16, 64, 64, 3]
@@ -40,7 +40,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Public names are imported when they are used, so that `import facesmith` loads no torch."""
+    """Import a public name on first use, so that `import facesmith` does not import torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'facesmith' has no attribute {name!r}")
     from importlib import import_module

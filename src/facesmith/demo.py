@@ -1,4 +1,7 @@
-"""The main job without any photos: the shipped generator's faces -> a generator of one's own -> new faces."""
+"""The demo runs the whole pipeline without photos.
+
+It draws faces with the bundled generator, trains a new generator on them, and draws faces with the new one.
+"""
 
 from __future__ import annotations
 
@@ -14,86 +17,101 @@ from facesmith.io.files import atomic_write
 from facesmith.io.images import write_png
 from facesmith.io.progress import bar
 from facesmith.model import load
-from facesmith.modelfiles.run_folder import PLAN
+from facesmith.modelfiles.run_folder import CURVES, PLAN
 from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.progress_film import progress_film
 from facesmith.training.train import train
 
-FACES = 4000
-VALUES: dict[str, int] = {}
-MINUTES = 3.0
+TRAINING_FACES = 4000
+FIRST_TRAINING_SEED = 1_000_000  # so that no training face is on the first contact sheet
 SHEET_SEEDS = range(64)
-FIRST_LESSON = 1_000_000  # the seed of the first face to learn from: none that the first sheet shows
-DRAWN_AT_ONCE = 64
-MARK = "made-by-facesmith-demo.txt"
+MINUTES = 3.0
+HYPERPARAMETERS: dict[str, int] = {}
+DRAW_BATCH = 64
+MARKER = "made-by-facesmith-demo.txt"
+FACES_FOLDER, RUN_FOLDER = "training-faces", "run"
 
 
 def demo(
     out: Path, *, minutes: float = MINUTES, force: bool = False, threads: int | None = None, console: Console
 ) -> Iterator[str]:
-    """Show what the shipped generator can do, train another on faces that it draws, and show how that one learnt.
+    """Draw faces with the bundled generator, train a new generator on them, and draw faces with the new one.
+
+    An interrupted demo continues where it stopped.
 
     Yields:
-        Lines that say where everything is and what to do next.
+        Lines that say which file shows what, and what to do next.
 
     Raises:
-        KeyboardInterrupt: it was asked to stop, and has saved.
+        KeyboardInterrupt: Ctrl-C was pressed during training; the run is saved.
+        OutputExists: `out` contains something else than an earlier demo.
+        BadData: `out` contains a demo of another length or another bundled generator.
     """
     if not 0 < minutes < float("inf"):
         raise BadOption(f"--minutes is {minutes:g}; it must be more than 0.")
-    data, run = out / "lessons", out / "run"
-    _make_own(out, load().hash, force)
-    (shown,) = sample(load, SHEET_SEEDS, out / "bundled.png", force=True, console=console)
-    yield f"the shipped generator {shown}"
-    _draw_lessons(data, console)
+    faces, run = out / FACES_FOLDER, out / RUN_FOLDER
+    _claim_folder(out, load().hash, force)
+    (bundled_sheet,) = sample(load, SHEET_SEEDS, out / "bundled.png", force=True, console=console)
+    yield f"bundled generator  {bundled_sheet}"
+    _draw_training_faces(faces, console)
     if (run / PLAN).exists() and not force and read_plan(run / PLAN).budget_request != {"minutes": minutes}:
-        raise BadData(f"{out} holds a demo of another length. Choose another --out, or do it again with --force.")
-    asked = TrainOptions(
-        DEFAULT_RECIPE, data, run, VALUES, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads
+        raise BadData(f"{out} contains a demo with other --minutes. Choose another --out, or start over with --force.")
+    options = TrainOptions(
+        DEFAULT_RECIPE, faces, run, HYPERPARAMETERS, minutes=minutes, save_every_kimg=1.0, force=force, threads=threads
     )
-    report = train(asked, console)
+    report = train(options, console)
     if not report.finished:
-        console.print("stopped and saved; the same command again goes on")
+        console.print("Stopped and saved. Run the same command again to continue.")
         raise KeyboardInterrupt
-    (sheet,) = sample(lambda: load(run), SHEET_SEEDS, out / "faces.png", force=True, console=console)
+    (new_sheet,) = sample(lambda: load(run), SHEET_SEEDS, out / "faces.png", force=True, console=console)
     film = progress_film(run, out / "progress.mp4")
-    yield f"learnt from its faces {sheet}"
-    yield f"how they were learnt  {film}"
-    yield f"curves                {run / 'curves.png'}"
-    yield f"{sheet.name}: after {minutes:g} minutes; {shown.name}: after three hours of one core. With your own photos:"
+    yield f"new generator      {new_sheet}"
+    yield f"how it improved    {film}"
+    yield f"training curves    {run / CURVES}"
+    yield (
+        f"The new generator was trained for {minutes:g} minutes on {TRAINING_FACES:,} faces that the bundled one drew. "
+        "The bundled one was trained on photos for three hours on one core."
+    )
+    yield "Now with your own photos:"
     yield "  facesmith extract PHOTOS --out faces"
     yield "  facesmith train --data faces --out runs/first"
     yield "  facesmith sample --model runs/first --out mine.png"
 
 
-def _draw_lessons(folder: Path, console: Console) -> None:
-    """Faces to learn from, by the shipped generator; those that an interrupted demo has drawn are kept."""
+def _draw_training_faces(folder: Path, console: Console) -> None:
+    """Draw the training faces with the bundled generator, except those that an interrupted demo has drawn already."""
     folder.mkdir(exist_ok=True)
-    missing = [i for i in range(FACES) if not (folder / f"{i:06d}.png").exists()]
+    missing = [i for i in range(TRAINING_FACES) if not (folder / f"{i:06d}.png").exists()]
     if not missing:
         return
     model = load()
-    for start in bar(range(0, len(missing), DRAWN_AT_ONCE), -(-len(missing) // DRAWN_AT_ONCE), "drawing", console):
-        some = missing[start : start + DRAWN_AT_ONCE]
-        for i, picture in zip(some, model.sample([FIRST_LESSON + i for i in some]), strict=True):
+    for start in bar(range(0, len(missing), DRAW_BATCH), -(-len(missing) // DRAW_BATCH), "drawing faces", console):
+        numbers = missing[start : start + DRAW_BATCH]
+        pictures = model.sample([FIRST_TRAINING_SEED + i for i in numbers])
+        for i, picture in zip(numbers, pictures, strict=True):
             write_png(folder / f"{i:06d}.png", picture)
 
 
-def _make_own(out: Path, generator: str, force: bool) -> None:
-    """A folder that is the demo's own: new, or marked so by an earlier one; --force opens no other, and clears this.
+def _claim_folder(out: Path, generator_hash: str, force: bool) -> None:
+    """Mark a new or empty folder as the demo's, or check that an earlier demo marked it.
 
     Args:
-        generator: the hash of the one whose faces are learnt from.
+        generator_hash: of the generator that draws the training faces.
+        force: delete the training faces of an earlier demo. Folders without the mark are never touched.
+
+    Raises:
+        OutputExists: the folder contains something else.
+        BadData: its training faces were drawn by another generator.
     """
-    mark = out / MARK
-    if not mark.exists() and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    marker = out / MARKER
+    if not marker.exists() and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputExists(f"{out} exists and was not made by the demo. Choose another --out.")
-    if mark.exists() and not force and generator not in mark.read_text(encoding="utf-8"):
-        raise BadData(f"{out} holds faces of another generator. Choose another --out, or do it again with --force.")
-    for old in (out / "lessons").glob("*.png") if force else ():
+    if marker.exists() and not force and generator_hash not in marker.read_text(encoding="utf-8"):
+        raise BadData(f"{out} contains faces of another generator. Choose another --out, or start over with --force.")
+    for old in (out / FACES_FOLDER).glob("*.png") if force else ():
         old.unlink()
-    with atomic_write(mark, "w") as stream:
+    with atomic_write(marker, "w") as stream:
         stream.write(
-            "facesmith demo made this folder; facesmith demo --force does it again.\n"
-            f"The faces to learn from were drawn by {generator}.\n"
+            "facesmith demo made this folder; facesmith demo --force starts over.\n"
+            f"The training faces were drawn by the generator with sha256 {generator_hash}.\n"
         )

@@ -1,4 +1,4 @@
-"""Which device and which precision a training uses."""
+"""Choose the device and check the precision for training."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from facesmith.errors import BadOption
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def pick_device(asked: str) -> torch.device:
-    """The device of a name; "auto" takes CUDA, then MPS, then the CPU.
+def pick_device(name: str) -> torch.device:
+    """The device "cuda", "mps" or "cpu". "auto" picks the first of these that is available.
 
     Raises:
-        BadOption: there is no such device here.
+        BadOption: the name is unknown, or the device is not available.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if asked == "auto":
-        return torch.device(next(name for name, usable in there.items() if usable))
-    if asked not in there:
-        raise BadOption(f"--device {asked!r} is not one of auto, {', '.join(there)}.")
-    if not there[asked]:
-        usable = ", ".join(name for name, is_usable in there.items() if is_usable)
-        raise BadOption(f"--device {asked} is not usable on this machine; usable: {usable}.")
-    return torch.device(asked)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    usable = [device for device, is_usable in available.items() if is_usable]
+    if name == "auto":
+        return torch.device(usable[0])
+    if name not in available:
+        raise BadOption(f"--device {name!r} is not one of auto, {', '.join(available)}.")
+    if name not in usable:
+        raise BadOption(f"--device {name} is not available on this machine; available: {', '.join(usable)}.")
+    return torch.device(name)
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 itself; emulation is slower than float32."""
+    """Whether a device computes in bfloat16 natively; emulation is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
@@ -35,7 +35,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def check_precision(asked: str) -> None:
-    """Raise BadOption for what is neither "auto" nor a precision."""
-    if asked != "auto" and asked not in PRECISIONS:
-        raise BadOption(f"--precision {asked!r} is not one of auto, {', '.join(PRECISIONS)}.")
+def check_precision(name: str) -> None:
+    """Raise BadOption if a precision is neither "auto" nor one of `PRECISIONS`."""
+    if name != "auto" and name not in PRECISIONS:
+        raise BadOption(f"--precision {name!r} is not one of auto, {', '.join(PRECISIONS)}.")

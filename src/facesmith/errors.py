@@ -1,56 +1,56 @@
-"""Every mistake that a user can make, as one line that says what was found, what was expected and what to do.
+"""Errors that a user can cause. The message says in one line what was found, what was expected and what to do.
 
-FacesmithError            exit code 1: something is wrong with what the user gave us
-├── BadPicture            one picture can't be read; callers set it aside and go on
-│   └── PictureUnavailable    another try may succeed: an extra installed, other rights, more memory
-├── BadData               a folder, zip or table isn't what the verb needs
-├── BadModel              a model file is damaged, foreign or of another make
-├── OutputExists          an output is in the way and --force was not given
-├── RunBusy               another process trains in this run folder
-├── Diverged              training reached a number that is not finite
-├── InTrouble             training was to stop where the doctor finds something wrong, and did
-├── MissingExtra          an optional package is not installed
-└── BadOption             exit code 2: an option's value can't be used
+FacesmithError              exit code 1: the input can't be used
+├── BadPicture              one image can't be read; callers skip it and continue
+│   └── PictureUnavailable  the reason lies outside the file: a missing package, permissions, memory
+├── BadData                 a folder, zip or table is not what the command needs
+├── BadModel                a model file is missing, damaged, not ours or of another version
+├── OutputExists            an output exists, and --force was not given
+├── RunBusy                 another process is training in this run folder
+├── Diverged                a loss is no longer finite
+├── TrainingStopped         training found a problem and stopped, as --on-trouble requested
+├── MissingExtra            an optional package is not installed
+└── BadOption               exit code 2: the value of an option can't be used
 """
 
 from __future__ import annotations
 
 
 class FacesmithError(Exception):
-    """A mistake that its message explains; never our own bug."""
+    """An error whose message tells the user what to do. Never used for our own bugs."""
 
     exit_code = 1
 
 
 class BadPicture(FacesmithError):
-    """One picture can't be used. Its message is a short reason, fit for a table."""
+    """One image can't be used. The message is a short reason that fits into a table."""
 
 
 class PictureUnavailable(BadPicture):
-    """One picture can't be used, for a reason that lies outside it and may pass."""
+    """One image can't be read now, for a reason outside the file. A later try may succeed."""
 
 
 class BadData(FacesmithError):
-    """Photos or faces are not what the verb needs."""
+    """Photos or faces are not what the command needs."""
 
 
 class BadModel(FacesmithError):
-    """A model file can't be opened."""
+    """A model file can't be used."""
 
 
 class OutputExists(FacesmithError):
-    """An output is in the way."""
+    """An output exists already."""
 
 
 class RunBusy(FacesmithError):
-    """Another process holds this run."""
+    """Another process is training in this run folder."""
 
 
 class Diverged(FacesmithError):
-    """A loss is not finite any more; the weights were not touched by it.
+    """A loss is no longer finite. The weights were not updated with it.
 
     Attributes:
-        cause: whose loss, and what it is.
+        cause: which loss, and its value.
     """
 
     def __init__(self, cause: str, advice: str) -> None:
@@ -59,14 +59,14 @@ class Diverged(FacesmithError):
 
 
 class TrainingStopped(FacesmithError):
-    """The doctor found something wrong, and training was asked to stop then; it is saved."""
+    """Training found a problem and stopped, as --on-trouble requested. The run was saved."""
 
 
 class MissingExtra(FacesmithError):
-    """An optional package is needed."""
+    """An optional package is not installed."""
 
 
 class BadOption(FacesmithError):
-    """An option's value can't be used."""
+    """The value of an option can't be used."""
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""What this machine can do, and what Facesmith found on it."""
+"""Print what Facesmith found on this machine: versions, devices, speed, weights, memory and disk."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from facesmith.gan.recipe import make_recipe
 from facesmith.photos.mtcnn import load_networks
 from facesmith.training.speed import measure
 
-MEASURED = "dcgan64"
+MEASURED_RECIPE = "dcgan64"
 
 
 def info(console: Console) -> Iterator[str]:
-    """Version, devices, precision and speed (measured now, some ten seconds), weights, free memory and disk."""
+    """Yield lines about version, devices, precision, speed (measured in about ten seconds), weights, memory, disk."""
     yield f"facesmith   {__version__}, Python {platform.python_version()}, torch {torch.__version__}"
     device = pick_device("auto")
-    yield f"devices     {', '.join(_devices())}; used: {device.type}"
-    yield f"processor   {psutil.cpu_count(logical=False)} cores, {torch.get_num_threads()} threads, {_instructions()}"
-    console.print("measuring, some ten seconds ...")
-    speed = measure(make_recipe(MEASURED, {}), device)
+    yield f"devices     {', '.join(_devices())}; default: {device.type}"
+    cores, threads = psutil.cpu_count(logical=False), torch.get_num_threads()
+    yield f"processor   {cores} cores, {threads} threads, {_instruction_set()}"
+    console.print("measuring speed, about ten seconds ...")
+    speed = measure(make_recipe(MEASURED_RECIPE, {}), device)
     yield f"precision   {speed.precision}: {speed.why}"
     rates = ", ".join(f"{rate:.0f} images/s in {name}" for name, rate in speed.images_per_second.items())
-    yield f"speed       {MEASURED} trains {rates}"
-    yield f"weights     {_weights()}"
+    yield f"speed       {MEASURED_RECIPE} trains {rates}"
+    yield f"weights     {_detector_weights()}"
     memory = psutil.virtual_memory()
     yield f"memory      {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    for what, path in (("disk here", Path.cwd()), ("cache", _existing(cache_folder()))):
-        yield f"{what:<11} {shutil.disk_usage(path).free / 2**30:.1f} GiB free at {path}"
+    for label, path in (("disk here", Path.cwd()), ("cache", _nearest_existing(cache_folder()))):
+        yield f"{label:<11} {shutil.disk_usage(path).free / 2**30:.1f} GiB free at {path}"
 
 
 def _devices() -> Iterator[str]:
@@ -48,20 +49,21 @@ def _devices() -> Iterator[str]:
         yield "mps"
 
 
-def _instructions() -> str:
-    """What of the processor's instructions matters here, in torch's own words."""
+def _instruction_set() -> str:
+    """The vector instructions that torch uses on this CPU, such as "AVX512 with AMX"."""
     capability = torch.backends.cpu.get_cpu_capability()
     amx = bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
     return capability + (" with AMX" if amx else "")
 
 
-def _weights() -> str:
+def _detector_weights() -> str:
     try:
         load_networks()
     except FacesmithError as error:
         return str(error)
-    return "MTCNN (face detector) found, hashes as expected"
+    return "MTCNN (face detector) found, hashes match"
 
 
-def _existing(path: Path) -> Path:
+def _nearest_existing(path: Path) -> Path:
+    """The path itself, or its nearest parent that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())

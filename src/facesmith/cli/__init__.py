@@ -1,4 +1,18 @@
-"""The command line, one command per verb: parse, call, print. Results go to stdout, all else to stderr."""
+"""The command line: parses options, calls one function per command, prints its results.
+
+Results go to stdout; progress, notices and errors go to stderr.
+
+shared.py      the app and the options that several commands share
+photos.py      extract, faces
+training.py    train, recipes, film, report
+sampling.py    sample, walk, mix
+inverting.py   invert, train-inverter
+editing.py     directions, edit
+evaluation.py  evaluate
+studio.py      studio
+sharing.py     export, card, push
+machine.py     demo, info
+"""
 
 from __future__ import annotations
 
@@ -9,7 +23,7 @@ from typing import Any
 import typer
 
 # isort: off
-# The verbs, in the order in which the help lists them.
+# The help lists the commands in this order.
 from facesmith.cli import photos, training, sampling, inverting, editing, evaluation, studio, sharing, machine  # noqa: F401
 
 # isort: on
@@ -17,8 +31,10 @@ from facesmith.cli.shared import app
 from facesmith.errors import FacesmithError
 
 INTERRUPTED = 130
-UsageError: type[Any] = typer.BadParameter.__mro__[1]  # typer names this base of its option errors nowhere itself
-DISK_ERRORS = {
+UsageError: type[Any] = typer.BadParameter.__mro__[
+    1
+]  # the base class of typer's option errors; typer doesn't export it
+DISK_ERRORS = {  # reported in one line; any other OSError is our own bug
     errno.EEXIST,
     errno.ENOENT,
     errno.EISDIR,
@@ -33,26 +49,26 @@ DISK_ERRORS = {
 
 
 def main() -> None:
-    """The program: a mistake of the user's ends in one line, and only our own bugs in a traceback."""
+    """Run the program. A user's mistake is reported in one line; only our own bugs show a traceback."""
     try:
-        code = app(_hoisted(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
-        if code == INTERRUPTED:  # how typer tells of Ctrl-C
+        code = app(_with_global_options_first(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
+        if code == INTERRUPTED:  # typer returns this after Ctrl-C
             raise KeyboardInterrupt
     except UsageError as error:
-        told = error.format_message()  # empty where the help was printed instead
-        _fail(" ".join(told.split()), 2) if told else sys.exit(2)
+        message = error.format_message()  # empty if typer has printed the help instead
+        _fail(" ".join(message.split()), 2) if message else sys.exit(2)
     except FacesmithError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        _fail(f"{error.filename or 'A file'}: {error.strerror}. Nothing that was saved before is lost.", 1)
-    except (MemoryError, RuntimeError) as error:  # torch has no class of its own for memory that the CPU lacks
+        _fail(f"{error.filename or 'A file'}: {error.strerror}. Everything saved before is intact.", 1)
+    except (MemoryError, RuntimeError) as error:  # torch raises a RuntimeError when the CPU's memory is full
         if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
             raise
         _fail(
-            "There is not enough memory for this. Nothing that was saved before is lost. Make it smaller: "
-            "a smaller --batch, fewer --samples, or networks of less width.",
+            "There is not enough memory. Everything saved before is intact. "
+            "Use a smaller --batch, fewer --samples or narrower networks.",
             1,
         )
     except KeyboardInterrupt:
@@ -64,18 +80,18 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _hoisted(arguments: list[str]) -> list[str]:
-    """--quiet and --threads belong to every verb, so they are understood behind one too."""
+def _with_global_options_first(arguments: list[str]) -> list[str]:
+    """Move --quiet and --threads in front of the command, so that they may also follow it."""
     front: list[str] = []
     rest: list[str] = []
-    waiting = iter(arguments)
-    for argument in waiting:
+    remaining = iter(arguments)
+    for argument in remaining:
         if argument == "--":
-            return [*front, *rest, argument, *waiting]
+            return [*front, *rest, argument, *remaining]
         if argument in ("--quiet", "-q") or argument.startswith("--threads="):
             front.append(argument)
         elif argument == "--threads":
-            front += [argument, *(number for number in [next(waiting, None)] if number is not None)]
+            front += [argument, *(number for number in [next(remaining, None)] if number is not None)]
         else:
             rest.append(argument)
     return front + rest

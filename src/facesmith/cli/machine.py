@@ -1,4 +1,4 @@
-"""The whole way without photos, and what this machine can do."""
+"""Commands to try Facesmith on a machine: demo and info."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from facesmith.cli.shared import Force, app, console
 @app.command()
 def demo(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="A folder for faces, run, sheet and film.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="The folder for all results.")] = Path("demo"),
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 3.0,
     force: Force = False,
 ) -> None:
-    """Do the main job without any photos: faces of the generator that ships, and one that learns from them."""
+    """Run the whole pipeline in a few minutes, without photos.
+
+    The bundled generator draws faces, and a new generator is trained on them.
+    """
     from facesmith.demo import demo
 
     for line in demo(out, minutes=minutes, force=force, threads=context.obj, console=console):
@@ -26,7 +29,7 @@ def demo(
 
 @app.command()
 def info() -> None:
-    """Show version, devices, precision, speed, weights, free memory and disk."""
+    """Show version, devices, precision, training speed, weights, free memory and free disk space."""
     from facesmith.info import info
 
     for line in info(console):

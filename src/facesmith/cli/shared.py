@@ -1,4 +1,4 @@
-"""The application, and the options that verbs share."""
+"""The app, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -12,23 +12,20 @@ from rich.console import Console
 from facesmith import __version__
 
 app = typer.Typer(
-    help="One command per verb. Results go to stdout, all else to stderr.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# Names of files may hold brackets, so nothing is read as markup; a line of a log file is a line.
+# File names may contain brackets, so markup is off. Soft wrapping keeps each message on one line in log files.
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
-Data = Annotated[
-    Path, typer.Option(help="Faces: a folder or zip that extract wrote, or any folder or zip of pictures.")
-]
+Data = Annotated[Path, typer.Option(help="Faces: the output of extract, or any folder or zip of images.")]
 
 
 def fetch_model(model: Path | None) -> Path | None:
-    """A model's path; one on the Hub is fetched, and its sha256 told."""
+    """The path of a model. A model on the Hub is downloaded first, and its sha256 is printed."""
     from facesmith.modelfiles.hub import fetch, is_address, parse_address
 
     if model is None or not is_address(model):
@@ -42,25 +39,28 @@ def fetch_model(model: Path | None) -> Path | None:
 
 
 def fetch_models(models: list[Path] | None) -> list[Path] | None:
-    """As `fetch_model`, of many."""
+    """`fetch_model` for several models."""
     return models and [file for file in map(fetch_model, models) if file is not None]
 
 
-MODEL_HELP = "A run folder, a model.safetensors, or hf://user/name; by default the generator that ships."
+MODEL_HELP = "A run folder, a model.safetensors or hf://user/name. Default: the bundled generator."
 ModelPath = Annotated[Path | None, typer.Option("--model", callback=fetch_model, help=MODEL_HELP)]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing output.")]
 Scale = Annotated[
-    int | None, typer.Option(min=1, max=32, help="Show each pixel as N x N; by default as many as look well.")
+    int | None, typer.Option(min=1, max=32, help="Show each pixel as a block of N x N. Default: chosen by resolution.")
 ]
 Conditions = Annotated[
     list[str] | None,
-    typer.Option("--condition", help="Of a model trained with --condition: smiling=1 or smiling=1,male=0; repeatable."),
+    typer.Option(
+        "--condition",
+        help="Attributes of the faces, such as smiling=1 or smiling=1,male=0. Needs a conditional model. Repeatable.",
+    ),
 ]
-Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 the average face.")]
+Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 is the average face.")]
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"facesmith {__version__}")
         raise typer.Exit
 
@@ -71,9 +71,9 @@ def facesmith(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="CPU threads of torch, and workers of extract.")
+        int | None, typer.Option(min=1, max=1024, help="CPU threads for torch, and worker processes for extract.")
     ] = None,
 ) -> None:
     """Turn a folder of photos into a working face generator, on an ordinary computer.
@@ -85,10 +85,10 @@ def facesmith(
     console.quiet = quiet
     context.obj = threads
     if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
 
 
 def explicit_options(context: typer.Context) -> set[str]:
-    """The options that were given rather than left at their defaults."""
+    """The names of the options that the user gave, rather than left at their defaults."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}

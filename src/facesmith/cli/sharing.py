@@ -1,4 +1,4 @@
-"""Models that travel: to programs without torch, to other people."""
+"""Commands that share a model: export, card and push."""
 
 from __future__ import annotations
 
@@ -12,60 +12,64 @@ from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, app, console, fet
 
 @app.command()
 def export(
-    onnx: Annotated[Path, typer.Option(help="The file to write, an .onnx.")] = Path("model.onnx"),
+    onnx: Annotated[Path, typer.Option(help="The .onnx file to write.")] = Path("model.onnx"),
     model: ModelPath = None,
     license: Annotated[
-        str | None, typer.Option(help="The model's licence in words, to travel in the file; by default its card's.")
+        str | None, typer.Option(help="The model's license, stored in the file. Default: as in the model card.")
     ] = None,
     force: Force = False,
 ) -> None:
-    """Write a model as ONNX, to draw from it without torch; checked against torch first.
+    """Export a model to ONNX, to draw faces without torch. Its faces are compared with torch's first.
 
     Example: facesmith export --model runs/first --onnx model.onnx
     """
     from facesmith.export.to_onnx import export
 
-    for line in export(model, onnx, licence=license, force=force, console=console):
+    for line in export(model, onnx, license=license, force=force, console=console):
         typer.echo(line)
 
 
 @app.command()
 def card(
     model: Annotated[Path | None, typer.Argument(callback=fetch_model, help=MODEL_HELP)] = None,
-    out: Annotated[Path | None, typer.Option(help="The card, a .md; by default README.md beside the model.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The card, a .md file. Default: README.md in the model's folder.")
+    ] = None,
     evaluation: Annotated[
-        Path | None, typer.Option(help="The folder or report.json of evaluate; by default looked for beside the model.")
+        Path | None, typer.Option(help="A folder or report.json of evaluate. Default: searched in the model's folder.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What to call the model.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
     license: Annotated[
-        str | None, typer.Option(help="The model's licence: an identifier such as mit, or words.")
+        str | None, typer.Option(help="The model's license: an identifier such as mit, or a text.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="What the faces are, in words.")] = None,
-    data_license: Annotated[str | None, typer.Option(help="Their licence.")] = None,
+    data: Annotated[str | None, typer.Option(help="A short description of the training faces.")] = None,
+    data_license: Annotated[str | None, typer.Option(help="The license of the training faces.")] = None,
     biases: Annotated[
-        Path | None, typer.Option(help="A text of your own, in Markdown, on whom it draws and whom not.")
+        Path | None, typer.Option(help="Your own text (Markdown) about which people the model draws, and which not.")
     ] = None,
     force: Force = False,
 ) -> None:
-    """Write a model's card: data, licence, metrics, copies, biases; numbers from files only, the rest is "unknown".
+    """Write a model card: data, license, metrics, copies of training faces, biases.
+
+    All numbers come from files. What no file states is "unknown".
 
     Example: facesmith card runs/first --evaluation evaluation --data "my photos" --license cc-by-nc-4.0
     """
     from facesmith.card.facts import CardOptions
     from facesmith.card.write_card import write_card
 
-    own_words = None if biases is None else biases.read_text(encoding="utf-8").strip()
-    options = CardOptions(name, license, data, data_license, own_words)
+    own_text = None if biases is None else biases.read_text(encoding="utf-8").strip()
+    options = CardOptions(name, license, data, data_license, own_text)
     typer.echo(write_card(model, out, evaluation=evaluation, options=options, force=force))
 
 
 @app.command()
 def push(
-    to: Annotated[str, typer.Argument(help="Where: hf://user/name, or hf://user/name@branch.")],
+    to: Annotated[str, typer.Argument(help="The repository: hf://user/name, or hf://user/name@branch.")],
     model: ModelPath = None,
-    private: Annotated[bool, typer.Option("--private", help="A new repository is seen by you alone.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
-    """Put a model with its card on the Hugging Face Hub; anyone may then draw with --model hf://user/name.
+    """Upload a model with its card to the Hugging Face Hub. Others can then use it: --model hf://user/name.
 
     Example: facesmith push hf://ada/first-faces --model runs/first
     """

@@ -1,7 +1,7 @@
-"""Models as ONNX: one file that draws the same faces wherever an ONNX runtime runs, without torch.
+"""Models as ONNX: one file that draws the same faces in any ONNX runtime, without torch.
 
-form.py    what such a file holds: its inputs, outputs and metadata
-draws.py   seed -> z in numpy, as torch draws it
-export.py  a model -> ONNX, checked against torch (the only one that loads it)
-run.py     ONNX -> pictures
+onnx_format.py   inputs, outputs and metadata of an exported file
+to_onnx.py       export a model and compare its faces with torch's; the only module here that imports torch
+run_onnx.py      draw faces from an exported file with onnxruntime
+seeded_noise.py  seeds to z in NumPy, with the same numbers as torch
 """

@@ -1,14 +1,14 @@
-"""What an exported file holds, for those who write it and those who read it.
+"""The format of an exported file.
 
 Inputs:
-    z: float32 `[N, z_dim]`, latents to be mapped.
-    w: float32 `[M, w_dim]` (`[M, num_ws, w_dim]` of a generator with a latent for each layer), latents that are mapped
-        already, such as sums and edits. Either of z and w may be empty: shape `[0, ...]`.
-    psi: float32 scalar, truncation: 1 is most varied, 0 the average face.
+    z: float32 `[N, z_dim]`, latents.
+    w: float32 `[M, w_dim]`, or `[M, num_ws, w_dim]` for a generator with one latent per layer: intermediate latents,
+        for example edited ones. z or w may be empty: shape `[0, ...]`.
+    psi: float32 scalar, truncation: 1 is most varied, 0 is the average face.
 
 Outputs:
-    images: float32 `[N + M, channels, resolution, resolution]` in `[-1, 1]`, of z, then of w.
-    latents: what w would be for them, before truncation.
+    images: float32 `[N + M, channels, resolution, resolution]` in `[-1, 1]`; first those of z, then those of w.
+    latents: the intermediate latents of these images before truncation, shaped like w.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NotRequired, TypedDict
 from facesmith.errors import MissingExtra
 
 INPUTS, OUTPUTS = ("z", "w", "psi"), ("images", "latents")
-METADATA_KEY = "facesmith"  # of the metadata: one JSON text
+METADATA_KEY = "facesmith"  # the metadata is one entry with this key, as JSON
 ONNX_FORMAT = 1
 SUFFIX = ".onnx"
 
@@ -27,11 +27,11 @@ class Metadata(TypedDict):
     """The metadata of an exported file.
 
     Attributes:
-        model: sha256 of the model.safetensors that it was made of.
-        header: that model's header: recipe, values, images seen, data fingerprint and split, alignment.
-        z: how a seed becomes z, a name of `draws.DRAWS`; absent where no way without torch is known.
-        seeds: the same in words.
-        licence: in words.
+        model: sha256 of the model.safetensors that was exported.
+        header: the header of that model: recipe, hyperparameters, images seen, data fingerprint and split, alignment.
+        z: how a seed becomes z, a key of `seeded_noise.DRAWS`; missing if that needs torch.
+        seeds: the same as a sentence.
+        license: a name or a sentence.
     """
 
     format: int
@@ -45,9 +45,9 @@ class Metadata(TypedDict):
     num_ws: int
     z: NotRequired[str]
     seeds: str
-    licence: str
+    license: str
 
 
 def missing_extra(error: ImportError) -> MissingExtra:
-    """What to say where a package of the extra is not there."""
+    """The error to raise if a package of the extra "onnx" can't be imported."""
     return MissingExtra(f"ONNX needs an extra ({error.name} is not installed): pip install 'facesmith[onnx]'")

@@ -1,4 +1,4 @@
-"""Draw from an exported file by onnxruntime. Nothing here loads torch."""
+"""Draw faces from an exported file with onnxruntime. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -18,121 +18,127 @@ from facesmith.io.images import Pixels, to_uint8_numpy
 from facesmith.io.provenance import synthetic_metadata
 from facesmith.io.seeds import BATCH_SIZE, check_psi, check_seeds
 
-MOST_BYTES = 2 * 2**30
+MAX_BYTES = 2 * 2**30
 
 
 class Session:
-    """An opened file, whatever its metadata say."""
+    """An onnxruntime session. Its metadata is not checked."""
 
-    def __init__(self, opened: Any) -> None:
-        self._opened = opened
+    def __init__(self, session: Any) -> None:
+        self._session = session
 
     def run(self, z: Floats, w: Floats, psi: float) -> Floats:
-        """Pictures float `[N + M, C, H, W]` of latents (`onnx.form`)."""
-        images: Floats = self._opened.run(OUTPUTS[:1], {"z": z, "w": w, "psi": np.array(psi, np.float32)})[0]
+        """Draw images, float32 `[N + M, C, H, W]`, from latents (see `onnx_format`)."""
+        images: Floats = self._session.run(OUTPUTS[:1], {"z": z, "w": w, "psi": np.array(psi, np.float32)})[0]
         return images
 
     def latents(self, z: Floats, w: Floats) -> Floats:
-        """What z is mapped to, and w, before truncation."""
-        latents: Floats = self._opened.run(OUTPUTS[1:], {"z": z, "w": w, "psi": np.array(1, np.float32)})[0]
+        """Map z to intermediate latents, before truncation; w is appended unchanged."""
+        latents: Floats = self._session.run(OUTPUTS[1:], {"z": z, "w": w, "psi": np.array(1, np.float32)})[0]
         return latents
 
-    def told(self) -> dict[str, str]:
-        """The metadata's texts by name."""
-        return dict(self._opened.get_modelmeta().custom_metadata_map)
+    def metadata(self) -> dict[str, str]:
+        """The file's metadata entries."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
 
     def names(self) -> tuple[list[str], list[str]]:
-        """Of inputs and outputs."""
-        return [each.name for each in self._opened.get_inputs()], [each.name for each in self._opened.get_outputs()]
+        """The names of the inputs and of the outputs."""
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        return [node.name for node in inputs], [node.name for node in outputs]
 
 
 class OnnxModel:
-    """A generator to draw with, as `sample.Model`, without torch.
+    """A generator in an ONNX file, with the drawing methods of `facesmith.Model`.
 
-    Arrays are numpy's: latents float32 `[N, w_dim]`, pictures uint8 `[N, H, W, C]`.
+    Arrays are NumPy's: latents float32 `[N, w_dim]`, images uint8 `[N, H, W, C]`.
     """
 
-    def __init__(self, path: Path, session: Session, told: Metadata) -> None:
-        self.path, self.told, self.header = path, told, told["header"]
-        self.hash = told["model"]
+    def __init__(self, path: Path, session: Session, metadata: Metadata) -> None:
+        self.path, self.metadata, self.header = path, metadata, metadata["header"]
+        self.hash = metadata["model"]
         self._session, self._file_hash = session, sha256(path)
 
     def sample(self, seeds: Sequence[int], psi: float = 1.0, condition: Mapping[str, float] | None = None) -> Pixels:
-        """One face for each seed: within a level of 255, what the model it was made of draws with torch.
+        """Draw one face per seed. Pixels differ from torch's by at most one level of 255.
 
         Raises:
-            BadOption: anything is given; a model in ONNX can't be told.
+            BadOption: a condition is given; exported models are unconditional.
         """
         check_psi(psi)
         if condition:
-            raise BadOption(f"{self.path} can't be told {', '.join(condition)}; models in ONNX have no condition.")
-        z = self._z(seeds)
-        return self._drawn(z, self._no_w(), psi)
+            raise BadOption(f"{self.path} takes no condition ({', '.join(condition)}): ONNX models are unconditional.")
+        return self._draw(self._draw_z(seeds), self._empty_w(), psi)
 
     def latents(self, seeds: Sequence[int]) -> Floats:
-        """`w` of seeds: `[N, w_dim]`, or `[N, num_ws, w_dim]` where a generator has a latent for each layer."""
-        z = self._z(seeds)
-        return self._session.latents(z, self._no_w()) if len(z) else self._no_w()
+        """The `w` of seeds: `[N, w_dim]`, or `[N, num_ws, w_dim]` for a generator with one latent per layer."""
+        z = self._draw_z(seeds)
+        return self._session.latents(z, self._empty_w()) if len(z) else self._empty_w()
 
     def synthesize(self, w: Floats, psi: float = 1.0) -> Pixels:
-        """Pictures of latents as `latents` gives them."""
+        """Draw one image per latent, shaped as `latents` returns them."""
         check_psi(psi)
-        if w.shape[1:] != self._no_w().shape[1:]:
+        if w.shape[1:] != self._empty_w().shape[1:]:
             raise BadData(f"Latents of shape {list(w.shape)} don't fit {self.path}.")
-        return self._drawn(np.empty((0, self.told["z_dim"]), np.float32), np.ascontiguousarray(w, np.float32), psi)
+        no_z = np.empty((0, self.metadata["z_dim"]), np.float32)
+        return self._draw(no_z, np.ascontiguousarray(w, np.float32), psi)
 
-    def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
-        """What a picture of this model carries in its metadata, and in what file the model was."""
-        return synthetic_metadata(self.header["recipe"], self.hash, {"Onnx": self._file_hash, **shown})
+    def provenance(self, entries: Mapping[str, str]) -> dict[str, str]:
+        """The metadata of an image of this model, including the sha256 of the ONNX file.
 
-    def _z(self, seeds: Sequence[int]) -> Floats:
+        Args:
+            entries: how the image was made, such as its seeds.
+        """
+        return synthetic_metadata(self.header["recipe"], self.hash, {"Onnx": self._file_hash, **entries})
+
+    def _draw_z(self, seeds: Sequence[int]) -> Floats:
         check_seeds(seeds)
-        if (name := self.told.get("z")) is None:
-            raise BadModel(f"{self.path}: its recipe's latents can't be drawn without torch; use the model itself.")
-        z = np.empty((len(seeds), self.told["z_dim"]), np.float32)
+        if (name := self.metadata.get("z")) is None:
+            raise BadModel(
+                f"{self.path}: drawing this recipe's latents needs torch. Use the model it was exported from."
+            )
+        z = np.empty((len(seeds), self.metadata["z_dim"]), np.float32)
         for row, seed in zip(z, seeds, strict=True):
             row[:] = DRAWS[name](seed, len(row))
         return z
 
-    def _no_w(self) -> Floats:
-        told = self.told
-        shape = (0, told["w_dim"]) if told["num_ws"] == 1 else (0, told["num_ws"], told["w_dim"])
-        return np.empty(shape, np.float32)
+    def _empty_w(self) -> Floats:
+        num_ws, w_dim = self.metadata["num_ws"], self.metadata["w_dim"]
+        return np.empty((0, w_dim) if num_ws == 1 else (0, num_ws, w_dim), np.float32)
 
-    def _drawn(self, z: Floats, w: Floats, psi: float) -> Pixels:
-        """One of z and w is empty; the other is drawn in batches of one size."""
-        side, channels = self.told["resolution"], self.told["channels"]
-        pictures = np.empty((len(z) + len(w), side, side, channels), np.uint8)
-        for rows, n in full_batches(len(pictures), BATCH_SIZE):
-            drawn = self._session.run(z[rows] if len(z) else z, w[rows] if len(w) else w, psi)
-            pictures[rows[:n]] = to_uint8_numpy(drawn)[:n]
-        return pictures
+    def _draw(self, z: Floats, w: Floats, psi: float) -> Pixels:
+        """Draw from z or from w, of which the other is empty, in padded batches of one size."""
+        side, channels = self.metadata["resolution"], self.metadata["channels"]
+        images = np.empty((len(z) + len(w), side, side, channels), np.uint8)
+        for rows, n in full_batches(len(images), BATCH_SIZE):
+            batch = self._session.run(z[rows] if len(z) else z, w[rows] if len(w) else w, psi)
+            images[rows[:n]] = to_uint8_numpy(batch)[:n]
+        return images
 
 
 def load(path: Path, threads: int | None = None) -> OnnxModel:
-    """Open a file that `facesmith export` has written.
+    """Open a file that `facesmith export` wrote.
 
     Args:
-        threads: of the processor; by default all.
+        threads: CPU threads; by default, as many as there are cores.
 
     Raises:
         MissingExtra: onnxruntime is not installed.
-        BadModel: it is not there, damaged, or not one of ours.
+        BadModel: the file is missing, damaged or not ours.
     """
     if not path.is_file():
-        raise BadModel(f"{path} does not exist. facesmith export writes such files.")
-    if path.stat().st_size > MOST_BYTES:
-        raise BadModel(f"{path} is larger than any model of ours.")
+        raise BadModel(f"{path} does not exist. Write such a file with facesmith export.")
+    if path.stat().st_size > MAX_BYTES:
+        raise BadModel(f"{path} is larger than any model that Facesmith exports.")
     session = open_session(path.read_bytes(), path, threads)
-    return OnnxModel(path, session, _metadata(path, session))
+    return OnnxModel(path, session, _checked_metadata(path, session))
 
 
 def open_session(content: bytes, path: Path = Path("the model"), threads: int | None = None) -> Session:
-    """Open ONNX by its bytes, so that it can't name other files to be read beside it.
+    """Open the content of an ONNX file. Given as bytes, it can't make onnxruntime read other files.
 
     Raises:
         MissingExtra: onnxruntime is not installed.
-        BadModel: it is no ONNX, or damaged.
+        BadModel: the content is not ONNX, or it is damaged.
     """
     try:
         import onnxruntime  # type: ignore[import-untyped]
@@ -143,24 +149,24 @@ def open_session(content: bytes, path: Path = Path("the model"), threads: int | 
     options.log_severity_level = 3
     try:
         return Session(onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]))
-    except Exception as error:  # noqa: BLE001 - onnxruntime has a class for each status, and no common one
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base class
         raise BadModel(f"{path} can't be opened as ONNX ({' '.join(str(error).split())[:120]}). Is it whole?") from None
 
 
-def _metadata(path: Path, session: Session) -> Metadata:
-    wrong = BadModel(
-        f"{path} is no model of Facesmith: only files that facesmith export has written can be drawn from."
-    )
+def _checked_metadata(path: Path, session: Session) -> Metadata:
+    not_ours = BadModel(f"{path} is not a Facesmith model. Expected a file that facesmith export wrote.")
     try:
-        told: Metadata = json.loads(session.told()[METADATA_KEY])
-        if told["format"] != ONNX_FORMAT:
-            raise BadModel(f"{path} has format {told['format']!r}; this version reads {ONNX_FORMAT}. Update facesmith.")
-        sizes = (told["resolution"], told["channels"], told["z_dim"], told["w_dim"], told["num_ws"])
-        fits = all(type(size) is int and 0 < size <= 2**16 for size in sizes)
-        texts = (told["model"], told["header"]["recipe"], told["licence"])
-        fits = fits and all(isinstance(text, str) for text in texts) and told.get("z", "normal") in DRAWS
+        metadata: Metadata = json.loads(session.metadata()[METADATA_KEY])
+        if metadata["format"] != ONNX_FORMAT:
+            raise BadModel(
+                f"{path} has format {metadata['format']!r}; this version reads {ONNX_FORMAT}. Update facesmith."
+            )
+        sizes = (metadata["resolution"], metadata["channels"], metadata["z_dim"], metadata["w_dim"], metadata["num_ws"])
+        texts = (metadata["model"], metadata["header"]["recipe"], metadata["license"])
+        valid = all(type(size) is int and 0 < size <= 2**16 for size in sizes)
+        valid = valid and all(isinstance(text, str) for text in texts) and metadata.get("z", "normal") in DRAWS
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        raise wrong from None
-    if not fits or session.names() != (list(INPUTS), list(OUTPUTS)):
-        raise wrong
-    return told
+        raise not_ours from None
+    if not valid or session.names() != (list(INPUTS), list(OUTPUTS)):
+        raise not_ours
+    return metadata

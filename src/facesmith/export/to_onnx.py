@@ -1,4 +1,4 @@
-"""A model -> one ONNX file, held against torch before anybody else gets it."""
+"""Export a model to one ONNX file and compare its faces with torch's before the file is written."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ from facesmith.latent.from_seeds import truncation_center
 from facesmith.model import Model, load
 from facesmith.modelfiles.frontmatter import stated_license
 
-TOLERANCE = 1e-3  # of pictures in [-1, 1]: an eighth of the step between two levels of a PNG
-CHECKED = ((1, 0, 1.0), (0, 1, 0.5), (3, 2, 0.7), (16, 0, 1.0), (5, 16, 0.0))  # latents as z, as w; psi
-CHECKED_SEEDS = range(16)
-SAME_Z = 2e-6
-UNKNOWN_LICENCE = "unknown: the model file states none; it can be no freer than that of the faces it was trained on"
+TOLERANCE = 1e-3  # in the range [-1, 1]: an eighth of the step between two 8-bit levels
+BATCHES = ((1, 0, 1.0), (0, 1, 0.5), (3, 2, 0.7), (16, 0, 1.0), (5, 16, 0.0))  # to compare: N of z, M of w, psi
+COMPARED_SEEDS = range(16)
+Z_TOLERANCE = 2e-6
+UNKNOWN_LICENSE = "unknown: the model card states none. It can't be more permissive than that of the training faces."
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Between an exported file and torch, over all that was checked.
+    """The difference between the images of an exported file and those of torch.
 
     Attributes:
-        largest: between two pictures' numbers, of a range of 2.
-        pixels: the share of 8-bit values that differ.
-        levels: by how many of 255 levels at most.
-        faces: how many were compared.
+        largest: the largest absolute difference in the range [-1, 1].
+        share: the share of 8-bit values that differ.
+        levels: the largest difference of 8-bit values.
+        faces: the number of images compared.
     """
 
     largest: float
-    pixels: float
+    share: float
     levels: int
     faces: int
 
 
-class _Whole(nn.Module):
-    """What the file computes: z mapped, w as it is, both truncated and drawn."""
+class _ExportedModule(nn.Module):
+    """The computation in the file: map z, append w, truncate both, synthesize."""
 
     def __init__(self, G: Generator) -> None:
         super().__init__()
@@ -68,49 +68,53 @@ class _Whole(nn.Module):
 
 
 def export(
-    path: Path | None, out: Path, *, licence: str | None = None, force: bool = False, console: Console
+    path: Path | None, out: Path, *, license: str | None = None, force: bool = False, console: Console
 ) -> Iterator[str]:
-    """Write a model's mapping and synthesis with truncation as ONNX (`onnx.form`), and tell how exact it is.
+    """Export a model's mapping, truncation and synthesis (see `onnx_format`).
 
     Args:
-        licence: in words; travels in the file. By default that of the card beside the model.
+        license: stored in the file. Default: the license in the card next to the model.
+
+    Yields:
+        Lines that name the file and say how exactly it agrees with torch.
 
     Raises:
         MissingExtra: onnx, onnxscript or onnxruntime is not installed.
-        BadModel: its networks can't be written as ONNX, or not exactly enough; nothing is written then.
+        BadModel: the model is conditional, or ONNX can't represent it exactly enough. Nothing is written then.
     """
     if out.suffix.lower() != SUFFIX:
-        raise BadOption(f"--onnx {out}: the file's name must end in {SUFFIX}.")
+        raise BadOption(f"--onnx {out}: the file name must end in {SUFFIX}.")
     refuse_to_overwrite(out, force)
     model = load(path)
     if model.conditions:
         raise BadModel(
-            f"{model.path} is told {', '.join(model.conditions)}; conditional models can't be written as ONNX."
+            f"{model.path} is conditional ({', '.join(model.conditions)}). ONNX export needs an unconditional model."
         )
-    console.print(f"writing {model.path} as ONNX, some ten seconds ...")
-    told = metadata(model, licence or stated_license(model.path, model.hash) or UNKNOWN_LICENCE)
-    content = onnx_bytes(model, told)
-    difference = compared(model.G, open_session(content))
+    console.print(f"exporting {model.path}, about ten seconds ...")
+    metadata = metadata_of(model, license or stated_license(model.path, model.hash) or UNKNOWN_LICENSE)
+    content = onnx_bytes(model, metadata)
+    difference = compare(model.G, open_session(content))
     if not difference.largest <= TOLERANCE:
         raise BadModel(
-            f"{model.path} as ONNX draws other pictures than torch (by {difference.largest:.2g} of a range of 2, more "
-            f"than {TOLERANCE:g}), so nothing was written. Its recipe {model.recipe.name} can't be exported."
+            f"{model.path} draws other images with ONNX than with torch (they differ by {difference.largest:.2g} in "
+            f"the range [-1, 1], more than {TOLERANCE:g}). Nothing was written: recipe {model.recipe.name} can't be "
+            "exported."
         )
     with atomic_write(out) as stream:
         stream.write(content)
     yield str(out)
     yield (
-        f"largest difference from torch {difference.largest:.2g} of a range of 2, over {difference.faces} faces in "
-        f"batches of 1 to 21; "
-        f"of a million 8-bit values {difference.pixels * 1e6:.0f} differ, by {difference.levels} at most"
+        f"compared with torch on {difference.faces} faces in batches of 1 to 21: largest difference "
+        f"{difference.largest:.2g} in the range [-1, 1]; {difference.share * 1e6:.0f} of a million 8-bit values "
+        f"differ, by at most {difference.levels}"
     )
-    yield f"seeds: {told['seeds']}"
+    yield f"seeds: {metadata['seeds']}"
 
 
-def metadata(model: Model, licence: str) -> Metadata:
-    """What the file says of itself."""
+def metadata_of(model: Model, license: str) -> Metadata:
+    """The metadata of the exported file."""
     G = model.G
-    told: Metadata = {
+    metadata: Metadata = {
         "format": ONNX_FORMAT,
         "made_by": f"facesmith {__version__}",
         "model": model.hash,
@@ -120,71 +124,72 @@ def metadata(model: Model, licence: str) -> Metadata:
         "z_dim": G.z_dim,
         "w_dim": G.w_dim,
         "num_ws": G.num_ws,
-        "seeds": "can't be drawn from this file, since this recipe draws its latents in a way of its own",
-        "licence": licence,
+        "seeds": "not supported, because this recipe draws z with its own code",
+        "license": license,
     }
-    if known := _draw(G):
-        told["z"] = known
-        told["seeds"] = (
-            f"z is drawn by the Mersenne Twister from the seed's lower 32 bits, as torch draws {known} numbers"
+    if distribution := _distribution_of_z(G):
+        metadata["z"] = distribution
+        metadata["seeds"] = (
+            f"z is {distribution} numbers as torch draws them: a Mersenne Twister with the seed's lower 32 bits"
         )
-    return told
+    return metadata
 
 
-def _draw(G: Generator) -> str | None:
-    """The way in numpy that draws what this generator draws, found by trying; None where there is none."""
+def _distribution_of_z(G: Generator) -> str | None:
+    """The key in `DRAWS` whose numbers equal those that the generator draws. None if there is none."""
     for name, draw in DRAWS.items():
-        pairs = ((draw(seed, G.z_dim), G.draw_z(1, torch.Generator().manual_seed(seed))) for seed in CHECKED_SEEDS)
-        if all(np.abs(mine - its.numpy()[0]).max() <= SAME_Z for mine, its in pairs):
+        pairs = ((draw(seed, G.z_dim), G.draw_z(1, torch.Generator().manual_seed(seed))) for seed in COMPARED_SEEDS)
+        if all(np.abs(numpy_z - torch_z.numpy()[0]).max() <= Z_TOLERANCE for numpy_z, torch_z in pairs):
             return name
     return None
 
 
-def onnx_bytes(model: Model, told: Metadata) -> bytes:
-    """The file's content; the same model gives the same bytes.
+def onnx_bytes(model: Model, metadata: Metadata) -> bytes:
+    """The content of the exported file. The same model gives the same bytes.
 
     Raises:
-        BadModel: torch can't write these networks as ONNX.
+        MissingExtra: onnx or onnxscript is not installed.
+        BadModel: torch can't export these networks.
     """
     try:
         import onnx
-        import onnxscript  # noqa: F401 - torch writes by it
+        import onnxscript  # noqa: F401 - torch.onnx needs it
     except ImportError as error:
         raise missing_extra(error) from None
-    whole = _Whole(_still(model.G)).eval()
     G = model.G
+    module = _ExportedModule(_export_copy(G)).eval()
     w_shape = (G.w_dim,) if G.num_ws == 1 else (G.num_ws, G.w_dim)
     examples = (torch.zeros(3, G.z_dim), torch.zeros(2, *w_shape), torch.tensor(0.5))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of what torch is going to change in itself
+        warnings.simplefilter("ignore")  # deprecations inside torch
         try:
             program = torch.onnx.export(
-                whole, examples, input_names=INPUTS, output_names=OUTPUTS, dynamo=True, verbose=False,
+                module, examples, input_names=INPUTS, output_names=OUTPUTS, dynamo=True, verbose=False,
                 dynamic_shapes={"z": {0: "n"}, "w": {0: "m"}, "psi": None},
             )  # fmt: skip
         except torch.onnx.OnnxExporterError as error:
-            raise BadModel(f"{model.path}: torch can't write its networks as ONNX ({_last_line(error)}).") from None
+            raise BadModel(f"{model.path}: torch can't export its networks to ONNX ({_reason(error)}).") from None
     assert program is not None
     proto = program.model_proto
-    _forget_traces(proto)
-    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(told, sort_keys=True)})
+    _remove_traces(proto)
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
     onnx.checker.check_model(proto)
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _still(G: Generator) -> Generator:
-    """A copy in plain memory order; what it has grown to is a constant there, since a file doesn't grow on."""
-    still = copy.deepcopy(G).to(memory_format=torch.contiguous_format)
-    level = getattr(still, "level", None)
+def _export_copy(G: Generator) -> Generator:
+    """A copy in the default memory format. A growing generator's level becomes a constant, since a file can't grow."""
+    G = copy.deepcopy(G).to(memory_format=torch.contiguous_format)
+    level = getattr(G, "level", None)
     if isinstance(level, Tensor):
-        del still.level
-        still.level = float(level)  # type: ignore[assignment]
-    return still
+        del G.level
+        G.level = float(level)  # type: ignore[assignment]
+    return G
 
 
-def _forget_traces(proto: Any) -> None:
-    """Remove what torch notes beside each node: where in its source, on this machine, it comes from."""
+def _remove_traces(proto: Any) -> None:
+    """Remove the source locations on this machine that torch stores with every node."""
     parts = [proto, proto.graph, *proto.functions]
     for graph in (proto.graph, *proto.functions):
         parts += graph.node
@@ -194,24 +199,26 @@ def _forget_traces(proto: Any) -> None:
         part.ClearField("doc_string")
 
 
-def _last_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return " ".join(str(error.__cause__ or error).split())[:200]
 
 
 @torch.inference_mode()
-def compared(G: Generator, session: Session) -> Difference:
-    """Draw the same latents by torch and by the file, as z and as w, in batches of several sizes."""
-    largest, wrong, levels, values, faces = 0.0, 0, 0, 0, 0
+def compare(G: Generator, session: Session) -> Difference:
+    """Draw the same latents with torch and with the exported file, from z and from w, in batches of several sizes."""
+    largest, differing, levels, values, faces = 0.0, 0, 0, 0, 0
     w_shape = (G.w_dim,) if G.num_ws == 1 else (G.num_ws, G.w_dim)
-    for i, (n, m, psi) in enumerate(CHECKED):
-        rng = torch.Generator().manual_seed(i)
+    for seed, (n, m, psi) in enumerate(BATCHES):
+        rng = torch.Generator().manual_seed(seed)
         z = G.draw_z(n, rng)
         w = G.mapping(G.draw_z(m, rng)).reshape(m, *[1] * (len(w_shape) - 1), G.w_dim).expand(m, *w_shape)
-        expected = _Whole(G)(z, w, torch.tensor(psi))[0].numpy()
-        found = session.run(z.numpy(), w.numpy(), psi)
-        if not (np.isfinite(found).all() and found.shape == expected.shape):
+        expected = _ExportedModule(G)(z, w, torch.tensor(psi))[0].numpy()
+        images = session.run(z.numpy(), w.numpy(), psi)
+        if not (np.isfinite(images).all() and images.shape == expected.shape):
             return Difference(np.inf, 1.0, 255, faces)
-        apart = np.abs(to_uint8_numpy(found).astype(int) - to_uint8_numpy(expected))
-        largest, levels = max(largest, float(np.abs(found - expected).max())), max(levels, int(apart.max()))
-        wrong, values, faces = wrong + int((apart > 0).sum()), values + apart.size, faces + n + m
-    return Difference(largest, wrong / values, levels, faces)
+        difference = np.abs(to_uint8_numpy(images).astype(int) - to_uint8_numpy(expected))
+        largest = max(largest, float(np.abs(images - expected).max()))
+        levels = max(levels, int(difference.max()))
+        differing, values = differing + int((difference > 0).sum()), values + difference.size
+        faces += n + m
+    return Difference(largest, differing / values, levels, faces)

@@ -1,0 +1,15 @@
+"""Files in and out: everything that other folders read, write or print.
+
+files.py              atomic writes, refusing to overwrite, hashes
+images.py             read photos, write PNG and JPEG, convert between uint8 and float, grids
+batches.py            batches of equal size, the last one padded
+captions.py           images with text below or on the left
+video.py              write MP4 and GIF
+provenance.py         metadata of synthetic images: what they are and how to draw them again
+credentials.py        signed content credentials (C2PA)
+seeds.py              parse and check seeds
+attribute_options.py  parse attribute values such as smiling=1
+progress.py           progress bars
+html.py               the self-contained HTML pages of reports
+charts.py             charts for these pages
+"""

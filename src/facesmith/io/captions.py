@@ -1,4 +1,4 @@
-"""Pictures with words on white: captions below them, signs before them."""
+"""Images with text on white: a caption below, a plus or minus sign on the left, or a heading on the left."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from facesmith.io.images import Pixels, as_rgb
 
 CAPTION_PX, GUTTER_PX, GAP_PX = 14, 40, 6
 STROKE_PX, HALF_SIGN_PX = 3, 9
-HEAD_PX = 168
-LEVELS = {"+": (0,), "-": (0,), "=": (-4, 4)}  # of a sign's level strokes, in pixels below its middle
+HEADING_PX = 168
+SIGN_BARS = {"+": (0,), "-": (0,), "=": (-4, 4)}  # the horizontal bars of a sign, in pixels below its center
 
 
-def with_caption(picture: Pixels, words: str, sign: str | None = None) -> Pixels:
-    """A picture `[H, W, C]` in RGB with words (ASCII) below it.
+def with_caption(picture: Pixels, caption: str, sign: str | None = None) -> Pixels:
+    """Put a caption (ASCII) below `[H, W, C]`. Returns RGB.
 
     Args:
-        sign: +, - or =, drawn on its left; "" leaves room for one, None does not.
+        sign: "+", "-" or "=" to draw on the left; "" leaves an empty gutter there, None leaves no gutter.
     """
     rgb = as_rgb(picture)
     height, width, left = *rgb.shape[:2], 0 if sign is None else GUTTER_PX
@@ -26,34 +26,35 @@ def with_caption(picture: Pixels, words: str, sign: str | None = None) -> Pixels
     pen = ImageDraw.Draw(sheet)
     if sign:
         _draw_sign(pen, sign, left // 2, height // 2)
-    pen.text((left + width / 2, height + GAP_PX + CAPTION_PX), words, "black", _fitting(words, width), anchor="ms")
+    baseline = (left + width / 2, height + GAP_PX + CAPTION_PX)
+    pen.text(baseline, caption, "black", _fitting_font(caption, width), anchor="ms")
     return np.asarray(sheet)
 
 
 def with_heading(picture: Pixels, title: str, note: str = "") -> Pixels:
-    """A picture `[H, W, 3]` with words (ASCII) on its left: a title, and a note below it."""
+    """Put a title (ASCII), and a note below it, on the left of `[H, W, 3]`."""
     height, width, _ = picture.shape
-    sheet = Image.new("RGB", (HEAD_PX + width, height), "white")
-    sheet.paste(Image.fromarray(picture), (HEAD_PX, 0))
+    sheet = Image.new("RGB", (HEADING_PX + width, height), "white")
+    sheet.paste(Image.fromarray(picture), (HEADING_PX, 0))
     pen = ImageDraw.Draw(sheet)
-    room = HEAD_PX - 2 * GAP_PX
-    pen.text((GAP_PX, height / 2 - GAP_PX), title, "black", _fitting(title, room), anchor="ls")
+    room_px = HEADING_PX - 2 * GAP_PX
+    pen.text((GAP_PX, height / 2 - GAP_PX), title, "black", _fitting_font(title, room_px), anchor="ls")
     if note:
-        pen.text((GAP_PX, height / 2 + GAP_PX), note, "dimgray", _fitting(note, room), anchor="lt")
+        pen.text((GAP_PX, height / 2 + GAP_PX), note, "dimgray", _fitting_font(note, room_px), anchor="lt")
     return np.asarray(sheet)
 
 
 def _draw_sign(pen: ImageDraw.ImageDraw, sign: str, x: int, y: int) -> None:
-    """A sign around a point, in strokes: Pillow's own font lacks the minus."""
-    for below in LEVELS[sign]:
+    """Draw a sign centered at (x, y) with lines, because Pillow's default font has no minus sign."""
+    for below in SIGN_BARS[sign]:
         pen.line((x - HALF_SIGN_PX, y + below, x + HALF_SIGN_PX, y + below), "black", STROKE_PX)
     if sign == "+":
         pen.line((x, y - HALF_SIGN_PX, x, y + HALF_SIGN_PX), "black", STROKE_PX)
 
 
-def _fitting(words: str, width_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font in a size that keeps words as narrow as their picture, but not smaller than can be read."""
+def _fitting_font(text: str, width_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The largest font in which a text fits into a width, but no smaller than half the caption size."""
     size_px = CAPTION_PX
-    while size_px > CAPTION_PX / 2 and ImageFont.load_default(size_px).getlength(words) > width_px:
+    while size_px > CAPTION_PX / 2 and ImageFont.load_default(size_px).getlength(text) > width_px:
         size_px -= 1
     return ImageFont.load_default(size_px)

@@ -1,8 +1,8 @@
-"""Signed content credentials (C2PA): who says that a picture is synthetic, in a form that can't be altered unnoticed.
+"""Signed content credentials (C2PA): tamper-evident metadata that says who declares an image synthetic.
 
-A signature needs a certificate chain (PEM, the signer's first) whose first certificate may sign (key usage
-digitalSignature) and has an extended key usage such as emailProtection, and was issued by another: C2PA takes no
-self-signed ones. Nothing is sent anywhere; no time stamp is asked for.
+A signature needs a certificate chain in PEM, with the signer's certificate first. That certificate must have the key
+usage digitalSignature and an extended key usage such as emailProtection, and must not be self-signed. Signing works
+offline; the signature has no time stamp.
 
 Source: C2PA Technical Specification 2.1, sections 13 (signatures), 14.5 (certificate profile) and 18.14 (actions).
 """
@@ -19,36 +19,36 @@ from facesmith import __version__
 from facesmith.errors import BadOption, MissingExtra
 from facesmith.io.provenance import source_type
 
-LABEL = "org.facesmith.drawing"  # of the assertion that holds our own words
-MOST_BYTES = 2**20
-SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}  # a thumbnail of a face of 64 pixels is larger than the face
+ASSERTION_LABEL = "org.facesmith.drawing"  # the assertion that contains the image's metadata entries
+MAX_PEM_BYTES = 2**20
+SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}  # a thumbnail would be larger than a 64x64 face
 
 
 @dataclass(frozen=True)
 class Signer:
-    """Signs pictures; called as `provenance.Sign`."""
+    """Adds signed content credentials to an image; a `provenance.Sign`."""
 
     chain: bytes
     key: bytes
     algorithm: str
 
-    def __call__(self, content: bytes, media_type: str, told: Mapping[str, str]) -> bytes:
-        """The same PNG or JPEG with credentials.
+    def __call__(self, content: bytes, media_type: str, metadata: Mapping[str, str]) -> bytes:
+        """Add credentials to an encoded PNG or JPEG.
 
         Raises:
-            BadOption: certificate and key don't do for it.
+            BadOption: C2PA does not accept the certificates or the key.
         """
-        c2pa = _c2pa()
-        kind = source_type(told)
+        c2pa = _import_c2pa()
+        kind = source_type(metadata)
         created = {"action": "c2pa.created", "softwareAgent": {"name": "facesmith", "version": __version__}}
         actions = [created | ({"digitalSourceType": kind} if kind else {})]
         manifest = {
             "claim_generator_info": [{"name": "facesmith", "version": __version__}],
-            "title": told.get("Description", "A picture"),
+            "title": metadata.get("Description", "A picture"),
             "format": media_type,
             "assertions": [
                 {"label": "c2pa.actions", "data": {"actions": actions}},
-                {"label": LABEL, "data": dict(told)},
+                {"label": ASSERTION_LABEL, "data": dict(metadata)},
             ],
         }
         signed = io.BytesIO()
@@ -62,51 +62,49 @@ class Signer:
             ):
                 builder.sign(signer, media_type, io.BytesIO(content), signed)
         except c2pa.C2paError as error:
-            raise BadOption(f"--sign and --key can't sign: {' '.join(str(error).split())[:200]}") from None
+            reason = " ".join(str(error).split())[:200]
+            raise BadOption(f"C2PA can't sign with these --sign and --key: {reason}") from None
         return signed.getvalue()
 
 
 def open_signer(chain: Path | None, key: Path | None) -> Signer | None:
-    """What signs with a certificate chain and its private key; None where neither is given.
+    """Read a certificate chain and its private key. None if neither is given.
 
     Raises:
-        BadOption: only one is given, or they can't be read, don't belong together, or are of no kind that C2PA takes.
+        BadOption: only one is given, a file can't be read, they don't match, or C2PA does not accept their kind.
         MissingExtra: c2pa-python is not installed.
     """
     if chain is None and key is None:
         return None
     if chain is None or key is None:
         raise BadOption("--sign CERTIFICATES and --key KEY go together; only one was given.")
-    _c2pa()
+    _import_c2pa()
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    certificates, secret = _read(chain), _read(key)
+    certificates, secret = _read_pem(chain), _read_pem(key)
     try:
         first = x509.load_pem_x509_certificates(certificates)[0]
     except (ValueError, IndexError):
-        raise BadOption(f"--sign {chain} holds no certificates in PEM.") from None
+        raise BadOption(f"--sign {chain} contains no certificates in PEM format.") from None
     try:
         private = load_pem_private_key(secret, None)
     except TypeError:
-        raise BadOption(f"--key {key} is locked with a password; give an unlocked copy.") from None
+        raise BadOption(f"--key {key} is protected by a password. Use an unencrypted copy.") from None
     except ValueError:
-        raise BadOption(f"--key {key} holds no private key in PEM.") from None
+        raise BadOption(f"--key {key} contains no private key in PEM format.") from None
     algorithm = _algorithm(private)
     if algorithm is None:
-        raise BadOption(
-            f"--key {key}: C2PA takes keys of ECDSA (P-256, P-384, P-521), Ed25519 or RSA, not of this kind."
-        )
+        raise BadOption(f"--key {key} is of an unsupported kind. Use ECDSA (P-256, P-384, P-521), Ed25519 or RSA.")
     if private.public_key() != first.public_key():
         raise BadOption(f"--key {key} is not the key of the first certificate in {chain}.")
     if first.issuer == first.subject:
-        raise BadOption(
-            f"--sign {chain}: its first certificate is self-signed; C2PA wants one that another has issued."
-        )
+        raise BadOption(f"--sign {chain}: its first certificate is self-signed. C2PA needs one issued by an authority.")
     return Signer(certificates, secret, algorithm)
 
 
 def _algorithm(private: Any) -> str | None:
+    """C2PA's name for the signature algorithm of a private key. None if unsupported."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     match private:
@@ -119,15 +117,15 @@ def _algorithm(private: Any) -> str | None:
     return None
 
 
-def _read(path: Path) -> bytes:
+def _read_pem(path: Path) -> bytes:
     try:
         with open(path, "rb") as stream:
-            return stream.read(MOST_BYTES)
+            return stream.read(MAX_PEM_BYTES)
     except OSError as error:
         raise BadOption(f"{path} can't be read: {error.strerror or error}.") from None
 
 
-def _c2pa() -> Any:
+def _import_c2pa() -> Any:
     try:
         import c2pa  # type: ignore[import-untyped]
         import cryptography  # noqa: F401

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and that never replace another unasked."""
+"""Write files completely or not at all, and never overwrite one by accident."""
 
 from __future__ import annotations
 
@@ -15,39 +15,42 @@ from facesmith.errors import BadOption, OutputExists
 
 @contextmanager
 def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iterator[IO[Any]]:
-    """A file that appears at `path` whole or not at all: written beside it, then renamed.
+    """Open a file that appears at `path` only once it is complete: it is written under another name, then renamed.
 
     Args:
-        durable: wait until the disk holds it, so that it survives a power cut; slow for many small files.
+        durable: also wait until the data is on the disk, so that it survives a power cut. Slow for many small files.
+
+    Raises:
+        BadOption: `path` is a folder, or can't be in one.
     """
     if path.is_dir():
         raise BadOption(f"{path} is a folder; expected the name of a file to write.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise BadOption(f"{path} can't be written: there is a file where its folder {path.parent} has to be.") from None
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    # Names of files may be no UTF-8; they come back as they were read.
+        raise BadOption(f"{path} can't be written: {path.parent} must be a folder, but a file is in the way.") from None
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    # The text may contain file names that are not valid UTF-8: surrogateescape writes them as they were read.
     text: dict[str, Any] = {} if "b" in mode else {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
     try:
-        with open(beside, mode, **text) as stream:
+        with open(partial, mode, **text) as stream:
             yield stream
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
-        os.replace(beside, path)
+        os.replace(partial, path)
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:
-    """Raise `OutputExists` where an output is in the way (an empty folder is not)."""
-    in_the_way = any(path.iterdir()) if path.is_dir() else path.exists()
-    if in_the_way and not force:
-        raise OutputExists(f"{path} exists already. Choose another --out, or add --force to replace it.")
+    """Raise `OutputExists` if `path` is a file or a folder with content, unless `force` is set."""
+    exists = any(path.iterdir()) if path.is_dir() else path.exists()
+    if exists and not force:
+        raise OutputExists(f"{path} already exists. Choose another --out, or add --force to replace it.")
 
 
 def sha256(file: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's content, in hexadecimal."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""The one place where pixels change form.
+"""Read, write and convert images. Only this module converts between value ranges.
 
 On disk and in datasets: uint8 `[N, H, W, C]`. In networks: float32 `[N, C, H, W]` in `[-1, 1]`.
-Files are read defensively, since photos come from anywhere, and written with their provenance.
+Input files are untrusted, so they are read defensively. Output files carry their provenance as metadata.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,41 +36,42 @@ PICTURE_SUFFIXES = HEIC_SUFFIXES.union(
 )
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF")  # Pillow would run Ghostscript on an EPS
-MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}  # of the formats that we write
 PNG_XMP = "XML:com.adobe.xmp"
 JPEG_QUALITY = 95
-MOST_COMMENT_BYTES = 65_533
-MAX_PIXELS = 100_000_000  # larger ones are refused: a small file can unpack into all of a machine's memory
+MAX_COMMENT_BYTES = 65_533  # of a JPEG
+MAX_PIXELS = 100_000_000  # larger images are refused: a small file can unpack to more than the machine's memory
 MAX_FILE_BYTES = 256 * 1024 * 1024
-# What Pillow's decoders raise, each by its own format's code, where a file is damaged.
-DAMAGED = (
+# Pillow's decoders raise any of these on a damaged file. Catch them around Pillow's calls only: from our own code,
+# they are bugs.
+DECODER_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError),
     *(AssertionError, RuntimeError, struct.error, zlib.error),
 )
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """Networks' form of uint8 `[N, H, W, C]`: float32 `[N, C, H, W]` in `[-1, 1]`, stored channels last."""
+    """Convert uint8 `[N, H, W, C]` to float32 `[N, C, H, W]` in `[-1, 1]`, in channels-last memory format."""
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Files' form of float `[N, C, H, W]` in `[-1, 1]`: uint8 `[N, H, W, C]`; what lies outside is clipped."""
+    """Convert float `[N, C, H, W]` in `[-1, 1]` to uint8 `[N, H, W, C]`. Values outside the range are clipped."""
     scaled = images.detach().float().add(1.0).mul_(127.5).round_().clamp_(0, 255)
     return scaled.byte().permute(0, 2, 3, 1).contiguous()
 
 
 def as_rgb(pixels: Pixels) -> Pixels:
-    """Three equal channels for grey `[..., 1]`; RGB passes unchanged."""
+    """Repeat the channel of grayscale `[..., 1]` three times. RGB is returned unchanged."""
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
 
 
 def grid(pictures: Pixels, columns: int | None = None, gap_px: int = 2) -> Pixels:
-    """One picture `[H, W, 3]` of many uint8 `[N, h, w, C]`, row by row on white.
+    """Arrange uint8 `[N, h, w, C]` row by row on white, as one image `[H, W, 3]`.
 
     Args:
-        columns: by default as square as N allows.
-        gap_px: white pixels between neighbours.
+        columns: by default, the grid is as square as N allows.
+        gap_px: white pixels between images.
     """
     pictures = as_rgb(pictures)
     count, height, width, _ = pictures.shape
@@ -83,47 +85,60 @@ def grid(pictures: Pixels, columns: int | None = None, gap_px: int = 2) -> Pixel
 
 
 def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The upright photo as uint8 RGB `[H, W, 3]`, whatever form it has on disk.
+    """Read a photo upright, as uint8 RGB `[H, W, 3]`, whatever its format and color mode.
 
-    EXIF rotation is obeyed, transparency is laid on white, 16-bit greys are scaled to 8, CMYK and palettes are
-    converted, and of an animation the first frame is taken.
+    The EXIF orientation is applied. Transparency is composited on white. 16-bit gray is scaled to 8 bits. CMYK and
+    palettes are converted to RGB. An animation gives its first frame.
 
     Args:
-        source: a file, or the bytes of one.
-        name: how to know the kind of a file given as bytes (only its ending counts).
-        max_pixels: larger ones are refused before they are decoded.
+        source: a file's path or its content.
+        name: the file's name if `source` is its content; only the suffix matters.
+        max_pixels: larger images are refused before they are decoded.
 
     Raises:
-        BadPicture: empty, too large, truncated, or no picture at all; the message is the reason.
-        PictureUnavailable: another try may succeed, with an extra installed, other rights or more memory.
+        BadPicture: empty, too large, truncated or not an image. The message is the reason.
+        PictureUnavailable: unreadable for a reason outside the file, such as missing permissions or memory.
     """
     suffix = Path(name if name is not None else source if isinstance(source, Path) else "").suffix.lower()
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
         if not raw:
             raise BadPicture("empty file")
-        with _quiet_pillow, Image.open(io.BytesIO(raw), formats=_formats(raw, suffix)) as picture:
-            if picture.width * picture.height > max_pixels:
-                raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {max_pixels // 10**6} million")
-            picture.load()
-            return np.asarray(_as_8bit_rgb(_upright(picture)))
+        formats = _formats(raw, suffix)
+        with _quiet_pillow:
+            with _bad_picture_if_damaged():
+                picture = Image.open(io.BytesIO(raw), formats=formats)
+            with picture:
+                if picture.width * picture.height > max_pixels:
+                    limit = f"{max_pixels // 10**6} million"
+                    raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {limit}")
+                with _bad_picture_if_damaged():
+                    picture.load()
+                return np.asarray(_as_8bit_rgb(_upright(picture)))
+    except MemoryError:
+        raise PictureUnavailable("too large for this machine's memory") from None
+
+
+@contextmanager
+def _bad_picture_if_damaged() -> Iterator[None]:
+    """Turn what Pillow raises on a damaged file into `BadPicture`. The block may call Pillow only."""
+    try:
+        yield
     except UnidentifiedImageError:
         raise BadPicture("not a picture") from None
     except Image.DecompressionBombError:
         raise BadPicture(f"more than {MAX_PIXELS // 10**6} million pixels") from None
-    except MemoryError:
-        raise PictureUnavailable("too large for this machine's memory") from None
-    except DAMAGED as error:
+    except DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadPicture(f"damaged: {reason[:120]}") from None
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file of bearable size.
+    """Read a file of at most `MAX_FILE_BYTES`.
 
     Raises:
-        BadPicture: it is too large.
-        PictureUnavailable: the disk, or the rights to it, don't let us.
+        BadPicture: the file is larger.
+        PictureUnavailable: the disk or the file's permissions prevent reading.
     """
     try:
         if (size_bytes := path.stat().st_size) > MAX_FILE_BYTES:
@@ -134,36 +149,41 @@ def read_file(path: Path) -> bytes:
 
 
 class _QuietPillow:
-    """Pillow's warnings (odd tags, many pixels) unheard while any thread reads a picture.
+    """Suppress Pillow's warnings (unusual tags, many pixels) while at least one thread reads an image.
 
-    `warnings.catch_warnings` changes what all threads share, so it is entered by the first and left by the last.
+    `warnings.catch_warnings` changes the filters of all threads. So the first thread in enters it, and the last one
+    out leaves it.
     """
 
     def __init__(self) -> None:
-        self._lock, self._inside, self._kept = threading.Lock(), 0, warnings.catch_warnings()
+        self._lock, self._threads, self._suppression = threading.Lock(), 0, warnings.catch_warnings()
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._inside == 0:
-                self._kept = warnings.catch_warnings()
-                self._kept.__enter__()
-                # It only warns between one and two times its own limit, and we have one of our own.
+            if self._threads == 0:
+                self._suppression = warnings.catch_warnings()
+                self._suppression.__enter__()
+                # Pillow only warns up to twice its own limit; `max_pixels` is our limit.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-            self._inside += 1
+            self._threads += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._kept.__exit__(None, None, None)
+            self._threads -= 1
+            if self._threads == 0:
+                self._suppression.__exit__(None, None, None)
 
 
 _quiet_pillow = _QuietPillow()
 
 
 def _formats(raw: bytes, suffix: str) -> list[str]:
-    """What Pillow may take a file for. HEIC is told by content, since phones name such files .jpg and the reverse."""
+    """The formats that Pillow may try. HEIC is recognized by content: some phones name HEIC files .jpg, or JPEGs .heic.
+
+    Raises:
+        PictureUnavailable: the file is HEIC, and pillow-heif is not installed.
+    """
     if raw[4:8] == b"ftyp" and (suffix in HEIC_SUFFIXES or raw[8:12] in HEIC_BRANDS):
         try:
             import pillow_heif
@@ -171,44 +191,61 @@ def _formats(raw: bytes, suffix: str) -> list[str]:
             raise PictureUnavailable("HEIC needs an extra: pip install 'facesmith[heic]'") from None
         pillow_heif.register_heif_opener()
     Image.init()
-    return [each for each in FORMATS if each in Image.OPEN]
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _upright(picture: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except DAMAGED:  # broken EXIF spoils no pixel
+    except DECODER_ERRORS:  # damaged EXIF leaves the pixels intact
         return picture
 
 
 def _as_8bit_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):  # 16- or 32-bit grey: Pillow would clip it, not scale it
-        values = np.asarray(picture).astype(np.float64)
-        highest = values.max(initial=0)
-        if np.isnan(highest):
-            raise BadPicture("damaged: holds values that are no numbers")
-        if picture.mode == "F":
-            top = 1.0 if highest <= 1 else 255.0
-        else:  # of 32 bits, pictures use 8 or 16
-            top = 65535.0 if picture.mode != "I" or highest > 255 else 255.0
-        return Image.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return picture.convert("RGB")
+    if picture.mode.startswith(("I", "F")):  # Pillow's own conversion clips these values instead of scaling them
+        return Image.fromarray(_scale_to_8_bits(np.asarray(picture), picture.mode)).convert("RGB")
+    with _bad_picture_if_damaged():  # a damaged palette or transparency entry shows up only here
+        if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+            layer = picture.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        return picture.convert("RGB")
+
+
+def _scale_to_8_bits(values: NDArray[Any], mode: str) -> Pixels:
+    """Scale 16-bit, 32-bit or float gray `[H, W]` to uint8.
+
+    Args:
+        mode: Pillow's mode: "F" for floats, "I" for 32-bit integers, "I;16..." for 16-bit integers.
+
+    Raises:
+        BadPicture: the image contains NaN.
+    """
+    values = values.astype(np.float64)
+    highest = values.max(initial=0)
+    if np.isnan(highest):
+        raise BadPicture("damaged: contains NaN")
+    return (values / _white_level(mode, highest) * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def _white_level(mode: str, highest: float) -> float:
+    """The value that means white. Files don't state it, so it is guessed from their highest value."""
+    if mode == "F":
+        return 1.0 if highest <= 1 else 255.0
+    if mode == "I":  # images stored as 32-bit integers use only 8 or 16 bits
+        return 255.0 if highest <= 255 else 65535.0
+    return 65535.0
 
 
 def resize(pixels: Pixels, size_px: int) -> Pixels:
-    """A square picture `[S, S, C]` of `[S', S', C]`, made smaller (or larger) by Lanczos with antialiasing."""
+    """Resize `[H, W, C]` to `[size_px, size_px, C]` with an antialiasing Lanczos filter."""
     if pixels.shape[0] == pixels.shape[1] == size_px:
         return pixels
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    resized = np.asarray(picture.resize((size_px, size_px), Image.Resampling.LANCZOS))
+    resized = np.asarray(_to_pillow(pixels).resize((size_px, size_px), Image.Resampling.LANCZOS))
     return resized[..., None] if pixels.shape[-1] == 1 else resized
 
 
 def limit_width(pixels: Pixels, width_px: int) -> Pixels:
-    """A picture `[H, W, 3]` no wider than that, in its proportions; larger ones are made smaller by Lanczos."""
+    """Shrink `[H, W, 3]` to at most `width_px` wide with a Lanczos filter, keeping its proportions."""
     height, width, _ = pixels.shape
     if width <= width_px:
         return pixels
@@ -217,7 +254,11 @@ def limit_width(pixels: Pixels, width_px: int) -> Pixels:
 
 
 def center_square(pixels: Pixels, side_px: int | None = None) -> Pixels:
-    """The centred square of `[H, W, C]`, by default the largest; a picture's shorter side must hold it."""
+    """Cut the central square out of `[H, W, C]`.
+
+    Args:
+        side_px: at most the shorter side, which is the default.
+    """
     height, width = pixels.shape[:2]
     side = side_px or min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -225,15 +266,15 @@ def center_square(pixels: Pixels, side_px: int | None = None) -> Pixels:
 
 
 def enlarge(pictures: Pixels, times: int) -> Pixels:
-    """Each pixel of `[..., H, W, C]` as a block of `times` by `times`: larger to look at, with nothing made up."""
+    """Show each pixel of `[..., H, W, C]` as a block of `times` by `times` pixels (nearest-neighbor upsampling)."""
     return pictures.repeat(times, axis=-3).repeat(times, axis=-2)
 
 
 def crop_and_resize(picture: Pixels, resolution: int, channels: int) -> Pixels:
-    """What a network takes of a picture `[H, W, 3]`: its middle square, made smaller, in colour or grey.
+    """Cut the central square out of `[H, W, 3]`, shrink it to `[resolution, resolution, channels]`, in RGB or gray.
 
     Raises:
-        BadPicture: it is too small; pictures are never enlarged.
+        BadPicture: the image is smaller than `resolution`; images are never enlarged.
     """
     height, width = picture.shape[:2]
     if min(height, width) < resolution:
@@ -243,88 +284,95 @@ def crop_and_resize(picture: Pixels, resolution: int, channels: int) -> Pixels:
 
 
 def to_gray(pixels: Pixels) -> Pixels:
-    """Luma `[..., 1]` (ITU-R 601, as in Pillow) of RGB `[..., 3]`."""
+    """Convert RGB `[..., 3]` to luma `[..., 1]` (ITU-R 601, as in Pillow)."""
     weights = np.array([0.299, 0.587, 0.114], np.float32)
-    grey: Pixels = np.rint(pixels.astype(np.float32) @ weights).astype(np.uint8)[..., None]
-    return grey
+    gray: Pixels = np.rint(pixels.astype(np.float32) @ weights).astype(np.uint8)[..., None]
+    return gray
 
 
 def to_uint8_numpy(images: NDArray[np.float32]) -> Pixels:
-    """As `to_uint8`, of numpy's arrays: uint8 `[N, H, W, C]` of float `[N, C, H, W]` in `[-1, 1]`."""
+    """`to_uint8` for NumPy arrays: float `[N, C, H, W]` in `[-1, 1]` to uint8 `[N, H, W, C]`."""
     scaled = np.rint((images + np.float32(1)) * np.float32(127.5)).clip(0, 255)
     return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))
 
 
 def write_png(path: Path, pixels: Pixels, provenance: Mapping[str, str] | None = None) -> Path:
-    """Write uint8 `[H, W, C]` as PNG, with its provenance as text chunks."""
+    """Write uint8 `[H, W, C]` as PNG, with its provenance in text chunks."""
     with atomic_write(path) as stream:
         stream.write(png_bytes(pixels, provenance))
     return path
 
 
-def write_picture(path: Path, pixels: Pixels, told: Mapping[str, str], sign: Sign | None = None) -> Path:
-    """Write uint8 `[H, W, C]` as PNG or, by the path's ending, as JPEG, with its provenance and, if asked, signed.
+def write_picture(path: Path, pixels: Pixels, provenance: Mapping[str, str], sign: Sign | None = None) -> Path:
+    """Write uint8 `[H, W, C]` with its provenance as PNG or JPEG, depending on the path's suffix.
+
+    Args:
+        sign: adds signed content credentials.
 
     Raises:
         BadOption: the provenance is too long for a JPEG.
     """
     media_type = MEDIA_TYPES[path.suffix.lower()]
-    content = png_bytes(pixels, told) if media_type == "image/png" else _jpeg(path, pixels, told)
+    content = png_bytes(pixels, provenance) if media_type == "image/png" else _jpeg_bytes(path, pixels, provenance)
     with atomic_write(path) as stream:
-        stream.write(content if sign is None else sign(content, media_type, told))
+        stream.write(content if sign is None else sign(content, media_type, provenance))
     return path
 
 
 def png_bytes(pixels: Pixels, provenance: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of a PNG of uint8 `[H, W, C]`, with its provenance as text chunks."""
-    chunks, told = PngImagePlugin.PngInfo(), provenance or {}
-    for key, value in told.items():
+    """Encode uint8 `[H, W, C]` as PNG, with its provenance in text chunks."""
+    provenance = provenance or {}
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in provenance.items():
         chunks.add_text(key, value)
-    if packet := xmp(told):
+    if packet := xmp(provenance):
         chunks.add_itxt(PNG_XMP, packet)
     content = io.BytesIO()
-    _picture(pixels).save(content, "PNG", pnginfo=chunks)
+    _to_pillow(pixels).save(content, "PNG", pnginfo=chunks)
     return content.getvalue()
 
 
-def _jpeg(path: Path, pixels: Pixels, told: Mapping[str, str]) -> bytes:
-    comment = json.dumps(dict(told)).encode()
-    if len(comment) > MOST_COMMENT_BYTES:
-        raise BadOption(f"{path}: a JPEG can't hold the names of so many faces; write a .png.")
+def _jpeg_bytes(path: Path, pixels: Pixels, provenance: Mapping[str, str]) -> bytes:
+    comment = json.dumps(dict(provenance)).encode()
+    if len(comment) > MAX_COMMENT_BYTES:
+        raise BadOption(f"{path}: a JPEG has no room for the seeds of so many faces. Write a .png.")
     exif = Image.Exif()
-    exif[ExifTags.Base.Software] = told.get("Software", "")
-    exif[ExifTags.Base.ImageDescription] = told.get("Description", "")
+    exif[ExifTags.Base.Software] = provenance.get("Software", "")
+    exif[ExifTags.Base.ImageDescription] = provenance.get("Description", "")
     content = io.BytesIO()
-    packet = xmp(told)
-    _picture(pixels).save(
+    packet = xmp(provenance)
+    _to_pillow(pixels).save(
         content, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", comment=comment, exif=exif,
         xmp=packet.encode() if packet else None,
     )  # fmt: skip
     return content.getvalue()
 
 
-def _picture(pixels: Pixels) -> Image.Image:
+def _to_pillow(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 def read_provenance(path: Path) -> dict[str, str]:
-    """The words of a PNG's text chunks or of a JPEG's comment, empty where there are none.
+    """Read the metadata in a PNG's text chunks or a JPEG's comment. Empty if there is none.
 
     Raises:
-        BadPicture: `path` is no readable picture.
+        BadPicture: `path` is not a readable image.
     """
-    try:
-        with _quiet_pillow, Image.open(path, formats=_formats(b"", "")) as picture:
-            told = _comment(picture.info.get("comment", b"")) if picture.format == "JPEG" else picture.info
-            return {str(key): value for key, value in told.items() if isinstance(value, str) and key != PNG_XMP}
-    except (*DAMAGED, Image.DecompressionBombError) as error:
-        raise BadPicture(f"{path} can't be read as a picture ({type(error).__name__})") from None
+    formats = _formats(b"", "")
+    with _quiet_pillow:
+        try:
+            with Image.open(path, formats=formats) as picture:
+                info, is_jpeg = dict(picture.info), picture.format == "JPEG"
+        except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
+            raise BadPicture(f"{path} can't be read as a picture ({type(error).__name__})") from None
+    entries = _parse_comment(info.get("comment", b"")) if is_jpeg else info
+    return {str(key): value for key, value in entries.items() if isinstance(value, str) and key != PNG_XMP}
 
 
-def _comment(raw: bytes) -> dict[Any, Any]:
-    """The words of a JPEG's comment; other programs write other comments."""
+def _parse_comment(raw: bytes) -> dict[Any, Any]:
+    """The entries of a JPEG comment that Facesmith wrote. Empty for other programs' comments."""
     try:
-        told = json.loads(raw)
+        entries = json.loads(raw)
     except (ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return entries if isinstance(entries, dict) else {}

@@ -1,4 +1,4 @@
-"""Progress bars, with rate and time left, on the console that a verb was given (standard error)."""
+"""Progress bars with rate and remaining time, on a verb's console (standard error)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ T = TypeVar("T")
 
 
 class Rate(ProgressColumn):
-    """Things a second, over the last seconds rather than from the start."""
+    """Items per second, averaged over the last seconds rather than since the start."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
 def progress(console: Console) -> Progress:
-    """A bar with count, rate and time left; draws nothing where the console is quiet or no terminal."""
+    """A progress bar that the caller updates. Invisible if the console is quiet or not a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=console.quiet or not console.is_terminal)
 
 
-def bar(things: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
-    """The same things, with a bar that moves as they are taken."""
-    with progress(console) as shown:
-        yield from shown.track(things, total=total, description=what)
+def bar(items: Iterable[T], total: int, description: str, console: Console) -> Iterator[T]:
+    """Yield the items and advance a progress bar with each."""
+    with progress(console) as bars:
+        yield from bars.track(items, total=total, description=description)

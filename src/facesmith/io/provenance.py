@@ -1,7 +1,7 @@
-"""Where a picture comes from, in words that travel inside it: that it is synthetic, which model drew it, of what.
+"""The metadata of synthetic images: that they are synthetic, which model drew them, and how to draw them again.
 
-The same words stand in a PNG as text chunks and in a JPEG as a comment (JSON), for Facesmith to read again. For other
-programs both carry XMP with IPTC's digital source type, and a JPEG carries EXIF.
+A PNG stores the entries as text chunks, a JPEG as JSON in its comment; Facesmith reads them back from there. For other
+programs, both also carry XMP with the IPTC digital source type, and a JPEG carries EXIF.
 
 Source: IPTC Photo Metadata Standard, Digital Source Type; its vocabulary: cv.iptc.org/newscodes/digitalsourcetype
 """
@@ -20,14 +20,14 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 SOURCE_TYPES = {
     "true": SOURCE_TYPE + "trainedAlgorithmicMedia",
     "in part": SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia",
-}  # by the word "Synthetic"
-# Of a picture's bytes, its media type and its words: the same picture with signed content credentials.
+}  # by the entry "Synthetic"
+# (encoded image, media type, metadata) -> the same image with signed content credentials.
 Sign = Callable[[bytes, str, Mapping[str, str]], bytes]
 
 
 @dataclass(frozen=True)
 class SampleOrigin:
-    """Of what a picture was drawn, as its words tell it."""
+    """How a face was drawn: enough to draw it again."""
 
     seeds: list[int]
     psi: float
@@ -36,56 +36,56 @@ class SampleOrigin:
     recipe: str
 
 
-def synthetic_metadata(recipe: str, model_hash: str, shown: Mapping[str, str]) -> dict[str, str]:
-    """What a synthetic picture tells of itself; `shown` says of what it was drawn and may replace the rest."""
+def synthetic_metadata(recipe: str, model_hash: str, entries: Mapping[str, str]) -> dict[str, str]:
+    """The metadata of a synthetic image.
+
+    Args:
+        entries: how it was made, such as `seed_metadata`. They override the default entries.
+    """
     return {
         "Software": f"facesmith {__version__}",
         "Synthetic": "true",
         "Description": "A synthetic picture; the person it shows does not exist.",
         "Recipe": recipe,
         "Model": model_hash,
-        **shown,
+        **entries,
     }
 
 
 def seed_metadata(seeds: Sequence[int], psi: float, condition: Mapping[str, float] | None = None) -> dict[str, str]:
-    """The words from which `parse` knows again of what a picture was drawn.
-
-    Args:
-        given: what a conditional model was told.
-    """
+    """The entries from which `parse_provenance` reads how faces were drawn."""
     return {"Seeds": json.dumps(list(seeds)), "Psi": repr(psi), **condition_metadata(condition)}
 
 
 def condition_metadata(condition: Mapping[str, float] | None) -> dict[str, str]:
-    """The words of what a conditional model was told; none where it was told nothing."""
+    """The entry for a conditional model's attribute values. No entry without a condition."""
     return {"Condition": json.dumps(dict(condition))} if condition else {}
 
 
-def parse_provenance(told: Mapping[str, str]) -> SampleOrigin | None:
-    """Of what a picture of these words was drawn; None where they don't tell, or tell nonsense."""
+def parse_provenance(metadata: Mapping[str, str]) -> SampleOrigin | None:
+    """Read how faces were drawn. None if entries are missing or invalid."""
     try:
-        seeds, psi, model = json.loads(told["Seeds"]), float(told["Psi"]), told["Model"]
-        condition = json.loads(told.get("Condition", "{}"))
+        seeds, psi, model = json.loads(metadata["Seeds"]), float(metadata["Psi"]), metadata["Model"]
+        condition = json.loads(metadata.get("Condition", "{}"))
     except (KeyError, ValueError, TypeError, RecursionError):
         return None
     if type(seeds) is not list or not 0 < len(seeds) <= MAX_SEED_COUNT or not 0 <= psi <= 1:
         return None
     if not all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds):
         return None
-    if type(condition) is not dict or not all(answer in (0, 1) for answer in condition.values()):
+    if type(condition) is not dict or not all(value in (0, 1) for value in condition.values()):
         return None
-    return SampleOrigin(seeds, psi, condition, model, told.get("Recipe", "unknown"))
+    return SampleOrigin(seeds, psi, condition, model, metadata.get("Recipe", "unknown"))
 
 
-def source_type(told: Mapping[str, str]) -> str | None:
-    """IPTC's address for how such a picture came to be; None where it isn't synthetic."""
-    return SOURCE_TYPES.get(told.get("Synthetic", ""))
+def source_type(metadata: Mapping[str, str]) -> str | None:
+    """The IPTC address that says how an image was made. None if it is not synthetic."""
+    return SOURCE_TYPES.get(metadata.get("Synthetic", ""))
 
 
-def xmp(told: Mapping[str, str]) -> str | None:
-    """An XMP packet with the digital source type, tool and description; None for pictures that aren't synthetic."""
-    kind = source_type(told)
+def xmp(metadata: Mapping[str, str]) -> str | None:
+    """An XMP packet with the digital source type, software and description. None if the image is not synthetic."""
+    kind = source_type(metadata)
     if kind is None:
         return None
     return (
@@ -94,10 +94,10 @@ def xmp(told: Mapping[str, str]) -> str | None:
         '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/"\n'
         ' xmlns:dc="http://purl.org/dc/elements/1.1/"\n'
         ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"\n'
-        f" xmp:CreatorTool={quoteattr(told.get('Software', ''))}\n"
+        f" xmp:CreatorTool={quoteattr(metadata.get('Software', ''))}\n"
         f" Iptc4xmpExt:DigitalSourceType={quoteattr(kind)}>\n"
         '<dc:description><rdf:Alt><rdf:li xml:lang="x-default">'
-        f"{escape(told.get('Description', ''))}</rdf:li></rdf:Alt></dc:description>\n"
+        f"{escape(metadata.get('Description', ''))}</rdf:li></rdf:Alt></dc:description>\n"
         "</rdf:Description></rdf:RDF></x:xmpmeta>\n"
         '<?xpacket end="r"?>'
     )

@@ -1,4 +1,4 @@
-"""Seeds as people write them. A seed names a face. Loads no torch, since a model in ONNX needs none."""
+"""Parse and check seeds. A seed identifies a face. Doesn't import torch, so that ONNX models work without it."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from collections.abc import Sequence
 
 from facesmith.errors import BadOption
 
-# Every batch has this many latents, filled up where fewer are left: libraries choose their arithmetic by the batch's
-# shape, and a seed is to give the same face, to the bit, whatever is drawn beside it.
+# Every batch of latents has exactly this size; the last one is padded. Libraries choose their kernels by shape, so
+# with a fixed shape a seed gives the same face, bit for bit, whatever else is in the batch.
 BATCH_SIZE = 16
 MAX_SEED_COUNT = 1_000_000
 MAX_SEED = 2**63 - 1
-RANDOM_SEED_LIMIT = 1_000_000  # seeds chosen for a person stay short enough to be typed again
+RANDOM_SEED_LIMIT = 1_000_000  # random seeds are below this, so that they are short enough to type
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Raise BadOption where a seed is negative or too large."""
+    """Raise BadOption if a seed is negative or too large."""
     for seed in seeds:
         if not 0 <= seed <= MAX_SEED:
-            raise BadOption(f"Seed {seed} lies outside 0 to {MAX_SEED}.")
+            raise BadOption(f"Seed {seed} is out of range. Use 0 to {MAX_SEED}.")
 
 
 def check_psi(psi: float) -> None:
-    """Raise BadOption where psi lies outside 0 to 1."""
+    """Raise BadOption if psi is not between 0 and 1."""
     if not 0 <= psi <= 1:
-        raise BadOption(f"psi is {psi:g}; it goes from 0, the average face, to 1, the most varied ones.")
+        raise BadOption(f"psi is {psi:g}; expected 0 (the average face) to 1 (most varied).")
 
 
 def random_seeds(count: int, seed: int) -> list[int]:
-    """Different seeds, always the same ones for this seed.
+    """Distinct random seeds; the same `seed` gives the same list.
 
     Raises:
-        BadOption: there are not so many.
+        BadOption: `count` is larger than the number of seeds to choose from.
     """
     if not 0 <= count <= RANDOM_SEED_LIMIT:
-        raise BadOption(f"{count} random seeds can't be had; 0 to {RANDOM_SEED_LIMIT} can.")
+        raise BadOption(f"{count} random seeds were requested; at most {RANDOM_SEED_LIMIT} are possible.")
     return random.Random(seed).sample(range(RANDOM_SEED_LIMIT), count)
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds of a text such as `3`, `0-15` or `1,4,7-9`, in its order.
+    """Parse seeds such as `3`, `0-15` or `1,4,7-9`, keeping their order.
 
     Raises:
-        BadOption: the text is none, or names too many.
+        BadOption: the text can't be read, or lists more than `MAX_SEED_COUNT` seeds.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -52,8 +52,8 @@ def parse_seeds(text: str) -> list[int]:
             raise BadOption(f"--seeds {text!r} can't be read. Write seeds like 3 or 0-15 or 1,4,7-9.")
         low, high = int(first), int(last) if dash else int(first)
         if high < low or high > MAX_SEED:
-            raise BadOption(f"--seeds {part.strip()}: seeds go from a lower to a higher number, up to {MAX_SEED}.")
+            raise BadOption(f"--seeds {part.strip()}: expected the lower seed first, and none above {MAX_SEED}.")
         if len(seeds) + high - low + 1 > MAX_SEED_COUNT:
-            raise BadOption(f"--seeds {text!r} names more than {MAX_SEED_COUNT} faces.")
+            raise BadOption(f"--seeds {text!r} lists more than {MAX_SEED_COUNT} seeds.")
         seeds.extend(range(low, high + 1))
     return seeds

@@ -1,4 +1,4 @@
-"""Pictures one after the other as a film: an MP4 or a GIF, by the ending of its name."""
+"""Write image sequences as MP4 or GIF, depending on the file's suffix."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from facesmith.io.files import atomic_write
 from facesmith.io.images import Pixels
 
 FILM_SUFFIXES = (".mp4", ".gif")
-MAX_GIF_FPS = 50  # browsers show frames of less than two hundredths of a second slowly
-MAX_GIF_BYTES = 2**30  # all frames of a GIF are held until it is written
-MAX_SIDE_PX = 4096  # what H.264 decoders of phones and browsers take
-COLOURS = 256
+MAX_GIF_FPS = 50  # browsers slow down GIFs whose frames last less than 20 ms
+MAX_GIF_BYTES = 2**30  # Pillow keeps all frames of a GIF in memory until it is written
+MAX_SIDE_PX = 4096  # the limit of H.264 decoders in phones and browsers
+GIF_COLORS = 256
 
 
 def check_film(path: Path, frames_per_second: int) -> None:
-    """Raise BadOption where a film of that name can't be written."""
+    """Raise BadOption if the suffix is neither .mp4 nor .gif, or the frame rate is too high for a GIF."""
     if path.suffix.lower() not in FILM_SUFFIXES:
-        raise BadOption(f"--out {path}: a film is written as {' or '.join(FILM_SUFFIXES)}.")
+        raise BadOption(f"--out {path}: expected a name that ends in {' or '.join(FILM_SUFFIXES)}.")
     if path.suffix.lower() == ".gif" and frames_per_second > MAX_GIF_FPS:
-        raise BadOption(f"A GIF shows {MAX_GIF_FPS} frames a second at most, not {frames_per_second}.")
+        raise BadOption(f"A GIF shows at most {MAX_GIF_FPS} frames a second, not {frames_per_second}.")
 
 
 def write_film(
     path: Path, frames: Iterable[Pixels], frames_per_second: int, provenance: Mapping[str, str] | None = None
 ) -> Path:
-    """Write uint8 `[H, W, 3]` frames of one size; their provenance, as JSON, becomes the film's comment.
+    """Write uint8 frames `[H, W, 3]` of equal size. The provenance is stored as JSON in the file's comment.
 
-    An MP4 is H.264 that every browser and phone plays. A GIF is played for ever, with a palette for each frame.
+    An MP4 uses H.264, which all browsers and phones play. A GIF repeats forever and has its own palette per frame.
 
     Raises:
-        BadOption: another ending, or a GIF that is too large or too fast.
+        BadOption: the suffix is unknown, or the GIF would be too large or too fast.
     """
     check_film(path, frames_per_second)
     comment = json.dumps(dict(provenance)) if provenance else ""
@@ -54,7 +54,7 @@ def _write_mp4(path: Path, frames: Iterable[Pixels], frames_per_second: int, com
         video = container.add_stream("libx264", rate=frames_per_second, options={"crf": "18", "preset": "medium"})
         video.pix_fmt = "yuv420p"
         for pixels in frames:
-            # The colour format keeps one colour sample for 2x2 pixels, so sides must be even.
+            # yuv420p stores one color sample per 2x2 pixels, so height and width must be even.
             even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
             if not video.codec_context.is_open:
                 video.height, video.width = even.shape[:2]
@@ -65,24 +65,24 @@ def _write_mp4(path: Path, frames: Iterable[Pixels], frames_per_second: int, com
 
 
 def _write_gif(path: Path, frames: Iterable[Pixels], frames_per_second: int, comment: str) -> None:
-    pictures = _palettes(frames, frames_per_second)
-    first = next(pictures)
-    told = {"comment": comment.encode()} if comment else {}
+    images = _gif_frames(frames, frames_per_second)
+    first = next(images)
+    metadata = {"comment": comment.encode()} if comment else {}
     with atomic_write(path) as stream:
-        first.save(stream, "GIF", save_all=True, append_images=pictures, loop=0, **told)
+        first.save(stream, "GIF", save_all=True, append_images=images, loop=0, **metadata)
 
 
-def _palettes(frames: Iterable[Pixels], frames_per_second: int) -> Iterator[Image.Image]:
-    """Frames in 256 colours of their own, each to be shown for a whole number of hundredths of a second.
+def _gif_frames(frames: Iterable[Pixels], frames_per_second: int) -> Iterator[Image.Image]:
+    """Frames with a palette of 256 colors each and a duration in whole hundredths of a second.
 
-    Where the rate is no such number they differ in length, so that the film as a whole keeps its time.
+    If the frame rate doesn't divide 100, durations differ by one hundredth, so that the whole film keeps its length.
     """
-    held_bytes = 0
+    total_bytes = 0
     for number, pixels in enumerate(frames):
-        held_bytes += pixels.shape[0] * pixels.shape[1]
-        if held_bytes > MAX_GIF_BYTES:
-            raise BadOption("This is too long for a GIF. Write an .mp4, or a shorter or smaller film.")
-        picture = Image.fromarray(pixels).quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        start, end = (round(100 * each / frames_per_second) for each in (number, number + 1))
-        picture.info["duration"] = 10 * (end - start)
-        yield picture
+        total_bytes += pixels.shape[0] * pixels.shape[1]
+        if total_bytes > MAX_GIF_BYTES:
+            raise BadOption("This is too long for a GIF. Write an .mp4, or make the film shorter or smaller.")
+        image = Image.fromarray(pixels).quantize(GIF_COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        start, end = (round(100 * frame / frames_per_second) for frame in (number, number + 1))
+        image.info["duration"] = 10 * (end - start)
+        yield image

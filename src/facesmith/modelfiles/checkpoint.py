@@ -1,7 +1,7 @@
-"""The two files of a training: `state.pt`, all that resuming needs, and `model.safetensors`, the averaged networks.
+"""The two files of a training run: `state.pt`, from which it resumes, and `model.safetensors`, the averaged networks.
 
-Neither can run code: the first is read as tensors and plain values only, the second is safetensors, whose header is
-checked against the recipe's own networks before any of it is used.
+Neither can run code. `state.pt` is read as tensors and plain values only. `model.safetensors` has a JSON header that
+is checked against the recipe's networks before any tensor is used.
 """
 
 from __future__ import annotations
@@ -16,27 +16,31 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from facesmith.errors import BadModel, FacesmithError
 from facesmith.gan.recipe import Recipe, make_recipe
 from facesmith.io.files import atomic_write, sha256
 from facesmith.modelfiles.locate import model_file
-from facesmith.modelfiles.run_folder import MODEL as MODEL
 from facesmith.modelfiles.sidecar import HEADER_KEY
 
 MODEL_FORMAT = 1
-Form = tuple[tuple[int, ...], str]  # a tensor's shape and its type in safetensors' words
+TensorSpec = tuple[tuple[int, ...], str]  # a tensor's shape and its dtype as safetensors names it
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+# torch.load raises any of these on a damaged file.
+LOAD_ERRORS = (
+    *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError),
+    pickle.UnpicklingError,
+)
 
 
 @dataclass
 class LoadedModel:
-    """A model file, opened and checked.
+    """A model that was read from a file and checked.
 
     Attributes:
-        nets: the averaged networks in evaluation mode, "G" among them.
-        header: recipe, values, images seen, data fingerprint and split, alignment.
+        nets: the averaged networks in evaluation mode; "G" is one of them.
+        header: recipe, hyperparameters, images seen, data fingerprint and split, alignment.
         hash: sha256 of the file.
     """
 
@@ -48,22 +52,22 @@ class LoadedModel:
 
 
 def save_model(path: Path, nets: Mapping[str, nn.Module], header: Mapping[str, Any]) -> None:
-    """Write networks with their header; the same training gives the same bytes (no time stands in it)."""
-    tensors = {f"{name}.{key}": t.detach().cpu().contiguous() for name, net in nets.items() for key, t in _tensors(net)}
-    assert all(t.dtype in DTYPES for t in tensors.values()), "a model file holds these types only"
+    """Write networks with a header. The same training gives the same bytes, because nothing depends on the time."""
+    tensors = {
+        f"{name}.{key}": t.detach().cpu().contiguous()
+        for name, net in nets.items()
+        for key, t in sorted(net.state_dict().items())
+    }
+    assert all(t.dtype in DTYPES for t in tensors.values()), "load_model accepts these dtypes only"
     with atomic_write(path, durable=True) as stream:
         stream.write(save(tensors, {HEADER_KEY: json.dumps({"format": MODEL_FORMAT, **header}, sort_keys=True)}))
 
 
-def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:
-    return sorted(net.state_dict().items())
-
-
 def read_header(path: Path | None) -> dict[str, Any]:
-    """What the model that a path stands for tells of itself; no tensor is read.
+    """Read the header of a model (`locate.model_file`) without its tensors.
 
     Raises:
-        BadModel: none there, damaged, not one of ours, or of a later format.
+        BadModel: the file is missing, damaged, not ours or of a later format.
     """
     file = model_file(path)
     try:
@@ -74,28 +78,28 @@ def read_header(path: Path | None) -> dict[str, Any]:
 
 
 def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
-    """Open what a path stands for (`locate.model_file`); nothing in it is executed.
+    """Read and check a model (`locate.model_file`). Nothing in the file is executed.
 
     Raises:
-        BadModel: none there, damaged, not one of ours, of a later format, or its tensors are not those of its recipe.
+        BadModel: the file is missing, damaged, not ours, of a later format, or does not match its recipe.
     """
     file = model_file(path)
     try:
         with safe_open(file, "pt", device=device) as opened:
             header = _header(file, opened.metadata())
             slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118
-            forms = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
-            recipe, nets = _empty_networks(file, header, forms)
-            tensors = {key: opened.get_tensor(key) for key in forms}
+            specs = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
+            recipe, nets = _empty_networks(file, header, specs)
+            tensors = {key: opened.get_tensor(key) for key in specs}
     except (SafetensorError, OSError) as error:
         raise _unreadable(file, error) from None
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
-        raise BadModel(f"{file} holds numbers that are not finite; it can't draw faces.")
+        raise BadModel(f"{file} contains weights that are not finite, so it can't draw faces.")
     try:
         nets.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise BadModel(f"{file} does not fit its recipe {recipe.name} ({str(error)[:200]}).") from None
-    # In the memory order of training: another one rounds otherwise, and draws slightly other pictures.
+    # The same memory format as in training: another one rounds differently, which changes pixels slightly.
     nets.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return LoadedModel(file, recipe, nets, header, sha256(file))
 
@@ -110,7 +114,7 @@ def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
         if not (isinstance(header["recipe"], str) and isinstance(header["hyperparameters"], dict)):
             raise TypeError
     except (KeyError, ValueError, TypeError, RecursionError):
-        raise BadModel(f"{file} is no Facesmith model: its header is missing or damaged.") from None
+        raise BadModel(f"{file} is not a Facesmith model: its header is missing or damaged.") from None
     if header.get("format") != MODEL_FORMAT:
         raise BadModel(
             f"{file} has format {header.get('format')!r}; this version reads {MODEL_FORMAT}. Update facesmith."
@@ -118,49 +122,43 @@ def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     return dict(header)
 
 
-def _empty_networks(file: Path, header: Mapping[str, Any], forms: Mapping[str, Form]) -> tuple[Recipe, nn.ModuleDict]:
-    """The recipe's averaged networks without memory, so that a header can't claim more than its file holds."""
+def _empty_networks(
+    file: Path, header: Mapping[str, Any], specs: Mapping[str, TensorSpec]
+) -> tuple[Recipe, nn.ModuleDict]:
+    """Build the recipe's averaged networks on the meta device and compare them with the file's tensors.
+
+    The meta device allocates nothing, so a forged header can't make us allocate more memory than the file needs.
+    """
     try:
         recipe = make_recipe(header["recipe"], header["hyperparameters"])
     except FacesmithError as error:
-        raise BadModel(f"{file} names a recipe that this version can't build: {error}") from None
+        raise BadModel(f"{file} has a recipe that this version can't build: {error}") from None
     with torch.device("meta"):
         networks = recipe.networks()
     nets = nn.ModuleDict({name: networks[name] for name in recipe.averaged})
     expected = {key: (tuple(t.shape), DTYPES.get(t.dtype, "")) for key, t in nets.state_dict().items()}
-    if expected != dict(forms):
-        wrong = sorted(set(expected.items()) ^ set(forms.items()))[0]
-        raise BadModel(
-            f"{file} does not fit its recipe {recipe.name}: {wrong[0]} differs ({len(forms)} tensors found)."
-        )
+    if expected != dict(specs):
+        name, _ = sorted(set(expected.items()) ^ set(specs.items()))[0]
+        raise BadModel(f"{file} does not fit its recipe {recipe.name}: {name} differs ({len(specs)} tensors found).")
     return recipe, nets
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain values, so that the file is whole or is the one before."""
+    """Write tensors and plain values. The previous file stays in place until the new one is complete."""
     with atomic_write(path, durable=True) as stream:
         torch.save(dict(state), stream)
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; only tensors and plain values are accepted.
+    """Read a file that `save_state` wrote. Only tensors and plain values are accepted.
 
     Raises:
-        BadModel: damaged, or it holds anything else.
+        BadModel: the file is damaged or contains anything else.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ):
-        raise BadModel(f"{path} is damaged, or holds more than numbers. Start over with --force.") from None
+    except LOAD_ERRORS:
+        raise BadModel(f"{path} is damaged, or contains more than tensors and values. Start over: --force.") from None
     if not isinstance(state, dict) or state.get("format") != MODEL_FORMAT:
-        raise BadModel(f"{path} is no training state of this version. Start over with --force, or update facesmith.")
+        raise BadModel(f"{path} is not a state of this version. Start over with --force, or update facesmith.")
     return state

@@ -1,4 +1,7 @@
-"""Models on the Hugging Face Hub, by their address hf://user/name[@revision]. Only harmless files are fetched."""
+"""Download and upload models on the Hugging Face Hub, addressed as hf://user/name[@revision].
+
+Only the model, its sidecars and its card are downloaded. None of these files can run code.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,17 @@ from facesmith.modelfiles.frontmatter import CARD, HASH, fields
 from facesmith.modelfiles.run_folder import MODEL
 
 SIDECARS = ("directions.safetensors", "inversion.safetensors")
-# Paths make one slash of two.
+PREFIX = "hf:/"  # with one slash, because a Path collapses two
 ADDRESS = re.compile(r"hf:/{1,2}(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
-PREFIX = "hf:/"
-LOGIN = "Log in with a token that may do it: hf auth login"
+LOGIN = "Log in with a token that has access: hf auth login"
 
 
 @dataclass(frozen=True)
 class Address:
-    """A model on the Hub.
+    """The address of a model on the Hub.
 
     Attributes:
-        revision: branch, tag or commit; None for the newest.
+        revision: branch, tag or commit; None for the latest commit of the main branch.
     """
 
     repo: str
@@ -36,67 +38,82 @@ class Address:
 
 
 def is_address(path: Path | str) -> bool:
-    """Whether it names a model on the Hub rather than a file here."""
-    return (path.as_posix() if isinstance(path, Path) else path).startswith(PREFIX)
+    """Whether a text or path is an address on the Hub rather than a local file."""
+    return _text(path).startswith(PREFIX)
 
 
 def parse_address(path: Path | str) -> Address:
-    """The address that a text or a path is.
+    """Parse an address on the Hub.
 
     Raises:
-        BadOption: it is none.
+        BadOption: it is not a valid address.
     """
-    text = path.as_posix() if isinstance(path, Path) else path
-    found = ADDRESS.fullmatch(text)
-    if found is None:
-        raise BadOption(f"{text!r} is no address on the Hub. Write hf://user/name, or hf://user/name@revision.")
-    return Address(found["repo"], found["revision"])
+    match = ADDRESS.fullmatch(_text(path))
+    if match is None:
+        raise BadOption(f"{_text(path)!r} is no address on the Hub. Write hf://user/name, or hf://user/name@revision.")
+    return Address(match["repo"], match["revision"])
+
+
+def _text(path: Path | str) -> str:
+    return path.as_posix() if isinstance(path, Path) else path
 
 
 def fetch(address: Address) -> Path:
-    """The model file of an address, in the Hub's cache, with sidecars and card; without a network as it was last.
+    """Download a model with its sidecars and card into the Hub's cache. Offline, the cached version is used.
+
+    Returns:
+        The path of the model file.
 
     Raises:
         MissingExtra: huggingface_hub is not installed.
-        BadModel: it can't be had, holds no model of ours, or another than its card says.
+        BadModel: the download failed, the repository has no model, or its sha256 is not that in the card.
     """
-    hub = _hub()
+    hub = _import_hub()
     try:
         folder = hub.snapshot_download(
             address.repo, revision=address.revision, allow_patterns=[MODEL, CARD, *SIDECARS], library_name="facesmith"
         )
-    except Exception as error:  # noqa: BLE001 - it has no common class for what can go wrong on the way
-        raise _explained(error, address) from None
+    except Exception as error:  # noqa: BLE001 - the Hub's errors have no common base class
+        raise _as_bad_model(error, address) from None
     file = Path(folder) / MODEL
     if not file.is_file():
-        raise BadModel(f"{address} holds no {MODEL}, so it is no model that Facesmith can open.")
-    told, found = fields(file.with_name(CARD)).get(HASH), sha256(file)
-    if told is not None and told != found:
+        raise BadModel(f"{address} contains no {MODEL}, so Facesmith can't open it.")
+    stated, actual = fields(file.with_name(CARD)).get(HASH), sha256(file)
+    if stated is not None and stated != actual:
         raise BadModel(
-            f"{address}: the model's sha256 is {found[:12]}..., its card says {told[:12]}...: one of them was changed."
+            f"{address}: the model's sha256 is {actual[:12]}..., but its card says {stated[:12]}...: "
+            "one of them was changed."
         )
     return file
 
 
 def upload(address: Address, contents: Mapping[str, Path], message: str, *, private: bool) -> str:
-    """Put files into a repository on the Hub, which is made where there is none; the commit's address.
+    """Upload files in one commit, and create the repository if it doesn't exist.
+
+    Args:
+        contents: local files by their name in the repository.
+        message: the commit message.
+        private: create the repository as private.
+
+    Returns:
+        The URL of the commit.
 
     Raises:
         MissingExtra: huggingface_hub is not installed.
-        BadModel: it can't be done: no network, no right to it.
+        BadModel: the upload failed, for example without network or permission.
     """
-    hub = _hub()
+    hub = _import_hub()
     api = hub.HfApi(library_name="facesmith")
-    added = [hub.CommitOperationAdd(name, str(path)) for name, path in sorted(contents.items())]
+    operations = [hub.CommitOperationAdd(name, str(path)) for name, path in sorted(contents.items())]
     try:
         api.create_repo(address.repo, private=private, exist_ok=True)
-        done = api.create_commit(address.repo, added, commit_message=message, revision=address.revision)
-    except Exception as error:  # noqa: BLE001
-        raise _explained(error, address) from None
-    return str(done.commit_url)
+        commit = api.create_commit(address.repo, operations, commit_message=message, revision=address.revision)
+    except Exception as error:  # noqa: BLE001 - the Hub's errors have no common base class
+        raise _as_bad_model(error, address) from None
+    return str(commit.commit_url)
 
 
-def _hub() -> Any:
+def _import_hub() -> Any:
     try:
         import huggingface_hub
         from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -106,21 +123,22 @@ def _hub() -> Any:
     return huggingface_hub
 
 
-def _explained(error: Exception, address: Address) -> BadModel:
+def _as_bad_model(error: Exception, address: Address) -> BadModel:
+    """Explain an error of the Hub in one line."""
     from huggingface_hub import errors
 
     match error:
         case errors.GatedRepoError():
-            why = f"its owner wants to be asked first; visit its page. {LOGIN}"
+            reason = f"the owner requires you to request access first, on the model's page. {LOGIN}"
         case errors.RepositoryNotFoundError():
-            why = f"there is no such model, or it is private. {LOGIN}"
+            reason = f"there is no such model, or it is private. {LOGIN}"
         case errors.RevisionNotFoundError():
-            why = f"it has no revision {address.revision!r}."
+            reason = f"it has no revision {address.revision!r}."
         case errors.HfHubHTTPError() if error.response is not None and error.response.status_code in (401, 403):
-            why = LOGIN
+            reason = LOGIN
         case errors.HFValidationError():
-            why = "that is no name on the Hub."
+            reason = "this is not a valid name on the Hub."
         case _:
-            words = " ".join(str(error).split())[:150]
-            why = f"the Hub can't be reached, and the cache holds no copy. Is there a network? ({words})"
-    return BadModel(f"{address}: {why}")
+            details = " ".join(str(error).split())[:150]
+            reason = f"the Hub can't be reached, and the cache has no copy. Check the network. ({details})"
+    return BadModel(f"{address}: {reason}")

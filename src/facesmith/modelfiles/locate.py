@@ -1,4 +1,4 @@
-"""Where a model is: what `--model` and `facesmith.load` name -> the file to open. Loads no torch."""
+"""Find the model file that `--model` or `facesmith.load` refers to. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -7,38 +7,42 @@ from pathlib import Path
 
 from facesmith.errors import BadModel
 from facesmith.modelfiles.hub import fetch, is_address, parse_address
-from facesmith.modelfiles.run_folder import MODEL as MODEL
+from facesmith.modelfiles.run_folder import MODEL
 
-BUNDLED = Path("bundled")  # how a person names the generator that ships, where a name is needed
-TRAIN = "facesmith train --data FACES --out runs/first"
+BUNDLED = Path("bundled")  # the bundled generator's name in options that need one, such as --from
+TRAIN_COMMAND = "facesmith train --data FACES --out runs/first"
 
 
 def bundled_model() -> Path:
-    """The generator that ships inside the package; its sidecars stand beside it. It need not be there."""
+    """The path of the bundled generator inside the package, even if an installation lacks the file."""
     return Path(str(files("facesmith").joinpath("bundled", MODEL)))
 
 
 def model_file(path: Path | None) -> Path:
-    """The model file that a path stands for: a run folder stands for its model, None or `shipped` for what ships.
+    """Find the model file that a path refers to.
 
-    hf://user/name (which a Path writes hf:/user/name) is fetched from the Hub into its cache.
+    Args:
+        path: a model file, a run folder, or hf://user/name to download from the Hub (a Path shortens it to
+            hf:/user/name). None and `bundled` refer to the bundled generator.
 
     Raises:
-        BadModel: there is none.
+        BadModel: there is no such model.
     """
     if path is None or (path == BUNDLED and not path.exists()):
         file = bundled_model()
         if not file.is_file():
             raise BadModel(
-                f"This installation comes without a generator. Train one ({TRAIN}), then name it: --model runs/first"
+                f"This installation has no bundled generator. Train one: {TRAIN_COMMAND}. Then use --model runs/first"
             )
         return file
     if is_address(path):
         return fetch(parse_address(path))
     if path.suffix.lower() == ".onnx":
-        raise BadModel(f"{path} is ONNX, which only facesmith sample draws from; name the model it was made of.")
+        raise BadModel(
+            f"{path} is an ONNX file; only facesmith sample reads these. Use the model it was exported from."
+        )
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
-        what = f"{path} holds no {MODEL}" if path.is_dir() else f"{path} does not exist"
-        raise BadModel(f"{what}. Give a run folder or a .safetensors file that facesmith train has written.")
+        found = f"{path} contains no {MODEL}" if path.is_dir() else f"{path} does not exist"
+        raise BadModel(f"{found}. Expected a run folder or a .safetensors file that facesmith train wrote.")
     return file

@@ -1,4 +1,4 @@
-"""The files in a run folder: their names, and the log of the run."""
+"""Names of the files in a run folder, and the run's log."""
 
 from __future__ import annotations
 
@@ -13,52 +13,39 @@ LOCK = ".lock"
 STATE = "state.pt"
 HEALTHY_STATE = "state-healthy.pt"  # the last state without problems, for --on-trouble rollback
 MODEL = "model.safetensors"
-BEST = "best.safetensors"  # the best model of the run by its validation split
+BEST = "best.safetensors"  # the model with the best validation score so far
 SNAPSHOTS = "snapshots"
 LOG = "log.jsonl"
-SHEETS, SHEET = "samples", "samples.png"
-RECIPE_SHEETS = "shown"  # pictures that a recipe logs itself
+SHEETS, SHEET = "samples", "samples.png"  # contact sheets of fixed seeds: one per save, and the latest
+RECIPE_SHEETS = "shown"  # images that the recipe's objective logs
 CURVES = "curves.png"
 SCORES = "scores.png"
-RECONSTRUCTION_PAIRS, RECONSTRUCTIONS = "reconstructions.png", "reconstructions"
+RECONSTRUCTION_PAIRS = "reconstructions.png"  # photos above their reconstructions, from the latest save
+RECONSTRUCTIONS = "reconstructions"  # reconstructions of the same photos, one sheet per save
 REPORT = "report.html"
 TENSORBOARD = "tensorboard"
+# Everything that a run writes; --force deletes these and nothing else.
 RUN_FILES = (
-    *(
-        PLAN,
-        STATE,
-        HEALTHY_STATE,
-        MODEL,
-        BEST,
-        SNAPSHOTS,
-        LOG,
-        SHEETS,
-        SHEET,
-        RECIPE_SHEETS,
-        CURVES,
-        SCORES,
-        RECONSTRUCTION_PAIRS,
-        RECONSTRUCTIONS,
-    ),
-    *(REPORT, TENSORBOARD),
+    *(PLAN, STATE, HEALTHY_STATE, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, RECIPE_SHEETS, CURVES, SCORES),
+    *(RECONSTRUCTION_PAIRS, RECONSTRUCTIONS, REPORT, TENSORBOARD),
 )
 
 
 def sheets(run: Path, folder: str = SHEETS) -> list[Path]:
-    """The sheets of a run, one a save, in order; pictures of other names are not ours."""
+    """The contact sheets of a run in order, one per save. Files whose names are not numbers are ignored."""
     return sorted(path for path in (run / folder).glob("*.png") if path.stem.isdecimal())
 
 
 def read_log(log: Path) -> tuple[list[dict[str, Any]], int]:
-    """The lines of a log in the order of images seen, and how many others are damaged: no reason not to go on."""
+    """Read a log: its lines in the order of images seen, and the number of damaged lines, which are skipped."""
     if not log.is_file():
         return [], 0
     texts = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    lines = [line for text in texts if (line := _line(text)) is not None]
+    lines = [line for text in texts if (line := _parse_line(text)) is not None]
     return sorted(lines, key=lambda line: line["seen"]), sum(map(bool, texts)) - len(lines)
 
 
-def _line(text: str) -> dict[str, Any] | None:
+def _parse_line(text: str) -> dict[str, Any] | None:
     try:
         line = json.loads(text)
         return line if type(line["seen"]) is int and 0 <= line["seen"] < 2**63 else None
@@ -67,5 +54,6 @@ def _line(text: str) -> dict[str, Any] | None:
 
 
 def write_log(log: Path, lines: list[dict[str, Any]]) -> None:
+    """Replace a log by these lines."""
     with atomic_write(log, "w") as stream:
         stream.writelines(json.dumps(line) + "\n" for line in lines)

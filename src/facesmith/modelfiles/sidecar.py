@@ -1,7 +1,7 @@
 """Small files that belong to one model: directions, an inversion encoder, latents.
 
-Each is safetensors with one JSON entry as its header, as model files are, and carries the sha256 of the model that it
-was made for: what means a smile to one generator means nothing to another. Nothing in it is executed.
+Like a model file, each is safetensors with a JSON header. The header contains the sha256 of the model, because a
+latent or direction of one generator has no meaning for another. Nothing in the file is executed.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from facesmith.io.files import atomic_write
 from facesmith.modelfiles.run_folder import MODEL
 
 SIDECAR_FORMAT = 1
-HEADER_KEY = "facesmith"  # the whole header is one entry, since safetensors keeps several in no fixed order
-RESERVED_ENTRIES = ("format", "kind", "model")  # the header's entries that this module fills
+HEADER_KEY = "facesmith"  # the whole header is one metadata entry, because safetensors writes several in no fixed order
+RESERVED_ENTRIES = ("format", "kind", "model")  # header entries that `save_sidecar` fills
 HOW_TO_MAKE = {
-    "directions": "Make them: facesmith directions --model MODEL --data LABELLED",
-    "inversion": "Make it again for this model.",
-    "latent": "Make it again with this model: facesmith invert --model MODEL PHOTO",
+    "directions": "Make directions for this model: facesmith directions --model MODEL --data LABELED_FACES",
+    "inversion": "Make one for this model: facesmith train-inverter --model MODEL --data FACES",
+    "latent": "Make one for this model: facesmith invert --model MODEL PHOTO",
 }
 
 
 def sidecar_path(model_file: Path, kind: str) -> Path:
-    """Where a model file's sidecar of that kind lies: beside it.
+    """The path of a model's sidecar, which is in the same folder.
 
-    `model.safetensors` has `directions.safetensors`; any other, such as `best.safetensors`, has its own name in
-    front (`best.directions.safetensors`), so that models of one folder keep theirs apart.
+    For `model.safetensors` it is `directions.safetensors`. For other names, such as `best.safetensors`, it is
+    `best.directions.safetensors`, so that several models can share a folder.
     """
     name = f"{kind}.safetensors" if model_file.name == MODEL else f"{model_file.stem}.{kind}.safetensors"
     return model_file.with_name(name)
@@ -43,28 +43,27 @@ def sidecar_path(model_file: Path, kind: str) -> Path:
 def save_sidecar(
     path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[str, Any], model_hash: str
 ) -> None:
-    """Write tensors and plain values that belong to the model of that sha256; the same ones give the same bytes.
+    """Write tensors and a header for the model with this sha256. Equal content gives equal bytes.
 
     Args:
-        kind: what it is, in a word; `load_sidecar` accepts no other.
-        header: plain values; JSON keeps them.
+        kind: the kind of file; `load_sidecar` checks it.
+        header: values that JSON can store.
     """
-    assert not set(RESERVED_ENTRIES) & set(header), "these entries are written here"
-    told = json.dumps(
-        {**header, "format": SIDECAR_FORMAT, "kind": kind, "model": model_hash}, sort_keys=True, allow_nan=False
-    )
-    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    assert not set(RESERVED_ENTRIES) & set(header), "save_sidecar fills these entries"
+    entries = {**header, "format": SIDECAR_FORMAT, "kind": kind, "model": model_hash}
+    header_json = json.dumps(entries, sort_keys=True, allow_nan=False)
+    on_cpu = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with atomic_write(path, durable=True) as stream:
-        stream.write(save(plain, {HEADER_KEY: told}))
+        stream.write(save(on_cpu, {HEADER_KEY: header_json}))
 
 
 def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, on the CPU, and the header that `save_sidecar` wrote for this model.
+    """Read the tensors (on the CPU) and the header that `save_sidecar` wrote for this model.
 
-    What the tensors and the header's further entries have to be, their reader checks.
+    The caller checks the tensors' shapes and the other header entries.
 
     Raises:
-        BadModel: missing, damaged, of another kind or a later format, or made for another model.
+        BadModel: the file is missing, damaged, of another kind, of a later format or for another model.
     """
     if not path.is_file():
         raise BadModel(f"{path} does not exist; expected a file of kind {kind!r}.")
@@ -86,16 +85,16 @@ def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tens
             + HOW_TO_MAKE.get(kind, "")
         )
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
-        raise BadModel(f"{path} holds numbers that are not finite.")
+        raise BadModel(f"{path} contains numbers that are not finite.")
     return tensors, header
 
 
 def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     try:
         header = json.loads((metadata or {})[HEADER_KEY])
-        # bool counts as int in Python, but is no format.
+        # isinstance(True, int) holds in Python, so check the exact type.
         if not (isinstance(header["kind"], str) and isinstance(header["model"], str) and type(header["format"]) is int):
             raise TypeError
     except (KeyError, ValueError, TypeError, RecursionError):
-        raise BadModel(f"{path} is no file that facesmith wrote beside a model: its header is damaged.") from None
+        raise BadModel(f"{path} was not written by Facesmith, or its header is damaged.") from None
     return dict(header)
