@@ -212,7 +212,10 @@ def evaluate(
 def _console(quiet: bool) -> Console:
     """Where progress is printed: as bars in a terminal, and as plain lines in a notebook."""
     if _in_notebook():
-        return Console(file=sys.stdout, force_jupyter=False, width=NOTEBOOK_WIDTH, highlight=False, quiet=quiet)
+        return Console(
+            file=sys.stdout, force_jupyter=False, force_terminal=False, color_system=None, highlight=False,
+            width=NOTEBOOK_WIDTH, quiet=quiet,
+        )  # fmt: skip
     return Console(stderr=True, highlight=False, quiet=quiet)
 
 
