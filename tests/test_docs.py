@@ -149,17 +149,15 @@ def prose_lines(text):
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """What the snippets assume: a photo, labeled faces, and a run folder with the bundled generator."""
+    """What the snippets assume: a photo, and a run folder with the bundled generator."""
     from skimage.data import astronaut
 
     from facesmith.modelfiles.locate import bundled_model
-    from facesmith.procedural import write_faces
 
     folder = tmp_path_factory.mktemp("workspace")
     (folder / "photos").mkdir()
     for name in ("me.jpg", "photos/me.jpg"):
         Image.fromarray(astronaut()).save(folder / name)
-    write_faces(folder / "faces", 300, 64)
     shutil.copytree(bundled_model().parent, folder / "runs" / "first")
     (folder / "runs" / "first" / "log.jsonl").write_text('{"seen": 1000, "signs/distance": 0.1}\n')
     return folder
