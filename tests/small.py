@@ -28,7 +28,6 @@ from facesmith.training.monitor import Monitor
 from facesmith.training.trainer import TrainState, inference_networks, new_state, train_step
 
 QUIET = Console(quiet=True)
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 RESOLUTION = 16
 
 

@@ -7,7 +7,8 @@ import sys
 import time
 
 import pytest
-from small import RESOLUTION, SHARED, faces_folder, saved_model
+from pictures import shared
+from small import RESOLUTION, faces_folder, saved_model
 
 from facesmith import cli
 from facesmith.errors import BadOption, BadPicture
@@ -296,10 +297,9 @@ def test_ctrl_c_is_told_in_a_line_and_exits_with_130(facesmith, faces, tmp_path,
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (SHARED / "photos.zip").exists(), reason=f"real photos are not at {SHARED}")
 def test_the_whole_way_on_real_photos(facesmith, tmp_path):
     code, out, _ = facesmith(
-        "extract", SHARED / "photos.zip", "--out", tmp_path / "faces", "--faces", "all", "--size", "32"
+        "extract", shared("photos.zip"), "--out", tmp_path / "faces", "--faces", "all", "--size", "32"
     )
     assert code == 0
     assert "report.html" in out

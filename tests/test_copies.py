@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import shared
 from PIL import Image, ImageEnhance, ImageFilter
-from small import QUIET, SHARED, procedural_pixels
+from small import QUIET, procedural_pixels
 
 from facesmith.errors import BadData
 from facesmith.faces import open_faces
@@ -49,9 +50,7 @@ def changed(pictures, change):
 @pytest.fixture(scope="module")
 def faces():
     """Training faces, held-out ones, their ratios, and unseen faces beside both."""
-    if not (SHARED / "celeba64.zip").exists():
-        pytest.skip("real faces are needed and not here: ../shared/data/celeba64.zip")
-    opened = open_faces(SHARED / "celeba64.zip", 64, limit=1500)
+    opened = open_faces(shared("celeba64.zip"), 64, limit=1500)
     training, held_out, unseen = (np.asarray(opened.pixels[opened.part(n)]) for n in ("train", "test", "validation"))
     ratios = nearest(held_out, training, held_out, np.arange(len(held_out))).ratio
     return training, held_out, unseen, ratios

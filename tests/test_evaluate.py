@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pictures import shared
 from planted import Planted, Thumbnails
-from small import QUIET, SHARED, ConditionalG, faces_folder, small_state
+from small import QUIET, ConditionalG, faces_folder, small_state
 
 from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
@@ -256,9 +257,7 @@ def planted_verdict(faces, reference, pictures):
 
 
 def test_planted_generators_are_seen_through():
-    if not (SHARED / "celeba64.zip").exists():
-        pytest.skip("real faces are needed and not here: ../shared/data/celeba64.zip")
-    faces = open_faces(SHARED / "celeba64.zip", 64, limit=1000)
+    faces = open_faces(shared("celeba64.zip"), 64, limit=1000)
     reference = prepare_reference(faces, Thumbnails(), 100, QUIET)
     noise = np.random.default_rng(0).normal(0, 8, (100, 64, 64, 3))
     twelve = faces.pixels[reference.training[np.resize(np.arange(12), 100)]]

@@ -102,6 +102,6 @@ def test_wrong_names_are_told():
     with pytest.raises(BadOption, match="one of auto"):
         pick_device("tpu")
     if not torch.cuda.is_available():
-        with pytest.raises(BadOption, match="not usable"):
+        with pytest.raises(BadOption, match="not available"):
             pick_device("cuda")
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
