@@ -1,4 +1,4 @@
-"""The studio's addresses, on a tiny real model: what they promise a page, and what they refuse."""
+"""The addresses of the studio, on a tiny real model: what they return, and what they refuse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import shlex
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,10 +23,10 @@ from facesmith.io.images import read_provenance
 from facesmith.model import load
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
 from facesmith.studio import render_queue
-from facesmith.studio.query import (
+from facesmith.studio.face_text import (
+    MAX_STRENGTH,
     Face,
     make_face,
-    number,
     parse_face,
     parse_faces,
     parse_sum,
@@ -38,20 +39,19 @@ from fastapi.testclient import TestClient
 
 from facesmith.studio import render
 from facesmith.studio.app import create_app
-from facesmith.studio.open_models import Shelf
-from facesmith.studio.render import Walk, latent
-from facesmith.studio.render_queue import Busy, Easel, Wanted
-from facesmith.studio.responses import Studio
+from facesmith.studio.open_models import OpenModels
+from facesmith.studio.render import Walk, face_latent
+from facesmith.studio.render_queue import BackgroundJobs, Busy, RenderJob, RenderQueue
 from facesmith.studio.serve import serve
-from facesmith.studio.workshop import Workshop
+from facesmith.studio.services import Studio
 
 HOST = "127.0.0.1:8400"
 LETTERS = st.text("0123456789wabc.()=,-+*@ _eE\u0664\u00e9\n\x00", max_size=40)
-DIRECTIONS = ("smiling", "5_o_clock_shadow", "psi")  # the last collides with one of ours
+DIRECTIONS = ("smiling", "5_o_clock_shadow", "psi")  # the last has the name of a parameter
 
 
 def with_directions(run):
-    """A tiny model's folder with directions beside the model."""
+    """Adds directions to the tiny model in a folder."""
     model = load(run)
     generator = torch.Generator().manual_seed(3)
     tensors = {name: torch.randn(model.G.w_dim, generator=generator) for name in DIRECTIONS}
@@ -71,10 +71,17 @@ def model(run):
 
 @pytest.fixture(scope="module")
 def client(run):
-    app = create_app(Studio(Shelf([run], ["tiny"])), [HOST])
-    with TestClient(app, base_url=f"http://{HOST}") as client:
-        client.params = {"model": client.get("/api/models").json()["models"][0]["id"]}
+    with client_of(Studio(OpenModels([run], ["tiny"]))) as client:
+        client.params = {"model": first_model(client)["id"]}
         yield client
+
+
+def client_of(studio):
+    return TestClient(create_app(studio, [HOST]), base_url=f"http://{HOST}")
+
+
+def first_model(client):
+    return client.get("/api/models").json()["models"][0]
 
 
 def pixels_of(response):
@@ -82,43 +89,44 @@ def pixels_of(response):
     return np.asarray(Image.open(io.BytesIO(response.content)))
 
 
-def refused(response, status=400):
+def error_of(response, status=400):
+    """The one line of a refused request."""
     assert response.status_code == status, (response.status_code, response.text[:200])
-    (told,) = response.json().values()
-    assert told
-    assert "\n" not in told
-    assert "Traceback" not in told
-    return told
+    (message,) = response.json().values()
+    assert message
+    assert "\n" not in message
+    assert "Traceback" not in message
+    return message
 
 
-def test_a_face_is_what_the_command_line_draws_to_the_bit(client, run, model, tmp_path):
-    shown = client.get("/api/face.png", params={"seed": 42, "psi": 0.8})
-    assert (pixels_of(shown) == model.sample([42], 0.8)[0]).all()
+def test_face_has_the_pixels_of_the_command_line(client, run, model, tmp_path):
+    response = client.get("/api/face.png", params={"seed": 42, "psi": 0.8})
+    assert (pixels_of(response) == model.sample([42], 0.8)[0]).all()
     picture = tmp_path / "face.png"
-    picture.write_bytes(shown.content)
-    (again,) = sample_like(lambda: load(run), picture, tmp_path / "again.png", console=QUIET)
-    assert (np.asarray(Image.open(again)) == pixels_of(shown)).all()
+    picture.write_bytes(response.content)
+    (redrawn,) = sample_like(lambda: load(run), picture, tmp_path / "redrawn.png", console=QUIET)
+    assert (np.asarray(Image.open(redrawn)) == pixels_of(response)).all()
     assert read_provenance(picture)["Model"] == model.hash
 
 
-def test_a_picture_follows_from_its_address_alone(client, model):
+def test_picture_depends_on_its_address_alone(client):
     addresses = [{"seed": seed, "psi": psi, "smiling": 1.5} for seed in range(9) for psi in (0.5, 1)]
-    alone = [client.get("/api/face.png", params=each).content for each in addresses]
-    got = {}
+    one_by_one = [client.get("/api/face.png", params=each).content for each in addresses]
+    in_parallel = {}
 
-    def ask(i):
-        got[i] = client.get("/api/face.png", params=addresses[i]).content
+    def fetch(i):
+        in_parallel[i] = client.get("/api/face.png", params=addresses[i]).content
 
-    threads = [threading.Thread(target=ask, args=(i,)) for i in range(len(addresses))]
+    threads = [threading.Thread(target=fetch, args=(i,)) for i in range(len(addresses))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [got[i] for i in range(len(addresses))] == alone, "whatever is drawn beside it"
-    assert len(set(alone)) == len(alone)
+    assert [in_parallel[i] for i in range(len(addresses))] == one_by_one, "the rest of the batch must not matter"
+    assert len(set(one_by_one)) == len(one_by_one)
 
 
-def test_a_slider_shows_the_same_face_but_for_rounding(client, model):
+def test_live_face_differs_by_rounding_only(client):
     exact = pixels_of(client.get("/api/face.png", params={"seed": 5})).astype(int)
     live = pixels_of(client.get("/api/face.png", params={"seed": 5, "live": 1})).astype(int)
     assert abs(exact - live).max() <= 1
@@ -131,62 +139,60 @@ def test_edits_add_directions(client, model):
     assert (edited == model.synthesize(w)[0]).all()
     edited = pixels_of(client.get("/api/face.png", params={"seed": 7, "smiling": 1.5, "psi": 0}))
     w = model.G.w_avg[None].numpy() + 1.5 * model.directions["smiling"]
-    assert (edited == model.synthesize(w)[0]).all(), "an edit is as strong at any psi"
-    told = refused(client.get("/api/face.png", params={"seed": 7, "smilling": 1}))
-    assert "smiling" in told
+    assert (edited == model.synthesize(w)[0]).all(), "an edit is equally strong at every psi"
+    assert "smiling" in error_of(client.get("/api/face.png", params={"seed": 7, "smilling": 1}))
 
 
-def test_a_sum_is_what_mix_draws(client, model):
-    shown = pixels_of(client.get("/api/mix.png", params={"terms": "29-3+0.5*34(smiling=-1.5)"}))
+def test_sum_has_the_pixels_of_mix(client, model):
+    edited_sum = pixels_of(client.get("/api/mix.png", params={"terms": "29-3+0.5*34(smiling=-1.5)"}))
     w = model.latents([29, 3, 34])
     w[2] -= 1.5 * model.directions["smiling"]
     total = render.combine(model.G, torch.from_numpy(w), [1.0, -1.0, 0.5])
-    assert (shown == model.synthesize(total.numpy())[0]).all()
-    told = client.get("/api/mix.json", params={"terms": "29-3+34"}).json()
+    assert (edited_sum == model.synthesize(total.numpy())[0]).all()
+    latent_text = client.get("/api/mix.json", params={"terms": "29-3+34"}).json()["face"]
     plain = pixels_of(client.get("/api/mix.png", params={"terms": "29-3+34"}))
-    assert (pixels_of(client.get("/api/face.png", params={"w": told["face"]})) == plain).all()
-    assert "cancel" in refused(client.get("/api/mix.png", params={"terms": "3-3"}))
+    assert (pixels_of(client.get("/api/face.png", params={"w": latent_text})) == plain).all()
+    assert "cancel" in error_of(client.get("/api/mix.png", params={"terms": "3-3"}))
 
 
-def test_the_lines_that_are_copied_make_the_same_picture(client, run, tmp_path):
-    code = client.get("/api/mix.json", params={"terms": "4-9"}).json()["face"]
-    for address, words in (
+def test_copied_python_draws_the_same_picture(client, tmp_path):
+    latent_text = client.get("/api/mix.json", params={"terms": "4-9"}).json()["face"]
+    for address, query in (
         ("face", {"seed": 42, "psi": 0.7}),
         ("face", {"seed": 42, "smiling": 0.3}),
         ("face", {"seed": 42, "smiling": 0.3, "psi": 0.7}),
-        ("face", {"w": code, "5_o_clock_shadow": -1.1}),
+        ("face", {"w": latent_text, "5_o_clock_shadow": -1.1}),
         ("mix", {"terms": "29-3(smiling=0.3)+0.25*34", "psi": 0.9}),
-        ("mix", {"terms": f"{code}+8"}),
+        ("mix", {"terms": f"{latent_text}+8"}),
     ):
-        lines = client.get(f"/api/{address}.json", params=words).json()["python"]
-        (tmp_path / "lines.py").write_text(lines)
-        exec(compile(lines.replace("face.png", str(tmp_path / "face.png")), "lines", "exec"), {})
-        made = np.asarray(Image.open(tmp_path / "face.png"))
-        assert (made == pixels_of(client.get(f"/api/{address}.png", params=words))).all(), lines
+        code = client.get(f"/api/{address}.json", params=query).json()["python"]
+        exec(compile(code.replace("face.png", str(tmp_path / "face.png")), "copied", "exec"), {})
+        redrawn = np.asarray(Image.open(tmp_path / "face.png"))
+        assert (redrawn == pixels_of(client.get(f"/api/{address}.png", params=query))).all(), code
 
 
-def test_the_commands_that_are_copied_make_the_same_picture(client, run, tmp_path, monkeypatch):
-    def do(command):
+def test_copied_commands_draw_the_same_picture(client, tmp_path, monkeypatch):
+    def run_command(address, query):
+        command = client.get(f"/api/{address}.json", params=query).json()["command"]
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         cli.main()
 
-    words = {"seed": 42, "psi": 0.7}
-    do(client.get("/api/face.json", params=words).json()["command"])
-    assert (np.asarray(Image.open(tmp_path / "face.png")) == pixels_of(client.get("/api/face.png", params=words))).all()
-    words = {"terms": "29-3+34", "psi": 0.7}
-    do(client.get("/api/mix.json", params=words).json()["command"])
-    sheet, alone = np.asarray(Image.open(tmp_path / "mix.png")), pixels_of(client.get("/api/mix.png", params=words))
+    query = {"seed": 42, "psi": 0.7}
+    run_command("face", query)
+    assert (np.asarray(Image.open(tmp_path / "face.png")) == pixels_of(client.get("/api/face.png", params=query))).all()
+    query = {"terms": "29-3+34", "psi": 0.7}
+    run_command("mix", query)
+    sheet, alone = np.asarray(Image.open(tmp_path / "mix.png")), pixels_of(client.get("/api/mix.png", params=query))
     scale = 128 // RESOLUTION
-    large = alone.repeat(scale, 0).repeat(scale, 1)
-    assert any((sheet[:128, left : left + 128] == large).all() for left in range(sheet.shape[1] - 127)), (
-        "the sum stands on the sheet"
+    enlarged = alone.repeat(scale, 0).repeat(scale, 1)
+    assert any((sheet[:128, left : left + 128] == enlarged).all() for left in range(sheet.shape[1] - 127)), (
+        "the contact sheet shows the sum"
     )
-    words = {"faces": "3,5,8", "seconds": 0.4, "fps": 10}
-    do(client.get("/api/walk.json", params=words).json()["command"])
-    assert frames_of((tmp_path / "walk.mp4").read_bytes()) == frames_of(
-        client.get("/api/walk.mp4", params=words).content
-    )
+    query = {"faces": "3,5,8", "seconds": 0.4, "fps": 10}
+    run_command("walk", query)
+    film = client.get("/api/walk.mp4", params=query).content
+    assert frames_of((tmp_path / "walk.mp4").read_bytes()) == frames_of(film)
 
 
 def frames_of(content):
@@ -196,20 +202,17 @@ def frames_of(content):
         return [frame.to_ndarray(format="rgb24").tobytes() for frame in film.decode(video=0)]
 
 
-def test_films_follow_from_their_address(client):
-    words = {"faces": "3,5(smiling=1,psi=2),8", "seconds": 0.2, "fps": 10}
-    first, second = (client.get("/api/walk.mp4", params=words) for _ in range(2))
+def test_film_depends_on_its_address_alone(client):
+    query = {"faces": "3,5(smiling=1,psi=2),8", "seconds": 0.2, "fps": 10}
+    first, second = (client.get("/api/walk.mp4", params=query) for _ in range(2))
     assert first.content == second.content
     assert len(frames_of(first.content)) == 6
-    gif = client.get("/api/walk.gif", params=words | {"closed": 0})
+    gif = client.get("/api/walk.gif", params=query | {"closed": 0})
     assert Image.open(io.BytesIO(gif.content)).n_frames == 4
-    assert (
-        "at most" in refused(client.get("/api/walk.mp4", params={"faces": ",".join("1" * 24), "seconds": 10})) or True
-    )
-    refused(client.get("/api/walk.avi", params=words), 404)
+    error_of(client.get("/api/walk.avi", params=query), 404)
 
 
-def test_browsers_keep_pictures_for_ever(client):
+def test_browsers_may_keep_pictures_forever(client):
     first = client.get("/api/face.png", params={"seed": 1})
     assert "immutable" in first.headers["cache-control"]
     again = client.get("/api/face.png", params={"seed": 1}, headers={"if-none-match": first.headers["etag"]})
@@ -218,27 +221,27 @@ def test_browsers_keep_pictures_for_ever(client):
     assert other.status_code == 200
 
 
-def test_other_directions_make_another_address(run, tmp_path):
+def test_other_directions_give_a_model_another_id(run, tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
-    shelf = Shelf([copy], ["copy"])
-    ((before, _, model),) = shelf.current()
+    models = OpenModels([copy], ["copy"])
+    ((before, _, model),) = models.refresh()
     with_directions(copy)
-    ((after, _, again),) = shelf.current()
+    ((after, _, with_new_directions),) = models.refresh()
     assert before != after
-    assert model.hash == again.hash
-    assert shelf.model(before) is model, "an address that was given away stays good"
+    assert model.hash == with_new_directions.hash
+    assert models.get(before) is model, "earlier addresses stay valid"
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("query", "mentioned"),
     [
         ({}, "seed"),
         ({"seed": "1", "w": "w.AA"}, "either"),
-        ({"seed": "-1"}, "Seed"),
-        ({"seed": "1.5"}, "Seed"),
-        ({"seed": "9223372036854775808"}, "Seed"),
+        ({"seed": "-1"}, "seed"),
+        ({"seed": "1.5"}, "seed"),
+        ({"seed": "9223372036854775808"}, "seed"),
         ({"seed": "9" * 30}, "seed"),
         ({"seed": "\u0664"}, "seed"),
         ({"seed": "1", "psi": "1.01"}, "psi"),
@@ -249,41 +252,59 @@ def test_other_directions_make_another_address(run, tmp_path):
         ({"seed": "1", "smiling": "11"}, "smiling"),
         ({"seed": "1", "smiling": "1e309"}, "smiling"),
         ({"seed": "1", "smiling": "x"}, "smiling"),
+        ({"seed": "1", "a\nb": "x"}, r"a\nb"),
         ({"w": "w.AAAA"}, "damaged"),
-        ({"w": "../../etc/passwd"}, "no seed"),
+        ({"w": "../../etc/passwd"}, "a latent as text"),
         ({"w": "w." + "A" * 400}, "damaged"),
     ],
 )
-def test_what_is_out_of_bounds_is_told_in_a_line(client, words, told):
-    assert told in refused(client.get("/api/face.png", params=words))
+def test_bad_parameter_is_refused_in_one_line(client, query, mentioned):
+    assert mentioned in error_of(client.get("/api/face.png", params=query))
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "message"),
+    [
+        ("face.png", {"seed": "1", "psi": "1.01"}, "Parameter 'psi' is '1.01'; it should be less than or equal to 1."),
+        ("face.png", {"seed": "x"}, "Parameter 'seed' is 'x'; it should be a valid integer."),
+        ("face.png", {"seed": "1", "live": "yes"}, "Parameter 'live' is 'yes'; it should be '0' or '1'."),
+        ("mix.png", {}, "Parameter 'terms' is missing."),
+        ("mix.png", {"terms": "1+2", "path": "/etc"},
+         "Unknown parameter 'path'. Allowed here: model, terms, psi, plain, live."),
+        ("walk.mp4", {"faces": "3"}, "Expected 2 to 24 faces, found 1."),
+    ],
+)  # fmt: skip
+def test_message_says_what_was_given_and_what_is_allowed(client, path, query, message):
+    assert error_of(client.get(f"/api/{path}", params=query)) == message
 
 
 @pytest.mark.parametrize(
     "terms", ["", "3 5", "3+", "*3", "3-x", "3(a=1)(b=2)", "1" * 80, "+".join("1" * 40), "@0", "w.A+1"]
 )
-def test_sums_that_are_none_are_refused(client, terms):
-    refused(client.get("/api/mix.png", params={"terms": terms}))
+def test_text_that_is_not_a_sum_is_refused(client, terms):
+    error_of(client.get("/api/mix.png", params={"terms": terms}))
 
 
 @pytest.mark.parametrize(
-    "words",
+    "query",
     [{"faces": "3"}, {"faces": "3,x"}, {"faces": "3,4", "seconds": "0"}, {"faces": "3,4", "fps": "1000"},
      {"faces": "3,4", "fps": "10.5"}, {"faces": ",".join("12345" * 10)}, {"faces": "3,4", "scale": "99"},
      {"faces": "3,4", "closed": "maybe"}, {"faces": "1,2,3,4,5,6", "seconds": "10", "fps": "50"}],
 )  # fmt: skip
-def test_walks_that_are_none_are_refused(client, words):
-    refused(client.get("/api/walk.mp4", params=words))
+def test_walk_out_of_bounds_is_refused(client, query):
+    error_of(client.get("/api/walk.mp4", params=query))
 
 
-def test_a_word_given_twice_or_unknown_is_refused(client):
-    known = client.params["model"]
-    refused(client.get(f"/api/face.png?model={known}&seed=1&seed=2", params={}))
-    refused(client.get("/api/mix.png", params={"terms": "1+2", "path": "/etc/passwd"}))
+def test_repeated_or_unknown_parameter_is_refused(client):
+    assert "twice" in error_of(client.get("/api/face.png", params={"seed": ["1", "2"]}))
+    assert "twice" in error_of(client.get("/api/face.png", params={"seed": "1", "smiling": ["1", "2"]}))
+    error_of(client.get("/api/mix.png", params={"terms": "1+2", "path": "/etc/passwd"}))
+    error_of(client.get("/api/runs", params={"path": "/etc/passwd"}))
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(LETTERS)
-def test_no_text_is_taken_for_a_face_that_it_is_not(text):
+def test_parsed_face_keeps_its_base_when_written_again(text):
     try:
         face = parse_face(text)
     except BadOption:
@@ -293,7 +314,7 @@ def test_no_text_is_taken_for_a_face_that_it_is_not(text):
 
 @settings(max_examples=100, deadline=None)
 @given(LETTERS)
-def test_no_text_breaks_sums_and_lists(text):
+def test_any_text_is_parsed_or_refused_in_one_line(text):
     for parse in (parse_sum, parse_faces):
         try:
             parse(text)
@@ -303,13 +324,13 @@ def test_no_text_breaks_sums_and_lists(text):
 
 @settings(max_examples=100, deadline=None)
 @given(LETTERS, st.floats())
-def test_numbers_keep_to_their_bounds(text, low):
-    for candidate in (text, repr(low)):
+def test_parsed_strength_is_within_its_bounds(text, number):
+    for strength in (text, repr(number)):
         try:
-            found = number(candidate, "x", -2, 2)
+            face = parse_face(f"1(x={strength})")
         except BadOption:
             continue
-        assert -2 <= found <= 2
+        assert all(-MAX_STRENGTH <= each <= MAX_STRENGTH for _, each in face.edits)
 
 
 @settings(max_examples=60, deadline=None)
@@ -317,8 +338,8 @@ def test_numbers_keep_to_their_bounds(text, low):
     st.integers(0, 2**63 - 1),
     st.dictionaries(st.text("abcdef_0123456789", min_size=1, max_size=12), st.floats(-10, 10), max_size=5),
 )
-def test_faces_are_written_as_they_are_read(seed, edits):
-    face = make_face(str(seed), {name: f"{strength:.3f}" for name, strength in edits.items()})
+def test_written_face_is_parsed_as_the_same_face(seed, edits):
+    face = make_face(str(seed), edits)
     assert parse_face(str(face)) == face
     assert parse_sum(f"2*{face}-{face}") == [(2.0, face), (-1.0, face)]
     assert parse_faces(f"{face},{face}") == [face, face]
@@ -326,20 +347,20 @@ def test_faces_are_written_as_they_are_read(seed, edits):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 6), st.integers(1, 40), st.randoms(use_true_random=False))
-def test_latents_survive_as_text_and_damage_is_noticed(rows, columns, chance):
-    w = np.random.default_rng(chance.randrange(2**32)).normal(size=(rows, columns) if rows else columns)
+def test_latent_survives_as_text_and_damage_is_noticed(rows, columns, rng):
+    w = np.random.default_rng(rng.randrange(2**32)).normal(size=(rows, columns) if rows else columns)
     w = w.astype(np.float32)
     text = write_latent(w, "ab" * 32)
     assert (read_latent(text, "ab" * 32, columns, rows or 1) == w).all()
     with pytest.raises(BadOption, match="another model"):
         read_latent(text, "cd" * 32, columns, rows or 1)
-    at = chance.randrange(2, len(text))
-    other = text[:at] + chance.choice([c for c in "ABCxyz019_." if c != text[at]]) + text[at + 1 :]
+    at = rng.randrange(2, len(text))
+    damaged = text[:at] + rng.choice([c for c in "ABCxyz019_." if c != text[at]]) + text[at + 1 :]
     try:
-        found = read_latent(other, "ab" * 32, columns, rows or 1)
+        read = read_latent(damaged, "ab" * 32, columns, rows or 1)
     except BadOption:
         return
-    assert (found == w).all(), "only bits that stand for nothing may differ"
+    assert (read == w).all(), "only unused bits of the last letter may differ"
 
 
 @pytest.mark.parametrize(
@@ -358,20 +379,20 @@ def test_latents_survive_as_text_and_damage_is_noticed(rows, columns, chance):
 )
 @pytest.mark.parametrize("path", ["/", "/api/models", "/api/face.png?seed=1", "/nothing"])
 def test_foreign_hosts_and_origins_are_refused(client, headers, path):
-    refused(client.get(path, headers=headers), 403)
+    error_of(client.get(path, headers=headers), 403)
 
 
-def test_its_own_page_is_let_in(client):
+def test_requests_of_its_own_page_are_accepted(client):
     own = {"origin": f"http://{HOST}", "sec-fetch-site": "same-origin"}
     assert client.get("/api/models", headers=own).status_code == 200
-    linked = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
-    assert client.get("/", headers=linked).status_code == 200
-    refused(client.get("/api/face.png?seed=1", headers=linked), 403)
-    refused(client.put("/"), 405)
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
+    assert client.get("/", headers=link).status_code == 200
+    error_of(client.get("/api/face.png?seed=1", headers=link), 403)
+    error_of(client.put("/"), 405)
 
 
 @pytest.mark.parametrize("path", ["/", "/style.css", "/main.js", "/api/models", "/api/face.png?seed=x", "/nothing"])
-def test_every_answer_carries_the_policy(client, path):
+def test_every_response_has_the_security_headers(client, path):
     headers = client.get(path).headers
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "unsafe-eval" not in headers["content-security-policy"]
@@ -380,128 +401,128 @@ def test_every_answer_carries_the_policy(client, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["/../server.py", "/page/../server.py", "/%2e%2e/server.py", "/..%2fserver.py", "/page/index.html", "//etc/passwd",
-     "/server.py", "/__init__.py", "/style.css/../../server.py", "/api/walk...%2f", "/main.js%00.css", "/docs",
+    ["/../app.py", "/page/../app.py", "/%2e%2e/app.py", "/..%2fapp.py", "/page/index.html", "//etc/passwd",
+     "/app.py", "/__init__.py", "/style.css/../../app.py", "/api/walk...%2f", "/main.js%00.css", "/docs",
      "/openapi.json"],
 )  # fmt: skip
 def test_no_path_reaches_the_disk(client, path):
-    answer = client.get(path)
-    assert answer.status_code == 404
-    assert b"facesmith" not in answer.content
+    response = client.get(path)
+    assert response.status_code == 404
+    assert b"facesmith" not in response.content
 
 
-def test_models_are_named_by_ids_that_tell_nothing(client, run):
-    told = client.get("/api/models").json()["models"][0]
-    assert str(run) not in told["id"]
-    for wrong in ("", str(run), "../tiny", told["id"].upper() + "x", told["id"][:-1]):
-        refused(client.get("/api/face.png", params={"model": wrong, "seed": 1}), 404)
+def test_model_ids_reveal_no_path(client, run):
+    model_id = first_model(client)["id"]
+    assert str(run) not in model_id
+    for wrong in ("", str(run), "../tiny", model_id.upper() + "x", model_id[:-1]):
+        error_of(client.get("/api/face.png", params={"model": wrong, "seed": 1}), 404)
 
 
-def test_the_page_asks_nothing_of_the_network(client):
-    page = client.get("/").text
-    for name in ("main.js", "state.js", "faces.js", "edit.js", "mix.js", "walk.js", "me.js", "watch.js", "judge.js"):
-        page += client.get(f"/{name}").text
-    page += client.get("/style.css").text
-    for word in ("https://", "//cdn", "@import", "eval(", "innerHTML"):
-        assert word not in page
+def test_page_loads_nothing_from_elsewhere(client):
+    content = client.get("/").text + client.get("/style.css").text
+    scripts = sorted((Path(render.__file__).parent / "page").glob("*.js"))
+    assert len(scripts) > 9
+    for script in scripts:
+        content += client.get(f"/{script.name}").text
+    for forbidden in ("https://", "//cdn", "@import", "eval(", "innerHTML"):
+        assert forbidden not in content
 
 
-def test_too_much_waiting_is_told_as_busy(model, monkeypatch):
+def test_full_render_queue_is_busy(model, monkeypatch):
     started, go_on = threading.Event(), threading.Event()
 
-    def slow(*arguments):
+    def slow_synthesize(_, w):
         started.set()
         go_on.wait(20)
-        return np.zeros((3, RESOLUTION, RESOLUTION, 3), np.uint8)[: len(arguments[1])]
+        return np.zeros((3, RESOLUTION, RESOLUTION, 3), np.uint8)[: len(w)]
 
-    monkeypatch.setattr(render_queue, "synthesize", slow)
-    held = Easel(most_waiting=2)
-    want = [Wanted(model, lambda: latent(model, Face("1")), alone=False) for _ in range(5)]
-    drawn = [held.draw(want[0])]
+    monkeypatch.setattr(render_queue, "synthesize", slow_synthesize)
+    queue = RenderQueue(limit=2)
+    jobs = [RenderJob(model, lambda: face_latent(model, Face("1"))) for _ in range(5)]
+    results = [queue.submit(jobs[0])]
     assert started.wait(20)
-    drawn += [held.draw(each) for each in want[1:3]]
+    results += [queue.submit(job) for job in jobs[1:3]]
     with pytest.raises(Busy):
-        held.draw(want[3])
-    drawn[2].cancel()
-    last = held.draw(want[4])  # who has gone takes no place
+        queue.submit(jobs[3])
+    results[2].cancel()
+    last = queue.submit(jobs[4])  # in the place of the cancelled job
     go_on.set()
-    assert drawn[0].result(20) is not None
+    assert results[0].result(20) is not None
     assert last.result(20).shape == (RESOLUTION, RESOLUTION, 3)
-    held.close()
+    queue.close()
     with pytest.raises(Busy):
-        held.draw(want[0])
+        queue.submit(jobs[0])
 
 
-def test_busy_is_an_answer_that_says_when_to_come_back(run):
-    studio = Studio(Shelf([run], ["tiny"]), easel=Easel(most_waiting=0), workshop=Workshop(1, 0))
-    with TestClient(create_app(studio, [HOST]), base_url=f"http://{HOST}") as client:
-        known = client.get("/api/models").json()["models"][0]["id"]
-        answer = client.get("/api/face.png", params={"model": known, "seed": 1})
-        assert "Busy" in refused(answer, 503)
-        assert int(answer.headers["retry-after"]) >= 1
+def test_busy_response_says_when_to_retry(run):
+    studio = Studio(OpenModels([run], ["tiny"]), render_queue=RenderQueue(limit=0), background=BackgroundJobs(1, 0))
+    with client_of(studio) as client:
+        response = client.get("/api/face.png", params={"model": first_model(client)["id"], "seed": 1})
+        assert "busy" in error_of(response, 503)
+        assert int(response.headers["retry-after"]) >= 1
 
 
-def test_long_work_is_bounded():
+def test_background_jobs_are_limited():
     go_on = threading.Event()
-    shop = Workshop(workers=1, most_waiting=1)
-    futures = [shop.do(lambda: go_on.wait(20)) for _ in range(2)]
+    jobs = BackgroundJobs(workers=1, waiting_limit=1)
+    futures = [jobs.submit(lambda: go_on.wait(20)) for _ in range(2)]
     with pytest.raises(Busy):
-        shop.do(lambda: None)
+        jobs.submit(lambda: None)
     go_on.set()
     assert [future.result(20) for future in futures] == [True, True]
-    shop.close()
+    jobs.close()
 
 
-def test_an_error_in_one_face_leaves_the_others(model):
-    held = Easel()
-    bad = held.draw(Wanted(model, lambda: latent(model, Face("1", (("nothing", 1.0),))), alone=False))
-    good = held.draw(Wanted(model, lambda: latent(model, Face("1")), alone=False))
+def test_error_in_one_face_does_not_affect_the_others(model):
+    queue = RenderQueue()
+    bad = queue.submit(RenderJob(model, lambda: face_latent(model, Face("1", (("nothing", 1.0),)))))
+    good = queue.submit(RenderJob(model, lambda: face_latent(model, Face("1"))))
     with pytest.raises(BadOption, match="nothing"):
         bad.result(20)
     assert (good.result(20) == model.sample([1])[0]).all()
-    held.close()
+    queue.close()
 
 
-def test_a_damaged_sidecar_is_told_and_the_rest_works(run, tmp_path):
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
-    (broken / "directions.safetensors").write_bytes(b"no safetensors")
-    with TestClient(create_app(Studio(Shelf([broken], ["broken"])), [HOST]), base_url=f"http://{HOST}") as client:
-        (told,) = client.get("/api/models").json()["models"]
-        assert told["directions"] == []
-        assert "can't be read" in told["directions_trouble"]
-        assert client.get("/api/face.png", params={"model": told["id"], "seed": 1}).status_code == 200
+def test_damaged_directions_are_reported_and_faces_still_drawn(run, tmp_path):
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
+    (folder / "directions.safetensors").write_bytes(b"not safetensors")
+    with client_of(Studio(OpenModels([folder], ["damaged"]))) as client:
+        facts = first_model(client)
+        assert facts["directions"] == []
+        assert "can't be read" in facts["directions_error"]
+        assert client.get("/api/face.png", params={"model": facts["id"], "seed": 1}).status_code == 200
 
 
-def test_a_run_that_saves_gets_a_new_address(run, tmp_path):
+def test_run_that_saves_gets_a_new_id(tmp_path):
     folder = tmp_path / "run"
-    shelf = Shelf([folder], ["run"])
-    assert shelf.current() == [], "nothing is saved yet"
+    models = OpenModels([folder], ["run"])
+    assert models.refresh() == [], "nothing is saved yet"
     saved_model(folder)
-    ((first, _, model),) = shelf.current()
+    ((first, _, model),) = models.refresh()
     saved_model(folder, seed=1)
-    ((second, _, _),) = shelf.current()
+    ((second, _, _),) = models.refresh()
     assert first != second
-    assert shelf.model(first) is model
+    assert models.get(first) is model
     (folder / "model.safetensors").write_bytes(b"half")
-    assert [known for known, _, _ in shelf.current()] == [second], "what is open stays open"
+    assert [opened.id for opened in models.refresh()] == [second], "the last readable version stays open"
 
 
-def test_walks_know_how_long_they_are():
+def test_walk_knows_its_number_of_frames():
     faces = (Face("1"), Face("2"), Face("3"))
-    assert Walk(faces, seconds=2.0, fps=25).frames() == 150
-    assert Walk(faces, closed=False, seconds=2.0, fps=25).frames() == 100
-    with pytest.raises(BadOption, match="the most"):
-        Walk(faces, seconds=10.0, fps=50).frames()
+    assert Walk(faces, seconds=2.0, fps=25).frame_count() == 150
+    assert Walk(faces, closed=False, seconds=2.0, fps=25).frame_count() == 100
+    with pytest.raises(BadOption, match="the limit is 1200"):
+        Walk(faces, seconds=10.0, fps=50).frame_count()
 
 
-def test_a_missing_extra_is_named(monkeypatch):
+def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingExtra, match=r"facesmith\[studio\]"):
         serve([], [], 0, browser=False, console=QUIET)
 
 
-def test_what_is_wrong_with_a_model_is_told_before_a_page_opens(tmp_path):
+def test_missing_model_is_reported_before_the_page_opens(tmp_path):
     with pytest.raises(BadModel, match="does not exist"):
         serve([tmp_path / "nothing"], [], 0, browser=False, console=QUIET)

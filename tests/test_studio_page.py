@@ -86,7 +86,7 @@ def kept(page):
 
 def test_faces_are_kept_and_survive_a_reload(open_page):
     page = open_page()
-    page.wait_for_selector(".wall img.here")
+    page.wait_for_selector(".wall img.loaded")
     page.click(".wall button[aria-label='Seed 3']")
     page.click(".wall button[aria-label='Seed 5']")
     assert page.get_attribute(".wall button[aria-label='Seed 3']", "aria-pressed") == "true"
@@ -102,16 +102,16 @@ def test_faces_are_kept_and_survive_a_reload(open_page):
 
 def test_more_faces_come_as_one_scrolls(open_page):
     page = open_page()
-    page.wait_for_selector(".wall img.here")
+    page.wait_for_selector(".wall img.loaded")
     before = page.locator(".wall button").count()
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     until(page, f"document.querySelectorAll('.wall button').length > {before}")
-    page.wait_for_selector(f".wall button[aria-label='Seed {before}'] img.here")
+    page.wait_for_selector(f".wall button[aria-label='Seed {before}'] img.loaded")
 
 
 def test_the_wall_is_walked_by_keys(open_page):
     page = open_page()
-    page.wait_for_selector(".wall img.here")
+    page.wait_for_selector(".wall img.loaded")
     assert page.locator(".wall button[tabindex='0']").count() == 1, "one stop of the Tab key"
     page.focus(".wall button[tabindex='0']")
     page.keyboard.press("ArrowRight")
@@ -135,7 +135,7 @@ def test_nothing_shifts_while_faces_come(open_page):
         "window.shifts = 0; new PerformanceObserver((list) => { for (const entry of list.getEntries()) "
         "if (!entry.hadRecentInput) window.shifts += entry.value; }).observe({ type: 'layout-shift', buffered: true });"
     )
-    for part in ("faces", "edit", "mix", "walk", "me", "judge"):
+    for part in ("faces", "edit", "mix", "walk", "me", "evaluation"):
         page.goto(f"{page.url.split('#')[0]}?{part}#{part}?kept=3,5,9")
         page.wait_for_selector("main h1")
         page.wait_for_timeout(700)
@@ -147,7 +147,7 @@ def test_sliders_edit_and_can_be_undone(open_page):
     slider = page.get_by_role("slider", name="smiling")
     slider.wait_for()
     after = page.locator(".pair img").nth(1)
-    until(page, "document.querySelectorAll('.pair img.here').length === 2")
+    until(page, "document.querySelectorAll('.pair img.loaded').length === 2")
     before = after.get_attribute("src")
     slider.focus()
     for _ in range(5):
@@ -167,7 +167,7 @@ def test_sliders_edit_and_can_be_undone(open_page):
 def test_a_slider_that_is_dragged_asks_for_one_face_at_a_time(open_page):
     page = open_page("/#edit?kept=7")
     page.get_by_role("slider", name="smiling").wait_for()
-    until(page, "document.querySelectorAll('.pair img.here').length === 2")
+    until(page, "document.querySelectorAll('.pair img.loaded').length === 2")
     under_way = {"now": 0, "most": 0, "all": 0}
 
     def begun(request):
@@ -199,7 +199,7 @@ def test_kept_faces_are_added_up(open_page):
     page.wait_for_selector(".slot")
     for place in range(3):
         page.locator(KEPT).nth(place).click()
-    page.wait_for_selector(".result img.here")
+    page.wait_for_selector(".result img.loaded")
     assert page.locator(".result code").inner_text() == "3 − 5 + 9"
     page.get_by_label("Minus seed 5; change the sign").click()
     assert page.locator(".result code").inner_text() == "3 + 5 + 9"
@@ -242,13 +242,13 @@ def test_a_face_is_downloaded_with_its_provenance(open_page, tmp_path):
 
 
 def test_what_is_missing_says_which_command_makes_it(open_page):
-    page = open_page("/#judge")
+    page = open_page("/#evaluation")
     assert "facesmith evaluate" in page.locator(".notice pre").inner_text()
     page.click(".parts a[href='#watch']")
     page.wait_for_selector(".notice pre:has-text('facesmith studio --run RUN')")
 
 
-@pytest.mark.parametrize("part", ["faces", "edit", "mix", "walk", "me", "watch", "judge"])
+@pytest.mark.parametrize("part", ["faces", "edit", "mix", "walk", "me", "watch", "evaluation"])
 def test_every_part_fits_a_phone_and_has_names(open_page, part):
     page = open_page(f"/#{part}?kept=3,5,9", viewport={"width": 380, "height": 740}, color_scheme="dark")
     page.wait_for_selector("main h1")
@@ -279,7 +279,7 @@ def test_hostile_addresses_of_the_page_do_no_harm(open_page):
 
 def test_the_page_paints_soon(open_page):
     page = open_page()
-    page.wait_for_selector(".wall img.here")
+    page.wait_for_selector(".wall img.loaded")
     painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     assert painted < 3000, "it takes a tenth of that on an idle machine; this bound forgives a busy one"
 

@@ -1,9 +1,11 @@
-"""A person's photo in the studio: found, inverted, put back; and what is sent that is none."""
+"""Photos in the studio: faces are found, inverted and put back, and unusable photos are refused."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import logging
 import struct
 import zlib
 
@@ -18,15 +20,15 @@ from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.photos.align import Alignment
-from facesmith.studio import security
+from facesmith.studio import photo_inversion, security
 from facesmith.training.trainer import inference_networks
 
 pytest.importorskip("fastapi", reason="the studio is an extra")
 from fastapi.testclient import TestClient
 
 from facesmith.studio.app import create_app
-from facesmith.studio.open_models import Shelf
-from facesmith.studio.responses import Studio
+from facesmith.studio.open_models import OpenModels
+from facesmith.studio.services import Studio
 
 data = pytest.importorskip("skimage.data", reason="its public-domain photo of an astronaut")
 HOST = "127.0.0.1:8400"
@@ -34,27 +36,27 @@ HOST = "127.0.0.1:8400"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A tiny autoencoder whose faces are framed as extract does it."""
+    """A tiny autoencoder for faces that are framed as extract frames them."""
     path, state = tmp_path_factory.mktemp("photos") / "tiny", small_state("vae64")
     path.mkdir()
-    kept = {each: net for each, net in inference_networks(state).items() if each in state.recipe.averaged}
+    networks = {name: net for name, net in inference_networks(state).items() if name in state.recipe.averaged}
     header = {
         "recipe": "vae64",
         "hyperparameters": state.recipe.hyperparameters(),
         "alignment": Alignment(RESOLUTION).to_values(),
     }
-    save_model(path / MODEL, kept, header)
+    save_model(path / MODEL, networks, header)
     return path
 
 
 @pytest.fixture(scope="module")
 def client(run):
-    with TestClient(create_app(Studio(Shelf([run], ["tiny"])), [HOST]), base_url=f"http://{HOST}") as client:
+    with TestClient(create_app(Studio(OpenModels([run], ["tiny"])), [HOST]), base_url=f"http://{HOST}") as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def known(client):
+def model_id(client):
     return client.get("/api/models").json()["models"][0]["id"]
 
 
@@ -65,71 +67,85 @@ def photo():
     return stream.getvalue()
 
 
-def refused(answer, status=400):
-    assert answer.status_code == status, answer.text[:200]
-    return answer.json()["error"]
+def error_of(response, status=400):
+    assert response.status_code == status, response.text[:200]
+    return response.json()["error"]
 
 
-def test_the_face_of_a_photo_is_found(client, photo):
-    answer = client.post("/api/detect", content=photo)
-    told = answer.json()
-    assert (told["width"], told["height"]) == (300, 300)
-    (face,) = told["faces"]
+def inversion_messages(client, photo, **query):
+    """All messages that the inversion of a photo sends."""
+    response = client.post("/api/invert", content=photo, params=query)
+    assert response.status_code == 200, response.text
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def test_face_in_a_photo_is_detected(client, photo):
+    response = client.post("/api/detect", content=photo)
+    found = response.json()
+    assert (found["width"], found["height"]) == (300, 300)
+    (face,) = found["faces"]
     left, top, width, height = face["box"]
     assert 80 < left + width / 2 < 200
     assert 60 < top + height / 2 < 180
     assert len(face["landmarks"]) == 5
-    assert answer.headers["cache-control"] == "no-store"
+    assert response.headers["cache-control"] == "no-store"
 
 
-def test_a_photo_becomes_an_address_and_goes_back(client, known, run, photo, tmp_path, monkeypatch):
+def test_photo_is_inverted_and_the_face_put_back(client, model_id, run, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(inverter, "STEPS", 3)
-    answer = client.post("/api/invert", content=photo, params={"model": known})
-    told = [json.loads(line) for line in answer.text.splitlines()]
-    assert not any("error" in each for each in told), told
-    stages = [each["stage"] for each in told if "stage" in each]
-    assert stages == ["Looking for the face", "A first guess", "Coming nearer"]
-    steps = [(each["done"], each["of"]) for each in told if "of" in each]
-    assert steps == [(i, 3) for i in range(3)]
-    last = told[-1]
-    assert last["psnr_db"] > 0
-    drawn = client.get("/api/face.png", params={"model": known, "w": last["face"]})
-    assert np.asarray(Image.open(io.BytesIO(drawn.content))).shape == (RESOLUTION, RESOLUTION, 3)
-    again = [
-        json.loads(line)
-        for line in client.post("/api/invert", content=photo, params={"model": known}).text.splitlines()
+    messages = inversion_messages(client, photo, model=model_id)
+    assert not any("error" in each for each in messages), messages
+    assert [each["stage"] for each in messages if "stage" in each] == [
+        "Looking for the face",
+        "First guess",
+        "Improving",
     ]
-    assert again[-1] == last, "the same photo, the same face"
-    pasted = client.post("/api/paste.png", content=photo, params={"model": known, "w": last["face"]})
+    assert [(each["done"], each["of"]) for each in messages if "of" in each] == [(i, 3) for i in range(3)]
+    result = messages[-1]
+    assert result["psnr_db"] > 0
+    face = client.get("/api/face.png", params={"model": model_id, "w": result["face"]})
+    assert np.asarray(Image.open(io.BytesIO(face.content))).shape == (RESOLUTION, RESOLUTION, 3)
+    assert inversion_messages(client, photo, model=model_id)[-1] == result, "the same photo gives the same face"
+    pasted = client.post("/api/paste.png", content=photo, params={"model": model_id, "w": result["face"]})
     assert pasted.status_code == 200, pasted.text
     assert pasted.headers["cache-control"] == "no-store"
     (tmp_path / "pasted.png").write_bytes(pasted.content)
-    told = read_provenance(tmp_path / "pasted.png")
-    assert (told["Synthetic"], told["Model"]) == ("in part", load(run).hash)
-    new = np.asarray(Image.open(tmp_path / "pasted.png")).astype(int)
-    old = np.asarray(Image.open(io.BytesIO(photo))).astype(int)
-    changed = (new != old).any(-1)
+    provenance = read_provenance(tmp_path / "pasted.png")
+    assert (provenance["Synthetic"], provenance["Model"]) == ("in part", load(run).hash)
+    after = np.asarray(Image.open(tmp_path / "pasted.png")).astype(int)
+    before = np.asarray(Image.open(io.BytesIO(photo))).astype(int)
+    changed = (after != before).any(-1)
     assert changed[60:180, 80:200].mean() > 0.3
-    assert not changed[220:].any(), "beyond the face not a pixel changes"
+    assert not changed[220:].any(), "no pixel outside the face changes"
 
 
-def test_a_photo_without_a_face_says_so(client, known):
+def test_photo_without_a_face_says_so(client, model_id):
     stream = io.BytesIO()
     Image.fromarray(np.full((200, 200, 3), 90, np.uint8)).save(stream, "PNG")
-    (*_, last) = client.post("/api/invert", content=stream.getvalue(), params={"model": known}).text.splitlines()
-    assert "no face" in json.loads(last)["error"]
+    assert "no face" in inversion_messages(client, stream.getvalue(), model=model_id)[-1]["error"]
 
 
-def bomb(width, height):
-    """A PNG of few bytes that claims so many pixels."""
+def test_unexpected_error_in_an_inversion_is_logged_with_its_traceback(client, model_id, photo, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise ZeroDivisionError("a planted bug")
+
+    monkeypatch.setattr(photo_inversion, "locate", fail)
+    with caplog.at_level(logging.ERROR):
+        message = inversion_messages(client, photo, model=model_id)[-1]
+    assert "terminal" in message["error"]
+    assert "planted" not in message["error"]
+    assert "Traceback" in caplog.text
+    assert "ZeroDivisionError: a planted bug" in caplog.text
+
+
+def png_that_claims(width, height):
+    """A PNG of few bytes whose header claims this size."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
-    )
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -142,37 +158,70 @@ def bomb(width, height):
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
         b"PK\x03\x04" + b"\0" * 100,
-        bomb(60_000, 60_000),
-        bomb(7000, 7000),
-        bomb(40, 40),
+        png_that_claims(60_000, 60_000),
+        png_that_claims(7000, 7000),
+        png_that_claims(40, 40),
     ],
     ids=["empty", "text", "half a JPEG", "half a GIF", "EPS", "SVG", "zip", "bomb", "too many pixels", "damaged"],
 )
-def test_what_is_no_photo_is_refused_in_a_line(client, content):
-    told = refused(client.post("/api/detect", content=content))
-    assert told.startswith("This photo can't be used")
-    assert "\n" not in told
+def test_file_that_is_not_a_photo_is_refused_in_one_line(client, content):
+    message = error_of(client.post("/api/detect", content=content))
+    assert message.startswith("This photo can't be used")
+    assert "\n" not in message
 
 
-def test_too_many_bytes_are_refused_before_and_while_they_come(client, monkeypatch):
-    monkeypatch.setattr(security, "MOST_BYTES", 1000)
-    assert "too large" in refused(client.post("/api/detect", content=b"x" * 2000), 413)
+def test_too_large_upload_is_refused_by_its_header_or_while_it_arrives(client, monkeypatch):
+    monkeypatch.setattr(security, "MAX_UPLOAD_BYTES", 1000)
+    assert "too large" in error_of(client.post("/api/detect", content=b"x" * 2000), 413)
 
-    def parts():
+    def chunks():
         yield from [b"x" * 300] * 5
 
-    assert "too large" in refused(client.post("/api/detect", content=parts()), 413)
-    wrong = client.post("/api/detect", content=b"x", headers={"content-length": "-5"})
-    assert wrong.status_code == 413
+    assert "too large" in error_of(client.post("/api/detect", content=chunks()), 413)
+    negative = client.post("/api/detect", content=b"x", headers={"content-length": "-5"})
+    assert negative.status_code == 413
 
 
-def test_which_face_has_bounds(client, known, photo):
-    for which in ("0", "33", "x", "1.5e9"):
-        refused(client.post("/api/invert", content=photo, params={"model": known, "face": which}))
-    (*_, last) = client.post("/api/invert", content=photo, params={"model": known, "face": "9"}).text.splitlines()
-    assert "error" in json.loads(last)
+def test_upload_that_takes_too_long_is_refused(monkeypatch):
+    async def upload():
+        chunks = [{"type": "http.request", "body": b"x", "more_body": True}]
+
+        async def receive():
+            if not chunks:
+                await asyncio.sleep(60)
+            return chunks.pop()
+
+        limited = security.LimitedReceive(receive)
+        assert (await limited())["body"] == b"x"
+        with pytest.raises(security.UploadTooSlow):
+            await limited()
+
+    monkeypatch.setattr(security, "UPLOAD_SECONDS", 0.05)
+    asyncio.run(upload())
+
+
+def test_disconnection_after_the_upload_may_take_any_time(monkeypatch):
+    async def upload_and_wait():
+        messages = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"x", "more_body": False}]
+
+        async def receive():
+            if len(messages) == 1:
+                await asyncio.sleep(0.1)  # longer than an upload may take
+            return messages.pop()
+
+        limited = security.LimitedReceive(receive)
+        assert [(await limited())["type"] for _ in range(2)] == ["http.request", "http.disconnect"]
+
+    monkeypatch.setattr(security, "UPLOAD_SECONDS", 0.05)
+    asyncio.run(upload_and_wait())
+
+
+def test_face_number_is_within_its_bounds(client, model_id, photo):
+    for number in ("0", "33", "x", "1.5e9"):
+        assert "face" in error_of(client.post("/api/invert", content=photo, params={"model": model_id, "face": number}))
+    assert "error" in inversion_messages(client, photo, model=model_id, face="9")[-1]
 
 
 def test_photos_from_other_sites_are_refused(client, photo):
     for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
-        refused(client.post("/api/invert", content=photo, headers=headers), 403)
+        error_of(client.post("/api/invert", content=photo, headers=headers), 403)

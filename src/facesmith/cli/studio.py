@@ -1,4 +1,4 @@
-"""The studio: explore a generator, and watch one learn, in the browser."""
+"""The studio: explore a generator and watch a training run, in the browser."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ PORT = 8400
 def studio(
     model: Annotated[
         list[Path] | None,
-        typer.Option(callback=fetch_models, help=f"To explore; repeatable. {MODEL_HELP}"),
+        typer.Option(callback=fetch_models, help=f"A model to explore; repeatable. {MODEL_HELP}"),
     ] = None,
     run: Annotated[list[Path] | None, typer.Option(help="A run folder to watch; repeatable, to compare.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of this machine; 0 takes a free one.")] = PORT,
-    browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 chooses a free one.")] = PORT,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
-    """Explore a generator, and watch one learn, on a page in the browser. Nothing leaves this machine.
+    """Explore a generator, and watch a training run, on a page in the browser. Nothing leaves this machine.
 
     Example: facesmith studio --model runs/first
 
-    While it trains: facesmith studio --run runs/first
+    During training: facesmith studio --run runs/first
     """
     from facesmith.studio.serve import serve
 

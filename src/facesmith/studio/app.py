@@ -1,4 +1,4 @@
-"""The studio as one application. A picture's address says all of it, so nothing is kept about who asks."""
+"""The studio as one web application. A picture depends on its address alone, so no state is kept about clients."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from facesmith.errors import FacesmithError
 from facesmith.studio import routes_photos, routes_render, routes_runs
+from facesmith.studio.query import explain, refuse_repeated
 from facesmith.studio.render_queue import Busy
-from facesmith.studio.responses import Gone, Studio, Unknown, tag_of
-from facesmith.studio.security import MOST_BYTES, Guard, TooLarge, TooSlow
+from facesmith.studio.responses import NO_STORE, ClientDisconnected, etag_of, not_modified, revalidated
+from facesmith.studio.security import TOO_LARGE, SecurityMiddleware, UploadTooLarge, UploadTooSlow
+from facesmith.studio.services import NotOpen, Studio
 
-PAGES = ("index.html", "style.css", "icon.svg")
+PAGE_FILES = ("index.html", "style.css", "icon.svg")
 
 
 def create_app(studio: Studio, hosts: Iterable[str]) -> FastAPI:
-    """The application that answers to these hosts, such as 127.0.0.1:8400."""
+    """The application, which answers requests for these hosts, such as 127.0.0.1:8400."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -30,47 +33,53 @@ def create_app(studio: Studio, hosts: Iterable[str]) -> FastAPI:
         studio.close()
 
     app = FastAPI(title="Facesmith studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    _errors(app)
-    _pages(app)
-    for routes in (routes_render, routes_runs, routes_photos):
-        app.include_router(routes.router(studio))
-    app.add_middleware(Guard, hosts=tuple(hosts))
+    app.state.studio = studio
+    for routes in (routes_render, routes_photos, routes_runs):
+        app.include_router(routes.router, dependencies=[Depends(refuse_repeated)])
+    _add_page(app)
+    _add_error_messages(app)
+    app.add_middleware(SecurityMiddleware, hosts=tuple(hosts))
     return app
 
 
-def _errors(app: FastAPI) -> None:
-    """Each mistake as one line of JSON that says what to do."""
+def _add_error_messages(app: FastAPI) -> None:
+    """Each error becomes one line of JSON that says what to do."""
 
-    def told(kind: type[Exception], status: int, reason: str | None = None, **headers: str) -> None:
+    def respond(kind: type[Exception], status: int, message: str | None = None, **headers: str) -> None:
         async def handle(_: Request, error: Exception) -> Response:
-            return JSONResponse({"error": reason or str(error)}, status, {"cache-control": "no-store", **headers})
+            return JSONResponse({"error": message or str(error)}, status, NO_STORE | headers)
 
         app.add_exception_handler(kind, handle)
 
-    told(FacesmithError, 400)
-    told(Unknown, 404)
-    told(Busy, 503, "Busy: too much is waiting. Try again in a moment.", **{"retry-after": "1"})
-    told(TooLarge, 413, f"The photo is too large; {MOST_BYTES // 2**20} MiB are the most. Make it smaller.")
-    told(TooSlow, 408, "The photo did not arrive in time.")
-    told(Gone, 499, "Nobody waits for this any more.")
-    told(ClientDisconnect, 499, "Nobody waits for this any more.")
+    respond(FacesmithError, 400)
+    respond(NotOpen, 404)
+    respond(Busy, 503, "The studio is busy. Try again in a moment.", **{"retry-after": "1"})
+    respond(UploadTooLarge, 413, TOO_LARGE)
+    respond(UploadTooSlow, 408, "The photo did not arrive in time. Try again.")
+    respond(ClientDisconnected, 499, "The client has disconnected.")
+    respond(ClientDisconnect, 499, "The client has disconnected.")
+
+    async def refuse_parameter(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        in_path = error.errors()[0]["loc"][0] == "path"
+        return JSONResponse({"error": explain(error)}, 404 if in_path else 400, NO_STORE)
+
+    app.add_exception_handler(RequestValidationError, refuse_parameter)
 
 
-def _pages(app: FastAPI) -> None:
-    """The page's own files, read once: no path of a request ever reaches the disk."""
+def _add_page(app: FastAPI) -> None:
+    """The files of the page, read once: no path in a request ever reaches the disk."""
     folder = files("facesmith.studio") / "page"
     scripts = sorted(each.name for each in folder.iterdir() if each.name.endswith(".js"))
-    for name in (*PAGES, *scripts):
-        kind = mimetypes.types_map.get(Path(name).suffix, "text/javascript")
-        _serve(app, "/" if name == "index.html" else f"/{name}", (folder / name).read_bytes(), kind)
+    for name in (*PAGE_FILES, *scripts):
+        media_type = mimetypes.types_map.get(Path(name).suffix, "text/javascript")
+        _add_page_file(app, "/" if name == "index.html" else f"/{name}", (folder / name).read_bytes(), media_type)
 
 
-def _serve(app: FastAPI, path: str, content: bytes, kind: str) -> None:
-    headers = {"etag": tag_of(content), "cache-control": "no-cache"}
+def _add_page_file(app: FastAPI, path: str, content: bytes, media_type: str) -> None:
+    headers = revalidated(etag_of(content))
 
-    async def page(request: Request) -> Response:
-        if request.headers.get("if-none-match") == headers["etag"]:
-            return Response(status_code=304, headers=headers)
-        return Response(content, media_type=kind, headers=headers)
+    async def page_file(request: Request) -> Response:
+        return not_modified(request, headers) or Response(content, media_type=media_type, headers=headers)
 
-    app.add_api_route(path, page, methods=["GET", "HEAD"])
+    app.add_api_route(path, page_file, methods=["GET", "HEAD"])

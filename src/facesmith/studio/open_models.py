@@ -1,6 +1,6 @@
-"""The models that are open, by ids that tell nothing of where their files lie.
+"""The open models, by ids that reveal nothing about the location of their files.
 
-A model's id follows from its file and from its directions, since a face with edits follows from both.
+The id of a model is a hash of its file and of its directions, because an edited face depends on both.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from facesmith.errors import BadModel
 from facesmith.io.files import sha256
@@ -18,60 +19,69 @@ from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.sidecar import sidecar_path
 
 ID_LENGTH = 16
-MOST_OPEN = 8
+MAX_OPEN = 8
 SIDECARS = ("directions", "inversion")
 
 
-class Shelf:
-    """Opens models and keeps them; one whose file has changed is opened anew under its new id.
+class OpenModel(NamedTuple):
+    """A model with its id and its name on the page."""
+
+    id: str
+    name: str
+    model: Model
+
+
+class OpenModels:
+    """Opens models and keeps them. When a file changes, its model is opened again under a new id.
 
     Args:
-        paths: run folders and model files. A run that has saved no model yet is looked at again later.
-        names: how they are called on the page, one each.
+        paths: run folders and model files. A run that has not saved a model yet is tried again later.
+        names: the name of each on the page.
     """
 
     def __init__(self, paths: Sequence[Path], names: Sequence[str]) -> None:
         self.paths, self.names = list(paths), list(names)
         self._open: OrderedDict[str, Model] = OrderedDict()
-        self._current: list[str | None] = [None] * len(self.paths)
-        self._stamps: list[list[tuple[int, int]] | None] = [None] * len(self.paths)
+        self._current_ids: list[str | None] = [None] * len(self.paths)
+        self._file_versions: list[list[tuple[int, int]] | None] = [None] * len(self.paths)
         self._lock = threading.Lock()
 
-    def current(self) -> list[tuple[str, str, Model]]:
-        """Id, name and model of all that can be opened now."""
+    def refresh(self) -> list[OpenModel]:
+        """The newest version of every model that can be opened."""
         with self._lock:
             for i, path in enumerate(self.paths):
-                self._renew(i, path)
+                self._open_if_changed(i, path)
             return [
-                (known, name, self._open[known])
-                for known, name in zip(self._current, self.names, strict=True)
-                if known is not None
+                OpenModel(model_id, name, self._open[model_id])
+                for model_id, name in zip(self._current_ids, self.names, strict=True)
+                if model_id is not None
             ]
 
-    def model(self, known: str) -> Model | None:
-        """The model of an id that `current` gave, or None."""
-        return self._open.get(known)  # without the lock: whoever renews may take a while
+    def get(self, model_id: str) -> Model | None:
+        """The model with an id that `refresh` returned, or None."""
+        return self._open.get(model_id)  # without the lock, because opening a model takes a while
 
-    def _renew(self, i: int, path: Path) -> None:
+    def _open_if_changed(self, i: int, path: Path) -> None:
         try:
             file = model_file(path)
             sidecars = [sidecar_path(file, kind) for kind in SIDECARS]
-            stamps = [_stamp(each) for each in (file, *sidecars)]
-            if self._stamps[i] == stamps:
+            versions = [_file_version(each) for each in (file, *sidecars)]
+            if self._file_versions[i] == versions:
                 return
             model = load(path)
             hashes = [model.hash, *(sha256(each) for each in sidecars[:1] if each.exists())]
-        except (BadModel, OSError):  # not saved yet, or just being replaced: what is open stays open
+        except (BadModel, OSError):  # not saved yet, or about to be replaced: the earlier version stays open
             return
-        self._stamps[i] = stamps
-        known = self._current[i] = hashlib.sha256("".join(hashes).encode()).hexdigest()[:ID_LENGTH]
-        self._open[known] = model
-        for old in [each for each in self._open if each not in self._current][: max(0, len(self._open) - MOST_OPEN)]:
-            del self._open[old]
+        self._file_versions[i] = versions
+        model_id = self._current_ids[i] = hashlib.sha256("".join(hashes).encode()).hexdigest()[:ID_LENGTH]
+        self._open[model_id] = model
+        outdated = [each for each in self._open if each not in self._current_ids]
+        for old_id in outdated[: max(0, len(self._open) - MAX_OPEN)]:
+            del self._open[old_id]
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file does; the same for all files that are not there."""
+def _file_version(path: Path) -> tuple[int, int]:
+    """Modification time and size; the same for all files that don't exist."""
     try:
         stat = path.stat()
     except FileNotFoundError:

@@ -1,189 +1,181 @@
-"""What a request's words stand for. Everything that comes from a browser is checked here, before anything is drawn.
-
-A face is written as its base and its edits: `42`, or `42(smiling=1.5,male=-1)`. The base is a seed, or a latent itself
-as text (`w.` and letters), so that no face has to be kept on the server.
-"""
+"""The parameters of each address, with their types and bounds; FastAPI checks them before a route runs."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-import struct
-import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from math import isfinite
+from enum import StrEnum
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from facesmith.errors import BadOption
 from facesmith.io.seeds import MAX_SEED
-from facesmith.latent.arithmetic import Term, parse_terms
+from facesmith.studio.face_text import LATENT_TEXT, MAX_STRENGTH, Face, make_face, parse_faces, shortened
+from facesmith.studio.photo_inversion import MAX_FACES
+from facesmith.studio.render import Walk
 
-BASE = r"[0-9]{1,19}|w\.[A-Za-z0-9_.]{1,65536}"
-FACE = re.compile(rf"(?P<base>{BASE})(?:\((?P<edits>[^()]*)\))?")
-NUMBER = re.compile(r"[+-]?(?:[0-9]{1,6}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})(?:e[+-]?[0-9]{1,2})?", re.IGNORECASE)
-STRONGEST = 10.0  # of an edit; 1 is clearly there
-MOST_EDITS = 64
-MOST_FACES = 24  # of a walk
-LATENT = struct.Struct("<B4sHH")  # format, start of the model's hash, rows (0: one for all layers), columns
-LATENT_FORMAT = 1
-HOW = "Write a seed such as 42, or with edits 42(smiling=1.5)."
+Psi = Annotated[float, Field(ge=0, le=1)]  # NaN and infinity are outside these bounds, too
+Flag = Literal["0", "1"]
+Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
+FaceNumber = Annotated[int, Field(ge=1, le=MAX_FACES)]  # of the faces in a photo; 1 is the largest
 
 
-@dataclass(frozen=True)
-class Face:
-    """A face by its base, a seed or a latent as text, and its edits in the order of their names."""
+class FilmFormat(StrEnum):
+    """The file formats of a walk."""
 
-    base: str
-    edits: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def seed(self) -> int | None:
-        """The seed, where the base is one."""
-        return int(self.base) if self.base.isdecimal() else None
-
-    def __str__(self) -> str:
-        told = ",".join(f"{name}={strength:.12g}" for name, strength in self.edits)
-        return f"{self.base}({told})" if told else self.base
+    mp4 = "mp4"
+    gif = "gif"
 
 
-def parse_face(text: str) -> Face:
-    """A face as it is written above.
+class Parameters(BaseModel):
+    """The parameters of an address; others are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, values: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(values) - set(cls.model_fields))
+        if unknown and cls.model_config["extra"] == "forbid":
+            allowed = ", ".join(cls.model_fields) or "none"
+            raise BadOption(f"Unknown parameter {shortened(unknown[0])}. Allowed here: {allowed}.")
+        return values
+
+
+class ModelParameters(Parameters):
+    """Which model."""
+
+    model: str
+
+
+class FaceParameters(ModelParameters):
+    """A face by its seed or its latent `w`. All other parameters are edits, such as `smiling=1.5`.
+
+    Attributes:
+        live: draw the face alone and without waiting for a batch; for sliders.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Strength]
+
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+    w: Annotated[str, Field(pattern=f"^{LATENT_TEXT}$")] | None = None
+    psi: Psi = 1.0
+    live: Flag = "0"
+
+
+class SumParameters(ModelParameters):
+    """A sum of faces.
+
+    Attributes:
+        terms: as `face_text.parse_sum` reads them.
+        plain: do not rescale the sum to the length of its terms.
+    """
+
+    terms: str
+    psi: Psi = 1.0
+    plain: Flag = "0"
+    live: Flag = "0"
+
+
+class WalkParameters(ModelParameters):
+    """A film through faces; see `render.Walk`."""
+
+    faces: str
+    psi: Psi = 1.0
+    closed: Flag = "1"
+    seconds: Annotated[float, Field(ge=0.2, le=10)] = 2.0
+    fps: Annotated[int, Field(ge=5, le=50)] = 25
+    scale: Annotated[int, Field(ge=0, le=8)] = 0
+
+
+class InvertParameters(ModelParameters):
+    """Which face of a photo to invert."""
+
+    face: FaceNumber = 1
+
+
+class PasteParameters(FaceParameters):
+    """Which face of a photo to replace, and by which one."""
+
+    face: FaceNumber = 1
+
+
+class RunParameters(Parameters):
+    """Which run."""
+
+    run: str
+
+
+class CompareParameters(Parameters):
+    """Ids of runs, separated by commas."""
+
+    runs: str
+
+
+class SheetParameters(RunParameters):
+    """The contact sheet of a run after so many images."""
+
+    seen: Annotated[int, Field(ge=0, lt=10**18)]
+
+
+class RealFaceParameters(ModelParameters):
+    """A real face of the closest pairs of an evaluation."""
+
+    pair: Annotated[int, Field(ge=0, le=1000)]
+    kind: Literal["training", "held_out"]
+
+
+def requested_face(parameters: FaceParameters) -> Face:
+    """The face that the parameters describe.
 
     Raises:
-        BadOption: it is none.
+        BadOption: no face, two faces, or too many edits.
     """
-    found = FACE.fullmatch(text.strip())
-    if found is None:
-        raise BadOption(f"{_short(text)} is no face. {HOW}")
-    pairs = [part.partition("=") for part in (found["edits"] or "").split(",") if part.strip()]
-    return make_face(found["base"], {name.strip(): strength for name, _, strength in pairs})
+    if (parameters.seed is None) == (parameters.w is None):
+        raise BadOption("Which face? Give either seed or w.")
+    base = parameters.w if parameters.seed is None else str(parameters.seed)
+    return make_face(base or "", parameters.__pydantic_extra__)
 
 
-def make_face(base: str, edits: Mapping[str, str]) -> Face:
-    """A face of its parts as text; edits of strength 0 are none.
+def requested_walk(parameters: WalkParameters) -> Walk:
+    """The walk that the parameters describe.
 
     Raises:
-        BadOption: a part is out of its bounds.
+        BadOption: a face can't be parsed, or the film would be too long.
     """
-    if not re.fullmatch(BASE, base):
-        raise BadOption(f"{_short(base)} is no seed. {HOW}")
-    if base.isdecimal() and int(base) > MAX_SEED:
-        raise BadOption(f"Seed {base} lies outside 0 to {MAX_SEED}.")
-    if len(edits) > MOST_EDITS:
-        raise BadOption(f"{len(edits)} edits are too many; {MOST_EDITS} are the most.")
-    strengths = {name: number(strength, name, -STRONGEST, STRONGEST) for name, strength in edits.items()}
-    seed = str(int(base)) if base.isdecimal() else base
-    return Face(seed, tuple(sorted((name, strength) for name, strength in strengths.items() if strength)))
+    walk = Walk(
+        tuple(parse_faces(parameters.faces)),
+        parameters.psi,
+        parameters.closed == "1",
+        parameters.seconds,
+        parameters.fps,
+        parameters.scale,
+    )
+    walk.frame_count()
+    return walk
 
 
-def number(text: str, name: str, low: float, high: float) -> float:
-    """A number within bounds.
+async def refuse_repeated(request: Request) -> None:
+    """Refuse a parameter that is given twice, because an address must have one meaning.
 
     Raises:
-        BadOption: it is none, or lies outside.
+        BadOption: one is.
     """
-    found = float(text) if NUMBER.fullmatch(text.strip()) else float("nan")
-    if not (isfinite(found) and low <= found <= high):
-        raise BadOption(f"{_short(name)} is {_short(text)}; it goes from {low:g} to {high:g}.")
-    return found
+    names = [name for name, _ in request.query_params.multi_items()]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise BadOption(f"Parameter {shortened(repeated[0])} is given twice. Give it once.")
 
 
-def parse_faces(text: str, fewest: int = 2) -> list[Face]:
-    """Faces with commas between them; commas within brackets belong to the edits.
-
-    Raises:
-        BadOption: too few, too many, or one is none.
-    """
-    faces = [parse_face(part) for part in re.split(r",(?![^()]*\))", text) if part.strip()]
-    if not fewest <= len(faces) <= MOST_FACES:
-        raise BadOption(f"{len(faces)} faces: {fewest} to {MOST_FACES} can be taken.")
-    return faces
-
-
-def parse_sum(text: str) -> list[tuple[float, Face]]:
-    """The terms of a sum of faces, such as `29 - 3 + 0.5*34(smiling=1)`.
-
-    Raises:
-        BadOption: it is none.
-    """
-    if "@" in text:
-        raise BadOption(f"{_short(text)} is no sum. {HOW}")
-    faces: dict[str, Face] = {}
-
-    def named(found: re.Match[str]) -> str:
-        faces[f"@{len(faces)}"] = parse_face(found[0])
-        return f"@{len(faces) - 1}"
-
-    # Edits and latents hold signs of their own; they get names for the time in which the sum is read.
-    plain = re.sub(r"w\.[A-Za-z0-9_.]+(?:\([^()]*\))?|[0-9]{1,19}\([^()]*\)", named, text)
-    terms: list[Term] = parse_terms(plain)
-    return [(term.coefficient, faces.get(term.name) or parse_face(term.name)) for term in terms]
-
-
-def write_latent(w: NDArray[np.float32], model_hash: str) -> str:
-    """A latent `[w_dim]` or `[num_ws, w_dim]` as text that fits into an address, with a checksum and whose it is."""
-    rows = 0 if w.ndim == 1 else w.shape[0]
-    head = LATENT.pack(LATENT_FORMAT, bytes.fromhex(model_hash[:8]), rows, w.shape[-1])
-    raw = head + np.ascontiguousarray(w, "<f4").tobytes()
-    coded = base64.urlsafe_b64encode(raw + zlib.crc32(raw).to_bytes(4, "little")).decode().rstrip("=")
-    return "w." + coded.replace("-", ".")  # a minus would be one in a sum
-
-
-def read_latent(text: str, model_hash: str, w_dim: int, num_ws: int) -> NDArray[np.float32]:
-    """The latent that a text stands for, as `write_latent` wrote it.
-
-    Raises:
-        BadOption: it is damaged, or another model's.
-    """
-    try:
-        coded = text.removeprefix("w.").replace(".", "-")
-        raw = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4))
-        raw, check = raw[:-4], raw[-4:]
-        if zlib.crc32(raw).to_bytes(4, "little") != check:
-            raise ValueError
-        made, whose, rows, columns = LATENT.unpack(raw[: LATENT.size])
-        w: NDArray[np.float32] = np.frombuffer(raw[LATENT.size :], "<f4").astype(np.float32)
-        w = w.reshape((rows, columns) if rows else (columns,))
-        if made != LATENT_FORMAT or not np.isfinite(w).all():
-            raise ValueError
-    except (ValueError, struct.error, binascii.Error):
-        raise BadOption("A latent in this address is damaged: it was not copied whole.") from None
-    if whose.hex() != model_hash[:8] or columns != w_dim or rows not in (0, num_ws):
-        raise BadOption("A latent in this address belongs to another model. Find the face again with this one.")
-    return w
-
-
-def one_of(query: Iterable[tuple[str, str]], known: Iterable[str], edits: bool = False) -> dict[str, str]:
-    """A request's words by name, each at most once.
-
-    Args:
-        edits: other names are directions.
-
-    Raises:
-        BadOption: a name is there twice, or unknown.
-    """
-    words: dict[str, str] = {}
-    for name, text in query:
-        if name in words:
-            raise BadOption(f"{_short(name)} is given twice.")
-        words[name] = text
-    unknown = set(words) - set(known)
-    if unknown and not edits:
-        raise BadOption(f"{_short(min(unknown))} is not known here; known are {', '.join(known)}.")
-    return words
-
-
-def flag(words: Mapping[str, str], name: str, default: bool = False) -> bool:
-    """Yes or no, written 1 or 0."""
-    text = words.get(name, "1" if default else "0")
-    if text not in ("0", "1"):
-        raise BadOption(f"{name} is {_short(text)}; it is 0 or 1.")
-    return text == "1"
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+def explain(error: RequestValidationError) -> str:
+    """One line about the first parameter that FastAPI refused: what was given, and what is expected."""
+    first = error.errors()[0]
+    name, given = shortened(str(first["loc"][-1])), shortened(str(first["input"]))
+    if first["type"] == "missing":
+        return f"Parameter {name} is missing."
+    allowed = first["msg"].removeprefix("Input should be ").partition(", unable")[0]
+    if first["type"] == "string_pattern_mismatch":
+        allowed = "a latent as text, such as w.AQJh"
+    return f"Parameter {name} is {given}; it should be {allowed}."

@@ -1,110 +1,75 @@
-"""What all addresses share: what they work with, how they wait, and how their answers may be kept."""
+"""Waiting for a worker while the client is connected, and the cache headers of responses."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from facesmith.model import Model
-from facesmith.studio.open_models import Shelf
-from facesmith.studio.query import one_of
-from facesmith.studio.render_queue import Easel
-from facesmith.studio.runs import Names
-from facesmith.studio.workshop import Workshop
-
 T = TypeVar("T")
-FOR_EVER = "public, max-age=31536000, immutable"
+NO_STORE = {"cache-control": "no-store"}
+FOREVER = "public, max-age=31536000, immutable"
 
 
-class Gone(Exception):
-    """Who asked is not there any more."""
+class ClientDisconnected(Exception):
+    """The client no longer waits for the response."""
 
 
-class Unknown(Exception):
-    """No such thing is open here."""
-
-
-@dataclass
-class Studio:
-    """What the addresses work with.
-
-    Attributes:
-        runs: run folders by id.
-        run_names: how they are called on the page, by id.
-    """
-
-    shelf: Shelf
-    runs: Names = field(default_factory=dict)
-    run_names: Mapping[str, str] = field(default_factory=dict)
-    easel: Easel = field(default_factory=Easel)
-    workshop: Workshop = field(default_factory=Workshop)
-
-    def model(self, words: Mapping[str, str]) -> Model:
-        """The model that a request names."""
-        model = self.shelf.model(words.get("model", ""))
-        if model is None:
-            raise Unknown("This model is not open here any more. Reload the page to see which are.")
-        return model
-
-    def close(self) -> None:
-        """End all threads."""
-        self.easel.close()
-        self.workshop.close()
-
-
-def words_of(request: Request, known: Iterable[str], *, edits: bool = False) -> dict[str, str]:
-    """A request's words by name, checked (`address.one_of`)."""
-    return one_of(request.query_params.multi_items(), list(known), edits)
-
-
-async def waited(request: Request, future: Future[T]) -> T:
-    """The result, unless who asked goes away: then it is forgotten.
+async def result_of(future: Future[T], request: Request) -> T:
+    """The result of a worker; if the client disconnects first, the work is cancelled.
 
     Raises:
-        Gone: who asked has gone.
+        ClientDisconnected: the client disconnected.
     """
     result = asyncio.wrap_future(future)
-    gone = asyncio.create_task(gone_from(request))
+    disconnected = asyncio.create_task(disconnection(request))
     try:
-        await asyncio.wait((result, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((result, disconnected), return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
-            raise Gone
+            raise ClientDisconnected
         return result.result()
     finally:
-        gone.cancel()
+        disconnected.cancel()
         result.cancel()
 
 
-async def gone_from(request: Request) -> None:
-    """Waits until who asked has gone; the request's body has to be taken before."""
+async def disconnection(request: Request) -> None:
+    """Return when the client disconnects. Read the body of the request before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def tag_of(*parts: Any) -> str:
-    """An ETag of what an answer follows from."""
-    return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
+def etag_of(content: bytes) -> str:
+    """An ETag for this content."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
-def has_it(request: Request, tag: str) -> Response | None:
-    """The answer to a browser that has it already."""
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=kept(tag))
+def address_etag(request: Request) -> str:
+    """An ETag for content that depends on nothing but its address."""
+    return etag_of(f"{request.url.path}?{request.url.query}".encode())
+
+
+def not_modified(request: Request, headers: dict[str, str]) -> Response | None:
+    """The response to a browser that already has the content with the ETag in these headers."""
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
     return None
 
 
-def kept(tag: str) -> dict[str, str]:
-    """Headers of what never changes."""
-    return {"etag": tag, "cache-control": FOR_EVER}
+def cached_forever(etag: str) -> dict[str, str]:
+    """Headers of content that never changes."""
+    return {"etag": etag, "cache-control": FOREVER}
 
 
-def fresh(content: Any) -> Response:
-    """Plain values that may be others the next time."""
-    return JSONResponse(content, headers={"cache-control": "no-store"})
+def revalidated(etag: str) -> dict[str, str]:
+    """Headers of content that may change; browsers ask each time whether it has."""
+    return {"etag": etag, "cache-control": "no-cache"}
+
+
+def uncached_json(content: Any) -> Response:
+    """Values that may be different next time, as JSON."""
+    return JSONResponse(content, headers=NO_STORE)

@@ -1,100 +1,104 @@
-"""Addresses that take a photo. It is held while it is worked on, and then forgotten."""
+"""Addresses that take a photo. The photo stays in memory for one request and is never stored."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import suppress
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from facesmith.errors import FacesmithError
-from facesmith.studio import photos
-from facesmith.studio.query import number
-from facesmith.studio.render import latent
-from facesmith.studio.render_queue import Wanted
-from facesmith.studio.responses import Gone, Studio, gone_from, waited, words_of
-from facesmith.studio.routes_render import FACE_WORDS, face_of, psi_of, shown
+from facesmith.model import Model
+from facesmith.studio import photo_inversion
+from facesmith.studio.query import InvertParameters, Parameters, PasteParameters, requested_face
+from facesmith.studio.render import face_latent
+from facesmith.studio.render_queue import RenderJob
+from facesmith.studio.responses import NO_STORE, ClientDisconnected, disconnection, result_of, uncached_json
+from facesmith.studio.routes_render import face_provenance
+from facesmith.studio.services import StudioState
 
-MOST_FACES = photos.MOST_FACES
-NEVER_KEPT = {"cache-control": "no-store"}
-
-
-def router(studio: Studio) -> APIRouter:
-    """The addresses, on this studio's models."""
-    routes = APIRouter()
-
-    @routes.post("/api/detect")
-    async def detect(request: Request) -> Response:
-        words_of(request, ())
-        raw = await request.body()
-        found = await waited(request, studio.workshop.do(lambda: photos.find(raw)))
-        return Response(json.dumps(found), media_type="application/json", headers=NEVER_KEPT)
-
-    @routes.post("/api/invert")
-    async def invert(request: Request) -> Response:
-        words = words_of(request, ("model", "face"))
-        model, which, raw = studio.model(words), _which(words), await request.body()
-        told: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        loop, stopped = asyncio.get_running_loop(), threading.Event()
-
-        def tell(step: dict[str, Any] | None) -> None:
-            if stopped.is_set():
-                raise Gone
-            loop.call_soon_threadsafe(told.put_nowait, step)
-
-        def work() -> None:
-            try:
-                photos.invert(model, raw, which, tell)
-            except FacesmithError as error:
-                tell({"error": str(error)})
-            except Gone:
-                return
-            except Exception:
-                tell({"error": "Something went wrong in the studio itself; its terminal says more."})
-                raise
-            finally:
-                if not stopped.is_set():
-                    tell(None)
-
-        studio.workshop.do(work)
-        return StreamingResponse(_lines(request, told, stopped), media_type="application/x-ndjson", headers=NEVER_KEPT)
-
-    @routes.post("/api/paste.png")
-    async def paste(request: Request) -> Response:
-        known = (*FACE_WORDS, "face")
-        words = words_of(request, known, edits=True)
-        model, which, face, psi = studio.model(words), _which(words), face_of(words, known), psi_of(words)
-        raw = await request.body()
-        drawn = await waited(request, studio.easel.draw(Wanted(model, lambda: latent(model, face, psi), alone=False)))
-        content = await waited(
-            request, studio.workshop.do(lambda: photos.put_back(model, raw, which, drawn, shown(face, psi)))
-        )
-        return Response(content, media_type="image/png", headers=NEVER_KEPT)
-
-    return routes
+router = APIRouter()
+logger = logging.getLogger(__name__)
+Message = dict[str, Any]
 
 
-async def _lines(
-    request: Request, told: asyncio.Queue[dict[str, Any] | None], stopped: threading.Event
-) -> AsyncIterator[bytes]:
-    """What is told, a line of JSON each; when nobody listens any more, the work is stopped."""
-    gone = asyncio.create_task(gone_from(request))
-    try:
-        while True:
-            step = asyncio.create_task(told.get())
-            await asyncio.wait((step, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not step.done() or (found := step.result()) is None:
-                step.cancel()
-                return
-            yield json.dumps(found).encode() + b"\n"
-    finally:
-        gone.cancel()
-        stopped.set()
+@router.post("/api/detect")
+async def detect(request: Request, studio: StudioState, query: Annotated[Parameters, Query()]) -> Response:
+    """The faces in a photo."""
+    photo = await request.body()
+    return uncached_json(await result_of(studio.background.submit(lambda: photo_inversion.detect(photo)), request))
 
 
-def _which(words: dict[str, str]) -> int:
-    return int(number(words.get("face", "1"), "face", 1, MOST_FACES))
+@router.post("/api/invert")
+async def invert(request: Request, studio: StudioState, query: Annotated[InvertParameters, Query()]) -> Response:
+    """Find the latent of a face, and stream the progress as NDJSON: one line of JSON a message."""
+    model, photo = studio.model(query.model), await request.body()
+    messages = MessageStream()
+    studio.background.submit(lambda: _invert(model, photo, query.face, messages))
+    return StreamingResponse(messages.lines(request), media_type="application/x-ndjson", headers=NO_STORE)
+
+
+@router.post("/api/paste.png")
+async def paste(request: Request, studio: StudioState, query: Annotated[PasteParameters, Query()]) -> Response:
+    """The photo with a generated face in place of one of its faces."""
+    model, face, photo = studio.model(query.model), requested_face(query), await request.body()
+    job = RenderJob(model, lambda: face_latent(model, face, query.psi))
+    pixels = await result_of(studio.render_queue.submit(job), request)
+    provenance = face_provenance(face, query.psi)
+    pasted = studio.background.submit(lambda: photo_inversion.paste_face(model, photo, query.face, pixels, provenance))
+    return Response(await result_of(pasted, request), media_type="image/png", headers=NO_STORE)
+
+
+class MessageStream:
+    """Messages from a background thread to the response of a request. Create it in the event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._closed = threading.Event()
+
+    def send(self, message: Message | None) -> None:
+        """Called by the thread; None is the end.
+
+        Raises:
+            ClientDisconnected: nobody reads the messages any more, so the thread should stop.
+        """
+        if self._closed.is_set():
+            raise ClientDisconnected
+        self._loop.call_soon_threadsafe(self._messages.put_nowait, message)
+
+    async def lines(self, request: Request) -> AsyncIterator[bytes]:
+        """The messages, one line of JSON each, until the end or until the client disconnects."""
+        disconnected = asyncio.create_task(disconnection(request))
+        try:
+            while True:
+                next_message = asyncio.create_task(self._messages.get())
+                await asyncio.wait((next_message, disconnected), return_when=asyncio.FIRST_COMPLETED)
+                if not next_message.done() or (message := next_message.result()) is None:
+                    next_message.cancel()
+                    return
+                yield json.dumps(message).encode() + b"\n"
+        finally:
+            disconnected.cancel()
+            self._closed.set()
+
+
+def _invert(model: Model, photo: bytes, face_number: int, messages: MessageStream) -> None:
+    """Invert a face in a background thread. No one reads the result of the thread, so errors become messages."""
+    with suppress(ClientDisconnected):
+        try:
+            photo_inversion.invert(model, photo, face_number, messages.send)
+        except FacesmithError as error:
+            messages.send({"error": str(error)})
+        except ClientDisconnected:
+            return
+        except Exception:
+            logger.exception("Inverting a photo failed. This is a bug in Facesmith.")
+            messages.send({"error": "Something went wrong in the studio itself. The terminal shows the details."})
+        messages.send(None)

@@ -1,102 +1,102 @@
-"""Addresses of what there is to look at: models, runs, an evaluation."""
+"""Addresses of what is open: models, runs and their evaluations."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from facesmith import __version__
-from facesmith.errors import BadModel, BadOption
+from facesmith.errors import BadModel
 from facesmith.io.images import png_bytes
-from facesmith.model import Model
-from facesmith.studio import evaluation, runs
-from facesmith.studio.query import number
-from facesmith.studio.responses import Studio, Unknown, fresh, tag_of, waited, words_of
+from facesmith.studio import evaluation_view, run_view
+from facesmith.studio.open_models import OpenModel
+from facesmith.studio.query import (
+    CompareParameters,
+    ModelParameters,
+    Parameters,
+    RealFaceParameters,
+    RunParameters,
+    SheetParameters,
+)
+from facesmith.studio.responses import NO_STORE, etag_of, not_modified, result_of, revalidated, uncached_json
+from facesmith.studio.services import StudioState
+
+router = APIRouter()
 
 
-def router(studio: Studio) -> APIRouter:
-    """The addresses, on this studio's models and runs."""
-    routes = APIRouter()
-
-    @routes.get("/api/models")
-    async def models() -> Response:
-        held = await asyncio.to_thread(studio.shelf.current)
-        return fresh({"version": __version__, "models": [_about(known, name, model) for known, name, model in held]})
-
-    @routes.get("/api/runs")
-    async def all_runs(request: Request) -> Response:
-        words_of(request, ())
-        told = [(known, studio.run_names[known], folder) for known, folder in studio.runs.items()]
-        return fresh(await waited(request, studio.workshop.do(lambda: [runs.brief(*each) for each in told])))
-
-    @routes.get("/api/run")
-    async def one_run(request: Request) -> Response:
-        folder = _run(studio, words_of(request, ("run",)).get("run", ""))
-        parts, how = await waited(
-            request, studio.workshop.do(lambda: (runs.told(folder), runs.how_to_read_sheets(folder)))
-        )
-        return fresh({"parts": parts, "how": how})
-
-    @routes.get("/api/compare")
-    async def compare(request: Request) -> Response:
-        known = words_of(request, ("runs",)).get("runs", "").split(",")[: len(studio.runs)]
-        chosen = [(studio.run_names.get(each, ""), _run(studio, each)) for each in known]
-        return fresh(await waited(request, studio.workshop.do(lambda: runs.compared(chosen))))
-
-    @routes.get("/api/sheet.png")
-    async def sheet(request: Request) -> Response:
-        words = words_of(request, ("run", "seen"))
-        folder, seen = _run(studio, words.get("run", "")), words.get("seen", "")
-        if not seen.isdecimal() or len(seen) > 18:
-            raise BadOption("seen is a whole number: images shown until then.")
-        content = await asyncio.to_thread(runs.sheet, folder, int(seen))
-        tag = tag_of(content)  # a run that went back draws another one there
-        headers = {"etag": tag, "cache-control": "no-cache"}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(content, media_type="image/png", headers=headers)
-
-    @routes.get("/api/judge")
-    async def judged(request: Request) -> Response:
-        model = studio.model(words_of(request, ("model",)))
-        return fresh(await asyncio.to_thread(evaluation.judgement, model))
-
-    @routes.get("/api/real.png")
-    async def real(request: Request) -> Response:
-        words = words_of(request, ("model", "pair", "kind"))
-        model, place = studio.model(words), number(words.get("pair", ""), "pair", 0, 1000)
-        face = await waited(
-            request, studio.workshop.do(lambda: evaluation.real_face(model, int(place), words.get("kind", "")))
-        )
-        return Response(png_bytes(face), media_type="image/png", headers={"cache-control": "no-store"})
-
-    return routes
+@router.get("/api/models")
+async def models(studio: StudioState) -> Response:
+    """The open models, in their newest versions."""
+    opened = await asyncio.to_thread(studio.models.refresh)
+    return uncached_json({"version": __version__, "models": [_model_facts(each) for each in opened]})
 
 
-def _about(known: str, name: str, model: Model) -> dict[str, Any]:
+@router.get("/api/runs")
+async def runs(request: Request, studio: StudioState, query: Annotated[Parameters, Query()]) -> Response:
+    """The open runs, with their progress."""
+
+    def summaries() -> list[dict[str, Any]]:
+        return [run_view.summary(run_id, studio.run_names[run_id], folder) for run_id, folder in studio.runs.items()]
+
+    return uncached_json(await result_of(studio.background.submit(summaries), request))
+
+
+@router.get("/api/run")
+async def run(request: Request, studio: StudioState, query: Annotated[RunParameters, Query()]) -> Response:
+    """The report of a run in training."""
+    folder = studio.run(query.run)
+    return uncached_json(await result_of(studio.background.submit(lambda: run_view.details(folder)), request))
+
+
+@router.get("/api/compare")
+async def compare(request: Request, studio: StudioState, query: Annotated[CompareParameters, Query()]) -> Response:
+    """Charts that compare several runs."""
+    ids = query.runs.split(",")[: len(studio.runs)]
+    folders = [(studio.run_names.get(run_id, ""), studio.run(run_id)) for run_id in ids]
+    charts = studio.background.submit(lambda: run_view.comparison_charts(folders))
+    return uncached_json(await result_of(charts, request))
+
+
+@router.get("/api/sheet.png")
+async def sheet(request: Request, studio: StudioState, query: Annotated[SheetParameters, Query()]) -> Response:
+    """The contact sheet of a run after `seen` images."""
+    content = await asyncio.to_thread(run_view.sheet_png, studio.run(query.run), query.seen)
+    headers = revalidated(etag_of(content))  # after a rollback, a run draws this sheet again
+    return not_modified(request, headers) or Response(content, media_type="image/png", headers=headers)
+
+
+@router.get("/api/evaluation")
+async def evaluation(studio: StudioState, query: Annotated[ModelParameters, Query()]) -> Response:
+    """The evaluation of a model."""
+    model = studio.model(query.model)
+    return uncached_json(await asyncio.to_thread(evaluation_view.evaluation_of, model))
+
+
+@router.get("/api/real.png")
+async def real_face(request: Request, studio: StudioState, query: Annotated[RealFaceParameters, Query()]) -> Response:
+    """A real face from the closest pairs of an evaluation."""
+    model = studio.model(query.model)
+    face = studio.background.submit(lambda: evaluation_view.real_face(model, query.pair, query.kind))
+    return Response(png_bytes(await result_of(face, request)), media_type="image/png", headers=NO_STORE)
+
+
+def _model_facts(opened: OpenModel) -> dict[str, Any]:
+    model = opened.model
     try:
-        directions, problem = list(model.directions), None
+        directions, directions_error = list(model.directions), None
     except BadModel as error:
-        directions, problem = [], str(error)
+        directions, directions_error = [], str(error)
     return {
-        "id": known,
+        "id": opened.id,
         "hash": model.hash,
-        "name": name,
+        "name": opened.name,
         "recipe": model.recipe.name,
         "seen": model.header.get("seen"),
         "resolution": model.G.resolution,
         "channels": model.G.channels,
         "directions": directions,
-        "directions_trouble": problem,
-        "make_directions": f"facesmith directions --model {model.path} --data LABELLED",
-        "make_inverter": f"facesmith train-inverter --model {model.path} --data FACES",
+        "directions_error": directions_error,
+        "directions_command": f"facesmith directions --model {model.path} --data LABELLED",
     }
-
-
-def _run(studio: Studio, known: str) -> Path:
-    if known not in studio.runs:
-        raise Unknown("This run is not open here. Reload the page to see which are.")
-    return studio.runs[known]

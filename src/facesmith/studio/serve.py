@@ -2,83 +2,101 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from facesmith.errors import BadOption, MissingExtra
 from facesmith.model import load
 from facesmith.modelfiles.run_folder import PLAN
+from facesmith.report.read_run import read_plan_and_log
+
+if TYPE_CHECKING:
+    from facesmith.studio.services import Studio
 
 HOST = "127.0.0.1"
-MOST_CONNECTIONS = 512
+MAX_CONNECTIONS = 512
 KEEP_ALIVE_SECONDS = 10
 
 
 def serve(models: Sequence[Path], runs: Sequence[Path], port: int, *, browser: bool, console: Console) -> None:
-    """Serve until Ctrl-C.
+    """Serve the page until Ctrl-C.
 
     Args:
-        port: 0 takes a free one.
-        browser: open the page.
+        port: 0 chooses a free one.
+        browser: open the page in a browser.
 
     Raises:
         MissingExtra: fastapi or uvicorn is not installed.
-        BadOption: the port is taken, or there is nothing to show.
+        BadOption: the port is not available.
+        BadModel: a model can't be opened.
+        BadData: a run can't be opened.
     """
     try:
         import uvicorn
 
         from facesmith.studio.app import create_app
-        from facesmith.studio.responses import Studio
     except ImportError as error:
         raise MissingExtra(f"The studio needs an extra ({error.name}): pip install 'facesmith[studio]'") from None
-    from facesmith.studio.open_models import Shelf
-    from facesmith.studio.runs import by_id
-
-    for path in models:
-        load(path)  # what is wrong with it is told before a page is opened
-    shown: list[Path] = list(dict.fromkeys([*models, *runs])) or [load().path]
-    watched = by_id([path for path in shown if (path / PLAN).is_file() or path in runs])
-    names = dict(zip(watched, _names(list(watched.values())), strict=True))
-    studio = Studio(Shelf(shown, _names(shown)), watched, names)
-    with _listening(port) as bound:
-        number = bound.getsockname()[1]
-        hosts = [f"{name}:{number}" for name in (HOST, "localhost")]
+    studio = _open(models, runs)
+    with _listen(port) as server_socket:
+        hosts = [f"{name}:{server_socket.getsockname()[1]}" for name in (HOST, "localhost")]
         config = uvicorn.Config(
             create_app(studio, hosts),
             log_level="warning",
             access_log=False,
             server_header=False,
-            limit_concurrency=MOST_CONNECTIONS,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=2,
         )
         address = f"http://{hosts[0]}/"
-        console.print(f"The studio is at {address}  (Ctrl-C ends it)")
+        console.print(f"The studio is at {address}  (Ctrl-C stops it)")
         if browser:
             threading.Timer(0.5, webbrowser.open, (address,)).start()
-        uvicorn.Server(config).run(sockets=[bound])
+        uvicorn.Server(config).run(sockets=[server_socket])
 
 
-def _listening(port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _open(models: Sequence[Path], runs: Sequence[Path]) -> Studio:
+    """The models and runs to show; without any, the bundled model."""
+    from facesmith.studio.open_models import OpenModels
+    from facesmith.studio.services import Studio
+
+    for path in models:
+        load(path)  # reports a damaged model before the page opens
+    paths = list(dict.fromkeys([*models, *runs])) or [load().path]
+    run_folders = [path for path in paths if (path / PLAN).is_file() or path in runs]
+    runs_by_id = {_run_id(folder): folder for folder in run_folders}
+    run_names = dict(zip(runs_by_id, _short_names(list(runs_by_id.values())), strict=True))
+    return Studio(OpenModels(paths, _short_names(paths)), runs_by_id, run_names)
+
+
+def _run_id(folder: Path) -> str:
+    """An id that does not reveal where the folder is."""
+    read_plan_and_log(folder)  # reports a folder that is not a run before the page opens
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+
+
+def _listen(port: int) -> socket.socket:
+    server_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((HOST, port))
+        server_socket.bind((HOST, port))
     except OSError as error:
-        bound.close()
+        server_socket.close()
         raise BadOption(
-            f"Port {port} can't be used ({error.strerror}). Choose another --port, or 0 for a free one."
+            f"Port {port} is not available ({error.strerror}). Choose another --port, or 0 for a free one."
         ) from None
-    return bound
+    return server_socket
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Short names that tell the paths apart."""
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """The last folder of each path, or the whole path if two would have the same name."""
     short = [path.parent.name if path.suffix else path.name for path in (path.resolve() for path in paths)]
     return [name if short.count(name) == 1 else str(path) for name, path in zip(short, paths, strict=True)]

@@ -1,0 +1,119 @@
+"""What the page shows of an evaluation, from the report.json that `facesmith evaluate` wrote beside the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from facesmith.errors import BadData, FacesmithError
+from facesmith.evaluation.evaluate import JSON
+from facesmith.evaluation.verdicts import MEANINGS
+from facesmith.faces import Faces, open_faces
+from facesmith.io.images import Pixels
+from facesmith.model import Model
+
+SUBFOLDERS = ("", "evaluation")  # of the model's folder, where report.json may be
+MAX_REPORT_BYTES = 16 * 2**20
+PAIR_VALUES = ("ratio", "to_training", "to_held_out")
+SCORE_VALUES = ("value", "low", "high", "real")
+
+
+def evaluation_of(model: Model) -> dict[str, Any]:
+    """Verdicts, metrics with their meaning, and the samples closest to training faces.
+
+    If the model was not evaluated, `missing` says so and `command` evaluates it.
+
+    Raises:
+        BadData: the report is damaged.
+    """
+    report = _read_report(model)
+    if report is None:
+        out = model.path.parent / SUBFOLDERS[-1]
+        return {
+            "missing": "This generator has not been evaluated yet. An evaluation takes a few minutes:",
+            "command": f"facesmith evaluate --model {model.path} --data FACES --out {out}",
+        }
+    try:
+        return _page_values(*report)
+    except (KeyError, TypeError, ValueError):
+        raise BadData("The evaluation beside this model is damaged. Repeat it with --force.") from None
+
+
+def _page_values(report: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    protocol, copies = report["protocol"], result["copies"]
+    return {
+        "verdicts": [{"question": str(q), "answer": str(a)} for q, a in result["verdicts"].items()],
+        "metrics": [
+            {"name": name, "meaning": _meaning(name), **_numbers(score, SCORE_VALUES)}
+            for name, score in result["metrics"].items()
+        ],
+        "face_rate": _numbers(result["face_rate"], SCORE_VALUES),
+        "warnings": [str(each) for each in report["warnings"]],
+        "notice": result.get("notice"),
+        "about": f"{protocol['samples']} samples (seeds {protocol['seeds']}, psi {protocol['psi']:g}), compared with "
+        f"{report['data']['judged_against']['count']} held-out faces. ± is the 95 % interval.",
+        "closest": [{"seed": int(pair["seed"]), **_numbers(pair, PAIR_VALUES)} for pair in copies["closest"]],
+        "threshold": copies.get("threshold"),
+    }
+
+
+def real_face(model: Model, pair: int, kind: str) -> Pixels:
+    """The real face of one of the closest pairs, `[S, S, C]`.
+
+    Args:
+        pair: position among the closest pairs, from 0.
+        kind: "training" or "held_out".
+
+    Raises:
+        BadData: there is no such pair, or the data has moved or changed.
+    """
+    report = _read_report(model)
+    closest = report[1]["copies"]["closest"] if report else []
+    if report is None or not 0 <= pair < len(closest):
+        raise BadData("The evaluation has no such pair.")
+    faces = _open_evaluated_faces(model, report[0]["data"])
+    try:
+        pixels: Pixels = faces.pixels[faces.names.index(closest[pair][kind])]
+        return pixels
+    except ValueError:
+        raise BadData("This face is no longer in the data.") from None
+
+
+def _open_evaluated_faces(model: Model, data: Mapping[str, Any]) -> Faces:
+    try:
+        faces = open_faces(Path(data["path"]), model.G.resolution, model.G.channels, console=Console(quiet=True))
+    except (FacesmithError, OSError) as error:
+        raise BadData(f"The real faces can't be shown: {error}") from None
+    if faces.fingerprint != data["fingerprint"]:
+        raise BadData("The real faces can't be shown: the data has changed since the evaluation.")
+    return faces
+
+
+def _read_report(model: Model) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The report and the result of this model in it; None if there is none."""
+    for subfolder in SUBFOLDERS:
+        path = model.path.parent / subfolder / JSON
+        try:
+            if path.stat().st_size > MAX_REPORT_BYTES:
+                continue
+            report = json.loads(path.read_text(encoding="utf-8"))
+            for result in report["models"]:
+                if result["sha256"] == model.hash:
+                    return dict(report), dict(result)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return None
+
+
+def _meaning(name: str) -> str:
+    metric = "fd" if name.startswith("fid") else name
+    return next((meaning for start, meaning in MEANINGS.items() if metric.startswith(start)), "")
+
+
+def _numbers(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float | None]:
+    """The named values as floats; None for those that are not numbers."""
+    return {name: float(values[name]) if isinstance(values.get(name), int | float) else None for name in names}

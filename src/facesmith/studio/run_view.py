@@ -1,0 +1,106 @@
+"""What the page shows of a run folder, during the training or later; the page reads it again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from facesmith.errors import BadData
+from facesmith.io.charts import Line, line_chart
+from facesmith.io.html import Section
+from facesmith.io.images import read_file
+from facesmith.modelfiles.run_folder import LOG, SHEETS, sheets
+from facesmith.report import explanations
+from facesmith.report.log_charts import KIMG, SIGNS
+from facesmith.report.read_run import RunRecord, read_plan_and_log
+from facesmith.report.run_sections import duration, seconds_left, live_sections
+from facesmith.training.curves import WATCHED, points, smoothed
+from facesmith.training.diagnosis import DISTANCE, VARIETY
+
+STALLED_SECONDS = 1800.0  # without a save
+COMPARED_TERMS = {
+    WATCHED: "KID to the validation faces; lower is better",
+    DISTANCE: SIGNS[DISTANCE],
+    VARIETY: SIGNS[VARIETY],
+    "G/loss": "the generator's loss",
+    "D/loss": "the discriminator's loss",
+    "images_per_second": "faces per second",
+}
+SECTION_FIELDS = ("title", "lines", "header", "rows", "bullets", "how")
+OPEN_SECTIONS = ("What the doctor says", "Who wins")  # the page folds the others
+
+
+def summary(run_id: str, name: str, folder: Path) -> dict[str, Any]:
+    """The facts of a run that change with every save."""
+    run = read_plan_and_log(folder)
+    budget = run.plan.budget if run.plan is not None else max(run.seen, 1)
+    seconds_since_save = time.time() - _last_save(folder)
+    state = "training" if seconds_since_save < STALLED_SECONDS else "stopped"
+    left = seconds_left(run)
+    return {
+        "id": run_id,
+        "name": name,
+        "recipe": run.plan.recipe if run.plan is not None else "unknown",
+        "seen": run.seen,
+        "budget": budget,
+        "state": "finished" if run.seen >= budget else state,
+        "left": None if left is None else duration(left),
+        "seconds_since_save": round(seconds_since_save),
+        "sheets": [int(path.stem) for path in sheets(folder)],
+    }
+
+
+def details(folder: Path) -> dict[str, Any]:
+    """The sections of the run's report that change during training, and how to read the contact sheets."""
+    run = read_plan_and_log(folder)
+    sections = [_section_values(section) for section in live_sections(run)]
+    if run.missing:
+        sections.append({"title": "What is missing", "bullets": run.missing, "open": True})
+    return {"sections": sections, "about_sheets": f"{explanations.sheet(run.has_discriminator)} {explanations.FILM}"}
+
+
+def sheet_png(folder: Path, seen: int) -> bytes:
+    """The content of the contact sheet after `seen` images.
+
+    Raises:
+        BadData: there is none.
+    """
+    for path in sheets(folder, SHEETS):
+        if int(path.stem) == seen:
+            return read_file(path)
+    raise BadData(f"This run no longer has a contact sheet at {seen / 1000:.1f} kimg. Reload the page.")
+
+
+def comparison_charts(folders: Sequence[tuple[str, Path]]) -> list[dict[str, Any]]:
+    """One chart for each term, with a line for each run. Folders come with the run's name."""
+    runs = [(name, read_plan_and_log(folder)) for name, folder in folders]
+    charts = []
+    for term, title in COMPARED_TERMS.items():
+        lines = [line for tone, (name, run) in enumerate(runs, 1) for line in _lines(run, term, name, tone)]
+        if lines:
+            charts.append({**asdict(line_chart(f"{title}, of several runs", lines, x_label=KIMG)), "title": title})
+    return charts
+
+
+def _lines(run: RunRecord, term: str, name: str, tone: int) -> list[Line]:
+    kimg, values = points(run.lines, term)
+    return [Line(name, kimg, smoothed(values) or values, tone)] if kimg else []
+
+
+def _section_values(section: Section) -> dict[str, Any]:
+    values = {name: getattr(section, name) for name in SECTION_FIELDS}
+    return {
+        **values,
+        "charts": [asdict(chart) for chart in section.charts],
+        "open": section.title in OPEN_SECTIONS,
+    }
+
+
+def _last_save(folder: Path) -> float:
+    try:
+        return (folder / LOG).stat().st_mtime
+    except OSError:
+        return folder.stat().st_mtime
