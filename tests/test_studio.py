@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shlex
 import sys
 import threading
@@ -21,6 +22,7 @@ from facesmith.errors import BadModel, BadOption, MissingExtra
 from facesmith.explore.sample import sample_like
 from facesmith.io.images import read_provenance
 from facesmith.model import load
+from facesmith.modelfiles.run_folder import LOG, PLAN
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
 from facesmith.studio import render_queue
 from facesmith.studio.face_text import (
@@ -37,13 +39,14 @@ from facesmith.studio.face_text import (
 pytest.importorskip("fastapi", reason="the studio is an extra")
 from fastapi.testclient import TestClient
 
-from facesmith.studio import render
+from facesmith.studio import render, run_view
 from facesmith.studio.app import create_app
 from facesmith.studio.open_models import OpenModels
 from facesmith.studio.render import Walk, face_latent
 from facesmith.studio.render_queue import BackgroundJobs, Busy, RenderJob, RenderQueue
 from facesmith.studio.serve import serve
 from facesmith.studio.services import Studio
+from facesmith.training.diagnosis import DISTANCE, VARIETY
 
 HOST = "127.0.0.1:8400"
 LETTERS = st.text("0123456789wabc.()=,-+*@ _eE\u0664\u00e9\n\x00", max_size=40)
@@ -515,6 +518,17 @@ def test_walk_knows_its_number_of_frames():
     assert Walk(faces, closed=False, seconds=2.0, fps=25).frame_count() == 100
     with pytest.raises(BadOption, match="the limit is 1200"):
         Walk(faces, seconds=10.0, fps=50).frame_count()
+
+
+def test_diagnosis_and_balance_of_a_run_are_not_folded(tmp_path):
+    terms = {"D/loss": 0.7, "G/loss": 0.7, "D/accuracy_real": 0.8, "D/accuracy_fake": 0.8, "G/fooling_rate": 0.2}
+    terms |= {DISTANCE: 0.2, VARIETY: 0.5}
+    log = [{"seen": seen, "seconds": seen / 100} | terms for seen in (1000, 2000, 3000)]
+    (tmp_path / PLAN).write_text("{}")
+    (tmp_path / LOG).write_text("\n".join(map(json.dumps, log)))
+    sections = run_view.details(tmp_path)["sections"]
+    assert {section["title"] for section in sections if section["open"]} >= set(run_view.OPEN_SECTIONS)
+    assert any(not section["open"] for section in sections)
 
 
 def test_missing_extra_is_named(monkeypatch):

@@ -1,4 +1,4 @@
-"""The studio under a load that no person makes: it may be busy, but must not fail, grow or starve anyone."""
+"""The studio under heavy load: it may be busy, but it must not fail, leak memory or block other clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from test_studio import with_directions
 
 pytest.importorskip("fastapi", reason="the studio is an extra")
 CLIENTS, SECONDS = 50, 60
-MOST_GROWTH_MIB = 60
+MAX_GROWTH_MIB = 60
 pytestmark = pytest.mark.slow
 
 
@@ -28,70 +28,72 @@ def studio(tmp_path_factory):
     """Address and process of a studio on a tiny model."""
     run = with_directions(saved_model(tmp_path_factory.mktemp("load") / "tiny"))
     command = [sys.executable, "-m", "facesmith", "studio", "--model", str(run), "--port", "0", "--no-browser"]
-    quiet = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=quiet) as process:
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=one_thread) as process:
         yield process.stderr.readline().split()[4], psutil.Process(process.pid)
         process.terminate()
 
 
-def model_of(address):
+def first_model_id(address):
     return httpx.get(f"{address}api/models", timeout=60).json()["models"][0]["id"]
 
 
-def an_address(rng, known):
-    """Something that a page asks for; now and then what no page does."""
+def random_address(rng, model_id):
+    """An address that a page requests, or, rarely, an invalid one."""
     seed, kind = rng.randrange(10**6), rng.random()
     if kind < 0.75:
         live = rng.choice(("", "&live=1"))
-        return f"api/face.png?model={known}&seed={seed}&psi={rng.random():.2f}&smiling={rng.uniform(-3, 3):.1f}{live}"
+        return (
+            f"api/face.png?model={model_id}&seed={seed}&psi={rng.random():.2f}&smiling={rng.uniform(-3, 3):.1f}{live}"
+        )
     if kind < 0.85:
-        return f"api/mix.png?model={known}&terms={seed}-3%2B{rng.randrange(99)}"
+        return f"api/mix.png?model={model_id}&terms={seed}-3%2B{rng.randrange(99)}"
     if kind < 0.9:
-        return f"api/walk.mp4?model={known}&faces={seed},7&seconds=0.4&fps=10"
+        return f"api/walk.mp4?model={model_id}&faces={seed},7&seconds=0.4&fps=10"
     return rng.choice(("", "api/models", "main.js", "api/face.png?seed=x", "nowhere", "api/runs"))
 
 
 def test_fifty_clients_for_a_minute(studio):
     address, process = studio
-    known, stop = model_of(address), time.monotonic() + SECONDS
+    model_id, stop = first_model_id(address), time.monotonic() + SECONDS
     statuses: dict[int, int] = {}
-    wrong: list[str] = []
+    errors: list[str] = []
     lock = threading.Lock()
 
-    def use(number):
+    def send_requests(number):
         rng = random.Random(number)
         with httpx.Client(base_url=address, timeout=60) as client:
             while time.monotonic() < stop:
-                path = an_address(rng, known)
+                path = random_address(rng, model_id)
                 try:
                     status = client.get(path).status_code
                 except httpx.HTTPError as error:
                     with lock:
-                        wrong.append(f"{path}: {error!r}")
+                        errors.append(f"{path}: {error!r}")
                     continue
                 with lock:
                     statuses[status] = statuses.get(status, 0) + 1
 
-    threads = [threading.Thread(target=use, args=(number,)) for number in range(CLIENTS)]
+    threads = [threading.Thread(target=send_requests, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
-    time.sleep(SECONDS / 3)  # by then all that is needed once is there
+    time.sleep(SECONDS / 3)  # by then all caches are filled
     before = process.memory_info().rss
     for thread in threads:
         thread.join()
-    grown_mib = (process.memory_info().rss - before) / 2**20
-    print(f"{statuses} in {SECONDS} s by {CLIENTS} clients; memory grew by {grown_mib:.1f} MiB")
-    assert wrong == []
-    assert set(statuses) <= {200, 400, 404, 503}, "an answer, a reason, or busy"
+    growth_mib = (process.memory_info().rss - before) / 2**20
+    print(f"{statuses} in {SECONDS} s by {CLIENTS} clients; memory grew by {growth_mib:.1f} MiB")
+    assert errors == []
+    assert set(statuses) <= {200, 400, 404, 503}, "a picture, a refusal with its reason, or busy"
     assert statuses[200] > 100
-    assert grown_mib < MOST_GROWTH_MIB
+    assert growth_mib < MAX_GROWTH_MIB
 
 
-def test_slow_clients_stop_nobody(studio):
+def test_slow_clients_do_not_block_others(studio):
     address, _ = studio
-    known, (host, port) = model_of(address), address.removeprefix("http://").rstrip("/").split(":")
+    model_id, (host, port) = first_model_id(address), address.removeprefix("http://").rstrip("/").split(":")
     slow = [socket.create_connection((host, int(port))) for _ in range(60)]
-    for i, each in enumerate(slow):  # a third say nothing, a third half of a request, a third half of a photo
+    for i, each in enumerate(slow):  # a third send nothing, a third half of a request, a third half of a photo
         if i % 3 == 1:
             each.sendall(f"GET /api/models HTTP/1.1\r\nHost: {host}:{port}\r\nX-Slow:".encode())
         if i % 3 == 2:
@@ -99,27 +101,29 @@ def test_slow_clients_stop_nobody(studio):
             each.sendall(head.encode() + b"x" * 500)
     start = time.monotonic()
     for seed in range(20):
-        assert httpx.get(f"{address}api/face.png?model={known}&seed={seed}", timeout=30).status_code == 200
+        assert httpx.get(f"{address}api/face.png?model={model_id}&seed={seed}", timeout=30).status_code == 200
     assert time.monotonic() - start < 20
     for each in slow:
         each.close()
 
 
-def test_who_goes_away_is_not_drawn_for(studio):
+def test_work_for_disconnected_clients_is_dropped(studio):
     address, _ = studio
-    known = model_of(address)
+    model_id = first_model_id(address)
 
-    def leave(number):
-        path = f"{address}api/walk.gif?model={known}&faces={number},5&seconds=10&fps=25&scale=8"
+    def request_and_disconnect(number):
+        path = f"{address}api/walk.gif?model={model_id}&faces={number},5&seconds=10&fps=25&scale=8"
         with contextlib.suppress(httpx.TimeoutException):
             httpx.get(path, timeout=0.05)
 
-    threads = [threading.Thread(target=leave, args=(number,)) for number in range(20)]
+    threads = [threading.Thread(target=request_and_disconnect, args=(number,)) for number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     deadline = time.monotonic() + 60
-    while httpx.get(f"{address}api/walk.mp4?model={known}&faces=1,2&seconds=0.2&fps=5", timeout=60).status_code == 503:
-        assert time.monotonic() < deadline, "what nobody waits for is done or forgotten"
+    while (
+        httpx.get(f"{address}api/walk.mp4?model={model_id}&faces=1,2&seconds=0.2&fps=5", timeout=60).status_code == 503
+    ):
+        assert time.monotonic() < deadline, "abandoned films still fill the queue"
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""The studio's page in a real browser: what a person does with it, by mouse, keyboard and on a phone."""
+"""The page of the studio in a real browser, used with mouse and keyboard and on a phone."""
 
 from __future__ import annotations
 
@@ -22,21 +22,20 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-quic"),
 ]
-PATIENCE = 60_000  # milliseconds; for a machine that is busy with other things
+TIMEOUT_MS = 60_000  # long, for a busy machine
 KEPT = "#tray-faces li > button:first-child"
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """The studio as a person starts it, on a tiny model."""
+    """The address of a studio that was started by its command, on a tiny model."""
     run = with_directions(saved_model(tmp_path_factory.mktemp("page") / "tiny"))
     command = [sys.executable, "-m", "facesmith", "studio", "--model", str(run), "--port", "0", "--no-browser"]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    ) as studio:
-        told = studio.stderr.readline()
-        assert told.startswith("The studio is at http://127.0.0.1:"), told
-        yield told.split()[4]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=one_thread) as studio:
+        first_line = studio.stderr.readline()
+        assert first_line.startswith("The studio is at http://127.0.0.1:"), first_line
+        yield first_line.split()[4]
         studio.terminate()
 
 
@@ -50,69 +49,67 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, address):
-    """Opens the page in a browser that knows nothing yet; nothing may go wrong in it, nor may it ask others."""
-    wrong, contexts = [], []
+    """Opens the page in a new browser profile. Afterwards, errors and requests to other sites fail the test."""
+    problems, contexts = [], []
 
-    def opened(path="", **options):
+    def open_in_new_profile(path="", **options):
         context = browser.new_context(**{"viewport": {"width": 1000, "height": 700}} | options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda told: told.type != "error" or wrong.append(f"{told.text} {told.location}"))
-        page.on(
-            "request", lambda asked: wrong.append(asked.url) if not asked.url.startswith((address, "blob:")) else None
-        )
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda line: line.type != "error" or problems.append(f"{line.text} {line.location}"))
+        page.on("request", lambda sent: sent.url.startswith((address, "blob:")) or problems.append(sent.url))
         page.goto(address + path.lstrip("/"))
         return page
 
-    yield opened
+    yield open_in_new_profile
     for context in contexts:
         context.close()
-    assert wrong == []
+    assert problems == []
 
 
-def until(page, expression):
-    """Wait until it is true in the page; Playwright's own way evaluates texts there, which the policy forbids."""
-    deadline = time.monotonic() + PATIENCE / 1000
+def wait_until(page, expression):
+    """Wait until an expression is true. Playwright's own way needs `eval`, which the page's security policy forbids."""
+    deadline = time.monotonic() + TIMEOUT_MS / 1000
     while not page.evaluate(expression):
         assert time.monotonic() < deadline, expression
         page.wait_for_timeout(50)
 
 
-def kept(page):
+def kept_count(page):
     return page.locator(KEPT).count()
 
 
-def test_faces_are_kept_and_survive_a_reload(open_page):
+def test_kept_faces_survive_a_reload_and_travel_with_the_address(open_page):
     page = open_page()
     page.wait_for_selector(".wall img.loaded")
     page.click(".wall button[aria-label='Seed 3']")
     page.click(".wall button[aria-label='Seed 5']")
     assert page.get_attribute(".wall button[aria-label='Seed 3']", "aria-pressed") == "true"
-    until(page, "location.hash.includes('kept=3,5')")
+    wait_until(page, "location.hash.includes('kept=3,5')")
     shared = page.evaluate("location.hash")
     page.reload()
     page.wait_for_selector(KEPT)
-    assert kept(page) == 2
-    other = open_page(f"/{shared}")  # a browser that knows nothing but the address
+    assert kept_count(page) == 2
+    other = open_page(f"/{shared}")
     other.wait_for_selector(KEPT)
-    assert kept(other) == 2
+    assert kept_count(other) == 2
 
 
-def test_more_faces_come_as_one_scrolls(open_page):
+def test_scrolling_adds_faces(open_page):
     page = open_page()
     page.wait_for_selector(".wall img.loaded")
     before = page.locator(".wall button").count()
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    until(page, f"document.querySelectorAll('.wall button').length > {before}")
+    wait_until(page, f"document.querySelectorAll('.wall button').length > {before}")
     page.wait_for_selector(f".wall button[aria-label='Seed {before}'] img.loaded")
 
 
-def test_the_wall_is_walked_by_keys(open_page):
+def test_wall_works_with_the_keyboard(open_page):
     page = open_page()
     page.wait_for_selector(".wall img.loaded")
-    assert page.locator(".wall button[tabindex='0']").count() == 1, "one stop of the Tab key"
+    assert page.locator(".wall button[tabindex='0']").count() == 1, "the Tab key stops once"
     page.focus(".wall button[tabindex='0']")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -126,10 +123,10 @@ def test_the_wall_is_walked_by_keys(open_page):
     assert page.get_attribute(KEPT, "title") == "seed 0"
     page.focus(KEPT)
     page.keyboard.press("Delete")
-    until(page, f"document.querySelectorAll('{KEPT}').length === 0")
+    wait_until(page, f"document.querySelectorAll('{KEPT}').length === 0")
 
 
-def test_nothing_shifts_while_faces_come(open_page):
+def test_nothing_shifts_while_faces_load(open_page):
     page = open_page()
     page.add_init_script(
         "window.shifts = 0; new PerformanceObserver((list) => { for (const entry of list.getEntries()) "
@@ -142,20 +139,20 @@ def test_nothing_shifts_while_faces_come(open_page):
         assert page.evaluate("window.shifts") < 0.02, part
 
 
-def test_sliders_edit_and_can_be_undone(open_page):
+def test_sliders_edit_a_face_and_undo_works(open_page):
     page = open_page("/#edit?kept=7")
     slider = page.get_by_role("slider", name="smiling")
     slider.wait_for()
     after = page.locator(".pair img").nth(1)
-    until(page, "document.querySelectorAll('.pair img.loaded').length === 2")
-    before = after.get_attribute("src")
+    wait_until(page, "document.querySelectorAll('.pair img.loaded').length === 2")
+    unedited = after.get_attribute("src")
     slider.focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    until(page, f"document.querySelectorAll('.pair img')[1].src !== '{before}'")
+    wait_until(page, f"document.querySelectorAll('.pair img')[1].src !== '{unedited}'")
     assert page.locator(".slider.set .value").inner_text() == "+0.5"
     page.get_by_role("button", name="Keep", exact=True).click()
-    until(page, "location.hash.includes('7(smiling=0.5)')")
+    wait_until(page, "location.hash.includes('7(smiling=0.5)')")
     page.get_by_role("button", name="Reset").click()
     assert page.locator(".slider.set").count() == 0
     page.keyboard.press("Control+z")
@@ -164,23 +161,23 @@ def test_sliders_edit_and_can_be_undone(open_page):
     assert page.locator(".slider.set").count() == 0
 
 
-def test_a_slider_that_is_dragged_asks_for_one_face_at_a_time(open_page):
+def test_dragged_slider_requests_one_face_at_a_time(open_page):
     page = open_page("/#edit?kept=7")
     page.get_by_role("slider", name="smiling").wait_for()
-    until(page, "document.querySelectorAll('.pair img.loaded').length === 2")
-    under_way = {"now": 0, "most": 0, "all": 0}
+    wait_until(page, "document.querySelectorAll('.pair img.loaded').length === 2")
+    requests = {"running": 0, "most": 0, "all": 0}
 
-    def begun(request):
+    def started(request):
         if "smiling" in request.url:
-            under_way["now"] += 1
-            under_way["all"] += 1
-            under_way["most"] = max(under_way["most"], under_way["now"])
+            requests["running"] += 1
+            requests["all"] += 1
+            requests["most"] = max(requests["most"], requests["running"])
 
     def ended(request):
         if "smiling" in request.url:
-            under_way["now"] -= 1
+            requests["running"] -= 1
 
-    page.on("request", begun)
+    page.on("request", started)
     page.on("requestfinished", ended)
     page.on("requestfailed", ended)
     page.evaluate(
@@ -190,11 +187,11 @@ def test_a_slider_that_is_dragged_asks_for_one_face_at_a_time(open_page):
     )
     page.wait_for_timeout(1500)
     assert page.locator(".slider.set .value").inner_text() == "+2.5"
-    assert under_way["most"] == 1
-    assert 1 <= under_way["all"] <= 26
+    assert requests["most"] == 1
+    assert 1 <= requests["all"] <= 26
 
 
-def test_kept_faces_are_added_up(open_page):
+def test_kept_faces_are_added_and_blended(open_page):
     page = open_page("/#mix?kept=3,5,9")
     page.wait_for_selector(".slot")
     for place in range(3):
@@ -206,10 +203,10 @@ def test_kept_faces_are_added_up(open_page):
     page.get_by_role("button", name="Blend").click()
     assert page.locator(".result code").inner_text() == "0.333 × 3 + 0.333 × 5 + 0.333 × 9"
     page.get_by_role("button", name="Keep", exact=True).click()
-    until(page, f"document.querySelectorAll('{KEPT}').length === 4")
+    wait_until(page, f"document.querySelectorAll('{KEPT}').length === 4")
 
 
-def test_a_face_is_dragged_into_the_sum(open_page):
+def test_face_is_dragged_into_the_sum(open_page):
     page = open_page("/#mix?kept=3,5")
     page.wait_for_selector(".slot")
     page.locator("#tray-faces li").nth(1).drag_to(page.locator(".slot"))
@@ -217,17 +214,17 @@ def test_a_face_is_dragged_into_the_sum(open_page):
     assert "seed 5" in page.locator(".term").inner_text()
 
 
-def test_a_walk_plays(open_page):
+def test_walk_plays_and_is_downloaded(open_page):
     page = open_page("/#walk?kept=3,5")
     page.wait_for_selector("video:not([hidden])")
-    until(page, "document.querySelector('video').readyState >= 2")
+    wait_until(page, "document.querySelector('video').readyState >= 2")
     assert page.evaluate("document.querySelector('video').duration") == pytest.approx(4, abs=0.2)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download GIF").click()
     assert Path(download.value.path()).read_bytes().startswith(b"GIF8")
 
 
-def test_a_face_is_downloaded_with_its_provenance(open_page, tmp_path):
+def test_downloaded_face_has_its_provenance(open_page, tmp_path):
     from facesmith.io.images import read_provenance
 
     page = open_page("/#faces?kept=8")
@@ -241,7 +238,7 @@ def test_a_face_is_downloaded_with_its_provenance(open_page, tmp_path):
     assert not page.locator("dialog").is_visible()
 
 
-def test_what_is_missing_says_which_command_makes_it(open_page):
+def test_page_names_the_command_that_makes_what_is_missing(open_page):
     page = open_page("/#evaluation")
     assert "facesmith evaluate" in page.locator(".notice pre").inner_text()
     page.click(".parts a[href='#watch']")
@@ -249,11 +246,11 @@ def test_what_is_missing_says_which_command_makes_it(open_page):
 
 
 @pytest.mark.parametrize("part", ["faces", "edit", "mix", "walk", "me", "watch", "evaluation"])
-def test_every_part_fits_a_phone_and_has_names(open_page, part):
+def test_every_part_fits_a_phone_and_has_accessible_names(open_page, part):
     page = open_page(f"/#{part}?kept=3,5,9", viewport={"width": 380, "height": 740}, color_scheme="dark")
     page.wait_for_selector("main h1")
     page.wait_for_timeout(300)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing reaches beyond the side"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
     nameless = page.evaluate(
         "[...document.querySelectorAll('button, input, select, video, canvas, dialog')].filter((e) =>"
         " e.checkVisibility({ visibilityProperty: true }) && !(e.innerText || e.ariaLabel || e.title ||"
@@ -265,7 +262,7 @@ def test_every_part_fits_a_phone_and_has_names(open_page, part):
     assert page.locator(f".parts a[href='#{part}']").get_attribute("aria-current") == "page"
 
 
-def test_hostile_addresses_of_the_page_do_no_harm(open_page):
+def test_hostile_page_addresses_do_no_harm(open_page):
     for hash_ in (
         "#edit?kept=<img src=x onerror=alert(1)>",
         "#faces?psi=NaN&first=-5",
@@ -277,14 +274,14 @@ def test_hostile_addresses_of_the_page_do_no_harm(open_page):
     assert page.locator("main h1").count() == 1
 
 
-def test_the_page_paints_soon(open_page):
+def test_page_paints_soon(open_page):
     page = open_page()
     page.wait_for_selector(".wall img.loaded")
     painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    assert painted < 3000, "it takes a tenth of that on an idle machine; this bound forgives a busy one"
+    assert painted < 3000, "an idle machine needs a tenth of this time"
 
 
-def test_the_address_answers_only_to_its_name(address):
-    asked = urllib.request.Request(address, headers={"Host": "evil.example"})
+def test_server_refuses_other_host_names(address):
+    request = urllib.request.Request(address, headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(asked)
+        urllib.request.urlopen(request)

@@ -63,7 +63,7 @@ def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
     part(page, "mix")
     for place in range(3):
         page.locator(KEPT).nth(place).click()
-    page.wait_for_selector(".result img.here")
+    page.wait_for_selector(".result img.loaded")
     page.wait_for_timeout(4000)
     save(page, "mix")
     part(page, "walk")
@@ -80,9 +80,9 @@ def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
     page.wait_for_selector(".chart")
     page.wait_for_timeout(4000)
     save(page, "watch")
-    part(page, "judge")
+    part(page, "evaluation")
     page.wait_for_timeout(2000)
-    save(page, "judge")
+    save(page, "evaluation")
     phone = opened(browser, address, kept, PHONE, "dark")
     save(phone, "phone-faces")
     for name in ("edit", "mix"):
@@ -97,7 +97,7 @@ def opened(browser: Browser, address: str, kept: str, size: dict[str, int], sche
     page = browser.new_context(viewport=size, color_scheme=scheme).new_page()
     page.set_default_timeout(TIMEOUT_MS)
     page.goto(f"{address}#faces?kept={kept}")
-    page.wait_for_selector(".wall img.here")
+    page.wait_for_selector(".wall img.loaded")
     page.wait_for_timeout(6000)
     return page
 

@@ -1,7 +1,7 @@
 """The workers: one thread renders faces in batches, a few others do the rest. They refuse work when too much waits.
 
-The pixels of a face do not depend on the other faces in its batch (`io.seeds.BATCH_SIZE`). So faces can be batched in any
-order of arrival, and a picture still depends on its address alone.
+The pixels of a face do not depend on the other faces in its batch (`io.seeds.BATCH_SIZE`). So faces are batched as they
+arrive, and a picture still depends on its address alone.
 """
 
 from __future__ import annotations

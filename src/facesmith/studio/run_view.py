@@ -16,7 +16,7 @@ from facesmith.modelfiles.run_folder import LOG, SHEETS, sheets
 from facesmith.report import explanations
 from facesmith.report.log_charts import KIMG, SIGNS
 from facesmith.report.read_run import RunRecord, read_plan_and_log
-from facesmith.report.run_sections import duration, seconds_left, live_sections
+from facesmith.report.run_sections import duration, live_sections, seconds_left
 from facesmith.training.curves import WATCHED, points, smoothed
 from facesmith.training.diagnosis import DISTANCE, VARIETY
 

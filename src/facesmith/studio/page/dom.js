@@ -1,5 +1,6 @@
-// Elements, words to the person, and requests that say what went wrong.
+// Elements, messages to the user, requests to the server, and pictures that load.
 
+// Creates an element. Properties that start with "on" are event listeners.
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -13,46 +14,47 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-let toasting;
-export function say(words) {
-  const toast = document.getElementById('toast');
-  toast.textContent = words;
-  toast.classList.add('on');
-  clearTimeout(toasting);
-  toasting = setTimeout(() => toast.classList.remove('on'), 3200);
+let messageTimer;
+export function showMessage(text) {
+  const message = document.getElementById('message');
+  message.textContent = text;
+  message.classList.add('on');
+  clearTimeout(messageTimer);
+  messageTimer = setTimeout(() => message.classList.remove('on'), 3200);
 }
 
-export class Refused extends Error {
-  constructor(words, status) {
-    super(words);
+// An error whose text is written for the user.
+export class RequestError extends Error {
+  constructor(text, status) {
+    super(text);
     this.status = status;
   }
 }
 
-// A response that is well; else what the server says of it. "Busy" is waited for, a few times.
-export async function ask(url, options = {}) {
+// Returns a successful response, or throws the server's message. Retries a few times while the server is busy.
+export async function request(url, options = {}) {
   for (let attempt = 0; ; attempt++) {
     let response;
     try {
       response = await fetch(url, options);
     } catch (error) {
       if (error.name === 'AbortError') throw error;
-      throw new Refused('The studio does not answer. Is facesmith studio still running?', 0);
+      throw new RequestError('The studio does not respond. Is facesmith studio still running?', 0);
     }
     if (response.ok) return response;
     if (response.status === 503 && attempt < 8) {
       await pause(250 * 1.6 ** attempt * (0.75 + Math.random() / 2), options.signal);
       continue;
     }
-    let words = `The studio answers with an error (${response.status}).`;
-    try { words = (await response.json()).error ?? words; } catch { /* it was no JSON */ }
-    throw new Refused(words, response.status);
+    let text = `The studio reports an error (${response.status}).`;
+    try { text = (await response.json()).error ?? text; } catch { /* the body is not JSON */ }
+    throw new RequestError(text, response.status);
   }
 }
 
-export const askJson = async (url, options) => (await ask(url, options)).json();
+export const requestJson = async (url, options) => (await request(url, options)).json();
 
-export function pause(milliseconds, signal) {
+function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const stop = () => { clearTimeout(timer); reject(new DOMException('stopped', 'AbortError')); };
     const timer = setTimeout(() => { signal?.removeEventListener('abort', stop); resolve(); }, milliseconds);
@@ -60,78 +62,74 @@ export function pause(milliseconds, signal) {
   });
 }
 
-export async function copy(text, what) {
+export async function copy(text, name) {
   try {
     await navigator.clipboard.writeText(text);
-    say(`${what} copied`);
+    showMessage(`${name} copied`);
   } catch {
-    say('The browser does not let this page copy. Select the text instead.');
+    showMessage('The browser does not let this page copy. Select the text instead.');
   }
 }
 
-// Where a picture will be: its size is kept from the start, so nothing moves when it comes.
+// A picture that loads from an address. Its space is reserved from the start, so nothing shifts when it arrives.
 export class Picture {
   constructor(label = '') {
     this.img = h('img', { alt: label, decoding: 'async', draggable: 'false' });
     this.element = h('span', { class: 'face' }, this.img);
-    this.wanted = this.shown = null;
-    this.running = false;
+    this.requested = this.shown = null; // addresses
+    this.loading = false;
   }
 
-  // Shows what an address gives. While one is on its way, only the newest waits; one that is late is given up for it.
+  // One request runs at a time: the newest address replaces those that wait, and cancels a request that is slow.
   show(url, label) {
     if (label !== undefined) this.img.alt = label;
-    this.wanted = url;
-    if (!this.running) this.#run();
+    this.requested = url;
+    if (!this.loading) this.#load();
     else if (performance.now() - this.started > 400) this.controller.abort();
     return this;
   }
 
   stop() {
-    this.wanted = this.shown;
+    this.requested = this.shown;
     this.controller?.abort();
   }
 
   clear() {
     this.stop();
-    this.wanted = this.shown = null;
-    this.img.classList.remove('here');
+    this.requested = this.shown = null;
+    this.img.classList.remove('loaded');
   }
 
-  async #run() {
-    this.running = true;
-    while (this.wanted && this.wanted !== this.shown) {
-      const url = this.wanted;
+  async #load() {
+    this.loading = true;
+    while (this.requested && this.requested !== this.shown) {
+      const url = this.requested;
       this.controller = new AbortController();
       this.started = performance.now();
       try {
-        const blob = await (await ask(url, { signal: this.controller.signal })).blob();
-        const address = URL.createObjectURL(blob);
-        const before = this.address;
-        this.img.src = this.address = address;
+        const blob = await (await request(url, { signal: this.controller.signal })).blob();
+        const previous = this.objectUrl;
+        this.img.src = this.objectUrl = URL.createObjectURL(blob);
         await this.img.decode().catch(() => {});
-        if (before) URL.revokeObjectURL(before);
+        if (previous) URL.revokeObjectURL(previous);
         this.shown = url;
-        this.img.classList.add('here');
-        this.#oops('');
-        this.onshown?.(performance.now() - this.started);
+        this.img.classList.add('loaded');
+        this.#showError('');
       } catch (error) {
-        if (error.name !== 'AbortError') {
-          if (this.wanted === url) {
-            this.wanted = this.shown;
-            this.#oops(error.message);
-          }
-        } else if (this.wanted === url) this.wanted = this.shown;
+        if (this.requested === url) {
+          this.requested = this.shown;
+          if (error.name !== 'AbortError') this.#showError(error.message);
+        }
       }
     }
-    this.running = false;
+    this.loading = false;
   }
 
-  #oops(words) {
-    this.oops?.remove();
-    this.oops = null;
-    if (!words) return;
-    this.img.classList.remove('here');
-    this.element.append(this.oops = h('span', { class: 'oops' }, words));
+  #showError(text) {
+    this.error?.remove();
+    this.error = null;
+    if (!text) return;
+    this.img.classList.remove('loaded');
+    this.element.append(this.error = h('span', { class: 'error' }, text));
   }
 }

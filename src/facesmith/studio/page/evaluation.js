@@ -1,58 +1,70 @@
-// The evaluation's numbers, and what they mean.
+// The evaluation of the generator: verdicts, metrics, and the samples closest to training faces.
 
-import { askJson, h, Picture } from './dom.js';
-import { head, notice, show } from './parts.js';
-import { apiUrl, state } from './state.js';
+import { h, Picture, requestJson } from './dom.js';
+import { apiUrl } from './state.js';
+import { heading, notice, showFace } from './widgets.js';
 
-export function judge() {
+const MAX_PAIRS = 12;
+
+export function evaluationPart() {
   const body = h('div', { class: 'part' }, h('p', { class: 'soft' }, 'Looking for the evaluation …'));
-  const element = h('section', { class: 'part', 'aria-label': 'Judge' }, head('How good is it?', 'What an evaluation of this generator has found, in words and numbers.'), body);
-  const number = (value) => (value === null || value === undefined ? '–' : Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString());
-  const range = ({ value, high }) => (high === null ? number(value) : `${number(value)} ± ${number(high - value)}`);
+  const element = h('section', { class: 'part', 'aria-label': 'Evaluation' }, heading('How good is it?', 'The evaluation of this generator: what the numbers say, in words.'), body);
 
-  function table(header, rows) {
-    return h('div', { class: 'table', tabIndex: 0, role: 'group', 'aria-label': header[0] }, h('table', {},
-      h('thead', {}, h('tr', {}, header.map((name, i) => h('th', { class: i && i < header.length - 1 ? 'num' : '', scope: 'col' }, name)))),
-      h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => h('td', { class: i && i < row.length - 1 ? 'num' : '' }, cell)))))));
+  async function enter() {
+    try {
+      const evaluation = await requestJson(apiUrl('evaluation', {}));
+      if (evaluation.missing) body.replaceChildren(notice(evaluation.missing, evaluation.command));
+      else body.replaceChildren(...content(evaluation));
+    } catch (error) {
+      body.replaceChildren(notice(error.message));
+    }
   }
+  return { element, tray: { hint: 'Your kept faces.', onClick: () => {} }, enter };
+}
 
-  function nearest(told) {
-    const grid = h('div', { class: 'verdicts' });
-    const draw = (pictures) => grid.replaceChildren(...told.closest.slice(0, 12).map((pair, place) => {
-      const sample = new Picture();
-      show(sample, String(pair.seed), `Sample of seed ${pair.seed}`);
-      const shown = [h('figure', {}, sample.element, h('figcaption', {}, `seed ${pair.seed}`))];
-      if (pictures) {
-        const real = new Picture().show(apiUrl('real.png', { pair: place, kind: 'training' }), `The training photo nearest to seed ${pair.seed}`);
-        shown.push(h('figure', {}, real.element, h('figcaption', {}, 'training photo')));
-      }
-      return h('div', { class: 'panel' }, h('div', { class: 'pair' }, shown), h('p', { class: 'small' }, `${number(pair.to_training)} away from the nearest training face, ${number(pair.to_held_out)} from the nearest unseen one: ratio ${number(pair.ratio)}`));
-    }));
-    const allow = h('input', { type: 'checkbox', onchange: () => draw(allow.checked) });
-    draw(false);
-    return [h('h2', {}, 'Nearest training faces'),
-      h('p', { class: 'soft' }, 'Of a copy, the distance to a training face is far smaller than to any face that the training never saw: the ratio is far below 1.', told.threshold ? ` Here copies would lie below ${number(told.threshold)}.` : ''),
-      h('label', { class: 'check' }, allow, 'Show the training photos, too. They show real people.'), grid];
+function content(evaluation) {
+  return [
+    h('div', { class: 'verdicts' }, evaluation.verdicts.map(({ question, answer }) => h('div', { class: 'panel' }, h('h2', {}, question), h('p', {}, answer)))),
+    ...[evaluation.notice, ...evaluation.warnings].filter(Boolean).map((text) => notice(text)),
+    h('h2', {}, 'Numbers'), h('p', { class: 'soft' }, evaluation.about),
+    table(['metric', 'this generator', 'real faces', 'what it means'], [
+      ...evaluation.metrics.map((metric) => [h('code', {}, metric.name), withInterval(metric), rounded(metric.real), metric.meaning]),
+      ['faces found', percent(evaluation.face_rate.value), percent(evaluation.face_rate.real), 'share of pictures in which a detector finds a face'],
+    ]),
+    ...closestPairs(evaluation),
+  ];
+}
+
+const isMissing = (value) => value === null || value === undefined;
+const rounded = (value) => (isMissing(value) ? '–' : Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString());
+const withInterval = ({ value, high }) => (high === null ? rounded(value) : `${rounded(value)} ± ${rounded(high - value)}`);
+const percent = (value) => (isMissing(value) ? '–' : `${(value * 100).toFixed(1)} %`);
+
+function table(header, rows) {
+  const numeric = (i) => (i && i < header.length - 1 ? 'num' : '');
+  return h('div', { class: 'table', tabIndex: 0, role: 'group', 'aria-label': header[0] }, h('table', {},
+    h('thead', {}, h('tr', {}, header.map((name, i) => h('th', { class: numeric(i), scope: 'col' }, name)))),
+    h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => h('td', { class: numeric(i) }, cell)))))));
+}
+
+function closestPairs({ closest, threshold }) {
+  const grid = h('div', { class: 'verdicts' });
+  const draw = (showPhotos) => grid.replaceChildren(...closest.slice(0, MAX_PAIRS).map((pair, place) => pairPanel(pair, place, showPhotos)));
+  const showPhotos = h('input', { type: 'checkbox', onchange: () => draw(showPhotos.checked) });
+  draw(false);
+  return [h('h2', {}, 'Nearest training faces'),
+    h('p', { class: 'soft' }, 'Did the generator copy training faces? A copy is much closer to a training face than to any held-out face: its ratio is far below 1.', isMissing(threshold) ? '' : ` Here, copies would be below ${rounded(threshold)}.`),
+    h('label', { class: 'check' }, showPhotos, 'Show the training photos, too. They show real people.'), grid];
+}
+
+function pairPanel(pair, place, showPhoto) {
+  const sample = new Picture();
+  showFace(sample, String(pair.seed), `Sample of seed ${pair.seed}`);
+  const figures = [h('figure', {}, sample.element, h('figcaption', {}, `seed ${pair.seed}`))];
+  if (showPhoto) {
+    const photo = new Picture().show(apiUrl('real.png', { pair: place, kind: 'training' }), `The training photo nearest to seed ${pair.seed}`);
+    figures.push(h('figure', {}, photo.element, h('figcaption', {}, 'training photo')));
   }
-
-  return {
-    element,
-    use: { hint: 'Kept faces stay here.', click: () => {} },
-    async enter() {
-      try {
-        const told = await askJson(apiUrl('judge', {}));
-        if (told.missing) { body.replaceChildren(notice(told.missing, told.command)); return; }
-        body.replaceChildren(
-          h('div', { class: 'verdicts' }, told.verdicts.map(({ question, answer }) => h('div', { class: 'panel' }, h('h2', {}, question), h('p', {}, answer)))),
-          ...[told.notice, ...told.warnings].filter(Boolean).map((words) => notice(words)),
-          h('h2', {}, 'Numbers'), h('p', { class: 'soft' }, told.about),
-          table(['metric', 'this generator', 'real faces', 'what it means'], [
-            ...told.metrics.map((metric) => [h('code', {}, metric.name), range(metric), number(metric.real), metric.meaning]),
-            ['faces found', `${(told.face_rate.value * 100).toFixed(1)} %`, told.face_rate.real === null ? '–' : `${(told.face_rate.real * 100).toFixed(1)} %`, 'share of pictures in which a detector finds a face'],
-          ]), ...nearest(told));
-      } catch (error) {
-        body.replaceChildren(notice(error.message));
-      }
-    },
-  };
+  return h('div', { class: 'panel' }, h('div', { class: 'pair' }, figures),
+    h('p', { class: 'small' }, `Distance to the nearest training face: ${rounded(pair.to_training)}. To the nearest held-out face: ${rounded(pair.to_held_out)}. Ratio: ${rounded(pair.ratio)}.`));
 }

@@ -1,54 +1,56 @@
-// Opens the page: what is there to show, and which part of it.
+// Starts the page: loads the list of models and opens a part.
 
-import { askJson, h } from './dom.js';
-import { faces } from './faces.js';
-import { notice } from './parts.js';
-import { change, onChange, partOf, recall, state } from './state.js';
-import { setUse, startTray } from './tray.js';
+import { h, requestJson } from './dom.js';
+import { facesPart } from './faces.js';
+import { change, partOf, restore, state, storedModel } from './state.js';
+import { connectTray, startTray } from './tray.js';
+import { notice } from './widgets.js';
 
-const MAKERS = {
-  faces: async () => faces,
-  edit: async () => (await import('./edit.js')).edit,
-  mix: async () => (await import('./mix.js')).mix,
-  walk: async () => (await import('./walk.js')).walk,
-  me: async () => (await import('./me.js')).me,
-  watch: async () => (await import('./watch.js')).watch,
-  judge: async () => (await import('./judge.js')).judge,
+// The parts other than the first are loaded when they are opened.
+const LOADERS = {
+  faces: async () => facesPart,
+  edit: async () => (await import('./edit.js')).editPart,
+  mix: async () => (await import('./mix.js')).mixPart,
+  walk: async () => (await import('./walk.js')).walkPart,
+  me: async () => (await import('./me.js')).myFacePart,
+  watch: async () => (await import('./watch.js')).watchPart,
+  evaluation: async () => (await import('./evaluation.js')).evaluationPart,
 };
 const main = document.getElementById('main');
-const made = {};
-let present = null;
+const createdParts = {};
+let currentPart = null;
 
-async function open(part, item) {
-  const make = made[part] ?? (made[part] = (await MAKERS[part]())(go));
-  present?.leave?.();
-  change({ part });
-  present = make;
-  main.replaceChildren(make.element);
+// Shows a part. A kept face can be handed to it.
+async function open(name, item) {
+  const part = createdParts[name] ?? (createdParts[name] = (await LOADERS[name]())(go));
+  currentPart?.leave?.();
+  change({ part: name });
+  currentPart = part;
+  main.replaceChildren(part.element);
   for (const link of document.querySelectorAll('.parts a')) {
-    if (link.hash === `#${part}`) {
+    if (link.hash === `#${name}`) {
       link.setAttribute('aria-current', 'page');
       link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     } else link.removeAttribute('aria-current');
   }
-  document.title = `${document.querySelector(`.parts a[href="#${part}"]`).textContent} · Facesmith studio`;
-  make.enter?.(item);
-  setUse(make.use ?? { hint: 'Kept faces stay here.', click: () => {} });
+  document.title = `${document.querySelector(`.parts a[href="#${name}"]`).textContent} · Facesmith studio`;
+  part.enter?.(item);
+  connectTray(part.tray);
 }
 
-function go(part, item) {
-  history.pushState({ ours: true }, '', `#${part}`);
+function go(name, item) {
+  history.pushState({ ours: true }, '', `#${name}`);
   scrollTo(0, 0);
-  return open(part, item);
+  return open(name, item);
 }
 
-function chooseModel(select) {
+function fillModelList(select) {
   select.replaceChildren(...state.models.map(({ id, name, seen }) => h('option', { value: id, selected: id === state.model.id }, seen ? `${name} · ${Math.round(seen / 1000)} kimg` : name)));
   select.disabled = state.models.length < 2;
   select.onchange = () => {
     location.hash = `#${state.part}`;
     change({ model: state.models.find(({ id }) => id === select.value) });
-    setTimeout(() => location.reload(), 200); // when it is kept
+    setTimeout(() => location.reload(), 200); // after the choice is stored
   };
 }
 
@@ -59,25 +61,24 @@ async function start() {
     event.preventDefault();
     go(link.hash.slice(1)).then(() => main.focus({ preventScroll: true }));
   });
-  document.querySelector('.mark').addEventListener('click', (event) => { event.preventDefault(); go('faces'); });
+  document.querySelector('.logo').addEventListener('click', (event) => { event.preventDefault(); go('faces'); });
   addEventListener('popstate', (event) => {
-    if (!event.state?.ours) recall(); // an address that was typed or pasted, not one of our steps back
+    if (!event.state?.ours) restore(); // an address that was typed or pasted, not a step back
     open(partOf(location.hash));
   });
   try {
-    const { models } = await askJson('/api/models');
-    let wanted = null;
-    try { wanted = JSON.parse(localStorage.getItem('facesmith-studio') ?? '{}').model; } catch { /* anew */ }
+    const { models } = await requestJson('/api/models');
+    const stored = storedModel();
     state.models = models;
-    state.model = models.find(({ id }) => id === wanted) ?? models[0] ?? null;
+    state.model = models.find(({ id }) => id === stored) ?? models[0] ?? null;
   } catch (error) {
     main.replaceChildren(notice(error.message));
     return;
   }
   const select = document.getElementById('model');
-  recall();
-  if (state.model) chooseModel(select);
-  else select.replaceChildren(h('option', {}, 'none yet'));
+  restore();
+  if (state.model) fillModelList(select);
+  else select.replaceChildren(h('option', {}, 'no model yet'));
   startTray();
   await open(state.model ? partOf(location.hash) : 'watch');
 }

@@ -1,95 +1,97 @@
-// A face in a photo: found, drawn again by the generator, edited, and put back. The photo stays in this page.
+// A face in a photo: detected, drawn again by the generator, edited, and put back into the photo.
 
-import { ask, h, Picture, Refused, say } from './dom.js';
-import { fileName, head, notice, show } from './parts.js';
-import { change, join, onChange, state, toggle } from './state.js';
+import { h, Picture, request, RequestError, showMessage } from './dom.js';
+import { faceText, onChange, state, toggleKept } from './state.js';
+import { fileName, heading, notice, showFace } from './widgets.js';
 
-const MOST_BYTES = 24 * 2 ** 20;
+const MAX_UPLOAD_BYTES = 24 * 2 ** 20;
+const FIRST_STEP = 'Choose a photo. The generator then searches for its most similar face.';
 
-export function me(go) {
+export function myFacePart(go) {
   let photo = null; // the file
   let bitmap = null;
-  let found = null; // what the detector says
-  let which = 1;
-  let stream = null;
+  let detected = null; // {width, height, faces}
+  let faceNumber = 1; // of the detected faces; 1 is the largest
+  let stream = null; // of the camera
   let controller = null;
-  let result = null; // the face's text
-  let pasted = null;
+  let latent = null; // of the result, as text
+  let pastedUrl = null;
 
   const canvas = h('canvas', { role: 'img', 'aria-label': 'Your photo', hidden: true });
   const video = h('video', { muted: true, playsInline: true, hidden: true, 'aria-label': 'Your camera' });
-  const input = h('input', { type: 'file', accept: 'image/*', class: 'unseen', 'aria-label': 'A photo', tabIndex: -1, onchange: () => input.files[0] && take(input.files[0]) });
-  const choose = h('button', { type: 'button', class: 'main', onclick: () => input.click() }, 'Choose a photo');
+  const fileInput = h('input', { type: 'file', accept: 'image/*', class: 'visually-hidden', 'aria-label': 'A photo', tabIndex: -1, onchange: () => fileInput.files[0] && openPhoto(fileInput.files[0]) });
+  const choose = h('button', { type: 'button', class: 'main', onclick: () => fileInput.click() }, 'Choose a photo');
   const camera = h('button', { type: 'button', onclick: openCamera }, 'Use the camera');
-  const asking = h('div', { class: 'ask' }, h('p', {}, 'Drop a photo here. It stays on this machine, and is forgotten when you leave the page.'), h('div', { class: 'row' }, choose, camera), input);
-  const frame = h('div', { class: 'photo' }, asking, canvas, video);
-  const snap = h('button', { type: 'button', class: 'main', hidden: true, onclick: shoot }, 'Take the picture');
-  const other = h('button', { type: 'button', hidden: true, onclick: clear }, 'Another photo');
-  const faces = h('div', { class: 'row', role: 'group', 'aria-label': 'Faces in the photo' });
+  const welcome = h('div', { class: 'welcome' }, h('p', {}, 'Drop a photo here. It stays on this machine and is not stored.'), h('div', { class: 'row' }, choose, camera), fileInput);
+  const frame = h('div', { class: 'photo' }, welcome, canvas, video);
+  const takePicture = h('button', { type: 'button', class: 'main', hidden: true, onclick: shoot }, 'Take the picture');
+  const another = h('button', { type: 'button', hidden: true, onclick: startOver }, 'Another photo');
+  const faceButtons = h('div', { class: 'row', role: 'group', 'aria-label': 'Faces in the photo' });
   const start = h('button', { type: 'button', class: 'main', disabled: true, onclick: invert }, 'Find this face');
-  const stage = h('p', { class: 'soft', role: 'status' }, 'First a photo; then the generator looks for the face that comes nearest to yours.');
+  const status = h('p', { class: 'soft', role: 'status' }, FIRST_STEP);
   const bar = h('progress', { max: '1', value: '0', 'aria-label': 'Progress', style: 'visibility:hidden' });
-  const aligned = h('img', { alt: 'Your face as the generator would frame it', class: 'here', hidden: true });
-  const drawn = new Picture('What the generator makes of it');
+  const aligned = h('img', { alt: 'Your face, cropped for the generator', class: 'loaded', hidden: true });
+  const drawn = new Picture('Your face, drawn by the generator');
   const score = h('p', { class: 'small' });
-  const save = h('button', { type: 'button', class: 'main', onclick: () => say(toggle(face(), 'my face') ? 'Kept' : 'Let go') }, 'Keep');
-  const change_ = h('button', { type: 'button', onclick: () => go('edit', { face: face() }) }, 'Edit it');
-  const paste = h('button', { type: 'button', onclick: putBack }, 'Put it into the photo');
-  const away = h('a', { class: 'button', hidden: true, download: 'photo-with-face.png' }, 'Download the photo');
-  const results = h('div', { class: 'panel' }, stage, bar, h('div', { class: 'row' }, start),
+  const keep = h('button', { type: 'button', class: 'main', onclick: () => showMessage(toggleKept(face(), 'my face') ? 'Kept' : 'Removed') }, 'Keep');
+  const edit = h('button', { type: 'button', onclick: () => go('edit', { face: face() }) }, 'Edit it');
+  const paste = h('button', { type: 'button', onclick: pasteFace }, 'Put it into the photo');
+  const downloadLink = h('a', { class: 'button', hidden: true, download: 'photo-with-face.png' }, 'Download the photo');
+  const results = h('div', { class: 'panel' }, status, bar, h('div', { class: 'row' }, start),
     h('div', { class: 'pair' }, h('figure', {}, h('span', { class: 'face' }, aligned), h('figcaption', {}, 'Your photo')), h('figure', {}, drawn.element, h('figcaption', {}, 'The generator'))), score,
-    h('div', { class: 'row' }, save, change_, paste, away));
-  const element = h('section', { class: 'part', 'aria-label': 'My face' }, head('Your face, drawn again', 'Drop a photo. The generator looks for the face that comes nearest, which you can then edit and put back.'),
-    h('div', { class: 'desk' }, h('div', { class: 'part' }, frame, h('div', { class: 'row' }, snap, other, faces)), results));
+    h('div', { class: 'row' }, keep, edit, paste, downloadLink));
+  const element = h('section', { class: 'part', 'aria-label': 'My face' }, heading('Your face, drawn again', 'Choose a photo. The generator searches for its most similar face. You can edit this face and put it back into the photo.'),
+    h('div', { class: 'columns' }, h('div', { class: 'part' }, frame, h('div', { class: 'row' }, takePicture, another, faceButtons)), results));
 
-  const ready = (yes) => { for (const button of [save, change_, paste]) button.disabled = !yes; };
-  ready(false);
-  const face = () => join(result, state.edits[result] ?? {});
+  const enableResultButtons = (enabled) => { for (const button of [keep, edit, paste]) button.disabled = !enabled; };
+  enableResultButtons(false);
+  const edits = () => state.edits[latent] ?? {};
+  const face = () => faceText(latent, edits());
 
-  async function take(file) {
+  async function openPhoto(file) {
     stopCamera();
-    if (file.size > MOST_BYTES) return say('This photo is too large; 24 MiB are the most.');
-    forget();
+    if (file.size > MAX_UPLOAD_BYTES) return showMessage('This photo is too large: the limit is 24 MiB.');
+    forgetPhoto();
     photo = file;
-    stage.textContent = 'Looking for faces …';
+    status.textContent = 'Looking for faces …';
     try {
-      found = await (await ask('/api/detect', { method: 'POST', body: photo })).json();
+      detected = await (await request('/api/detect', { method: 'POST', body: photo })).json();
       bitmap = await createImageBitmap(photo).catch(() => null);
-      if (bitmap === null) throw new Refused('This browser can’t show such a photo. Take a JPEG or PNG.', 0);
+      if (bitmap === null) throw new RequestError('This browser can’t show such a photo. Use a JPEG or PNG.', 0);
     } catch (error) {
       photo = null;
-      return tell(error);
+      return showError(error);
     }
     frame.classList.add('full');
-    asking.hidden = true;
-    canvas.hidden = other.hidden = false;
-    which = 1;
-    offer();
-    return paint(bitmap);
+    welcome.hidden = true;
+    canvas.hidden = another.hidden = false;
+    faceNumber = 1;
+    offerFaces();
+    return drawPhoto(bitmap);
   }
 
-  function offer() {
-    const count = found.faces.length;
-    stage.textContent = count ? (count === 1 ? 'A face is found.' : `${count} faces are found. Which is it?`) : 'No face is found in this photo. Take one that shows it from the front, larger.';
-    faces.replaceChildren(...(count > 1 ? found.faces.map((_, i) => h('button', { type: 'button', class: 'choice', 'aria-pressed': String(i + 1 === which), onclick: () => { which = i + 1; offer(); paint(bitmap); } }, `Face ${i + 1}`)) : []));
+  function offerFaces() {
+    const count = detected.faces.length;
+    status.textContent = { 0: 'No face found. Choose a photo that shows the face larger and from the front.', 1: 'Found one face.' }[count] ?? `Found ${count} faces. Choose one.`;
+    faceButtons.replaceChildren(...(count > 1 ? detected.faces.map((_, i) => h('button', { type: 'button', class: 'choice', 'aria-pressed': String(i + 1 === faceNumber), onclick: () => { faceNumber = i + 1; offerFaces(); drawPhoto(bitmap); } }, `Face ${i + 1}`)) : []));
     start.disabled = !count;
-    canvas.setAttribute('aria-label', `Your photo with ${count} faces found`);
+    canvas.setAttribute('aria-label', `Your photo; faces found: ${count}`);
   }
 
-  function paint(image, boxes = true) {
+  function drawPhoto(image, withBoxes = true) {
     canvas.width = image.width;
     canvas.height = image.height;
     const pen = canvas.getContext('2d');
     pen.drawImage(image, 0, 0);
     frame.style.aspectRatio = `${Math.max(image.width / image.height, 0.75)}`;
-    if (!boxes) return;
+    if (!withBoxes) return;
     const unit = Math.max(image.width, image.height) / 320;
-    const scale = image.width / found.width;
+    const scale = image.width / detected.width;
     const style = getComputedStyle(document.documentElement);
-    found.faces.forEach(({ box: [left, top, width, height], landmarks }, i) => {
-      const mine = i + 1 === which;
-      pen.strokeStyle = mine ? style.getPropertyValue('--accent') : '#fff';
-      pen.lineWidth = (mine ? 2.5 : 1.5) * unit;
+    detected.faces.forEach(({ box: [left, top, width, height], landmarks }, i) => {
+      const isChosen = i + 1 === faceNumber;
+      pen.strokeStyle = isChosen ? style.getPropertyValue('--accent') : '#fff';
+      pen.lineWidth = (isChosen ? 2.5 : 1.5) * unit;
       pen.strokeRect(left * scale, top * scale, width * scale, height * scale);
       pen.fillStyle = pen.strokeStyle;
       for (const [x, y] of landmarks) { pen.beginPath(); pen.arc(x * scale, y * scale, 2 * unit, 0, 7); pen.fill(); }
@@ -103,49 +105,48 @@ export function me(go) {
     bar.style.visibility = 'visible';
     bar.removeAttribute('value');
     try {
-      const words = new URLSearchParams({ model: state.model.id, face: which });
-      const response = await ask(`/api/invert?${words}`, { method: 'POST', body: photo, signal: controller.signal });
-      for await (const told of lines(response.body)) {
-        if (told.error) throw new Refused(told.error, 400);
-        if (told.stage) stage.textContent = `${told.stage} …`;
-        if (told.aligned) { aligned.src = told.aligned; aligned.hidden = false; }
-        if (told.guess) show(drawn, told.guess, 'A first guess');
-        if (told.of) bar.value = told.done / told.of;
-        if (told.face) {
-          result = told.face;
-          ready(true);
-          stage.textContent = 'Found.';
-          score.textContent = `${told.psnr_db} decibels near (the average face: ${told.average_psnr_db}). About 20 is alike at a glance; a small generator can’t draw everything.`;
+      const query = new URLSearchParams({ model: state.model.id, face: faceNumber });
+      const response = await request(`/api/invert?${query}`, { method: 'POST', body: photo, signal: controller.signal });
+      for await (const message of messagesOf(response.body)) {
+        if (message.error) throw new RequestError(message.error, 400);
+        if (message.stage) status.textContent = `${message.stage} …`;
+        if (message.aligned) { aligned.src = message.aligned; aligned.hidden = false; }
+        if (message.guess) showFace(drawn, message.guess, 'First guess');
+        if (message.of) bar.value = message.done / message.of;
+        if (message.face) {
+          latent = message.face;
+          enableResultButtons(true);
+          status.textContent = 'Done.';
+          score.textContent = `Similarity (PSNR): ${message.psnr_db} dB. The average face reaches ${message.average_psnr_db} dB. From about 20 dB on, faces look alike at first glance. A small generator can’t draw every detail.`;
         }
       }
       draw();
     } catch (error) {
-      if (error.name !== 'AbortError') tell(error);
+      if (error.name !== 'AbortError') showError(error);
     }
     start.disabled = false;
     bar.style.visibility = 'hidden';
   }
 
-  async function putBack() {
+  async function pasteFace() {
     paste.disabled = true;
     try {
-      const words = new URLSearchParams({ model: state.model.id, w: result, face: which, psi: 1 });
-      for (const [name, strength] of Object.entries(state.edits[result] ?? {})) words.set(name, strength);
-      const blob = await (await ask(`/api/paste.png?${words}`, { method: 'POST', body: photo })).blob();
-      if (pasted) URL.revokeObjectURL(pasted);
-      pasted = URL.createObjectURL(blob);
-      paint(await createImageBitmap(blob), false);
-      away.href = pasted;
-      away.download = fileName(`${photo.name?.replace(/\.\w+$/, '') ?? 'photo'}-with-face`, 'png');
-      away.hidden = false;
-      stage.textContent = 'The face is in the photo.';
-    } catch (error) { tell(error); }
+      const query = new URLSearchParams({ model: state.model.id, w: latent, face: faceNumber, psi: 1 });
+      for (const [name, strength] of Object.entries(edits())) query.set(name, strength);
+      const blob = await (await request(`/api/paste.png?${query}`, { method: 'POST', body: photo })).blob();
+      if (pastedUrl) URL.revokeObjectURL(pastedUrl);
+      pastedUrl = URL.createObjectURL(blob);
+      drawPhoto(await createImageBitmap(blob), false);
+      downloadLink.href = pastedUrl;
+      downloadLink.download = fileName(`${photo.name?.replace(/\.\w+$/, '') ?? 'photo'}-with-face`, 'png');
+      downloadLink.hidden = false;
+      status.textContent = 'The face is in the photo.';
+    } catch (error) { showError(error); }
     paste.disabled = false;
   }
 
   function draw() {
-    if (state.part !== 'me' || !result) return;
-    show(drawn, face(), 'What the generator makes of it');
+    if (state.part === 'me' && latent) showFace(drawn, face(), 'Your face, drawn by the generator');
   }
 
   async function openCamera() {
@@ -153,49 +154,50 @@ export function me(go) {
       stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280, height: 720 } });
       video.srcObject = stream;
       await video.play();
-      asking.hidden = true;
-      video.hidden = snap.hidden = other.hidden = false;
-      stage.textContent = 'Look into the camera.';
+      welcome.hidden = true;
+      video.hidden = takePicture.hidden = another.hidden = false;
+      status.textContent = 'Look into the camera.';
     } catch {
-      say('The camera can’t be used. Allow it for this page, or choose a photo.');
+      showMessage('The camera is not available. Allow it for this page, or choose a photo.');
     }
   }
   function shoot() {
     const still = h('canvas', { width: video.videoWidth, height: video.videoHeight });
     still.getContext('2d').drawImage(video, 0, 0);
-    still.toBlob((blob) => take(blob), 'image/jpeg', 0.95);
+    still.toBlob((blob) => openPhoto(blob), 'image/jpeg', 0.95);
   }
   function stopCamera() {
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
-    video.hidden = snap.hidden = true;
+    video.hidden = takePicture.hidden = true;
   }
-  function forget() {
+  function forgetPhoto() {
     controller?.abort();
-    if (pasted) URL.revokeObjectURL(pasted);
-    photo = bitmap = found = result = pasted = null;
+    if (pastedUrl) URL.revokeObjectURL(pastedUrl);
+    photo = bitmap = detected = latent = pastedUrl = null;
     aligned.hidden = true;
     aligned.removeAttribute('src');
     drawn.clear();
-    ready(false);
+    enableResultButtons(false);
     score.textContent = '';
-    away.hidden = true;
-    faces.replaceChildren();
+    downloadLink.hidden = true;
+    faceButtons.replaceChildren();
   }
-  function clear() {
+  function startOver() {
     stopCamera();
-    forget();
-    input.value = '';
+    forgetPhoto();
+    fileInput.value = '';
     frame.classList.remove('full');
     frame.style.aspectRatio = '';
-    asking.hidden = false;
-    canvas.hidden = other.hidden = true;
+    welcome.hidden = false;
+    canvas.hidden = another.hidden = true;
     start.disabled = true;
-    stage.textContent = 'First a photo; then the generator looks for the face that comes nearest to yours.';
+    status.textContent = FIRST_STEP;
   }
-  function tell(error) {
-    const [words, command] = error.message.split(/ (?=facesmith )/);
-    stage.replaceChildren(command ? notice(words, command) : words);
+  // A command at the end of the message gets a copy button.
+  function showError(error) {
+    const [text, command] = error.message.split(/ (?=facesmith )/);
+    status.replaceChildren(command ? notice(text, command) : text);
   }
 
   frame.addEventListener('dragover', (event) => { event.preventDefault(); frame.classList.add('over'); });
@@ -203,28 +205,29 @@ export function me(go) {
   frame.addEventListener('drop', (event) => {
     event.preventDefault();
     frame.classList.remove('over');
-    if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+    if (event.dataTransfer.files[0]) openPhoto(event.dataTransfer.files[0]);
   });
-  addEventListener('paste', (event) => state.part === 'me' && event.clipboardData.files[0] && take(event.clipboardData.files[0]));
+  addEventListener('paste', (event) => state.part === 'me' && event.clipboardData.files[0] && openPhoto(event.clipboardData.files[0]));
   onChange((names) => names.includes('edits') && draw());
 
   return {
     element,
-    use: { hint: 'Click one to edit it.', click: (item) => go('edit', item) },
+    tray: { hint: 'Click a face to edit it.', onClick: (item) => go('edit', item) },
     enter: draw,
     leave: stopCamera,
   };
 }
 
-async function* lines(body) {
+// Parses a stream of NDJSON: one line of JSON for each message.
+async function* messagesOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = '';
+  let incomplete = '';
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
-    rest += value;
-    const whole = rest.split('\n');
-    rest = whole.pop();
-    for (const line of whole) if (line) yield JSON.parse(line);
+    incomplete += value;
+    const lines = incomplete.split('\n');
+    incomplete = lines.pop();
+    for (const line of lines) if (line) yield JSON.parse(line);
   }
 }

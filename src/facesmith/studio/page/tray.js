@@ -1,54 +1,54 @@
-// The kept faces, below every part; what a click on one does is the part's to say.
+// The kept faces, at the bottom of every part. Each part decides what a click on a kept face does.
 
-import { h, Picture, say } from './dom.js';
-import { actions, ofFace, show } from './parts.js';
-import { change, labelOf, onChange, parts, state, toggle } from './state.js';
+import { h, Picture, showMessage } from './dom.js';
+import { change, isLatent, onChange, parseFace, state, toggleKept } from './state.js';
+import { linksOfFace, pictureButtons, showFace } from './widgets.js';
 
-const shown = new Map(); // face -> {element, picture}
-let use = null; // of the present part: {hint, click(item), current()}
+const KEPT_BUTTONS = '#tray-faces li > button:first-child';
+const cells = new Map(); // face -> {element, picture}
+let tray = null; // of the current part: {hint, emptyHint, onClick(item), currentFace()}
 
-export function setUse(given) {
-  use = given;
-  document.getElementById('tray-hint').textContent = state.kept.length || given.empty === undefined ? given.hint : given.empty;
-  mark();
+export function connectTray(partsTray) {
+  tray = partsTray;
+  document.getElementById('tray-hint').textContent = state.kept.length || tray.emptyHint === undefined ? tray.hint : tray.emptyHint;
+  markCurrent();
 }
 
 export function startTray() {
-  const tools = document.querySelector('.tray-tools');
   const clear = h('button', { type: 'button', class: 'plain', onclick: clearAll }, 'Clear');
-  tools.append(clear);
+  document.querySelector('.tray-tools').append(clear);
   const draw = () => {
     const list = document.getElementById('tray-faces');
     clear.hidden = !state.kept.length;
-    for (const [face, { element }] of shown) if (!state.kept.some((each) => each.face === face)) { element.remove(); shown.delete(face); }
+    for (const [face, { element }] of cells) if (!state.kept.some((each) => each.face === face)) { element.remove(); cells.delete(face); }
     state.kept.forEach((item, place) => {
-      if (!shown.has(item.face)) shown.set(item.face, cell(item));
-      const { element, picture } = shown.get(item.face);
+      if (!cells.has(item.face)) cells.set(item.face, createCell(item));
+      const { element, picture } = cells.get(item.face);
       if (list.children[place] !== element) list.insertBefore(element, list.children[place] ?? null);
-      show(picture, item.face, item.label);
+      showFace(picture, item.face, item.label);
     });
-    if (use) setUse(use);
+    if (tray) connectTray(tray);
   };
   onChange((names) => {
     if (names.some((name) => ['kept', 'psi', 'model'].includes(name))) draw();
-    else mark();
+    else markCurrent();
   });
   draw();
 }
 
-function mark() {
-  const current = use?.current?.();
-  for (const [face, { element }] of shown) {
-    if (current !== undefined && current !== null && (face === current || parts(face).base === current)) element.setAttribute('aria-current', 'true');
+function markCurrent() {
+  const current = tray?.currentFace?.() ?? null;
+  for (const [face, { element }] of cells) {
+    if (current !== null && (face === current || parseFace(face).base === current)) element.setAttribute('aria-current', 'true');
     else element.removeAttribute('aria-current');
   }
 }
 
-function cell(item) {
+function createCell(item) {
   const picture = new Picture(item.label);
-  const button = h('button', { type: 'button', title: item.label, onclick: () => use.click(item), onkeydown: (event) => onKey(event, item) }, picture.element);
-  const drop = h('button', { type: 'button', class: 'drop', 'aria-label': `Remove ${item.label}`, onclick: () => remove(item) }, '×');
-  const element = h('li', { draggable: true, class: Object.keys(parts(item.face).edits).length ? 'edited' : '' }, button, drop);
+  const button = h('button', { type: 'button', title: item.label, onclick: () => tray.onClick(item), onkeydown: (event) => onKey(event, item) }, picture.element);
+  const removeButton = h('button', { type: 'button', class: 'remove', 'aria-label': `Remove ${item.label}`, onclick: () => remove(item) }, '×');
+  const element = h('li', { draggable: true, class: Object.keys(parseFace(item.face).edits).length ? 'edited' : '' }, button, removeButton);
   element.addEventListener('dragstart', (event) => {
     event.dataTransfer.setData('text/plain', item.face);
     event.dataTransfer.effectAllowed = 'copyMove';
@@ -64,16 +64,16 @@ function cell(item) {
 }
 
 function onKey(event, item) {
-  const buttons = [...document.querySelectorAll('#tray-faces li > button:first-child')];
-  const at = buttons.indexOf(event.currentTarget);
-  const go = (place) => { buttons[Math.max(0, Math.min(place, buttons.length - 1))]?.focus(); event.preventDefault(); };
-  if (event.key === 'ArrowRight') go(at + 1);
-  else if (event.key === 'ArrowLeft') go(at - 1);
-  else if (event.key === 'Home') go(0);
-  else if (event.key === 'End') go(buttons.length);
+  const buttons = [...document.querySelectorAll(KEPT_BUTTONS)];
+  const place = buttons.indexOf(event.currentTarget);
+  const focus = (next) => { buttons[Math.max(0, Math.min(next, buttons.length - 1))]?.focus(); event.preventDefault(); };
+  if (event.key === 'ArrowRight') focus(place + 1);
+  else if (event.key === 'ArrowLeft') focus(place - 1);
+  else if (event.key === 'Home') focus(0);
+  else if (event.key === 'End') focus(buttons.length);
   else if (event.key === 'Delete' || event.key === 'Backspace') {
     remove(item);
-    document.querySelectorAll('#tray-faces li > button:first-child')[Math.min(at, buttons.length - 2)]?.focus();
+    document.querySelectorAll(KEPT_BUTTONS)[Math.min(place, buttons.length - 2)]?.focus();
     event.preventDefault();
   }
 }
@@ -87,37 +87,36 @@ function move(face, to) {
 }
 
 function remove(item) {
-  toggle(item.face);
-  say(`${item.label} removed`);
+  toggleKept(item.face);
+  showMessage(`Removed ${item.label}`);
 }
 
 function clearAll() {
-  const before = state.kept;
+  const removed = state.kept;
   change({ kept: [] });
-  say(`${before.length} faces removed. Press Ctrl+Z to have them back.`);
-  const back = (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key === 'z' && !state.kept.length) change({ kept: before });
-    removeEventListener('keydown', back);
+  showMessage(`${removed.length === 1 ? '1 face' : `${removed.length} faces`} removed. Press Ctrl+Z to undo.`);
+  const undo = (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key === 'z' && !state.kept.length) change({ kept: removed });
+    removeEventListener('keydown', undo);
   };
-  addEventListener('keydown', back);
+  addEventListener('keydown', undo);
 }
 
-// A kept face at large, with all that can be done with it.
+// Shows a kept face enlarged, with buttons for everything that can be done with it.
 export function openCard(item, go) {
   const card = document.getElementById('card');
   const picture = new Picture(item.label);
-  const to = (part) => () => { card.close(); go(part, item); };
+  const openIn = (part) => () => { card.close(); go(part, item); };
   card.replaceChildren(h('div', { class: 'card' },
-    h('h2', { id: 'card-title' }, sentence(item.label)), h('button', { type: 'button', class: 'plain close', 'aria-label': 'Close', onclick: () => card.close() }, '×'),
+    h('h2', { id: 'card-title' }, capitalized(item.label)), h('button', { type: 'button', class: 'plain close', 'aria-label': 'Close', onclick: () => card.close() }, '×'),
     picture.element,
-    h('div', { class: 'row' }, h('button', { type: 'button', class: 'main', onclick: to('edit') }, 'Edit'), h('button', { type: 'button', onclick: to('mix') }, 'Mix'),
-      h('button', { type: 'button', onclick: to('walk') }, 'Walk'), h('button', { type: 'button', class: 'plain', onclick: () => { card.close(); remove(item); } }, 'Remove')),
-    actions(() => ofFace(item.face)),
-    h('p', { class: 'small soft' }, item.face.startsWith('w.') ? 'A synthetic picture. The file says so, and how it was made.' : 'A synthetic picture; nobody in it exists. The file says so, and how it was made.')));
+    h('div', { class: 'row' }, h('button', { type: 'button', class: 'main', onclick: openIn('edit') }, 'Edit'), h('button', { type: 'button', onclick: openIn('mix') }, 'Mix'),
+      h('button', { type: 'button', onclick: openIn('walk') }, 'Walk'), h('button', { type: 'button', class: 'plain', onclick: () => { card.close(); remove(item); } }, 'Remove')),
+    pictureButtons(() => linksOfFace(item.face)),
+    h('p', { class: 'small soft' }, `A synthetic picture${isLatent(item.face) ? '' : ' of a person who does not exist'}. The downloaded file says so, and how it was made.`)));
   card.onclick = (event) => event.target === card && card.close();
-  show(picture, item.face, item.label);
+  showFace(picture, item.face, item.label);
   card.showModal();
 }
 
-export const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
-export { labelOf };
+export const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
