@@ -19,13 +19,13 @@ from torch import Tensor
 
 from facesmith.errors import BadOption
 from facesmith.io.images import Pixels, as_rgb, enlarge
-from facesmith.io.video import write_film
 from facesmith.io.seeds import BATCH_SIZE
+from facesmith.io.video import write_film
 from facesmith.latent import latents, truncate
 from facesmith.latent.arithmetic import combine
 from facesmith.latent.edits import apply_edits
-from facesmith.latent.synthesis import synthesize
 from facesmith.latent.interpolation import walk_latents, walk_positions
+from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
 from facesmith.studio.face_text import Face, read_latent
 
