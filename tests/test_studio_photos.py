@@ -129,7 +129,7 @@ def test_unexpected_error_in_an_inversion_is_logged_with_its_traceback(client, m
     def fail(*_, **__):
         raise ZeroDivisionError("a planted bug")
 
-    monkeypatch.setattr(photo_inversion, "locate", fail)
+    monkeypatch.setattr(photo_inversion, "locate_face", fail)
     with caplog.at_level(logging.ERROR):
         message = inversion_messages(client, photo, model=model_id)[-1]
     assert "terminal" in message["error"]
