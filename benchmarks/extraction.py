@@ -26,7 +26,7 @@ import torch
 
 from facesmith.io.images import Pixels, read_picture
 from facesmith.photos.detect import DEFAULT_THRESHOLD, Detections, Detector
-from facesmith.photos.extract import PHOTOS_AT_ONCE
+from facesmith.photos.extract import BATCH_SIZE
 
 ROUNDS = 6  # the two take turns, so that other work on the machine slows both
 Found = list[Detections]
@@ -71,7 +71,7 @@ def compare(title: str, photos: list[Pixels]) -> None:
 
         def together(part: list[Pixels]) -> Found:
             # As extract does; short parts are cut finer, so that no thread is idle.
-            size = min(PHOTOS_AT_ONCE, -(-len(part) // workers))
+            size = min(BATCH_SIZE, -(-len(part) // workers))
             batches = [part[start : start + size] for start in range(0, len(part), size)]
             return [faces for batch in pool.map(detector.detect, batches) for faces in batch]
 

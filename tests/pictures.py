@@ -1,4 +1,4 @@
-"""Photos for the tests of extraction: a public-domain face and how it is spoilt."""
+"""Photos for the tests of extraction: a public-domain face and ways to damage it."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def photo() -> Image.Image:
 
 @cache
 def portrait() -> Image.Image:
-    """Her face with some background, 200x200: quick to search."""
+    """Her face with some background, 200x200: fast to search."""
     return photo().crop((124, 20, 324, 220))
 
 
 def without_face() -> Image.Image:
-    """A part of the photo that shows no face."""
+    """A part of the photo without a face."""
     return photo().crop((300, 300, 500, 500))
 
 
 def bomb() -> bytes:
-    """A PNG of few bytes that claims 50,000 x 50,000 pixels."""
+    """A small PNG file whose header states 50,000 x 50,000 pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -60,7 +60,7 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def write_film(path: Path, frames: Iterable[Pixels]) -> Path:
+def write_video(path: Path, frames: Iterable[Pixels]) -> Path:
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=10, options={"crf": "10"})
         video.pix_fmt = "yuv420p"

@@ -31,50 +31,50 @@ similarities = st.builds(
 
 
 @given(similarities)
-def test_a_similarity_is_recovered(matrix):
-    found = similarity(LAYOUT * 64, transform(matrix, LAYOUT * 64))
-    np.testing.assert_allclose(found, matrix, rtol=1e-6, atol=1e-6)
+def test_similarity_is_recovered_from_its_points(matrix):
+    fitted = similarity(LAYOUT * 64, transform(matrix, LAYOUT * 64))
+    np.testing.assert_allclose(fitted, matrix, rtol=1e-6, atol=1e-6)
 
 
 @given(similarities)
-def test_the_inverse_leads_back(matrix):
-    there = transform(matrix, POINTS)
-    np.testing.assert_allclose(transform(inverse(matrix), there), POINTS, atol=1e-4)
+def test_inverse_maps_points_back(matrix):
+    mapped = transform(matrix, POINTS)
+    np.testing.assert_allclose(transform(inverse(matrix), mapped), POINTS, atol=1e-4)
 
 
 @given(st.lists(st.tuples(st.floats(0, 500), st.floats(0, 500)), min_size=5, max_size=5), similarities)
-def test_no_other_similarity_is_closer(points, other):
+def test_similarity_minimizes_the_squared_error(points, other):
     points = np.array(points)
     error = np.square(transform(similarity(points, LAYOUT * 64), points) - LAYOUT * 64).sum()
     assert error <= np.square(transform(other, points) - LAYOUT * 64).sum() + 1e-6
 
 
-def test_points_that_coincide_give_scale_zero():
+def test_coinciding_points_give_scale_zero():
     matrix = similarity(np.full((5, 2), 7.0), LAYOUT)
     np.testing.assert_allclose(matrix[:, :2], 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [16, 64, 256])
-def test_landmarks_come_close_to_the_layout(size):
+def test_aligned_landmarks_are_close_to_the_layout(size):
     crop, matrix = align(np.asarray(photo()), POINTS, Alignment(size))
     assert crop.shape == (size, size, 3)
-    away = np.linalg.norm(transform(matrix, POINTS) - Alignment(size).targets(), axis=1)
-    assert away.max() < 0.05 * size
+    offsets = np.linalg.norm(transform(matrix, POINTS) - Alignment(size).targets(), axis=1)
+    assert offsets.max() < 0.05 * size
 
 
-def test_margin_shows_more_of_the_photo():
+def test_larger_margin_shows_more_of_the_photo():
     tight, wide = (align(np.asarray(photo()), POINTS, Alignment(64, margin))[1] for margin in (0.0, 0.5))
     np.testing.assert_allclose(tight[:, :2] / wide[:, :2], 2.0)
     np.testing.assert_allclose(Alignment(64, 0.0).targets().mean(0)[0], 32)
 
 
-def test_the_identity_changes_no_pixel():
+def test_identity_transform_changes_no_pixel():
     pixels = np.asarray(photo())
     identity = np.array([[1.0, 0, 0], [0, 1, 0]])
     np.testing.assert_array_equal(warp(pixels, identity, 256), pixels[:256, :256])
 
 
-def test_a_shift_by_whole_pixels_only_shifts():
+def test_shift_by_whole_pixels_copies_pixels():
     pixels = np.asarray(photo())
     shift = np.array([[1.0, 0, -100], [0, 1, -30]])  # the point (100, 30) becomes the corner
     np.testing.assert_array_equal(warp(pixels, shift, 64), pixels[30:94, 100:164])
@@ -82,7 +82,7 @@ def test_a_shift_by_whole_pixels_only_shifts():
 
 @pytest.mark.parametrize("times", [2, 3, 7, 16])
 def test_large_faces_do_not_alias(times):
-    """Stripes of one pixel are finer than a crop pixel: their average must be left, no pattern."""
+    """Stripes of one pixel are finer than a crop pixel: only their average may remain, without a pattern."""
     stripes = np.zeros((64 * times, 64 * times, 3), np.uint8)
     stripes[:, ::2] = 255
     reduced = warp(stripes, np.array([[1 / times, 0, 0], [0, 1 / times, 0]]), 64)[4:-4, 4:-4]
@@ -91,18 +91,18 @@ def test_large_faces_do_not_alias(times):
 
 
 @pytest.mark.parametrize("times", [1.0, 2.5, 6.3])
-def test_reducing_keeps_places(times):
-    """A white square lands where the transform says, to a tenth of a crop pixel."""
+def test_reduction_keeps_positions(times):
+    """A white square is within a tenth of a crop pixel of where the transform puts it."""
     side = int(64 * times)
     pixels = np.zeros((side, side, 3), np.uint8)
     low, high = side // 4, side // 2
     pixels[low:high, low:high] = 255
     crop = warp(pixels, np.array([[64 / side, 0, 0], [0, 64 / side, 0]]), 64)[..., 0].astype(float)
-    centre = (crop.sum(0) * (np.arange(64) + 0.5)).sum() / crop.sum()
-    assert abs(centre - (low + high) / 2 * 64 / side) < 0.1
+    center = (crop.sum(0) * (np.arange(64) + 0.5)).sum() / crop.sum()
+    assert abs(center - (low + high) / 2 * 64 / side) < 0.1
 
 
-def test_beyond_its_edges_the_photo_is_mirrored():
+def test_photo_is_mirrored_beyond_its_edges():
     pixels = np.arange(40 * 40 * 3, dtype=np.uint32).reshape(40, 40, 3).astype(np.uint8)
     crop = warp(pixels, np.array([[1.0, 0, 20], [0, 1, 20]]), 80)  # 20 pixels more on each side
     np.testing.assert_array_equal(crop, np.pad(pixels, ((20, 20), (20, 20), (0, 0)), mode="symmetric"))
@@ -110,24 +110,24 @@ def test_beyond_its_edges_the_photo_is_mirrored():
 
 @settings(deadline=None, max_examples=25)
 @given(st.floats(0.02, 3), st.floats(-500, 500), st.floats(-500, 500))
-def test_any_place_and_size_gives_a_crop(scale, x, y):
+def test_any_position_and_scale_gives_a_crop(scale, x, y):
     crop = warp(np.asarray(photo()), np.array([[scale, 0, x], [0, scale, y]]), 32)
     assert crop.shape == (32, 32, 3)
 
 
-@pytest.mark.parametrize("how", [Alignment(96, 0.15), CenterCrop(36, 90)])
-def test_a_framing_survives_the_header(how):
-    assert framing_from_header(how.to_values()) == how
+@pytest.mark.parametrize("framing", [Alignment(96, 0.15), CenterCrop(36, 90)])
+def test_framing_survives_saving_to_a_header(framing):
+    assert framing_from_header(framing.to_values()) == framing
 
 
 @pytest.mark.parametrize(
     "values", [{}, {"layout": "other", "size": 64, "margin": 0.1}, {"layout": "eyes-nose-mouth-1"}]
 )
-def test_foreign_framings_are_told(values):
-    with pytest.raises(BadData, match="doesn't know"):
+def test_unknown_framing_is_an_error(values):
+    with pytest.raises(BadData, match=r"Unknown alignment .* supports eyes-nose-mouth-1 and center-crop-1"):
         framing_from_header(values)
 
 
-def test_the_middle_is_taken_at_whole_pixels():
+def test_center_crop_is_at_whole_pixels():
     matrix = CenterCrop(36, 90).matrix((250, 251))
     np.testing.assert_allclose(transform(matrix, np.array([(80.0, 80), (170, 170)])), [(0, 0), (36, 36)])

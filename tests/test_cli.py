@@ -213,7 +213,11 @@ def test_the_version(facesmith):
         (["recipes", "dcgan46"], 2, "did you mean"),
         (["extract", "nowhere", "--out", "OUT"], 1, "nowhere"),
         (["extract", "FACES", "--out", "OUT", "--margin", "-3"], 2, "margin"),
-        (["extract", "FACES", "--out", "OUT", "--crop", "90", "--min-face", "30"], 2, "can't go with --min-face"),
+        (
+            ["extract", "FACES", "--out", "OUT", "--crop", "90", "--min-face", "30"],
+            2,
+            "combined with --min-face",
+        ),
     ],
 )
 def test_a_mistake_ends_in_one_line(facesmith, faces, tmp_path, arguments, code, words):

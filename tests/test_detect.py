@@ -17,52 +17,52 @@ def detector() -> Detector:
     return Detector()
 
 
-def only(found: list[Detections]) -> Detections:
-    assert len(found) == 1
-    return found[0]
+def only(results: list[Detections]) -> Detections:
+    assert len(results) == 1
+    return results[0]
 
 
-def test_the_face_of_the_astronaut_is_where_it_is(detector):
-    found = only(detector.detect([np.asarray(photo())]))
-    assert found.confidence[0] > 0.99
-    np.testing.assert_allclose(found.boxes[0], FACE_BOX, atol=5)
-    np.testing.assert_allclose(found.landmarks[0, :2], EYES, atol=3)
+def test_face_of_the_astronaut_is_found_at_its_place(detector):
+    faces = only(detector.detect([np.asarray(photo())]))
+    assert faces.confidence[0] > 0.99
+    np.testing.assert_allclose(faces.boxes[0], FACE_BOX, atol=5)
+    np.testing.assert_allclose(faces.landmarks[0, :2], EYES, atol=3)
 
 
-def test_landmarks_are_eyes_nose_mouth_from_the_viewers_left(detector):
+def test_landmarks_are_eyes_nose_and_mouth_from_left_to_right(detector):
     left_eye, right_eye, nose, left_mouth, right_mouth = only(detector.detect([np.asarray(portrait())])).landmarks[0]
     assert left_eye[0] < nose[0] < right_eye[0]
     assert left_mouth[0] < right_mouth[0]
     assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
 
 
-def test_a_batch_gives_what_single_photos_give(detector):
+def test_batch_and_single_photos_give_the_same_faces(detector):
     sizes = [(200, 200), (200, 200), (260, 300), (120, 90), (200, 200)]
     photos = [np.asarray(portrait().resize(size)) for size in sizes] + [np.asarray(without_face())]
-    for together, photo_alone in zip(detector.detect(photos), photos, strict=True):
+    for in_batch, photo_alone in zip(detector.detect(photos), photos, strict=True):
         alone = only(detector.detect([photo_alone]))
-        assert len(together) == len(alone)
-        np.testing.assert_allclose(together.boxes, alone.boxes, atol=0.01)
-        np.testing.assert_allclose(together.landmarks, alone.landmarks, atol=0.01)
+        assert len(in_batch) == len(alone)
+        np.testing.assert_allclose(in_batch.boxes, alone.boxes, atol=0.01)
+        np.testing.assert_allclose(in_batch.landmarks, alone.landmarks, atol=0.01)
 
 
 def test_every_face_of_a_photo_is_found(detector):
     four = np.tile(np.asarray(portrait()), (2, 2, 1))
-    found = only(detector.detect([four]))
-    centres = found.boxes[:, :2] + found.boxes[:, 2:] / 2
-    assert {(int(x // 200), int(y // 200)) for x, y in centres} == {(0, 0), (0, 1), (1, 0), (1, 1)}
-    assert len(found) == 4
-    assert (np.diff(found.confidence) <= 0).all()
+    faces = only(detector.detect([four]))
+    centers = faces.boxes[:, :2] + faces.boxes[:, 2:] / 2
+    assert {(int(x // 200), int(y // 200)) for x, y in centers} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert len(faces) == 4
+    assert (np.diff(faces.confidence) <= 0).all()
 
 
-def test_no_face_is_no_face(detector):
-    found = only(detector.detect([np.asarray(without_face())]))
-    assert found.boxes.shape == (0, 4)
-    assert found.landmarks.shape == (0, 5, 2)
+def test_photo_without_face_gives_empty_arrays(detector):
+    faces = only(detector.detect([np.asarray(without_face())]))
+    assert faces.boxes.shape == (0, 4)
+    assert faces.landmarks.shape == (0, 5, 2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (11, 300), (300, 11), (40, 40)])
-def test_tiny_and_odd_photos_are_searched_in_vain(detector, size):
+def test_tiny_and_narrow_photos_have_no_face(detector, size):
     assert len(only(detector.detect([np.zeros((*size, 3), np.uint8)]))) == 0
 
 
@@ -70,27 +70,27 @@ def test_no_photos_give_no_results(detector):
     assert detector.detect([]) == []
 
 
-def test_small_faces_need_a_small_minimum():
+def test_small_faces_need_a_small_min_face_px():
     small = np.asarray(photo().resize((128, 128), Image.Resampling.LANCZOS))  # the face is 28 px high
     assert len(only(Detector(min_face_px=60).detect([small]))) == 0
     assert len(only(Detector(min_face_px=20).detect([small]))) == 1
 
 
-def test_pyramids_run_from_the_smallest_face_to_the_whole_photo():
+def test_pyramid_covers_the_smallest_face_to_the_whole_photo():
     sizes = pyramid_sizes(480, 640, min_face_px=40)
     assert sizes[0] == (144, 192)
     assert sizes[-1][0] >= 12 > sizes[-1][0] * 0.709
     assert pyramid_sizes(39, 640, min_face_px=40) == []
 
 
-def test_samples_are_asked_whether_they_are_faces():
+def test_shows_face_accepts_a_face_and_rejects_noise_and_upside_down():
     face = np.asarray(photo().crop((160, 50, 290, 180)).resize((64, 64)))
     noise = torch.randint(256, (64, 64, 3), generator=torch.Generator().manual_seed(0)).byte().numpy()
     assert shows_face(np.stack([face, noise, face[::-1]])).tolist() == [True, False, False]
     assert shows_face(np.empty((0, 64, 64, 3), np.uint8)).tolist() == []
 
 
-def test_a_changed_weight_file_is_never_unpickled(monkeypatch, tmp_path):
+def test_changed_weight_file_is_never_unpickled(monkeypatch, tmp_path):
     opened = []
     forged = tmp_path / "pnet.lz4"
     shutil.copy(mtcnn.weight_file("pnet"), forged)
@@ -102,7 +102,7 @@ def test_a_changed_weight_file_is_never_unpickled(monkeypatch, tmp_path):
     assert opened == []
 
 
-def test_missing_weights_say_what_to_install(monkeypatch, tmp_path):
+def test_missing_weights_name_the_package_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(FacesmithError, match="pip install 'mtcnn"):
         mtcnn.load_networks()
@@ -113,5 +113,5 @@ def test_missing_weights_say_what_to_install(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", mtcnn.SHA256)
-def test_the_hashes_are_those_of_the_installed_package(name):
+def test_hashes_match_the_installed_package(name):
     assert hashlib.sha256(mtcnn.weight_file(name).read_bytes()).hexdigest() == mtcnn.SHA256[name]

@@ -11,18 +11,18 @@ import zipfile
 
 import numpy as np
 import pytest
-from pictures import EYES, FACE_BOX, bomb, photo, portrait, shared, without_face, write_film
+from pictures import EYES, FACE_BOX, bomb, photo, portrait, shared, without_face, write_video
 from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
 
 from facesmith import faces
 from facesmith.errors import BadOption, FacesmithError, OutputExists
 from facesmith.io.images import read_picture
-from facesmith.photos import extract as extracting
+from facesmith.photos import extract as extract_module
 from facesmith.photos.align import transform
 from facesmith.photos.crop import main_face
 from facesmith.photos.extract import extract
-from facesmith.photos.journal import NAME as JOURNAL
+from facesmith.photos.journal import JOURNAL_NAME
 
 QUIET = Console(quiet=True)
 TABLES = {"metadata.csv", "refused.csv", "faces.json", "report.html"}
@@ -46,18 +46,18 @@ def refusals(out):
 
 
 def different_faces(folder, count):
-    """Photos of one face before backgrounds so unlike that its crops are no near-duplicates."""
+    """Photos of one face on backgrounds so different that the crops are not near-duplicates."""
     folder.mkdir()
-    around = Image.new("L", (200, 200))
-    around.paste(255, (62, 44, 138, 150))
+    mask = Image.new("L", (200, 200))
+    mask.paste(255, (62, 44, 138, 150))
     for i in range(count):
         blocks = np.random.default_rng(i).integers(0, 256, (14, 14, 3), np.uint8)
         background = Image.fromarray(blocks).resize((200, 200), Image.Resampling.BILINEAR)
-        Image.composite(portrait(), background, around).save(folder / f"{i:03d}.png")
+        Image.composite(portrait(), background, mask).save(folder / f"{i:03d}.png")
     return folder
 
 
-def test_the_face_of_one_photo(tmp_path):
+def test_one_photo_gives_one_face(tmp_path):
     photo().save(tmp_path / "a.png")
     report = run(tmp_path / "a.png", tmp_path / "out")
     assert (report.photos, report.faces, report.refused, report.was_complete) == (1, 1, {}, False)
@@ -71,7 +71,7 @@ def test_the_face_of_one_photo(tmp_path):
     assert read_picture(tmp_path / "out" / "000001.png").shape == (64, 64, 3)
 
 
-def test_the_transform_leads_from_photo_to_crop(tmp_path):
+def test_affine_columns_map_the_photo_to_the_crop(tmp_path):
     photo().save(tmp_path / "a.png")
     run(tmp_path / "a.png", tmp_path / "out", size=256)
     (row,) = rows(tmp_path / "out" / "metadata.csv")
@@ -85,14 +85,14 @@ def test_the_transform_leads_from_photo_to_crop(tmp_path):
         assert abs(crop[v, u] - full[y, x]).max() < 40
 
 
-def test_the_faces_can_be_opened_as_a_dataset(tmp_path):
+def test_extracted_faces_open_as_a_dataset(tmp_path):
     run(different_faces(tmp_path / "photos", 3), tmp_path / "out")
     opened = faces.open_faces(tmp_path / "out", 64)
     assert len(opened.names) == 3
     assert opened.alignment == {"layout": "eyes-nose-mouth-1", "size": 64, "margin": 0.05}
 
 
-def test_faces_json_tells_how_it_was_made(tmp_path):
+def test_faces_json_has_settings_counts_split_and_versions(tmp_path):
     photo().save(tmp_path / "a.png")
     (tmp_path / "note.txt").write_text("x")
     run(tmp_path, tmp_path / "out", size=32, margin=0.2)
@@ -108,18 +108,18 @@ def test_faces_json_tells_how_it_was_made(tmp_path):
 
 
 def odd_pictures(folder):
-    """The same face in every form that pictures come in; gives the names."""
+    """Save the same face in every supported file format and color mode; returns the names."""
     face = portrait()
     upside_down = face.rotate(180)
     exif = Image.Exif()
-    exif[0x0112] = 3  # to be turned by 180 degrees
-    grey16 = Image.fromarray(np.asarray(face.convert("L")).astype(np.uint16) * 257)
+    exif[0x0112] = 3  # orientation: rotate by 180 degrees
+    gray16 = Image.fromarray(np.asarray(face.convert("L")).astype(np.uint16) * 257)
     transparent = face.convert("RGBA")
     transparent.putalpha(Image.radial_gradient("L").resize(face.size).point(lambda level: 255 - level // 4))
-    forms = {
-        "grey.jpg": (face.convert("L"), {}),
-        "grey16.png": (grey16, {}),
-        "grey16.tif": (grey16, {}),
+    pictures = {
+        "gray.jpg": (face.convert("L"), {}),
+        "gray16.png": (gray16, {}),
+        "gray16.tif": (gray16, {}),
         "palette.png": (face.quantize(64), {}),
         "palette.gif": (face.quantize(64), {}),
         "rgba.png": (transparent, {}),
@@ -130,15 +130,15 @@ def odd_pictures(folder):
         "bmp.bmp": (face, {}),
     }
     folder.mkdir()
-    for name, (picture, options) in forms.items():
+    for name, (picture, options) in pictures.items():
         picture.save(folder / name, **options)
-    return list(forms)
+    return list(pictures)
 
 
-def test_every_form_of_picture_gives_its_face(tmp_path):
+def test_every_file_format_gives_its_face(tmp_path):
     names = odd_pictures(tmp_path / "photos")
     run(tmp_path / "photos", tmp_path / "out")
-    # All but the first are near-duplicates of it: each of them was read, and its face found upright.
+    # All but the first are refused as its near-duplicates, so each was read and its face found upright.
     assert len(rows(tmp_path / "out" / "metadata.csv")) + len(refusals(tmp_path / "out")) == len(names)
     assert {reason.split(":")[0] for reason in refusals(tmp_path / "out").values()} <= {"near-duplicate"}
 
@@ -149,13 +149,13 @@ def test_heic_gives_its_face(tmp_path):
     assert run(tmp_path / "phone.heic", tmp_path / "out").faces == 1
 
 
-def test_bad_files_are_set_aside_with_a_reason(tmp_path):
+def test_bad_files_are_skipped_with_a_reason(tmp_path):
     stream = io.BytesIO()
     portrait().save(stream, "JPEG")
     bad = {
         "bomb.png": bomb(),
         "empty.jpg": b"",
-        "text.jpg": b"this is no picture",
+        "text.jpg": b"not a picture",
         "truncated.jpg": stream.getvalue()[: len(stream.getvalue()) // 2],
     }
     for name, data in bad.items():
@@ -163,11 +163,11 @@ def test_bad_files_are_set_aside_with_a_reason(tmp_path):
     portrait().save(tmp_path / "good.png")
     report = run(tmp_path, tmp_path / "out")
     assert (report.photos, report.faces, report.unreadable) == (5, 1, 4)
-    found = refusals(tmp_path / "out")
-    assert found["bomb.png"] == "unreadable: more than 100 million pixels"
-    assert found["empty.jpg"] == "unreadable: empty file"
-    assert found["text.jpg"] == "unreadable: not a picture"
-    assert found["truncated.jpg"].startswith("unreadable: damaged")
+    reasons = refusals(tmp_path / "out")
+    assert reasons["bomb.png"] == "unreadable: more than 100 million pixels"
+    assert reasons["empty.jpg"] == "unreadable: empty file"
+    assert reasons["text.jpg"] == "unreadable: not a picture"
+    assert reasons["truncated.jpg"].startswith("unreadable: damaged")
 
 
 def test_every_photo_is_kept_or_has_a_reason(tmp_path):
@@ -180,36 +180,36 @@ def test_every_photo_is_kept_or_has_a_reason(tmp_path):
     photo().resize((140, 140), Image.Resampling.LANCZOS).save(photos / "5-small.png")
     report = run(photos, tmp_path / "out", threshold=0.5)
     assert [row["source"] for row in rows(tmp_path / "out" / "metadata.csv")] == ["1.png"]
-    found = refusals(tmp_path / "out")
-    assert found.pop("2-again.png") == "near-duplicate: of 000001.png"
-    assert found.pop("3-blurred.png").startswith("too blurred: 0.")
-    assert found.pop("4-none.png") == "no face found"
-    assert found.pop("5-small.png").startswith(("too small: ", "no face found"))
-    assert found == {}
+    reasons = refusals(tmp_path / "out")
+    assert reasons.pop("2-again.png") == "near-duplicate: of 000001.png"
+    assert reasons.pop("3-blurred.png").startswith("too blurred: 0.")
+    assert reasons.pop("4-none.png") == "no face found"
+    assert reasons.pop("5-small.png").startswith(("too small: ", "no face found"))
+    assert reasons == {}
     assert sum(report.refused.values()) == 4
 
 
-def test_all_faces_or_the_main_one(tmp_path):
+def test_faces_all_and_faces_largest(tmp_path):
     pair = Image.new("RGB", (500, 200), "grey")
     pair.paste(portrait(), (150, 0))
     pair.paste(ImageEnhance.Contrast(portrait().resize((140, 140))).enhance(0.3), (360, 40))
     pair.save(tmp_path / "pair.png")
     run(tmp_path / "pair.png", tmp_path / "all", faces="all")
-    found = len(rows(tmp_path / "all" / "metadata.csv")) + len(rows(tmp_path / "all" / "refused.csv"))
-    assert found == 2
+    n_rows = len(rows(tmp_path / "all" / "metadata.csv")) + len(rows(tmp_path / "all" / "refused.csv"))
+    assert n_rows == 2
     report = run(tmp_path / "pair.png", tmp_path / "main")
     assert report.faces == 1
     assert report.refused == {"not the main face of its photo": 1}
     assert 150 < float(rows(tmp_path / "main" / "metadata.csv")[0]["left"]) < 350
 
 
-def test_the_main_face_is_large_and_central():
+def test_main_face_is_large_and_central():
     boxes = np.array([(0, 0, 100, 100), (200, 150, 90, 90), (240, 190, 20, 20)], np.float32)
     assert main_face(boxes, (400, 500)) == 1
     assert main_face(boxes[[0, 2]], (400, 500)) == 0
 
 
-def test_framed_faces_are_taken_from_the_middle(tmp_path):
+def test_crop_takes_the_middle_of_each_photo(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     portrait().save(photos / "1.png")
@@ -227,14 +227,14 @@ def test_framed_faces_are_taken_from_the_middle(tmp_path):
     assert {kept[0][name] for name in ("confidence", "left_eye_x", "right_mouth_y")} == {""}
     middle = portrait().crop((55, 55, 145, 145)).resize((36, 36), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(read_picture(tmp_path / "out" / "000001.png"), np.asarray(middle))
-    found = refusals(tmp_path / "out")
-    assert found["3-small.png"] == "too small: 200x80 px, fewer than --crop 90"
-    assert found["4-blurred.png"].startswith("too blurred")
-    assert found["5-again.png"] == "near-duplicate: of 000001.png"
+    reasons = refusals(tmp_path / "out")
+    assert reasons["3-small.png"] == "too small: 200x80 px, less than --crop 90"
+    assert reasons["4-blurred.png"].startswith("too blurred")
+    assert reasons["5-again.png"] == "near-duplicate: of 000001.png"
     assert faces.open_faces(tmp_path / "out", 36).alignment == {"layout": "center-crop-1", "size": 36, "crop": 90}
 
 
-def test_a_crop_and_a_search_are_not_mixed(tmp_path):
+def test_center_crops_and_detected_faces_are_not_mixed(tmp_path):
     photos = different_faces(tmp_path / "photos", 1)
     run(photos, tmp_path / "out", size=36, crop=90)
     assert run(photos, tmp_path / "out", size=36, crop=90).was_complete
@@ -246,19 +246,19 @@ def test_a_crop_and_a_search_are_not_mixed(tmp_path):
         run(photos, tmp_path / "other", size=64, crop=48)
 
 
-def test_films_are_searched_by_frames(tmp_path):
+def test_videos_are_searched_by_frames(tmp_path):
     frames = [np.asarray(portrait())] * 3 + [np.asarray(without_face())] * 3
-    write_film(tmp_path / "film.mp4", frames)
-    report = run(tmp_path / "film.mp4", tmp_path / "out", every=2)
+    write_video(tmp_path / "video.mp4", frames)
+    report = run(tmp_path / "video.mp4", tmp_path / "out", every=2)
     assert report.photos == 3
-    assert [row["source"] for row in rows(tmp_path / "out" / "metadata.csv")] == ["film.mp4#000000"]
+    assert [row["source"] for row in rows(tmp_path / "out" / "metadata.csv")] == ["video.mp4#000000"]
     assert refusals(tmp_path / "out") == {
-        "film.mp4#000002": "near-duplicate: of 000001.png",
-        "film.mp4#000004": "no face found",
+        "video.mp4#000002": "near-duplicate: of 000001.png",
+        "video.mp4#000004": "no face found",
     }
 
 
-def test_workers_and_zips_change_nothing(tmp_path):
+def test_workers_and_zips_do_not_change_the_result(tmp_path):
     photos = different_faces(tmp_path / "photos", 5)
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         for path in photos.iterdir():
@@ -272,34 +272,34 @@ def test_workers_and_zips_change_nothing(tmp_path):
 
 
 class Killed(BaseException):
-    """Stands for whatever ends a process between two lines."""
+    """Represents anything that ends a process between two lines."""
 
 
 @pytest.fixture
-def small_runs(monkeypatch):
-    monkeypatch.setattr(extracting, "PHOTOS_AT_ONCE", 2)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(extract_module, "BATCH_SIZE", 2)
 
 
 def interrupted(monkeypatch, photos, out, after, error=Killed):
-    """Extract until `after` pictures are written, then fail at the next."""
+    """Extract until `after` pictures are written, then fail at the next one; returns the error message."""
     written = []
     write = type(out).write_bytes
 
-    def failing(path, data):
+    def failing_write(path, data):
         if len(written) == after:
             raise error
         written.append(path)
         return write(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(out), "write_bytes", failing)
+        patch.setattr(type(out), "write_bytes", failing_write)
         with pytest.raises((Killed, KeyboardInterrupt, FacesmithError)) as caught:
             run(photos, out)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 6])
-def test_resuming_changes_nothing(tmp_path, monkeypatch, small_runs, after):
+def test_resumed_extraction_is_byte_identical(tmp_path, monkeypatch, small_batches, after):
     photos = different_faces(tmp_path / "photos", 7)
     without_face().save(photos / "003-none.png")
     run(photos, tmp_path / "whole")
@@ -310,17 +310,17 @@ def test_resuming_changes_nothing(tmp_path, monkeypatch, small_runs, after):
 
 
 @pytest.mark.parametrize("cut_bytes", [1, 40])
-def test_a_line_cut_short_is_done_again(tmp_path, monkeypatch, small_runs, cut_bytes):
+def test_incomplete_journal_line_is_repeated(tmp_path, monkeypatch, small_batches, cut_bytes):
     photos = different_faces(tmp_path / "photos", 6)
     run(photos, tmp_path / "whole")
     interrupted(monkeypatch, photos, tmp_path / "out", 5)
-    journal = tmp_path / "out" / JOURNAL
+    journal = tmp_path / "out" / JOURNAL_NAME
     journal.write_bytes(journal.read_bytes()[:-cut_bytes])
     run(photos, tmp_path / "out")
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
-def test_pictures_lost_in_a_power_cut_are_made_again(tmp_path, monkeypatch, small_runs):
+def test_empty_pictures_after_a_power_cut_are_written_again(tmp_path, monkeypatch, small_batches):
     photos = different_faces(tmp_path / "photos", 6)
     run(photos, tmp_path / "whole")
     interrupted(monkeypatch, photos, tmp_path / "out", 5)
@@ -329,17 +329,17 @@ def test_pictures_lost_in_a_power_cut_are_made_again(tmp_path, monkeypatch, smal
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
-def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, small_runs):
+def test_full_disk_loses_nothing(tmp_path, monkeypatch, small_batches):
     photos = different_faces(tmp_path / "photos", 6)
     run(photos, tmp_path / "whole")
     message = interrupted(monkeypatch, photos, tmp_path / "out", 3, OSError(28, "No space left on device"))
     assert "No space left on device" in message
-    assert "again" in message
+    assert "run the same command again" in message
     run(photos, tmp_path / "out")
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
-def test_deleted_crops_stay_deleted(tmp_path, monkeypatch, small_runs):
+def test_deleted_crops_stay_deleted(tmp_path, monkeypatch, small_batches):
     photos = different_faces(tmp_path / "photos", 6)
     interrupted(monkeypatch, photos, tmp_path / "out", 5)
     (tmp_path / "out" / "000001.png").unlink()
@@ -349,23 +349,22 @@ def test_deleted_crops_stay_deleted(tmp_path, monkeypatch, small_runs):
     assert not {"000001.png", "000006.png"} & content(tmp_path / "out").keys()
 
 
-def test_control_c_says_how_to_go_on(tmp_path, monkeypatch, small_runs):
+def test_ctrl_c_says_how_to_resume(tmp_path, monkeypatch, small_batches):
     photos = different_faces(tmp_path / "photos", 6)
-    said = io.StringIO()
-    options = {"console": Console(file=said, width=200)}
-    monkeypatch.setattr(sys.modules[__name__], "QUIET", options["console"])
+    output = io.StringIO()
+    monkeypatch.setattr(sys.modules[__name__], "QUIET", Console(file=output, width=200))
     interrupted(monkeypatch, photos, tmp_path / "out", 3, KeyboardInterrupt)
-    assert said.getvalue() == "2 photos are done. To go on, run the same command again (without --force).\n"
+    assert output.getvalue() == "Stopped after 2 photos. To resume, run the same command without --force.\n"
 
 
-def test_a_killed_process_is_gone_on_with(tmp_path):
+def test_killed_process_is_resumed(tmp_path):
     photos = different_faces(tmp_path / "photos", 40)
     run(photos, tmp_path / "whole")
     script = f"""
         from pathlib import Path
         from rich.console import Console
         from facesmith.photos import extract
-        extract.PHOTOS_AT_ONCE = 1
+        extract.BATCH_SIZE = 1
         extract.extract(Path({str(photos)!r}), Path({str(tmp_path / "out")!r}), workers=1, console=Console(quiet=True))
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
@@ -374,7 +373,7 @@ def test_a_killed_process_is_gone_on_with(tmp_path):
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert (tmp_path / "out" / JOURNAL).exists()
+    assert (tmp_path / "out" / JOURNAL_NAME).exists()
     report = run(photos, tmp_path / "out")
     assert report.faces == 40 == len(rows(tmp_path / "out" / "metadata.csv"))
     for name in ("metadata.csv", "refused.csv"):
@@ -383,7 +382,7 @@ def test_a_killed_process_is_gone_on_with(tmp_path):
         ]
 
 
-def test_a_finished_run_is_left_alone(tmp_path):
+def test_finished_extraction_is_not_touched(tmp_path):
     photo().save(tmp_path / "a.png")
     first = run(tmp_path / "a.png", tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
@@ -394,7 +393,7 @@ def test_a_finished_run_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_other_settings_are_told(tmp_path, monkeypatch, finished):
+def test_other_settings_are_an_error_that_names_them(tmp_path, monkeypatch, finished):
     photos = different_faces(tmp_path / "photos", 2)
     if finished:
         run(photos, tmp_path / "out")
@@ -403,11 +402,11 @@ def test_other_settings_are_told(tmp_path, monkeypatch, finished):
     with pytest.raises(OutputExists, match="size was 64, now 32, min_face was 40, now 50"):
         run(photos, tmp_path / "out", size=32, min_face=50)
     portrait().rotate(5).save(photos / "new.png")
-    with pytest.raises(OutputExists, match="the files in PHOTOS were other ones"):
+    with pytest.raises(OutputExists, match="the files in PHOTOS have changed"):
         run(photos, tmp_path / "out")
 
 
-def test_foreign_files_are_not_overwritten(tmp_path):
+def test_other_files_are_not_overwritten(tmp_path):
     photo().save(tmp_path / "a.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "000001.png").write_text("mine")
@@ -427,11 +426,11 @@ def test_force_replaces_an_extraction_and_nothing_else(tmp_path):
     assert set(content(tmp_path / "out")) == TABLES | {"000001.png", "notes.txt"}
 
 
-def test_two_processes_do_not_mix(tmp_path, monkeypatch):
+def test_second_process_on_the_same_folder_is_an_error(tmp_path, monkeypatch):
     photo().save(tmp_path / "a.png")
     (tmp_path / "out").mkdir()
-    busy = extracting.FileLock(tmp_path / "out" / ".extract.lock")
-    with busy, pytest.raises(FacesmithError, match="Another process"):
+    lock = extract_module.FileLock(tmp_path / "out" / ".extract.lock")
+    with lock, pytest.raises(FacesmithError, match="Another process"):
         run(tmp_path / "a.png", tmp_path / "out")
     assert run(tmp_path / "a.png", tmp_path / "out").faces == 1
 
@@ -450,21 +449,21 @@ def test_two_processes_do_not_mix(tmp_path, monkeypatch):
         {"workers": 0},
     ],
 )
-def test_values_out_of_range_are_told(tmp_path, options):
+def test_values_out_of_range_are_errors(tmp_path, options):
     photo().save(tmp_path / "a.png")
     with pytest.raises(BadOption, match=f"--{next(iter(options)).replace('_', '-')}"):
         run(tmp_path / "a.png", tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 
-def test_photos_are_never_the_output(tmp_path):
+def test_output_must_not_be_the_photo_folder(tmp_path):
     photo().save(tmp_path / "a.png")
-    with pytest.raises(BadOption, match="another folder"):
+    with pytest.raises(BadOption, match="is the folder of the photos"):
         run(tmp_path, tmp_path, force=True)
 
 
 @pytest.mark.parametrize("pictures", [True, False])
-def test_the_report_shows_photos_only_if_asked(tmp_path, pictures):
+def test_report_without_pictures_shows_no_photos(tmp_path, pictures):
     photos = different_faces(tmp_path / "photos", 2)
     without_face().save(photos / "none.png")
     run(photos, tmp_path / "out", pictures=pictures)
@@ -473,16 +472,16 @@ def test_the_report_shows_photos_only_if_asked(tmp_path, pictures):
     assert "no face found" in text
 
 
-def test_names_that_are_no_text_are_survived(tmp_path):
+def test_file_names_that_are_not_unicode_are_supported(tmp_path):
     try:
         portrait().save(os.fsencode(tmp_path) + b"/caf\xe9.png", "PNG")
     except OSError:
-        pytest.skip("this file system takes only valid names")
+        pytest.skip("this file system accepts only Unicode names")
     run(tmp_path, tmp_path / "out")
     assert rows(tmp_path / "out" / "metadata.csv")[0]["source"] == "caf\\udce9.png"
 
 
-def test_portraits_have_a_face_each_and_landscapes_none(tmp_path):
+def test_real_portraits_have_faces_and_landscapes_have_none(tmp_path):
     with zipfile.ZipFile(shared("photos.zip")) as archive:
         for name in archive.namelist():
             if "portraits" in name or "no_face" in name:
@@ -493,7 +492,7 @@ def test_portraits_have_a_face_each_and_landscapes_none(tmp_path):
     assert landscapes.photos - landscapes.faceless <= 2
 
 
-def test_force_does_not_touch_a_folder_of_something_else(tmp_path):
+def test_force_does_not_touch_other_folders(tmp_path):
     out = tmp_path / "mine"
     out.mkdir()
     (out / "metadata.csv").write_text("file_name,age\n000001.png,30\n")

@@ -11,7 +11,7 @@ from facesmith.errors import BadData, FacesmithError
 from facesmith.faces.layouts import GEOMETRY, read_listing
 from facesmith.faces.store import open_store
 from facesmith.photos.faces_folder import COLUMNS
-from facesmith.photos.journal import NAME as JOURNAL
+from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.procedural import write_faces
 
 
@@ -133,7 +133,7 @@ def test_names_that_are_no_utf8_match_their_rows(tmp_path):
 
 
 def test_an_interrupted_extraction_is_noticed(tmp_path):
-    assert "interrupted" in listed(tmp_path, {**TWO, JOURNAL: "{}"}).notices[0]
+    assert "interrupted" in listed(tmp_path, {**TWO, JOURNAL_NAME: "{}"}).notices[0]
 
 
 def test_lfw_folders_are_persons(tmp_path):

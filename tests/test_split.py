@@ -10,7 +10,7 @@ from facesmith.photos.split import PARTS, SHARES, describe, part_of, person_of, 
 NAMES = st.text(max_size=20)
 
 
-def test_shares_are_as_promised():
+def test_parts_have_the_documented_shares():
     parts = split([f"person/{i}" for i in range(20_000)])
     for i, share in enumerate(SHARES):
         assert (parts == i).mean() == pytest.approx(share, abs=0.01)
@@ -18,15 +18,15 @@ def test_shares_are_as_promised():
 
 
 @given(st.lists(NAMES, min_size=1), st.lists(NAMES))
-def test_a_part_stays_when_others_come_and_go(groups, others):
+def test_part_of_a_group_does_not_depend_on_other_groups(groups, others):
     assert np.array_equal(split([*groups, *others])[: len(groups)], split(groups))
 
 
-def test_parts_are_the_same_on_every_machine_and_in_every_version():
+def test_parts_never_change_between_versions():
     assert [part_of(f"person/{name}") for name in ("Ann", "Bob", "Cem", "Dee", "Eva", "Fay", "Gus", "Hal")] == GOLDEN
 
 
-def test_names_that_are_no_utf8_have_a_part():
+def test_names_that_are_not_utf8_have_a_part():
     assert part_of("person/\udcff") in PARTS
 
 
@@ -46,7 +46,7 @@ def test_names_that_are_no_utf8_have_a_part():
         ("a[b/a[b_1.jpg", "a[b"),
     ],
 )
-def test_persons_are_those_of_lfws_paths(path, person):
+def test_persons_are_read_from_lfw_paths(path, person):
     assert person_of(path) == person
 
 

@@ -1,4 +1,4 @@
-"""Photos to faces, and what a dataset of faces holds."""
+"""The commands for photos and datasets of faces: extract, faces."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ import typer
 from facesmith.cli.shared import Force, app, console, explicit_options
 from facesmith.errors import BadOption
 
-# What `facesmith.photos` decides, repeated here since importing it loads torch; a test holds the two together.
+# Copies of the defaults in `facesmith.photos`, whose import loads torch. A test compares them.
 DEFAULT_MARGIN, DEFAULT_THRESHOLD, DEFAULT_EVERY = 0.05, 0.85, 25
-Which = Literal["largest", "all"]
+FaceChoice = Literal["largest", "all"]
 
 
 @app.command()
 def extract(
     context: typer.Context,
-    photos: Annotated[Path, typer.Argument(help="A folder (searched through), a zip, one picture, or a film.")],
+    photos: Annotated[Path, typer.Argument(help="A folder with its subfolders, a zip, one picture, or a video.")],
     out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
     size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,
-    margin: Annotated[float, typer.Option(help="Room around the face, in parts of its height.")] = DEFAULT_MARGIN,
+    margin: Annotated[float, typer.Option(help="Space around the face, as a fraction of its height.")] = DEFAULT_MARGIN,
     crop: Annotated[
         int | None,
-        typer.Option(min=16, help="Faces are framed already: take the middle N x N pixels of each photo as they are."),
+        typer.Option(min=16, help="For aligned photos: take the middle N x N pixels, without face detection."),
     ] = None,
-    faces: Annotated[Which, typer.Option(help="The main face of each photo, or all of them.")] = "largest",
-    min_face: Annotated[int, typer.Option(help="Smallest face to take, in pixels of the photo.")] = 40,
-    threshold: Annotated[float, typer.Option(help="How sure the detector must be, 0 to 1.")] = DEFAULT_THRESHOLD,
-    every: Annotated[int, typer.Option(help="Of a film, take each n-th frame.")] = DEFAULT_EVERY,
-    workers: Annotated[int | None, typer.Option(help="Threads; by default one for each core.")] = None,
+    faces: Annotated[FaceChoice, typer.Option(help="The main face of each photo, or all faces.")] = "largest",
+    min_face: Annotated[int, typer.Option(help="Smallest face, in pixels of the photo.")] = 40,
+    threshold: Annotated[float, typer.Option(help="Lowest probability of a face, 0 to 1.")] = DEFAULT_THRESHOLD,
+    every: Annotated[int, typer.Option(help="Use every n-th frame of a video.")] = DEFAULT_EVERY,
+    workers: Annotated[int | None, typer.Option(help="Number of threads; by default one per core.")] = None,
     pictures: Annotated[bool, typer.Option(help="Show photos in the report.")] = True,
     force: Force = False,
 ) -> None:
-    """Find, align and cut out every face of your photos. Interrupted and run again, it goes on.
+    """Find, align and crop every face in your photos. Run the same command again to resume.
 
     Example: facesmith extract holidays.zip --out faces --faces all
     """
-    pointless = {"margin", "faces", "min_face", "threshold"} & explicit_options(context)
-    if crop is not None and pointless:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(pointless))
-        raise BadOption(f"--crop looks for no faces, so it can't go with {options}.")
+    without_effect = {"margin", "faces", "min_face", "threshold"} & explicit_options(context)
+    if crop is not None and without_effect:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(without_effect))
+        raise BadOption(f"--crop skips face detection, so it can't be combined with {options}.")
     from facesmith.photos.extract import extract
 
     report = extract(
@@ -49,22 +49,20 @@ def extract(
         every=every, workers=workers or context.obj, pictures=pictures, force=force, console=console,
     )  # fmt: skip
     if report.was_complete:
-        console.print(f"{out} is complete already; --force does it again.")
-    typer.echo(f"{report.faces} faces of {report.photos} photos in {report.out}")
+        console.print(f"{out} is already complete. To extract again, add --force.")
+    typer.echo(f"{report.faces} faces from {report.photos} photos in {report.out}")
     for reason, count in report.refused.items():
         typer.echo(f"  refused, {reason}: {count}")
-    for ending, count in report.ignored.items():
-        typer.echo(f"  no photo, {ending}: {count}")
-    typer.echo(f"look at {report.out / 'report.html'}")
+    for suffix, count in report.ignored.items():
+        typer.echo(f"  ignored, {suffix}: {count}")
+    typer.echo(f"report: {report.out / 'report.html'}")
 
 
 @app.command()
 def faces(
     data: Annotated[Path, typer.Argument(help="A folder or zip of faces.")],
-    sheet: Annotated[
-        Path | None, typer.Option(help="Where to write the contact sheet; by default into the cache.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Look at only so many of the faces.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="File for the contact sheet; by default in the cache.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only this many faces.")] = None,
     force: Force = False,
 ) -> None:
     """Describe a dataset of faces: counts, sizes, attributes, split, a contact sheet."""

@@ -23,7 +23,7 @@ from unicodedata import normalize
 from facesmith.errors import BadData, BadPicture
 from facesmith.faces.store import Entry, Store, shown
 from facesmith.io.images import PICTURE_SUFFIXES
-from facesmith.photos import journal
+from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.split import person_of
 
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
@@ -82,7 +82,7 @@ def read_listing(store: Store) -> Listing:
     if "dataset.json" in tables:
         return _of_stylegan(store, pictures, tables["dataset.json"][0])
     listing = _of_folders(pictures)
-    if (store.path / journal.NAME).exists():
+    if (store.path / JOURNAL_NAME).exists():
         listing.notices.append("an extraction into this folder was interrupted; the same command of extract goes on")
     return listing
 

@@ -1,4 +1,4 @@
-"""What one worker does with a run of photos: load, find faces (or take what is framed), align, judge, encode."""
+"""One batch of photos -> faces and refusals: load, detect, align, check, encode. Runs in worker threads."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from facesmith.io.images import Pixels, center_square, resize
 from facesmith.photos.align import Alignment, CenterCrop, Matrix, align, similarity, warp
 from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.near_duplicates import Hashes, perceptual_hash
-from facesmith.photos.quality import MAX_BLUR, blur, fault
+from facesmith.photos.quality import MAX_BLUR, blur, geometry_fault
 from facesmith.photos.sources import Photo
 
-Which = Literal["largest", "all"]
+FaceChoice = Literal["largest", "all"]
 
-PIXELS_AT_ONCE = 8_000_000
-THUMB_PX = 64
-JUDGED = Alignment(size=64)  # blur and hash are taken from a crop of this size, so --size and --margin don't count
+MAX_LOADED_PIXELS = 8_000_000  # loaded photos are searched as soon as there are more
+THUMBNAIL_PX = 64
+# Blur and hash are always computed on this crop, so that they don't depend on --size and --margin.
+QUALITY_ALIGNMENT = Alignment(size=64)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the detector tells of a face besides its box: a probability, and the landmarks `[5, 2]`."""
+class Detection:
+    """What the detector returns for a face besides its box: a probability, and the landmarks `[5, 2]`."""
 
     confidence: float
     landmarks: NDArray[np.float32]
@@ -36,11 +37,21 @@ class Found:
 
 @dataclass(frozen=True)
 class Face:
-    """A face that is good enough, unless it turns out a near-duplicate; `found` is None where none was looked for."""
+    """A face of sufficient quality. It may still turn out to be a near-duplicate.
+
+    Attributes:
+        source: the photo.
+        box: `[4]` left, top, width, height in the photo.
+        detection: None for center crops, which need no detector.
+        blur: see `quality.blur`.
+        matrix: `[2, 3]` from photo to crop.
+        hash: perceptual hash `[4]`.
+        png: the encoded crop.
+    """
 
     source: str
     box: NDArray[np.float32]
-    found: Found | None
+    detection: Detection | None
     blur: float
     matrix: Matrix
     hash: Hashes
@@ -49,26 +60,27 @@ class Face:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something that gives no face: a photo, or a face of it.
+    """A photo without a usable face, or a detected face that is not used.
 
     Attributes:
-        reason: in words; what stands before its first colon is the kind.
-        thumb: a small PNG of it, or None.
+        source: the photo.
+        reason: one line; the text before its first colon is the kind.
+        thumbnail: a small PNG of the photo or face, or None.
     """
 
     source: str
     reason: str
-    thumb: bytes | None = None
+    thumbnail: bytes | None = None
 
 
 def kind_of(reason: str) -> str:
-    """What a reason has in common with others of its kind: the words before its first colon."""
+    """The kind of a reason, without the details: the text before its first colon."""
     return reason.split(":")[0]
 
 
 @dataclass
-class Cut:
-    """What came out of a run of photos, in their order."""
+class BatchResult:
+    """The faces and refusals of a batch of photos, in the order of the photos."""
 
     n_photos: int = 0
     n_unreadable: int = 0
@@ -76,130 +88,138 @@ class Cut:
     outcomes: list[Face | Refusal] = field(default_factory=list)
 
 
-class Cutter(Protocol):
-    """Turns photos into faces and refusals; used by many threads at once."""
+class Cropper(Protocol):
+    """Turns photos into faces and refusals. Threads share one cropper."""
 
-    def cut(self, photos: Sequence[Photo]) -> Cut:
-        """Faces and refusals of a run of photos. Same photos, same result, whatever ran before."""
+    def process(self, photos: Sequence[Photo]) -> BatchResult:
+        """Faces and refusals of a batch. The result depends on the photos alone."""
         ...
 
 
 @dataclass(frozen=True)
-class FaceCutter:
-    """Looks for the faces of photos."""
+class AlignedCropper:
+    """Detects the faces of photos and crops them aligned."""
 
     detector: Detector
     alignment: Alignment
-    which: Which
+    faces: FaceChoice
     min_face_px: int
 
-    def cut(self, photos: Sequence[Photo]) -> Cut:
-        done = Cut(len(photos))
+    def process(self, photos: Sequence[Photo]) -> BatchResult:
+        result = BatchResult(len(photos))
         loaded: list[tuple[Photo, Pixels]] = []
         for photo in photos:
             try:
                 loaded.append((photo, photo.load()))
             except BadPicture as error:
-                done.n_unreadable += 1
-                self._look_at(loaded, done)  # keeps the order
-                done.outcomes.append(Refusal(photo.source, f"unreadable: {error}"))
-            if sum(pixels.shape[0] * pixels.shape[1] for _, pixels in loaded) > PIXELS_AT_ONCE:
-                self._look_at(loaded, done)
-        self._look_at(loaded, done)
-        return done
+                result.n_unreadable += 1
+                self._search(loaded, result)  # first, to keep the order of the photos
+                result.outcomes.append(Refusal(photo.source, f"unreadable: {error}"))
+            if sum(pixels.shape[0] * pixels.shape[1] for _, pixels in loaded) > MAX_LOADED_PIXELS:
+                self._search(loaded, result)
+        self._search(loaded, result)
+        return result
 
-    def _look_at(self, loaded: list[tuple[Photo, Pixels]], done: Cut) -> None:
-        """Find the faces of loaded photos and forget the photos."""
-        for (photo, pixels), found in zip(loaded, self.detector.detect([p for _, p in loaded]), strict=True):
-            if not len(found):
-                done.n_faceless += 1
-                done.outcomes.append(Refusal(photo.source, "no face found", _thumb(pixels)))
-            done.outcomes.extend(self._faces(photo.source, pixels, found))
+    def _search(self, loaded: list[tuple[Photo, Pixels]], result: BatchResult) -> None:
+        """Add the faces of loaded photos to the result, and empty the list."""
+        detections = self.detector.detect([pixels for _, pixels in loaded])
+        for (photo, pixels), faces in zip(loaded, detections, strict=True):
+            if not len(faces):
+                result.n_faceless += 1
+                result.outcomes.append(Refusal(photo.source, "no face found", _thumbnail(pixels)))
+            result.outcomes.extend(self._outcomes(photo.source, pixels, faces))
         loaded.clear()
 
-    def _faces(self, source: str, pixels: Pixels, found: Detections) -> Iterator[Face | Refusal]:
-        main = main_face(found.boxes, (pixels.shape[0], pixels.shape[1])) if len(found) else 0
-        for number in range(len(found)):
-            if self.which == "largest" and number != main:
+    def _outcomes(self, source: str, pixels: Pixels, faces: Detections) -> Iterator[Face | Refusal]:
+        main = main_face(faces.boxes, (pixels.shape[0], pixels.shape[1])) if len(faces) else 0
+        for number in range(len(faces)):
+            if self.faces == "largest" and number != main:
                 yield Refusal(source, "not the main face of its photo: --faces all keeps it")
             else:
-                yield self._judged(source, pixels, found, number)
+                yield self._crop(source, pixels, faces, number)
 
-    def _judged(self, source: str, pixels: Pixels, found: Detections, number: int) -> Face | Refusal:
-        box, landmarks = found.boxes[number], found.landmarks[number]
+    def _crop(self, source: str, pixels: Pixels, faces: Detections, number: int) -> Face | Refusal:
+        box, landmarks = faces.boxes[number], faces.landmarks[number]
         matrix = similarity(landmarks, self.alignment.targets())
         size_px = self.alignment.size
-        reason = fault(box, matrix, (pixels.shape[0], pixels.shape[1]), size_px, self.min_face_px)
+        reason = geometry_fault(box, matrix, (pixels.shape[0], pixels.shape[1]), size_px, self.min_face_px)
         if reason is not None:
-            return Refusal(source, reason, _thumb(_box_of(pixels, box)))
+            return Refusal(source, reason, _thumbnail(_box_pixels(pixels, box)))
         crop = warp(pixels, matrix, size_px)
-        judged = crop if self.alignment == JUDGED else align(pixels, landmarks, JUDGED)[0]
-        told = Found(float(found.confidence[number]), landmarks)
-        return _face(source, box, told, matrix, crop, judged)
+        is_same = self.alignment == QUALITY_ALIGNMENT
+        quality_crop = crop if is_same else align(pixels, landmarks, QUALITY_ALIGNMENT)[0]
+        detection = Detection(float(faces.confidence[number]), landmarks)
+        return _face_unless_blurred(source, box, detection, matrix, crop, quality_crop)
 
 
 @dataclass(frozen=True)
-class MiddleCutter:
-    """Takes the middle of photos whose faces are framed already."""
+class CenterCropper:
+    """Crops the middle of photos that are aligned already."""
 
     framing: CenterCrop
 
-    def cut(self, photos: Sequence[Photo]) -> Cut:
-        done = Cut(len(photos))
+    def process(self, photos: Sequence[Photo]) -> BatchResult:
+        result = BatchResult(len(photos))
         for photo in photos:
             try:
-                done.outcomes.append(self._middle(photo.source, photo.load()))
+                result.outcomes.append(self._crop(photo.source, photo.load()))
             except BadPicture as error:
-                done.n_unreadable += 1
-                done.outcomes.append(Refusal(photo.source, f"unreadable: {error}"))
-        return done
+                result.n_unreadable += 1
+                result.outcomes.append(Refusal(photo.source, f"unreadable: {error}"))
+        return result
 
-    def _middle(self, source: str, pixels: Pixels) -> Face | Refusal:
+    def _crop(self, source: str, pixels: Pixels) -> Face | Refusal:
         crop_px, (height, width) = self.framing.crop, pixels.shape[:2]
         if min(height, width) < crop_px:
-            return Refusal(source, f"too small: {width}x{height} px, fewer than --crop {crop_px}", _thumb(pixels))
+            return Refusal(source, f"too small: {width}x{height} px, less than --crop {crop_px}", _thumbnail(pixels))
         middle = center_square(pixels, crop_px)
         box = np.array([(width - crop_px) // 2, (height - crop_px) // 2, crop_px, crop_px], np.float32)
         matrix = self.framing.matrix((height, width))
         crop = resize(middle, self.framing.size)
-        # Nobody knows how much of it is face, so it is judged as it will be seen: small faces may have been softer.
-        judged = crop if self.framing.size <= JUDGED.size else resize(middle, JUDGED.size)
-        return _face(source, box, None, matrix, crop, judged)
+        # How much of the crop is face is unknown, so a crop of 64 px or less is checked at its own size.
+        is_small = self.framing.size <= QUALITY_ALIGNMENT.size
+        quality_crop = crop if is_small else resize(middle, QUALITY_ALIGNMENT.size)
+        return _face_unless_blurred(source, box, None, matrix, crop, quality_crop)
 
 
-def _face(
-    source: str, box: NDArray[np.float32], found: Found | None, matrix: Matrix, crop: Pixels, judged: Pixels
+def _face_unless_blurred(
+    source: str,
+    box: NDArray[np.float32],
+    detection: Detection | None,
+    matrix: Matrix,
+    crop: Pixels,
+    quality_crop: Pixels,
 ) -> Face | Refusal:
-    """A crop as a face, unless `judged`, the same in the size that sharpness is told by, is too blurred."""
-    blurred = blur(judged)
+    """The face in `crop`, or a refusal if `quality_crop` (the same face at the size of the check) is too blurred."""
+    blurred = blur(quality_crop)
     if blurred > MAX_BLUR:
-        return Refusal(source, f"too blurred: {blurred:.2f}, more than {MAX_BLUR}", _png(judged))
-    return Face(source, box, found, blurred, matrix, perceptual_hash(judged), _png(crop))
+        return Refusal(source, f"too blurred: {blurred:.2f}, more than {MAX_BLUR}", _png(quality_crop))
+    return Face(source, box, detection, blurred, matrix, perceptual_hash(quality_crop), _png(crop))
 
 
 def main_face(boxes: NDArray[np.float32], photo_size: tuple[int, int]) -> int:
-    """Which of boxes `[K, 4]` is the subject of a photo (height, width): large and central.
+    """Index of the main one of boxes `[K, 4]` in a photo of this (height, width): large and central.
 
-    The area counts less the further a box lies from the centre: all of it there, none in the corners.
+    Each area is weighted by the distance of the box from the center: 1 in the center, near 0 in the corners.
     """
-    centre = np.array([photo_size[1] / 2, photo_size[0] / 2])
-    away = np.linalg.norm(boxes[:, :2] + boxes[:, 2:] / 2 - centre, axis=1) / np.linalg.norm(centre)
-    return int(np.argmax(boxes[:, 2] * boxes[:, 3] * np.clip(1 - away, 0.01, 1) ** 2))
+    center = np.array([photo_size[1] / 2, photo_size[0] / 2])
+    offset = np.linalg.norm(boxes[:, :2] + boxes[:, 2:] / 2 - center, axis=1) / np.linalg.norm(center)
+    return int(np.argmax(boxes[:, 2] * boxes[:, 3] * np.clip(1 - offset, 0.01, 1) ** 2))
 
 
-def _box_of(pixels: Pixels, box: NDArray[np.float32]) -> Pixels:
-    """What a box `[4]` shows of a photo, at least one pixel."""
+def _box_pixels(pixels: Pixels, box: NDArray[np.float32]) -> Pixels:
+    """The part of a photo inside a box `[4]`, at least one pixel."""
     left, top, width, height = box.astype(int).tolist()
     top, left = min(max(top, 0), pixels.shape[0] - 1), min(max(left, 0), pixels.shape[1] - 1)
     return pixels[top : top + max(1, height), left : left + max(1, width)]
 
 
-def _thumb(pixels: Pixels) -> bytes:
-    """A PNG of at most THUMB_PX, on white where it isn't square."""
+def _thumbnail(pixels: Pixels) -> bytes:
+    """A PNG of THUMBNAIL_PX, with white bars if the picture is not square."""
     small = Image.fromarray(np.ascontiguousarray(pixels))
-    small.thumbnail((THUMB_PX, THUMB_PX))
-    square = Image.new("RGB", (THUMB_PX, THUMB_PX), "white")
-    square.paste(small, ((THUMB_PX - small.width) // 2, (THUMB_PX - small.height) // 2))
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    square = Image.new("RGB", (THUMBNAIL_PX, THUMBNAIL_PX), "white")
+    square.paste(small, ((THUMBNAIL_PX - small.width) // 2, (THUMBNAIL_PX - small.height) // 2))
     return _png(np.asarray(square))
 
 

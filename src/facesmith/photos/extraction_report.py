@@ -1,69 +1,89 @@
-"""The page to look at after an extraction: what was kept, what was refused and why."""
+"""The result of an extraction: its counts, and an HTML page of kept and refused faces."""
 
 from __future__ import annotations
 
 import base64
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
 
 from facesmith.io.html import Picture, Section, page
 from facesmith.photos.crop import kind_of
-from facesmith.photos.journal import Entry
+from facesmith.photos.journal import BatchRecord
 
-if TYPE_CHECKING:
-    from facesmith.photos.faces_folder import ExtractReport
-
-KEPT_SHOWN = 240
-REFUSED_SHOWN = 48  # of each kind
+MAX_KEPT_SHOWN = 240
+MAX_REFUSED_SHOWN = 48  # of each kind
 
 
-def extraction_page(report: ExtractReport, photos: str, entries: Iterable[Entry], pictures: bool) -> str:
-    """The report of a complete extraction as HTML.
+@dataclass(frozen=True)
+class ExtractReport:
+    """The counts of an extraction.
+
+    Attributes:
+        out: the folder with the faces.
+        photos: photos and video frames that were searched.
+        unreadable: photos that are damaged, too large or not pictures.
+        faceless: photos without a face.
+        faces: faces that were kept.
+        refused: number of photos or faces by kind of reason, the two kinds above included.
+        ignored: number of files that are neither pictures nor videos, by suffix.
+        was_complete: True if an earlier run had already finished.
+    """
+
+    out: Path
+    photos: int
+    unreadable: int
+    faceless: int
+    faces: int
+    refused: dict[str, int]
+    ignored: dict[str, int]
+    was_complete: bool = False
+
+
+def extraction_page(report: ExtractReport, photos: str, records: Iterable[BatchRecord], pictures: bool) -> str:
+    """The HTML page of a complete extraction.
 
     Args:
         photos: the name of PHOTOS.
-        entries: of the journal.
-        pictures: whether faces and photos may be shown.
+        records: the batches in the journal.
+        pictures: whether the page may show faces and photos.
     """
     kept: list[tuple[str, str]] = []
     refused: dict[str, list[Picture]] = defaultdict(list)
-    step = max(1, -(-report.faces // KEPT_SHOWN))
+    step = max(1, -(-report.faces // MAX_KEPT_SHOWN))
     number = 0
-    for entry in entries if pictures else ():
-        for file_name, source, *_ in entry.kept:
+    for record in records if pictures else ():
+        for file_name, source, *_ in record.kept:
             if number % step == 0:
                 kept.append((file_name, source))
             number += 1
-        for source, reason, thumb in entry.refused:
-            shown = refused[kind_of(reason)]
-            if thumb is not None and len(shown) < REFUSED_SHOWN:
-                shown.append(Picture(base64.b64decode(thumb), f"{source}: {reason}"))
-    sections = [_summary(report), *([_kept(report, kept)] if kept else [])]
-    for kind, shown in refused.items():
-        if shown:
-            lines = [f"{len(shown)} of {report.refused[kind]:,}. refused.csv lists all of them."]
-            sections.append(Section(f"Refused: {kind}", lines, sheet=shown))
-    return page(f"Faces of {photos}", sections)
+        for source, reason, thumbnail in record.refused:
+            thumbnails = refused[kind_of(reason)]
+            if thumbnail is not None and len(thumbnails) < MAX_REFUSED_SHOWN:
+                thumbnails.append(Picture(base64.b64decode(thumbnail), f"{source}: {reason}"))
+    sections = [_summary_section(report), *([_kept_section(report, kept)] if kept else [])]
+    for kind, thumbnails in refused.items():
+        if thumbnails:
+            lines = [f"{len(thumbnails)} of {report.refused[kind]:,}. All are listed in refused.csv."]
+            sections.append(Section(f"Refused: {kind}", lines, sheet=thumbnails))
+    return page(f"Faces from {photos}", sections)
 
 
-def _summary(report: ExtractReport) -> Section:
+def _summary_section(report: ExtractReport) -> Section:
     rows: list[tuple[str, int]] = [
-        ("Photos looked at", report.photos),
+        ("Photos searched", report.photos),
         ("Faces kept", report.faces),
         *((f"Refused: {kind}", count) for kind, count in report.refused.items()),
-        *((f"Ignored files: {ending}", count) for ending, count in report.ignored.items()),
+        *((f"Ignored files: {suffix}", count) for suffix, count in report.ignored.items()),
     ]
-    lines = [
-        "A crop that is no good? Delete its picture from this folder; nothing else needs to be done.",
-    ]
-    return Section("In numbers", lines, rows=rows)
+    return Section("Counts", ["To remove a bad crop, delete its picture from this folder."], rows=rows)
 
 
-def _kept(report: ExtractReport, kept: list[tuple[str, str]]) -> Section:
+def _kept_section(report: ExtractReport, kept: list[tuple[str, str]]) -> Section:
     sheet = []
     for file_name, source in kept:
         path = report.out / file_name
-        if path.exists():  # it may have been deleted by hand before the report was made
+        if path.exists():  # the user may have deleted it while the extraction was interrupted
             sheet.append(Picture(path.read_bytes(), f"{file_name}: {source}"))
-    return Section("Kept", [f"{len(sheet)} of {report.faces:,}, spread evenly."], sheet=sheet)
+    return Section("Kept", [f"{len(sheet)} of {report.faces:,}, evenly spaced."], sheet=sheet)

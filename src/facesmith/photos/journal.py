@@ -1,7 +1,8 @@
-"""The diary of an extraction, from which it goes on after any interruption.
+"""The record of finished batches on disk, from which an interrupted extraction resumes.
 
-One line of JSON for the settings, then one for every run of photos that is done, written after its pictures. A line
-that was cut short counts as not written. When all is done the tables are made from it and it is removed.
+The first line of JSON has the settings. Each further line is one finished batch of photos, written after its pictures.
+An incomplete last line is ignored. When all photos are done, the tables are written from the journal, and it is
+removed.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-NAME = ".extract.jsonl"
+JOURNAL_NAME = ".extract.jsonl"
 
 
 @dataclass
-class Entry:
-    """One run of photos.
+class BatchRecord:
+    """One finished batch of photos.
 
     Attributes:
-        n_photos, n_unreadable, n_faceless: of this run.
-        kept: a row of `metadata.csv` for each face.
-        hashes: its perceptual hash, in hexadecimal digits.
-        sizes_bytes: of its picture.
-        refused: source, reason and, for some, a thumbnail (a PNG in base64) or else None.
+        n_photos, n_unreadable, n_faceless: counts of photos.
+        kept: for each face that was kept, its row of `metadata.csv`.
+        hashes: the faces' perceptual hashes, as hexadecimal digits.
+        sizes_bytes: the sizes of the faces' files.
+        refused: source, reason, and a thumbnail (a PNG in base64) or None.
     """
 
     n_photos: int
@@ -38,52 +39,52 @@ class Entry:
 
 
 def begin(out: Path, settings: dict[str, Any]) -> None:
-    """Make the journal in `out` ready to go on, or start it where there is none.
+    """Prepare the journal in `out` for more batches, and create it if there is none.
 
-    What did not reach the disk whole is forgotten: a last line without its end, and every run from the first on whose
-    pictures were damaged (a power cut leaves empty files).
+    The journal is cut before the first batch that did not reach the disk: an incomplete line, or a batch whose
+    pictures have the wrong size (a power cut can leave empty files).
     """
-    path = out / NAME
-    whole_bytes = 0
+    path = out / JOURNAL_NAME
+    valid_bytes = 0
     if path.exists():
         with open(path, "rb+") as stream:
             for number, line in enumerate(stream):
-                if number == 0 and _values(line) is None:
+                if number == 0 and _parse(line) is None:
                     break
-                entry = _entry(line) if number else None
-                if number and (entry is None or not _on_disk(out, entry)):
+                record = _parse_record(line) if number else None
+                if number and (record is None or not _is_on_disk(out, record)):
                     break
-                whole_bytes += len(line)
-            stream.truncate(whole_bytes)
-    if whole_bytes == 0:
+                valid_bytes += len(line)
+            stream.truncate(valid_bytes)
+    if valid_bytes == 0:
         _append(path, settings)
 
 
-def add(out: Path, entry: Entry) -> None:
-    """Append one run of photos, and wait until the disk has it."""
-    _append(out / NAME, asdict(entry))
+def add(out: Path, record: BatchRecord) -> None:
+    """Append one batch, and wait until it is on disk."""
+    _append(out / JOURNAL_NAME, asdict(record))
 
 
-def entries(out: Path) -> Iterator[Entry]:
-    """All runs so far, one at a time; none where there is no journal."""
+def records(out: Path) -> Iterator[BatchRecord]:
+    """The batches in the journal, one at a time; none if there is no journal."""
     try:
-        with open(out / NAME, "rb") as stream:
+        with open(out / JOURNAL_NAME, "rb") as stream:
             next(stream, None)
             for line in stream:
-                if (entry := _entry(line)) is not None:
-                    yield entry
+                if (record := _parse_record(line)) is not None:
+                    yield record
     except FileNotFoundError:
         return
 
 
 def settings_of(out: Path) -> dict[str, Any] | None:
-    """The settings of the extraction that was interrupted in `out`, or None."""
+    """The settings of an interrupted extraction in `out`, or None."""
     try:
-        with open(out / NAME, "rb") as stream:
+        with open(out / JOURNAL_NAME, "rb") as stream:
             line = stream.readline()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return _values(line)
+    return _parse(line)
 
 
 def _append(path: Path, values: dict[str, Any]) -> None:
@@ -93,8 +94,8 @@ def _append(path: Path, values: dict[str, Any]) -> None:
         os.fsync(stream.fileno())
 
 
-def _values(line: bytes) -> dict[str, Any] | None:
-    """What a whole line holds, or None."""
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The JSON object in a line, or None if the line is incomplete or damaged."""
     try:
         values = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):
@@ -102,16 +103,16 @@ def _values(line: bytes) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _entry(line: bytes) -> Entry | None:
+def _parse_record(line: bytes) -> BatchRecord | None:
     try:
-        return Entry(**(_values(line) or {}))
+        return BatchRecord(**(_parse(line) or {}))
     except TypeError:
         return None
 
 
-def _on_disk(out: Path, entry: Entry) -> bool:
-    """Whether no picture is damaged. One that is missing was deleted by a person, who meant it."""
-    for row, size_bytes in zip(entry.kept, entry.sizes_bytes, strict=True):
+def _is_on_disk(out: Path, record: BatchRecord) -> bool:
+    """Whether all pictures have their full size. Missing ones count as complete: the user deleted them on purpose."""
+    for row, size_bytes in zip(record.kept, record.sizes_bytes, strict=True):
         path = out / row[0]
         if path.exists() and path.stat().st_size != size_bytes:
             return False

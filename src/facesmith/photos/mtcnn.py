@@ -1,8 +1,8 @@
-"""The three networks of MTCNN, and their weights out of the `mtcnn` package.
+"""The three networks of MTCNN, with the weights from the `mtcnn` package.
 
 Paper: Zhang et al. 2016, "Joint face detection and alignment using multitask cascaded convolutional networks",
-arXiv:1604.02878. Each network gives a probability that its input shows a face and a correction of the box; the last
-one adds five landmarks. Only the package's weight files are read: importing it would pull in TensorFlow.
+arXiv:1604.02878. Each network returns the probability that its input shows a face, and a correction of the box; the
+last one adds five landmarks. Only the package's weight files are read: importing it would import TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from facesmith.errors import FacesmithError
 
-# The weight files are pickles, which can run code: nothing but these exact bytes is ever unpickled.
+# The weight files are pickles, which can run code. Only files with exactly these hashes are unpickled.
 SHA256 = {
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
     "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
@@ -31,22 +31,18 @@ def _conv(channels_in: int, channels_out: int, kernel: int) -> tuple[nn.Module, 
 
 
 class _MaxPool(nn.Module):
-    """The largest of `side` x `side` values, two apart, as `nn.MaxPool2d(side, 2)`, but three times as fast on CPUs.
+    """The same as `nn.MaxPool2d(side, 2, ceil_mode=ceil_mode)`, but three times as fast on CPUs."""
 
-    Args:
-        whole: False takes windows in that reach beyond the end (`ceil_mode`).
-    """
-
-    def __init__(self, side: int, whole: bool = False) -> None:
+    def __init__(self, side: int, ceil_mode: bool = True) -> None:
         super().__init__()
-        self.side, self.whole = side, whole
+        self.side, self.ceil_mode = side, ceil_mode
 
     def forward(self, x: Tensor) -> Tensor:
         return self._along(self._along(x, 2), 3)
 
     def _along(self, x: Tensor, dim: int) -> Tensor:
-        beyond = x.shape[dim] - self.side
-        count = (beyond if self.whole else beyond + 1) // 2 + 1
+        rest = x.shape[dim] - self.side
+        count = (rest + 1 if self.ceil_mode else rest) // 2 + 1
         largest = x.narrow(dim, 0, 2 * count - 1)[(slice(None),) * dim + (slice(None, None, 2),)].clone()
         for offset in range(1, self.side):
             others = x[(slice(None),) * dim + (slice(offset, offset + 2 * count - 1, 2),)]
@@ -56,14 +52,14 @@ class _MaxPool(nn.Module):
 
 
 class _ColumnsFirst(nn.Module):
-    """The order in which the trained dense layers expect their input."""
+    """Flatten in the order in which the weights of the dense layers were trained."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.permute(0, 3, 2, 1).flatten(1)  # [N, C, H, W] -> [N, W*H*C]
 
 
 class PNet(nn.Module):
-    """Proposes: a face probability for every 12x12 window of a picture, two pixels apart."""
+    """Proposes boxes: a face probability for every 12x12 window of a picture, with stride 2."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,13 +73,13 @@ class PNet(nn.Module):
 
 
 class RNet(nn.Module):
-    """Refines: a face probability and a better box for a crop of 24x24."""
+    """Refines boxes: a face probability and a box correction for a 24x24 crop."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
             *(*_conv(3, 28, 3), _MaxPool(3)),
-            *(*_conv(28, 48, 3), _MaxPool(3, whole=True)),
+            *(*_conv(28, 48, 3), _MaxPool(3, ceil_mode=False)),
             *(*_conv(48, 64, 2), _ColumnsFirst()),
             *(nn.Linear(576, 128), nn.PReLU(128)),
         )
@@ -96,21 +92,24 @@ class RNet(nn.Module):
 
 
 class ONet(nn.Module):
-    """Outputs: a face probability, the box and five landmarks of a crop of 48x48."""
+    """Produces the output: a face probability, a box correction and five landmarks for a 48x48 crop."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
             *(*_conv(3, 32, 3), _MaxPool(3)),
-            *(*_conv(32, 64, 3), _MaxPool(3, whole=True)),
-            *(*_conv(64, 64, 3), _MaxPool(2, whole=True)),
+            *(*_conv(32, 64, 3), _MaxPool(3, ceil_mode=False)),
+            *(*_conv(64, 64, 3), _MaxPool(2, ceil_mode=False)),
             *(*_conv(64, 128, 2), _ColumnsFirst()),
             *(nn.Linear(1152, 256), nn.PReLU(256)),
         )
         self.box, self.landmarks, self.face = nn.Linear(256, 4), nn.Linear(256, 10), nn.Linear(256, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities `[N]`, box corrections `[N, 4]`, landmarks `[N, 5, 2]` in parts of crops `[N, 3, 48, 48]`."""
+        """Probabilities `[N]`, box corrections `[N, 4]` and landmarks `[N, 5, 2]` of crops `[N, 3, 48, 48]`.
+
+        Corrections and landmarks are fractions of the crop's side.
+        """
         x = self.trunk(x)
         points = self.landmarks(x).unflatten(1, (2, 5)).transpose(1, 2)  # five x, then five y -> five pairs
         return self.face(x).softmax(1)[:, 1], self.box(x), points
@@ -120,7 +119,7 @@ def load_networks() -> tuple[PNet, RNet, ONet]:
     """The trained networks, in evaluation mode, on the CPU.
 
     Raises:
-        FacesmithError: the `mtcnn` package is missing, or a weight file is not the one we know.
+        FacesmithError: the `mtcnn` package is missing, or a weight file has an unexpected hash.
     """
     networks = PNet(), RNet(), ONet()
     for network, name in zip(networks, SHA256, strict=True):
@@ -130,7 +129,7 @@ def load_networks() -> tuple[PNet, RNet, ONet]:
 
 
 def weight_file(name: str) -> Path:
-    """Where the installed `mtcnn` package keeps the weights of `pnet`, `rnet` or `onet`."""
+    """The weight file of `pnet`, `rnet` or `onet` in the installed `mtcnn` package."""
     spec = importlib.util.find_spec("mtcnn")
     if spec is None or not spec.submodule_search_locations:
         raise FacesmithError("The face detector's weights are missing. Run: pip install 'mtcnn>=1.0,<2'")
@@ -145,15 +144,15 @@ def _unpickle(path: Path, sha256: str) -> list[Any]:
         content = path.read_bytes()
     except OSError as error:
         raise FacesmithError(f"{path} can't be read ({error.strerror}). {advice}") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise FacesmithError(f"{path} has sha256 {found[:8]}…, expected {sha256[:8]}…; it was not opened. {advice}")
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != sha256:
+        raise FacesmithError(f"{path} has sha256 {actual[:8]}…, expected {sha256[:8]}…; it was not opened. {advice}")
     arrays: list[Any] = joblib.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
     return arrays
 
 
 def _fill(network: nn.Module, arrays: list[Any]) -> None:
-    """Copy arrays into parameters; both are in the order of the layers: kernel, bias, slopes."""
+    """Copy arrays into the parameters. Both are in the order of the layers: kernel, bias, PReLU slopes."""
     for parameter, array in zip(network.parameters(), arrays, strict=True):
         values = torch.from_numpy(array)
         if values.ndim == 4:

@@ -1,7 +1,7 @@
-"""Which faces teach, which choose and which judge: train, validation and test, decided once and for good.
+"""Training, validation and test split, by a hash of each face's group.
 
-A face's part follows from a hash of its group alone, so it stays when other groups come or go, on every machine.
-A group is a person where names are known, else a set of near-duplicates: nobody is on both sides.
+The part of a face depends on its group alone, so it is the same on every machine and stays when other faces are added
+or removed. A group is a person if names are known, otherwise a set of near-duplicates: no person is in two parts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SALT = "facesmith-split-1"
 
 
 def person_of(path: str) -> str | None:
-    """The person whom a path names in the way of Labeled Faces in the Wild (`.../Name/Name_0001.jpg`), or None."""
+    """The person in a path of Labeled Faces in the Wild (`.../Name/Name_0001.jpg`), or None."""
     folders, _, name = path.rpartition("/")
     folder = folders.rpartition("/")[2]
     person, _, number = name.rpartition(".")[0].rpartition("_")
@@ -30,23 +30,23 @@ def person_of(path: str) -> str | None:
 
 
 def group_name(person: str | None, content: str) -> str:
-    """The group of one face: its person's, else its own by its contents' sha256, so that a new name changes nothing."""
+    """The group of a face: its person, or else the sha256 of its file, so that renaming changes nothing."""
     return f"person/{person}" if person else f"picture/{content}"
 
 
 def part_of(group: str) -> str:
-    """The part of the data (one of PARTS) that a group belongs to."""
+    """The part (one of PARTS) to which a group belongs."""
     digest = hashlib.sha256(f"{SALT}/{group}".encode("utf-8", "surrogateescape")).digest()
     return PARTS[bisect_right(BOUNDS, int.from_bytes(digest[:8], "big") / 2**64)]
 
 
 def split(groups: Sequence[str]) -> NDArray[np.int8]:
     """For each of N group names, the index of its part in PARTS."""
-    known = {group: PARTS.index(part_of(group)) for group in set(groups)}
-    return np.array([known[group] for group in groups], dtype=np.int8)
+    indices = {group: PARTS.index(part_of(group)) for group in set(groups)}
+    return np.array([indices[group] for group in groups], dtype=np.int8)
 
 
 def describe(parts: NDArray[np.int8]) -> dict[str, Any]:
-    """How a split was made and how many it put where, as plain values for a header."""
+    """The rule, the shares and the counts of a split, as plain values for a JSON header."""
     counts = {name: int((parts == i).sum()) for i, name in enumerate(PARTS)}
     return {"rule": SALT, "shares": dict(zip(PARTS, SHARES, strict=True)), "counts": counts}
