@@ -25,7 +25,7 @@ from facesmith.photos.extract import extract
 from facesmith.photos.journal import JOURNAL_NAME
 
 QUIET = Console(quiet=True)
-TABLES = {"metadata.csv", "refused.csv", "faces.json", "report.html"}
+TABLES = {"metadata.csv", "rejected.csv", "faces.json", "report.html"}
 
 
 def rows(path):
@@ -41,8 +41,8 @@ def run(photos, out, **options):
     return extract(photos, out, **{"workers": 2, "console": QUIET, **options})
 
 
-def refusals(out):
-    return {row["source"]: row["reason"] for row in rows(out / "refused.csv")}
+def rejections(out):
+    return {row["source"]: row["reason"] for row in rows(out / "rejected.csv")}
 
 
 def different_faces(folder, count):
@@ -60,7 +60,7 @@ def different_faces(folder, count):
 def test_one_photo_gives_one_face(tmp_path):
     photo().save(tmp_path / "a.png")
     report = run(tmp_path / "a.png", tmp_path / "out")
-    assert (report.photos, report.faces, report.refused, report.was_complete) == (1, 1, {}, False)
+    assert (report.photos, report.faces, report.rejected, report.was_complete) == (1, 1, {}, False)
     assert set(content(tmp_path / "out")) == TABLES | {"000001.png"}
     (row,) = rows(tmp_path / "out" / "metadata.csv")
     assert (row["file_name"], row["source"]) == ("000001.png", "a.png")
@@ -97,7 +97,7 @@ def test_faces_json_has_settings_counts_split_and_versions(tmp_path):
     (tmp_path / "note.txt").write_text("x")
     run(tmp_path, tmp_path / "out", size=32, margin=0.2)
     header = json.loads((tmp_path / "out" / "faces.json").read_text())
-    assert header["format"] == 1
+    assert header["format"] == 2
     assert header["alignment"] == {"layout": "eyes-nose-mouth-1", "size": 32, "margin": 0.2}
     assert header["counts"]["faces"] == 1
     assert header["counts"]["ignored"] == {".txt": 1}
@@ -138,9 +138,9 @@ def odd_pictures(folder):
 def test_every_file_format_gives_its_face(tmp_path):
     names = odd_pictures(tmp_path / "photos")
     run(tmp_path / "photos", tmp_path / "out")
-    # All but the first are refused as its near-duplicates, so each was read and its face found upright.
-    assert len(rows(tmp_path / "out" / "metadata.csv")) + len(refusals(tmp_path / "out")) == len(names)
-    assert {reason.split(":")[0] for reason in refusals(tmp_path / "out").values()} <= {"near-duplicate"}
+    # All but the first are rejected as its near-duplicates, so each was read and its face found upright.
+    assert len(rows(tmp_path / "out" / "metadata.csv")) + len(rejections(tmp_path / "out")) == len(names)
+    assert {reason.split(":")[0] for reason in rejections(tmp_path / "out").values()} <= {"near-duplicate"}
 
 
 def test_heic_gives_its_face(tmp_path):
@@ -163,7 +163,7 @@ def test_bad_files_are_skipped_with_a_reason(tmp_path):
     portrait().save(tmp_path / "good.png")
     report = run(tmp_path, tmp_path / "out")
     assert (report.photos, report.faces, report.unreadable) == (5, 1, 4)
-    reasons = refusals(tmp_path / "out")
+    reasons = rejections(tmp_path / "out")
     assert reasons["bomb.png"] == "unreadable: more than 100 million pixels"
     assert reasons["empty.jpg"] == "unreadable: empty file"
     assert reasons["text.jpg"] == "unreadable: not a picture"
@@ -180,13 +180,13 @@ def test_every_photo_is_kept_or_has_a_reason(tmp_path):
     photo().resize((140, 140), Image.Resampling.LANCZOS).save(photos / "5-small.png")
     report = run(photos, tmp_path / "out", threshold=0.5)
     assert [row["source"] for row in rows(tmp_path / "out" / "metadata.csv")] == ["1.png"]
-    reasons = refusals(tmp_path / "out")
+    reasons = rejections(tmp_path / "out")
     assert reasons.pop("2-again.png") == "near-duplicate: of 000001.png"
     assert reasons.pop("3-blurred.png").startswith("too blurred: 0.")
     assert reasons.pop("4-none.png") == "no face found"
     assert reasons.pop("5-small.png").startswith(("too small: ", "no face found"))
     assert reasons == {}
-    assert sum(report.refused.values()) == 4
+    assert sum(report.rejected.values()) == 4
 
 
 def test_faces_all_and_faces_largest(tmp_path):
@@ -195,11 +195,11 @@ def test_faces_all_and_faces_largest(tmp_path):
     pair.paste(ImageEnhance.Contrast(portrait().resize((140, 140))).enhance(0.3), (360, 40))
     pair.save(tmp_path / "pair.png")
     run(tmp_path / "pair.png", tmp_path / "all", faces="all")
-    n_rows = len(rows(tmp_path / "all" / "metadata.csv")) + len(rows(tmp_path / "all" / "refused.csv"))
+    n_rows = len(rows(tmp_path / "all" / "metadata.csv")) + len(rows(tmp_path / "all" / "rejected.csv"))
     assert n_rows == 2
     report = run(tmp_path / "pair.png", tmp_path / "main")
     assert report.faces == 1
-    assert report.refused == {"not the main face of its photo": 1}
+    assert report.rejected == {"not the main face of its photo": 1}
     assert 150 < float(rows(tmp_path / "main" / "metadata.csv")[0]["left"]) < 350
 
 
@@ -227,7 +227,7 @@ def test_crop_takes_the_middle_of_each_photo(tmp_path):
     assert {kept[0][name] for name in ("confidence", "left_eye_x", "right_mouth_y")} == {""}
     middle = portrait().crop((55, 55, 145, 145)).resize((36, 36), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(read_picture(tmp_path / "out" / "000001.png"), np.asarray(middle))
-    reasons = refusals(tmp_path / "out")
+    reasons = rejections(tmp_path / "out")
     assert reasons["3-small.png"] == "too small: 200x80 px, less than --crop 90"
     assert reasons["4-blurred.png"].startswith("too blurred")
     assert reasons["5-again.png"] == "near-duplicate: of 000001.png"
@@ -252,7 +252,7 @@ def test_videos_are_searched_by_frames(tmp_path):
     report = run(tmp_path / "video.mp4", tmp_path / "out", every=2)
     assert report.photos == 3
     assert [row["source"] for row in rows(tmp_path / "out" / "metadata.csv")] == ["video.mp4#000000"]
-    assert refusals(tmp_path / "out") == {
+    assert rejections(tmp_path / "out") == {
         "video.mp4#000002": "near-duplicate: of 000001.png",
         "video.mp4#000004": "no face found",
     }
@@ -376,7 +376,7 @@ def test_killed_process_is_resumed(tmp_path):
     assert (tmp_path / "out" / JOURNAL_NAME).exists()
     report = run(photos, tmp_path / "out")
     assert report.faces == 40 == len(rows(tmp_path / "out" / "metadata.csv"))
-    for name in ("metadata.csv", "refused.csv"):
+    for name in ("metadata.csv", "rejected.csv"):
         assert [row["source"] for row in rows(tmp_path / "out" / name)] == [
             row["source"] for row in rows(tmp_path / "whole" / name)
         ]

@@ -63,7 +63,7 @@ def test_all_that_extract_writes_of_a_face_is_geometry():
 
 def test_an_extraction_brings_its_alignment_and_the_persons_of_its_sources(tmp_path):
     table = "file_name,source,blur,smiling\n000001.png,lfw/Ann/Ann_0001.jpg,3,1\n000002.png,film.mp4#000010,4,\n"
-    extra = {"refused.csv": "source,reason\n", "report.html": "", "faces.json": '{"alignment": {"size_px": 64}}'}
+    extra = {"rejected.csv": "source,reason\n", "report.html": "", "faces.json": '{"alignment": {"size_px": 64}}'}
     listing = listed(tmp_path, {"metadata.csv": table, "000001.png": "", "000002.png": "", **extra})
     assert listing.layout == "extracted faces"
     assert listing.header["alignment"] == {"size_px": 64}

@@ -37,12 +37,12 @@ def test_good_face_has_no_fault():
     assert fault_of((100, 100, 60, 60), TARGETS + 100) is None
 
 
-def test_small_faces_are_refused():
+def test_small_faces_are_rejected():
     assert fault_of((100, 100, 39, 30), TARGETS + 100) == "too small: 39 px, less than --min-face 40"
 
 
 @pytest.mark.parametrize(("left", "share"), [(-20, "33%"), (500, "100%")])
-def test_faces_cut_off_by_the_edge_are_refused(left, share):
+def test_faces_cut_off_by_the_edge_are_rejected(left, share):
     reason = f"cut off by the photo's edge: {share} of the face"
     assert fault_of((left, 100, 60, 60), TARGETS + np.array((left, 100))) == reason
 
@@ -52,6 +52,6 @@ def test_faces_slightly_beyond_the_edge_are_good():
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.1, 10.0])
-def test_landmarks_that_do_not_fit_the_box_are_refused(scale):
+def test_landmarks_that_do_not_fit_the_box_are_rejected(scale):
     """Otherwise the crop would be the whole photo, or a few pixels."""
     assert fault_of((100, 100, 60, 60), TARGETS * scale + 100) == "eyes and mouth do not fit the face"

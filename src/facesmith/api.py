@@ -18,7 +18,7 @@ from facesmith.evaluation.evaluate import EvaluateOptions
 from facesmith.evaluation.evaluate import evaluate as evaluate_models
 from facesmith.gan.recipe import parse_condition
 from facesmith.photos.extract import extract as extract_faces
-from facesmith.photos.faces_folder import ExtractReport
+from facesmith.photos.extraction_report import ExtractReport
 from facesmith.training.plan import TrainOptions
 from facesmith.training.train import TrainReport, recipe_name
 from facesmith.training.train import train as train_generator

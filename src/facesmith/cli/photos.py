@@ -51,8 +51,8 @@ def extract(
     if report.was_complete:
         console.print(f"{out} is already complete. To extract again, add --force.")
     typer.echo(f"{report.faces} faces from {report.photos} photos in {report.out}")
-    for reason, count in report.refused.items():
-        typer.echo(f"  refused, {reason}: {count}")
+    for reason, count in report.rejected.items():
+        typer.echo(f"  rejected, {reason}: {count}")
     for suffix, count in report.ignored.items():
         typer.echo(f"  ignored, {suffix}: {count}")
     typer.echo(f"report: {report.out / 'report.html'}")

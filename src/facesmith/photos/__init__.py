@@ -4,9 +4,9 @@ sources.py            a folder, zip, picture or video -> a list of photos to loa
 mtcnn.py              the three networks of the face detector and their weights
 detect.py             photos -> boxes and landmarks of all faces
 align.py              landmarks -> the crop in which eyes and mouth lie at fixed places
-quality.py            reasons to refuse a face: too small, cut off, blurred
+quality.py            reasons to reject a face: too small, cut off, blurred
 near_duplicates.py    perceptual hashes, and groups of near-duplicates
-crop.py               one batch of photos -> faces and refusals (calls all of the above)
+crop.py               one batch of photos -> faces and rejections (calls all of the above)
 journal.py            the finished batches on disk, so that an interrupted extraction resumes
 split.py              training, validation or test: a fixed function of a face's group
 extraction_report.py  the counts, and the HTML page

@@ -1,4 +1,4 @@
-"""One batch of photos -> faces and refusals: load, detect, align, check, encode. Runs in worker threads."""
+"""One batch of photos -> faces and rejections: load, detect, align, check, encode. Runs in worker threads."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Rejection:
     """A photo without a usable face, or a detected face that is not used.
 
     Attributes:
@@ -80,19 +80,19 @@ def kind_of(reason: str) -> str:
 
 @dataclass
 class BatchResult:
-    """The faces and refusals of a batch of photos, in the order of the photos."""
+    """The faces and rejections of a batch of photos, in the order of the photos."""
 
     n_photos: int = 0
     n_unreadable: int = 0
     n_faceless: int = 0
-    outcomes: list[Face | Refusal] = field(default_factory=list)
+    outcomes: list[Face | Rejection] = field(default_factory=list)
 
 
 class Cropper(Protocol):
-    """Turns photos into faces and refusals. Threads share one cropper."""
+    """Turns photos into faces and rejections. Threads share one cropper."""
 
     def process(self, photos: Sequence[Photo]) -> BatchResult:
-        """Faces and refusals of a batch. The result depends on the photos alone."""
+        """Faces and rejections of a batch. The result depends on the photos alone."""
         ...
 
 
@@ -114,7 +114,7 @@ class AlignedCropper:
             except BadPicture as error:
                 result.n_unreadable += 1
                 self._search(loaded, result)  # first, to keep the order of the photos
-                result.outcomes.append(Refusal(photo.source, f"unreadable: {error}"))
+                result.outcomes.append(Rejection(photo.source, f"unreadable: {error}"))
             if sum(pixels.shape[0] * pixels.shape[1] for _, pixels in loaded) > MAX_LOADED_PIXELS:
                 self._search(loaded, result)
         self._search(loaded, result)
@@ -126,25 +126,25 @@ class AlignedCropper:
         for (photo, pixels), faces in zip(loaded, detections, strict=True):
             if not len(faces):
                 result.n_faceless += 1
-                result.outcomes.append(Refusal(photo.source, "no face found", _thumbnail(pixels)))
+                result.outcomes.append(Rejection(photo.source, "no face found", _thumbnail(pixels)))
             result.outcomes.extend(self._outcomes(photo.source, pixels, faces))
         loaded.clear()
 
-    def _outcomes(self, source: str, pixels: Pixels, faces: Detections) -> Iterator[Face | Refusal]:
+    def _outcomes(self, source: str, pixels: Pixels, faces: Detections) -> Iterator[Face | Rejection]:
         main = main_face(faces.boxes, (pixels.shape[0], pixels.shape[1])) if len(faces) else 0
         for number in range(len(faces)):
             if self.faces == "largest" and number != main:
-                yield Refusal(source, "not the main face of its photo: --faces all keeps it")
+                yield Rejection(source, "not the main face of its photo: --faces all keeps it")
             else:
                 yield self._crop(source, pixels, faces, number)
 
-    def _crop(self, source: str, pixels: Pixels, faces: Detections, number: int) -> Face | Refusal:
+    def _crop(self, source: str, pixels: Pixels, faces: Detections, number: int) -> Face | Rejection:
         box, landmarks = faces.boxes[number], faces.landmarks[number]
         matrix = similarity(landmarks, self.alignment.targets())
         size_px = self.alignment.size
         reason = geometry_fault(box, matrix, (pixels.shape[0], pixels.shape[1]), size_px, self.min_face_px)
         if reason is not None:
-            return Refusal(source, reason, _thumbnail(_box_pixels(pixels, box)))
+            return Rejection(source, reason, _thumbnail(_box_pixels(pixels, box)))
         crop = warp(pixels, matrix, size_px)
         is_same = self.alignment == QUALITY_ALIGNMENT
         quality_crop = crop if is_same else align(pixels, landmarks, QUALITY_ALIGNMENT)[0]
@@ -165,13 +165,13 @@ class CenterCropper:
                 result.outcomes.append(self._crop(photo.source, photo.load()))
             except BadPicture as error:
                 result.n_unreadable += 1
-                result.outcomes.append(Refusal(photo.source, f"unreadable: {error}"))
+                result.outcomes.append(Rejection(photo.source, f"unreadable: {error}"))
         return result
 
-    def _crop(self, source: str, pixels: Pixels) -> Face | Refusal:
+    def _crop(self, source: str, pixels: Pixels) -> Face | Rejection:
         crop_px, (height, width) = self.framing.crop, pixels.shape[:2]
         if min(height, width) < crop_px:
-            return Refusal(source, f"too small: {width}x{height} px, less than --crop {crop_px}", _thumbnail(pixels))
+            return Rejection(source, f"too small: {width}x{height} px, less than --crop {crop_px}", _thumbnail(pixels))
         middle = center_square(pixels, crop_px)
         box = np.array([(width - crop_px) // 2, (height - crop_px) // 2, crop_px, crop_px], np.float32)
         matrix = self.framing.matrix((height, width))
@@ -189,11 +189,11 @@ def _face_unless_blurred(
     matrix: Matrix,
     crop: Pixels,
     quality_crop: Pixels,
-) -> Face | Refusal:
-    """The face in `crop`, or a refusal if `quality_crop` (the same face at the size of the check) is too blurred."""
+) -> Face | Rejection:
+    """The face in `crop`, or a rejection if `quality_crop` (the same face at the size of the check) is too blurred."""
     blurred = blur(quality_crop)
     if blurred > MAX_BLUR:
-        return Refusal(source, f"too blurred: {blurred:.2f}, more than {MAX_BLUR}", _png(quality_crop))
+        return Rejection(source, f"too blurred: {blurred:.2f}, more than {MAX_BLUR}", _png(quality_crop))
     return Face(source, box, detection, blurred, matrix, perceptual_hash(quality_crop), _png(crop))
 
 

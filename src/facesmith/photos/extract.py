@@ -33,11 +33,11 @@ from facesmith.photos.crop import (
     Cropper,
     Face,
     FaceChoice,
-    Refusal,
+    Rejection,
     kind_of,
 )
 from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX, Detector
-from facesmith.photos.extraction_report import MAX_REFUSED_SHOWN, ExtractReport
+from facesmith.photos.extraction_report import MAX_REJECTED_SHOWN, ExtractReport
 from facesmith.photos.faces_folder import LOCK_NAME, Settings
 from facesmith.photos.journal import BatchRecord
 from facesmith.photos.near_duplicates import HashIndex
@@ -153,10 +153,10 @@ class _State:
         self.pictures = pictures
         self.hash_index = HashIndex()
         self.n_photos = 0
-        self.n_refused: Counter[str] = Counter()
+        self.n_rejected: Counter[str] = Counter()
         for record in journal.records(out):
             self.n_photos += record.n_photos
-            self.n_refused.update(kind_of(reason) for _, reason, _ in record.refused)
+            self.n_rejected.update(kind_of(reason) for _, reason, _ in record.rejected)
             for digits in record.hashes:
                 self.hash_index.add(np.frombuffer(bytes.fromhex(digits), np.uint64))
 
@@ -164,11 +164,11 @@ class _State:
         """Write the faces of a batch, except near-duplicates. Returns the batch's record for the journal."""
         record = BatchRecord(result.n_photos, result.n_unreadable, result.n_faceless)
         for outcome in result.outcomes:
-            if isinstance(outcome, Refusal):
-                record.refused.append(self._refused_row(outcome))
+            if isinstance(outcome, Rejection):
+                record.rejected.append(self._rejected_row(outcome))
             elif (original := self.hash_index.find(outcome.hash)) is not None:
                 reason = f"near-duplicate: of {faces_folder.face_name(original)}"
-                record.refused.append(self._refused_row(Refusal(outcome.source, reason, outcome.png)))
+                record.rejected.append(self._rejected_row(Rejection(outcome.source, reason, outcome.png)))
             else:
                 self._keep(outcome, record)
         self.n_photos += record.n_photos
@@ -181,13 +181,13 @@ class _State:
         record.hashes.append(face.hash.tobytes().hex())
         record.sizes_bytes.append(len(face.png))
 
-    def _refused_row(self, refusal: Refusal) -> tuple[str, str, str | None]:
-        """A refusal for the journal. Its thumbnail is included only if the report has room for it."""
-        kind = kind_of(refusal.reason)
-        self.n_refused[kind] += 1
-        if not self.pictures or refusal.thumbnail is None or self.n_refused[kind] > MAX_REFUSED_SHOWN:
-            return refusal.source, refusal.reason, None
-        return refusal.source, refusal.reason, base64.b64encode(refusal.thumbnail).decode()
+    def _rejected_row(self, rejection: Rejection) -> tuple[str, str, str | None]:
+        """A rejection for the journal. Its thumbnail is included only if the report has room for it."""
+        kind = kind_of(rejection.reason)
+        self.n_rejected[kind] += 1
+        if not self.pictures or rejection.thumbnail is None or self.n_rejected[kind] > MAX_REJECTED_SHOWN:
+            return rejection.source, rejection.reason, None
+        return rejection.source, rejection.reason, base64.b64encode(rejection.thumbnail).decode()
 
 
 def _batches(photos: Iterator[Photo]) -> Iterator[list[Photo]]:

@@ -1,4 +1,4 @@
-"""The result of an extraction: its counts, and an HTML page of kept and refused faces."""
+"""The result of an extraction: its counts, and an HTML page of kept and rejected faces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facesmith.photos.crop import kind_of
 from facesmith.photos.journal import BatchRecord
 
 MAX_KEPT_SHOWN = 240
-MAX_REFUSED_SHOWN = 48  # of each kind
+MAX_REJECTED_SHOWN = 48  # of each kind
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ExtractReport:
         unreadable: photos that are damaged, too large or not pictures.
         faceless: photos without a face.
         faces: faces that were kept.
-        refused: number of photos or faces by kind of reason, the two kinds above included.
+        rejected: number of photos or faces by kind of reason, the two kinds above included.
         ignored: number of files that are neither pictures nor videos, by suffix.
         was_complete: True if an earlier run had already finished.
     """
@@ -36,7 +36,7 @@ class ExtractReport:
     unreadable: int
     faceless: int
     faces: int
-    refused: dict[str, int]
+    rejected: dict[str, int]
     ignored: dict[str, int]
     was_complete: bool = False
 
@@ -50,7 +50,7 @@ def extraction_page(report: ExtractReport, photos: str, records: Iterable[BatchR
         pictures: whether the page may show faces and photos.
     """
     kept: list[tuple[str, str]] = []
-    refused: dict[str, list[Picture]] = defaultdict(list)
+    rejected: dict[str, list[Picture]] = defaultdict(list)
     step = max(1, -(-report.faces // MAX_KEPT_SHOWN))
     number = 0
     for record in records if pictures else ():
@@ -58,15 +58,15 @@ def extraction_page(report: ExtractReport, photos: str, records: Iterable[BatchR
             if number % step == 0:
                 kept.append((file_name, source))
             number += 1
-        for source, reason, thumbnail in record.refused:
-            thumbnails = refused[kind_of(reason)]
-            if thumbnail is not None and len(thumbnails) < MAX_REFUSED_SHOWN:
+        for source, reason, thumbnail in record.rejected:
+            thumbnails = rejected[kind_of(reason)]
+            if thumbnail is not None and len(thumbnails) < MAX_REJECTED_SHOWN:
                 thumbnails.append(Picture(base64.b64decode(thumbnail), f"{source}: {reason}"))
     sections = [_summary_section(report), *([_kept_section(report, kept)] if kept else [])]
-    for kind, thumbnails in refused.items():
+    for kind, thumbnails in rejected.items():
         if thumbnails:
-            lines = [f"{len(thumbnails)} of {report.refused[kind]:,}. All are listed in refused.csv."]
-            sections.append(Section(f"Refused: {kind}", lines, sheet=thumbnails))
+            lines = [f"{len(thumbnails)} of {report.rejected[kind]:,}. All are listed in rejected.csv."]
+            sections.append(Section(f"Rejected: {kind}", lines, sheet=thumbnails))
     return page(f"Faces from {photos}", sections)
 
 
@@ -74,7 +74,7 @@ def _summary_section(report: ExtractReport) -> Section:
     rows: list[tuple[str, int]] = [
         ("Photos searched", report.photos),
         ("Faces kept", report.faces),
-        *((f"Refused: {kind}", count) for kind, count in report.refused.items()),
+        *((f"Rejected: {kind}", count) for kind, count in report.rejected.items()),
         *((f"Ignored files: {suffix}", count) for suffix, count in report.ignored.items()),
     ]
     return Section("Counts", ["To remove a bad crop, delete its picture from this folder."], rows=rows)

@@ -1,7 +1,7 @@
 """The files in a folder of extracted faces besides the pictures.
 
 metadata.csv   one row per face
-refused.csv    one row per photo or face that was refused, with the reason
+rejected.csv   one row per photo or face that was rejected, with the reason
 faces.json     alignment, settings, counts, split, versions; written last, so its presence means that all is done
 report.html    a page to look at
 """
@@ -28,7 +28,7 @@ from facesmith.photos.extraction_report import ExtractReport, extraction_page
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.split import describe, group_name, person_of, split
 
-FORMAT = 1
+FORMAT = 2
 LOCK_NAME = ".extract.lock"
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 COLUMNS = (
@@ -138,7 +138,7 @@ def clear(out: Path) -> None:
     with suppress(FileNotFoundError), open(out / "metadata.csv", newline="", encoding="utf-8") as stream:
         names += [row["file_name"] for row in csv.DictReader(stream) if row.get("affine_00")]
     # faces.json goes first: if this is interrupted, the folder must not look complete. metadata.csv lists the pictures.
-    for name in ("faces.json", JOURNAL_NAME, *names, "metadata.csv", "refused.csv", "report.html"):
+    for name in ("faces.json", JOURNAL_NAME, *names, "metadata.csv", "rejected.csv", "report.html"):
         if Path(name).name == name:
             (out / name).unlink(missing_ok=True)
 
@@ -154,7 +154,7 @@ def finish(out: Path, settings: Settings, photos: str, ignored: Counter[str], pi
     for leftover in out.glob(".*.part"):  # of a process that was killed during `finish`
         leftover.unlink()
     _write_table(out / "metadata.csv", COLUMNS, _kept_rows(out))
-    _write_table(out / "refused.csv", ("source", "reason"), _refused_rows(out))
+    _write_table(out / "rejected.csv", ("source", "reason"), _rejected_rows(out))
     report = _count(out, ignored)
     _write_text(out / "report.html", extraction_page(report, photos, journal.records(out), pictures))
     counts = {name: value for name, value in asdict(report).items() if name not in ("out", "was_complete")}
@@ -196,22 +196,22 @@ def _kept_rows(out: Path) -> Iterator[list[str]]:
         yield from record.kept
 
 
-def _refused_rows(out: Path) -> Iterator[tuple[str, str]]:
+def _rejected_rows(out: Path) -> Iterator[tuple[str, str]]:
     for record in journal.records(out):
-        for source, reason, _ in record.refused:
+        for source, reason, _ in record.rejected:
             yield source, reason
 
 
 def _count(out: Path, ignored: Counter[str]) -> ExtractReport:
     photos = unreadable = faceless = faces = 0
-    refused: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
     for record in journal.records(out):
         photos += record.n_photos
         unreadable += record.n_unreadable
         faceless += record.n_faceless
         faces += len(record.kept)
-        refused.update(kind_of(reason) for _, reason, _ in record.refused)
-    return ExtractReport(out, photos, unreadable, faceless, faces, dict(refused.most_common()), dict(ignored))
+        rejected.update(kind_of(reason) for _, reason, _ in record.rejected)
+    return ExtractReport(out, photos, unreadable, faceless, faces, dict(rejected.most_common()), dict(ignored))
 
 
 def _versions() -> dict[str, str]:

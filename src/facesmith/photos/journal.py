@@ -26,7 +26,7 @@ class BatchRecord:
         kept: for each face that was kept, its row of `metadata.csv`.
         hashes: the faces' perceptual hashes, as hexadecimal digits.
         sizes_bytes: the sizes of the faces' files.
-        refused: source, reason, and a thumbnail (a PNG in base64) or None.
+        rejected: source, reason, and a thumbnail (a PNG in base64) or None.
     """
 
     n_photos: int
@@ -35,7 +35,7 @@ class BatchRecord:
     kept: list[list[str]] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     sizes_bytes: list[int] = field(default_factory=list)
-    refused: list[tuple[str, str, str | None]] = field(default_factory=list)
+    rejected: list[tuple[str, str, str | None]] = field(default_factory=list)
 
 
 def begin(out: Path, settings: dict[str, Any]) -> None:

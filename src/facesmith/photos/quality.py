@@ -1,4 +1,4 @@
-"""Which faces are good enough to train on, and the reasons to refuse the others."""
+"""Which faces are good enough to train on, and the reasons to reject the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def blur(crop: Pixels) -> float:
 def geometry_fault(
     box: np.ndarray, matrix: Matrix, photo_size: tuple[int, int], size_px: int, min_face_px: int
 ) -> str | None:
-    """The reason to refuse a face for its size or place, or None.
+    """The reason to reject a face for its size or place, or None.
 
     Args:
         box: `[4]` left, top, width, height in the photo.
