@@ -19,7 +19,8 @@ from facesmith.faces import Stream
 from facesmith.gan import contracts
 from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating, non_saturating_g
-from facesmith.gan.recipe import Conditional, Recipe, condition_of, make_recipe, option, recipe
+from facesmith.gan.recipe import Conditional, Recipe, condition_of, make_recipe, recipe
+from facesmith.gan.recipe_options import option
 from facesmith.io.images import Pixels
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL

@@ -1,4 +1,4 @@
-"""The referee of the balanced recipes: who waits, and how heavy the critic's penalty is."""
+"""The balancing rules: which player skips its step, and how the L2 penalty adapts."""
 
 from __future__ import annotations
 
@@ -12,58 +12,55 @@ from hypothesis import strategies as st
 from facesmith.gan.balance import L2_STEP, Balance
 
 
-def logits_of(error_real, error_fake):
-    """Logits of one real face and one fake whose cross-entropies are these."""
-    return -torch.tensor([math.log(math.expm1(error_real))]), torch.tensor([math.log(math.expm1(error_fake))])
+def logits_with(loss_real, loss_fake):
+    """The logits of one real image and one fake that have these cross-entropies."""
+    return -torch.tensor([math.log(math.expm1(loss_real))]), torch.tensor([math.log(math.expm1(loss_fake))])
 
 
 @pytest.mark.parametrize(
-    ("error_real", "error_fake", "d_plays", "g_plays"),
+    ("loss_real", "loss_fake", "d_updates", "g_updates"),
     [
         (0.5, 0.5, True, True),
         (0.2, 0.5, False, True),
         (0.5, 0.2, False, True),
         (0.5, 0.8, True, False),
         (0.8, 0.5, True, False),
-        (0.2, 0.8, True, True),  # both would wait
+        (0.2, 0.8, True, True),  # both would skip
         (0.31, 0.69, True, True),
     ],
 )
-def test_who_is_ahead_waits(error_real, error_fake, d_plays, g_plays):
+def test_the_player_that_is_ahead_skips_its_step(loss_real, loss_fake, d_updates, g_updates):
     balance = Balance("skip")
-    assert balance.weigh(*logits_of(error_real, error_fake)) is d_plays
-    assert bool(balance.g_waits) is not g_plays
+    assert balance.decide(*logits_with(loss_real, loss_fake)) is d_updates
+    assert bool(balance.g_waits) is not g_updates
 
 
 @given(st.floats(0.01, 5), st.floats(0.01, 5))
-def test_never_do_both_wait(error_real, error_fake):
+def test_players_never_both_skip(loss_real, loss_fake):
     balance = Balance("skip")
-    assert balance.weigh(*logits_of(error_real, error_fake)) or not bool(balance.g_waits)
+    assert balance.decide(*logits_with(loss_real, loss_fake)) or not bool(balance.g_waits)
 
 
-@pytest.mark.parametrize("how", ["none", "l2"])
-def test_without_skipping_nobody_waits(how):
-    balance = Balance(how)
-    assert balance.weigh(*logits_of(0.01, 0.01))
+@pytest.mark.parametrize("mode", ["none", "l2"])
+def test_other_modes_never_skip(mode):
+    balance = Balance(mode)
+    assert balance.decide(*logits_with(0.01, 0.01))
     assert not bool(balance.g_waits)
 
 
 @given(st.lists(st.floats(0, 5), max_size=50))
-def test_the_penalty_follows_the_texts_rule(errors):
+def test_l2_weight_follows_the_rule_of_the_text(g_losses):
     balance, expected = Balance("l2"), 0.0
-    for error in errors:
-        balance.adapt(torch.tensor(error))
-        expected += L2_STEP * ((error > 1.3) - (error < 0.9))
-        expected = max(expected, 0.0)
+    for g_loss in g_losses:
+        balance.adapt(torch.tensor(g_loss))
+        expected = max(expected + L2_STEP * ((g_loss > 1.3) - (g_loss < 0.9)), 0.0)
     assert balance.l2.item() == pytest.approx(expected, abs=1e-7)
 
 
-def test_the_penalty_is_half_the_weights_square():
+def test_l2_penalty_is_half_the_weighted_square_of_all_parameters():
     balance, D = Balance("l2"), torch.nn.Linear(3, 1)
     assert balance.penalty(D).item() == 0
     balance.l2.fill_(0.5)
     square = D.weight.square().sum() + D.bias.square().sum()
     assert balance.penalty(D).item() == pytest.approx(0.25 * square.item())
-    balance.how = "none"
-    balance.l2.zero_()
-    assert balance.penalty(D).item() == 0
+    assert Balance("none").penalty(D).item() == 0

@@ -140,9 +140,9 @@ def test_a_condition_is_a_list_of_columns_for_recipes_that_take_one():
     with pytest.raises(BadOption, match=r"dcgan64 takes no --condition\. Recipes that do: .*test-conditional"):
         parse_condition("dcgan64", "smiling")
     for names in (("a", "a"), ("",), ("A",), ("a b",), ("a=1",)):
-        with pytest.raises(BadOption, match="no list of attributes"):
+        with pytest.raises(BadOption, match="not a list of distinct attribute names"):
             make_recipe("test-conditional", {"condition": names})
-    with pytest.raises(BadOption, match="12 are the most"):
+    with pytest.raises(BadOption, match="at most 12"):
         make_recipe("test-conditional", {"condition": [f"n{i}" for i in range(40)]})
     assert make_recipe("test-conditional", {}).hyperparameters()["condition"] == ()
     assert make_recipe("test-conditional", {"condition": list(CONDITION)}).hyperparameters()["condition"] == CONDITION

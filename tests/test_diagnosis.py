@@ -17,7 +17,8 @@ from torch.nn.functional import mse_loss
 import facesmith.training.train as train_module
 from facesmith.errors import BadOption, TrainingStopped
 from facesmith.gan.losses import NonSaturating
-from facesmith.gan.recipe import option, recipe
+from facesmith.gan.recipe import recipe
+from facesmith.gan.recipe_options import option
 from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.training.diagnosis import (
     AUC,

@@ -12,7 +12,7 @@ from facesmith.gan.contracts import set_level
 from facesmith.gan.recipe import make_recipe
 from facesmith.gan.vae import kl_divergence, reconstruction_error, reparameterize
 from facesmith.nets import dcgan, gray, progressive, quick, strided, upsampling
-from facesmith.nets.layers import EqualizedLR, MinibatchStd, PixelNorm, Smooth, UpConv2d, init_dcgan
+from facesmith.nets.layers import Blur, EqualizedLR, MinibatchStd, PixelNorm, UpConv2d, init_dcgan
 
 
 def test_doubling_and_smoothing_in_one_is_the_same_function():
@@ -48,11 +48,11 @@ def test_smoothing_takes_a_lattice_away_and_leaves_slopes():
     rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
     lattices = torch.stack([1 - 2 * (rows % 2), 1 - 2 * (columns % 2), 1 - 2 * ((rows + columns) % 2)])
     slope = 0.3 * rows - 0.1 * columns + 2
-    smoothed = Smooth()((slope + lattices)[None])[0]
+    smoothed = Blur()((slope + lattices)[None])[0]
     assert smoothed.shape == lattices.shape
     assert torch.allclose(smoothed[:, 1:-1, 1:-1], slope[1:-1, 1:-1].expand(3, 6, 6), atol=1e-5)
     flat = torch.full((2, 1, 5, 5), 0.7)
-    assert torch.allclose(Smooth()(flat), flat)
+    assert torch.allclose(Blur()(flat), flat)
 
 
 def test_modulated_norm_is_plain_at_first_and_then_scales_and_shifts_each_face_apart():
@@ -138,7 +138,7 @@ def test_below_the_full_level_pictures_are_enlarged_small_ones(level, side):
     if side < 32:  # and the critic sees no finer: a pattern within the pixels of this level is nothing to it
         pattern = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
         assert torch.allclose(D(pictures + 0.5 * pattern), D(pictures), atol=1e-3)
-        assert torch.allclose(D.detail(pictures + 0.5 * pattern), pictures, atol=1e-3)
+        assert torch.allclose(D.limit_detail(pictures + 0.5 * pattern), pictures, atol=1e-3)
 
 
 @pytest.mark.parametrize("boundary", [1 / 3, 2 / 3])
@@ -189,8 +189,8 @@ def lattice_share(G):
 def test_at_rest_nothing_of_the_next_scale_is_computed(resolution):
     growths = resolution.bit_length() - 3
     for grown in range(growths + 1):
-        assert progressive.stage(torch.tensor(grown / growths), growths) == (grown, 0.0)
-    whole, fading = progressive.stage(torch.tensor(0.5 / growths), growths)
+        assert progressive.scale_and_alpha(torch.tensor(grown / growths), growths) == (grown, 0.0)
+    whole, fading = progressive.scale_and_alpha(torch.tensor(0.5 / growths), growths)
     assert (whole, fading) == (0, pytest.approx(0.5, abs=1e-5))
 
 

@@ -17,7 +17,8 @@ from small import RECIPES, TEST_RECIPES, Tiny, small_recipe, small_state
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Batch, Discriminator, Encoder, Generator, Loss, Objective, Turn, set_level
 from facesmith.gan.list_recipes import count_parameters, describe_recipe, multiply_adds, recipe_table
-from facesmith.gan.recipe import find_recipe, make_recipe, option, parse_settings, recipe, recipes
+from facesmith.gan.recipe import find_recipe, make_recipe, parse_settings, recipe, recipes
+from facesmith.gan.recipe_options import option
 from facesmith.training.trainer import play, train_step
 
 PARAMETERS = {  # as the texts' own networks count
@@ -150,13 +151,13 @@ def test_dcgan_grows_to_other_sizes():
         ("dcgan46", {}, "did you mean 'dcgan64'"),
         ("dcgan64", {"widht": 3}, "did you mean 'width'"),
         ("dcgan64", {"width": "wide"}, "whole number"),
-        ("dcgan64", {"width": 0}, "outside 1 to 512"),
+        ("dcgan64", {"width": 0}, "Expected 1 to 512"),
         ("dcgan64", {"width": True}, "whole number"),
         ("dcgan64", {"lr": float("nan")}, "a number"),
-        ("dcgan64", {"channels": 2}, "3 for colour"),
+        ("dcgan64", {"channels": 2}, "3 for color"),
         ("dcgan64", {"resolution": 48}, "power of two"),
         ("test-kinds", {"loss": "hinge"}, "one of bce, lsgan"),
-        ("test-kinds", {"widths": [4, 99]}, "outside 1 to 16"),
+        ("test-kinds", {"widths": [4, 99]}, "Expected 1 to 16"),
         ("test-kinds", {"widths": ["a"]}, "list"),
     ],
 )
@@ -340,11 +341,11 @@ def waits(state, player):
         torch.nn.init.constant_(state.nets["D"].layers[-1].bias, 0.8)
         return state
     (turn,) = state.recipe.turns(0)
-    state.objective.balance.how = "none"
+    state.objective.balance.mode = "none"
     for step in range(25):  # a critic that knows both kinds, since it alone has learnt
         alone = Turn(("D",), turn.n_real, turn.n_fake)
         play(state, alone, replace(state.knobs, lr={"D": 2e-3}), torch.Generator().manual_seed(step))
-    state.objective.balance.how = "skip"
+    state.objective.balance.mode = "skip"
     return state
 
 

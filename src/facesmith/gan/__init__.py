@@ -1,0 +1,10 @@
+"""What GAN training consists of, without any particular network or recipe.
+
+contracts: the interface between recipes and training: Generator, Discriminator, Player, Turn, Objective ...
+losses: GAN losses, gradient penalties and the objectives that combine them
+vae: the loss terms of a variational autoencoder
+balance: rules by which a player waits for the other
+augment: differentiable augmentation
+recipe, recipe_options: the base class of recipes, their registry and their options
+list_recipes: the command `facesmith recipes`
+"""

@@ -1,7 +1,9 @@
-"""Augmentation that gradients pass through, for all that a critic sees: `[N, C, H, W]` in `[-1, 1]`.
+"""Differentiable augmentation of images `[N, C, H, W]` in `[-1, 1]`, applied before the discriminator.
 
-Done to real faces and fakes alike (Zhao et al. 2020, arXiv:2006.10738): done to the real ones alone, a generator
-learns to draw the augmentation. Random numbers come from torch's global generator.
+It is applied to real images and to fakes. If only real images were augmented, the generator would learn to produce
+augmented faces. Random numbers come from torch's global generator.
+
+Source: Zhao et al. 2020, arXiv:2006.10738.
 """
 
 from __future__ import annotations
@@ -16,38 +18,38 @@ from torch.nn.functional import affine_grid, grid_sample
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Each picture brightened and turned by chance.
+    """Random rotation and brightness, drawn separately for each image.
 
     Args:
-        brightness: the largest shift of a picture's level, in its range of 2.
-        rotation_degrees: the largest turn to either side; corners are filled with what is nearest.
+        brightness: largest shift of an image's brightness, where the full range is 2.
+        rotation_degrees: largest rotation in either direction. Corners are filled with the nearest pixels.
     """
 
     brightness: float = 0.0
     rotation_degrees: float = 0.0
 
-    def __call__(self, pictures: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Tensor:
         if self.rotation_degrees:
-            pictures = rotated(pictures, self.rotation_degrees)
+            images = random_rotation(images, self.rotation_degrees)
         if self.brightness:
-            pictures = brightened(pictures, self.brightness)
-        return pictures
+            images = random_brightness(images, self.brightness)
+        return images
 
 
-def brightened(pictures: Tensor, most: float) -> Tensor:
-    """Each picture lighter or darker as a whole, by up to `most`."""
-    shift = torch.rand(len(pictures), 1, 1, 1, device=pictures.device) * 2 - 1
-    return pictures + (most * shift).to(pictures.dtype)
+def random_brightness(images: Tensor, max_shift: float) -> Tensor:
+    """Images, each shifted as a whole by a random value of at most `max_shift` in either direction."""
+    shift = torch.rand(len(images), 1, 1, 1, device=images.device) * 2 - 1
+    return images + (max_shift * shift).to(images.dtype)
 
 
-def rotated(pictures: Tensor, most_degrees: float) -> Tensor:
-    """Each picture turned about its centre, by up to `most_degrees` to either side."""
-    angle = (torch.rand(len(pictures), device=pictures.device) * 2 - 1) * math.radians(most_degrees)
+def random_rotation(images: Tensor, max_degrees: float) -> Tensor:
+    """Images, each rotated about its center by a random angle of at most `max_degrees` in either direction."""
+    angle = (torch.rand(len(images), device=images.device) * 2 - 1) * math.radians(max_degrees)
     zero = torch.zeros_like(angle)
-    turn = torch.stack(
+    matrices = torch.stack(
         [torch.stack([angle.cos(), -angle.sin(), zero], 1), torch.stack([angle.sin(), angle.cos(), zero], 1)], 1
     )  # [N, 2, 3]
-    grid = affine_grid(turn, list(pictures.shape), align_corners=False)
-    # Sampling positions need more digits than bfloat16 has.
-    turned = grid_sample(pictures.float(), grid, padding_mode="border", align_corners=False)
-    return turned.to(pictures.dtype)
+    grid = affine_grid(matrices, list(images.shape), align_corners=False)
+    # bfloat16 is too coarse for sampling positions.
+    rotated = grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    return rotated.to(images.dtype)

@@ -1,17 +1,28 @@
-"""All that the trainer, the sampler and the monitor may assume of a recipe's parts.
+"""The interface between a recipe and the code that trains, samples and logs it.
 
-A recipe names its networks, the players who train them, the objective that tells each player its loss, and the turns
-of a step. One contract carries plain GANs (`D` and `G` share a turn), several critic steps (turns for `D` alone, then
-for `G`), critic pretraining (turns of the phase "pretrain"), players that wait (`Loss.update`), autoencoders with three
-networks (a player "G" that trains the nets "G" and "E"), penalties, growing networks (`Knobs.level`) and conditions
-(`labels`: -1 for no, 1 for yes, 0 where it isn't known).
+A recipe defines networks, players, an objective and a schedule:
+
+- A `Player` is an optimizer and the networks that it updates.
+- A `Turn` is one batch and the players that each take one optimizer step on it. A training step is a list of turns.
+- The `Objective` computes a player's `Loss` on the `Batch` of a turn.
+- `Knobs` hold all scheduled values, such as learning rates, for one step.
+
+Common training schemes in these terms:
+
+- Plain GAN: one turn for the players "D" and "G".
+- Several discriminator steps per generator step: that many turns for "D", then one turn for "G".
+- Discriminator pretraining: turns of the phase "pretrain".
+- Balancing: `Loss.update` is False for a player that skips its step.
+- Autoencoder: a player "G" that trains the networks "G" and "E".
+- Progressive growing: `Knobs.level`.
+- Conditional GAN: labels `[N, label_dim]`, each 1 for yes, -1 for no or 0 for unknown.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -20,22 +31,22 @@ from torch.optim import Optimizer
 
 
 class Generator(nn.Module):
-    """Faces from latents. Pictures are `[N, channels, resolution, resolution]` in `[-1, 1]`.
+    """Maps latents to images `[N, channels, resolution, resolution]` in `[-1, 1]`.
 
-    Subclasses implement `synthesis`, and `mapping` where they have a `w` of their own; the default `w` is `z`.
+    Subclasses implement `synthesis`. Those with an intermediate latent space also implement `mapping`.
 
     Attributes:
-        spherical: whether `w` lies near a sphere around 0, as normal latents do; walks and sums then keep to it, and
-            else to straight lines.
-        label_dim: how many labels a conditional generator takes, or 0. They are the last numbers of `w`, and truncation
-            leaves them unchanged.
-        fits_prior: whether it draws `w` as those of real faces are spread, and wants to be told (`fit_prior`).
+        spherical: whether `w` is roughly normal, so that all `w` have about the same norm. Interpolation and sums then
+            keep that norm; otherwise they are linear.
+        label_dim: number of labels of a conditional generator, else 0. The labels are the last entries of `w`, and
+            truncation leaves them unchanged.
+        fits_prior: whether `fit_prior` must be called with latents of real faces before a model is saved.
     """
 
     spherical: bool = True
     fits_prior: bool = False
-    w_avg: Tensor  # [w_dim]: the mean of `mapping` over many z, towards which psi pulls
-    label_shares: Tensor  # [2 ** label_dim], where it has labels: of training faces (`latent/label_shares.py`)
+    w_avg: Tensor  # [w_dim], the mean of `mapping(z)`; truncation pulls towards it
+    label_shares: Tensor  # [2 ** label_dim], how often each combination of labels occurs (`latent/label_shares.py`)
 
     def __init__(
         self,
@@ -55,18 +66,21 @@ class Generator(nn.Module):
             self.register_buffer("label_shares", torch.full((2**label_dim,), 0.5**label_dim))
 
     def draw_z(self, count: int, rng: torch.Generator) -> Tensor:
-        """`[count, z_dim]` on the CPU, from the distribution that this generator was made for; by default N(0, 1)."""
+        """Draw latents `[count, z_dim]` on the CPU from the prior; by default N(0, I)."""
         return torch.randn(count, self.z_dim, generator=rng)
 
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """`w` `[N, w_dim]` of `z` `[N, z_dim]` and labels `[N, label_dim]`; without them as if all were 0."""
+        """`w` `[N, w_dim]` for `z` `[N, z_dim]` and `labels` `[N, label_dim]`; by default `z` itself.
+
+        Without labels, all of them are unknown (0).
+        """
         return z
 
     def fit_prior(self, w: Tensor) -> None:
-        """Take note of how `w` `[N, w_dim]` of real faces are spread; called before a model is kept."""
+        """Fit the prior to latents `w` `[N, w_dim]` of real faces, in place."""
 
     def synthesis(self, w: Tensor) -> Tensor:
-        """Pictures of `w`, `[N, w_dim]` or, one for each layer, `[N, num_ws, w_dim]`."""
+        """Images for `w` `[N, w_dim]`, or `[N, num_ws, w_dim]` with one latent per layer."""
         raise NotImplementedError
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -74,9 +88,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges pictures, and whether they are as labelled (`[N, label_dim]`): logits `[N]`, high means real.
+    """Maps images, and their labels if it is conditional, to logits `[N]`; high means real.
 
-    Two-way heads return the difference of their two logits.
+    A head with two classes returns the difference of its two logits.
     """
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -84,21 +98,24 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Latents of pictures, for recipes that have one: the network "E"."""
+    """Maps images to a distribution of latents, q(w|x). A recipe that has one calls the network "E"."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance `[N, w_dim]` each of q(w|x) for `x` `[N, C, H, W]`; the mean is its latent."""
+        """Mean and log-variance of q(w|x), `[N, w_dim]` each, for images `x` `[N, C, H, W]`.
+
+        The mean is the latent of a reconstruction.
+        """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Player:
-    """Who learns: the networks that it trains, by which optimizer.
+    """An optimizer and the networks that it updates.
 
     Attributes:
-        nets: names among the recipe's networks.
-        optimizer: called with the parameters; the learning rate is set before every step from `Knobs.lr`.
-        clip_norm: the largest norm of its gradient, or None.
+        nets: names of networks of the recipe.
+        optimizer: creates the optimizer from the parameters. `Knobs.lr` sets its learning rate before every step.
+        clip_norm: largest norm of its gradient, or None for no clipping.
     """
 
     nets: tuple[str, ...]
@@ -108,14 +125,16 @@ class Player:
 
 @dataclass(frozen=True)
 class Turn:
-    """One batch for these players, one after the other; its fakes are computed once, before the first.
+    """One batch, and the players that each take one optimizer step on it, in this order.
+
+    The fakes are generated once, before the first player's step.
 
     Attributes:
-        players: names among the recipe's players.
-        n_real: how many faces are shown; 0 for a player that needs none.
-        n_fake: how many latents are drawn.
-        phase: the clock stands still in every phase but "train".
-        replacement: draw the faces with replacement, rather than all of them before any again.
+        players: names of players of the recipe.
+        n_real: number of real images; 0 if no player of this turn needs any.
+        n_fake: number of fakes.
+        phase: only real images of the phase "train" count as seen.
+        replacement: draw real images with replacement. By default every image is drawn once per epoch.
     """
 
     players: tuple[str, ...]
@@ -127,35 +146,33 @@ class Turn:
 
 @dataclass(frozen=True)
 class Knobs:
-    """All that is scheduled, a pure function of progress.
+    """All scheduled values of one step, a pure function of training progress.
 
     Attributes:
-        lr: learning rate of each player.
-        ema_share: half-life of the averaged networks, as a share of the pictures seen so far. A share, since a fixed
-            half-life is too long for a small budget and too short for a large one.
-        level: 0 to 1, how far growing networks have faded in.
-        values: anything else that the objective wants scheduled.
+        lr: learning rate of each player, by name.
+        ema_share: half-life of the moving average of weights, as a share of the images seen so far. A constant
+            half-life would be too long for a small budget and too short for a large one.
+        level: how far growing networks have grown, from 0 (lowest resolution) to 1 (full resolution).
     """
 
     lr: Mapping[str, float]
     ema_share: float = 0.05
     level: float = 1.0
-    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the players of a turn see.
+    """The data of one turn.
 
     Attributes:
-        real: faces `[n_real, C, H, W]` in `[-1, 1]`.
+        real: real images `[n_real, C, H, W]` in `[-1, 1]`.
         z: latents `[n_fake, z_dim]`.
-        fake: `G(z)`, with a graph only where a player of this turn trains G: a critic detaches it.
-        labels: of the real faces `[n_real, label_dim]`, or None.
-        fake_labels: those that the fakes were drawn with `[n_fake, label_dim]`, or None.
-        knobs: this step's.
-        step: counted from 0; penalties that come every few steps look here.
-        phase: of the turn.
+        fake: `G(z)`, `[n_fake, C, H, W]`. It has a gradient graph only if a player of this turn trains G.
+        labels: labels of `real`, `[n_real, label_dim]`, or None.
+        knobs: the scheduled values of this step.
+        step: number of this step, from 0.
+        phase: the turn's phase.
+        fake_labels: labels that `fake` was generated with, `[n_fake, label_dim]`, or None.
     """
 
     real: Tensor
@@ -170,13 +187,12 @@ class Batch:
 
 @dataclass
 class Loss:
-    """A player's loss and what a person may want to read of it.
+    """A player's loss and what is logged with it.
 
     Attributes:
-        total: scalar, to be minimised.
-        terms: scalars by name, such as "D/loss", which the monitor averages and draws; or, of a recipe that shows some
-            of its own accord, pictures `[N, C, H, W]` by name, which it keeps.
-        update: False where the player waits this turn (balancing).
+        total: the scalar to minimize.
+        terms: by name, such as "D/loss": scalars for the log and the curves, or images `[N, C, H, W]` to save.
+        update: whether the player takes its optimizer step.
     """
 
     total: Tensor
@@ -185,31 +201,30 @@ class Loss:
 
 
 class Objective(nn.Module, ABC):
-    """What each player minimises. Memory between steps lives in buffers, so that it is saved and resumed.
+    """Computes the loss of each player. State between steps is kept in buffers, so that checkpoints contain it.
 
     Attributes:
-        real_threshold: a logit above it means "real". 0 where the sigmoid of a logit is a probability, 0.5 for targets
-            of 0 and 1, None for Wasserstein losses, where a logit has no meaning of its own.
+        real_threshold: a logit above it means "real". 0 if the sigmoid of a logit is a probability, 0.5 for targets of
+            0 and 1, None for Wasserstein losses, where only differences of logits have a meaning.
     """
 
     real_threshold: ClassVar[float | None] = 0.0
 
     @abstractmethod
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        """The loss of one player of this turn. Gradients reach only the networks that the player trains."""
+        """The loss of one player on this batch. Only the networks that the player trains require gradients."""
 
 
 def current_level(nets: nn.ModuleDict) -> float:
-    """The level that growing networks have reached, 0 to 1; 0 where no network grows."""
+    """How far growing networks have grown, 0 to 1; 0 if no network grows."""
     return max((float(level) for level in _levels(nets)), default=0.0)
 
 
 def set_level(nets: nn.ModuleDict, level: float) -> None:
-    """Set the level of all growing networks, in place. The level is saved with their weights."""
+    """Set the buffer `level` of all growing networks, in place. It is saved with their weights."""
     for buffer in _levels(nets):
         buffer.fill_(level)
 
 
 def _levels(nets: nn.ModuleDict) -> list[Tensor]:
-    """The buffer `level` of every network that has one."""
     return [level for net in nets.values() if isinstance(level := getattr(net, "level", None), Tensor)]

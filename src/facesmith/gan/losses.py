@@ -1,7 +1,4 @@
-"""Objectives: what each player minimises, from the critic's logits.
-
-Every game also says how it stands, in the monitor's curves (`judged`).
-"""
+"""GAN losses as functions of logits, gradient penalties, and the objectives that combine them."""
 
 from __future__ import annotations
 
@@ -19,91 +16,94 @@ Augment = Callable[[Tensor], Tensor]
 
 
 def non_saturating_d(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """The critic's cross-entropy, `-log σ(D(x)) - log(1 - σ(D(G(z))))`.
+    """The discriminator's cross-entropy, `-log σ(D(x)) - log(1 - σ(D(G(z))))`.
 
     Args:
-        label_smoothing: one-sided: real faces are to be judged 1 less this much (Salimans et al. 2016, section 3.4).
+        label_smoothing: the target of real images is 1 minus this (one-sided; Salimans et al. 2016, section 3.4).
 
-    Source: Goodfellow et al. 2014, arXiv:1406.2661, eq. 1, on logits for stability.
+    Source: Goodfellow et al. 2014, arXiv:1406.2661, eq. 1; computed from logits for numerical stability.
     """
     return softplus(-real_logits).mean() + label_smoothing * real_logits.mean() + softplus(fake_logits).mean()
 
 
 def non_saturating_g(fake_logits: Tensor) -> Tensor:
-    """The generator's cross-entropy with flipped labels, `-log σ(D(G(z)))`: its gradient doesn't vanish while D wins.
+    """The generator's cross-entropy with target 1, `-log σ(D(G(z)))`.
+
+    Unlike `log(1 - σ(D(G(z))))`, its gradient does not vanish while D rejects all fakes.
 
     Source: Goodfellow et al. 2014, arXiv:1406.2661, section 3.
     """
     return softplus(-fake_logits).mean()
 
 
-def least_squares_d(real_scores: Tensor, fake_scores: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Half the squared distance of real faces from 1 (less the smoothing) and of fakes from 0.
+def least_squares_d(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """The discriminator's squared error, `½ (D(x) - 1)² + ½ D(G(z))²`.
+
+    Args:
+        label_smoothing: the target of real images is 1 minus this.
 
     Source: Mao et al. 2017, arXiv:1611.04076, eq. 9.
     """
-    return 0.5 * ((real_scores - (1 - label_smoothing)).square().mean() + fake_scores.square().mean())
+    return 0.5 * ((real_logits - (1 - label_smoothing)).square().mean() + fake_logits.square().mean())
 
 
-def least_squares_g(fake_scores: Tensor) -> Tensor:
-    """Half the squared distance of fakes from 1. Source: Mao et al. 2017, arXiv:1611.04076, eq. 9."""
-    return 0.5 * (fake_scores - 1).square().mean()
+def least_squares_g(fake_logits: Tensor) -> Tensor:
+    """The generator's squared error, `½ (D(G(z)) - 1)²`. Source: Mao et al. 2017, arXiv:1611.04076, eq. 9."""
+    return 0.5 * (fake_logits - 1).square().mean()
 
 
-def wasserstein_d(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """How much higher fakes are scored than real faces. Source: Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1."""
-    return fake_scores.mean() - real_scores.mean()
+def wasserstein_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The critic's loss, `D(G(z)) - D(x)`. Source: Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1."""
+    return fake_logits.mean() - real_logits.mean()
 
 
-def wasserstein_g(fake_scores: Tensor) -> Tensor:
-    """The fakes' mean score, negated. Source: Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1."""
-    return -fake_scores.mean()
+def wasserstein_g(fake_logits: Tensor) -> Tensor:
+    """The generator's loss, `-D(G(z))`. Source: Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1."""
+    return -fake_logits.mean()
 
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Mean squared distance from 1 of the critic's slope, at random points between real faces and fakes.
+    """`(‖∇D(x̂)‖ - 1)²`, averaged over random points `x̂` between pairs of a real image and a fake.
 
-    In float32, whatever the surrounding precision: second derivatives lose too much in bfloat16. Draws from torch's
-    global generator.
+    Uses torch's global random generator.
 
     Args:
-        labels: of the real faces and of the fakes, which share them.
+        labels: labels of the real images. The points between them and the fakes get the same labels.
 
     Source: Gulrajani et al. 2017, arXiv:1704.00028, eq. 3.
     """
-    with torch.autocast(real.device.type, enabled=False):
-        share = torch.rand(len(real), 1, 1, 1, device=real.device)
-        between = torch.lerp(real.float(), fake.detach().float(), share).requires_grad_()
-        scores = D(between) if labels is None else D(between, labels)
-        (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
-        # The norm's own slope is infinite at 0, where a new critic may be flat.
-        return ((slope.square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
+    epsilon = torch.rand(len(real), 1, 1, 1, device=real.device)
+    between = torch.lerp(real.float(), fake.detach().float(), epsilon)
+    squared_norm = _squared_gradient_norm(D, between, labels)
+    # The small constant keeps the derivative of the root finite where the gradient is 0.
+    return ((squared_norm + 1e-12).sqrt() - 1).square().mean()
 
 
 def r1_penalty(D: nn.Module, real: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Mean squared slope of the critic at real faces, R1 without its weight; in float32, as above.
-
-    Args:
-        labels: of these faces, where the critic is told any.
+    """`‖∇D(x)‖²`, averaged over real images. The R1 regularizer is γ / 2 times this.
 
     Source: Mescheder et al. 2018, arXiv:1801.04406, eq. 9.
     """
-    with torch.autocast(real.device.type, enabled=False):
-        at = real.detach().float().requires_grad_()
-        scores = D(at) if labels is None else D(at, labels)
-        (slope,) = torch.autograd.grad(scores.sum(), at, create_graph=True)
-        return slope.square().sum((1, 2, 3)).mean()
+    return _squared_gradient_norm(D, real.detach().float(), labels).mean()
+
+
+def _squared_gradient_norm(D: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
+    """`‖∇D(x)‖²` `[N]`, itself differentiable. Always in float32: second derivatives are too coarse in bfloat16."""
+    with torch.autocast(x.device.type, enabled=False):
+        x.requires_grad_()
+        (gradient,) = torch.autograd.grad(D(x, labels).sum(), x, create_graph=True)
+        return gradient.square().sum((1, 2, 3))
 
 
 def accuracy_terms(
     real_logits: Tensor | None, fake_logits: Tensor, real_threshold: float | None = 0.0
 ) -> dict[str, Tensor]:
-    """How the game stands: the shares of pictures that the critic judges right, and of fakes that fool it.
+    """Log terms: the discriminator's accuracy on real images and on fakes, or the generator's fooling rate.
 
     Args:
-        real_logits: None in the generator's turn.
-        real_threshold: as in `contracts.Objective`. None gives the AUC instead: how often a real image is scored above
-            a fake.
+        real_logits: None for the fooling rate.
+        real_threshold: as in `Objective`. If it is None, the only term is the discriminator's AUC: the share of pairs
+            in which the real image has the higher logit.
     """
     if real_threshold is None:
         if real_logits is None:
@@ -118,11 +118,11 @@ def accuracy_terms(
 
 
 class AdversarialObjective(Objective):
-    """A generator against a critic, for any loss of the two sides' logits.
+    """A generator against a discriminator. Subclasses define both losses as functions of logits.
 
     Args:
-        augment: done to all that the critic sees, real and fake alike, so that the generator need not learn it
-            (Zhao et al. 2020, arXiv:2006.10738).
+        augment: differentiable augmentation of all images that the discriminator gets, real and fake. If only real
+            images were augmented, the generator would learn the augmentation (Zhao et al. 2020, arXiv:2006.10738).
     """
 
     def __init__(self, augment: Augment | None = None) -> None:
@@ -131,38 +131,40 @@ class AdversarialObjective(Objective):
 
     @abstractmethod
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
-        """What the critic minimises; the batch is the one that was judged."""
+        """The scalar that the discriminator minimizes."""
 
     @abstractmethod
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
-        """What the generator minimises."""
+        """The scalar that the generator minimizes."""
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         D = nets["D"]
         assert isinstance(D, Discriminator)
         if player == "D":
-            # Real and fake pass separately: BatchNorm in the critic is to see one kind at a time (Radford et al. 2016).
-            real_logits = self.judge(D, batch.real, batch.labels)
-            fake_logits = self.judge(D, batch.fake.detach(), batch.fake_labels)
+            # Two passes, so that BatchNorm in D normalizes real images and fakes separately (Radford et al. 2016).
+            real_logits = self.logits(D, batch.real, batch.labels)
+            fake_logits = self.logits(D, batch.fake.detach(), batch.fake_labels)
             total = self.discriminator_loss(real_logits, fake_logits, batch)
             return Loss(total, {"D/loss": total, **accuracy_terms(real_logits, fake_logits, self.real_threshold)})
-        fake_logits = self.judge(D, batch.fake, batch.fake_labels)
+        fake_logits = self.logits(D, batch.fake, batch.fake_labels)
         total = self.generator_loss(fake_logits)
         return Loss(total, {"G/loss": total, **accuracy_terms(None, fake_logits, self.real_threshold)})
 
-    def judge(self, D: Discriminator, pictures: Tensor, labels: Tensor | None) -> Tensor:
-        """Logits `[N]` of what the critic sees of these pictures, and is told of them."""
-        logits: Tensor = D(pictures if self.augment is None else self.augment(pictures), labels)
+    def logits(self, D: Discriminator, images: Tensor, labels: Tensor | None) -> Tensor:
+        """D's logits `[N]` for images, augmented if the objective says so."""
+        logits: Tensor = D(images if self.augment is None else self.augment(images), labels)
         return logits
 
 
 class NonSaturating(AdversarialObjective):
-    """The classic GAN game on logits: a critic's cross-entropy, a generator's with flipped labels.
+    """The non-saturating GAN loss, optionally with R1 regularization of the discriminator.
 
     Args:
-        gamma: weight of half the critic's squared slope at real faces (R1), whatever the interval; 0 for none.
-        every: steps from one such penalty to the next (Karras et al. 2020, arXiv:1912.04958, section 3.1).
-        penalised: how many of a batch's faces it is taken of; None for all.
+        label_smoothing: the target of real images is 1 minus this.
+        gamma: weight of R1; 0 turns it off.
+        penalty_every: compute R1 in every n-th step only, n times as strong ("lazy regularization", Karras et al.
+            2020, arXiv:1912.04958, section 3.1).
+        penalty_batch: number of images of the batch that R1 is computed on; None for all.
     """
 
     def __init__(
@@ -171,21 +173,12 @@ class NonSaturating(AdversarialObjective):
         augment: Augment | None = None,
         *,
         gamma: float = 0.0,
-        every: int = 1,
+        penalty_every: int = 1,
         penalty_batch: int | None = None,
     ) -> None:
         super().__init__(augment)
         self.label_smoothing = label_smoothing
-        self.gamma, self.every, self.penalty_batch = gamma, every, penalty_batch
-
-    def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        loss = super().loss(player, nets, batch)
-        if player == "D" and self.gamma and batch.step % self.every == 0:
-            some, labels = slice(self.penalty_batch), batch.labels
-            slope = r1_penalty(nets["D"], batch.real[some], None if labels is None else labels[some])
-            loss.total = loss.total + 0.5 * self.gamma * self.every * slope
-            loss.terms["D/r1"] = slope
-        return loss
+        self.gamma, self.penalty_every, self.penalty_batch = gamma, penalty_every, penalty_batch
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
         return non_saturating_d(real_logits, fake_logits, self.label_smoothing)
@@ -193,9 +186,18 @@ class NonSaturating(AdversarialObjective):
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
         return non_saturating_g(fake_logits)
 
+    def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
+        loss = super().loss(player, nets, batch)
+        if player == "D" and self.gamma and batch.step % self.penalty_every == 0:
+            n = self.penalty_batch
+            r1 = r1_penalty(nets["D"], batch.real[:n], _first(batch.labels, n))
+            loss.total = loss.total + 0.5 * self.gamma * self.penalty_every * r1
+            loss.terms["D/r1"] = r1
+        return loss
+
 
 class LeastSquares(AdversarialObjective):
-    """Scores drawn to 1 for real faces and 0 for fakes, by their squared distance."""
+    """The least-squares GAN loss: targets are 1 for real images and 0 for fakes."""
 
     real_threshold: ClassVar[float | None] = 0.5
 
@@ -211,14 +213,14 @@ class LeastSquares(AdversarialObjective):
 
 
 class Wasserstein(AdversarialObjective):
-    """Scores without a scale, their slope held near 1 by a penalty.
+    """The Wasserstein GAN loss with gradient penalty.
 
     Args:
         penalty: weight of the gradient penalty; 10 in the paper.
-        drift: weight of the mean squared score of real faces, which keeps scores near 0 (Karras et al. 2018,
-            arXiv:1710.10196, appendix A).
-        penalised: how many pictures of a batch the penalty is taken of; None for all. With fewer it is the same
-            penalty on average, less sure, and costs less: second derivatives are most of a critic's turn.
+        drift: weight of `D(x)²`, which keeps the critic's outputs near 0 (Karras et al. 2018, arXiv:1710.10196,
+            appendix A).
+        penalty_batch: number of images of the batch that the penalty is computed on; None for all. Fewer images give
+            the same penalty on average, with more noise, and save time: second derivatives are most of a critic step.
     """
 
     real_threshold: ClassVar[float | None] = None
@@ -236,9 +238,12 @@ class Wasserstein(AdversarialObjective):
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss(player, nets, batch)
         if player == "D":
-            some, labels = slice(self.penalty_batch), batch.labels
-            told = None if labels is None else labels[some]
-            penalty = gradient_penalty(nets["D"], batch.real[some], batch.fake[some], told)
+            n = self.penalty_batch
+            penalty = gradient_penalty(nets["D"], batch.real[:n], batch.fake[:n], _first(batch.labels, n))
             loss.total = loss.total + self.penalty * penalty
             loss.terms["D/gradient_penalty"] = penalty
         return loss
+
+
+def _first(labels: Tensor | None, count: int | None) -> Tensor | None:
+    return None if labels is None else labels[:count]

@@ -1,6 +1,6 @@
-"""A recipe: all that makes one training what it is, as plain values that travel in every model file.
+"""Recipes: everything that defines a training run, as plain values that every model file contains.
 
-One file in `recipes/` adds a recipe; the folder is imported whole when one is asked for. This is the only registry.
+Each file in `recipes/` adds one recipe; `recipes()` imports all of them. This is the only registry of the package.
 """
 
 from __future__ import annotations
@@ -9,102 +9,101 @@ import importlib
 import pkgutil
 import re
 import types
-import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from difflib import get_close_matches
-from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
+from facesmith.gan.recipe_options import did_you_mean, option, options_of
 from facesmith.io.attribute_options import direction_name
 
-DEFAULT_RECIPE = "quick64"  # where none is asked for
-MAX_CONDITIONS = 12  # a generator keeps how often each combination of them occurs: 4,096 numbers
-Number = int | float
+DEFAULT_RECIPE = "quick64"
+MAX_CONDITIONS = 12  # a model stores the frequency of each combination: 2 ** 12 numbers
 R = TypeVar("R", bound="Recipe")
-
-
-def option(default: Any, help: str, *, at_least: Number | None = None, at_most: Number | None = None) -> Any:
-    """A recipe's value with what a person should know of it, and its bounds (of every part of a tuple)."""
-    return field(default=default, metadata={"help": help, "at_least": at_least, "at_most": at_most})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(ABC):
-    """Plain values, and the networks, players, objective and schedule that follow from them."""
+    """Options, and the networks, players, objective and schedule that follow from them.
+
+    Attributes:
+        name: set by the decorator `recipe`.
+        source: the paper or text that it implements.
+        averaged: networks whose weights are averaged (EMA). The averages are what is saved and sampled.
+        few_faces: options for fine-tuning on a few hundred images, where the defaults would overfit.
+    """
 
     name: ClassVar[str]
     source: ClassVar[str]
     averaged: ClassVar[tuple[str, ...]] = ("G",)
-    few_faces: ClassVar[Mapping[str, Any]] = {}  # what values are worth where a model goes on with a few hundred faces
+    few_faces: ClassVar[Mapping[str, Any]] = {}
 
-    resolution: int = option(64, "side of the pictures in pixels", at_least=8, at_most=1024)
-    channels: int = option(3, "3 for colour, 1 for grey", at_least=1, at_most=3)
-    batch_size: int = option(64, "faces in a batch", at_least=1, at_most=4096)
+    resolution: int = option(64, "height and width of the images in pixels", at_least=8, at_most=1024)
+    channels: int = option(3, "3 for color, 1 for gray", at_least=1, at_most=3)
+    batch_size: int = option(64, "images per batch", at_least=1, at_most=4096)
 
     def __post_init__(self) -> None:
-        kinds = get_type_hints(type(self))
-        for each in fields(self):
-            _check(type(self).name, each.name, getattr(self, each.name), kinds[each.name], each.metadata)
+        for name, declared in options_of(type(self)).items():
+            declared.check(getattr(self, name))
         if self.channels == 2:
-            raise BadOption(f"{self.name}: channels is 2; use 3 for colour or 1 for grey.")
+            raise BadOption(f"{self.name}: channels=2. Use 3 for color or 1 for gray.")
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
-        """New, initialised networks by name; "G" is a `contracts.Generator`."""
+        """New, initialized networks by name. "G" is a `contracts.Generator`."""
 
     @abstractmethod
     def players(self) -> dict[str, Player]:
-        """Who trains which of the networks."""
+        """The players by name, each with the networks that it trains."""
 
     @abstractmethod
     def objective(self) -> Objective:
-        """What the players minimise."""
+        """What the players minimize."""
 
     @abstractmethod
     def turns(self, step: int) -> tuple[Turn, ...]:
-        """The turns of a step, counted from 0. At least one turn of the phase "train" must come in the end."""
+        """The turns of a step, counted from 0. Sooner or later a step must have a turn of the phase "train"."""
 
     @abstractmethod
     def knobs(self, progress: float) -> Knobs:
-        """All that is scheduled, at a progress of 0 to 1 of the budget."""
+        """The scheduled values at a progress of 0 to 1, the share of the budget that is used."""
 
     def representative_steps(self) -> Mapping[int, float]:
-        """Steps that cost what all steps cost, each with the share of all that are like it.
+        """Steps that cost as much as all others together: number of a step -> share of steps like it.
 
-        A recipe in which something is added every few steps names one step with it and one without, so that a forecast
-        measures both. Steps of a pretraining stand for the first that follow it.
+        Used to forecast training time. A recipe with an extra loss term in some steps returns one step with the term
+        and one without it. During pretraining, the first steps after it are measured instead.
         """
         return {0: 1.0}
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Plain values from which `make_recipe` builds the same recipe again; JSON keeps them."""
+        """The options as plain values, from which `make_recipe` builds an equal recipe."""
         return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditional(Recipe):
-    """A recipe whose generator can be told attributes of a face, one label each, in this order."""
+    """A recipe whose networks can be conditioned on attributes of a face, one label each, in this order."""
 
-    condition: tuple[str, ...] = option((), "attributes that the generator is told, columns of the faces' metadata.csv")
+    condition: tuple[str, ...] = option((), "attributes to condition on, columns of the faces' metadata.csv")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         names = self.condition
-        if len(set(names)) < len(names) or not all(re.fullmatch(r"[^\sA-Z=,]+", each) for each in names):
+        if len(set(names)) < len(names) or not all(re.fullmatch(r"[^\sA-Z=,]+", name) for name in names):
             raise BadOption(
-                f"{self.name}: condition={','.join(names)!r} is no list of attributes in lower case, each of them once."
+                f"{self.name}: condition={','.join(names)!r} is not a list of distinct attribute names in lower case."
             )
         if len(names) > MAX_CONDITIONS:
-            raise BadOption(f"{self.name}: {len(names)} attributes as a condition; {MAX_CONDITIONS} are the most.")
+            raise BadOption(f"{self.name}: {len(names)} attributes to condition on; at most {MAX_CONDITIONS} work.")
 
 
 def condition_of(recipe: Recipe) -> tuple[str, ...]:
-    """The attributes that a recipe's generator is told; none where it can't be told any, or is not."""
+    """The attributes that a recipe conditions on; empty if there are none."""
     return recipe.condition if isinstance(recipe, Conditional) else ()
 
 
@@ -112,36 +111,36 @@ def parse_condition(name: str, text: str) -> tuple[str, ...]:
     """The attributes of a text such as smiling,male, for the recipe of that name.
 
     Raises:
-        BadOption: it can't be told any.
+        BadOption: the recipe can't be conditional.
     """
     if not issubclass(find_recipe(name), Conditional):
-        able = ", ".join(each for each, cls in recipes().items() if issubclass(cls, Conditional))
-        raise BadOption(f"Recipe {name} takes no --condition. Recipes that do: {able}.")
+        conditional = ", ".join(other for other, cls in recipes().items() if issubclass(cls, Conditional))
+        raise BadOption(f"Recipe {name} takes no --condition. Recipes that do: {conditional}.")
     return tuple(direction_name(part) for part in text.split(",") if part.strip())
 
 
-def periodic_steps(steps: int) -> Mapping[int, float]:
-    """The rhythm of a recipe in which something is added to every so-manieth step, from the first on."""
-    return {0: 1 / steps, 1: 1 - 1 / steps} if steps > 1 else {0: 1.0}
+def periodic_steps(period: int) -> Mapping[int, float]:
+    """`representative_steps` for an extra loss term in every n-th step, starting with step 0."""
+    return {0: 1 / period, 1: 1 - 1 / period} if period > 1 else {0: 1.0}
 
 
 def require_power_of_two(recipe: Recipe) -> None:
-    """Raise BadOption where the resolution is none."""
+    """Raise BadOption unless the resolution is a power of two."""
     if recipe.resolution & (recipe.resolution - 1):
-        raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is no power of two, such as 32, 64 or 128.")
+        raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is not a power of two. Try 32, 64 or 128.")
 
 
 def require_multiple_of_eight(recipe: Recipe) -> None:
-    """Raise BadOption where the resolution is none."""
+    """Raise BadOption unless the resolution is a multiple of 8."""
     if recipe.resolution % 8:
-        raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is no multiple of 8, such as 32, 64 or 96.")
+        raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is not a multiple of 8. Try 32, 64 or 96.")
 
 
 _RECIPES: dict[str, type[Recipe]] = {}
 
 
 def recipe(name: str) -> Callable[[type[R]], type[R]]:
-    """Register a recipe under its name."""
+    """Class decorator that registers a recipe under a name."""
 
     def register(cls: type[R]) -> type[R]:
         if name in _RECIPES:
@@ -154,10 +153,10 @@ def recipe(name: str) -> Callable[[type[R]], type[R]]:
 
 
 def recipes() -> Mapping[str, type[Recipe]]:
-    """All recipes by name, in the order of their names."""
-    folder = importlib.import_module("facesmith.recipes")
-    for module in pkgutil.iter_modules(folder.__path__):
-        importlib.import_module(f"facesmith.recipes.{module.name}")
+    """All recipes by name, sorted."""
+    package = importlib.import_module("facesmith.recipes")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
     return types.MappingProxyType(dict(sorted(_RECIPES.items())))
 
 
@@ -165,92 +164,47 @@ def find_recipe(name: str) -> type[Recipe]:
     """The recipe of that name.
 
     Raises:
-        BadOption: there is none; the message names the nearest.
+        BadOption: there is no such recipe.
     """
     known = recipes()
     if name not in known:
-        raise BadOption(f"There is no recipe {name!r}{_nearest(name, known)} See: facesmith recipes")
+        raise BadOption(f"There is no recipe {name!r}{did_you_mean(name, known)} See: facesmith recipes")
     return known[name]
 
 
 def make_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
-    """A recipe with these values in place of its defaults.
+    """The recipe of that name, with these options instead of its defaults.
 
     Raises:
-        BadOption: no such recipe or value, or a value of the wrong kind or out of bounds.
+        BadOption: the recipe or an option does not exist, or a value has the wrong type or is out of range.
     """
     cls = find_recipe(name)
-    known = {each.name for each in fields(cls)}
+    options = options_of(cls)
     for key in values:
-        if key not in known:
-            raise BadOption(
-                f"Recipe {name} has no value {key!r}{_nearest(key, known)} It has: {', '.join(sorted(known))}."
-            )
-    kinds = get_type_hints(cls)
-    # JSON knows no tuples; they come back as lists.
+        if key not in options:
+            known = ", ".join(sorted(options))
+            raise BadOption(f"Recipe {name} has no option {key!r}{did_you_mean(key, options)} It has: {known}.")
+    # JSON has no tuples; they come back as lists.
     plain: dict[str, Any] = {
-        key: tuple(held) if get_origin(kinds[key]) is tuple and isinstance(held, list) else held
-        for key, held in values.items()
+        key: tuple(value) if options[key].is_tuple and isinstance(value, list) else value
+        for key, value in values.items()
     }
     return cls(**plain)
 
 
 def parse_settings(name: str, settings: Iterable[str]) -> dict[str, Any]:
-    """Values of `name=value` texts, each read as its field's kind.
+    """Options from texts of the form name=value, each value converted to the option's type.
+
+    Unknown names are left to `make_recipe`.
 
     Raises:
-        BadOption: a text is no assignment, or its value can't be read as what the field holds.
+        BadOption: a text has another form, or a value is not of the option's type.
     """
-    kinds = get_type_hints(find_recipe(name))
+    options = options_of(find_recipe(name))
     values: dict[str, Any] = {}
     for setting in settings:
-        key, equals, text = setting.partition("=")
+        key, equals, text = (part.strip() for part in setting.partition("="))
         if not equals:
             raise BadOption(f"--set {setting!r} is not of the form name=value, such as --set batch_size=32.")
-        values[key.strip()] = (
-            _parse(name, key.strip(), text.strip(), kinds[key.strip()]) if key.strip() in kinds else text
-        )
+        values[key] = options[key].parse(text) if key in options else text
     return values
-
-
-def _parse(name: str, key: str, text: str, kind: Any) -> Any:
-    try:
-        if get_origin(kind) is tuple:
-            return tuple(get_args(kind)[0](part) for part in text.strip("()[]").split(",") if part.strip())
-        if kind is bool:
-            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
-        return kind(text) if kind in (int, float) else text
-    except (ValueError, KeyError):
-        raise BadOption(f"{name}: {key}={text} can't be read as {_kind_name(kind)}.") from None
-
-
-def _check(name: str, key: str, held: Any, kind: Any, bounds: Mapping[str, Any]) -> None:
-    parts = held if get_origin(kind) is tuple and isinstance(held, tuple) else (held,)
-    part_kind = get_args(kind)[0] if get_origin(kind) is tuple else kind
-    for part in parts:
-        if not _is_of(part, part_kind):
-            raise BadOption(f"{name}: {key}={held!r} is not {_kind_name(kind)}.")
-        low, high = bounds.get("at_least"), bounds.get("at_most")
-        if (low is not None and part < low) or (high is not None and part > high):
-            raise BadOption(f"{name}: {key}={held!r} lies outside {low} to {high}.")
-
-
-def _is_of(part: Any, kind: Any) -> bool:
-    if get_origin(kind) is typing.Literal:
-        return part in get_args(kind)
-    if kind is float:  # a NaN is no number to train with
-        return isinstance(part, int | float) and not isinstance(part, bool) and part == part
-    return type(part) is kind
-
-
-def _kind_name(kind: Any) -> str:
-    if get_origin(kind) is typing.Literal:
-        return "one of " + ", ".join(map(str, get_args(kind)))
-    if get_origin(kind) is tuple:
-        return f"a list such as 64,32 of {get_args(kind)[0].__name__}"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(kind, str(kind))
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else "."

@@ -1,4 +1,4 @@
-"""The ELU networks of the 36x36 notebook (after Lasagne's recipes), with a two-way critic."""
+"""The ELU networks of the notebook "Generative adversarial nets 101" (after Lasagne's recipes), for 36x36."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from facesmith.nets.layers import init_glorot, single_w
 
 
 class Generator(contracts.Generator):
-    """Ten 8x8 maps, widened by unpadded transposed convolutions to 16x16, doubled, widened to 38x38, cut to 36x36.
+    """Ten 8x8 maps from the latent, then unpadded transposed convolutions and one upsampling.
+
+    The sizes are 8, 12, 16, upsampled to 32, then 34, 36, 38, and 36 after the last convolution.
 
     Args:
-        width: channels of the last maps; 32 in the text.
+        width: channels of the last layers; 32 in the text.
     """
 
     def __init__(self, z_dim: int = 256, width: int = 32, channels: int = 3) -> None:
@@ -40,15 +42,15 @@ class Generator(contracts.Generator):
         init_glorot(self)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        pictures: Tensor = self.layers(single_w(w))
-        return pictures
+        images: Tensor = self.layers(single_w(w))
+        return images
 
 
 class Discriminator(contracts.Discriminator):
-    """Convolutions with max-pooling, features in ±1, and two classes: `head`, whose weights the loss holds down.
+    """Convolutions with max-pooling, a tanh layer of features, and two classes: fake and real.
 
     Args:
-        width: channels of the first maps; 32 in the text, and 256 features.
+        width: channels of the first layer; 32 in the text. There are `8 * width` features.
     """
 
     def __init__(self, width: int = 32, channels: int = 3) -> None:
@@ -57,10 +59,10 @@ class Discriminator(contracts.Discriminator):
         for c_in, c_out in pairwise((channels, width, 2 * width, 4 * width, 8 * width)):
             layers += [nn.Conv2d(c_in, c_out, 3, padding=1), nn.ELU(), nn.MaxPool2d(2)]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * width * 2 * 2, 8 * width), nn.Tanh())
-        self.head = nn.Linear(8 * width, 2)
+        self.head = nn.Linear(8 * width, 2)  # the loss has a penalty on its weights
         init_glorot(self)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         fake, real = self.head(self.layers(x)).float().unbind(1)
-        logits: Tensor = real - fake  # of log-softmax over two classes only the difference counts
+        logits: Tensor = real - fake  # log-softmax over two classes depends on their difference only
         return logits

@@ -1,4 +1,4 @@
-"""The grey networks of "Face synthesis with GANs in PyTorch": few channels, no normalisation, a two-way critic."""
+"""The networks of "Face synthesis with GANs in PyTorch" for gray images: few channels and no normalization."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import Smooth, single_w
+from facesmith.nets.layers import Blur, single_w
 
 Prior = Literal["normal", "uniform", "poisson"]
 
 
 class Generator(contracts.Generator):
-    """A linear layer to a few maps of 4x4, doubled four times while their number grows, then weighed into one picture.
+    """A linear layer to 4x4 maps, four transposed convolutions to 64x64, and a 1x1 convolution.
 
     Args:
-        width: channels of the last maps; 128 in the text.
-        prior: what latents are drawn from, each of mean 0 and variance 1: normal, uniform in ±√3, Poisson(1) less 1.
-        smooth: weigh each pixel with its neighbours, so that no lattice of single pixels is drawn.
+        width: channels of the last two transposed convolutions; 128 in the text.
+        prior: distribution of latents, with mean 0 and variance 1: normal, uniform in ±√3, or Poisson(1) minus 1.
+        smooth: blur the image, to remove the checkerboard pattern of the transposed convolutions.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Generator(contracts.Generator):
             nn.ConvTranspose2d(width, width, 4, 2, 1),
             nn.LeakyReLU(0.01),
             nn.Conv2d(width, channels, 1),
-            *([Smooth()] if smooth else []),
+            *([Blur()] if smooth else []),
             nn.Tanh(),
         )
 
@@ -54,12 +54,12 @@ class Generator(contracts.Generator):
         return torch.poisson(torch.ones(count, self.z_dim), generator=rng) - 1
 
     def synthesis(self, w: Tensor) -> Tensor:
-        pictures: Tensor = self.layers(self.dense(single_w(w)))
-        return pictures
+        images: Tensor = self.layers(self.dense(single_w(w)))
+        return images
 
 
 class Discriminator(contracts.Discriminator):
-    """Three convolutions with spatial dropout, then nine regional scores and from them two classes."""
+    """Three convolutions with spatial dropout, two linear layers, and two classes: real and fake."""
 
     def __init__(self, channels: int = 1, dropout: float = 0.2) -> None:
         super().__init__()
@@ -82,6 +82,5 @@ class Discriminator(contracts.Discriminator):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         real, fake = self.layers(x).float().unbind(1)
-        # Of log-softmax over two classes only the difference counts: its cross-entropy is that of this logit.
-        logits: Tensor = real - fake
+        logits: Tensor = real - fake  # log-softmax over two classes depends on their difference only
         return logits

@@ -1,4 +1,4 @@
-"""What several architectures share."""
+"""Initializations and layers that several architectures share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, linear, pad
 
 
 def init_dcgan(net: nn.Module) -> None:
-    """Weights of convolutional and linear layers N(0, .02), of BatchNorm N(1, .02), biases 0; in place.
+    """Initialize in place: convolutional and linear weights N(0, 0.02), BatchNorm weights N(1, 0.02), biases 0.
 
     Source: Radford et al. 2016, arXiv:1511.06434, section 4; BatchNorm as in the authors' code.
     """
@@ -26,7 +26,7 @@ def init_dcgan(net: nn.Module) -> None:
 
 
 def init_glorot(net: nn.Module) -> None:
-    """Weights uniform in `±√(6 / (fan_in + fan_out))`, biases 0; in place.
+    """Initialize in place: weights uniform in `±√(6 / (fan_in + fan_out))`, biases 0.
 
     Source: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", eq. 16.
     """
@@ -38,9 +38,10 @@ def init_glorot(net: nn.Module) -> None:
 
 
 def init_he(net: nn.Module, slope: float) -> None:
-    """Weights N(0, gain² / fan_in), so that leaky ReLUs of this slope keep the variance of what passes; biases 0.
+    """Initialize in place: weights N(0, gain² / fan_in) for leaky ReLUs of this slope, biases 0.
 
-    Without BatchNorm nothing else would: N(0, .02) halves a signal at each narrow layer. In place.
+    This keeps the variance of activations from layer to layer. Without it and without BatchNorm, N(0, 0.02) would
+    halve the activations at each narrow layer.
 
     Source: He et al. 2015, arXiv:1502.01852, section 2.2.
     """
@@ -52,62 +53,70 @@ def init_he(net: nn.Module, slope: float) -> None:
 
 
 def single_w(w: Tensor) -> Tensor:
-    """`[N, w_dim]` of latents of either form, for networks that take one: `[N, num_ws, w_dim]` loses its layers."""
+    """`[N, w_dim]` for networks with one latent: of `[N, num_ws, w_dim]`, the first layer's."""
     return w[:, 0] if w.ndim == 3 else w
 
 
-class UpConv2d(nn.Module):
-    """Nearest-neighbour doubling and a 5x5 convolution of it, as one 3x3 convolution at the lower resolution.
+def pooled_conv(c_in: int, c_out: int, kernel: int, dropout: float, *, batch_norm: bool = False) -> list[nn.Module]:
+    """A convolution that keeps the size, BatchNorm if requested, 2x2 max-pooling, ReLU and spatial dropout."""
+    norm = [nn.BatchNorm2d(c_out)] if batch_norm else []
+    conv = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2)
+    return [conv, *norm, nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout2d(dropout)]
 
-    Of the doubled picture, the 25 taps of an output pixel fall on 9 different pixels only; which ones, depends on
-    whether its row and column are even. So each of the four kinds of pixels has a 3x3 kernel of sums of the 5x5 one:
-    the same function of the same weights, borders included, with 36 multiply-adds in place of 100.
+
+class UpConv2d(nn.Module):
+    """Nearest-neighbor upsampling by 2 and a 5x5 convolution, computed as one 3x3 convolution at the lower resolution.
+
+    After upsampling, the 25 taps of an output pixel fall on 9 distinct input pixels. Which taps share a pixel depends
+    only on whether the output row and column are even or odd. So each of these four cases has a 3x3 kernel, whose
+    entries are sums of the 5x5 kernel's. This is the same function of the same weights, borders included, with 36
+    multiply-adds per channel pair instead of 100.
     """
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
-        same = nn.Conv2d(c_in, c_out, 5, padding=2)  # for its initial weights
-        self.weight, self.bias = same.weight, same.bias
+        conv = nn.Conv2d(c_in, c_out, 5, padding=2)  # for its initial weights
+        self.weight, self.bias = conv.weight, conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[N, c_out, 2 H, 2 W]` of `[N, c_in, H, W]`."""
+        """`[N, c_in, H, W]` -> `[N, c_out, 2 H, 2 W]`."""
         assert self.bias is not None
         c_out, c_in = self.weight.shape[:2]
-        kernels = _even_and_odd(_even_and_odd(self.weight, 2), 4)  # [O, C, 2, 3, 2, 3]
+        kernels = _sum_taps(_sum_taps(self.weight, 2), 4)  # [O, C, 5, 5] -> [O, C, 2, 3, 2, 3]
         kernels = kernels.permute(2, 4, 0, 1, 3, 5).reshape(4 * c_out, c_in, 3, 3)
-        return _interleaved(conv2d(x, kernels, self.bias.repeat(4), padding=1))
+        return _interleave(conv2d(x, kernels, self.bias.repeat(4), padding=1))
 
 
-def _interleaved(kinds: Tensor) -> Tensor:
-    """The four kinds of pixels `[N, 4 C, H, W]` put where they belong, `[N, C, 2 H, 2 W]`.
-
-    `pixel_shuffle` wants the four kinds of each channel together; kinds outermost, a pixel's channels stay side by
-    side in channels-last memory and are moved as one piece, which takes a quarter off a generator's step.
-    """
-    count, channels, height, width = kinds.shape
-    pixels = kinds.permute(0, 2, 3, 1).reshape(count, height, width, 2, 2, channels // 4)
-    pixels = pixels.permute(0, 1, 3, 2, 4, 5).reshape(count, 2 * height, 2 * width, channels // 4)
-    return pixels.permute(0, 3, 1, 2)
-
-
-def _even_and_odd(weight: Tensor, dim: int) -> Tensor:
-    """Sums of the 5 taps along a dimension that fall on the same of 3 pixels: `[..., 2, 3, ...]` in its place."""
+def _sum_taps(weight: Tensor, dim: int) -> Tensor:
+    """Replace a dimension of 5 taps by `[2, 3]`: for even and for odd outputs, sums of taps on the same input pixel."""
     a, b, c, d, e = weight.unbind(dim)
     even, odd = torch.stack([a + b, c + d, e], dim), torch.stack([a, b + c, d + e], dim)
     return torch.stack([even, odd], dim)
 
 
-class Smooth(nn.Module):
-    """Each pixel a mean of itself and its neighbours, by (1, 2, 1) / 4 along either side: alternating ones vanish."""
+def _interleave(x: Tensor) -> Tensor:
+    """Arrange outputs for even and odd rows and columns `[N, 4 C, H, W]` as one image `[N, C, 2 H, 2 W]`.
+
+    Unlike in `pixel_shuffle`, the four cases are the outermost part of the channels. In channels-last memory, all
+    channels of a pixel are then moved as one block, which makes a generator step a quarter faster.
+    """
+    count, channels, height, width = x.shape
+    pixels = x.permute(0, 2, 3, 1).reshape(count, height, width, 2, 2, channels // 4)
+    pixels = pixels.permute(0, 1, 3, 2, 4, 5).reshape(count, 2 * height, 2 * width, channels // 4)
+    return pixels.permute(0, 3, 1, 2)
+
+
+class Blur(nn.Module):
+    """A 3x3 binomial filter, `(1, 2, 1) / 4` in each direction. It removes patterns that alternate pixel by pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        along = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-        kernel = torch.outer(along, along).expand(x.shape[1], 1, 3, 3)
+        taps = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+        kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 3, 3)
         return conv2d(pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
 
 
 class EqualizedLR(nn.Module):
-    """A layer whose weights are N(0, 1) and scaled as they are used, so that all learn at the same speed.
+    """A layer with weights N(0, 1) that are scaled at run time, so that all layers learn at the same speed.
 
     Source: Karras et al. 2018, arXiv:1710.10196, section 4.1.
     """
@@ -128,7 +137,7 @@ class EqualizedLR(nn.Module):
 
 
 class PixelNorm(nn.Module):
-    """Each pixel's features (or each latent) brought to a mean square of 1.
+    """Scales the features of each pixel, or of each latent, to a mean square of 1.
 
     Source: Karras et al. 2018, arXiv:1710.10196, section 4.2.
     """
@@ -138,7 +147,10 @@ class PixelNorm(nn.Module):
 
 
 class MinibatchStd(nn.Module):
-    """One more channel: the batch's mean standard deviation, by which a critic sees a lack of variety.
+    """Appends the minibatch standard deviation as a channel, so that a discriminator can detect a lack of variety.
+
+    Args:
+        group: number of images whose standard deviation is taken together.
 
     Source: Karras et al. 2018, arXiv:1710.10196, section 3.
     """
@@ -151,6 +163,6 @@ class MinibatchStd(nn.Module):
         count, _, height, width = x.shape
         group = max(size for size in range(1, min(self.group, count) + 1) if count % size == 0)
         groups = x.float().reshape(group, -1, *x.shape[1:])  # [group, N / group, C, H, W]
-        spread = ((groups - groups.mean(0)).square().mean(0) + 1e-8).sqrt().mean((1, 2, 3))  # [N / group]
-        seen = spread.repeat(group)[:, None, None, None].expand(-1, 1, height, width)
-        return torch.cat([x, seen.to(x.dtype)], 1)
+        std = ((groups - groups.mean(0)).square().mean(0) + 1e-8).sqrt().mean((1, 2, 3))  # [N / group]
+        channel = std.repeat(group)[:, None, None, None].expand(-1, 1, height, width)
+        return torch.cat([x, channel.to(x.dtype)], 1)

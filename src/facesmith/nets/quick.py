@@ -1,8 +1,7 @@
-"""The networks of quick64: those of `upsampling`, made cheaper for a CPU, wider and deeper where it costs little."""
+"""The networks of quick64: those of `upsampling`, smaller for a CPU, and modulated by the latent in every layer."""
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 from math import log2, sqrt
 
@@ -10,25 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import MinibatchStd, UpConv2d, single_w
+from facesmith.nets.layers import MinibatchStd, UpConv2d, pooled_conv, single_w
 
 FIRST_SIDE = 8  # of the generator's first maps
-LAST_SIDE = 4  # of the critic's last maps
-D_CHANNELS = (8, 16, 32, 64, 128, 256)  # the last ones, as many as there are halvings
+LAST_SIDE = 4  # of the discriminator's last maps
+D_CHANNELS = (8, 16, 32, 64, 128, 256)  # of its layers; a lower resolution uses the last ones only
 
 
 class Generator(contracts.Generator):
-    """Maps of 8x8, doubled by nearest neighbours and smoothed by 5x5 convolutions until they have the full size.
+    """A linear layer to 8x8 maps, then nearest-neighbor upsampling and a 5x5 convolution until the full resolution.
 
-    Before the first two doublings, where a convolution costs next to nothing, stands a residual one that begins at 0.
+    A residual block precedes the first two upsamplings, where maps are small and it costs little. Labels are
+    concatenated to `z`, and `w` modulates every BatchNorm.
 
     Args:
-        resolution: a power of two, 16 or more.
-        width: channels of the maps of full size.
-        widest: with each halving of their size maps have twice as many channels, up to so many.
-        label_dim: labels that it is told. They stand beside z in w, together half as long as z is: so that they are
-            heard, and z as well. As long as z (so Karras et al. 2020, arXiv:2006.06676, in their code), they made all
-            faces of one label alike.
+        resolution: a power of two, at least 16.
+        width: channels at the full resolution, twice as many per halving of the resolution.
+        label_dim: number of labels.
+        max_channels: largest number of channels of a layer.
     """
 
     def __init__(
@@ -45,10 +43,11 @@ class Generator(contracts.Generator):
             resolution=resolution, channels=channels, z_dim=z_dim, w_dim=z_dim + label_dim, label_dim=label_dim
         )
         self.spherical = not label_dim
-        self.label_size = sqrt(z_dim / label_dim) / 2 if label_dim else 0.0
+        # Scales the labels to half the norm of z. With the same norm as z (Karras et al. 2020, arXiv:2006.06676, in
+        # their code), all faces with one label looked alike.
+        self.label_scale = sqrt(z_dim / label_dim) / 2 if label_dim else 0.0
         doublings = round(log2(resolution // FIRST_SIDE))
-        widths = tuple(min(width * 2**halvings, max(width, max_channels)) for halvings in range(doublings, -1, -1))
-        norm = partial(ModulatedBatchNorm2d, self.w_dim)
+        widths = [min(width * 2**halvings, max(width, max_channels)) for halvings in range(doublings, -1, -1)]
         layers: list[nn.Module] = [
             nn.Linear(self.w_dim, widths[0] * FIRST_SIDE**2),
             nn.Unflatten(1, (widths[0], FIRST_SIDE, FIRST_SIDE)),
@@ -56,52 +55,54 @@ class Generator(contracts.Generator):
         ]
         for number, (c_in, c_out) in enumerate(pairwise(widths)):
             if number < 2:
-                layers.append(Residual(c_in, norm(c_in)))
-            layers += [UpConv2d(c_in, c_out), norm(c_out), nn.ReLU(inplace=True)]
+                layers.append(ModulatedResidualBlock(self.w_dim, c_in))
+            layers += [UpConv2d(c_in, c_out), ModulatedBatchNorm2d(self.w_dim, c_out), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
         self.last = nn.Conv2d(width, channels, 3, padding=1)
 
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if not self.label_dim:
             return z
-        return torch.cat([z, z.new_zeros(len(z), self.label_dim) if labels is None else self.label_size * labels], 1)
+        unknown = z.new_zeros(len(z), self.label_dim)
+        return torch.cat([z, unknown if labels is None else self.label_scale * labels], 1)
 
     def synthesis(self, w: Tensor) -> Tensor:
         w = single_w(w)
         x = w
         for layer in self.layers:
-            x = layer(x, w) if isinstance(layer, Residual | ModulatedBatchNorm2d) else layer(x)
-        pictures: Tensor = self.last(x).tanh()
-        return pictures
+            modulated = isinstance(layer, ModulatedResidualBlock | ModulatedBatchNorm2d)
+            x = layer(x, w) if modulated else layer(x)
+        images: Tensor = self.last(x).tanh()
+        return images
 
 
 class ModulatedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm whose scale and shift follow from the latent; at first they are those of plain BatchNorm.
+    """BatchNorm with a scale and a shift that depend on `w`. At initialization it equals plain BatchNorm.
 
-    Source: Chen et al. 2019, "On Self Modulation for Generative Adversarial Networks", arXiv:1810.01365, section 2; one
-    linear layer in place of two.
+    Source: Chen et al. 2019, "On Self Modulation for Generative Adversarial Networks", arXiv:1810.01365, section 2;
+    with one linear layer instead of two.
     """
 
     def __init__(self, w_dim: int, channels: int) -> None:
         super().__init__(channels)
-        self.by = nn.Linear(w_dim, 2 * channels)
+        self.by = nn.Linear(w_dim, 2 * channels)  # w -> scale and shift
         nn.init.zeros_(self.by.weight)
         nn.init.zeros_(self.by.bias)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:  # type: ignore[override]
-        normal = super().forward(x)
-        scale, shift = self.by(w)[:, :, None, None].to(normal.dtype).chunk(2, 1)
-        return torch.addcmul(shift, normal, 1 + scale)
+        normalized = super().forward(x)
+        scale, shift = self.by(w)[:, :, None, None].to(normalized.dtype).chunk(2, 1)
+        return torch.addcmul(shift, normalized, 1 + scale)
 
 
-class Residual(nn.Module):
-    """What comes in, and a 3x3 convolution of it; at first nothing of the latter."""
+class ModulatedResidualBlock(nn.Module):
+    """`ReLU(x + norm(conv(x), w))`. At initialization the second term is 0."""
 
-    def __init__(self, channels: int, norm: ModulatedBatchNorm2d) -> None:
+    def __init__(self, w_dim: int, channels: int) -> None:
         super().__init__()
+        norm = ModulatedBatchNorm2d(w_dim, channels)  # before the convolution: initial weights depend on the order
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = norm
-        assert norm.weight is not None
         nn.init.zeros_(norm.weight)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
@@ -110,19 +111,19 @@ class Residual(nn.Module):
 
 
 class Discriminator(contracts.Discriminator):
-    """Convolutions, each max-pooled and under spatial dropout, down to 4x4; the batch's spread; then a wide layer.
+    """Convolutions with max-pooling down to 4x4, minibatch standard deviation, a wide layer and one logit.
 
-    The first kernel is 5x5, the others 3x3: they cost a third, and a layer more sees as far.
+    The first kernel is 5x5, the others 3x3. All layers but the last have dropout.
 
     Args:
         resolution: a power of two, 8 to 256.
-        dropout: share of a layer's maps silenced.
+        dropout: spatial dropout rate after each convolution.
         hidden: units of the wide layer.
-        hidden_dropout: share of them silenced.
-        widest: most channels of a layer.
-        label_dim: labels that it is told; each weighs one direction of the wide layer into the logit.
+        label_dim: number of labels. Each adds its projection of the wide layer's features to the logit.
+        hidden_dropout: dropout rate of the wide layer.
+        max_channels: largest number of channels of a layer.
 
-    Source of the labels' way: Miyato and Koyama 2018, "cGANs with Projection Discriminator", arXiv:1802.05637, eq. 3.
+    Source of the projection: Miyato and Koyama 2018, "cGANs with Projection Discriminator", arXiv:1802.05637, eq. 3.
     """
 
     def __init__(
@@ -138,19 +139,17 @@ class Discriminator(contracts.Discriminator):
     ) -> None:
         super().__init__()
         halvings = round(log2(resolution // LAST_SIDE))
+        widths = (channels, *(min(c, max_channels) for c in D_CHANNELS[-halvings:]))
         layers: list[nn.Module] = []
-        widths = (channels, *(min(each, max_channels) for each in D_CHANNELS[-halvings:]))
         for number, (c_in, c_out) in enumerate(pairwise(widths)):
-            kernel = 3 if number else 5
-            layers.append(nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2))
-            layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout2d(dropout)]
+            layers += pooled_conv(c_in, c_out, 3 if number else 5, dropout)
         layers += [MinibatchStd(), nn.Flatten(), nn.Linear((widths[-1] + 1) * LAST_SIDE**2, hidden)]
         self.layers = nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Dropout(hidden_dropout), nn.Linear(hidden, 1))
         self.projection = nn.Linear(hidden, label_dim, bias=False) if label_dim else None
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        seen = self.layers[:-1](x)
-        logits: Tensor = self.layers[-1](seen).flatten()
+        features = self.layers[:-1](x)
+        logits: Tensor = self.layers[-1](features).flatten()
         if self.projection is not None and labels is not None:
-            logits = logits + (labels * self.projection(seen)).sum(1)
+            logits = logits + (labels * self.projection(features)).sum(1)
         return logits.float()

@@ -1,6 +1,6 @@
-"""The networks of "Generating Faces with Torch": an upsampling generator, a max-pooling critic, and an encoder.
+"""The networks of "Generating Faces with Torch": an upsampling generator, a max-pooling discriminator, an encoder.
 
-The text gives the first two; its VAE's encoder is not stated, so a plain one stands here.
+The text describes the first two. It does not describe the encoder of its VAE, so this one is plain.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import UpConv2d, single_w
+from facesmith.nets.layers import UpConv2d, pooled_conv, single_w
 
 DiscriminatorNorm = Literal["none", "batch"]
 
 
 class Generator(contracts.Generator):
-    """Maps of an eighth of the resolution, doubled three times by nearest neighbours and smoothed by 5x5 convolutions.
+    """A linear layer to an eighth of the resolution, then three times nearest-neighbor upsampling and a convolution.
 
     Args:
-        width: channels of the first and the last maps; twice as many between.
-        dropout: share of a layer's maps silenced while training.
+        width: channels of the first and the last maps; the others have twice as many.
+        dropout: spatial dropout rate after each convolution.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Generator(contracts.Generator):
             nn.Unflatten(1, (width, side, side)),
             nn.ReLU(inplace=True),
         ]
-        for c_in, c_out in ((width, 2 * width), (2 * width, 2 * width), (2 * width, width)):
+        for c_in, c_out in pairwise((width, 2 * width, 2 * width, width)):
             layers += [UpConv2d(c_in, c_out), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
             if dropout:
                 layers.append(nn.Dropout2d(dropout))
@@ -43,19 +43,19 @@ class Generator(contracts.Generator):
         self.last = nn.Conv2d(width, channels, 3, padding=1)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        pictures: Tensor = self.last(self.layers(single_w(w))).tanh()
-        return pictures
+        images: Tensor = self.last(self.layers(single_w(w))).tanh()
+        return images
 
 
 class GeneratorWithFittedPrior(Generator):
-    """The same, its `w` drawn from a Gaussian that is fitted to the latents of real faces once it has been trained.
+    """The generator of a VAE. After training, its `w` is drawn from a Gaussian fitted to the latents of real faces.
 
     Source: Ghosh et al. 2020, "From Variational to Deterministic Autoencoders", arXiv:1903.12436, section 4.
     """
 
     spherical, fits_prior = False, True
     w_mean: Tensor  # [w_dim]
-    w_factor: Tensor  # [w_dim, w_dim], a square root of their covariance
+    w_factor: Tensor  # [w_dim, w_dim], the Cholesky factor of the covariance
 
     def __init__(self, z_dim: int = 100, width: int = 128, resolution: int = 64, channels: int = 3) -> None:
         super().__init__(z_dim, width, resolution, channels)
@@ -63,22 +63,22 @@ class GeneratorWithFittedPrior(Generator):
         self.register_buffer("w_factor", torch.eye(z_dim))
 
     def fit_prior(self, w: Tensor) -> None:
-        spread = torch.cov(w.double().T)
-        # With few faces the estimate is too slanted: drawn towards no slant, as by w_dim more faces of that kind.
-        share = len(w) / (len(w) + self.w_dim)
-        spread = share * spread + (1 - share) * torch.diag(spread.diagonal().clamp_min(1e-6))
+        covariance = torch.cov(w.double().T)
+        # With few faces, the sample covariance is unreliable, so it is shrunk towards its diagonal.
+        weight = len(w) / (len(w) + self.w_dim)
+        covariance = weight * covariance + (1 - weight) * torch.diag(covariance.diagonal().clamp_min(1e-6))
         self.w_mean.copy_(w.mean(0))
-        self.w_factor.copy_(torch.linalg.cholesky(spread))
+        self.w_factor.copy_(torch.linalg.cholesky(covariance))
 
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.w_mean + z @ self.w_factor.T
 
 
 class Discriminator(contracts.Discriminator):
-    """Three 5x5 convolutions, each max-pooled and under spatial dropout, then a wide layer and one logit.
+    """Three 5x5 convolutions with max-pooling and spatial dropout, a wide linear layer, and one logit.
 
     Args:
-        norm: "batch" puts BatchNorm behind each convolution, with which the text shows the critic becoming too strong.
+        norm: "batch" adds BatchNorm after each convolution. The text shows that it makes the discriminator too strong.
         hidden: units of the wide layer.
     """
 
@@ -93,10 +93,7 @@ class Discriminator(contracts.Discriminator):
         super().__init__()
         layers: list[nn.Module] = []
         for c_in, c_out in pairwise((channels, 32, 64, 96)):
-            layers.append(nn.Conv2d(c_in, c_out, 5, padding=2))
-            if norm == "batch":
-                layers.append(nn.BatchNorm2d(c_out))
-            layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout2d(dropout)]
+            layers += pooled_conv(c_in, c_out, 5, dropout, batch_norm=norm == "batch")
         layers += [nn.Flatten(), nn.Linear(96 * (resolution // 8) ** 2, hidden), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(hidden, 1))
 
@@ -106,7 +103,7 @@ class Discriminator(contracts.Discriminator):
 
 
 class Encoder(contracts.Encoder):
-    """Halved to 4x4 by strided convolutions with BatchNorm, then mean and log-variance of the latent."""
+    """Strided convolutions with BatchNorm down to 4x4, then mean and log-variance of the latent."""
 
     def __init__(self, z_dim: int = 100, width: int = 64, resolution: int = 64, channels: int = 3) -> None:
         super().__init__()

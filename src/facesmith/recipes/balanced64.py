@@ -36,7 +36,8 @@ from torch.optim import SGD, RMSprop
 
 from facesmith.gan.balance import BalancedObjective, BalanceMode
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
-from facesmith.gan.recipe import Recipe, option, recipe, require_multiple_of_eight
+from facesmith.gan.recipe import Recipe, recipe, require_multiple_of_eight
+from facesmith.gan.recipe_options import option
 from facesmith.nets import upsampling
 
 

@@ -33,7 +33,8 @@ from facesmith.errors import BadOption
 from facesmith.gan.augment import Augmentation
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.losses import LeastSquares, NonSaturating
-from facesmith.gan.recipe import Recipe, option, recipe
+from facesmith.gan.recipe import Recipe, recipe
+from facesmith.gan.recipe_options import option
 from facesmith.nets import strided
 
 

@@ -34,7 +34,8 @@ from torch.optim import SGD, Adam
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating
-from facesmith.gan.recipe import Recipe, option, recipe
+from facesmith.gan.recipe import Recipe, recipe
+from facesmith.gan.recipe_options import option
 from facesmith.nets import elu
 
 

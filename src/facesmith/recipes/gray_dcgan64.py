@@ -53,7 +53,8 @@ from torch.optim import RMSprop
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating
-from facesmith.gan.recipe import Recipe, option, recipe
+from facesmith.gan.recipe import Recipe, recipe
+from facesmith.gan.recipe_options import option
 from facesmith.nets import gray
 
 EPOCH_STEPS, ACCURACY_FAKES, EPOCH_SAMPLES = 500, 50, 5

@@ -37,7 +37,8 @@ from torch.optim import Adam
 
 from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating, Wasserstein
-from facesmith.gan.recipe import Recipe, option, periodic_steps, recipe, require_power_of_two
+from facesmith.gan.recipe import Recipe, periodic_steps, recipe, require_power_of_two
+from facesmith.gan.recipe_options import option
 from facesmith.nets import progressive
 
 
@@ -59,7 +60,7 @@ def coarse(batch: Batch, nets: nn.ModuleDict) -> Batch:
     """The batch, its real faces with no more detail than fakes can have at the critic's level."""
     D = nets["D"]
     assert isinstance(D, progressive.Discriminator)
-    return replace(batch, real=D.detail(batch.real))
+    return replace(batch, real=D.limit_detail(batch.real))
 
 
 @recipe("progressive64")
@@ -97,7 +98,7 @@ class Progressive64(Recipe):
     def objective(self) -> Objective:
         if self.loss == "wgan-gp":
             return Growing(self.penalty, self.drift)
-        return GrowingLogistic(gamma=self.gamma, every=self.penalty_every)
+        return GrowingLogistic(gamma=self.gamma, penalty_every=self.penalty_every)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         alone = Turn(("D",), n_real=self.batch_size, n_fake=self.batch_size)

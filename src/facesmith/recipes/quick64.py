@@ -35,7 +35,8 @@ from torch.optim import Adam
 
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating
-from facesmith.gan.recipe import Conditional, option, periodic_steps, recipe, require_power_of_two
+from facesmith.gan.recipe import Conditional, periodic_steps, recipe, require_power_of_two
+from facesmith.gan.recipe_options import option
 from facesmith.nets import quick
 
 LAST_LR = 0.1  # of the first, at the end of the budget
@@ -100,7 +101,7 @@ class Quick64(Conditional):
         return {"D": Player(("D",), adam), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
-        return NonSaturating(gamma=self.gamma, every=self.penalty_every, penalty_batch=self.penalty_batch)
+        return NonSaturating(gamma=self.gamma, penalty_every=self.penalty_every, penalty_batch=self.penalty_batch)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)

@@ -31,7 +31,8 @@ from torch import nn
 from torch.optim import Adam
 
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
-from facesmith.gan.recipe import Recipe, option, recipe, require_multiple_of_eight
+from facesmith.gan.recipe import Recipe, recipe, require_multiple_of_eight
+from facesmith.gan.recipe_options import option
 from facesmith.gan.vae import VAEObjective
 from facesmith.nets import upsampling
 

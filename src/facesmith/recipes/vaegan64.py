@@ -33,7 +33,8 @@ from torch.optim import Adam, RMSprop
 
 from facesmith.gan.balance import BalancedObjective, BalanceMode
 from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
-from facesmith.gan.recipe import Recipe, option, recipe, require_multiple_of_eight
+from facesmith.gan.recipe import Recipe, recipe, require_multiple_of_eight
+from facesmith.gan.recipe_options import option
 from facesmith.gan.vae import kl_divergence, reconstruction_error, reparameterize
 from facesmith.nets import upsampling
 
@@ -45,8 +46,8 @@ class VAEGANObjective(BalancedObjective):
         gan_share: of the decoder's gradient, by its norm at the last layer.
     """
 
-    def __init__(self, noise: float, gan_share: float, how: BalanceMode) -> None:
-        super().__init__(how)
+    def __init__(self, noise: float, gan_share: float, mode: BalanceMode) -> None:
+        super().__init__(mode)
         self.noise, self.gan_share = noise, gan_share
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:

@@ -31,7 +31,8 @@ from torch.optim import Adam
 
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.losses import Wasserstein
-from facesmith.gan.recipe import Recipe, option, recipe, require_power_of_two
+from facesmith.gan.recipe import Recipe, recipe, require_power_of_two
+from facesmith.gan.recipe_options import option
 from facesmith.nets import dcgan
 
 

@@ -127,7 +127,6 @@ class Monitor:
             "images_per_second": round(rate, 1),
             "memory_mib": memory.used_mib(),
             **{f"lr/{name}": lr for name, lr in state.knobs.lr.items()},
-            **{f"knob/{name}": held for name, held in state.knobs.values.items()},
             **({LEVEL: state.knobs.level} if state.recipe.knobs(0.0).level < 1 else {}),  # it grows
             **means,
         }
