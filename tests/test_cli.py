@@ -1,4 +1,4 @@
-"""Each command end to end, and the one line that each mistake ends in."""
+"""Each command end to end, and one-line error messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import pytest
 from pictures import shared
-from small import RESOLUTION, faces_folder, saved_model
+from small import RESOLUTION, faces_folder, saved_model, small_recipe
 
 from facesmith import cli
 from facesmith.errors import BadOption, BadPicture
@@ -20,7 +20,7 @@ TINY = ["--set", f"resolution={RESOLUTION}", "--set", "width=4", "--set", "z_dim
 
 @pytest.fixture
 def facesmith(capsys, monkeypatch):
-    """Run the program in this process: exit code, stdout, stderr."""
+    """Run the program in this process. Returns exit code, stdout and stderr."""
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["facesmith", *map(str, arguments)])
@@ -29,8 +29,8 @@ def facesmith(capsys, monkeypatch):
             code = 0
         except SystemExit as exit:
             code = exit.code or 0
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        output = capsys.readouterr()
+        return code, output.out, output.err
 
     return run
 
@@ -44,34 +44,34 @@ def train(facesmith, faces, out, *more):
     return facesmith("train", "dcgan64", "--data", faces, "--out", out, "--kimg", "0.08", *TINY, *more)
 
 
-def test_a_condition_is_trained_with_and_asked_for(facesmith, tmp_path):
+def test_a_conditional_model_is_trained_and_sampled(facesmith, tmp_path):
     faces = faces_folder(tmp_path / "faces", 80)
-    told = ("train", "--data", faces, "--out", tmp_path / "run", "--kimg", "0.08", *TINY, "--set", "hidden=16")
-    code, _, _ = facesmith(*told, "--condition", "Smiling, Long Hair")
+    training = ("train", "--data", faces, "--out", tmp_path / "run", "--kimg", "0.08", *TINY, "--set", "hidden=16")
+    code, _, _ = facesmith(*training, "--condition", "Smiling, Long Hair")
     assert code == 0
     sheets = []
-    for answer in (1, 0):
-        out = tmp_path / f"{answer}.png"
-        condition = ("--condition", f"smiling={answer}")
+    for value in (1, 0):
+        out = tmp_path / f"{value}.png"
+        condition = ("--condition", f"smiling={value}")
         assert facesmith("sample", "--model", tmp_path / "run", "--out", out, "--seeds", "0-3", *condition)[0] == 0
         sheets.append(read_picture(out))
     assert (sheets[0] != sheets[1]).any()
     again = ("sample", "--model", tmp_path / "run", "--like", tmp_path / "1.png", "--out", tmp_path / "again.png")
     assert facesmith(*again)[0] == 0
     assert (read_picture(tmp_path / "again.png") == sheets[0]).all()
-    for words, arguments in (
+    for message, arguments in (
         ("leave out --seeds, --psi and --condition", (*again, "--condition", "smiling=1")),
         ("did you mean 'smiling'", ("sample", "--model", tmp_path / "run", "--condition", "smilin=1")),
-        ("takes no --condition", ("train", "dcgan64", *told[1:5], "--condition", "smiling")),
-        ("did you mean 'smiling'", (*told, "--force", "--condition", "smilling")),
+        ("takes no --condition", ("train", "dcgan64", *training[1:5], "--condition", "smiling")),
+        ("did you mean 'smiling'", (*training, "--force", "--condition", "smilling")),
     ):
         code, out, err = facesmith(*arguments)
         assert code == 2
-        assert words in err.lower()
+        assert message in err.lower()
         assert len(err.strip().splitlines()) == 1
 
 
-def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
+def test_train_sample_film_and_report(facesmith, faces, tmp_path):
     code, out, err = train(facesmith, faces, tmp_path / "run")
     assert (code, out.strip()) == (0, str(tmp_path / "run" / "model.safetensors"))
     assert "images/s" in err
@@ -96,7 +96,7 @@ def test_the_main_job_from_faces_to_faces(facesmith, faces, tmp_path):
     assert (code, err.count("\n")) == (1, 1)
 
 
-def test_the_verbs_of_the_latent_space(facesmith, tmp_path, monkeypatch):
+def test_walk_mix_and_invert(facesmith, tmp_path, monkeypatch):
     monkeypatch.setattr("facesmith.explore.reconstruction_error.SAMPLES", 8)
     run, coder = saved_model(tmp_path / "run"), saved_model(tmp_path / "coder", "test-autoencoder")
     walk = ["walk", "--model", run, "--out", tmp_path / "w.mp4", "--seconds", "0.4"]
@@ -106,8 +106,8 @@ def test_the_verbs_of_the_latent_space(facesmith, tmp_path, monkeypatch):
     code, out, _ = facesmith("mix", "--model", run, "29 - 3 + 34", "--out", tmp_path / "m.png", "--plain")
     assert (code, out.strip()) == (0, str(tmp_path / "m.png"))
     code, out, _ = facesmith("sample", "--model", run, "--seeds", "1", "--out", tmp_path / "face.png")
-    asked = ["invert", "--model", coder, tmp_path / "face.png", "--aligned", "--quick"]
-    code, out, _ = facesmith(*asked, "--out", tmp_path / "i.png", "--latents", tmp_path / "latents")
+    invert = ["invert", "--model", coder, tmp_path / "face.png", "--aligned", "--quick"]
+    code, out, _ = facesmith(*invert, "--out", tmp_path / "i.png", "--latents", tmp_path / "latents")
     assert code == 0
     assert out.splitlines()[0].startswith("face.png  ")
     assert out.splitlines()[1:] == [str(tmp_path / "i.png"), str(tmp_path / "latents")]
@@ -118,9 +118,9 @@ def test_the_verbs_of_the_latent_space(facesmith, tmp_path, monkeypatch):
     assert (code, "another model" in err, err.count("\n")) == (1, True, 1)
 
 
-def test_quiet_and_threads_are_understood_before_and_behind_the_verb(facesmith, faces, tmp_path):
+def test_quiet_and_threads_may_precede_or_follow_the_command(facesmith, faces, tmp_path):
     for i, arguments in enumerate((["--quiet", "--threads", "1"], [])):
-        behind = [] if arguments else ["-q", "--threads=1"]
+        following = [] if arguments else ["-q", "--threads=1"]
         code, _, err = facesmith(
             *arguments,
             "train",
@@ -132,12 +132,12 @@ def test_quiet_and_threads_are_understood_before_and_behind_the_verb(facesmith, 
             "--kimg",
             "0.04",
             *TINY,
-            *behind,
+            *following,
         )
         assert (code, err) == (0, "")
 
 
-def test_a_datasets_card(facesmith, faces, tmp_path):
+def test_faces_describes_a_dataset(facesmith, faces, tmp_path):
     code, out, _ = facesmith("faces", faces, "--sheet", tmp_path / "sheet.png")
     assert code == 0
     assert "faces          40" in out
@@ -148,7 +148,7 @@ def test_a_datasets_card(facesmith, faces, tmp_path):
     assert facesmith("faces", faces, "--sheet", tmp_path / "sheet.png")[0] == 1
 
 
-def test_the_recipes(facesmith):
+def test_recipes_are_listed_and_described(facesmith):
     code, out, _ = facesmith("recipes")
     assert code == 0
     assert "dcgan64" in out
@@ -158,19 +158,20 @@ def test_the_recipes(facesmith):
     assert "arXiv:1511.06434" in out
 
 
-def test_the_machines_card(facesmith):
+def test_info_describes_the_machine(facesmith, monkeypatch):
+    monkeypatch.setattr("facesmith.info.make_recipe", lambda *_: small_recipe("dcgan64"))  # quick to measure
     code, out, _ = facesmith("info")
     assert code == 0
     for word in ("facesmith", "devices", "precision", "images/s", "MTCNN", "memory", "disk"):
         assert word in out
 
 
-def test_the_version(facesmith):
+def test_version_is_printed(facesmith):
     assert facesmith("--version")[:2] == (0, "facesmith 0.1.0\n")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "message"),
     [
         (["train", "dcgan46", "--data", "FACES", "--out", "OUT"], 2, "did you mean 'dcgan64'"),
         (["train", "dcgan64", "--data", "nowhere", "--out", "OUT"], 1, "does not exist"),
@@ -220,12 +221,12 @@ def test_the_version(facesmith):
         ),
     ],
 )
-def test_a_mistake_ends_in_one_line(facesmith, faces, tmp_path, arguments, code, words):
+def test_mistakes_are_reported_in_one_line(facesmith, faces, tmp_path, arguments, code, message):
     arguments = [a.replace("FACES", str(faces)).replace("OUT", str(tmp_path / "out")) for a in arguments]
-    got, out, err = facesmith(*arguments)
+    actual_code, out, err = facesmith(*arguments)
     lines = [line for line in err.splitlines() if line.startswith("facesmith: ")]
-    assert (got, out, len(lines)) == (code, "", 1), err
-    assert words in lines[0]
+    assert (actual_code, out, len(lines)) == (code, "", 1), err
+    assert message in lines[0]
     assert "Traceback" not in err
 
 
@@ -233,33 +234,33 @@ def test_a_mistake_ends_in_one_line(facesmith, faces, tmp_path, arguments, code,
     "arguments",
     [["train"], ["train", "dcgan64", "--out", "x"], ["sample", "--psi", "2"], ["--threads", "0"], ["nothing"]],
 )
-def test_options_that_typer_refuses_exit_with_2(facesmith, arguments):
+def test_invalid_options_exit_with_2(facesmith, arguments):
     assert facesmith(*arguments)[0] == 2
 
 
-def test_a_full_disk_is_told_in_a_line(facesmith, faces, tmp_path, monkeypatch):
-    def full(*arguments, **more):
+def test_a_full_disk_is_reported_in_one_line(facesmith, faces, tmp_path, monkeypatch):
+    def disk_full(*arguments, **options):
         raise OSError(28, "No space left on device", str(tmp_path))
 
-    monkeypatch.setattr("facesmith.training.train.save_state", full)
+    monkeypatch.setattr("facesmith.training.train.save_state", disk_full)
     code, _, err = train(facesmith, faces, tmp_path / "run")
     assert code == 1
     assert "No space left on device" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 4 TB")])
-def test_memory_that_is_not_there_is_told_in_a_line(facesmith, monkeypatch, error):
+def test_too_little_memory_is_reported_in_one_line(facesmith, monkeypatch, error):
     def failing(*_args, **_options):
         raise error
 
     monkeypatch.setattr("facesmith.gan.list_recipes.recipe_table", failing)
-    code, _, told = facesmith("recipes")
+    code, _, err = facesmith("recipes")
     assert code == 1
-    assert told.count("\n") == 1
-    assert "not enough memory" in told
+    assert err.count("\n") == 1
+    assert "not enough memory" in err
 
 
-def test_our_own_bugs_keep_their_traceback(facesmith, monkeypatch):
+def test_our_own_bugs_show_a_traceback(facesmith, monkeypatch):
     def bug(*arguments):
         raise ZeroDivisionError
 
@@ -268,12 +269,12 @@ def test_our_own_bugs_keep_their_traceback(facesmith, monkeypatch):
         facesmith("recipes")
 
 
-def test_exit_codes_follow_from_the_kind_of_error():
+def test_errors_have_exit_codes():
     assert BadPicture("x").exit_code == 1
     assert BadOption("x").exit_code == 2
 
 
-def test_help_is_instant_and_teaches():
+def test_help_is_fast_and_lists_the_main_commands():
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
@@ -281,17 +282,17 @@ def test_help_is_instant_and_teaches():
         seconds.append(time.perf_counter() - start)
     for word in ("extract", "train", "sample", "demo", "photos"):
         assert word in run.stdout
-    assert min(seconds) < 1.5, "without torch it takes a third of that; this bound forgives a busy machine"
+    assert min(seconds) < 1.5, "importing torch takes longer; the bound leaves room for a busy machine"
 
 
-def test_the_defaults_shown_are_those_that_hold():
+def test_defaults_in_the_help_are_those_of_the_code():
     assert cli.photos.DEFAULT_MARGIN == align.DEFAULT_MARGIN
     assert cli.photos.DEFAULT_THRESHOLD == detect.DEFAULT_THRESHOLD
     assert cli.photos.DEFAULT_EVERY == extract.DEFAULT_EVERY
 
 
-def test_ctrl_c_is_told_in_a_line_and_exits_with_130(facesmith, faces, tmp_path, monkeypatch):
-    def interrupted(*arguments, **more):
+def test_ctrl_c_is_reported_in_one_line_and_exits_with_130(facesmith, faces, tmp_path, monkeypatch):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("facesmith.training.make_plan.measure", interrupted)
@@ -301,7 +302,7 @@ def test_ctrl_c_is_told_in_a_line_and_exits_with_130(facesmith, faces, tmp_path,
 
 
 @pytest.mark.slow
-def test_the_whole_way_on_real_photos(facesmith, tmp_path):
+def test_extract_train_and_sample_with_real_photos(facesmith, tmp_path):
     code, out, _ = facesmith(
         "extract", shared("photos.zip"), "--out", tmp_path / "faces", "--faces", "all", "--size", "32"
     )
@@ -315,18 +316,18 @@ def test_the_whole_way_on_real_photos(facesmith, tmp_path):
     assert facesmith("sample", "--model", tmp_path / "run", "--out", tmp_path / "new.png")[0] == 0
 
 
-def test_a_generator_is_judged(facesmith, tmp_path):
+def test_a_generator_is_evaluated(facesmith, tmp_path):
     data, run, out = faces_folder(tmp_path / "faces", 420), tmp_path / "run", tmp_path / "report"
     assert train(facesmith, data, run)[0] == 0
     command = ("evaluate", "--model", run, "--data", data, "--samples", "30", "--out", out)
-    code, told, err = facesmith(*command)
+    code, output, err = facesmith(*command)
     assert code == 0
-    assert "fd30_lite0" in told
-    assert told.strip().endswith(f"look at {out / 'report.html'}")
+    assert "fd30_lite0" in output
+    assert output.strip().endswith(f"look at {out / 'report.html'}")
     assert "warning: 30 samples are few" in err
     assert (out / "report.json").stat().st_size > 1000
-    code, told, err = facesmith(*command)
-    assert (code, told) == (1, "")
+    code, output, err = facesmith(*command)
+    assert (code, output) == (1, "")
     assert err.startswith(f"facesmith: {out} already exists")
     code, _, err = facesmith(*command, "--force", "--features", "vgg")
     assert code == 2

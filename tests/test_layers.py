@@ -1,4 +1,4 @@
-"""The structure that docs/architecture.md describes: imports point down, and public names are complete."""
+"""The package's structure: folders import only from lower layers, and public names are complete and lazy."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import facesmith
 
 SOURCE = Path(facesmith.__file__).parent
 
-# Folders, and modules at the root, from the bottom up. Each may import from itself and from the layers above it in this
-# list: no two folders of one layer know each other.
+# Folders, and modules at the root, from the lowest layer to the highest. Each may import from itself and from lower
+# layers, but not from others of its own layer.
 LAYERS = (
     ("errors",),
     ("device", "io"),
@@ -33,14 +33,15 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
+LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 
 def modules():
     return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
-def top_of(path):
+def folder_of(path):
+    """The top-level folder of a module, or its own name if it is at the root."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
@@ -55,15 +56,15 @@ def imports(path):
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_imports_point_down(path):
-    own = top_of(path)
-    assert own in HEIGHT, f"{own} has no layer: add it to LAYERS"
+def test_imports_come_from_lower_layers(path):
+    own = folder_of(path)
+    assert own in LAYER, f"{own} has no layer: add it to LAYERS"
     for other in set(imports(path)) - {own, "__version__"}:
-        assert HEIGHT[other] < HEIGHT[own], f"{own} imports {other}, which is not below it"
+        assert LAYER[other] < LAYER[own], f"{own} imports {other}, which is not in a lower layer"
 
 
-def test_every_layer_named_exists():
-    assert set(HEIGHT) == {top_of(path) for path in modules()}
+def test_layers_list_exactly_the_folders_that_exist():
+    assert set(LAYER) == {folder_of(path) for path in modules()}
 
 
 def test_public_names_are_complete_and_lazy():
@@ -77,15 +78,21 @@ def test_public_names_are_complete_and_lazy():
     assert run.stdout.split() == ["False", "False"]
 
 
-def test_modules_do_no_work_at_import():
+def test_modules_do_no_work_on_import():
     for path in modules():
         if path.name == "__main__.py":
             continue
         for node in ast.parse(path.read_text()).body:
             call = node.value if isinstance(node, ast.Expr) else None
-            assert not isinstance(call, ast.Call), f"{path.name}:{node.lineno} calls something at import"
+            assert not isinstance(call, ast.Call), f"{path.name}:{node.lineno} calls a function on import"
 
 
 def test_no_module_is_too_long_to_read():
     lengths = {path.name: len(path.read_text().splitlines()) for path in modules()}
     assert {name for name, lines in lengths.items() if lines > 420} == set()
+
+
+def test_module_names_are_unique():
+    """A name can be searched for. Only the command line repeats the names of the folders that it calls."""
+    names = [path.name for path in modules() if path.name != "__init__.py" and "cli" not in path.parts]
+    assert len(names) == len(set(names))

@@ -1,4 +1,4 @@
-"""Models as ONNX: the same faces without torch, for every recipe, and nothing where they would be others."""
+"""Models as ONNX: the same faces without torch, for every recipe, and no file if they would differ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from facesmith.modelfiles.locate import model_file
 
 
 class LayeredG(contracts.Generator):
-    """A mapping to another size, a latent for each of three layers, and latents drawn in a way of its own."""
+    """A generator whose z and w differ in size, with one latent per layer and its own distribution of z."""
 
     def __init__(self, resolution, channels):
         super().__init__(resolution=resolution, channels=channels, z_dim=5, w_dim=7, num_ws=3)
@@ -72,10 +72,10 @@ def exported(tmp_path_factory):
     return run, folder / "model.onnx", lines
 
 
-def alike(found, expected):
-    """Within one level of 255, and hardly ever that."""
-    apart = np.abs(found.astype(int) - expected)
-    return apart.max() <= 1 and (apart > 0).mean() < 1e-3
+def nearly_equal(images, expected):
+    """At most one level of 255 apart, in less than 0.1 % of the values."""
+    difference = np.abs(images.astype(int) - expected)
+    return difference.max() <= 1 and (difference > 0).mean() < 1e-3
 
 
 def test_a_seed_is_the_same_face_with_and_without_torch(exported):
@@ -83,46 +83,46 @@ def test_a_seed_is_the_same_face_with_and_without_torch(exported):
     model, onnx = load(run), load_onnx(file, threads=1)
     seeds = [0, 7, 2**32 + 7, 2**63 - 1, *range(40)]
     for psi in (1.0, 0.6, 0.0):
-        assert alike(onnx.sample(seeds, psi), model.sample(seeds, psi))
+        assert nearly_equal(onnx.sample(seeds, psi), model.sample(seeds, psi))
     assert onnx.sample([]).shape == (0, 16, 16, 3)
     w = model.latents([1, 2, 3])
     assert np.abs(onnx.latents([1, 2, 3]) - w).max() < 1e-5
-    assert alike(onnx.synthesize(w, 0.5), model.synthesize(w, 0.5))
+    assert nearly_equal(onnx.synthesize(w, 0.5), model.synthesize(w, 0.5))
     assert "largest difference" in lines[1]
 
 
-def test_the_file_tells_what_it_is(exported):
+def test_the_file_contains_its_metadata(exported):
     run, file, _ = exported
-    told = load_onnx(file).metadata
-    assert told["model"] == load(run).hash
-    assert told["header"]["recipe"] == "progressive64"
-    assert told["header"]["seen"] == load(run).header["seen"] > 0
-    assert told["license"] == "for this test"
-    assert "Mersenne" in told["seeds"]
-    assert b"site-packages" not in file.read_bytes(), "nothing of the machine that wrote it"
+    model, metadata = load(run), load_onnx(file).metadata
+    assert metadata["model"] == model.hash
+    assert metadata["header"]["recipe"] == "progressive64"
+    assert metadata["header"]["seen"] == model.header["seen"] > 0
+    assert metadata["license"] == "for this test"
+    assert "Mersenne" in metadata["seeds"]
+    assert b"site-packages" not in file.read_bytes(), "no paths of the machine that exported it"
 
 
-def test_sample_draws_from_it_without_loading_torch(exported, tmp_path):
+def test_sample_draws_from_a_file_without_importing_torch(exported, tmp_path):
     run, file, _ = exported
     code = (
         "import sys; from facesmith.cli import main\n"
         f"sys.argv[1:] = ['sample', '--model', {str(file)!r}, '--seeds', '3-5', '--psi', '0.9', '--out', 'a.png']\n"
         "main(); print('torch' in sys.modules)"
     )
-    run_ = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert run_.stdout.split() == ["a.png", "False"]
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert process.stdout.split() == ["a.png", "False"]
     (path,) = sample(lambda: load(run), [3, 4, 5], tmp_path / "b.png", psi=0.9, console=QUIET)
-    assert alike(read_picture(tmp_path / "a.png"), read_picture(path))
-    found, expected = read_provenance(tmp_path / "a.png"), read_provenance(path)
-    assert len(found.pop("Onnx")) == 64
-    assert found == expected
+    assert nearly_equal(read_picture(tmp_path / "a.png"), read_picture(path))
+    with_onnx, with_torch = read_provenance(tmp_path / "a.png"), read_provenance(path)
+    assert len(with_onnx.pop("Onnx")) == 64
+    assert with_onnx == with_torch
 
 
-def test_layers_of_latents_and_a_mapping_survive_and_foreign_latents_are_told_of(tmp_path):
+def test_a_generator_with_one_latent_per_layer_and_its_own_z_is_exported(tmp_path):
     model = load(saved_model(tmp_path / "run", "test-three-layers"))
-    told = metadata_of(model, "none")
-    assert "z" not in told
-    (tmp_path / "m.onnx").write_bytes(onnx_bytes(model, told))
+    metadata = metadata_of(model, "none")
+    assert "z" not in metadata
+    (tmp_path / "m.onnx").write_bytes(onnx_bytes(model, metadata))
     onnx = load_onnx(tmp_path / "m.onnx")
     assert compare(model.G, onnx._session).largest < 1e-5
     with pytest.raises(BadModel, match="needs torch"):
@@ -141,14 +141,14 @@ def test_the_same_model_gives_the_same_bytes(exported):
     assert onnx_bytes(model, metadata_of(model, "for this test")) == file.read_bytes()
 
 
-def test_a_model_that_draws_other_faces_as_onnx_is_not_written(tmp_path):
+def test_a_model_that_draws_other_faces_with_onnx_is_not_written(tmp_path):
     run = saved_model(tmp_path / "run", "test-noisy")
     with pytest.raises(BadModel, match="draws other images"):
         list(export(run, tmp_path / "m.onnx", console=QUIET))
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_outputs_are_checked_first(exported, tmp_path):
+def test_the_output_path_is_checked_first(exported, tmp_path):
     run, file, _ = exported
     with pytest.raises(BadOption, match=r"\.onnx"):
         next(export(run, tmp_path / "m.txt", console=QUIET))
@@ -169,7 +169,7 @@ def test_other_files_are_refused(exported, tmp_path):
         with pytest.raises(BadModel):
             load_onnx(tmp_path / "m.onnx")
     proto = onnx.load(file)
-    for text, words in (
+    for text, message in (
         ("{", "not a Facesmith model"),
         ("[]", "not a Facesmith"),
         ('{"format": 9}', "format 9"),
@@ -177,7 +177,7 @@ def test_other_files_are_refused(exported, tmp_path):
     ):
         onnx.helper.set_model_props(proto, {"facesmith": text})
         onnx.save(proto, tmp_path / "m.onnx")
-        with pytest.raises(BadModel, match=words):
+        with pytest.raises(BadModel, match=message):
             load_onnx(tmp_path / "m.onnx")
     onnx.helper.set_model_props(proto, {})
     onnx.save(proto, tmp_path / "m.onnx")
@@ -187,8 +187,8 @@ def test_other_files_are_refused(exported, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_travels(tmp_path, name):
+def test_every_recipe_can_be_exported(tmp_path, name):
     run = saved_model(tmp_path / "run", name)
     list(export(run, tmp_path / "m.onnx", console=QUIET))
-    assert alike(load_onnx(tmp_path / "m.onnx").sample(range(20)), load(run).sample(range(20)))
+    assert nearly_equal(load_onnx(tmp_path / "m.onnx").sample(range(20)), load(run).sample(range(20)))
     assert open_session((tmp_path / "m.onnx").read_bytes()).metadata()

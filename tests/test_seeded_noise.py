@@ -1,4 +1,4 @@
-"""Seeds become the same latents in numpy as in torch."""
+"""Seeds give the same latents in NumPy as in torch."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def seeded(seed):
 @example(2**32, 1)
 @example(2**63 - 1, 16)
 @example(0, 17)
-def test_normal_numbers_are_torchs(seed, count):
+def test_normal_numbers_equal_torchs(seed, count):
     expected = torch.randn(1, count, generator=seeded(seed)).numpy()[0]
-    found = normal(seed, count)
-    assert found.dtype == np.float32
-    assert np.abs(found - expected).max() <= 1e-6
-    assert count >= 16 or np.abs(found - expected).max() <= 1e-7, "few are made in double precision"
+    numbers = normal(seed, count)
+    assert numbers.dtype == np.float32
+    assert np.abs(numbers - expected).max() <= 1e-6
+    assert count >= 16 or np.abs(numbers - expected).max() <= 1e-7, "fewer than 16 are computed in double precision"
 
 
 @settings(max_examples=50, deadline=None)
 @given(SEEDS, COUNTS)
-def test_uniform_numbers_are_torchs_to_the_bit(seed, count):
+def test_uniform_numbers_equal_torchs_to_the_bit(seed, count):
     assert np.array_equal(uniform(seed, count), torch.rand(1, count, generator=seeded(seed)).numpy()[0])
 
 
@@ -43,7 +43,7 @@ def test_uniform_numbers_are_torchs_to_the_bit(seed, count):
 )
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, z_dim=st.integers(1, 300))
-def test_latents_of_every_prior_are_the_generators(prior, name, seed, z_dim):
+def test_latents_of_every_prior_equal_the_generators(prior, name, seed, z_dim):
     with torch.device("meta"):
         G = Generator(z_dim, 8, prior)
     assert np.abs(DRAWS[name](seed, z_dim) - G.draw_z(1, seeded(seed)).numpy()[0]).max() <= 1e-6
