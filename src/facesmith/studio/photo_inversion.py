@@ -18,7 +18,7 @@ from facesmith.model import Model
 from facesmith.studio.face_text import write_latent
 from facesmith.studio.security import MAX_PHOTO_PIXELS
 
-MAX_DETECTIONS = 32
+MAX_FACES = 32  # reported by `detect`
 QUIET = Console(quiet=True)
 
 
@@ -44,7 +44,7 @@ def detect(content: bytes) -> dict[str, Any]:
             "landmarks": detections.landmarks[i].round(1).tolist(),
             "confidence": round(float(detections.confidence[i]), 4),
         }
-        for i in by_size(detections)[:MAX_DETECTIONS]
+        for i in by_size(detections)[:MAX_FACES]
     ]
     return {"width": photo.shape[1], "height": photo.shape[0], "faces": faces}
 

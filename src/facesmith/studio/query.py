@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from facesmith.errors import BadOption
 from facesmith.io.seeds import MAX_SEED
 from facesmith.studio.face_text import LATENT_TEXT, MAX_STRENGTH, Face, make_face, parse_faces, shortened
-from facesmith.studio.photo_inversion import MAX_DETECTIONS
+from facesmith.studio.photo_inversion import MAX_FACES
 from facesmith.studio.render import Walk
 
 Psi = Annotated[float, Field(ge=0, le=1)]  # NaN and infinity are outside these bounds, too
 Flag = Literal["0", "1"]
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
-FaceNumber = Annotated[int, Field(ge=1, le=MAX_DETECTIONS)]  # of the faces in a photo; 1 is the largest
+FaceNumber = Annotated[int, Field(ge=1, le=MAX_FACES)]  # of the faces in a photo; 1 is the largest
 
 
 class FilmFormat(StrEnum):
@@ -115,7 +115,7 @@ class CompareParameters(Parameters):
 
 
 class SheetParameters(RunParameters):
-    """The contact sheet of a run after `seen` images."""
+    """The contact sheet of a run after so many images."""
 
     seen: Annotated[int, Field(ge=0, lt=10**18)]
 
