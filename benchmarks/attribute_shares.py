@@ -21,7 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 import facesmith
 from facesmith.metrics.features import cached_features, extract_features, open_extractor
-from facesmith.training.discriminator_scores import ranked
+from facesmith.training.discriminator_scores import auc
 
 WEIGHT_DECAY = 1e-3
 STEPS = 60
@@ -51,7 +51,7 @@ def main():
     soft = probe.logits(extract_features(extractor, softened(sharp, seed=2), "test faces, soft", console))
     fake = probe.logits(extract_features(extractor, samples, "samples", console))
     answers = probe.answers(probe.logits(cached_features(extractor, sharp, "test faces", console)))
-    known = np.array([ranked(column[own], column[~own]) for column, own in zip(soft.T, labels[judged].T, strict=True)])
+    known = np.array([auc(column[own], column[~own]) for column, own in zip(soft.T, labels[judged].T, strict=True)])
     told(names, labels[judged], answers.mean(0), probe.answers(soft).mean(0), probe.answers(fake).mean(0), known)
     gains = " ".join(f"{gain:.2f}" for gain in softened.gain[:: max(1, len(softened.gain) // 8)])
     print(

@@ -28,7 +28,8 @@ from facesmith.faces import Stream
 from facesmith.gan.contracts import Batch, set_level
 from facesmith.gan.recipe import make_recipe, recipes
 from facesmith.training.speed import measure
-from facesmith.training.trainer import new_state, train_step
+from facesmith.training.state import new_state
+from facesmith.training.step import train_step
 
 CPU = torch.device("cpu")
 FACES, SECONDS = 256, 2.0

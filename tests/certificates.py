@@ -1,4 +1,4 @@
-"""A certificate authority of a moment, and keys with a chain that C2PA takes. Trusted by nobody."""
+"""Create a temporary certificate authority, and keys with certificate chains that C2PA accepts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEYS = {
 
 
 def write_chain(folder, kind="es256", *, self_signed=False):
-    """Paths of a chain and of the key of its first certificate, and the authority's certificate in PEM."""
+    """Write a certificate chain and a key. Returns their paths and the authority's certificate in PEM."""
     authority, own = KEYS["es256"](), KEYS[kind]()
     ca = _signed("authority", "authority", authority, authority, is_authority=True)
     leaf = (
@@ -40,7 +40,7 @@ def _signed(subject, issuer, key, issuers_key, *, is_authority):
          "decipher_only"], False,
     )  # fmt: skip
     usage |= {"digital_signature": True, "key_cert_sign": is_authority, "crl_sign": is_authority}
-    made = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(_name(subject))
         .issuer_name(_name(issuer))
@@ -54,8 +54,8 @@ def _signed(subject, issuer, key, issuers_key, *, is_authority):
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuers_key.public_key()), critical=False)
     )
     if not is_authority:
-        made = made.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
-    return made.sign(issuers_key, hashes.SHA256() if isinstance(issuers_key, ec.EllipticCurvePrivateKey) else None)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+    return builder.sign(issuers_key, hashes.SHA256() if isinstance(issuers_key, ec.EllipticCurvePrivateKey) else None)
 
 
 def _name(common):

@@ -1,4 +1,4 @@
-"""The few endpoints of the Hugging Face Hub that Facesmith uses, on loopback, over folders of commits in memory."""
+"""A local stand-in for the Hugging Face Hub: the few endpoints that Facesmith uses, with repositories in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Hub(ThreadingHTTPServer):
-    """Repositories by name: each a list of commits, each a dictionary of files; `token` may write."""
+    """Repositories by name: lists of commits, each a dictionary of files. Only `token` may write."""
 
     def __init__(self, token="hf_allowed"):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -23,7 +23,7 @@ class Hub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def at(self, repo, revision):
-        """Commit id and files of a revision, or None."""
+        """The commit ID and the files of a revision. None if there is no such revision."""
         commits = self.repos.get(repo, [])
         for i, files in enumerate(commits):
             if revision in (commit_id(repo, i), *(["main"] if i == len(commits) - 1 else [])):
@@ -61,17 +61,18 @@ class Handler(BaseHTTPRequestHandler):
         if parts == ["api", "validate-yaml"]:
             return self.answer(200, {"warnings": [], "errors": []})
         if parts == ["api", "repos", "create"]:
-            asked = json.loads(raw)
-            repo = f"{asked['organization']}/{asked['name']}"
-            self.server.private.setdefault(repo, asked.get("visibility") == "private" or bool(asked.get("private")))
-            known = repo in self.server.repos
+            request = json.loads(raw)
+            repo = f"{request['organization']}/{request['name']}"
+            is_private = request.get("visibility") == "private" or bool(request.get("private"))
+            self.server.private.setdefault(repo, is_private)
+            exists = repo in self.server.repos
             self.server.repos.setdefault(repo, [{}])
-            return self.answer(409 if known else 200, {"url": f"{self.server.url}/{repo}", "id": repo})
+            return self.answer(409 if exists else 200, {"url": f"{self.server.url}/{repo}", "id": repo})
         repo, verb = "/".join(parts[2:4]), parts[4]
         if verb == "preupload":
             files = [
-                {"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
-                for each in json.loads(raw)["files"]
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(raw)["files"]
             ]
             return self.answer(200, {"files": files})
         assert verb == "commit"
@@ -81,9 +82,9 @@ class Handler(BaseHTTPRequestHandler):
             if entry["key"] == "file":
                 files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
         self.server.repos[repo].append(files)
-        made = commit_id(repo, len(self.server.repos[repo]) - 1)
+        commit = commit_id(repo, len(self.server.repos[repo]) - 1)
         return self.answer(
-            200, {"success": True, "commitOid": made, "commitUrl": f"{self.server.url}/{repo}/commit/{made}"}
+            200, {"success": True, "commitOid": commit, "commitUrl": f"{self.server.url}/{repo}/commit/{commit}"}
         )
 
     def do_GET(self):
@@ -92,10 +93,10 @@ class Handler(BaseHTTPRequestHandler):
         repo, revision = ("/".join(parts[2:4]), [*parts[5:], "main"][0]) if api else ("/".join(parts[:2]), parts[3])
         if repo not in self.server.repos:
             return self.missing("RepoNotFound")
-        found = self.server.at(repo, revision)
-        if found is None:
+        version = self.server.at(repo, revision)
+        if version is None:
             return self.missing("RevisionNotFound")
-        commit, files = found
+        commit, files = version
         if api and "tree" in parts[4:5]:
             return self.answer(200, [
                 {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
@@ -115,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving():
-    """A Hub that answers while the block runs."""
+    """Run a Hub while the block runs."""
     hub = Hub()
     thread = Thread(target=hub.serve_forever, daemon=True)
     thread.start()

@@ -25,8 +25,10 @@ from facesmith.io.images import Pixels
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.procedural import draw_many, face_labels, random_face, write_faces
+from facesmith.training.averages import inference_networks
 from facesmith.training.monitor import Monitor
-from facesmith.training.trainer import TrainState, inference_networks, new_state, train_step
+from facesmith.training.state import TrainState, new_state
+from facesmith.training.step import train_step
 
 QUIET = Console(quiet=True)
 RESOLUTION = 16
@@ -259,9 +261,15 @@ def faces_folder(path: Path, count: int = 40, size_px: int = RESOLUTION) -> Path
     return write_faces(path, count, size_px)
 
 
+def train_to_end(state):
+    """Take all steps of a budget."""
+    while state.seen < state.budget:
+        train_step(state)
+
+
 def stop_after(steps, monkeypatch):
     """Set the stop request of the next training after so many steps, as Ctrl-C does."""
-    inner, done = Monitor.step, []
+    inner, done = Monitor.log_step, []
 
     def step(self, terms):
         inner(self, terms)
@@ -269,4 +277,4 @@ def stop_after(steps, monkeypatch):
         if len(done) == steps:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Monitor, "step", step)
+    monkeypatch.setattr(Monitor, "log_step", step)

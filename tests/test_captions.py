@@ -1,3 +1,5 @@
+"""Captions and signs around images."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,24 +7,24 @@ import pytest
 
 from facesmith.io.captions import GUTTER_PX, with_caption
 
-GREY = np.full((64, 48, 1), 90, np.uint8)
+GRAY = np.full((64, 48, 1), 90, np.uint8)
 
 
-def test_the_picture_stands_above_its_words():
-    shown = with_caption(GREY, "seed 29")
-    assert shown.shape[1:] == (48, 3)
-    assert (shown[:64] == 90).all()
-    assert (shown[64:] < 128).any()
-    assert (with_caption(GREY, "")[64:] == 255).all()
+def test_the_caption_is_below_the_image():
+    captioned = with_caption(GRAY, "seed 29")
+    assert captioned.shape[1:] == (48, 3)
+    assert (captioned[:64] == 90).all()
+    assert (captioned[64:] < 128).any()
+    assert (with_caption(GRAY, "")[64:] == 255).all()
 
 
-def test_signs_differ_and_stand_before_the_picture():
-    signs = [with_caption(GREY, "", sign)[:, :GUTTER_PX].tobytes() for sign in ("", "+", "-", "=")]
+def test_signs_differ_and_are_left_of_the_image():
+    signs = [with_caption(GRAY, "", sign)[:, :GUTTER_PX].tobytes() for sign in ("", "+", "-", "=")]
     assert len(set(signs)) == 4
     assert set(signs[0]) == {255}
-    assert (with_caption(GREY, "", "+")[:64, GUTTER_PX:] == 90).all()
+    assert (with_caption(GRAY, "", "+")[:64, GUTTER_PX:] == 90).all()
 
 
-@pytest.mark.parametrize("words", ["1", "12.25 * seed 1000000", "a name that is longer than any picture is wide"])
-def test_words_never_change_the_size_of_the_cell(words):
-    assert with_caption(GREY, words, "+").shape == with_caption(GREY, "", "+").shape
+@pytest.mark.parametrize("caption", ["1", "12.25 * seed 1000000", "a name that is longer than any image is wide"])
+def test_captions_never_change_the_size_of_the_cell(caption):
+    assert with_caption(GRAY, caption, "+").shape == with_caption(GRAY, "", "+").shape

@@ -1,4 +1,4 @@
-"""Model and state files: round trips, and every way in which a file can be wrong or hostile."""
+"""Model and state files: round trips, and every way in which a file can be damaged or malicious."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from small import RECIPES, TEST_RECIPES, small_state
 from facesmith.errors import BadModel
 from facesmith.io.files import sha256
 from facesmith.modelfiles.checkpoint import HEADER_KEY, load_model, load_state, save_model, save_state
-from facesmith.training.trainer import inference_networks, state_dict, train_step
+from facesmith.training.averages import inference_networks
+from facesmith.training.state import state_dict
+from facesmith.training.step import train_step
 
 
 def header_of(state, **other):
     return {"recipe": state.recipe.name, "hyperparameters": state.recipe.hyperparameters(), "seen": state.seen, **other}
 
 
-def written(path, state, **other):
+def write_model(path, state, **other):
     save_model(path, dict(inference_networks(state).items()), header_of(state, **other))
     return path
 
@@ -34,11 +36,11 @@ def tensors_of(state):
 
 
 @pytest.mark.parametrize("name", [*RECIPES, *TEST_RECIPES])
-def test_a_model_survives_its_file(tmp_path, name):
+def test_a_model_survives_saving_and_loading(tmp_path, name):
     state = small_state(name)
     train_step(state)
     expected = inference_networks(state)
-    model = load_model(written(tmp_path / "model.safetensors", state, fingerprint="f" * 64))
+    model = load_model(write_model(tmp_path / "model.safetensors", state, fingerprint="f" * 64))
     assert model.recipe == state.recipe
     assert set(model.nets) == set(state.recipe.averaged)
     assert model.header["fingerprint"] == "f" * 64
@@ -47,20 +49,20 @@ def test_a_model_survives_its_file(tmp_path, name):
     assert torch.equal(model.nets["G"](z), expected["G"](z))
 
 
-def test_a_run_folder_stands_for_its_model(tmp_path):
-    written(tmp_path / "model.safetensors", small_state())
+def test_a_run_folder_refers_to_its_model(tmp_path):
+    write_model(tmp_path / "model.safetensors", small_state())
     assert load_model(tmp_path).hash == sha256(tmp_path / "model.safetensors")
 
 
 def test_the_same_networks_give_the_same_bytes(tmp_path):
-    # Both files are made from separate states, so no order of insertion or address can make them alike.
-    first = written(tmp_path / "a.safetensors", small_state(), mirror=True, alignment={"size": 64, "margin": 0.1})
-    second = written(tmp_path / "b.safetensors", small_state(), alignment={"margin": 0.1, "size": 64}, mirror=True)
+    # The states are separate, and the header entries in another order: the bytes depend on neither.
+    first = write_model(tmp_path / "a.safetensors", small_state(), mirror=True, alignment={"size": 64, "margin": 0.1})
+    second = write_model(tmp_path / "b.safetensors", small_state(), alignment={"margin": 0.1, "size": 64}, mirror=True)
     assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"recipe": "dcgan46"}, "can't build"),
         ({"hyperparameters": {"width": 10**9}}, "can't build"),
@@ -72,19 +74,19 @@ def test_the_same_networks_give_the_same_bytes(tmp_path):
         ({"format": 99}, "format 99"),
     ],
 )
-def test_a_header_that_lies_is_refused(tmp_path, change, words):
+def test_a_wrong_header_is_refused(tmp_path, change, message):
     state = small_state()
     header = {"format": 1, **header_of(state), **change}
     tensors = tensors_of(state)
     file = tmp_path / "model.safetensors"
     file.write_bytes(save(tensors, {HEADER_KEY: json.dumps(header)}))
-    with pytest.raises(BadModel, match=words):
+    with pytest.raises(BadModel, match=message):
         load_model(file)
 
 
 def test_wrong_tensors_are_refused(tmp_path):
     state = small_state()
-    file = written(tmp_path / "model.safetensors", state)
+    file = write_model(tmp_path / "model.safetensors", state)
     tensors = tensors_of(state)
     metadata = {HEADER_KEY: json.dumps({"format": 1, **header_of(state)})}
     for change in (
@@ -98,7 +100,7 @@ def test_wrong_tensors_are_refused(tmp_path):
             load_model(file)
 
 
-def test_other_files_are_no_models(tmp_path):
+def test_files_that_are_not_models_are_refused(tmp_path):
     for name, content in {
         "empty.safetensors": b"",
         "text.safetensors": b"not a model" * 100,
@@ -120,23 +122,23 @@ def test_other_files_are_no_models(tmp_path):
 @given(cut=st.floats(0, 0.999))
 def test_a_truncated_model_is_refused(tmp_path_factory, cut):
     file = tmp_path_factory.mktemp("cut") / "model.safetensors"
-    whole = written(file, small_state()).read_bytes()
+    whole = write_model(file, small_state()).read_bytes()
     file.write_bytes(whole[: int(len(whole) * cut)])
     with pytest.raises(BadModel):
         load_model(file)
 
 
-class Hostile:
+class Malicious:
     def __reduce__(self):
         return (print, ("this must never be printed",))
 
 
 def test_no_code_runs_from_a_state_or_a_model(tmp_path, capsys):
     file = tmp_path / "state.pt"
-    torch.save({"format": 1, "nets": Hostile()}, file)
+    torch.save({"format": 1, "nets": Malicious()}, file)
     with pytest.raises(BadModel):
         load_state(file)
-    file.write_bytes(pickle.dumps(Hostile(), protocol=2))
+    file.write_bytes(pickle.dumps(Malicious(), protocol=2))
     with pytest.raises(BadModel):
         load_state(file)
     with pytest.raises(BadModel):
@@ -145,7 +147,7 @@ def test_no_code_runs_from_a_state_or_a_model(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", [*RECIPES, *TEST_RECIPES])
-def test_a_state_survives_its_file(tmp_path, name):
+def test_a_state_survives_saving_and_loading(tmp_path, name):
     state = small_state(name)
     train_step(state)
     save_state(tmp_path / "state.pt", state_dict(state))
@@ -157,16 +159,16 @@ def test_a_state_survives_its_file(tmp_path, name):
     assert read["nets"].keys() == state.nets.state_dict().keys()
 
 
-def test_a_full_disk_leaves_the_last_save_whole(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_previous_file_intact(tmp_path, monkeypatch):
     state = small_state()
-    file = written(tmp_path / "model.safetensors", state)
+    file = write_model(tmp_path / "model.safetensors", state)
     before = file.read_bytes()
 
-    def full(tensors, metadata):
+    def disk_full(tensors, metadata):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facesmith.modelfiles.checkpoint.save", full)
+    monkeypatch.setattr("facesmith.modelfiles.checkpoint.save", disk_full)
     with pytest.raises(OSError, match="No space"):
-        written(file, state)
+        write_model(file, state)
     assert file.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == [file.name], "no half-written file stays behind"
+    assert [path.name for path in tmp_path.iterdir()] == [file.name], "no partial file is left"

@@ -43,10 +43,12 @@ from facesmith.model import load
 from facesmith.modelfiles.checkpoint import load_model
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.modelfiles.sidecar import save_sidecar
+from facesmith.training.averages import inference_networks
 from facesmith.training.discriminator_scores import discriminator_scores
 from facesmith.training.plan import TrainOptions
+from facesmith.training.state import set_label_shares
+from facesmith.training.step import make_batch, train_step
 from facesmith.training.train import train
-from facesmith.training.trainer import inference_networks, make_batch, set_label_shares, train_step
 
 CONDITION = ("smiling", "long_hair")
 FACES = 80
@@ -255,7 +257,7 @@ def test_scores_are_those_of_labelled_pictures():
         x = torch.from_numpy(state.stream.pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
         expected = state.nets["D"].eval()(x, rows)
     assert np.allclose(scores.real, expected.numpy(), atol=1e-5)
-    assert np.allclose(scores.unseen, expected.numpy(), atol=1e-5)
+    assert np.allclose(scores.held_out, expected.numpy(), atol=1e-5)
 
 
 def test_the_average_latent_is_that_of_faces_labelled_like_the_data():

@@ -1,4 +1,4 @@
-"""The doctor: signs by hand, healthy and planted histories, real games gone wrong, and what is done about them."""
+"""The diagnosis: signs, healthy and planted histories, real trainings that fail, and what happens then."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from rich.console import Console
 from small import QUIET, Tiny, faces_folder, procedural_pixels, small_state
 from torch.nn.functional import mse_loss
 
-import facesmith.training.train as train_module
+import facesmith.training.run as run_module
 from facesmith.errors import BadOption, TrainingStopped
 from facesmith.gan.losses import NonSaturating
 from facesmith.gan.recipe import recipe
 from facesmith.gan.recipe_options import option
 from facesmith.modelfiles.checkpoint import load_model, load_state
+from facesmith.training.averages import inference_networks
 from facesmith.training.diagnosis import (
     AUC,
     DISTANCE,
     FACES,
+    HELD_OUT_FACES,
     LEVEL,
     TRAINING_AUC,
-    UNSEEN,
     VARIETY,
     diagnose,
     is_healthy,
@@ -35,24 +36,25 @@ from facesmith.training.diagnosis import (
 )
 from facesmith.training.monitor import Monitor
 from facesmith.training.plan import TrainOptions
+from facesmith.training.step import train_step
 from facesmith.training.train import train
-from facesmith.training.trainer import inference_networks, train_step
 
 BUDGET = 100_000
 
 
 def history(*saves, budget=BUDGET):
-    """Lines of a log whose saves hold these variety, distance and ranks, spread over the whole budget."""
+    """A log whose saves have these values of variety, distance and AUC, spread over the whole budget."""
     names = (VARIETY, DISTANCE, AUC)
     step = budget // len(saves)
     return [{"seen": step * (n + 1), **dict(zip(names, save, strict=False))} for n, save in enumerate(saves)]
 
 
-def found(lines, budget=BUDGET):
+def names_of(lines, budget=BUDGET):
+    """The names of the problems in a log."""
     return [problem.name for problem in diagnose(lines, budget)]
 
 
-# Variety, distance and ranks as runs on CelebA logged them.
+# Variety, distance and AUC as logged by runs on CelebA.
 HEALTHY = {
     "dcgan64": [(0.25, 0.27), (0.48, 0.078), (0.65, 0.035), (0.72, 0.028), (0.8, 0.011), (0.81, 0.01), (0.94, 0.011),
                 (1.01, 0.004), (1.0, 0.005), (1.0, 0.002), (0.95, 0.004), (0.91, 0.002)],
@@ -68,23 +70,23 @@ HEALTHY = {
 
 
 @pytest.mark.parametrize("name", HEALTHY)
-def test_a_healthy_game_is_never_called_ill(name):
+def test_healthy_runs_have_no_problem_at_any_save(name):
     lines = history(*HEALTHY[name])  # the first third of a run
     for save in range(1, len(lines) + 1):
-        assert found(lines[:save], 3 * BUDGET) == []
+        assert names_of(lines[:save], 3 * BUDGET) == []
     assert is_healthy(lines, 3 * BUDGET)
 
 
-def test_faces_that_are_alike_late_but_still_in_the_making_are_no_collapse():
+def test_low_variety_is_no_collapse_while_samples_still_improve():
     lines = history(*HEALTHY["dcgan32"])  # a short run: these are all its saves
     for save in range(1, len(lines) + 1):
-        assert found(lines[:save]) == []
+        assert names_of(lines[:save]) == []
 
 
 PLANTED = {
-    "collapse": [(0.5, 0.2, 0.9), (0.8, 0.1, 0.9), (0.9, 0.08, 0.9), (0.2, 0.09, 0.9), (0.1, 0.1, 0.9),
+    "mode collapse": [(0.5, 0.2, 0.9), (0.8, 0.1, 0.9), (0.9, 0.08, 0.9), (0.2, 0.09, 0.9), (0.1, 0.1, 0.9),
                  (0.1, 0.1, 0.9)],
-    "critic won": [(1.9, 1.62, 1.0), (1.5, 1.63, 1.0), (1.0, 2.05, 1.0), (1.1, 2.16, 1.0), (1.0, 2.5, 1.0),
+    "discriminator won": [(1.9, 1.62, 1.0), (1.5, 1.63, 1.0), (1.0, 2.05, 1.0), (1.1, 2.16, 1.0), (1.0, 2.5, 1.0),
                    (1.1, 2.46, 1.0)],
     "divergence": [(0.6, 0.1, 0.9), (0.8, 0.03, 0.9), (0.8, 0.02, 0.9), (0.9, 0.2, 0.9), (0.9, 0.3, 0.9),
                    (0.8, 0.4, 0.9)],
@@ -92,45 +94,48 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_planted_troubles_are_named_after_three_saves_and_pass(name):
+def test_planted_problems_are_named_after_three_saves_and_pass(name):
     lines = history(*PLANTED[name])
-    assert found(lines) == [name]
-    assert found(lines[:-1]) == []
+    assert names_of(lines) == [name]
+    assert names_of(lines[:-1]) == []
     assert not is_healthy(lines, BUDGET)
-    well = {"seen": BUDGET, VARIETY: 0.9, DISTANCE: 0.02, AUC: 0.8}
-    assert found([*lines, well]) == []
+    recovered = {"seen": BUDGET, VARIETY: 0.9, DISTANCE: 0.02, AUC: 0.8}
+    assert names_of([*lines, recovered]) == []
     (problem,) = diagnose(lines, BUDGET)
-    assert problem.words.endswith(".")
+    assert problem.symptom.endswith(".")
     assert problem.advice.endswith(".")
 
 
-def test_a_new_scale_of_growing_networks_is_no_trouble():
+def test_a_growing_network_at_a_new_size_is_no_problem():
     for planted in PLANTED.values():
         lines = history(*planted)
-        assert found([{**line, LEVEL: n / 10} for n, line in enumerate(lines)]) == []
-        assert found([{**line, LEVEL: 0.5} for line in lines]) == found(lines)
+        assert names_of([{**line, LEVEL: n / 10} for n, line in enumerate(lines)]) == []
+        assert names_of([{**line, LEVEL: 0.5} for line in lines]) == names_of(lines)
 
 
-def test_faces_may_be_alike_early_but_not_for_long():
+def test_low_variety_is_normal_early_in_a_run_only():
     alike = [(0.05, 0.6, 0.9)] * 4
-    assert found(history(*alike), budget=10 * BUDGET) == []
-    assert found(history(*alike)) == ["collapse"]
+    assert names_of(history(*alike), budget=10 * BUDGET) == []
+    assert names_of(history(*alike)) == ["mode collapse"]
 
 
-def test_a_critic_that_knows_its_faces_by_heart_is_told_by_as_many_faces_as_it_takes():
+def test_overfitting_needs_enough_faces_to_be_significant():
     def lines(share, faces):
-        return [{**line, TRAINING_AUC: share, FACES: faces, UNSEEN: faces} for line in history(*[(0.9, 0.01, 0.9)] * 3)]
+        return [
+            {**line, TRAINING_AUC: share, FACES: faces, HELD_OUT_FACES: faces}
+            for line in history(*[(0.9, 0.01, 0.9)] * 3)
+        ]
 
-    assert found(lines(0.65, 500)) == ["overfitting"]
-    assert found(lines(0.65, 64)) == []  # may be chance
-    assert found(lines(0.7, 64)) == ["overfitting"]
-    assert found(lines(0.55, 5000)) == []
-    few = [{**line, UNSEEN: 16} for line in lines(0.7, 304)]
-    assert found(few) == []
-    assert found([{**line, TRAINING_AUC: 0.9} for line in few]) == ["overfitting"]
+    assert names_of(lines(0.65, 500)) == ["overfitting"]
+    assert names_of(lines(0.65, 64)) == []  # may be chance
+    assert names_of(lines(0.7, 64)) == ["overfitting"]
+    assert names_of(lines(0.55, 5000)) == []
+    few = [{**line, HELD_OUT_FACES: 16} for line in lines(0.7, 304)]
+    assert names_of(few) == []
+    assert names_of([{**line, TRAINING_AUC: 0.9} for line in few]) == ["overfitting"]
 
 
-def test_a_save_that_is_not_about_the_best_is_not_one_to_come_back_to():
+def test_a_save_clearly_worse_than_the_best_is_not_healthy():
     assert is_healthy(history((0.9, 0.02), (0.85, 0.03)), BUDGET)
     assert not is_healthy(history((0.9, 0.02), (0.5, 0.02)), BUDGET)
     assert not is_healthy(history((0.9, 0.02), (0.9, 0.06)), BUDGET)
@@ -143,25 +148,25 @@ anything = st.none() | st.floats() | st.integers() | st.just(10**400) | st.text(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
-        st.dictionaries(st.sampled_from([VARIETY, DISTANCE, AUC, TRAINING_AUC, FACES, UNSEEN]), anything),
+        st.dictionaries(st.sampled_from([VARIETY, DISTANCE, AUC, TRAINING_AUC, FACES, HELD_OUT_FACES]), anything),
         max_size=8,
     )
 )
-def test_whatever_a_damaged_log_holds_is_no_error(held):
-    lines = [{"seen": n, **line} for n, line in enumerate(held)]
-    assert isinstance(found(lines), list)
+def test_a_damaged_log_raises_nothing(damaged):
+    lines = [{"seen": n, **line} for n, line in enumerate(damaged)]
+    assert isinstance(names_of(lines), list)
     assert isinstance(is_healthy(lines, BUDGET), bool)
 
 
-def test_signs_of_faces_like_real_ones_of_one_face_and_of_noise():
+def test_signs_of_real_faces_of_one_face_and_of_noise():
     pixels = procedural_pixels(576)
     real = thumbnails(pixels[64:])
     like_real = signs(thumbnails(pixels[:64]), real)
     assert like_real[VARIETY] == pytest.approx(1, abs=0.2)
     assert abs(like_real[DISTANCE]) < 0.03
-    one = signs(thumbnails(np.repeat(pixels[:1], 64, 0)), real)
-    assert one[VARIETY] == pytest.approx(0, abs=0.01), "but for rounding, which differs by processor"
-    assert one[DISTANCE] > 0.3
+    single = signs(thumbnails(np.repeat(pixels[:1], 64, 0)), real)
+    assert single[VARIETY] == pytest.approx(0, abs=0.01)
+    assert single[DISTANCE] > 0.3
     few = signs(thumbnails(np.repeat(pixels[:4], 16, 0)), real)
     assert few[VARIETY] == pytest.approx(0, abs=0.01)
     noise = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
@@ -170,7 +175,7 @@ def test_signs_of_faces_like_real_ones_of_one_face_and_of_noise():
     assert set(signs(thumbnails(pixels[:64]), real[:2])) == {VARIETY, DISTANCE}
 
 
-def test_a_generator_whose_input_was_cut_off_is_found_collapsed(tmp_path):
+def test_a_generator_without_input_is_diagnosed_as_collapsed(tmp_path):
     state = small_state("dcgan32", faces=128, budget=400)
     with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
         for save in range(5):
@@ -178,21 +183,21 @@ def test_a_generator_whose_input_was_cut_off_is_found_collapsed(tmp_path):
             if save == 2:
                 with torch.no_grad():
                     next(state.averages["G"].parameters()).zero_()
-            problems = monitor.tick(inference_networks(state))
-        assert "collapse" in [problem.name for problem in problems]
-        assert "collapse" in monitor.lines[-1]["troubles"]
-        assert "troubles" not in monitor.lines[1]
+            problems = monitor.log_save(inference_networks(state))
+        assert "mode collapse" in [problem.name for problem in problems]
+        assert "collapse" in monitor.lines[-1]["problems"]
+        assert "problems" not in monitor.lines[1]
 
 
-def test_a_critic_trained_on_few_faces_is_found_to_know_them(tmp_path):
+def test_a_discriminator_trained_on_few_faces_is_diagnosed_as_overfitting(tmp_path):
     state = small_state("dcgan32", faces=32, budget=10_000, lr=2e-3, batch_size=16, mirror=False)
     others = procedural_pixels(400)[200:]
     with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET, others) as monitor:
-        monitor.tick(inference_networks(state))
+        monitor.log_save(inference_networks(state))
         for _ in range(3):
             for _ in range(50):
                 train_step(state)
-            problems = monitor.tick(inference_networks(state))
+            problems = monitor.log_save(inference_networks(state))
     shares = [line[TRAINING_AUC] for line in monitor.lines]
     assert shares[0] < 0.6
     assert min(shares[1:]) > 0.7
@@ -200,7 +205,7 @@ def test_a_critic_trained_on_few_faces_is_found_to_know_them(tmp_path):
 
 
 class Collapsing(NonSaturating):
-    """Draws one grey picture from step 50 on, where the learning rate is too high."""
+    """Collapses to one gray image from step 50 on if the learning rate is too high."""
 
     def loss(self, player, nets, batch):
         loss = super().loss(player, nets, batch)
@@ -229,129 +234,134 @@ def faces(tmp_path_factory):
 
 
 @pytest.fixture
-def asked(faces, tmp_path):
+def options(faces, tmp_path):
     return TrainOptions(
         "test-collapsing", faces, tmp_path / "run", {}, kimg=1.2, save_every_kimg=0.1, precision="float32", threads=1
     )
 
 
-def log(asked):
-    return [json.loads(line) for line in (asked.out / "log.jsonl").read_text().splitlines()]
+def log(options):
+    return [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
 
 
-def test_trouble_is_told_once_and_training_goes_on(asked, capsys):
-    assert train(asked, Console()).finished
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("doctor:")]
-    assert sum("collapse" in line for line in told) == 1
-    assert "learning rate" in told[0]
-    assert "collapse" in log(asked)[-1]["troubles"]
+def test_a_problem_is_printed_once_and_training_continues(options, capsys):
+    assert train(options, Console()).finished
+    messages = [line for line in capsys.readouterr().out.splitlines() if line.startswith("diagnosis:")]
+    assert sum("collapse" in line for line in messages) == 1
+    assert "learning rate" in messages[0]
+    assert "collapse" in log(options)[-1]["problems"]
 
 
-def test_a_run_that_is_to_stop_stops_saved(asked):
+def test_on_trouble_stop_saves_and_stops(options):
     with pytest.raises(TrainingStopped, match=r"saved at .* kimg\. "):
-        train(replace(asked, on_trouble="stop"), QUIET)
-    last = log(asked)[-1]
-    assert last["troubles"]
-    assert load_state(asked.out / "state.pt")["seen"] == last["seen"] < 1200
+        train(replace(options, on_trouble="stop"), QUIET)
+    last = log(options)[-1]
+    assert last["problems"]
+    assert load_state(options.out / "state.pt")["seen"] == last["seen"] < 1200
 
 
-def test_trouble_at_the_end_stops_nothing(asked):
-    short = replace(asked, kimg=1.0, on_trouble="stop")
+def test_a_problem_at_the_end_of_the_budget_does_not_stop_the_run(options):
+    short = replace(options, kimg=1.0, on_trouble="stop")
     with pytest.raises(TrainingStopped):
         train(short, QUIET)
-    seen = load_state(asked.out / "state.pt")["seen"]
-    # A budget that ends where the trouble is found.
-    assert train(replace(short, kimg=seen / 1000, out=asked.out.with_name("ended")), QUIET).finished
+    seen = load_state(options.out / "state.pt")["seen"]
+    # This budget ends at the save where the problem is found.
+    assert train(replace(short, kimg=seen / 1000, out=options.out.with_name("ended")), QUIET).finished
 
 
-def test_rolling_back_ends_with_a_healthy_generator(asked):
-    assert train(replace(asked, on_trouble="rollback"), QUIET).finished
-    lines = log(asked)
+def test_on_trouble_rollback_ends_with_a_healthy_generator(options):
+    assert train(replace(options, on_trouble="rollback"), QUIET).finished
+    lines = log(options)
     returns = [line for line in lines if "rolled_back_from" in line]
     assert returns
-    assert all(line["troubles"] for line in returns)
-    assert "troubles" not in lines[-1]
-    assert lines[-1]["lr/G"] == pytest.approx(1e-2 / 4)  # the first that does not collapse
-    assert load_state(asked.out / "state.pt")["rollbacks"] == 2
+    assert all(line["problems"] for line in returns)
+    assert "problems" not in lines[-1]
+    assert lines[-1]["lr/G"] == pytest.approx(1e-2 / 4)  # the first rate that does not collapse
+    assert load_state(options.out / "state.pt")["rollbacks"] == 2
     assert [line["seen"] for line in lines] == sorted(line["seen"] for line in lines)
     assert lines[-1][VARIETY] > 0.25
 
 
-def test_a_run_that_ends_ill_goes_back_and_ends_healthy(asked):
+def test_a_problem_at_the_end_is_rolled_back_and_trained_again(options):
     with pytest.raises(TrainingStopped):
-        train(replace(asked, on_trouble="stop"), QUIET)
-    seen = load_state(asked.out / "state.pt")["seen"]
-    short = replace(asked, kimg=seen / 1000, out=asked.out.with_name("short"), on_trouble="rollback")
+        train(replace(options, on_trouble="stop"), QUIET)
+    seen = load_state(options.out / "state.pt")["seen"]
+    short = replace(options, kimg=seen / 1000, out=options.out.with_name("short"), on_trouble="rollback")
     assert train(short, QUIET).finished
-    assert "troubles" not in log(short)[-1]
+    assert "problems" not in log(short)[-1]
     assert load_state(short.out / "state.pt")["rollbacks"] >= 1
     assert load_model(short.out).header["seen"] == log(short)[-1]["seen"] == seen
 
 
-def test_a_run_that_went_back_too_often_is_left_as_it_was_when_all_was_well(asked, monkeypatch):
-    monkeypatch.setattr(train_module, "MOST_ROLLBACKS", 0)
-    rolling = replace(asked, on_trouble="rollback")
-    with pytest.raises(TrainingStopped, match=r"trouble still\. .* The run and its model are as at .* times 0\.5\."):
+def test_after_too_many_rollbacks_the_last_healthy_save_remains(options, monkeypatch):
+    monkeypatch.setattr(run_module, "MAX_ROLLBACKS", 0)
+    rolling = replace(options, on_trouble="rollback")
+    with pytest.raises(
+        TrainingStopped, match=r"still unstable after 0 rollbacks\. .* restored to .* multiplied by 0\.5\."
+    ):
         train(rolling, QUIET)
-    state, last = load_state(asked.out / "state.pt"), log(asked)[-1]
-    seen = load_state(asked.out / "state-healthy.pt")["seen"]
-    assert state["seen"] == load_model(asked.out).header["seen"] == last["seen"] == seen < last["rolled_back_from"]
-    newest = max((asked.out / "samples").iterdir())
+    state, last = load_state(options.out / "state.pt"), log(options)[-1]
+    seen = load_state(options.out / "state-healthy.pt")["seen"]
+    assert state["seen"] == load_model(options.out).header["seen"] == last["seen"] == seen < last["rolled_back_from"]
+    newest = max((options.out / "samples").iterdir())
     assert int(newest.stem) == seen
-    assert newest.read_bytes() == (asked.out / "samples.png").read_bytes()
-    monkeypatch.setattr(train_module, "MOST_ROLLBACKS", 4)
+    assert newest.read_bytes() == (options.out / "samples.png").read_bytes()
+    monkeypatch.setattr(run_module, "MAX_ROLLBACKS", 4)
     assert train(rolling, QUIET).finished
-    assert load_state(asked.out / "state.pt")["rollbacks"] == 2  # at a fourth of its rate it is well to the end
+    assert load_state(options.out / "state.pt")["rollbacks"] == 2  # at a quarter of its rate it stays healthy
 
 
-def test_losses_that_are_not_finite_too_often_leave_it_so_too(asked, monkeypatch):
-    monkeypatch.setattr(train_module, "MOST_ROLLBACKS", 0)
-    with pytest.raises(TrainingStopped, match="player G's loss is nan"):
-        train(replace(asked, hyperparameters={"lr": 0.2}, on_trouble="rollback"), QUIET)
-    assert load_model(asked.out).header["seen"] == load_state(asked.out / "state.pt")["seen"]
+def test_after_too_many_diverged_losses_the_last_healthy_save_remains(options, monkeypatch):
+    monkeypatch.setattr(run_module, "MAX_ROLLBACKS", 0)
+    with pytest.raises(TrainingStopped, match="the loss of G is nan"):
+        train(replace(options, hyperparameters={"lr": 0.2}, on_trouble="rollback"), QUIET)
+    assert load_model(options.out).header["seen"] == load_state(options.out / "state.pt")["seen"]
 
 
-def test_a_complete_run_that_ended_ill_goes_back_when_it_is_asked_to(asked):
-    rolling = replace(asked, on_trouble="rollback")
+def test_a_finished_run_with_a_problem_is_rolled_back_when_requested_later(options):
+    rolling = replace(options, on_trouble="rollback")
     with pytest.raises(TrainingStopped):
-        train(replace(asked, on_trouble="stop"), QUIET)
-    short = replace(rolling, kimg=load_state(asked.out / "state.pt")["seen"] / 1000, out=asked.out.with_name("short"))
+        train(replace(options, on_trouble="stop"), QUIET)
+    short = replace(
+        rolling, kimg=load_state(options.out / "state.pt")["seen"] / 1000, out=options.out.with_name("short")
+    )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(train_module, "_meet", lambda *_: False)  # as one that was stopped amid its last save
+        patched.setattr(run_module.Run, "roll_back", lambda *_: False)  # as if killed after its last save
         assert train(short, QUIET).finished
-    assert log(short)[-1]["troubles"]
+    assert log(short)[-1]["problems"]
     assert train(replace(short, on_trouble="warn"), QUIET).finished
     assert load_state(short.out / "state.pt")["rollbacks"] == 0
     assert train(short, QUIET).finished
-    assert "troubles" not in log(short)[-1]
+    assert "problems" not in log(short)[-1]
     assert load_state(short.out / "state.pt")["rollbacks"] >= 1
 
 
-def test_going_back_takes_later_snapshots_and_the_sick_model_away(asked, monkeypatch):
-    held = []
-    gone_back = train_module._roll_back
+def test_a_rollback_removes_newer_snapshots_and_the_newer_model(options, monkeypatch):
+    after_rollbacks = []
+    roll_back = run_module.Run.roll_back
 
-    def watched(*arguments):
-        gone_back(*arguments)
-        seen = load_state(asked.out / "state.pt")["seen"]
-        snapshots = [int(path.stem) for path in (asked.out / "snapshots").iterdir()]
-        held.append((seen, max(snapshots), load_model(asked.out).header["seen"]))
+    def observed(*arguments):
+        roll_back(*arguments)
+        seen = load_state(options.out / "state.pt")["seen"]
+        snapshots = [int(path.stem) for path in (options.out / "snapshots").iterdir()]
+        after_rollbacks.append((seen, max(snapshots), load_model(options.out).header["seen"]))
+        return True
 
-    monkeypatch.setattr(train_module, "_roll_back", watched)
-    assert train(replace(asked, on_trouble="rollback", snapshots=50), QUIET).finished
-    assert held
-    assert all(seen == latest == model for seen, latest, model in held)
-
-
-def test_a_number_that_is_not_finite_is_rolled_back_too(asked, capsys):
-    asked = replace(asked, hyperparameters={"lr": 0.2}, on_trouble="rollback")
-    assert train(asked, Console(width=300)).finished
-    assert load_state(asked.out / "state.pt")["rollbacks"] >= 1
-    told = capsys.readouterr().out
-    assert "player G's loss is nan" in told
-    assert "another --out" not in told, "it goes on by itself, so there is nothing to try"
+    monkeypatch.setattr(run_module.Run, "roll_back", observed)
+    assert train(replace(options, on_trouble="rollback", snapshots=50), QUIET).finished
+    assert after_rollbacks
+    assert all(seen == latest == model for seen, latest, model in after_rollbacks)
 
 
-def test_an_unknown_way_to_meet_trouble_is_refused(asked):
+def test_a_diverged_loss_is_rolled_back(options, capsys):
+    options = replace(options, hyperparameters={"lr": 0.2}, on_trouble="rollback")
+    assert train(options, Console(width=300)).finished
+    assert load_state(options.out / "state.pt")["rollbacks"] >= 1
+    output = capsys.readouterr().out
+    assert "the loss of G is nan" in output
+    assert "new --out" not in output, "the run continues by itself, so there is nothing to try"
+
+
+def test_an_unknown_on_trouble_is_refused(options):
     with pytest.raises(BadOption, match="warn, rollback, stop"):
-        train(replace(asked, on_trouble="panic"), QUIET)
+        train(replace(options, on_trouble="panic"), QUIET)

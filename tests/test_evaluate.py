@@ -25,7 +25,8 @@ from facesmith.latent.from_seeds import draw_z_and_labels
 from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.photos import split
-from facesmith.training.trainer import inference_networks, train_step
+from facesmith.training.averages import inference_networks
+from facesmith.training.step import train_step
 
 SAMPLES = 60
 COUNT = 420
@@ -180,7 +181,7 @@ def test_a_model_of_another_split_is_refused(asked, faces, tmp_path):
 
 def test_wrong_input_ends_in_one_line(asked, tmp_path):
     large = saved_model(tmp_path / "large", None, resolution=32)
-    with pytest.raises(BadData, match="none can be used at 32x32"):
+    with pytest.raises(BadData, match="none that can be used at 32x32"):
         numbers(replace(asked, models=[large]))
     with pytest.raises(BadData, match="judging needs 30"):
         numbers(replace(asked, data=faces_folder(tmp_path / "few", 60)))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small import small_state
 
-from facesmith.training.trainer import train_step
+from facesmith.training.step import train_step
 
 GOLDEN = [
     (1.3788, 0.6954),

@@ -1,4 +1,4 @@
-"""Models on the Hub: pushed, drawn from by their address, and told of plainly where that can't be."""
+"""Models on the Hub: upload, use by address, and clear messages if that fails."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,17 @@ from small import saved_model
 
 from facesmith.errors import BadOption
 from facesmith.io.files import sha256
-from facesmith.modelfiles.checkpoint import HEADER_KEY
 from facesmith.modelfiles.frontmatter import fields
 from facesmith.modelfiles.hub import Address, is_address, parse_address
+from facesmith.modelfiles.sidecar import HEADER_KEY
 
-# One process for several commands: the Hub's package reads its settings once, when it is loaded.
-RUN = """
-import json, sys, io, contextlib
+# Runs one command per line of input. It is a process of its own, because huggingface_hub reads its settings on import.
+PROGRAM = """
+import contextlib, io, json, os, sys
 from facesmith import cli
-for command in json.loads(sys.argv[1]):
-    sys.argv, code = ["facesmith", *command], 0
+for line in sys.stdin:
+    os.environ["HF_TOKEN"], *arguments = json.loads(line)
+    sys.argv, code = ["facesmith", *arguments], 0
     out, err = io.StringIO(), io.StringIO()
     cli.shared.console.file = err
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -33,92 +35,134 @@ for command in json.loads(sys.argv[1]):
             cli.main()
         except SystemExit as exit:
             code = exit.code or 0
-    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
 """
 
 
-def told(home, endpoint, *commands, token="hf_allowed"):
-    """Exit code, stdout and stderr of each command, with the Hub at that address."""
-    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hub"), "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1"}
-    arguments = [sys.executable, "-c", RUN, json.dumps([list(map(str, command)) for command in commands])]
-    run = subprocess.run(arguments, capture_output=True, text=True, env={**os.environ, **settings}, cwd=home)
-    assert run.returncode == 0, run.stderr
-    return [json.loads(line) for line in run.stdout.splitlines()]
+@contextmanager
+def program(home, endpoint):
+    """A function that runs a command with the Hub at this address. It returns exit code, stdout and stderr."""
+    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hub"), "HF_HUB_DISABLE_XET": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, **settings}, cwd=home,
+    ) as process:  # fmt: skip
+
+        def run(*arguments, token="hf_allowed"):
+            process.stdin.write(json.dumps([token, *map(str, arguments)]) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield run
+        process.stdin.close()
 
 
-def test_a_model_goes_to_the_hub_and_comes_back(tmp_path):
-    run = saved_model(tmp_path / "run")
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The working directory of the programs. It contains a run with a model, and the Hub's cache."""
+    folder = tmp_path_factory.mktemp("home")
+    saved_model(folder / "run")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hub():
+    with serving() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def facesmith(home, hub):
+    with program(home, hub.url) as run:
+        yield run
+
+
+def sidecar(model_hash):
+    from safetensors.numpy import save
+
+    return save({}, {HEADER_KEY: json.dumps({"format": 1, "kind": "directions", "model": model_hash})})
+
+
+def test_a_model_is_uploaded_and_used_by_its_address(home, hub, facesmith):
+    run = home / "run"
     model_hash = sha256(run / "model.safetensors")
-    (run / "state.pt").write_bytes(b"what is not to be shared")
+    (run / "state.pt").write_bytes(b"not to be shared")
     (run / "directions.safetensors").write_bytes(sidecar(model_hash))
     (run / "inversion.safetensors").write_bytes(sidecar("0" * 64))
-    with serving() as hub:
-        pushed, again, drawn, pinned, here, wrong, gone = told(
-            tmp_path,
-            hub.url,
-            ["push", "hf://ada/faces", "--model", run, "--private"],
-            ["push", "hf://ada/faces", "--model", run],
-            ["sample", "--model", "hf://ada/faces", "--seeds", "1", "--out", "a.png"],
-            ["mix", "1 + 2", "--model", f"hf://ada/faces@{commit_id('ada/faces', 1)}", "--out", "m.png"],
-            ["sample", "--model", run, "--seeds", "1", "--out", "b.png"],
-            ["sample", "--model", "hf://ada/none", "--out", "c.png"],
-            ["sample", "--model", "hf://ada/faces@v9", "--out", "c.png"],
-        )
-        files = hub.repos["ada/faces"][-1]
-        assert hub.private["ada/faces"]
-    assert pushed[0] == again[0] == drawn[0] == pinned[0] == here[0] == 0, (pushed, drawn, pinned)
-    assert f"sha256 {model_hash}" in pushed[1]
-    assert "no licence" in pushed[2]
+    code, out, err = facesmith("push", "hf://ada/faces", "--model", run, "--private")
+    assert code == 0, err
+    assert f"sha256 {model_hash}" in out
+    assert "no licen" in err
+    assert facesmith("push", "hf://ada/faces", "--model", run)[0] == 0
+    files = hub.repos["ada/faces"][-1]
+    assert hub.private["ada/faces"]
     assert set(files) == {"model.safetensors", "README.md", "directions.safetensors"}
     assert files["model.safetensors"] == (run / "model.safetensors").read_bytes()
     assert model_hash in files["README.md"].decode()
-    assert f"sha256 {model_hash}" in drawn[2]
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert wrong[0] == gone[0] == 1
-    assert "no such model, or it is private" in wrong[2]
-    assert "no revision 'v9'" in gone[2]
-    # Without a network what was fetched before still draws, and nothing else does.
-    cached, absent = told(
-        tmp_path,
-        "http://127.0.0.1:9",
-        ["sample", "--model", "hf://ada/faces", "--seeds", "1", "--out", "d.png"],
-        ["sample", "--model", "hf://bea/faces", "--seeds", "1", "--out", "e.png"],
-    )
-    assert cached[0] == 0
-    assert (tmp_path / "d.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert absent[0] == 1
-    assert "Check the network." in absent[2]
-    assert absent[2].count("\n") == 1
+
+    code, _, err = facesmith("sample", "--model", "hf://ada/faces", "--seeds", "1", "--out", "a.png")
+    assert code == 0, err
+    assert f"sha256 {model_hash}" in err
+    assert facesmith("sample", "--model", run, "--seeds", "1", "--out", "b.png")[0] == 0
+    assert (home / "a.png").read_bytes() == (home / "b.png").read_bytes()
+    first_commit = f"hf://ada/faces@{commit_id('ada/faces', 1)}"
+    assert facesmith("mix", "1 + 2", "--model", first_commit, "--out", "m.png")[0] == 0
 
 
-def test_what_is_not_what_it_says_is_refused(tmp_path):
-    run = saved_model(tmp_path / "run")
-    with serving() as hub:
-        hub.repos["eve/empty"] = [{"README.md": b"---\nlicense: mit\n---\n"}]
-        hub.repos["eve/pickle"] = [{"model.safetensors": b"\x80\x04cposix\nsystem\n"}]
-        model = (run / "model.safetensors").read_bytes()
-        hub.repos["eve/changed"] = [
-            {"model.safetensors": model, "README.md": f"---\nfacesmith:\n  model_sha256: {'a' * 64}\n---\n".encode()}
-        ]
-        empty, pickle, changed, forbidden = told(
-            tmp_path,
-            hub.url,
-            *(["sample", "--model", f"hf://eve/{name}", "--out", "a.png"] for name in ("empty", "pickle", "changed")),
-            ["push", "hf://eve/new", "--model", run],
-            token="hf_other",
-        )
-    assert [each[0] for each in (empty, pickle, changed, forbidden)] == [1, 1, 1, 1]
-    assert "contains no model.safetensors" in empty[2]
-    assert "safetensors" in pickle[2]
-    assert "one of them was changed" in changed[2]
-    assert "hf auth login" in forbidden[2]
+def test_missing_models_and_revisions_are_reported(hub, facesmith):
+    hub.repos["bob/faces"] = [{}]
+    code, _, err = facesmith("sample", "--model", "hf://bob/none", "--out", "c.png")
+    assert code == 1
+    assert "no such model, or it is private" in err
+    code, _, err = facesmith("sample", "--model", "hf://bob/faces@v9", "--out", "c.png")
+    assert code == 1
+    assert "no revision 'v9'" in err
+
+
+def test_without_network_a_downloaded_model_still_works(home, hub, facesmith):
+    hub.repos["cat/faces"] = [{"model.safetensors": (home / "run" / "model.safetensors").read_bytes()}]
+    sample = ("sample", "--seeds", "1", "--model")
+    assert facesmith(*sample, "hf://cat/faces", "--out", "online.png")[0] == 0
+    with program(home, "http://127.0.0.1:9") as offline:
+        code, _, err = offline(*sample, "hf://cat/faces", "--out", "offline.png")
+        assert code == 0, err
+        assert (home / "offline.png").read_bytes() == (home / "online.png").read_bytes()
+        code, _, err = offline(*sample, "hf://cat/other", "--out", "other.png")
+        assert code == 1
+        assert "Check the network." in err
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty", "contains no model.safetensors"),
+        ("pickle", "can't be read as safetensors"),
+        ("changed", "one of them was changed"),
+    ],
+)
+def test_repositories_without_a_valid_model_are_refused(home, hub, facesmith, name, message):
+    model = (home / "run" / "model.safetensors").read_bytes()
+    card = f"---\nfacesmith:\n  model_sha256: {'a' * 64}\n---\n".encode()
+    hub.repos["eve/empty"] = [{"README.md": b"---\nlicense: mit\n---\n"}]
+    hub.repos["eve/pickle"] = [{"model.safetensors": b"\x80\x04cposix\nsystem\n"}]
+    hub.repos["eve/changed"] = [{"model.safetensors": model, "README.md": card}]
+    code, _, err = facesmith("sample", "--model", f"hf://eve/{name}", "--out", "eve.png")
+    assert code == 1
+    assert message in err
+
+
+def test_uploading_without_permission_is_reported(home, facesmith):
+    code, _, err = facesmith("push", "hf://eve/new", "--model", home / "run", token="hf_other")
+    assert code == 1
+    assert "hf auth login" in err
 
 
 NAMES = st.text("abzAZ09_-", min_size=1, max_size=20)
 
 
 @given(NAMES, NAMES)
-def test_an_address_survives_being_a_path(user, name):
+def test_an_address_survives_conversion_to_a_path(user, name):
     repo = f"{user}/{name}"
     for text, revision in (
         (f"hf://{repo}", None),
@@ -133,12 +177,12 @@ def test_an_address_survives_being_a_path(user, name):
 @pytest.mark.parametrize(
     "text", ["hf://", "hf://faces", "hf://a/b/c", "hf://a/b@", "hf://../b", "hf://a/..", "hf://a/b@../c", "hf://a b/c"]
 )
-def test_other_addresses_are_told_of(text):
+def test_invalid_addresses_are_refused(text):
     with pytest.raises(BadOption, match="hf://user/name"):
         parse_address(text)
 
 
-def test_a_cards_fields_are_read_whoever_wrote_them(tmp_path):
+def test_the_fields_of_a_card_are_read_whoever_wrote_it(tmp_path):
     card = tmp_path / "README.md"
     assert fields(card) == {}
     for text, expected in (
@@ -153,9 +197,3 @@ def test_a_cards_fields_are_read_whoever_wrote_them(tmp_path):
     ):
         card.write_text(text, encoding="utf-8")
         assert fields(card) == expected
-
-
-def sidecar(model_hash):
-    from safetensors.numpy import save
-
-    return save({}, {HEADER_KEY: json.dumps({"format": 1, "kind": "directions", "model": model_hash})})

@@ -30,87 +30,91 @@ from facesmith.io.images import (
     write_png,
 )
 
-PHOTO = Image.fromarray(astronaut()).resize((60, 40))  # wider than high, so that a turn shows
+PHOTO = Image.fromarray(astronaut()).resize((60, 40))  # not square, so that a rotation changes its shape
+assert features.check("webp")
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
 
 
-def encoded(picture: Image.Image, form: str = "PNG", **options) -> bytes:
+def encoded(picture: Image.Image, file_format: str = "PNG", **options) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, form, **options)
+    picture.save(stream, file_format, **options)
     return stream.getvalue()
 
 
-def apart(a, b) -> float:
+def mean_difference(a, b) -> float:
     return float(np.abs(np.asarray(a, float) - np.asarray(b, float)).mean())
 
 
+SAMPLES = {file_format: encoded(PHOTO, file_format) for file_format in FORMATS}
+
+
 @given(st.integers(0, 255), st.integers(0, 255))
-def test_pixels_come_back_from_the_networks_form_unchanged(a, b):
+def test_uint8_survives_conversion_to_float_and_back(a, b):
     pixels = torch.tensor([a, b, 255] * 4, dtype=torch.uint8).view(1, 2, 2, 3)
     assert torch.equal(to_uint8(to_float(pixels)), pixels)
 
 
-def test_what_lies_outside_the_range_is_clipped():
+def test_values_outside_the_range_are_clipped():
     assert to_uint8(torch.tensor([-9.0, 9.0]).view(1, 1, 1, 2)).flatten().tolist() == [0, 255]
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_every_common_format_is_read(form):
-    read = read_picture(encoded(PHOTO, form))
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_every_common_format_is_read(file_format):
+    read = read_picture(encoded(PHOTO, file_format))
     assert read.shape == (40, 60, 3)
     assert read.dtype == np.uint8
-    assert apart(read, PHOTO) < 12
+    assert mean_difference(read, PHOTO) < 12
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_rotation_is_obeyed(orientation):
-    turns = {
+def test_exif_orientation_is_applied(orientation):
+    stored_as = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
         4: Image.Transpose.FLIP_TOP_BOTTOM,
         5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,  # as the camera held it: what EXIF 6 turns back
+        6: Image.Transpose.ROTATE_90,  # EXIF 6 says: rotate by 270 degrees to view
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_270,
     }
-    held = PHOTO.transpose(turns[orientation]) if orientation in turns else PHOTO
+    stored = PHOTO.transpose(stored_as[orientation]) if orientation in stored_as else PHOTO
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert np.array_equal(read_picture(encoded(held, "PNG", exif=exif)), np.asarray(PHOTO))
+    assert np.array_equal(read_picture(encoded(stored, "PNG", exif=exif)), np.asarray(PHOTO))
 
 
-def test_broken_exif_spoils_no_picture():
+def test_damaged_exif_is_ignored():
     assert read_picture(encoded(PHOTO, "JPEG", exif=b"Exif\0\0 nonsense")).shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1", "YCbCr"])
-def test_every_colour_form_becomes_rgb(mode):
-    form = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
-    read = read_picture(encoded(PHOTO.convert(mode), form))
-    assert apart(read, PHOTO.convert(mode).convert("RGB")) < 2
+def test_every_color_mode_becomes_rgb(mode):
+    file_format = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
+    read = read_picture(encoded(PHOTO.convert(mode), file_format))
+    assert mean_difference(read, PHOTO.convert(mode).convert("RGB")) < 2
 
 
-def test_transparency_is_laid_on_white():
+def test_transparency_is_composited_on_white():
     clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
     assert (read_picture(encoded(clear)) == 255).all()
     palette = Image.new("P", (8, 8), 0)
     assert (read_picture(encoded(palette, "PNG", transparency=0)) == 255).all()
 
 
-def test_sixteen_bits_are_scaled_not_clipped():
+def test_sixteen_bit_gray_is_scaled_not_clipped():
     ramp = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
     expected = np.rint(ramp / 65535 * 255)
-    for form in ("PNG", "TIFF"):
-        read = read_picture(encoded(Image.fromarray(ramp), form))
+    for file_format in ("PNG", "TIFF"):
+        read = read_picture(encoded(Image.fromarray(ramp), file_format))
         assert np.abs(read[..., 0] - expected).max() <= 1
 
 
-def test_a_nearly_black_sixteen_bit_picture_stays_black():
+def test_a_dark_sixteen_bit_image_stays_dark():
     dark = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8))
     assert read_picture(encoded(dark, "TIFF")).max() == 0
 
 
-def test_floats_are_scaled_and_those_that_are_no_numbers_refused():
+def test_float_images_are_scaled_and_nan_is_refused():
     values = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     assert read_picture(encoded(Image.fromarray(values), "TIFF"))[-1, -1, 0] == 255
     values[0, 0] = np.nan
@@ -118,27 +122,27 @@ def test_floats_are_scaled_and_those_that_are_no_numbers_refused():
         read_picture(encoded(Image.fromarray(values), "TIFF"))
 
 
-def test_heic_is_told_by_content_not_by_name(tmp_path, monkeypatch):
+def test_heic_is_recognized_by_content_not_by_name(tmp_path, monkeypatch):
     heif = pytest.importorskip("pillow_heif")
     raw = io.BytesIO()
     heif.from_pillow(PHOTO).save(raw)
     for name in ("photo.heic", "photo.jpg"):
         (tmp_path / name).write_bytes(raw.getvalue())
-        assert apart(read_picture(tmp_path / name), PHOTO) < 8
+        assert mean_difference(read_picture(tmp_path / name), PHOTO) < 8
     (tmp_path / "really_a.heic").write_bytes(encoded(PHOTO, "JPEG"))
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as where the extra is not installed
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if the extra were not installed
     assert read_picture(tmp_path / "really_a.heic").shape == (40, 60, 3)
     with pytest.raises(PictureUnavailable, match="pip install"):
         read_picture(tmp_path / "photo.heic")
 
 
-def test_an_animation_gives_its_first_frame():
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+def test_the_first_frame_of_an_animation_is_read():
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     read = read_picture(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert read[0, 0].tolist() == [255, 0, 0]
 
 
-def test_what_cant_be_read_has_a_reason(tmp_path):
+def test_unreadable_files_are_refused_with_a_reason(tmp_path):
     cases = {
         "empty": b"",
         "not a picture": b"hello, this is text",
@@ -151,25 +155,25 @@ def test_what_cant_be_read_has_a_reason(tmp_path):
     with pytest.raises(PictureUnavailable, match="can't be read: No such file"):
         read_picture(tmp_path / "gone.png")
     with open(tmp_path / "huge.png", "wb") as stream:
-        stream.truncate(images.MAX_FILE_BYTES + 1)  # sparse
+        stream.truncate(images.MAX_FILE_BYTES + 1)  # a sparse file
     with pytest.raises(BadPicture, match="MiB"):
         read_picture(tmp_path / "huge.png")
 
 
-def test_a_bomb_between_pillows_limits_is_refused_without_a_warning():
+def test_a_decompression_bomb_below_pillows_limit_is_refused_without_warning():
     with pytest.raises(BadPicture, match="more than 100 million"):
         read_picture(encoded(Image.new("1", (11_000, 10_000))))
 
 
-def test_no_program_is_started_for_a_disguised_postscript_file():
+def test_postscript_is_refused_even_if_named_jpg():
     with pytest.raises(BadPicture, match="not a picture"):
         read_picture(encoded(PHOTO, "EPS"), name="photo.jpg")
 
 
 @settings(max_examples=150, deadline=None)
-@given(data=st.data(), form=st.sampled_from(FORMATS))
-def test_no_damage_leads_to_anything_but_a_reason(data, form):
-    whole = SAMPLES[form]
+@given(data=st.data(), file_format=st.sampled_from(FORMATS))
+def test_damaged_files_are_read_or_refused_with_a_reason(data, file_format):
+    whole = SAMPLES[file_format]
     raw = bytearray(whole[: data.draw(st.integers(1, len(whole)))])
     for _ in range(data.draw(st.integers(0, 8))):
         raw[data.draw(st.integers(0, min(len(raw) - 1, 400)))] = data.draw(st.integers(0, 255))
@@ -182,29 +186,52 @@ def test_no_damage_leads_to_anything_but_a_reason(data, form):
     assert "\n" not in reason
 
 
-def test_many_threads_leave_the_warnings_filters_as_they_were():
+@pytest.mark.parametrize("bug", [TypeError("bug"), AttributeError("bug"), AssertionError("bug"), ValueError("bug")])
+@pytest.mark.parametrize("function", ["_formats", "_as_8bit_rgb", "_scale_to_8_bits"])
+def test_bugs_of_our_own_code_are_raised_not_reported_as_damaged_photos(monkeypatch, function, bug):
+    def with_bug(*_):
+        raise bug
+
+    monkeypatch.setattr(images, function, with_bug)
+    gray = Image.fromarray(np.zeros((8, 8), np.uint16))
+    with pytest.raises(type(bug), match="bug"):
+        read_picture(encoded(gray))
+
+
+def test_too_little_memory_is_no_damage(monkeypatch):
+    def too_large(*_, **__):
+        raise MemoryError
+
+    for owner, function in ((images, "_as_8bit_rgb"), (Image, "open")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, function, too_large)
+            with pytest.raises(PictureUnavailable, match="memory"):
+                read_picture(encoded(PHOTO))
+
+
+def test_reading_in_many_threads_restores_the_warning_filters():
     before = list(warnings.filters)
-    odd = encoded(PHOTO, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")
+    with_odd_exif = encoded(PHOTO, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(read_picture, [odd] * 64))
+        list(pool.map(read_picture, [with_odd_exif] * 64))
     assert warnings.filters == before
 
 
-def test_grids_are_as_square_as_they_can_be_and_grey_becomes_colour():
+def test_grids_are_nearly_square_and_in_color():
     assert grid(np.zeros((5, 4, 4, 1), np.uint8), gap_px=2).shape == (10, 16, 3)
     assert grid(np.zeros((1, 4, 4, 3), np.uint8)).shape == (4, 4, 3)
 
 
-def test_squares_greys_and_sizes():
+def test_center_square_resize_and_gray():
     square = center_square(np.asarray(PHOTO))
     assert np.array_equal(square, np.asarray(PHOTO)[:, 10:50])
     assert resize(square, 16).shape == (16, 16, 3)
     assert resize(to_gray(square), 16).shape == (16, 16, 1)
     assert resize(square, 40) is square
-    assert apart(to_gray(square)[..., 0], np.asarray(Image.fromarray(square).convert("L"))) < 0.6
+    assert mean_difference(to_gray(square)[..., 0], np.asarray(Image.fromarray(square).convert("L"))) < 0.6
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path):
+def test_a_file_appears_complete_or_not_at_all(tmp_path):
     target = tmp_path / "new" / "file.txt"
     with pytest.raises(TypeError), atomic_write(target, "w") as stream:
         stream.writelines(["half", None])
@@ -215,7 +242,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_threads_that_write_one_file_dont_disturb_each_other(tmp_path):
+def test_threads_can_write_the_same_file(tmp_path):
     barrier = threading.Barrier(4)
 
     def write(i: int) -> None:
@@ -229,7 +256,7 @@ def test_threads_that_write_one_file_dont_disturb_each_other(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_outputs_that_cant_be_files_are_told_of(tmp_path):
+def test_outputs_that_cant_be_written_are_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     for path in (tmp_path, tmp_path / "file" / "a.png", tmp_path / "file" / "b" / "a.png"):
         with pytest.raises(BadOption, match="folder"):
@@ -241,7 +268,7 @@ def test_outputs_that_cant_be_files_are_told_of(tmp_path):
     refuse_to_overwrite(tmp_path / "empty", force=False)
 
 
-def test_provenance_comes_back_from_a_png(tmp_path):
+def test_provenance_survives_a_png(tmp_path):
     path = write_png(tmp_path / "a.png", np.zeros((2, 2, 1), np.uint8), {"Seeds": "[1]", "Who": "ü"})
     assert read_provenance(path) == {"Seeds": "[1]", "Who": "ü"}
     path.write_text("no picture")
@@ -249,11 +276,7 @@ def test_provenance_comes_back_from_a_png(tmp_path):
         read_provenance(path)
 
 
-assert features.check("webp")
-SAMPLES = {form: encoded(PHOTO, form) for form in FORMATS}
-
-
-def test_wide_pictures_are_fitted_and_others_left():
+def test_limit_width_shrinks_wide_images_only():
     wide = np.zeros((30, 90, 3), np.uint8)
     wide[:, 45:] = 200
     smaller = limit_width(wide, 60)

@@ -1,4 +1,4 @@
-"""What a model's name stands for: a run folder, a file, or the generator that ships."""
+"""Which file a model's name refers to: a run folder, a file, or the bundled generator."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from facesmith.modelfiles.run_folder import MODEL
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Another place for the model that ships: its file, which is not there yet."""
+    """Another path for the bundled generator. The file does not exist yet."""
     file = tmp_path / "bundled" / MODEL
     monkeypatch.setattr(locate, "bundled_model", lambda: file)
     return file
 
 
-def test_without_a_path_the_generator_that_ships_is_opened(package, tmp_path):
+def test_without_a_path_the_bundled_generator_is_loaded(package, tmp_path):
     run = saved_model(tmp_path / "run")
     shutil.copytree(run, package.parent)
     model = facesmith.load()
@@ -31,7 +31,7 @@ def test_without_a_path_the_generator_that_ships_is_opened(package, tmp_path):
     assert model.hash == sha256(run / MODEL)
 
 
-def test_the_one_that_ships_has_a_name_unless_something_here_has_it(package, tmp_path, monkeypatch):
+def test_bundled_refers_to_the_bundled_generator_unless_a_local_folder_has_that_name(package, tmp_path, monkeypatch):
     shutil.copytree(saved_model(tmp_path / "run"), package.parent)
     here = tmp_path / "elsewhere"
     here.mkdir()
@@ -41,16 +41,15 @@ def test_the_one_that_ships_has_a_name_unless_something_here_has_it(package, tmp
     assert locate.model_file(locate.BUNDLED).resolve() == mine / MODEL
 
 
-def test_where_none_ships_it_is_told_how_to_train_one(package):
+def test_without_a_bundled_generator_the_message_says_how_to_train_one(package):
     with pytest.raises(BadModel, match=r"facesmith train --data FACES --out runs/first"):
         facesmith.load()
 
 
-def test_the_generator_that_ships_lies_inside_the_package():
+def test_the_bundled_generator_is_inside_the_package():
     assert locate.bundled_model().parent == Path(facesmith.__file__).parent / "bundled"
 
 
-@pytest.mark.skipif(not locate.bundled_model().exists(), reason="no generator ships with this source")
-def test_the_generator_that_ships_opens_and_is_small():
+def test_the_bundled_generator_loads_and_is_small():
     assert facesmith.load().sample([0]).shape == (1, 64, 64, 3)
     assert locate.bundled_model().stat().st_size <= 8 * 2**20

@@ -22,7 +22,7 @@ from facesmith.gan.losses import (
     wasserstein_d,
     wasserstein_g,
 )
-from facesmith.training.trainer import make_batch
+from facesmith.training.step import make_batch
 
 # Inputs and expected losses of torchgan's own tests.
 DX = torch.tensor([1.3, 2.9, 8.4, 6.3])

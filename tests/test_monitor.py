@@ -1,4 +1,4 @@
-"""What a person sees: curves, log, TensorBoard and film tell the same story."""
+"""The monitor: log, sheets, curves, TensorBoard and film agree."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from facesmith.errors import BadData
 from facesmith.io.images import read_picture
+from facesmith.training.averages import inference_networks
 from facesmith.training.curves import draw_curves, draw_scores, loss_names, points, scored_names, smoothed
 from facesmith.training.discriminator_scores import Histogram, read_histogram
 from facesmith.training.monitor import Monitor
 from facesmith.training.progress_film import progress_film
-from facesmith.training.trainer import inference_networks, train_step
-from facesmith.training.validation import CHOSEN_BY, best_so_far
+from facesmith.training.step import train_step
+from facesmith.training.validation import KID, best_kid
 
 
-def run(tmp_path, ticks=2, console=QUIET, seconds=0.0):
+def run(tmp_path, saves=2, console=QUIET, seconds=0.0):
     state = small_state(budget=10**6)
     with Monitor(tmp_path, state, procedural_pixels(), seconds, console) as monitor:
-        for _ in range(ticks):
+        for _ in range(saves):
             shown = []
             for _ in range(3):
                 terms = train_step(state)
                 shown.append(terms)
-                monitor.step(terms)
-            monitor.tick(inference_networks(state))
+                monitor.log_step(terms)
+            monitor.log_save(inference_networks(state))
     return state, shown
 
 
-def test_a_line_holds_the_means_since_the_last(tmp_path):
+def test_a_log_line_has_the_means_since_the_last_save(tmp_path):
     state, shown = run(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["seen"] for line in lines] == [24, 48]
@@ -47,7 +48,7 @@ def test_a_line_holds_the_means_since_the_last(tmp_path):
     assert lines[-1]["seconds"] >= lines[0]["seconds"]
 
 
-def test_tensorboard_holds_scalars_and_both_kinds_of_pictures(tmp_path):
+def test_tensorboard_has_scalars_and_both_kinds_of_images(tmp_path):
     run(tmp_path)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
@@ -55,23 +56,23 @@ def test_tensorboard_holds_scalars_and_both_kinds_of_pictures(tmp_path):
     assert {*events.Tags()["images"]} == {"real", "fake"}
 
 
-def test_a_killed_runs_later_lines_and_sheets_are_taken_back(tmp_path):
-    run(tmp_path, ticks=3)
+def test_lines_and_sheets_after_the_last_saved_state_are_removed(tmp_path):
+    run(tmp_path, saves=3)
     state = small_state(budget=10**6)
-    state.seen = 24  # as if the save after the second tick had been lost
+    state.seen = 24  # as if the state of the second save had been lost
     with Monitor(tmp_path, state, procedural_pixels(), 5.0, QUIET) as monitor:
         assert monitor.seconds >= 5.0
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["000000024.png"]
 
 
-def test_pictures_that_a_recipe_shows_are_kept_and_taken_back_with_the_rest(tmp_path):
+def test_images_of_a_recipe_are_written_and_removed_with_the_rest(tmp_path):
     state = small_state(budget=10**6)
     shown = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 1, 4, 4)
     with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
         for state.seen in (8, 16):
-            monitor.step({"G/loss": torch.tensor(1.0), "G/epoch": shown})
-        monitor.tick(inference_networks(state))
+            monitor.log_step({"G/loss": torch.tensor(1.0), "G/epoch": shown})
+        monitor.log_save(inference_networks(state))
     row = read_picture(tmp_path / "shown" / "000000008.png")
     assert row.shape == (4, 5 * 6 - 2, 3)
     assert row[0, ::6, 0].tolist() == [0, 64, 128, 191, 255]
@@ -81,31 +82,31 @@ def test_pictures_that_a_recipe_shows_are_kept_and_taken_back_with_the_rest(tmp_
         assert [path.name for path in (tmp_path / "shown").iterdir()] == ["000000008.png"]
 
 
-def test_going_back_remembers_the_best_model_that_was_kept(tmp_path):
+def test_a_rollback_remembers_the_best_kid(tmp_path):
     state = small_state(budget=10**6)
     with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
-        monitor.evaluated({CHOSEN_BY: 0.5}, is_best=True)
+        monitor.log_validation({KID: 0.5}, is_best=True)
         for seen, kid in ((8, 0.2), (16, 0.3)):
             state.seen = seen
-            monitor.evaluated({CHOSEN_BY: kid}, is_best=kid < 0.3)
+            monitor.log_validation({KID: kid}, is_best=kid < 0.3)
         for back_to in (4, 2):
-            come_from, state.seen = state.seen, back_to
-            monitor.rolled_back("collapse", come_from)
-            assert best_so_far(monitor.lines) == 0.2
+            seen_before, state.seen = state.seen, back_to
+            monitor.log_rollback("mode collapse", seen_before)
+            assert best_kid(monitor.lines) == 0.2
             assert [line["seen"] for line in monitor.lines] == [back_to]
 
 
-def test_a_log_file_gets_a_line_a_tick_and_quiet_gets_none(tmp_path, capsys):
+def test_a_log_file_gets_a_line_per_save_and_quiet_gets_none(tmp_path, capsys):
     run(tmp_path / "a", console=Console(stderr=True))
-    told = capsys.readouterr().err
-    assert told.count("kimg") == 2
-    assert "knows real" in told
-    assert "fooled by G" in told
+    output = capsys.readouterr().err
+    assert output.count("kimg") == 2
+    assert "D on real" in output
+    assert "fooling rate" in output
     run(tmp_path / "b")
     assert capsys.readouterr().err == ""
 
 
-def test_a_log_file_is_told_what_is_left_as_the_progress_bar_tells_it(tmp_path, capsys, monkeypatch):
+def test_a_log_file_gets_the_time_left(tmp_path, capsys, monkeypatch):
     state = small_state(budget=600)
     now = time.monotonic()
     with Monitor(tmp_path, state, procedural_pixels(), 0.0, Console(stderr=True)) as monitor:
@@ -113,20 +114,20 @@ def test_a_log_file_is_told_what_is_left_as_the_progress_bar_tells_it(tmp_path, 
         for seen, second in ((100, 60), (200, 120), (600, 360)):  # 100 images a minute
             state.seen = seen
             monkeypatch.setattr(time, "monotonic", lambda second=second: now + second)
-            monitor.tick(inference_networks(state))
-    told = capsys.readouterr().err.splitlines()
-    assert ["5 min left" in told[0], "4 min left" in told[1], "min left" in told[2]] == [True, True, False]
+            monitor.log_save(inference_networks(state))
+    lines = capsys.readouterr().err.splitlines()
+    assert ["5 min left" in lines[0], "4 min left" in lines[1], "min left" in lines[2]] == [True, True, False]
 
 
-def test_curves_are_drawn_even_where_names_come_and_go(tmp_path):
+def test_curves_are_drawn_if_terms_come_and_go(tmp_path):
     lines = [{"seen": 10, "step": 1, "D/loss": 1.0}, {"seen": 20, "step": 2, "G/fooling_rate": 0.5, "G/loss": 2.0}]
     draw_curves(tmp_path / "curves.png", lines, "a title")
     assert read_picture(tmp_path / "curves.png").std() > 5
     draw_curves(tmp_path / "empty.png", [], "nothing yet")
 
 
-def test_the_film_shows_every_sheet_and_lingers_on_the_last(tmp_path):
-    run(tmp_path, ticks=3)
+def test_the_film_shows_every_sheet_and_holds_the_last(tmp_path):
+    run(tmp_path, saves=3)
     film = progress_film(tmp_path, tmp_path / "progress.mp4")
     with av.open(str(film)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -165,18 +166,18 @@ def test_only_finite_numbers_of_a_log_are_drawn(tmp_path):
     assert loss_names([*lines, {"seen": 40, "G/loss": None, "D/accuracy_real": 0.5, "lr/D": 1e-3}]) == ["D/loss"]
 
 
-def test_ranks_are_shown_where_there_is_no_threshold():
+def test_auc_is_drawn_if_there_is_no_threshold():
     assert scored_names([{"seen": 1, "scores/auc": 0.5, "scores/accuracy_real": 0.5}]) == ["scores/accuracy_real"]
     assert scored_names([{"seen": 1, "scores/auc": 0.5}]) == ["scores/auc"]
 
 
 @pytest.mark.parametrize("terms", [{"G/prior": 2.0, "D/l2": 0.0}, {"G/prior": -2.0}, {"D/auc": 0.5}, {"D/l2": 0.0}])
-def test_curves_have_a_panel_for_what_there_is(tmp_path, terms):
+def test_curves_have_a_panel_for_each_kind_of_term(tmp_path, terms):
     draw_curves(tmp_path / "curves.png", [{"seen": seen, **terms} for seen in (10, 20)], "a title")
     assert read_picture(tmp_path / "curves.png").std() > 5
 
 
-def test_long_lines_are_averaged_and_short_ones_left():
+def test_long_curves_are_smoothed_and_short_ones_not():
     assert smoothed([1.0] * 60) is None
     means = smoothed([0.0, 1.0] * 120)
     assert len(means) == 240

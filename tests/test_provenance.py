@@ -1,4 +1,4 @@
-"""The words that pictures carry: the same in PNG and JPEG, for us and, as XMP and EXIF, for other programs."""
+"""Metadata of synthetic images: the same in PNG and JPEG, for Facesmith and, as XMP and EXIF, for other programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facesmith.io.provenance import SOURCE_TYPES, parse_provenance, seed_metadat
 from facesmith.model import load
 
 PIXELS = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-TOLD = synthetic_metadata("dcgan64", "f" * 64, seed_metadata([1, 2], 0.7))
+METADATA = synthetic_metadata("dcgan64", "f" * 64, seed_metadata([1, 2], 0.7))
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 
 
@@ -32,63 +32,63 @@ def run(tmp_path_factory):
     st.sampled_from(["png", "jpg", "jpeg", "JPG"]),
     st.dictionaries(st.text("abcXYZ", min_size=1, max_size=20), st.text(max_size=200).filter(lambda s: "\0" not in s)),
 )
-def test_any_words_come_back_from_both_forms(tmp_path_factory, suffix, told):
-    told = {**told, **TOLD}
-    path = write_picture(tmp_path_factory.mktemp("a") / f"a.{suffix}", PIXELS, told)
-    assert read_provenance(path) == told
+def test_any_metadata_survives_png_and_jpeg(tmp_path_factory, suffix, entries):
+    metadata = {**entries, **METADATA}
+    path = write_picture(tmp_path_factory.mktemp("a") / f"a.{suffix}", PIXELS, metadata)
+    assert read_provenance(path) == metadata
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("synthetic", ["true", "in part"])
-def test_other_programs_read_that_it_is_synthetic(tmp_path, suffix, synthetic):
-    told = {**TOLD, "Synthetic": synthetic, "Description": "<made> & 'said'"}
-    path = write_picture(tmp_path / f"a.{suffix}", PIXELS[..., :1], told)
+def test_other_programs_can_read_that_an_image_is_synthetic(tmp_path, suffix, synthetic):
+    metadata = {**METADATA, "Synthetic": synthetic, "Description": "<tag> & 'quote'"}
+    path = write_picture(tmp_path / f"a.{suffix}", PIXELS[..., :1], metadata)
     with Image.open(path) as picture:
         packet = picture.info["xmp"]
-        described = ElementTree.fromstring(packet).find(".//{*}Description")
-        assert described.get(IPTC) == SOURCE_TYPES[synthetic]
-        assert "".join(described.itertext()).strip() == "<made> & 'said'"
+        description = ElementTree.fromstring(packet).find(".//{*}Description")
+        assert description.get(IPTC) == SOURCE_TYPES[synthetic]
+        assert "".join(description.itertext()).strip() == "<tag> & 'quote'"
         if suffix == "jpg":
-            assert picture.getexif()[ExifTags.Base.Software] == told["Software"]
-            assert picture.getexif()[ExifTags.Base.ImageDescription] == told["Description"]
+            assert picture.getexif()[ExifTags.Base.Software] == metadata["Software"]
+            assert picture.getexif()[ExifTags.Base.ImageDescription] == metadata["Description"]
     assert SOURCE_TYPES["true"].endswith("/trainedAlgorithmicMedia")
 
 
-def test_pictures_that_are_not_synthetic_say_nothing_of_it(tmp_path):
+def test_images_that_are_not_synthetic_are_not_marked_so(tmp_path):
     assert xmp({"Software": "facesmith"}) is None
     assert read_provenance(write_picture(tmp_path / "a.jpg", PIXELS, {"Software": "facesmith"})) == {
         "Software": "facesmith"
     }
 
 
-def test_a_jpeg_is_drawn_again_from_what_it_carries(run, tmp_path):
+def test_faces_are_redrawn_from_the_metadata_of_a_jpeg(run, tmp_path):
     (path,) = sample(lambda: load(run), [5, 6, 7], tmp_path / "sheet.jpg", psi=0.8, console=QUIET)
     sheet = grid(load(run).sample([5, 6, 7], 0.8))
-    assert np.abs(read_picture(path).astype(int) - sheet).mean() < 4, "a JPEG, but of these faces"
+    assert np.abs(read_picture(path).astype(int) - sheet).mean() < 4, "JPEG artifacts only"
     (again,) = sample_like(lambda: load(run), path, tmp_path / "again.png", console=QUIET)
     assert np.array_equal(read_picture(again), sheet)
 
 
-def test_a_jpeg_has_no_room_for_the_names_of_too_many(tmp_path):
-    told = synthetic_metadata("dcgan64", "f" * 64, seed_metadata(range(10**18, 10**18 + 5000), 1.0))
+def test_too_many_seeds_for_a_jpeg_are_refused(tmp_path):
+    metadata = synthetic_metadata("dcgan64", "f" * 64, seed_metadata(range(10**18, 10**18 + 5000), 1.0))
     with pytest.raises(BadOption, match=r"\.png"):
-        write_picture(tmp_path / "a.jpg", PIXELS, told)
+        write_picture(tmp_path / "a.jpg", PIXELS, metadata)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("comment", [b"", b"by hand", b"[1]", b"[" * 9000, b"\xff\xfe", b'{"Seeds": [1]}'])
-def test_foreign_comments_are_no_provenance(tmp_path, comment):
+def test_comments_of_other_programs_are_ignored(tmp_path, comment):
     Image.fromarray(PIXELS).save(tmp_path / "a.jpg", comment=comment)
     assert read_provenance(tmp_path / "a.jpg") == {}
 
 
 @given(seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=20), psi=st.floats(0, 1))
-def test_seeds_and_psi_are_read_as_written(seeds, psi):
-    drawn = parse_provenance(synthetic_metadata("vae64", "a" * 64, seed_metadata(seeds, psi)))
-    assert (drawn.seeds, drawn.psi, drawn.model, drawn.recipe) == (seeds, psi, "a" * 64, "vae64")
+def test_seeds_and_psi_survive_the_metadata(seeds, psi):
+    origin = parse_provenance(synthetic_metadata("vae64", "a" * 64, seed_metadata(seeds, psi)))
+    assert (origin.seeds, origin.psi, origin.model, origin.recipe) == (seeds, psi, "a" * 64, "vae64")
 
 
 @given(st.dictionaries(st.sampled_from(["Seeds", "Psi", "Model"]), st.text('[]{}0123456789.,-ne" ', max_size=30)))
-def test_nonsense_is_no_provenance_and_breaks_nothing(told):
-    drawn = parse_provenance(told)
-    assert drawn is None or (drawn.seeds and 0 <= drawn.psi <= 1)
+def test_invalid_metadata_is_ignored(metadata):
+    origin = parse_provenance(metadata)
+    assert origin is None or (origin.seeds and 0 <= origin.psi <= 1)

@@ -19,7 +19,7 @@ from facesmith.gan.contracts import Batch, Discriminator, Encoder, Generator, Lo
 from facesmith.gan.list_recipes import count_parameters, describe_recipe, multiply_adds, recipe_table
 from facesmith.gan.recipe import find_recipe, make_recipe, parse_settings, recipe, recipes
 from facesmith.gan.recipe_options import option
-from facesmith.training.trainer import play, train_step
+from facesmith.training.step import play, train_step
 
 PARAMETERS = {  # as the texts' own networks count
     "balanced64": {"D": 6_500_897, "G": 4_109_571},

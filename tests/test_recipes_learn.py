@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small import RECIPES, procedural_pixels, small_state
+from small import RECIPES, procedural_pixels, small_state, train_to_end
 
 from facesmith.latent.synthesis import synthesize_seeds
-from facesmith.training.trainer import fit, inference_networks
+from facesmith.training.averages import inference_networks
 
 COMPONENTS, FACES, SAMPLES = 8, 512, 256
 
@@ -51,7 +51,7 @@ def learned(name, seed):
     state = small_state(name, seed=seed, faces=FACES, budget=BUDGETS[name], **QUICK[name])
     real = flat(procedural_pixels(FACES, state.recipe.resolution, state.recipe.channels))
     before = distance(real, flat(synthesize_seeds(inference_networks(state)["G"], range(SAMPLES))))
-    fit(state, lambda terms: True)
+    train_to_end(state)
     return before, distance(real, flat(synthesize_seeds(inference_networks(state)["G"], range(SAMPLES))))
 
 

@@ -112,7 +112,7 @@ def test_it_repeats_what_the_doctor_said(run):
     file = run / "log.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     alike = [{**lines[-1], "signs/variety": 0.0, "seen": 110 + n} for n in range(3)]
-    returned = {"seen": 40, "rolled_back_from": 80, "troubles": "divergence"}
+    returned = {"seen": 40, "rolled_back_from": 80, "problems": "divergence"}
     file.write_text("".join(json.dumps(line) + "\n" for line in [lines[0], returned, *lines[1:], *alike]))
     text = page_of(run)
     assert "Collapse: the faces are nearly all alike" in text or "Collapse: the faces repeat themselves" in text
@@ -122,7 +122,7 @@ def test_it_repeats_what_the_doctor_said(run):
 def test_it_shows_whether_the_critic_knows_its_faces_by_heart(run):
     file, told = run / "log.jsonl", "scores a training face above an unseen one"
     assert told not in page_of(run)  # too few faces to tell
-    known = {"scores/training_auc": 0.7, "scores/faces": 500, "scores/unseen_faces": 100}
+    known = {"scores/training_auc": 0.7, "scores/faces": 500, "scores/held_out_faces": 100}
     lines = [json.loads(line) | known for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = page_of(run)

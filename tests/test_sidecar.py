@@ -1,4 +1,4 @@
-"""What belongs to one model is refused by every other, and nothing hostile in such a file gets beyond an error."""
+"""Files of one model are refused with another, and a malicious file causes an error and nothing else."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from small import saved_model
 
 import facesmith
 from facesmith.errors import BadModel
-from facesmith.modelfiles.checkpoint import HEADER_KEY
-from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
+from facesmith.modelfiles.sidecar import HEADER_KEY, load_sidecar, save_sidecar, sidecar_path
 
 HASH = "a" * 64
 GOOD = {"format": 1, "kind": "latent", "model": HASH}
 
 
-def test_what_was_written_comes_back_for_the_same_model(tmp_path):
+def test_a_sidecar_survives_saving_and_loading(tmp_path):
     path = tmp_path / "me.latent"
     save_sidecar(path, "latent", {"w": torch.arange(8.0)}, {"photo": "me.jpg"}, HASH)
     tensors, header = load_sidecar(path, "latent", HASH)
@@ -29,7 +28,7 @@ def test_what_was_written_comes_back_for_the_same_model(tmp_path):
     assert path.read_bytes() == first
 
 
-def test_another_model_or_kind_is_told(tmp_path):
+def test_another_model_or_kind_is_refused(tmp_path):
     path = tmp_path / "me.latent"
     save_sidecar(path, "latent", {"w": torch.zeros(8)}, {}, HASH)
     with pytest.raises(BadModel, match=r"made for another model \(hash aaaaaaaaaaaa\) than this one \(bbbbbbbbbbbb\)"):
@@ -40,7 +39,7 @@ def test_another_model_or_kind_is_told(tmp_path):
         load_sidecar(tmp_path / "none.latent", "latent", HASH)
 
 
-def test_models_of_one_folder_keep_their_sidecars_apart(tmp_path):
+def test_models_in_one_folder_have_separate_sidecars(tmp_path):
     assert sidecar_path(tmp_path / "model.safetensors", "directions") == tmp_path / "directions.safetensors"
     assert sidecar_path(tmp_path / "best.safetensors", "directions") == tmp_path / "best.directions.safetensors"
 
@@ -53,13 +52,13 @@ def test_models_of_one_folder_keep_their_sidecars_apart(tmp_path):
         json.dumps({**GOOD, "format": 2}), json.dumps({**GOOD, "format": "1"}),
     ],
 )  # fmt: skip
-def test_hostile_headers_end_in_one_line(tmp_path, header):
+def test_malicious_headers_are_refused_in_one_line(tmp_path, header):
     save_file({"w": torch.zeros(8)}, tmp_path / "bad.latent", {HEADER_KEY: header})
     with pytest.raises(BadModel, match=r"bad\.latent"):
         load_sidecar(tmp_path / "bad.latent", "latent", HASH)
 
 
-def test_files_without_a_header_or_damaged_end_in_one_line(tmp_path):
+def test_damaged_files_and_files_without_header_are_refused_in_one_line(tmp_path):
     path = tmp_path / "bad.latent"
     save_file({"w": torch.zeros(8)}, path)
     with pytest.raises(BadModel, match="not written by Facesmith"):
@@ -73,15 +72,15 @@ def test_files_without_a_header_or_damaged_end_in_one_line(tmp_path):
         load_sidecar(path, "latent", HASH)
 
 
-def test_a_model_knows_its_directions_and_no_others(tmp_path):
+def test_a_model_accepts_its_own_directions_only(tmp_path):
     run = saved_model(tmp_path / "run")
     model = facesmith.load(run)
     assert model.directions == {}
     save_sidecar(run / "directions.safetensors", "directions", {"b": torch.ones(8), "a": torch.zeros(8)},
                  {"names": ["b", "a"]}, model.hash)  # fmt: skip
-    found = facesmith.load(run).directions
-    assert list(found) == ["b", "a"]
-    assert found["b"].tolist() == [1.0] * 8
+    directions = facesmith.load(run).directions
+    assert list(directions) == ["b", "a"]
+    assert directions["b"].tolist() == [1.0] * 8
     for names, tensors in (
         (["a", "c"], {"a": torch.ones(8)}),
         ("a", {"a": torch.ones(8)}),

@@ -18,7 +18,7 @@ from PIL import Image
 from small import QUIET, RESOLUTION, saved_model
 
 from facesmith import cli
-from facesmith.errors import BadModel, BadOption, MissingExtra
+from facesmith.errors import BadData, BadModel, BadOption, MissingExtra
 from facesmith.explore.sample import sample_like
 from facesmith.io.images import read_provenance
 from facesmith.model import load
@@ -39,7 +39,7 @@ from facesmith.studio.face_text import (
 pytest.importorskip("fastapi", reason="the studio is an extra")
 from fastapi.testclient import TestClient
 
-from facesmith.studio import render, run_view
+from facesmith.studio import evaluation_view, render, run_view
 from facesmith.studio.app import create_app
 from facesmith.studio.open_models import OpenModels
 from facesmith.studio.render import Walk, face_latent
@@ -299,8 +299,8 @@ def test_walk_out_of_bounds_is_refused(client, query):
 
 
 def test_repeated_or_unknown_parameter_is_refused(client):
-    assert "2 times" in error_of(client.get("/api/face.png", params={"seed": ["1", "2"]}))
-    assert "2 times" in error_of(client.get("/api/face.png", params={"seed": "1", "smiling": ["1", "2"]}))
+    assert "twice" in error_of(client.get("/api/face.png", params={"seed": ["1", "2"]}))
+    assert "twice" in error_of(client.get("/api/face.png", params={"seed": "1", "smiling": ["1", "2"]}))
     error_of(client.get("/api/mix.png", params={"terms": "1+2", "path": "/etc/passwd"}))
     error_of(client.get("/api/runs", params={"path": "/etc/passwd"}))
 
@@ -529,6 +529,23 @@ def test_diagnosis_and_balance_of_a_run_are_not_folded(tmp_path):
     sections = run_view.details(tmp_path)["sections"]
     assert {section["title"] for section in sections if section["open"]} >= set(run_view.OPEN_SECTIONS)
     assert any(not section["open"] for section in sections)
+
+
+def test_bundled_evaluation_is_shown():
+    evaluation = evaluation_view.evaluation_of(load())
+    assert len(evaluation["verdicts"]) == 4
+    assert all(metric["meaning"] and metric["value"] is not None for metric in evaluation["metrics"])
+    assert all(pair["ratio"] > 0 for pair in evaluation["closest"])
+    assert evaluation["about"].startswith("5000 samples (seeds 0-4999, psi 1)")
+
+
+def test_damaged_evaluation_is_reported(run, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
+    model = load(tmp_path)
+    report = {"models": [{"sha256": model.hash}]}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    with pytest.raises(BadData, match="damaged"):
+        evaluation_view.evaluation_of(model)
 
 
 def test_missing_extra_is_named(monkeypatch):

@@ -21,7 +21,7 @@ from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.photos.align import Alignment
 from facesmith.studio import photo_inversion, security
-from facesmith.training.trainer import inference_networks
+from facesmith.training.averages import inference_networks
 
 pytest.importorskip("fastapi", reason="the studio is an extra")
 from fastapi.testclient import TestClient

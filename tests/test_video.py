@@ -1,4 +1,4 @@
-"""Films: as many frames as were given, as long as they should be, and with their origin."""
+"""MP4 and GIF files have all frames, the right duration and their provenance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facesmith.io import video
 from facesmith.io.video import write_film
 
 FRAMES = [np.full((31, 33, 3), i * 20, np.uint8) for i in range(5)]  # odd sides
-TOLD = {"Synthetic": "true", "Seeds": "[1, 2]"}
+PROVENANCE = {"Synthetic": "true", "Seeds": "[1, 2]"}
 
 
 def gif_frames(path):
@@ -24,22 +24,22 @@ def gif_frames(path):
             yield np.asarray(film.convert("RGB")), film.info["duration"]
 
 
-def test_an_mp4_has_its_frames_and_tells_of_them(tmp_path):
-    path = write_film(tmp_path / "a.mp4", FRAMES, 5, TOLD)
+def test_an_mp4_has_all_frames_and_its_provenance(tmp_path):
+    path = write_film(tmp_path / "a.mp4", FRAMES, 5, PROVENANCE)
     with av.open(str(path)) as film:
         decoded = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
-        assert json.loads(film.metadata["comment"]) == TOLD
+        assert json.loads(film.metadata["comment"]) == PROVENANCE
         assert film.streams.video[0].average_rate == 5
     assert len(decoded) == 5
     for frame, pixels in zip(decoded, FRAMES, strict=True):
         assert abs(frame[:31, :33].astype(int) - pixels).max() < 12
 
 
-def test_a_gif_has_its_frames_for_ever_and_tells_of_them(tmp_path):
-    path = write_film(tmp_path / "a.GIF", iter(FRAMES), 5, TOLD)
+def test_a_gif_has_all_frames_repeats_forever_and_has_its_provenance(tmp_path):
+    path = write_film(tmp_path / "a.GIF", iter(FRAMES), 5, PROVENANCE)
     with Image.open(path) as film:
         assert film.info["loop"] == 0
-        assert json.loads(film.info["comment"]) == TOLD
+        assert json.loads(film.info["comment"]) == PROVENANCE
     shown = list(gif_frames(path))
     assert [duration for _, duration in shown] == [200] * 5
     for (frame, _), pixels in zip(shown, FRAMES, strict=True):
@@ -47,7 +47,7 @@ def test_a_gif_has_its_frames_for_ever_and_tells_of_them(tmp_path):
 
 
 @pytest.mark.parametrize("fps", [7, 24, 25, 30, 50])
-def test_a_gif_keeps_time_in_hundredths_of_a_second(tmp_path, fps):
+def test_a_gif_has_the_right_duration_at_any_frame_rate(tmp_path, fps):
     frames = [np.full((8, 8, 3), i, np.uint8) for i in range(3 * fps)]
     durations = [duration for _, duration in gif_frames(write_film(tmp_path / "a.gif", frames, fps))]
     assert len(durations) == 3 * fps
@@ -55,7 +55,7 @@ def test_a_gif_keeps_time_in_hundredths_of_a_second(tmp_path, fps):
     assert max(durations) - min(durations) <= 10
 
 
-def test_a_gifs_palette_follows_each_frame(tmp_path):
+def test_each_frame_of_a_gif_has_its_own_palette(tmp_path):
     ramp = np.tile(np.arange(256, dtype=np.uint8)[:, None], (1, 8))
     black = np.zeros_like(ramp)
     frames = [np.stack(channels, -1) for channels in ((ramp, black, black), (black, ramp, black), (black, black, ramp))]
@@ -63,7 +63,7 @@ def test_a_gifs_palette_follows_each_frame(tmp_path):
         assert abs(shown.astype(int) - frame).max() <= 8
 
 
-def test_other_endings_and_too_fast_or_too_large_gifs_are_refused(tmp_path, monkeypatch):
+def test_other_suffixes_and_too_fast_or_too_large_gifs_are_refused(tmp_path, monkeypatch):
     with pytest.raises(BadOption, match=r"\.mp4 or \.gif"):
         write_film(tmp_path / "a.avi", FRAMES, 5)
     with pytest.raises(BadOption, match="50 frames a second"):

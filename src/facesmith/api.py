@@ -20,7 +20,8 @@ from facesmith.gan.recipe import parse_condition
 from facesmith.photos.extract import extract as extract_faces
 from facesmith.photos.extraction_report import ExtractReport
 from facesmith.training.plan import TrainOptions
-from facesmith.training.train import TrainReport, recipe_name
+from facesmith.training.run import recipe_name
+from facesmith.training.train import TrainReport
 from facesmith.training.train import train as train_generator
 
 NOTEBOOK_WIDTH = 100

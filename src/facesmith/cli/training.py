@@ -1,4 +1,4 @@
-"""Faces to a generator, and what a person sees of it."""
+"""Train a generator, list recipes, and show how a run went."""
 
 from __future__ import annotations
 
@@ -14,85 +14,104 @@ from facesmith.cli.shared import Data, Force, app, console
 def train(
     context: typer.Context,
     data: Data,
-    out: Annotated[Path, typer.Option(help="The run folder; where it holds this run already, it is resumed.")],
+    out: Annotated[Path, typer.Option(help="The run folder. If it contains this run already, the run is resumed.")],
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe's name; facesmith recipes lists them. Default quick64.")
+        str | None, typer.Argument(help="A recipe; facesmith recipes lists them. Default: quick64.")
     ] = None,
-    start: Annotated[
+    finetune_from: Annotated[
         Path | None,
-        typer.Option(
-            "--from",
-            help="Begin from this model or run, by its recipe; shipped: from the one that ships.",
-        ),
+        typer.Option("--from", help="Fine-tune this model or run. bundled: the bundled generator."),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Budget in minutes, measured at the start. Default 30.")] = None,
-    kimg: Annotated[float | None, typer.Option(help="Budget in thousands of real faces shown.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Budget in minutes, at the speed measured at the start. Default: 30.")
+    ] = None,
+    kimg: Annotated[float | None, typer.Option(help="Budget in thousands of real images shown.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A recipe's value, as name=value; repeatable.")
+        list[str] | None, typer.Option("--set", help="A hyperparameter of the recipe, as name=value. Repeatable.")
     ] = None,
     condition: Annotated[
-        str | None, typer.Option(help="Attributes that the generator is told, columns of metadata.csv: smiling,male.")
+        str | None,
+        typer.Option(help="Train a conditional model on these columns of metadata.csv, such as smiling,male."),
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Faces in a batch: the same as --set batch_size=N.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Another seed gives another training.")] = 0,
+    batch: Annotated[int | None, typer.Option(help="Batch size; short for --set batch_size=N.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed of the training.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto (measured), float32 or bfloat16.")] = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only so many of the faces.")] = None,
-    mirror: Annotated[bool, typer.Option(help="Show every other face mirrored.")] = True,
+    precision: Annotated[str, typer.Option(help="auto (the faster one, measured), float32 or bfloat16.")] = "auto",
+    limit: Annotated[int | None, typer.Option(min=1, help="Use at most N faces.")] = None,
+    mirror: Annotated[bool, typer.Option(help="Augment by mirroring images at random.")] = True,
     snapshots: Annotated[int, typer.Option(min=0, help="Keep the models of the last N saves.")] = 0,
     save_every: Annotated[
-        float | None, typer.Option(help="Kimg between saves: what a killed process can lose.")
+        float | None, typer.Option(help="Kimg between saves; a killed process loses at most this.")
     ] = None,
     eval_every: Annotated[
-        float | None, typer.Option(help="Kimg between small evaluations; the best model is kept, as best.safetensors.")
+        float | None,
+        typer.Option(help="Kimg between evaluations on the validation split. The best model is kept too."),
     ] = None,
     on_trouble: Annotated[
-        str, typer.Option(help="Where the doctor finds something wrong: warn, rollback (to a healthy state), or stop.")
+        str,
+        typer.Option(help="If training fails: warn, rollback (return to the last healthy save) or stop."),
     ] = "warn",
-    extend: Annotated[bool, typer.Option("--extend", help="Train a run on to the larger budget given now.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Start over, removing the run that --out holds.")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Train a run further, to a larger budget.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete the run in --out and start over.")] = False,
 ) -> None:
-    """Train a generator by a recipe. The same command again resumes; Ctrl-C saves first.
+    """Train a generator. Stop with Ctrl-C at any time; the same command resumes.
 
     Example: facesmith train --data faces --out runs/first --minutes 40
 
-    By the recipe of a tutorial: facesmith train dcgan64 --data faces --out runs/dcgan
+    With the recipe of a tutorial: facesmith train dcgan64 --data faces --out runs/dcgan
 
-    Go on from the generator that ships: facesmith train --from bundled --data mine --out runs/mine
+    Fine-tune the bundled generator: facesmith train --from bundled --data mine --out runs/mine
     """
     from facesmith.gan.recipe import parse_condition, parse_settings
     from facesmith.training.plan import TrainOptions
-    from facesmith.training.train import recipe_name, train
+    from facesmith.training.run import recipe_name
+    from facesmith.training.train import train
 
-    name = recipe_name(recipe, start, out, force=force)
-    values = parse_settings(name, settings or [])
+    name = recipe_name(recipe, finetune_from, out, force=force)
+    hyperparameters = parse_settings(name, settings or [])
     if batch is not None:
-        values["batch_size"] = batch
+        hyperparameters["batch_size"] = batch
     if condition is not None:
-        values["condition"] = parse_condition(name, condition)
-    asked = TrainOptions(
-        recipe, data, out, values, minutes, kimg, seed, device, precision, limit, mirror, snapshots, save_every,
-        eval_every, on_trouble, start, extend, force, context.obj,
-    )  # fmt: skip
-    report = train(asked, console)
+        hyperparameters["condition"] = parse_condition(name, condition)
+    options = TrainOptions(
+        recipe=recipe,
+        data=data,
+        out=out,
+        hyperparameters=hyperparameters,
+        minutes=minutes,
+        kimg=kimg,
+        seed=seed,
+        device=device,
+        precision=precision,
+        limit=limit,
+        mirror=mirror,
+        snapshots=snapshots,
+        save_every_kimg=save_every,
+        eval_every_kimg=eval_every,
+        on_trouble=on_trouble,
+        finetune_from=finetune_from,
+        extend=extend,
+        force=force,
+        threads=context.obj,
+    )
+    report = train(options, console)
     if not report.finished:
-        console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. The same command again goes on.")
+        console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. Run the same command to resume.")
         raise KeyboardInterrupt
     typer.echo(out / "model.safetensors")
-    console.print(
-        f"trained on {report.seen / 1000:.1f} kimg; its faces: {out / 'samples.png'}, its curves: {out / 'curves.png'}"
-    )
+    console.print(f"trained on {report.seen / 1000:.1f} kimg")
+    console.print(f"samples: {out / 'samples.png'}, curves: {out / 'curves.png'}")
     if (out / "best.safetensors").exists():
-        console.print(f"the best of it by the validation faces: {out / 'best.safetensors'}")
-    console.print(f"more faces: facesmith sample --model {out} --out more.png")
+        console.print(f"best model on the validation split: {out / 'best.safetensors'}")
+    console.print(f"draw more faces: facesmith sample --model {out} --out more.png")
     console.print("train longer: the same command with a larger budget and --extend")
 
 
 @app.command()
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Tell all about this one.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Describe this recipe.")] = None,
 ) -> None:
-    """List the recipes: source, size, cost; or tell all about one."""
+    """List the recipes with source, size and cost, or describe one."""
     from facesmith.gan.list_recipes import describe_recipe, recipe_table
 
     for line in recipe_table() if name is None else describe_recipe(name):
@@ -102,10 +121,10 @@ def recipes(
 @app.command()
 def film(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("progress.mp4"),
+    out: Annotated[Path, typer.Option(help="The film to write, an .mp4 or .gif.")] = Path("progress.mp4"),
     force: Force = False,
 ) -> None:
-    """Make a film of a run's progress: its fixed faces, from the first save to the last."""
+    """Make a film of a run: the samples of fixed seeds from the first save to the last."""
     from facesmith.io.files import refuse_to_overwrite
     from facesmith.training.progress_film import progress_film
 
@@ -116,11 +135,13 @@ def film(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    out: Annotated[Path | None, typer.Option(help="The page, an .html; by default report.html in the run.")] = None,
-    pictures: Annotated[bool, typer.Option(help="Show real photos in the page.")] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write, an .html. Default: report.html in the run folder.")
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Show real faces on the page.")] = True,
     force: Force = False,
 ) -> None:
-    """Tell all about a run on one page: faces, film, curves, data, and how to do it again."""
+    """Write a report of a run on one page: samples, film, curves, data, commands to repeat it."""
     from facesmith.report.write_report import write_report
 
     typer.echo(write_report(run, out, pictures=pictures, force=force, console=console))

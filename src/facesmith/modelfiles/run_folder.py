@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from facesmith.io.files import atomic_write
+
+MAX_LOGGED = 1e300  # also excludes NaN, infinity and integers that no float can hold
 
 PLAN = "run.json"
 LOCK = ".lock"
@@ -57,3 +59,8 @@ def write_log(log: Path, lines: list[dict[str, Any]]) -> None:
     """Replace a log by these lines."""
     with atomic_write(log, "w") as stream:
         stream.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value read from a log is a finite number of a size that charts can draw."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_LOGGED

@@ -140,7 +140,7 @@ def _health(run: RunRecord) -> Iterator[Section]:
     told = [f"{str(problem)[0].upper()}{str(problem)[1:]}" for problem in diagnose(run.lines, budget)]
     returns = [line for line in run.lines if "rolled_back_from" in line]
     told += [
-        f"At {line['rolled_back_from'] / 1000:.1f} kimg ({line.get('troubles')}) it went back to "
+        f"At {line['rolled_back_from'] / 1000:.1f} kimg ({line.get('problems')}) it went back to "
         f"{line['seen'] / 1000:.1f} kimg, and on with half the learning rates."
         for line in returns
         if type(line["rolled_back_from"]) is int

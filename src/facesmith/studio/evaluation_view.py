@@ -16,7 +16,7 @@ from facesmith.faces import Faces, open_faces
 from facesmith.io.images import Pixels
 from facesmith.model import Model
 
-SUBFOLDERS = ("", "evaluation")  # of the model's folder, where report.json may be
+SUBFOLDER = "evaluation"  # of the model's folder; the report is there, or beside the model
 MAX_REPORT_BYTES = 16 * 2**20
 PAIR_VALUES = ("ratio", "to_training", "to_held_out")
 SCORE_VALUES = ("value", "low", "high", "real")
@@ -32,7 +32,7 @@ def evaluation_of(model: Model) -> dict[str, Any]:
     """
     report = _read_report(model)
     if report is None:
-        out = model.path.parent / SUBFOLDERS[-1]
+        out = model.path.parent / SUBFOLDER
         return {
             "missing": "This generator has not been evaluated yet. An evaluation takes a few minutes:",
             "command": f"facesmith evaluate --model {model.path} --data FACES --out {out}",
@@ -46,7 +46,7 @@ def evaluation_of(model: Model) -> dict[str, Any]:
 def _page_values(report: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     protocol, copies = report["protocol"], result["copies"]
     return {
-        "verdicts": [{"question": str(q), "answer": str(a)} for q, a in result["verdicts"].items()],
+        "verdicts": [{"question": name, "answer": str(answer)} for name, answer in result["verdicts"].items()],
         "metrics": [
             {"name": name, "meaning": _meaning(name), **_numbers(score, SCORE_VALUES)}
             for name, score in result["metrics"].items()
@@ -95,8 +95,8 @@ def _open_evaluated_faces(model: Model, data: Mapping[str, Any]) -> Faces:
 
 def _read_report(model: Model) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The report and the result of this model in it; None if there is none."""
-    for subfolder in SUBFOLDERS:
-        path = model.path.parent / subfolder / JSON
+    for folder in (model.path.parent, model.path.parent / SUBFOLDER):
+        path = folder / JSON
         try:
             if path.stat().st_size > MAX_REPORT_BYTES:
                 continue

@@ -26,7 +26,7 @@ FACE_TEXT = re.compile(rf"(?P<base>[0-9]{{1,19}}|{LATENT_TEXT})(?:\((?P<edits>[^
 NUMBER = re.compile(r"[+-]?(?:[0-9]{1,6}(?:\.[0-9]{0,24})?|\.[0-9]{1,24})(?:e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 MAX_STRENGTH = 10.0  # of an edit; at 1 the attribute is clearly visible
 MAX_EDITS = 64
-MIN_FACES, MAX_FACES = 2, 24  # of a walk
+MIN_STOPS, MAX_STOPS = 2, 24  # faces of a walk
 HEADER = struct.Struct("<B4sHH")  # format, first bytes of the model's hash, rows (0: one `w` for all layers), columns
 LATENT_FORMAT = 1
 EXAMPLE = "Write a seed such as 42, or with edits 42(smiling=1.5)."
@@ -59,7 +59,7 @@ def parse_face(text: str) -> Face:
     if match is None:
         raise BadOption(f"{shortened(text)} is not a face. {EXAMPLE}")
     pairs = [part.partition("=") for part in (match["edits"] or "").split(",") if part.strip()]
-    return make_face(match["base"], {name.strip(): _strength(number, name.strip()) for name, _, number in pairs})
+    return make_face(match["base"], {name.strip(): _strength(text, name.strip()) for name, _, text in pairs})
 
 
 def make_face(base: str, edits: Mapping[str, float]) -> Face:
@@ -92,8 +92,8 @@ def parse_faces(text: str) -> list[Face]:
         BadOption: too few, too many, or a part is not a face.
     """
     faces = [parse_face(part) for part in re.split(r",(?![^()]*\))", text) if part.strip()]
-    if not MIN_FACES <= len(faces) <= MAX_FACES:
-        raise BadOption(f"Expected {MIN_FACES} to {MAX_FACES} faces, found {len(faces)}.")
+    if not MIN_STOPS <= len(faces) <= MAX_STOPS:
+        raise BadOption(f"Expected {MIN_STOPS} to {MAX_STOPS} faces, found {len(faces)}.")
     return faces
 
 

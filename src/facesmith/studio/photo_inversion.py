@@ -18,7 +18,7 @@ from facesmith.model import Model
 from facesmith.studio.face_text import write_latent
 from facesmith.studio.security import MAX_PHOTO_PIXELS
 
-MAX_FACES = 32  # reported by `detect`
+MAX_DETECTIONS = 32
 QUIET = Console(quiet=True)
 
 
@@ -44,7 +44,7 @@ def detect(content: bytes) -> dict[str, Any]:
             "landmarks": detections.landmarks[i].round(1).tolist(),
             "confidence": round(float(detections.confidence[i]), 4),
         }
-        for i in by_size(detections)[:MAX_FACES]
+        for i in by_size(detections)[:MAX_DETECTIONS]
     ]
     return {"width": photo.shape[1], "height": photo.shape[0], "faces": faces}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -13,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from facesmith.errors import BadOption
 from facesmith.io.seeds import MAX_SEED
 from facesmith.studio.face_text import LATENT_TEXT, MAX_STRENGTH, Face, make_face, parse_faces, shortened
-from facesmith.studio.photo_inversion import MAX_FACES
+from facesmith.studio.photo_inversion import MAX_DETECTIONS
 from facesmith.studio.render import Walk
 
-Psi = Annotated[float, Field(ge=0, le=1)]  # these bounds exclude NaN and infinity
+Psi = Annotated[float, Field(ge=0, le=1)]  # NaN and infinity are outside these bounds, too
 Flag = Literal["0", "1"]
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
-FaceNumber = Annotated[int, Field(ge=1, le=MAX_FACES)]  # of the faces in a photo; 1 is the largest
+FaceNumber = Annotated[int, Field(ge=1, le=MAX_DETECTIONS)]  # of the faces in a photo; 1 is the largest
 
 
 class FilmFormat(StrEnum):
@@ -37,7 +36,6 @@ class Parameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Name the allowed parameters, which the message of Pydantic does not."""
         unknown = sorted(set(values) - set(cls.model_fields))
         if unknown and cls.model_config["extra"] == "forbid":
             allowed = ", ".join(cls.model_fields) or "none"
@@ -117,7 +115,7 @@ class CompareParameters(Parameters):
 
 
 class SheetParameters(RunParameters):
-    """The contact sheet of a run after so many images."""
+    """The contact sheet of a run after `seen` images."""
 
     seen: Annotated[int, Field(ge=0, lt=10**18)]
 
@@ -137,8 +135,8 @@ def requested_face(parameters: FaceParameters) -> Face:
     """
     if (parameters.seed is None) == (parameters.w is None):
         raise BadOption("Which face? Give either seed or w.")
-    base = str(parameters.seed) if parameters.w is None else parameters.w
-    return make_face(base, parameters.__pydantic_extra__)
+    base = parameters.w if parameters.seed is None else str(parameters.seed)
+    return make_face(base or "", parameters.__pydantic_extra__)
 
 
 def requested_walk(parameters: WalkParameters) -> Walk:
@@ -160,15 +158,15 @@ def requested_walk(parameters: WalkParameters) -> Walk:
 
 
 async def refuse_repeated(request: Request) -> None:
-    """Refuse parameters that are given more than once, because an address must have one meaning.
+    """Refuse a parameter that is given twice, because an address must have one meaning.
 
     Raises:
-        BadOption: a parameter is repeated.
+        BadOption: one is.
     """
-    counts = Counter(name for name, _ in request.query_params.multi_items())
-    for name, count in counts.items():
-        if count > 1:
-            raise BadOption(f"Parameter {shortened(name)} is given {count} times. Give it once.")
+    names = [name for name, _ in request.query_params.multi_items()]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise BadOption(f"Parameter {shortened(repeated[0])} is given twice. Give it once.")
 
 
 def explain(error: RequestValidationError) -> str:

@@ -1,0 +1,20 @@
+"""faces -> a run folder with a trained model.
+
+train.py                 the training loop: step, log, validate, save, diagnose, roll back, stop
+run.py                   a run: opened or resumed; saved, validated, rolled back
+plan.py                  what the user requests, and the plan that the run folder stores
+make_plan.py             a plan for a new run, or the stored one checked against the options
+speed.py                 training speed and precision, measured before a run
+finetune.py              start from the networks of a model
+state.py                 networks, averages, optimizers, counters; saved and loaded
+step.py                  one training step, for any recipe
+averages.py              moving averages, and the networks that are saved and sampled
+validation.py            a small evaluation during training
+monitor.py               progress line, log, sheets, TensorBoard
+diagnosis.py             recognizes how a training fails
+discriminator_scores.py  D(x) against D(G(z)), and overfitting
+reconstructions.py       held-out faces and G(E(x))
+curves.py                the log as a figure
+progress_film.py         the samples of a run as a film
+memory.py                keeps the memory of a long run constant
+"""

@@ -1,4 +1,4 @@
-"""Where a training begins that does not begin from nothing: the networks of a model, and a run's critic."""
+"""Fine-tuning: start a training from the networks of a model instead of random weights."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ from facesmith.gan.recipe import Recipe
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model, load_state
 from facesmith.modelfiles.run_folder import MODEL, STATE
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
-from facesmith.training.trainer import TrainState, set_label_shares
+from facesmith.training.state import TrainState, set_label_shares
 
-# Of the budget, in which the generator's learning rate rises from 0 where the critic begins from nothing: what a new
-# critic says at first would undo what the generator knows.
+# Share of the budget over which the generator's learning rate is warmed up if the discriminator starts from scratch.
+# An untrained discriminator would otherwise destroy what the generator has learned.
 WARMUP = 0.05
-FEW_FACES = 1000  # to train on; with fewer a model goes on by its recipe's values for few faces
-DISCRIMINATOR = (
-    "discriminator"  # the sidecar of a model file that has left its run, with the networks that only training needs
-)
+FEW_FACES = 1000  # with fewer training faces, fine-tuning uses the recipe's gentler hyperparameters
+DISCRIMINATOR = "discriminator"  # the sidecar with the networks that only training needs
 
 
 @dataclass(frozen=True)
-class Start:
-    """A model to begin from.
+class Origin:
+    """The model that a training starts from.
 
     Attributes:
-        weights: by network: those of the model, and all others of its run or beside it.
+        weights: state dicts by network: those of the model, and any others found in its run or beside it.
     """
 
     model: LoadedModel
@@ -39,92 +37,103 @@ class Start:
 
     @property
     def warmup(self) -> float:
-        """As in `TrainState`: none where all networks that learn come along."""
-        learning = {net for player in self.model.recipe.players().values() for net in player.nets}
-        return 0.0 if learning <= set(self.weights) else WARMUP
+        """The share of the budget in `TrainState.warmup`; 0 where every trained network has weights."""
+        trained = {net for player in self.model.recipe.players().values() for net in player.nets}
+        return 0.0 if trained <= set(self.weights) else WARMUP
+
+    def described(self, path: Path | None) -> dict[str, Any]:
+        """The entry `finetuned_from` of a plan."""
+        return {"model": str(path), "hash": self.model.hash, "warmup": self.warmup}
 
 
-def open_start(path: Path, recipe: str | None) -> Start:
-    """Open a model file with the critic beside it, or a run folder: its model, and all other networks as trained last.
+def open_origin(path: Path, recipe: str | None) -> Origin:
+    """Open a model file with the discriminator beside it, or a run folder with all networks in their last state.
 
     Args:
-        recipe: the name asked for, or None for the model's own.
+        recipe: the requested recipe, or None for that of the model.
 
     Raises:
-        BadModel: it is none of ours, or damaged.
+        BadModel: the model is damaged or not one of Facesmith's.
         BadOption: it was trained by another recipe.
     """
     model = load_model(path)
     if recipe is not None and recipe != model.recipe.name:
         raise BadOption(
-            f"--from {path} was trained by {model.recipe.name}, not {recipe}: their networks differ. "
-            f"Leave the recipe out, or ask for {model.recipe.name}."
+            f"--from {path} was trained by {model.recipe.name}, not {recipe}, so their networks differ. "
+            f"Leave out the recipe, or request {model.recipe.name}."
         )
     weights = {name: net.state_dict() for name, net in model.nets.items()}
-    for key, tensor in _others(model).items():
+    for key, tensor in _other_networks(model).items():
         net, _, rest = key.partition(".")
         weights.setdefault(net, {})[rest] = tensor
-    return Start(model, weights)
+    return Origin(model, weights)
 
 
 def save_discriminator(run: Path, model_file: Path) -> Path:
-    """Put the networks of a run that its model doesn't hold beside a copy of the model, to begin from.
+    """Save the networks of a run that its model file lacks beside a copy of that file, for fine-tuning.
 
     Raises:
-        BadModel: the copy is of another model than the run's.
+        BadModel: the copy is another model than the run's.
     """
     model, copy = load_model(run), load_model(model_file)
     if model.hash != copy.hash:
-        raise BadModel(f"{model_file} is another model (hash {copy.hash[:12]}) than that of {run} ({model.hash[:12]}).")
+        raise BadModel(
+            f"{model_file} (hash {copy.hash[:12]}) is not the model of {run} (hash {model.hash[:12]}). "
+            "Copy the run's model first."
+        )
     path = sidecar_path(model_file, DISCRIMINATOR)
-    save_sidecar(path, DISCRIMINATOR, _others(model), {}, copy.hash)
+    save_sidecar(path, DISCRIMINATOR, _other_networks(model), {}, copy.hash)
     return path
 
 
-def _others(model: LoadedModel) -> dict[str, Tensor]:
-    """What a training's networks hold beyond its model, named as in its state; nothing where it is lost."""
-    state = model.path.parent / STATE  # where it is the model of a run
-    if model.path.name == MODEL and state.is_file():
-        nets = load_state(state)["nets"]
-    elif (beside := sidecar_path(model.path, DISCRIMINATOR)).is_file():
-        nets, _ = load_sidecar(beside, DISCRIMINATOR, model.hash)
-    else:
-        return {}
-    return {key: tensor for key, tensor in nets.items() if key.partition(".")[0] not in model.nets}
-
-
-def for_few_faces(recipe: Recipe, faces: int, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a model's recipe had better have to go on with so many faces; none where they are many.
-
-    Values that were asked for stand, and those of a model that was not trained by the recipe's own.
+def hyperparameters_for_few_faces(recipe: Recipe, faces: int, requested: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters to change when a model is fine-tuned on few faces; none where there are enough.
 
     Args:
-        asked: values asked for.
+        faces: in the training split.
+        requested: hyperparameters that the user set; these are left alone, as are those in which the model differs
+            from the recipe's defaults.
     """
     if faces >= FEW_FACES:
         return {}
-    usual, own = type(recipe)().hyperparameters(), recipe.hyperparameters()
-    return {name: held for name, held in recipe.few_faces.items() if name not in asked and own[name] == usual[name]}
+    defaults, own = type(recipe)().hyperparameters(), recipe.hyperparameters()
+    return {
+        name: gentle
+        for name, gentle in recipe.few_faces.items()
+        if name not in requested and own[name] == defaults[name]
+    }
 
 
-def check_fits(start: Start, recipe: Recipe) -> None:
-    """Raise BadData where the recipe's values make networks of another shape."""
+def check_same_shapes(origin: Origin, recipe: Recipe) -> None:
+    """Raise BadData where the recipe's hyperparameters give networks of other shapes than the model's."""
     with torch.device("meta"):
         networks = recipe.networks()
-    for name, weights in start.weights.items():
-        wanted = {key: tensor.shape for key, tensor in networks[name].state_dict().items()} if name in networks else {}
-        found = {key: tensor.shape for key, tensor in weights.items()}
-        if found != wanted:
+    for name, weights in origin.weights.items():
+        network = networks[name].state_dict() if name in networks else {}
+        expected = {key: tensor.shape for key, tensor in network.items()}
+        if {key: tensor.shape for key, tensor in weights.items()} != expected:
             raise BadData(
-                f"The values asked for make a network {name} of another shape than that of {start.model.path}. "
-                "Leave out the values that alter its shape."
+                f"With these hyperparameters network {name} has other shapes than in {origin.model.path}. "
+                "Leave out those that change its size."
             )
 
 
-def begin(state: TrainState, start: Start) -> None:
-    """Put a start that fits into a training that has not begun; in place."""
-    for name, weights in start.weights.items():
+def load_origin(state: TrainState, origin: Origin) -> None:
+    """Load the model's weights into a training at step 0; in place."""
+    for name, weights in origin.weights.items():
         state.nets[name].load_state_dict(weights)
         if name in state.averages:
             state.averages[name].load_state_dict(weights)
-    set_label_shares(state)  # of the faces that it is to learn now
+    set_label_shares(state)  # those of the new faces
+
+
+def _other_networks(model: LoadedModel) -> dict[str, Tensor]:
+    """The trained networks that a model file lacks, by `net.parameter`; empty where they were not kept."""
+    state = model.path.parent / STATE
+    if model.path.name == MODEL and state.is_file():  # the model of a run
+        networks = load_state(state)["nets"]
+    elif (beside := sidecar_path(model.path, DISCRIMINATOR)).is_file():
+        networks, _ = load_sidecar(beside, DISCRIMINATOR, model.hash)
+    else:
+        return {}
+    return {key: tensor for key, tensor in networks.items() if key.partition(".")[0] not in model.nets}

@@ -1,4 +1,4 @@
-"""The plan of a run: made when it begins, by measuring this machine, and held against every later command."""
+"""Make the plan of a new run by measuring this machine, or check the plan of an existing run against a command."""
 
 from __future__ import annotations
 
@@ -18,205 +18,198 @@ from facesmith.faces import Faces, Stream
 from facesmith.gan.contracts import set_level
 from facesmith.gan.recipe import Recipe, condition_of
 from facesmith.metrics.features import open_extractor
-from facesmith.modelfiles.run_folder import (
-    LOCK,
-    MODEL,
-    PLAN,
-    RUN_FILES,
-    STATE,
-)
-from facesmith.training.finetune import Start
+from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, STATE
+from facesmith.training.finetune import Origin
 from facesmith.training.plan import Plan, TrainOptions, read_plan, write_plan
 from facesmith.training.speed import Speed, measure
-from facesmith.training.trainer import new_state
-from facesmith.training.validation import EXTRACTOR, affordable, check_validation
+from facesmith.training.state import new_state
+from facesmith.training.validation import EXTRACTOR, affordable_validation, check_validation_split
 
 DEFAULT_MINUTES = 30.0
-TICKS = 40  # saves in a budget, at most
-SHORTEST_TICK_SECONDS = 20.0
-KEPT_TWICE = 2  # a file is written beside the one that it replaces
+MAX_SAVES = 40  # in a budget
+MIN_SAVE_SECONDS = 20.0
+MIB = 2**20
+COPIES_WHILE_WRITING = 2  # a new file is complete before it replaces the old one
 
 
-def make_plan(asked: TrainOptions, recipe: Recipe, faces: Faces, start: Start | None, console: Console) -> Plan:
-    """The plan that the run folder holds, checked against what is asked for, or a new one.
+def make_plan(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origin | None, console: Console) -> Plan:
+    """The plan in the run folder, checked against the options, or a new one.
 
     Raises:
-        FacesmithError: the folder holds something else, or a plan that differs or is damaged; or the disk is too full.
+        FacesmithError: the folder contains something else, its plan differs or is damaged, or the disk is too full.
     """
-    file = asked.out / PLAN
-    if not file.exists() and any(path.name != LOCK for path in asked.out.iterdir()):
-        raise OutputExists(f"{asked.out} is not empty and holds no run. Choose another --out.")
-    if asked.force or not file.exists():
-        plan = _watched(asked, _new_plan(asked, recipe, faces, start, console), recipe, faces, console)
-        _remove_own(asked.out)  # not before all that could fail has not
+    file = options.out / PLAN
+    if not file.exists() and any(path.name != LOCK for path in options.out.iterdir()):
+        raise OutputExists(f"{options.out} is not empty and contains no run. Choose another --out.")
+    if options.force or not file.exists():
+        plan = _new_plan(options, recipe, faces, origin, console)
+        plan = _with_validation(options, plan, recipe, faces, console)
+        _remove_run(options.out)  # only now: everything that can fail has succeeded
         write_plan(file, plan)
         return plan
-    kept = read_plan(file)
-    pick_device(kept.device)
-    if (asked.out / MODEL).exists() and not (asked.out / STATE).exists():
+    stored = read_plan(file)
+    pick_device(stored.device)
+    if (options.out / MODEL).exists() and not (options.out / STATE).exists():
         raise BadModel(
-            f"{asked.out} holds a model but no {STATE}, so it can't be resumed. "
+            f"{options.out} contains a model but no {STATE}, so the run can't be resumed. "
             "Choose another --out, or start over with --force."
         )
-    _check_same(asked, recipe, faces, start, kept)
-    plan = _watched(asked, _extended(asked, kept), recipe, faces, console)
-    if plan != kept:
+    _check_same(options, recipe, faces, origin, stored)
+    plan = _with_validation(options, _updated(options, stored), recipe, faces, console)
+    if plan != stored:
         write_plan(file, plan)
     return plan
 
 
-def _new_plan(asked: TrainOptions, recipe: Recipe, faces: Faces, start: Start | None, console: Console) -> Plan:
-    """Measure, decide, and say what it will take."""
-    device = pick_device(asked.device)
-    threads = asked.threads or torch.get_num_threads()
+def training_stream(plan: Plan, faces: Faces) -> Stream:
+    """The training split as a stream of batches, at its start."""
+    rows = faces.part("train")
+    if faces.labels is not None:
+        rows = repeat_rare_labels(rows, faces.labels)
+    return Stream(faces.pixels, rows, seed=plan.seed, mirror=plan.mirror, labels=faces.labels)
+
+
+def _new_plan(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origin | None, console: Console) -> Plan:
+    """Measure the speed, fix the plan, and print what the run will take."""
+    device = pick_device(options.device)
+    threads = options.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
-    console.print("measuring the speed of this machine ...", highlight=False)
-    speed = measure(recipe, device, asked.precision, faces.pixels)
-    request = {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes or DEFAULT_MINUTES}
-    budget = _images(request, speed.best, recipe.batch_size)
-    shortest = speed.best * SHORTEST_TICK_SECONDS
-    every = round(asked.save_every_kimg * 1000) if asked.save_every_kimg else int(max(budget / TICKS, shortest))
+    console.print("measuring training speed on this machine ...", highlight=False)
+    speed = measure(recipe, device, options.precision, faces.pixels)
+    request = {"kimg": options.kimg} if options.kimg else {"minutes": options.minutes or DEFAULT_MINUTES}
+    budget = _budget_in_images(request, speed.best, recipe.batch_size)
+    save_every = int(max(budget / MAX_SAVES, speed.best * MIN_SAVE_SECONDS))
+    if options.save_every_kimg:
+        save_every = round(options.save_every_kimg * 1000)
     plan = Plan(
         recipe=recipe.name,
         hyperparameters=recipe.hyperparameters(),
         fingerprint=faces.fingerprint,
-        seed=asked.seed,
-        mirror=asked.mirror,
-        limit=asked.limit,
+        seed=options.seed,
+        mirror=options.mirror,
+        limit=options.limit,
         budget_request=request,
         budget=budget,
-        save_every=max(1, every),
+        save_every=max(1, save_every),
         precision=speed.precision,
         device=device.type,
         threads=threads,
         images_per_second=round(speed.best, 1),
-        data=str(asked.data),
-        on_trouble=asked.on_trouble,
-        finetuned_from={"model": str(asked.finetune_from), "hash": start.model.hash, "warmup": start.warmup}
-        if start
-        else {},
+        data=str(options.data),
+        on_trouble=options.on_trouble,
+        finetuned_from=origin.described(options.finetune_from) if origin else {},
         labels=labels_fingerprint(faces.labels),
     )
-    _say_what_it_takes(plan, recipe, faces, speed, asked, console)
+    _print_requirements(plan, recipe, faces, speed, options, console)
     return plan
 
 
-def _watched(asked: TrainOptions, plan: Plan, recipe: Recipe, faces: Faces, console: Console) -> Plan:
-    """The plan with evaluations while training, where they are asked for; measured, so that they stay cheap."""
-    kimg = asked.eval_every_kimg
+def _with_validation(options: TrainOptions, plan: Plan, recipe: Recipe, faces: Faces, console: Console) -> Plan:
+    """The plan with evaluations during training if they are requested, measured so that they stay cheap."""
+    kimg = options.eval_every_kimg
     if kimg is None or plan.validation.get("kimg") == kimg:
         return plan
-    check_validation(faces)
-    wanted, precision, device = int(kimg * 1000), PRECISIONS[plan.precision], torch.device(plan.device)
+    check_validation_split(faces)
+    requested, precision, device = int(kimg * 1000), PRECISIONS[plan.precision], torch.device(plan.device)
     stream = training_stream(plan, faces)
     state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
-    set_level(state.averages, 1.0)  # what grows costs most when it has grown
-    samples, every = affordable(open_extractor(EXTRACTOR), state, wanted, plan.images_per_second)
-    console.print(
-        f"evaluating {samples} samples every {every / 1000:.3g} kimg"
-        + (f" rather than {kimg:g}, so that it takes less than 5 % of the run" if every > wanted else ""),
-        highlight=False,
-    )
+    set_level(state.averages, 1.0)  # a growing network is slowest at its full size
+    samples, every = affordable_validation(open_extractor(EXTRACTOR), state, requested, plan.images_per_second)
+    instead = f" instead of {kimg:g}, so that it takes less than 5 % of the run" if every > requested else ""
+    console.print(f"evaluating {samples} samples every {every / 1000:.3g} kimg{instead}", highlight=False)
     return replace(plan, validation={"kimg": kimg, "every": every, "samples": samples})
 
 
-def training_stream(plan: Plan, faces: Faces) -> Stream:
-    """What is trained on, from its beginning."""
-    rows = faces.part("train") if faces.labels is None else repeat_rare_labels(faces.part("train"), faces.labels)
-    return Stream(faces.pixels, rows, seed=plan.seed, mirror=plan.mirror, labels=faces.labels)
-
-
-def _say_what_it_takes(
-    plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, asked: TrainOptions, console: Console
+def _print_requirements(
+    plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, options: TrainOptions, console: Console
 ) -> None:
-    """Memory, disk and time before the start.
+    """Print the time, memory and disk space that the run needs.
 
     Raises:
-        BadData: there is not enough disk.
+        BadData: there is not enough disk space.
     """
     weights = {name: sum(p.numel() for p in net.parameters()) * 4 for name, net in recipe.networks().items()}
-    model = sum(weights[name] for name in recipe.averaged)
-    state = 3 * sum(weights.values()) + model  # weights and two moments, at most, and the averages
-    states = KEPT_TWICE + (asked.on_trouble == "rollback")
-    disk = states * state + (KEPT_TWICE + asked.snapshots + 1) * model + TICKS * 2**20
-    free = shutil.disk_usage(asked.out).free
+    model_bytes = sum(weights[name] for name in recipe.averaged)
+    state_bytes = 3 * sum(weights.values()) + model_bytes  # weights, at most two moments each, and the averages
+    states = COPIES_WHILE_WRITING + (options.on_trouble == "rollback")
+    models = COPIES_WHILE_WRITING + options.snapshots + 1
+    disk_bytes = states * state_bytes + models * model_bytes + MAX_SAVES * MIB
+    free_bytes = shutil.disk_usage(options.out).free
+    minutes = plan.budget / speed.best / 60
     console.print(
         f"{plan.recipe}: {plan.budget / 1000:.1f} kimg of {len(faces.part('train'))} faces "
-        f"at {speed.best:.0f} images/s, about {plan.budget / speed.best / 60:.0f} min\n"
+        f"at {speed.best:.0f} images/s, about {minutes:.0f} min\n"
         f"{plan.precision} ({speed.why}), {plan.device}, {plan.threads} threads\n"
         f"memory {speed.memory_bytes / 2**30:.1f} GiB ({psutil.virtual_memory().available / 2**30:.1f} free), "
-        f"disk {disk / 2**30:.2f} GiB ({free / 2**30:.1f} free)",
+        f"disk {disk_bytes / 2**30:.2f} GiB ({free_bytes / 2**30:.1f} free)",
         highlight=False,
     )
-    if free < disk:
+    if free_bytes < disk_bytes:
         raise BadData(
-            f"The disk of {asked.out} has {free / 2**20:.0f} MiB free; this run needs {disk / 2**20:.0f}. "
-            "Free some, or choose another --out."
+            f"The disk of {options.out} has {free_bytes / MIB:.0f} MiB free; this run needs {disk_bytes / MIB:.0f}. "
+            "Free some space, or choose another --out."
         )
 
 
-def _images(request: Mapping[str, float], images_per_second: float, batch: int) -> int:
-    wanted = request["kimg"] * 1000 if "kimg" in request else request["minutes"] * 60 * images_per_second
-    return max(batch, round(wanted))
+def _budget_in_images(request: Mapping[str, float], images_per_second: float, batch_size: int) -> int:
+    images = request["kimg"] * 1000 if "kimg" in request else request["minutes"] * 60 * images_per_second
+    return max(batch_size, round(images))
 
 
-def _check_same(asked: TrainOptions, recipe: Recipe, faces: Faces, start: Start | None, kept: Plan) -> None:
-    worth = {**type(recipe)().hyperparameters(), **kept.hyperparameters}
-    values = {name: tuple(held) if isinstance(held, list) else held for name, held in worth.items()}
-    plain = {name: wanted for name, wanted in recipe.hyperparameters().items() if name != "condition"}
-    both: dict[str, tuple[object, object]] = {  # as it was planned, as it is asked for now
-        "recipe": (kept.recipe, recipe.name),
-        "--condition": (",".join(values.get("condition", ())) or None, ",".join(condition_of(recipe)) or None),
-        **{f"--set {name}": (values.get(name), wanted) for name, wanted in plain.items()},
-        "the faces' fingerprint": (kept.fingerprint[:16], faces.fingerprint[:16]),
-        "the faces' labels": (kept.labels, labels_fingerprint(faces.labels)),
-        "--seed": (kept.seed, asked.seed),
-        "--mirror": (kept.mirror, asked.mirror),
-        "--limit": (kept.limit, asked.limit),
-        "--precision": (kept.precision, kept.precision if asked.precision == "auto" else asked.precision),
-        "--device": (kept.device, kept.device if asked.device == "auto" else asked.device),
-        "--threads": (kept.threads, asked.threads or kept.threads),
-        "--from": (kept.finetuned_from.get("hash", "")[:16] or None, _origin(asked, start, kept)),
+def _check_same(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origin | None, stored: Plan) -> None:
+    """Raise BadData, naming each difference, where the options request another run than the stored one."""
+    defaults_and_stored = {**type(recipe)().hyperparameters(), **stored.hyperparameters}
+    before = {name: tuple(each) if isinstance(each, list) else each for name, each in defaults_and_stored.items()}
+    now = {name: each for name, each in recipe.hyperparameters().items() if name != "condition"}
+    origin_hash = None
+    if options.finetune_from is not None:  # a run that has its own state no longer needs the model
+        origin_hash = str(origin.model.hash if origin else stored.finetuned_from["hash"])[:16]
+    pairs: dict[str, tuple[object, object]] = {  # (stored, requested)
+        "recipe": (stored.recipe, recipe.name),
+        "--condition": (",".join(before.get("condition", ())) or None, ",".join(condition_of(recipe)) or None),
+        **{f"--set {name}": (before.get(name), requested) for name, requested in now.items()},
+        "the faces' fingerprint": (stored.fingerprint[:16], faces.fingerprint[:16]),
+        "the faces' labels": (stored.labels, labels_fingerprint(faces.labels)),
+        "--seed": (stored.seed, options.seed),
+        "--mirror": (stored.mirror, options.mirror),
+        "--limit": (stored.limit, options.limit),
+        "--precision": (stored.precision, stored.precision if options.precision == "auto" else options.precision),
+        "--device": (stored.device, stored.device if options.device == "auto" else options.device),
+        "--threads": (stored.threads, options.threads or stored.threads),
+        "--from": (stored.finetuned_from.get("hash", "")[:16] or None, origin_hash),
     }
-    differing = [f"{name} was {held}, now {wanted}" for name, (held, wanted) in both.items() if held != wanted]
-    if differing:
+    differences = [f"{name} was {was}, now {now}" for name, (was, now) in pairs.items() if was != now]
+    if differences:
         raise BadData(
-            f"{asked.out} holds a run of another plan: {'; '.join(differing)}. "
-            "Ask for the same to resume it, choose another --out, or start over with --force."
+            f"{options.out} contains another run: {'; '.join(differences)}. "
+            "Use the same options to resume it, choose another --out, or start over with --force."
         )
 
 
-def _origin(asked: TrainOptions, start: Start | None, kept: Plan) -> str | None:
-    """The hash of the model to begin from. Where none was opened, as the run has left it behind, it is that planned."""
-    if asked.finetune_from is None:
-        return None
-    return str(start.model.hash if start else kept.finetuned_from["hash"])[:16]
-
-
-def _extended(asked: TrainOptions, kept: Plan) -> Plan:
-    """The kept plan, its budget moved where --extend allows it, and with what may differ from start to start."""
-    kept = replace(kept, on_trouble=asked.on_trouble)
-    if asked.save_every_kimg:  # when to save alters nothing in the result
-        kept = replace(kept, save_every=max(1, round(asked.save_every_kimg * 1000)))
-    request = (
-        {"kimg": asked.kimg} if asked.kimg else {"minutes": asked.minutes} if asked.minutes else kept.budget_request
-    )
-    if request == kept.budget_request:
-        return kept
-    budget = _images(request, kept.images_per_second, 1)
-    words = " and ".join(f"{number:g} {unit}" for unit, number in kept.budget_request.items())
-    if not asked.extend:
+def _updated(options: TrainOptions, stored: Plan) -> Plan:
+    """The stored plan with the options that may change between starts, and with a longer budget under --extend."""
+    plan = replace(stored, on_trouble=options.on_trouble)
+    if options.save_every_kimg:  # does not change the result
+        plan = replace(plan, save_every=max(1, round(options.save_every_kimg * 1000)))
+    request = stored.budget_request
+    if options.kimg or options.minutes:
+        request = {"kimg": options.kimg} if options.kimg else {"minutes": options.minutes or 0.0}
+    if request == stored.budget_request:
+        return plan
+    budget = _budget_in_images(request, stored.images_per_second, 1)
+    if not options.extend:
+        planned = " and ".join(f"{number:g} {unit}" for unit, number in stored.budget_request.items())
         raise BadData(
-            f"{asked.out} was planned for {words} ({kept.budget / 1000:g} kimg). Give the same budget to resume it, "
-            "or add --extend to train to the new one."
+            f"{options.out} was planned for {planned} ({stored.budget / 1000:g} kimg). Give the same budget to resume "
+            "it, or add --extend to train to the new one."
         )
-    if budget < kept.budget:
-        raise BadOption(f"--extend makes a run longer: {budget / 1000:g} kimg is less than {kept.budget / 1000:g}.")
-    return replace(kept, budget_request=request, budget=budget)
+    if budget < stored.budget:
+        raise BadOption(f"--extend makes a run longer: {budget / 1000:g} kimg is less than {stored.budget / 1000:g}.")
+    return replace(plan, budget_request=request, budget=budget)
 
 
-def _remove_own(out: Path) -> None:
-    """Remove what a run has written, and nothing else."""
+def _remove_run(out: Path) -> None:
+    """Remove the files of a run, and nothing else."""
     for name in RUN_FILES:
         path = out / name
         if path.is_dir() and not path.is_symlink():

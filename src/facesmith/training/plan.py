@@ -1,7 +1,7 @@
-"""What a run is asked for, and the plan that its folder keeps.
+"""What a user requests of a training, and the plan that its run folder stores.
 
-The plan is fixed when the run begins: a budget in minutes is turned into images then, so every schedule is a share of a
-fixed one. A resumed run trains by the plan that it was begun with.
+The plan is fixed when the run begins. A budget in minutes becomes a number of images then, so that every schedule is a
+share of a fixed budget. A resumed run follows the stored plan.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from facesmith.device import PRECISIONS
 from facesmith.errors import BadModel, BadOption
 from facesmith.io.files import atomic_write
 from facesmith.modelfiles.run_folder import PLAN
-from facesmith.training.diagnosis import ON_TROUBLE, check_on_trouble
 
-FORMAT = 1
+PLAN_FORMAT = 1
+MAX_BUDGET = 1e9  # minutes or kimg
+ON_TROUBLE = ("warn", "rollback", "stop")
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The options of `facesmith train`, as the command line gives them."""
+    """The options of `facesmith train`, as on the command line."""
 
     recipe: str | None
     data: Path
@@ -48,18 +49,20 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was started with; the same command again must ask for the same.
+    """What a run was started with. To resume it, the same command must request the same.
 
     Attributes:
-        asked: the budget in the user's words, minutes or kimg.
+        fingerprint: of the faces: a hash of their pixels.
+        budget_request: the budget as requested: `{"minutes": …}` or `{"kimg": …}`.
         budget: the same in images.
-        save_every: images between two saves; what a killed process loses at most.
-        on_trouble: what is done where the doctor finds something wrong; going back alters the result.
-        watch: of the evaluations while training: the `kimg` asked for, images between two (`every`), and `samples`;
-            empty where none was asked for.
-        labels: a hash of what is told of the faces where the recipe is conditional; else empty.
-        start: of the model that it began from: `model` (its path), `hash`, and the `warmup` of `trainer.TrainState`;
-            empty where it began from nothing.
+        save_every: images between two saves; a killed process loses at most these.
+        images_per_second: measured when the run began.
+        on_trouble: "warn", "rollback" or "stop": what happens when the diagnosis finds a problem.
+        validation: of evaluations during training: `kimg` as requested, images between two (`every`), `samples`.
+            Empty where none were requested.
+        finetuned_from: the `model` (a path), its `hash`, and the `warmup` of `TrainState`; empty if trained from
+            scratch.
+        labels: a hash of the labels of a conditional recipe, else empty.
     """
 
     recipe: str
@@ -80,25 +83,36 @@ class Plan:
     validation: dict[str, float] = field(default_factory=dict)
     finetuned_from: dict[str, Any] = field(default_factory=dict)
     labels: str = ""
-    format: int = FORMAT
+    format: int = PLAN_FORMAT
 
 
-MOST = 1e9  # minutes, or thousands of images: no machine lives as long
-
-
-def check_asked(asked: TrainOptions) -> None:
-    """Raise BadOption for a budget that can't be kept, or an unknown way to meet trouble."""
-    if asked.minutes is not None and asked.kimg is not None:
+def check_options(options: TrainOptions) -> None:
+    """Raise BadOption for an impossible budget or interval, or an unknown `on_trouble`."""
+    if options.minutes is not None and options.kimg is not None:
         raise BadOption("Give either --minutes or --kimg, not both.")
-    check_on_trouble(asked.on_trouble)
-    for name, number in (("--minutes", asked.minutes), ("--kimg", asked.kimg), ("--save-every", asked.save_every_kimg),
-                         ("--eval-every", asked.eval_every_kimg)):  # fmt: skip
-        if number is not None and not 0 < number <= MOST:
-            raise BadOption(f"{name} is {number:g}; it must be more than 0, and {MOST:g} at most.")
+    if options.on_trouble not in ON_TROUBLE:
+        raise BadOption(f"--on-trouble {options.on_trouble!r} is not one of {', '.join(ON_TROUBLE)}.")
+    for name, number in (
+        ("--minutes", options.minutes),
+        ("--kimg", options.kimg),
+        ("--save-every", options.save_every_kimg),
+        ("--eval-every", options.eval_every_kimg),
+    ):
+        if number is not None and not 0 < number <= MAX_BUDGET:
+            raise BadOption(f"{name} is {number:g}; it must be more than 0 and at most {MAX_BUDGET:g}.")
+
+
+def stored_plan(out: Path, force: bool) -> Plan | None:
+    """The plan of the run that a folder contains; None where it contains none, or `force` starts over.
+
+    Raises:
+        BadModel: the plan is damaged.
+    """
+    return None if force or not (out / PLAN).exists() else read_plan(out / PLAN)
 
 
 def read_plan(file: Path) -> Plan:
-    """The plan of a run, checked.
+    """Read and check the plan of a run.
 
     Raises:
         BadModel: it is missing or damaged.
@@ -107,43 +121,32 @@ def read_plan(file: Path) -> Plan:
         plan = Plan(**json.loads(file.read_text(encoding="utf-8")))
         _check_plan(plan)
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise BadModel(f"{file} can't be read as a plan ({error}). Start over with --force.") from None
+        raise BadModel(f"{file} is not a valid plan ({error}). Start over with --force.") from None
     return plan
 
 
-def kept_plan(out: Path, force: bool) -> Plan | None:
-    """The plan of the run that a folder holds, to go on by; None where there is none, or it is to start over.
-
-    Raises:
-        BadModel: it is damaged.
-    """
-    return None if force or not (out / PLAN).exists() else read_plan(out / PLAN)
+def write_plan(file: Path, plan: Plan) -> None:
+    """Write a plan so that the file is complete or unchanged."""
+    with atomic_write(file, "w") as stream:
+        json.dump(asdict(plan), stream, indent=2)
 
 
 def _check_plan(plan: Plan) -> None:
-    """Raise ValueError where a plan out of a file could not be ours."""
+    """Raise ValueError for a plan that Facesmith cannot have written."""
     for name, kind in get_type_hints(Plan).items():
         if not isinstance(getattr(plan, name), get_origin(kind) if get_origin(kind) is dict else kind):
             raise ValueError(f"{name} is {getattr(plan, name)!r}")
-    if plan.format != FORMAT or plan.precision not in PRECISIONS:
+    if plan.format != PLAN_FORMAT or plan.precision not in PRECISIONS:
         raise ValueError(f"format {plan.format}, precision {plan.precision}")
     if plan.on_trouble not in ON_TROUBLE:
         raise ValueError(f"on_trouble is {plan.on_trouble!r}")
     if min(plan.budget, plan.save_every, plan.threads, plan.seed + 1) < 1 or not plan.images_per_second > 0:
         raise ValueError("a number is out of its range")
-    if plan.validation and not (
-        set(plan.validation) == {"kimg", "every", "samples"} and min(plan.validation.values()) > 0
-    ):
-        raise ValueError(f"validation is {plan.validation}")
-    if plan.finetuned_from and not (
-        set(plan.finetuned_from) == {"model", "hash", "warmup"} and type(plan.finetuned_from["warmup"]) is float
-    ):
-        raise ValueError(f"finetuned_from is {plan.finetuned_from}")
-    budget = list(plan.budget_request.items())
-    if len(budget) != 1 or budget[0][0] not in ("kimg", "minutes") or type(budget[0][1]) not in (int, float):
+    validation, origin = plan.validation, plan.finetuned_from
+    if validation and not (set(validation) == {"kimg", "every", "samples"} and min(validation.values()) > 0):
+        raise ValueError(f"validation is {validation}")
+    if origin and not (set(origin) == {"model", "hash", "warmup"} and type(origin["warmup"]) is float):
+        raise ValueError(f"finetuned_from is {origin}")
+    request = list(plan.budget_request.items())
+    if len(request) != 1 or request[0][0] not in ("kimg", "minutes") or type(request[0][1]) not in (int, float):
         raise ValueError(f"budget_request is {plan.budget_request}")
-
-
-def write_plan(file: Path, plan: Plan) -> None:
-    with atomic_write(file, "w") as stream:
-        json.dump(asdict(plan), stream, indent=2)

@@ -1,4 +1,4 @@
-"""A run's sample sheets, one after the other, as a film of its progress."""
+"""A film of a run's progress: its sample sheets, one after another."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ LAST_FRAME_SECONDS = 2
 
 
 def progress_film(run: Path, out: Path) -> Path:
-    """Write the fixed faces of a run over time, from its first save to its last, as an MP4 or a GIF.
+    """Write the samples of a run's fixed seeds, from its first save to its last, as an MP4 or GIF.
 
     Raises:
-        BadData: the run has no sheets.
+        BadData: the run has no sample sheets.
     """
     check_film(out, FRAMES_PER_SECOND)
     if not run.is_dir():
-        raise BadData(f"{run} is no folder. Give a run folder.")
+        raise BadData(f"{run} is not a folder. Give a run folder.")
     if not sheets(run):
-        raise BadData(f"{run} holds no sample sheets. Has it been trained?")
+        raise BadData(f"{run} contains no sample sheets. Give the folder of a run that has been trained.")
     return write_film(out, _frames(sheets(run)), FRAMES_PER_SECOND)
 
 

@@ -1,7 +1,7 @@
-"""A small, fixed evaluation for while a generator is being trained: is it still getting better?
+"""A small, fixed evaluation during training, which shows whether the generator still improves.
 
-It looks at few samples, so it holds them against the validation part by KID, which few samples don't bias; what is
-chosen by that part is judged by the test part (`facesmith evaluate`).
+It draws few samples and compares them with the validation split by KID, which is unbiased for small samples. The best
+model is chosen on the validation split, so `facesmith evaluate` measures it on the test split.
 """
 
 from __future__ import annotations
@@ -23,91 +23,95 @@ from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.metrics import kid, prdc
 from facesmith.metrics.comparison import K
 from facesmith.metrics.features import BATCH_SIZE, Extractor, cached_features, extract_features
+from facesmith.training.averages import inference_networks
 from facesmith.training.curves import points
-from facesmith.training.trainer import TrainState, inference_networks
+from facesmith.training.state import TrainState
 
 EXTRACTOR = "lite0"
-SHARE = 0.05  # of a run's time that may be spent on this
-# Of that is planned with: comparing and keeping come on top, machines have slow hours, and amid a training, whose
-# tensors fill the caches, an evaluation took twice as long as when it was measured.
-SPARE = 0.5
-FEWEST, MOST = 256, 1024  # samples looked at
-DRAWN = 16  # to measure by
-FEWEST_FACES = 50  # validation faces below which nothing is chosen by them
-SUBSETS = 10
-CHOSEN_BY = "eval/kid"  # lower is better
-SECONDS = "eval/seconds"  # what an evaluation took, settling the averages and keeping the best included
-BEST_BEFORE = "eval/best_before"  # CHOSEN_BY of a line that going back took away, while its model was kept
+MAX_SHARE_OF_RUN = 0.05  # of the training time
+# Plan with half of that share: comparing and saving add to it, and an evaluation during training was measured to take
+# twice as long as one before it, because the training fills the CPU's caches.
+PLANNED_SHARE = 0.5 * MAX_SHARE_OF_RUN
+MIN_SAMPLES, MAX_SAMPLES = 256, 1024
+TIMED_SAMPLES = 16
+MIN_VALIDATION_FACES = 50
+KID_SUBSETS = 10
+KID = "eval/kid"  # chooses the best model; lower is better
+SECONDS = "eval/seconds"  # duration of an evaluation, including the networks' statistics and saving the best model
+BEST_BEFORE_ROLLBACK = "eval/best_before"  # the best KID among log lines that a rollback removed
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a generator is held against: features of the validation part, and how many samples are drawn."""
+    """What a generator is compared with: features of the validation split, and the number of samples to draw."""
 
     extractor: Extractor
     real: NDArray[np.float32]
     samples: int
 
 
-def check_validation(faces: Faces) -> None:
-    """Raise BadData where too few faces fell to the validation part."""
-    if (count := len(faces.part("validation"))) < FEWEST_FACES:
+def check_validation_split(faces: Faces) -> None:
+    """Raise BadData where the validation split has too few faces."""
+    if (count := len(faces.part("validation"))) < MIN_VALIDATION_FACES:
         raise BadData(
-            f"{faces.path} has {count} faces in its validation part; choosing the best model by them needs "
-            f"{FEWEST_FACES}. Give more faces, or leave out --eval-every."
+            f"{faces.path} has {count} faces in its validation split; --eval-every needs {MIN_VALIDATION_FACES}. "
+            "Give more faces, or leave out --eval-every."
         )
 
 
-def prepare(faces: Faces, extractor: Extractor, samples: int, console: Console) -> Validation:
-    """Look at the validation part, once: its features stay in the cache."""
-    validation = np.asarray(faces.pixels[faces.part("validation")])
-    return Validation(extractor, cached_features(extractor, validation, "validation faces", console), samples)
+def prepare_validation(faces: Faces, extractor: Extractor, samples: int, console: Console) -> Validation:
+    """Compute the features of the validation split; they are cached on disk."""
+    pixels = np.asarray(faces.pixels[faces.part("validation")])
+    return Validation(extractor, cached_features(extractor, pixels, "validation faces", console), samples)
 
 
-def watched(G: nn.Module, watch: Validation) -> dict[str, float]:
-    """How good a settled generator is.
+def validate(G: nn.Module, validation: Validation) -> dict[str, float]:
+    """Evaluate a generator in evaluation mode on the validation split.
 
     Returns:
-        `eval/kid`, `eval/precision` and `eval/coverage`. They follow from the generator, the faces and the number of
-        samples: the seeds are 0 and up.
+        `eval/kid`, `eval/precision` and `eval/coverage`. The seeds are 0, 1, 2, …, so the numbers depend on the
+        generator, the faces and the number of samples only.
     """
-    pictures = synthesize_seeds(G, range(watch.samples))
-    fake = extract_features(watch.extractor, pictures, "samples", Console(quiet=True))
-    shares = prdc(watch.real, fake, K)
+    samples = synthesize_seeds(G, range(validation.samples))
+    fake = extract_features(validation.extractor, samples, "samples", Console(quiet=True))
+    scores = prdc(validation.real, fake, K)
     return {
-        CHOSEN_BY: kid(watch.real, fake, subsets=SUBSETS),
-        "eval/precision": shares["precision"],
-        "eval/coverage": shares["coverage"],
+        KID: kid(validation.real, fake, subsets=KID_SUBSETS),
+        "eval/precision": scores["precision"],
+        "eval/coverage": scores["coverage"],
     }
 
 
-def best_so_far(lines: Sequence[Mapping[str, Any]]) -> float:
-    """CHOSEN_BY of the best model of a run by its log's lines; infinity where none was looked at."""
-    return min((number for name in (CHOSEN_BY, BEST_BEFORE) for number in points(lines, name)[1]), default=inf)
+def best_kid(lines: Sequence[Mapping[str, Any]]) -> float:
+    """The lowest KID in the log of a run; infinity where no evaluation took place."""
+    return min((number for name in (KID, BEST_BEFORE_ROLLBACK) for number in points(lines, name)[1]), default=inf)
 
 
-def affordable(extractor: Extractor, state: TrainState, every: int, images_per_second: float) -> tuple[int, int]:
-    """How many samples to look at, and after how many images, so that it takes no more than SHARE of a run.
+def affordable_validation(
+    extractor: Extractor, state: TrainState, every: int, images_per_second: float
+) -> tuple[int, int]:
+    """The number of samples, and of images between two evaluations, that keep their share of the run small.
 
     Args:
-        state: a training to measure on; read, never changed.
-        every: images between two evaluations, as asked for; more are returned where few samples would take too long.
-        images_per_second: of the training.
+        state: a training to measure on; not changed.
+        every: images between two evaluations, as requested. The result is larger where even few samples would take
+            too long.
+        images_per_second: the speed of the training.
     """
-    settling, one = _seconds(extractor, state)
-    affords = SHARE * SPARE / images_per_second  # seconds for each image of the training
-    samples = int((affords * every - settling) / one)
-    if samples >= FEWEST:
-        return min(samples, MOST) // BATCH_SIZE * BATCH_SIZE, every
-    return FEWEST, int(np.ceil((settling + FEWEST * one) / affords))
+    fixed_seconds, seconds_per_sample = _measure(extractor, state)
+    seconds_per_image = PLANNED_SHARE / images_per_second
+    samples = int((seconds_per_image * every - fixed_seconds) / seconds_per_sample)
+    if samples >= MIN_SAMPLES:
+        return min(samples, MAX_SAMPLES) // BATCH_SIZE * BATCH_SIZE, every
+    return MIN_SAMPLES, int(np.ceil((fixed_seconds + MIN_SAMPLES * seconds_per_sample) / seconds_per_image))
 
 
-def _seconds(extractor: Extractor, state: TrainState) -> tuple[float, float]:
-    """What it takes to settle the averages, and to draw and look at one sample."""
+def _measure(extractor: Extractor, state: TrainState) -> tuple[float, float]:
+    """Seconds to prepare the networks for inference, and to draw and examine one sample."""
     G, quiet = inference_networks(state)["G"], Console(quiet=True)
-    extract_features(extractor, synthesize_seeds(G, range(DRAWN)), "", quiet)  # the first call is slower
+    extract_features(extractor, synthesize_seeds(G, range(TIMED_SAMPLES)), "", quiet)  # the first call is slower
     start = time.monotonic()
     inference_networks(state)
-    between = time.monotonic()
-    extract_features(extractor, synthesize_seeds(G, range(DRAWN)), "", quiet)
-    return between - start, (time.monotonic() - between) / DRAWN
+    prepared = time.monotonic()
+    extract_features(extractor, synthesize_seeds(G, range(TIMED_SAMPLES)), "", quiet)
+    return prepared - start, (time.monotonic() - prepared) / TIMED_SAMPLES

@@ -5,7 +5,7 @@ import { faceText, onChange, state, toggleKept } from './state.js';
 import { fileName, heading, notice, showFace } from './widgets.js';
 
 const MAX_UPLOAD_BYTES = 24 * 2 ** 20;
-const FIRST_STEP = 'Choose a photo. The generator then searches for its most similar face.';
+const FIRST_STEP = 'Choose a photo first.';
 
 export function myFacePart(go) {
   let photo = null; // the file
@@ -22,7 +22,7 @@ export function myFacePart(go) {
   const fileInput = h('input', { type: 'file', accept: 'image/*', class: 'visually-hidden', 'aria-label': 'A photo', tabIndex: -1, onchange: () => fileInput.files[0] && openPhoto(fileInput.files[0]) });
   const choose = h('button', { type: 'button', class: 'main', onclick: () => fileInput.click() }, 'Choose a photo');
   const camera = h('button', { type: 'button', onclick: openCamera }, 'Use the camera');
-  const welcome = h('div', { class: 'welcome' }, h('p', {}, 'Drop a photo here. It stays on this machine and is not stored.'), h('div', { class: 'row' }, choose, camera), fileInput);
+  const welcome = h('div', { class: 'welcome' }, h('p', {}, 'Choose a photo, or drop one here. It stays on this machine and is not stored.'), h('div', { class: 'row' }, choose, camera), fileInput);
   const frame = h('div', { class: 'photo' }, welcome, canvas, video);
   const takePicture = h('button', { type: 'button', class: 'main', hidden: true, onclick: shoot }, 'Take the picture');
   const another = h('button', { type: 'button', hidden: true, onclick: startOver }, 'Another photo');
@@ -40,7 +40,7 @@ export function myFacePart(go) {
   const results = h('div', { class: 'panel' }, status, bar, h('div', { class: 'row' }, start),
     h('div', { class: 'pair' }, h('figure', {}, h('span', { class: 'face' }, aligned), h('figcaption', {}, 'Your photo')), h('figure', {}, drawn.element, h('figcaption', {}, 'The generator'))), score,
     h('div', { class: 'row' }, keep, edit, paste, downloadLink));
-  const element = h('section', { class: 'part', 'aria-label': 'My face' }, heading('Your face, drawn again', 'Choose a photo. The generator searches for its most similar face. You can edit this face and put it back into the photo.'),
+  const element = h('section', { class: 'part', 'aria-label': 'My face' }, heading('Your face, drawn again', 'Choose a photo. The generator searches for the face that looks most like yours. You can edit it and put it back into the photo.'),
     h('div', { class: 'columns' }, h('div', { class: 'part' }, frame, h('div', { class: 'row' }, takePicture, another, faceButtons)), results));
 
   const enableResultButtons = (enabled) => { for (const button of [keep, edit, paste]) button.disabled = !enabled; };

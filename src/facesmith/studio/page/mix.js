@@ -79,7 +79,7 @@ export function mixPart() {
     sum.replaceChildren(...state.terms.flatMap((term, place) => [sign(term, place), termCell(term, place)]), ...(state.terms.length < 3 ? [slot] : []),
       h('span', { class: 'sign equals', 'aria-hidden': 'true' }, '='), outcome);
     modes.forEach((button, i) => button.setAttribute('aria-pressed', String(state.blend === Boolean(i))));
-    hint.textContent = ready ? `${state.blend ? '' : 'Click a sign to change it. '}The sliders set the weight of each face.` : 'A mix needs two faces or more. Keep some faces first, then click them below.';
+    hint.textContent = ready ? `${state.blend ? '' : 'Click a sign to change it. '}The sliders set the weight of each face.` : 'A mix needs two faces or more. Click kept faces below.';
     resultButtons.style.visibility = ready ? 'visible' : 'hidden';
     clear.hidden = !state.terms.length;
     sum.classList.toggle('empty', !ready);

@@ -113,7 +113,7 @@ export function openCard(item, go) {
     h('div', { class: 'row' }, h('button', { type: 'button', class: 'main', onclick: openIn('edit') }, 'Edit'), h('button', { type: 'button', onclick: openIn('mix') }, 'Mix'),
       h('button', { type: 'button', onclick: openIn('walk') }, 'Walk'), h('button', { type: 'button', class: 'plain', onclick: () => { card.close(); remove(item); } }, 'Remove')),
     pictureButtons(() => linksOfFace(item.face)),
-    h('p', { class: 'small soft' }, `A synthetic picture${isLatent(item.face) ? '' : ' of a person who does not exist'}. The downloaded file says so, and how it was made.`)));
+    h('p', { class: 'small soft' }, `A synthetic picture${isLatent(item.face) ? '' : ' of a person who does not exist'}. The downloaded file says so and contains how it was made.`)));
   card.onclick = (event) => event.target === card && card.close();
   showFace(picture, item.face, item.label);
   card.showModal();

@@ -1,4 +1,4 @@
-"""The step and the loop: who learns, what the clock counts, what resuming keeps."""
+"""One step: which networks change, what the clock counts, exact resume, averages."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import RECIPES, TEST_RECIPES, small_state
+from small import RECIPES, TEST_RECIPES, small_state, train_to_end
 
 from facesmith.errors import Diverged
 from facesmith.gan.contracts import Generator, Knobs, Loss, Objective
 from facesmith.modelfiles.checkpoint import load_state, save_state
-from facesmith.training.trainer import (
-    fit,
-    inference_networks,
-    load_state_dict,
-    make_batch,
-    state_dict,
-    train_step,
-    update_averages,
-)
+from facesmith.training.averages import inference_networks, update_averages
+from facesmith.training.state import load_state_dict, state_dict
+from facesmith.training.step import make_batch, train_step
 
 ALL = (*RECIPES, *TEST_RECIPES)
 
@@ -46,7 +40,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_step_moves_the_networks_of_its_players_and_gives_finite_terms(name):
+def test_a_step_changes_the_networks_of_its_players_and_returns_finite_terms(name):
     state = small_state(name)
     while state.seen == 0:  # past any pretraining
         before = {key: weights(net) for key, net in state.nets.items()}
@@ -56,7 +50,7 @@ def test_a_step_moves_the_networks_of_its_players_and_gives_finite_terms(name):
     assert all(torch.isfinite(term) and not term.requires_grad for term in terms.values())
 
 
-def test_pretraining_moves_only_the_critic_and_the_clock_stands_still():
+def test_pretraining_changes_only_the_discriminator_and_stops_the_clock():
     state = small_state("test-pretrained")
     G, D, average = weights(state.nets["G"]), weights(state.nets["D"]), weights(state.averages["G"])
     steps(state, 3)
@@ -65,14 +59,14 @@ def test_pretraining_moves_only_the_critic_and_the_clock_stands_still():
     assert torch.equal(weights(state.averages["G"]), average)
     assert not torch.equal(weights(state.nets["D"]), D)
     steps(state, 1)
-    assert state.seen == 5 * 8  # five critic turns of 8 real faces; the generator's turn shows none
+    assert state.seen == 5 * 8  # five discriminator turns of 8 real images; the generator's turn shows none
 
 
-def test_a_waiting_player_does_not_move_and_the_other_does():
+def test_a_waiting_player_is_not_updated_and_the_other_is():
     state = small_state("test-balanced")
     steps(state, 2)
     D, G = weights(state.nets["D"]), weights(state.nets["G"])
-    steps(state, 1)  # the third: the critic waits
+    steps(state, 1)  # in the third step the discriminator waits
     assert torch.equal(weights(state.nets["D"]), D)
     assert not torch.equal(weights(state.nets["G"]), G)
 
@@ -82,23 +76,23 @@ def test_no_gradient_reaches_a_network_outside_the_playing_player(name):
     state = small_state(name)
     playing = []
 
-    class Watched(Objective):
+    class Observed(Objective):
         def loss(self, player, nets, batch) -> Loss:
             playing.append(
                 (player, {key for key, net in nets.items() if all(p.requires_grad for p in net.parameters())})
             )
             loss = inner.loss(player, nets, batch)
             grads = {key: [p.grad for p in net.parameters()] for key, net in nets.items()}
-            assert all(grad is None for held in grads.values() for grad in held), "left over from an earlier player"
+            assert all(grad is None for own in grads.values() for grad in own), "gradients of an earlier player remain"
             return loss
 
-    inner, state.objective = state.objective, Watched()
+    inner, state.objective = state.objective, Observed()
     steps(state, 5)
     assert playing
     assert all(trainable == set(state.players[player].nets) for player, trainable in playing)
 
 
-def test_the_gans_error_does_not_reach_the_encoder():
+def test_the_gan_loss_does_not_reach_the_encoder():
     state = small_state("test-autoencoder")
     (turn,) = state.recipe.turns(0)
     batch = make_batch(state, turn, state.knobs, torch.Generator().manual_seed(0))
@@ -113,7 +107,7 @@ def test_the_gans_error_does_not_reach_the_encoder():
 @pytest.mark.parametrize("name", ["dcgan64", *TEST_RECIPES])
 @settings(max_examples=5, deadline=None)
 @given(data=st.data())
-def test_resuming_at_any_step_changes_nothing(name, data):
+def test_resume_at_any_step_gives_identical_weights(name, data):
     stop = data.draw(st.integers(0, 7))
     straight = small_state(name)
     steps(straight, 8)
@@ -121,7 +115,7 @@ def test_resuming_at_any_step_changes_nothing(name, data):
     first = small_state(name)
     steps(first, stop)
     saved = copy.deepcopy(state_dict(first))
-    torch.manual_seed(12345)  # whatever happens to the global generator in between
+    torch.manual_seed(12345)  # the global generator may change in between
     second = small_state(name)
     load_state_dict(second, saved)
     steps(second, 8 - stop)
@@ -136,11 +130,11 @@ def waited(player):
     return lambda state, terms: (terms["D/plays"], terms["G/plays"]) == ((0, 1) if player == "D" else (1, 0))
 
 
-# Where a stop is hardest to get right: (recipe, values, steps before it, what the terms or the state must show).
+# Moments at which resuming is hard: (recipe, hyperparameters, steps before the stop, a condition that must hold then).
 MOMENTS = [
     *((name, {}, 2, lambda state, terms: True) for name in RECIPES),
-    ("gray-dcgan64", {}, 1, lambda state, terms: state.seen == 0),  # amid pretraining
-    ("gray-dcgan64", {"prior": "poisson"}, 3, lambda state, terms: state.seen > 0),  # behind it
+    ("gray-dcgan64", {}, 1, lambda state, terms: state.seen == 0),  # during pretraining
+    ("gray-dcgan64", {"prior": "poisson"}, 3, lambda state, terms: state.seen > 0),  # after it
     ("progressive64", {"growing": 1.0}, 4, between(0, 0.5)),
     ("progressive64", {"growing": 1.0, "loss": "wgan-gp"}, 4, between(0, 0.5)),
     ("progressive64", {"growing": 1.0, "resolution": 128}, 3, between(0.2, 0.4)),
@@ -153,27 +147,29 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(("name", "values", "stop", "shows"), MOMENTS)
-def test_every_recipe_resumes_exactly_where_it_is_hardest(tmp_path, name, values, stop, shows):
-    def begun():
+def test_every_recipe_resumes_exactly_at_hard_moments(tmp_path, name, values, stop, shows):
+    def new():
         state = small_state(name, budget=200 if stop > 5 else 52, **values)
-        if values.get("balance") == "skip" and stop == 2:  # a critic that takes all for real: who made it do so waits
+        if (
+            values.get("balance") == "skip" and stop == 2
+        ):  # a discriminator that takes everything for real, so that G waits
             torch.nn.init.constant_(state.nets["D"].layers[-1].bias, 0.8)
         return state
 
-    straight = begun()
+    straight = new()
     steps(straight, stop + 2)
-    first = begun()
+    first = new()
     (*_, terms) = steps(first, stop)
-    assert shows(first, terms), "the stop falls where it is meant to"
+    assert shows(first, terms), "the stop is at the intended moment"
     save_state(tmp_path / "state.pt", state_dict(first))
     torch.manual_seed(12345)
-    second = begun()
+    second = new()
     load_state_dict(second, load_state(tmp_path / "state.pt"))
     steps(second, 2)
     assert same(state_dict(second), state_dict(straight))
 
 
-def test_another_seed_is_another_training():
+def test_another_seed_gives_another_training():
     a, b = small_state(seed=0), small_state(seed=1)
     assert not torch.equal(weights(a.nets["G"]), weights(b.nets["G"]))
     steps(a, 1)
@@ -182,23 +178,20 @@ def test_another_seed_is_another_training():
     assert not torch.equal(a.stream.draw(8), b.stream.draw(8))
 
 
-def test_the_loop_ends_with_the_budget_or_when_told():
+def test_steps_end_exactly_at_the_budget():
     state = small_state(budget=64)
-    fit(state, lambda terms: True)
+    train_to_end(state)
     assert (state.seen, state.step) == (64, 8)
-    state = small_state(budget=64)
-    fit(state, lambda terms: state.step < 3)
-    assert state.step == 3
 
 
-def test_knobs_follow_progress_and_growing_networks_fade():
+def test_knobs_follow_progress_and_set_the_level():
     state = small_state("test-balanced", budget=64)
     steps(state, 5)  # the fifth step began at 32 of 64 images
     assert float(state.nets["G"].level) == pytest.approx(0.5)
     assert float(state.averages["G"].level) == pytest.approx(0.5)
 
 
-def test_the_average_forgets_half_within_its_half_life():
+def test_the_average_halves_old_weights_within_its_half_life():
     state = small_state()
     for p in state.averages["G"].parameters():
         p.data.fill_(1.0)
@@ -211,7 +204,7 @@ def test_the_average_forgets_half_within_its_half_life():
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(poison):
+def test_a_loss_that_is_not_finite_leaves_the_weights(poison):
     state = small_state()
     steps(state, 2)
     inner = state.objective
@@ -228,7 +221,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(poison):
     assert all(torch.equal(weights(net), before[name]) for name, net in state.nets.items())
 
 
-def test_a_gradient_that_is_not_finite_stops_too():
+def test_a_gradient_that_is_not_finite_leaves_the_weights():
     state = small_state()
     G = state.nets["G"]
     inner = state.objective
@@ -248,7 +241,7 @@ def test_a_gradient_that_is_not_finite_stops_too():
     assert torch.equal(weights(G), before)
 
 
-def test_gradients_are_clipped_to_the_players_norm():
+def test_gradients_are_clipped_to_the_norm_of_the_player():
     state = small_state("test-pretrained", pretraining=1)
     norms = []
     optimizer = state.optimizers["D"]
@@ -263,14 +256,14 @@ def test_gradients_are_clipped_to_the_players_norm():
     assert norms == [pytest.approx(0.01, rel=1e-3)]
 
 
-def test_settled_averages_have_statistics_of_their_own():
+def test_inference_networks_have_their_own_batch_norm_statistics():
     state = small_state("test-autoencoder")
     steps(state, 4)
     running = state.averages["G"].norm.running_mean.clone()
     nets = inference_networks(state)
     G = nets["G"]
     assert isinstance(G, Generator)
-    assert torch.equal(state.averages["G"].norm.running_mean, running), "the averages themselves are left alone"
+    assert torch.equal(state.averages["G"].norm.running_mean, running), "the averages themselves do not change"
     pictures = G(torch.randn(512, 8, generator=torch.Generator().manual_seed(3)))
     hidden = torch.atanh(pictures.clamp(-0.999, 0.999))
     centred = (hidden.mean((0, 2, 3)) - G.norm.bias) / G.norm.weight
@@ -279,19 +272,19 @@ def test_settled_averages_have_statistics_of_their_own():
     assert same(dict(inference_networks(state).state_dict()), dict(nets.state_dict()))
 
 
-def test_an_autoencoders_statistics_fit_the_latents_that_it_is_trained_on():
+def test_statistics_of_an_autoencoder_fit_encoded_latents():
     state = small_state("vae64", lr=5e-3, budget=2000, faces=256)
-    fit(state, lambda terms: True)
+    train_to_end(state)
     nets = inference_networks(state)
     faces = state.stream.draw(128)
     mean, _ = nets["E"](faces)
-    found = nets["G"](mean)
-    by_batch = nets["G"].train()(mean)  # as BatchNorm sees these very latents
-    error, least = ((pictures - faces).square().mean().item() for pictures in (found, by_batch))
+    reconstructed = nets["G"](mean)
+    by_batch = nets["G"].train()(mean)  # with the statistics of these latents
+    error, least = ((images - faces).square().mean().item() for images in (reconstructed, by_batch))
     assert error < 1.1 * least
 
 
-def test_mirrored_faces_are_shown_when_asked():
+def test_mirroring_flips_about_half_of_the_faces():
     plain = small_state(mirror=False)
     faces = plain.stream.draw(48)
     whole = {face.numpy().tobytes() for face in faces}

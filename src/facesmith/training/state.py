@@ -1,0 +1,125 @@
+"""The state of a training: networks, averages, optimizers and counters.
+
+Every random choice of a step follows from the seed and the step number. So resuming needs only the tensors, the
+counters and the position of the data stream; no state of a random number generator is saved.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from facesmith.faces import Stream
+from facesmith.gan.contracts import Generator, Knobs, Objective, Player, current_level
+from facesmith.gan.recipe import Recipe
+from facesmith.latent.label_shares import store_label_shares
+from facesmith.modelfiles.checkpoint import MODEL_FORMAT
+
+
+@dataclass
+class TrainState:
+    """A training at one moment.
+
+    Attributes:
+        nets: the networks being trained, by the recipe's names.
+        averages: moving averages of the networks that the recipe lists; these are saved and sampled.
+        budget: images; progress is `seen / budget`.
+        step: counted from 0.
+        seen: real images shown to any player in the phase "train". The only clock.
+        rollbacks: how often the run has returned to an earlier state; each halves the learning rates.
+        warmup: share of the budget over which the learning rate of the generator's player is warmed up from 0.
+    """
+
+    recipe: Recipe
+    nets: nn.ModuleDict
+    averages: nn.ModuleDict
+    players: dict[str, Player]
+    optimizers: dict[str, Optimizer]
+    objective: Objective
+    stream: Stream
+    seed: int
+    budget: int
+    precision: torch.dtype
+    device: torch.device
+    step: int = 0
+    seen: int = 0
+    rollbacks: int = 0
+    warmup: float = 0.0
+
+    @property
+    def knobs(self) -> Knobs:
+        """The recipe's schedule at this moment, with warm-up and rollbacks applied to the learning rates."""
+        progress = min(self.seen / self.budget, 1.0)
+        knobs = self.recipe.knobs(progress)
+        lr = {name: lr * self._lr_factor(name, progress) for name, lr in knobs.lr.items()}
+        # A grown network never shrinks again, even if a longer budget or fine-tuning restarts the schedule.
+        return replace(knobs, lr=lr, level=max(knobs.level, current_level(self.nets)))
+
+    def _lr_factor(self, player: str, progress: float) -> float:
+        is_warming_up = progress < self.warmup and "G" in self.players[player].nets
+        warm = progress / self.warmup if is_warming_up else 1.0
+        return warm * 0.5**self.rollbacks
+
+
+def new_state(
+    recipe: Recipe, stream: Stream, *, seed: int, budget: int, precision: torch.dtype, device: torch.device
+) -> TrainState:
+    """A training at step 0. Initializes the weights from `seed` and sets torch's global seed."""
+    torch.manual_seed(seed)
+    nets = nn.ModuleDict(recipe.networks()).to(device).to(memory_format=torch.channels_last)
+    averages = nn.ModuleDict({name: copy.deepcopy(nets[name]) for name in recipe.averaged}).requires_grad_(False)
+    players = recipe.players()
+    optimizers = {
+        name: player.optimizer([p for net in player.nets for p in nets[net].parameters()])
+        for name, player in players.items()
+    }
+    objective = recipe.objective().to(device)
+    state = TrainState(recipe, nets, averages, players, optimizers, objective, stream, seed, budget, precision, device)
+    set_label_shares(state)
+    return state
+
+
+def set_label_shares(state: TrainState) -> None:
+    """Store in a conditional generator, and in its average, how often each label occurs in the data; in place."""
+    G, G_ema = state.nets["G"], state.averages["G"]
+    assert isinstance(G, Generator)
+    assert isinstance(G_ema, Generator)
+    if G.label_dim:
+        assert state.stream.labels is not None
+        rows = np.unique(state.stream.indices)  # faces with rare labels occur several times in an epoch
+        store_label_shares(G, torch.from_numpy(state.stream.labels[rows]))
+        G_ema.label_shares.copy_(G.label_shares)
+
+
+def state_dict(state: TrainState) -> dict[str, Any]:
+    """Everything that resuming needs, as tensors and plain values."""
+    return {
+        "format": MODEL_FORMAT,
+        "nets": state.nets.state_dict(),
+        "averages": state.averages.state_dict(),
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in state.optimizers.items()},
+        "objective": state.objective.state_dict(),
+        "position": state.stream.position,
+        "budget": state.budget,
+        "step": state.step,
+        "seen": state.seen,
+        "rollbacks": state.rollbacks,
+    }
+
+
+def load_state_dict(state: TrainState, saved: dict[str, Any]) -> None:
+    """Load a saved training into a new state of the same recipe; in place."""
+    state.nets.load_state_dict(saved["nets"])
+    state.averages.load_state_dict(saved["averages"])
+    for name, optimizer in state.optimizers.items():
+        optimizer.load_state_dict(saved["optimizers"][name])
+    state.objective.load_state_dict(saved["objective"])
+    state.stream.position = saved["position"]
+    state.budget, state.step, state.seen = saved["budget"], saved["step"], saved["seen"]
+    state.rollbacks = saved["rollbacks"]

@@ -1,0 +1,125 @@
+"""One training step, for any recipe.
+
+A step is: the schedule's values for this moment; for each turn one batch; for each player of the turn its loss and one
+optimizer step; then the moving averages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from facesmith.errors import Diverged
+from facesmith.gan.contracts import Batch, Generator, Knobs, Loss, Turn, set_level
+from facesmith.latent.label_shares import draw_labels
+from facesmith.training.averages import update_averages
+from facesmith.training.state import TrainState
+
+
+def train_step(state: TrainState) -> dict[str, Tensor]:
+    """Run all turns of one step; the state is changed in place.
+
+    Returns:
+        The loss terms by name, detached, on the device: scalars, and images `[N, C, H, W]` that a recipe wants to show.
+
+    Raises:
+        Diverged: a loss or a gradient is not finite; the weights of that player were not changed.
+    """
+    knobs, seen_before = state.knobs, state.seen
+    # Dropout and the like use the global generator, latents use their own.
+    torch.manual_seed(_mix_seeds(state.seed, state.step, 0))
+    rng = torch.Generator().manual_seed(_mix_seeds(state.seed, state.step, 1))
+    set_level(state.nets, knobs.level)
+    terms: dict[str, Tensor] = {}
+    for turn in state.recipe.turns(state.step):
+        terms |= play(state, turn, knobs, rng)
+        if turn.phase == "train":
+            state.seen += turn.n_real
+    update_averages(state, knobs, state.seen - seen_before)
+    state.step += 1
+    return terms
+
+
+def play(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator) -> dict[str, Tensor]:
+    """Let each player of a turn take one optimizer step on the same batch; returns terms as `train_step` does."""
+    set_trainable(state.nets, [net for name in turn.players for net in state.players[name].nets])
+    batch = make_batch(state, turn, knobs, rng)
+    terms: dict[str, Tensor] = {}
+    for name in turn.players:
+        # Gradients pass through the other networks, but not into their weights.
+        set_trainable(state.nets, state.players[name].nets)
+        with autocast(state):
+            loss = state.objective.loss(name, state.nets, batch)
+        if loss.update:
+            descend(state, name, loss, knobs.lr[name])
+        terms |= {key: term.detach() for key, term in loss.terms.items()}
+    return terms
+
+
+def make_batch(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator) -> Batch:
+    """The real images, latents and fakes of a turn."""
+    G = state.nets["G"]
+    assert isinstance(G, Generator)
+    real, labels = state.stream.draw_with_labels(turn.n_real, replacement=turn.replacement)
+    real, z = real.to(state.device), G.draw_z(turn.n_fake, rng).to(state.device)
+    fake_labels = _labels_for_fakes(G, turn.n_fake, labels, rng)
+    labels, fake_labels = (None if each is None else each.to(state.device) for each in (labels, fake_labels))
+    with autocast(state):
+        fake = G(z, fake_labels) if turn.n_fake else real[:0]
+    return Batch(real, z, fake, labels, knobs, state.step, turn.phase, fake_labels)
+
+
+def _labels_for_fakes(G: Generator, count: int, labels: Tensor | None, rng: torch.Generator) -> Tensor | None:
+    """The labels of the batch's real images, so that both have the same; any further ones are drawn at random."""
+    if labels is None:
+        return None
+    extra = draw_labels(G, max(0, count - len(labels)), rng)
+    assert extra is not None
+    return torch.cat([labels[:count], extra])
+
+
+def descend(state: TrainState, name: str, loss: Loss, lr: float) -> None:
+    """Take one optimizer step of a player.
+
+    Raises:
+        Diverged: the loss or the gradient is not finite; raised before the weights change.
+    """
+    optimizer, player = state.optimizers[name], state.players[name]
+    optimizer.zero_grad()  # discards gradients that another player's loss left in these networks
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if not bool(torch.isfinite(norm + loss.total.detach())):
+        optimizer.zero_grad()
+        raise Diverged(
+            f"Training diverged at step {state.step} ({state.seen / 1000:.1f} kimg): the loss of {name} is "
+            f"{loss.total.item():.3g}, its gradient norm {norm.item():.3g}",
+            f"the last save is intact. Try a lower learning rate (now {lr:g}) or --precision float32, in a new --out.",
+        )
+    if player.clip_norm is not None:
+        clip_grads_with_norm_(parameters, player.clip_norm, norm)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def set_trainable(nets: nn.ModuleDict, names: Iterable[str]) -> None:
+    """Enable gradients for the weights of these networks and of no others."""
+    trainable = set(names)
+    for name, net in nets.items():
+        net.requires_grad_(name in trainable)
+
+
+def autocast(state: TrainState) -> torch.autocast:
+    """A new autocast context. It caches cast weights, so one context must not outlive an optimizer step."""
+    return torch.autocast(state.device.type, torch.bfloat16, enabled=state.precision == torch.bfloat16)
+
+
+def _mix_seeds(*numbers: int) -> int:
+    """One seed from several numbers; neighboring numbers give unrelated seeds."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
