@@ -28,8 +28,9 @@ demo: $(INSTALLED)  ## Run the whole pipeline without photos: about five minutes
 	$(BIN)/facesmith demo
 
 # Two workers with one thread each: the tests use small networks, which a second thread hardly speeds up.
+# A file's tests run in one worker, so that its fixtures are made once.
 test: $(INSTALLED)  ## Run the fast tests; those of the studio page need Chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: $(INSTALLED)  ## Run all tests, including the slow ones
 	$(BIN)/python -m pytest

@@ -84,6 +84,7 @@ def _draw_training_faces(folder: Path, console: Console) -> None:
     missing = [i for i in range(TRAINING_FACES) if not (folder / f"{i:06d}.png").exists()]
     if not missing:
         return
+    console.print(f"drawing {len(missing):,} training faces with the bundled generator ...")
     model = load()
     for start in bar(range(0, len(missing), DRAW_BATCH), -(-len(missing) // DRAW_BATCH), "drawing faces", console):
         numbers = missing[start : start + DRAW_BATCH]

@@ -1,0 +1,50 @@
+"""Files are written completely or not at all, and never overwrite others by accident."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from facesmith.errors import BadOption, OutputExists
+from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.io.images import write_png
+
+
+def test_a_file_appears_complete_or_not_at_all(tmp_path):
+    target = tmp_path / "new" / "file.txt"
+    with pytest.raises(TypeError), atomic_write(target, "w") as stream:
+        stream.writelines(["half", None])
+    assert list(target.parent.iterdir()) == []
+    with atomic_write(target, "w", durable=True) as stream:
+        stream.write("ü\n")
+    assert target.read_bytes() == "ü\n".encode()
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_threads_can_write_the_same_file(tmp_path):
+    barrier = threading.Barrier(4)
+
+    def write(i: int) -> None:
+        with atomic_write(tmp_path / "file.txt", "w") as stream:
+            barrier.wait()
+            stream.write(str(i) * 1000)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert len(set((tmp_path / "file.txt").read_text())) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_outputs_that_cant_be_written_are_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path, tmp_path / "file" / "a.png", tmp_path / "file" / "b" / "a.png"):
+        with pytest.raises(BadOption, match="folder"):
+            write_png(path, np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(OutputExists):
+        refuse_to_overwrite(tmp_path / "file", force=False)
+    refuse_to_overwrite(tmp_path / "file", force=True)
+    (tmp_path / "empty").mkdir()
+    refuse_to_overwrite(tmp_path / "empty", force=False)
