@@ -135,7 +135,7 @@ def test_it_tells_what_the_run_was(run):
     assert "dcgan64, trained on some faces" in text
     assert "0.1 of 0.12 kimg: finished" in text
     assert "Radford et al. 2016" in text
-    assert "standard deviation .2 where text and paper say .02" in text
+    assert "standard deviation 0.2, where text and paper say 0.02" in text
     plan = json.loads((run / "run.json").read_text())
     for name, value in plan["hyperparameters"].items():
         assert f"<td>{name}</td><td>{value}</td>" in text

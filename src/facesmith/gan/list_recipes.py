@@ -39,7 +39,7 @@ def describe_recipe(name: str) -> Iterator[str]:
     yield ""
     yield "Options, changed by --set name=value:"
     for option in options_of(cls).values():
-        yield f"  {option.name:<12} {option.default!s:<8} {option.help}"
+        yield f"  {option.name:<17} {option.default!s:<8} {option.help}"
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -1,1 +1,1 @@
-"""The recipes, one file each. A new file here is a new recipe; nothing else needs to know of it."""
+"""The recipes, one file each. Every file in this folder is registered as a recipe; no other file names them."""

@@ -1,30 +1,29 @@
-"""The DCGAN of the tutorials at 64x64, its faults mended.
+"""DCGAN at 64x64, as in many tutorials, with their bugs fixed.
 
 Paper:  Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
         Networks", arXiv:1511.06434.
 Text:   "DCGAN - Generate Faces" (dcgan-generate-faces-64), PyTorch on CelebA, 50 epochs.
-Needs:  64x64 faces, or of another power of two with --set resolution=N.
+Needs:  64x64 faces, or another power of two with --set resolution=N.
 Run:    facesmith train dcgan64 --data faces --out runs/first
-Cost:   65 faces a second on one thread, the other core busy; the result took 59 minutes.
-Result: fd5k_lite0 45.9 (real faces 3.1), face rate 98.3% (98.3%), after 229 kimg of CelebA;
-        docs/research/recipes-compared.md.
+Cost:   65 images/s on one CPU thread while the other core is busy; 59 minutes for the result.
+Result: fd5k_lite0 45.9 (real faces 3.1), face rate 98.3% (98.3%), after 229 kimg of CelebA, 2026-11-26.
 
-What it does: the architecture that made GANs stable. A generator of transposed convolutions with BatchNorm and ReLU
-turns 100 normal numbers into a face, a critic of strided convolutions with BatchNorm and leaky ReLU says how real it
-is; cross-entropies for both, Adam at 2e-4 with a momentum of .5, one turn each on batches of 64.
+What it does: the architecture that made GAN training stable. The generator maps 100 normal numbers to a face by
+transposed convolutions with BatchNorm and ReLU. The discriminator uses strided convolutions with BatchNorm and leaky
+ReLU. Both minimize cross-entropies with Adam (learning rate 2e-4, beta1 0.5) on batches of 64.
 
-Faults of the text, and what stands here instead:
-- Weights are drawn with standard deviation .2 where text and paper say .02, and BatchNorm's scale is centred on 0,
-  which silences its layer at the start: N(0, .02), and N(1, .02) for BatchNorm.
-- The latents have the full batch size even when the last batch of real faces is shorter: here a batch is always full.
-- Sigmoid and BCELoss lose precision at confident answers, which the text itself warns of: cross-entropy on logits.
-- The text opens with a linear layer reshaped to 4x4, the code with a transposed convolution of a 1x1 picture. Both
-  multiply z by one matrix; the code's form is kept, and with it the parameter counts.
-- The recap asks for label smoothing, the code has none: `label_smoothing`, 0 unless set; the text tells of .1.
-- The data loader is called `celeb_loader` in one place and `pokemon_loader` in the next, and TensorBoard's pictures
-  are stretched to their own range: 32 real and 32 generated faces in TensorBoard at every save, as they are.
-- Samples are drawn in training mode, so they depend on one another: an averaged generator in evaluation mode here,
-  its BatchNorm statistics re-estimated.
+Faults of the text, and what this recipe does instead:
+- Weights are drawn with standard deviation 0.2, where text and paper say 0.02. BatchNorm's scale is centered on 0,
+  which switches its layer off at the start. Here: N(0, 0.02), and N(1, 0.02) for BatchNorm.
+- There is a full batch of latents even if the last batch of real images is smaller. Here every batch is full.
+- Sigmoid and BCELoss lose precision for confident outputs, as the text itself warns. Here: cross-entropy on logits.
+- The text describes a linear layer reshaped to 4x4; its code has a transposed convolution of a 1x1 image. Both
+  multiply z by one matrix. This recipe follows the code, so parameter counts agree.
+- The recap recommends label smoothing, but the code has none. Here: `label_smoothing`, 0 by default; the text says 0.1.
+- The data loader is called `celeb_loader` in one place and `pokemon_loader` in another.
+- TensorBoard images are stretched to their own range. Here it shows 32 real and 32 generated faces unchanged.
+- Samples are drawn in training mode, so they depend on each other. Here they come from averaged weights in evaluation
+  mode, with BatchNorm statistics that were estimated again.
 """
 
 from __future__ import annotations
@@ -48,12 +47,12 @@ from facesmith.nets import dcgan
 class Dcgan64(Recipe):
     source: ClassVar[str] = "DCGAN - Generate Faces; Radford et al. 2016"
 
-    z_dim: int = option(100, "numbers in a latent", at_least=1, at_most=4096)
+    z_dim: int = option(100, "dimensions of the latent", at_least=1, at_most=4096)
     width: int = option(64, "channels at half the resolution; 8 times as many at 4x4", at_least=1, at_most=512)
-    label_smoothing: float = option(0.0, "real faces are to be judged 1 less this much", at_least=0, at_most=0.5)
-    lr: float = option(2e-4, "learning rate of both players", at_least=0, at_most=1)
-    beta1: float = option(0.5, "Adam's momentum", at_least=0, at_most=0.9999)
-    beta2: float = option(0.999, "Adam's memory of squared gradients", at_least=0, at_most=0.99999)
+    label_smoothing: float = option(0.0, "the target of real images is 1 minus this", at_least=0, at_most=0.5)
+    lr: float = option(2e-4, "learning rate of both networks", at_least=0, at_most=1)
+    beta1: float = option(0.5, "Adam's beta1, the momentum", at_least=0, at_most=0.9999)
+    beta2: float = option(0.999, "Adam's beta2", at_least=0, at_most=0.99999)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,25 +1,26 @@
-"""The ELU networks of the 36x36 notebook: a slow critic by SGD, held down at its output, a fast generator by Adam.
+"""A 36x36 GAN with ELUs: a slow discriminator, trained by SGD, and a fast generator, trained by Adam.
 
-Text:   "Generative adversarial nets 101", a notebook after Lasagne's recipes (faces-gan-notebook-36), on LFW cut to its
-        middle and reduced to 36x36; about 15,000 iterations of five critic steps and one generator step on 100 faces.
-Needs:  36x36 faces: facesmith extract lfw.zip --out faces --crop 90 --size 36 cuts LFW as the text does; others are
-        reduced.
+Text:   "Generative adversarial nets 101", a notebook after Lasagne's recipes (faces-gan-notebook-36), on LFW cropped to
+        its center and downsampled to 36x36; about 15,000 iterations of five discriminator steps and one generator step
+        on 100 faces.
+Needs:  36x36 faces; larger ones are downsampled. facesmith extract lfw.zip --out faces --crop 90 --size 36 crops LFW as
+        the text does.
 Run:    facesmith train elu36 --data faces --out runs/elu --batch 20 --minutes 40
-Cost:   178 faces a second on one thread, the other core busy; the result took 32 minutes.
-Result: fd2k_lite0 94.4 (real faces 5.1), face rate 31.2% (61.0%), after 341 kimg of LFW cut to 36 px;
-        docs/research/recipes-compared.md.
+Cost:   178 images/s on one CPU thread while the other core is busy; 32 minutes for the result.
+Result: fd2k_lite0 94.4 (real faces 5.1), face rate 31.2% (61.0%), after 341 kimg of LFW cropped to 36x36, 2026-11-22.
 
-What it does: a two-way log-softmax critic whose output weights are held down by their mean square; critic SGD at
-1e-3, generator Adam at 1e-4, five critic steps to one, batches of 100 drawn with replacement, Glorot's
-initialisation. The histogram of D(x) and D(G(z)) is drawn at every save, of 1,000 each at the end of the budget,
-before that of as many as cost little. A generator step costs 500 faces so: 330 of them, 165 kimg, gave coloured blots
-on LFW. With batches of 20 there are five times as many steps in the same time, and faces at 280 kimg.
+What it does: the discriminator is a classifier with two classes, log-softmax, and a penalty on the mean square of its
+output weights. Training uses SGD at 1e-3 for the discriminator, Adam at 1e-4 for the generator, five discriminator
+steps per generator step, batches of 100 drawn with replacement, and Glorot's initialization. With these defaults a
+generator step needs 500 faces: after 330 steps (165 kimg) on LFW, samples were colored blots. `--batch 20` makes five
+times as many steps in the same time and showed faces at 280 kimg. As in the text, every save shows a histogram of D(x)
+and D(G(z)).
 
-Faults of the text, and what stands here instead:
-- The critic's five steps see the same faces and the same noise five times: here each has faces and noise of its own.
-- The generator's output is unbounded, while its faces lie in 0 to 1, and it is clipped for display: tanh here.
-- The samples shown are clipped to the data's range only if they vary at all; there is nothing to clip here.
-- A count of "epochs" that are single iterations: kimg here.
+Faults of the text, and what this recipe does instead:
+- All five discriminator steps see the same faces and the same noise. Here each has its own.
+- The generator's output is unbounded, while its training images lie in 0 to 1. Here: tanh.
+- Samples are clipped for display only if they vary at all. Here there is nothing to clip.
+- It counts single iterations as "epochs". Here: kimg.
 """
 
 from __future__ import annotations
@@ -39,17 +40,17 @@ from facesmith.gan.recipe_options import option
 from facesmith.nets import elu
 
 
-class WithOutputPenalty(NonSaturating):
-    """Cross-entropy, and for the critic the mean square of its output layer's weights."""
+class PenalizedOutput(NonSaturating):
+    """The non-saturating GAN loss, with a penalty on the mean square of the discriminator's output weights."""
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss(player, nets, batch)
         if player == "D":
             D = nets["D"]
             assert isinstance(D, elu.Discriminator)
-            held_down = D.head.weight.square().mean()
-            loss.total = loss.total + held_down
-            loss.terms["D/l2"] = held_down
+            penalty = D.head.weight.square().mean()
+            loss.total = loss.total + penalty
+            loss.terms["D/l2"] = penalty
         return loss
 
 
@@ -58,18 +59,20 @@ class WithOutputPenalty(NonSaturating):
 class Elu36(Recipe):
     source: ClassVar[str] = "Generative adversarial nets 101, a 36x36 notebook"
 
-    resolution: int = option(36, "side of the pictures in pixels", at_least=36, at_most=36)
-    batch_size: int = option(100, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = option(256, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = option(32, "channels of the generator's last and the critic's first maps", at_least=1, at_most=512)
-    d_steps: int = option(5, "critic turns to one of the generator", at_least=1, at_most=100)
-    lr_d: float = option(1e-3, "learning rate of the critic, by SGD", at_least=0, at_most=1)
-    lr_g: float = option(1e-4, "learning rate of the generator, by Adam", at_least=0, at_most=1)
+    resolution: int = option(36, "height and width of the images in pixels", at_least=36, at_most=36)
+    batch_size: int = option(100, "images per batch", at_least=1, at_most=4096)
+    z_dim: int = option(256, "dimensions of the latent", at_least=1, at_most=4096)
+    width: int = option(
+        32, "channels of the generator's last and the discriminator's first layer", at_least=1, at_most=512
+    )
+    d_steps: int = option(5, "discriminator steps per generator step", at_least=1, at_most=100)
+    lr_d: float = option(1e-3, "learning rate of the discriminator (SGD)", at_least=0, at_most=1)
+    lr_g: float = option(1e-4, "learning rate of the generator (Adam)", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.resolution != 36:
-            raise BadOption(f"{self.name}: resolution={self.resolution}; the text's networks are made for 36.")
+            raise BadOption(f"{self.name}: resolution={self.resolution}. Its networks are made for 36.")
 
     def networks(self) -> dict[str, nn.Module]:
         return {
@@ -81,11 +84,12 @@ class Elu36(Recipe):
         return {"D": Player(("D",), partial(SGD, fused=True)), "G": Player(("G",), partial(Adam, fused=True))}
 
     def objective(self) -> Objective:
-        return WithOutputPenalty()
+        return PenalizedOutput()
 
     def turns(self, step: int) -> tuple[Turn, ...]:
-        discriminator = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
-        return (discriminator,) * self.d_steps + (Turn(("G",), 0, self.batch_size),)
+        d_turn = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
+        g_turn = Turn(("G",), 0, self.batch_size)
+        return (*[d_turn] * self.d_steps, g_turn)
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr_d, "G": self.lr_g})

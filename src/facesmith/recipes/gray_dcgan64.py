@@ -1,43 +1,40 @@
-"""The grey DCGAN of "Face synthesis with GANs in PyTorch": a small two-way critic, pretrained, lied to now and then.
+"""The gray DCGAN of "Face synthesis with GANs in PyTorch": a pretrained discriminator with occasionally flipped labels.
 
 Text:   "Face synthesis with GANs in PyTorch (and Keras)", N. Prabhu, 30 July 2020 (face-synthesis-gray-dcgan), on
-        11,000 faces that MTCNN cut out of Flickr pictures; 100 epochs of 500 steps, about 3 hours on an RTX 2060S.
-Needs:  grey 64x64 faces; colour ones are made grey.
-Run:    facesmith train gray-dcgan64 --data faces --out runs/gray --batch 16 --set width=32 --set critic_turns=1
+        11,000 faces that MTCNN cropped from Flickr photos; 100 epochs of 500 steps, about 3 hours on an RTX 2060S.
+Needs:  gray 64x64 faces; colors are converted.
+Run:    facesmith train gray-dcgan64 --data faces --out runs/gray --batch 16 --set width=32 --set d_steps=1
             --set lr=5e-4 --set pretraining_batch=125
-Cost:   99 faces a second on one thread, the other core busy; the result took 17 minutes.
-Result: fd2k_lite0 149.7 (real faces 3.7), face rate 59.7% (97.0%), after 100 kimg of grey CelebA;
-        docs/research/recipes-compared.md.
+Cost:   99 images/s on one CPU thread while the other core is busy; 17 minutes for the result.
+Result: fd2k_lite0 149.7 (real faces 3.7), face rate 59.7% (97.0%), after 100 kimg of gray CelebA, 2026-11-22.
 
-What it does: the critic is pretrained on 10 epochs of 5 batches (500 real, 500 fake). Then a step is five critic
-turns of 64 + 64 and one generator turn of 128, faces drawn with replacement; in one of ten critic batches the labels
-are flipped; gradients are clipped to a norm of .01; RMSprop at 5e-5. Every 500 steps ("an epoch") GAN accuracy is
-taken: the share of 50 fakes that the critic calls fake; the first five of them are kept in the run's folder `shown`.
-The text's snapshots every fifth epoch are --snapshots 20 --save-every 800: an epoch of its values shows 160 kimg.
-The text's values take hours on a GPU: 70 of its 50,000 generator steps gave stripes. The run above has a narrower
-generator, a quarter of the batch and one critic turn to one, and so 90 times as many generator steps in half an hour on
-a CPU, at ten times the rate.
+What it does: the discriminator is pretrained on 10 epochs of 5 batches (500 real images, 500 fakes). Each step then
+has five discriminator turns of 64 + 64 images, drawn with replacement, and one generator turn of 128. Labels are
+flipped in one of ten discriminator batches. Gradients are clipped to a norm of 0.01; RMSprop at 5e-5. Every 500 steps
+("an epoch"), the log gets the GAN accuracy, the share of 50 fakes that the discriminator detects, and the run folder
+`shown` gets five of them. For the text's snapshots every fifth epoch, use --snapshots 20 --save-every 800: with the
+defaults, an epoch is 160 kimg. The defaults take hours on a GPU: 70 of the 50,000 generator steps gave stripes. The
+command above has a narrower generator, a quarter of the batch, one discriminator step per generator step and ten times
+the learning rate. It makes 90 times as many generator steps in half an hour on a CPU.
 
-Faults of the text, and what stands here instead:
-- `n_critics` and `update_freq` are one number by two names, and the constructor uses the one it isn't given.
-- The GAN's optimizer also holds the critic's parameters: here each player holds its own.
-- The critic's batches do not detach the fakes, so its steps leave gradients in the generator, and the critic is frozen
-  and thawed by hand: the trainer freezes whoever isn't playing.
-- The text says that gradients are clipped to ±.01, the code clips their norm: the norm, as in the code that ran.
-- The critic's first convolution strides over every other pixel, with four kernels, so pixels that alternate look to it
-  like brightness: a checkerboard of ±.1 moves its logit by a fortieth of what noise of that size does. The generator's
-  transposed convolutions begin with one (nine tenths of a new one's contrast), and nobody tells it: all of the text's
-  own results wear it. `smooth` takes it away behind the last convolution; false is as the text has it.
-- The critic's dropout stays on when the GAN is tested: GAN accuracy is taken with dropout off.
-- Face crops ignore boxes that begin left of or above the photo (negative slices: an empty or a wrong crop), take
-  the first face rather than the best, squeeze any box into a square, and are written in colour where the text says
-  grey: `facesmith extract` aligns, and pads.
-- Two classes by log-softmax: the critic gives the difference of its two logits, which is all that log-softmax depends
-  on.
-- The arithmetic calls a torch method on a numpy array: `facesmith mix` takes seeds.
-- Samples come from an average of the generator's weights.
-The generator's last two slopes are leaky_relu's default of .01, the others .2, surely by accident; kept, as the text's
-result rests on them.
+Faults of the text, and what this recipe does instead:
+- `n_critics` and `update_freq` are two names for one number, and the constructor uses the one that it is not given.
+- The GAN's optimizer also holds the discriminator's parameters. Here each player has its own.
+- Discriminator steps don't detach the fakes, so they leave gradients in the generator, and the discriminator is frozen
+  by hand. Here the trainer freezes every network that the current player does not train.
+- The text says that gradients are clipped to ±0.01; its code clips their norm. Here: the norm.
+- Its results show a checkerboard pattern. The discriminator's first convolution has a stride of 2 and four kernels, so
+  it hardly detects the pattern: a checkerboard of ±0.1 changes its logit by a fortieth of what noise of that size does.
+  The pattern comes from the generator's transposed convolutions, where it is nine tenths of the initial contrast. Here:
+  a blur after the last convolution; `smooth=false` turns it off.
+- The discriminator's dropout stays on when GAN accuracy is measured. Here it is off.
+- The face crops ignore boxes that begin outside the photo, take the first face instead of the best, squeeze every box
+  to a square, and are saved in color. `facesmith extract` aligns and pads faces.
+- Two classes with log-softmax. Here: the difference of the two logits, on which log-softmax depends alone.
+- Its latent arithmetic calls a torch method on a numpy array. `facesmith mix` takes seeds.
+- Samples come from the current weights. Here: from their moving average.
+- The generator's last two leaky ReLUs have the default slope of 0.01, the others 0.2, probably by accident. Here:
+  unchanged, since the text's result depends on it.
 """
 
 from __future__ import annotations
@@ -57,15 +54,17 @@ from facesmith.gan.recipe import Recipe, recipe
 from facesmith.gan.recipe_options import option
 from facesmith.nets import gray
 
-EPOCH_STEPS, ACCURACY_FAKES, EPOCH_SAMPLES = 500, 50, 5
+EPOCH_STEPS = 500
+ACCURACY_FAKES = 50  # for GAN accuracy, once per epoch
+EPOCH_SAMPLES = 5  # of these, saved as images
 
 
 class FlippedLabels(NonSaturating):
-    """Cross-entropy over real and fake together, with real and fake exchanged in some of the critic's batches.
+    """The non-saturating GAN loss with labels flipped in some discriminator batches, and GAN accuracy in the log.
 
     Args:
-        flipped: share of the critic's batches, once it is pretrained.
-        pretraining: steps of it, from behind which epochs are counted.
+        flipped: share of discriminator batches with flipped labels, after pretraining.
+        pretraining: number of pretraining steps; epochs are counted from their end.
     """
 
     def __init__(self, flipped: float, pretraining: int) -> None:
@@ -75,7 +74,7 @@ class FlippedLabels(NonSaturating):
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
         if batch.phase == "train" and float(torch.rand(())) < self.flipped:
             real_logits, fake_logits = fake_logits, real_logits
-        return 0.5 * super().discriminator_loss(real_logits, fake_logits, batch)  # the text's mean goes over both kinds
+        return 0.5 * super().discriminator_loss(real_logits, fake_logits, batch)  # the text averages over real and fake
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss(player, nets, batch)
@@ -92,7 +91,7 @@ class FlippedLabels(NonSaturating):
 
 @torch.no_grad()
 def gan_accuracy(D: gray.Discriminator, fakes: Tensor) -> Tensor:
-    """The share of fakes that the critic, its dropout off, calls fake."""
+    """The share of fakes that the discriminator detects, with dropout off."""
     D.eval()
     share: Tensor = (D(fakes) <= 0).float().mean()
     D.train()
@@ -104,24 +103,26 @@ def gan_accuracy(D: gray.Discriminator, fakes: Tensor) -> Tensor:
 class GrayDcgan64(Recipe):
     source: ClassVar[str] = "Face synthesis with GANs in PyTorch (N. Prabhu 2020)"
 
-    channels: int = option(1, "1 for grey, as the text has it; 3 for colour", at_least=1, at_most=3)
-    batch_size: int = option(64, "real faces in a critic's batch, beside as many fakes", at_least=1, at_most=4096)
-    z_dim: int = option(200, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = option(128, "channels of the generator's last maps", at_least=8, at_most=1024)
-    prior: gray.Prior = option("normal", "what latents are drawn from: normal, uniform or poisson, each of variance 1")
-    smooth: bool = option(True, "keep the lattice of single pixels, which this critic can't see, out of the pictures")
-    dropout: float = option(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    d_steps: int = option(5, "critic turns to one of the generator", at_least=1, at_most=100)
-    pretraining: int = option(50, "critic batches before all else: 10 epochs of 5", at_least=0, at_most=100_000)
-    pretraining_batch: int = option(500, "real faces in each of them, beside as many fakes", at_least=1, at_most=4096)
-    flipped: float = option(0.1, "share of the critic's batches with labels exchanged", at_least=0, at_most=1)
-    clip_norm: float = option(0.01, "largest norm of a gradient", at_least=1e-9, at_most=1e9)
-    lr: float = option(5e-5, "learning rate of both players", at_least=0, at_most=1)
+    channels: int = option(1, "1 for gray, as in the text; 3 for color", at_least=1, at_most=3)
+    batch_size: int = option(64, "real images in a discriminator batch, with as many fakes", at_least=1, at_most=4096)
+    z_dim: int = option(200, "dimensions of the latent", at_least=1, at_most=4096)
+    width: int = option(128, "channels of the generator's last layers", at_least=8, at_most=1024)
+    prior: gray.Prior = option("normal", "distribution of latents: normal, uniform or poisson, all with variance 1")
+    smooth: bool = option(True, "blur away the checkerboard pattern, which this discriminator can't detect")
+    dropout: float = option(0.2, "spatial dropout rate of the discriminator", at_least=0, at_most=0.9)
+    d_steps: int = option(5, "discriminator steps per generator step", at_least=1, at_most=100)
+    pretraining: int = option(50, "discriminator batches of pretraining: 10 epochs of 5", at_least=0, at_most=100_000)
+    pretraining_batch: int = option(
+        500, "real images in a pretraining batch, with as many fakes", at_least=1, at_most=4096
+    )
+    flipped: float = option(0.1, "share of discriminator batches with flipped labels", at_least=0, at_most=1)
+    clip_norm: float = option(0.01, "largest norm of the gradient", at_least=1e-9, at_most=1e9)
+    lr: float = option(5e-5, "learning rate of both networks", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.resolution != 64:
-            raise BadOption(f"{self.name}: resolution={self.resolution}; the text's networks are made for 64.")
+            raise BadOption(f"{self.name}: resolution={self.resolution}. Its networks are made for 64.")
 
     def networks(self) -> dict[str, nn.Module]:
         return {
@@ -138,10 +139,11 @@ class GrayDcgan64(Recipe):
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         if step < self.pretraining:
-            batch = self.pretraining_batch
-            return (Turn(("D",), batch, batch, phase="pretrain", replacement=True),)
-        discriminator = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
-        return (discriminator,) * self.d_steps + (Turn(("G",), 0, 2 * self.batch_size),)
+            count = self.pretraining_batch
+            return (Turn(("D",), count, count, phase="pretrain", replacement=True),)
+        d_turn = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
+        g_turn = Turn(("G",), 0, 2 * self.batch_size)
+        return (*[d_turn] * self.d_steps, g_turn)
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr})

@@ -1,28 +1,30 @@
-"""Progressive growing: faces of 4x4 first, and twice the detail each time that is learned.
+"""Progressive growing: training starts at 4x4 and doubles the resolution step by step.
 
 Paper:  Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation",
-        arXiv:1710.10196; the second of the "better things" that "Face synthesis with GANs in PyTorch" sends its
-        readers to.
+        arXiv:1710.10196. One of the "better things" that "Face synthesis with GANs in PyTorch" points to.
 Needs:  64x64 faces, or 128x128 with --set resolution=128.
 Run:    facesmith train progressive64 --data faces --out runs/progressive --minutes 40
-Cost:   82 kimg in 21 minutes on one thread of a CPU with AVX512-BF16, beside other work: from hundreds of faces a
-        second at 4x4 to 45 at 64x64.
-Result: fd5k_lite0 46.3 (real faces 3.1), coverage .22, face rate 95.9% (98.3%), after these 82 kimg of CelebA, of which
-        33 at the full size; docs/research/recipes-compared.md.
+Cost:   from hundreds of images/s at 4x4 to 45 at 64x64, on one thread of a CPU with AVX512-BF16 and other load; 21
+        minutes for the result.
+Result: fd5k_lite0 46.3 (real faces 3.1), coverage 0.22, face rate 95.9% (98.3%), after 82 kimg of CelebA, 33 of them
+        at full size, 2026-11-25.
 
-What it does: both networks stand whole from the start, and a level between 0 and 1 says how far they have grown; what
-lies above it is not computed, so early faces are cheap. Each scale is trained as it is, then the next is faded in,
-each for an equal share of the budget; the full size keeps the last share, a larger one. EqualizedLR learning rates,
-pixel norm, minibatch standard deviation; Adam with betas 0 and .99. `loss=wgan-gp` is the paper's: Wasserstein
-with gradient penalty and a drift of .001. `loss=logistic` is what its authors went on with (Karras et al. 2019,
-arXiv:1812.04948): cross-entropies, and R1, the critic's squared slope at real faces, here every eighth step.
+What it does: a level from 0 to 1 says how far the networks have grown. Layers above it are not computed, so training
+is fast at first. Each scale is trained for a while, then the next one is faded in, each for an equal share of the
+budget; the full size gets the larger last share. The networks use equalized learning rates, pixel normalization and
+minibatch standard deviation; Adam has betas 0 and 0.99. `loss=wgan-gp` is the paper's loss, with a drift of 0.001.
+`loss=logistic`, the default, is its authors' later choice (Karras et al. 2019, arXiv:1812.04948): the non-saturating
+loss with R1, here in every eighth step.
 
-Unlike the paper: fewer channels (16 at the full size, doubled downwards up to 128), one batch size and one set of
-Adam's moments for all scales, a bounded output, an average by share of what was seen, and a budget of thousands of
-faces where the paper had 12 million. So what counts is generator steps in a given time, and the default is the loss
-that gives three times as many of them: second derivatives are half of a critic's turn. With the paper's loss, one
-critic turn to one loses the critic in so few steps: it scored fakes above faces, and the generator ran off into one red
-square; `critic_turns=2` at `lr=1e-3` keeps it in the game.
+Differences from the paper:
+- Fewer channels: 16 at full size, doubled per halving up to 128.
+- One batch size, and one Adam state for all scales.
+- The output is bounded by tanh.
+- The half-life of the weight average is a share of the images seen.
+- The budget is thousands of images instead of 12 million, so generator steps are what is scarce. The default loss
+  gives three times as many of them: second derivatives are half of the time of a WGAN-GP discriminator step.
+- The paper's loss needs `d_steps=2` and `lr=1e-3` here. With one discriminator step per generator step, the
+  discriminator scored fakes above real faces, and all samples became one red square.
 """
 
 from __future__ import annotations
@@ -43,21 +45,21 @@ from facesmith.nets import progressive
 
 
 class Growing(Wasserstein):
-    """The paper's loss; real faces are shown with no more detail than fakes can have."""
+    """The paper's loss: Wasserstein with gradient penalty and drift."""
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        return super().loss(player, nets, coarse(batch, nets))
+        return super().loss(player, nets, limit_detail(batch, nets))
 
 
 class GrowingLogistic(NonSaturating):
-    """Its successor's: cross-entropies, and every few steps the critic's squared slope at real faces."""
+    """The loss of the authors' later papers: non-saturating, with R1."""
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        return super().loss(player, nets, coarse(batch, nets))
+        return super().loss(player, nets, limit_detail(batch, nets))
 
 
-def coarse(batch: Batch, nets: nn.ModuleDict) -> Batch:
-    """The batch, its real faces with no more detail than fakes can have at the critic's level."""
+def limit_detail(batch: Batch, nets: nn.ModuleDict) -> Batch:
+    """The batch, with no more detail in its real images than fakes have at the current level."""
     D = nets["D"]
     assert isinstance(D, progressive.Discriminator)
     return replace(batch, real=D.limit_detail(batch.real))
@@ -68,18 +70,18 @@ def coarse(batch: Batch, nets: nn.ModuleDict) -> Batch:
 class Progressive64(Recipe):
     source: ClassVar[str] = "Karras et al. 2018"
 
-    batch_size: int = option(16, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = option(128, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = option(16, "channels at the full resolution, doubled at each halving", at_least=1, at_most=512)
-    max_channels: int = option(128, "most channels of a layer", at_least=1, at_most=2048)
-    growing: float = option(0.55, "share of the budget until the full size stands", at_least=0, at_most=1)
-    d_steps: int = option(1, "critic turns to one of the generator", at_least=1, at_most=100)
-    loss: Literal["logistic", "wgan-gp"] = option("logistic", "logistic for cross-entropy and R1, or wgan-gp")
-    gamma: float = option(1.0, "logistic: weight of half the critic's squared slope", at_least=0, at_most=1e4)
-    penalty_every: int = option(8, "logistic: steps from one penalty to the next", at_least=1, at_most=1000)
+    batch_size: int = option(16, "images per batch", at_least=1, at_most=4096)
+    z_dim: int = option(128, "dimensions of the latent", at_least=1, at_most=4096)
+    width: int = option(16, "channels at full resolution; doubled per halving", at_least=1, at_most=512)
+    max_channels: int = option(128, "largest number of channels of a layer", at_least=1, at_most=2048)
+    growing: float = option(0.55, "share of the budget until full resolution", at_least=0, at_most=1)
+    d_steps: int = option(1, "discriminator steps per generator step", at_least=1, at_most=100)
+    loss: Literal["logistic", "wgan-gp"] = option("logistic", "logistic (non-saturating loss with R1) or wgan-gp")
+    gamma: float = option(1.0, "logistic: weight of R1", at_least=0, at_most=1e4)
+    penalty_every: int = option(8, "logistic: compute R1 in every n-th step", at_least=1, at_most=1000)
     penalty: float = option(10.0, "wgan-gp: weight of the gradient penalty", at_least=0, at_most=1e4)
-    drift: float = option(1e-3, "wgan-gp: weight of the real faces' squared score", at_least=0, at_most=10)
-    lr: float = option(3e-3, "learning rate of both players", at_least=0, at_most=1)
+    drift: float = option(1e-3, "wgan-gp: weight of the drift term", at_least=0, at_most=10)
+    lr: float = option(3e-3, "learning rate of both networks", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,8 +103,8 @@ class Progressive64(Recipe):
         return GrowingLogistic(gamma=self.gamma, penalty_every=self.penalty_every)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
-        alone = Turn(("D",), n_real=self.batch_size, n_fake=self.batch_size)
-        return (*(alone,) * (self.d_steps - 1), replace(alone, players=("D", "G")))
+        d_turn = Turn(("D",), n_real=self.batch_size, n_fake=self.batch_size)
+        return (*[d_turn] * (self.d_steps - 1), replace(d_turn, players=("D", "G")))
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr}, level=self.level(progress))
@@ -111,10 +113,10 @@ class Progressive64(Recipe):
         return periodic_steps(self.penalty_every if self.loss == "logistic" else 1)
 
     def level(self, progress: float) -> float:
-        """0 to 1: as many equal shares as there are growths, in each first a rest, then a fade."""
-        growths = self.resolution.bit_length() - 3  # 4x4 is none
+        """How far the networks have grown, 0 to 1. Each scale is trained first, then the next one is faded in."""
+        growths = self.resolution.bit_length() - 3  # doublings of 4x4
         if progress >= self.growing or not growths:
             return 1.0
-        done = progress / self.growing * growths
-        fade = max(0.0, 2 * (done % 1) - 1)
-        return (int(done) + fade) / growths
+        grown = progress / self.growing * growths
+        fade = max(0.0, 2 * (grown % 1) - 1)
+        return (int(grown) + fade) / growths

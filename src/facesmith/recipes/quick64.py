@@ -1,26 +1,38 @@
-"""Our own: the faces that a CPU learns fastest.
+"""Facesmith's own recipe and the default: the best faces for a given time on a CPU.
 
-Text:   none; its networks are those of "Generating Faces with Torch" (balanced64), made small.
-Needs:  64x64 faces; 128x128 with --set resolution=128 costs four times as much (docs/research/results.md).
+Paper:  none. It combines parts of published GANs, which are named below.
+Text:   none. The networks are those of "Generating Faces with Torch" (balanced64), made small.
+Needs:  64x64 faces. 128x128 with --set resolution=128 takes four times as long.
 Run:    facesmith train quick64 --data faces --out runs/quick
-Cost:   169 kimg in 34 minutes on two cores with AVX512-BF16, both idle: 82 faces a second; 0.9 GiB.
-Result: fd5k_lite0 13.9 (real faces 3.1, dcgan64 45.9), recall .25, coverage .85, face rate 98.3% (98.3%),
-        after these 169 kimg of CelebA; 10.0, recall .38, coverage .91 after 500: the generator that ships.
-        docs/research/recipes-compared.md.
+Cost:   82 images/s and 0.9 GiB of memory on two idle cores with AVX512-BF16; 34 minutes for the first result.
+Result: fd5k_lite0 13.9 (real faces 3.1, dcgan64 45.9), recall 0.25, coverage 0.85, face rate 98.3% (98.3%), after 169
+        kimg of CelebA, 2026-11-26. After 500 kimg: fd5k_lite0 10.0, recall 0.38, coverage 0.91. This is the bundled
+        generator.
 
-What it does: of all the texts' systems, the networks of balanced64 learn most from each face shown: a generator that
-doubles by nearest neighbours and smooths by 5x5 convolutions, with BatchNorm, against a critic with max-pooling,
-without normalisation. They are too large for a CPU there, and draw few kinds of faces. Here the generator has a quarter
-of the width at the full size and as much as there where maps are small; a residual convolution stands before the first
-two doublings; and the latent, which is heard there in the first layer only, scales and shifts all maps
-(arXiv:1810.01365): men with short hair, profiles, hats and glasses are drawn since. The critic has 3x3 kernels behind
-its first layer, one layer more, sees the batch's spread (arXiv:1710.10196, section 3), and has a quarter of the units
-in its wide layer, whose many weights cost more to update than to use in batches of this size. No referee: Adam without
-momentum, high rates which fall over the last third of the budget, and little dropout keep the two in pace; the critic's
-squared slope at real faces is held down (R1, arXiv:1801.04406), at half of every fourth batch, since second derivatives
-are dear. docs/research/experiments.md has all trials that led here, and those that led nowhere.
-With `--condition` it is told attributes: their labels stand beside the latent, and each weighs a direction of the
-critic's wide layer into the logit, as in projection critics (arXiv:1802.05637). docs/how-to/train-with-conditions.md.
+What it does: of the networks in all source texts, those of balanced64 learn most from each image. They are an
+upsampling generator with BatchNorm and a max-pooling discriminator without normalization. But they are slow on a CPU,
+and their samples lack variety. This recipe makes them smaller, lets the latent control every layer of the generator,
+and keeps the two networks balanced by regularization instead of skipped steps.
+
+The generator, compared with balanced64:
+- It has a quarter of the channels at full resolution, and as many at low resolutions, where they cost little.
+- A residual block precedes the first two upsamplings.
+- The latent sets scale and shift of every BatchNorm (self-modulation, arXiv:1810.01365), instead of entering the first
+  layer only. Since then it draws men with short hair, profiles, hats and glasses.
+
+The discriminator, compared with balanced64:
+- Kernels are 3x3 after the first layer, and there is one layer more.
+- Minibatch standard deviation shows it a lack of variety (arXiv:1710.10196, section 3).
+- The wide linear layer has a quarter of the units: with small batches, updating its weights took longer than using it.
+
+Training:
+- The non-saturating loss with R1 (arXiv:1801.04406). R1 needs second derivatives, which are slow, so it is computed on
+  half of every fourth batch.
+- Adam without momentum, and high learning rates that fall over the last 30 % of the budget.
+- Little dropout in the discriminator.
+
+With --condition it is conditional: labels are concatenated to the latent, and the discriminator adds a projection for
+each label to its logit (arXiv:1802.05637). docs/research/experiments.md lists all trials, also those that failed.
 """
 
 from __future__ import annotations
@@ -39,35 +51,33 @@ from facesmith.gan.recipe import Conditional, periodic_steps, recipe, require_po
 from facesmith.gan.recipe_options import option
 from facesmith.nets import quick
 
-LAST_LR = 0.1  # of the first, at the end of the budget
+FINAL_LR = 0.1  # the learning rate at the end of the budget, as a share of the initial one
 
 
 @recipe("quick64")
 @dataclass(frozen=True, kw_only=True)
 class Quick64(Conditional):
     source: ClassVar[str] = "Facesmith"
-    # A critic that begins with what it knows of many faces learns 300 by heart within minutes, unless held back.
+    # With a few hundred faces, a pretrained discriminator memorizes them within minutes unless it is regularized.
     few_faces: ClassVar[Mapping[str, Any]] = {"dropout": 0.2, "hidden_dropout": 0.5, "lr": 2e-4, "lr_d": 4e-4}
 
-    resolution: int = option(64, "side of the pictures in pixels, a power of two", at_least=16, at_most=256)
-    batch_size: int = option(16, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = option(64, "numbers in a latent", at_least=1, at_most=4096)
-    width: int = option(
-        32, "the generator's channels at the full resolution, doubled at each halving", at_least=1, at_most=512
-    )
-    max_channels: int = option(128, "most channels of a layer of the generator", at_least=1, at_most=2048)
-    max_channels_d: int = option(256, "most channels of a layer of the critic", at_least=8, at_most=256)
-    hidden: int = option(256, "units of the critic's wide layer", at_least=1, at_most=8192)
-    dropout: float = option(0.05, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    hidden_dropout: float = option(0.3, "share of its wide layer's units silenced", at_least=0, at_most=0.9)
+    resolution: int = option(64, "height and width of the images, a power of two", at_least=16, at_most=256)
+    batch_size: int = option(16, "images per batch", at_least=1, at_most=4096)
+    z_dim: int = option(64, "dimensions of the latent", at_least=1, at_most=4096)
+    width: int = option(32, "generator: channels at full resolution; doubled per halving", at_least=1, at_most=512)
+    max_channels: int = option(128, "generator: largest number of channels of a layer", at_least=1, at_most=2048)
+    max_channels_d: int = option(256, "discriminator: largest number of channels of a layer", at_least=8, at_most=256)
+    hidden: int = option(256, "discriminator: units of its wide layer", at_least=1, at_most=8192)
+    dropout: float = option(0.05, "discriminator: spatial dropout rate", at_least=0, at_most=0.9)
+    hidden_dropout: float = option(0.3, "discriminator: dropout rate of its wide layer", at_least=0, at_most=0.9)
     lr: float = option(8e-4, "learning rate of the generator", at_least=0, at_most=1)
-    lr_d: float = option(8e-4, "learning rate of the critic", at_least=0, at_most=1)
-    gamma: float = option(0.1, "weight of half the critic's squared slope at real faces", at_least=0, at_most=1e4)
-    penalty_every: int = option(4, "steps from one such penalty to the next", at_least=1, at_most=1000)
-    penalty_batch: int = option(8, "faces of a batch that it is taken of", at_least=1, at_most=4096)
-    beta2: float = option(0.99, "Adam's memory of squared gradients; it has no momentum", at_least=0, at_most=0.99999)
+    lr_d: float = option(8e-4, "learning rate of the discriminator", at_least=0, at_most=1)
+    gamma: float = option(0.1, "weight of R1; 0 turns it off", at_least=0, at_most=1e4)
+    penalty_every: int = option(4, "compute R1 in every n-th step", at_least=1, at_most=1000)
+    penalty_batch: int = option(8, "images of a batch that R1 is computed on", at_least=1, at_most=4096)
+    beta2: float = option(0.99, "Adam's beta2 (beta1 is 0)", at_least=0, at_most=0.99999)
     decay: float = option(
-        0.3, "share of the budget, at its end, in which the rates fall to a tenth", at_least=0, at_most=1
+        0.3, "last share of the budget, in which learning rates fall to a tenth", at_least=0, at_most=1
     )
 
     def __post_init__(self) -> None:
@@ -75,26 +85,24 @@ class Quick64(Conditional):
         require_power_of_two(self)
 
     def networks(self) -> dict[str, nn.Module]:
-        told = len(self.condition)
-        return {
-            "G": quick.Generator(
-                self.z_dim,
-                self.width,
-                self.resolution,
-                self.channels,
-                told,
-                max_channels=self.max_channels,
-            ),
-            "D": quick.Discriminator(
-                self.resolution,
-                self.channels,
-                self.dropout,
-                self.hidden,
-                told,
-                hidden_dropout=self.hidden_dropout,
-                max_channels=self.max_channels_d,
-            ),
-        }
+        G = quick.Generator(
+            self.z_dim,
+            self.width,
+            self.resolution,
+            self.channels,
+            label_dim=len(self.condition),
+            max_channels=self.max_channels,
+        )
+        D = quick.Discriminator(
+            self.resolution,
+            self.channels,
+            self.dropout,
+            self.hidden,
+            label_dim=len(self.condition),
+            hidden_dropout=self.hidden_dropout,
+            max_channels=self.max_channels_d,
+        )
+        return {"G": G, "D": D}
 
     def players(self) -> dict[str, Player]:
         adam = partial(Adam, betas=(0.0, self.beta2), fused=True)
@@ -107,9 +115,10 @@ class Quick64(Conditional):
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)
 
     def knobs(self, progress: float) -> Knobs:
-        left = min(1.0, (1 - progress) / self.decay) if self.decay else 1.0
-        share = LAST_LR + (1 - LAST_LR) * left
-        return Knobs(lr={"D": self.lr_d * share, "G": self.lr * share})
+        # Constant until the last share `decay` of the budget, then linear down to FINAL_LR.
+        remaining = min(1.0, (1 - progress) / self.decay) if self.decay else 1.0
+        scale = FINAL_LR + (1 - FINAL_LR) * remaining
+        return Knobs(lr={"D": self.lr_d * scale, "G": self.lr * scale})
 
     def representative_steps(self) -> Mapping[int, float]:
         return periodic_steps(self.penalty_every if self.gamma else 1)

@@ -1,24 +1,23 @@
-"""VAE and GAN in one, sharing decoder and latent space: reconstructions with the detail that a VAE alone smooths away.
+"""A VAE and a GAN that share the decoder: reconstructions with the detail that a VAE alone blurs.
 
 Paper:  Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric", arXiv:1512.09300, whose
-        idea the text tells.
+        idea the text describes.
 Text:   "Generating Faces with Torch", section "Going Further" (generating-faces-with-torch), on LFW.
 Needs:  64x64 faces.
 Run:    facesmith train vaegan64 --data faces --out runs/vaegan --minutes 60
-Cost:   27 faces a second on one thread, the other core busy; the result took 26 minutes.
-Result: fd5k_lite0 52.3 (real faces 3.1), face rate 97.3% (98.3%), after 42 kimg of CelebA;
-        docs/research/recipes-compared.md.
+Cost:   27 images/s on one CPU thread while the other core is busy; 26 minutes for the result.
+Result: fd5k_lite0 52.3 (real faces 3.1), face rate 97.3% (98.3%), after 42 kimg of CelebA, 2026-11-22.
 
-What it does: error = prior + reconstruction + GAN. The encoder learns from prior and reconstruction alone: the GAN
-judges faces of random latents, which no encoder has made. On the decoder the GAN's gradient is weighed so that it has
-`gan_share` of the whole, measured at the decoder's last layer in each step (as Esser et al. 2021, arXiv:2012.09841,
-eq. 7), rather than by a number that fits one phase of training only. The GAN's side is balanced as in balanced64;
-where the generator waits, it goes on learning to reconstruct.
+What it does: loss = prior + reconstruction + weight * GAN loss. The encoder learns from prior and reconstruction only,
+since the discriminator sees faces of random latents, which no encoder produced. The weight is set in every step so
+that the GAN loss contributes the share `gan_share` of the gradient at the decoder's last layer (as in Esser et al.
+2021, arXiv:2012.09841, eq. 7). A constant weight would fit only one phase of training. Generator and discriminator are
+balanced as in balanced64. While the generator waits, it keeps learning to reconstruct.
 
-Faults of the text, and what stands here instead:
-- The decoder's gradients "are weighted to ensure a sensible contribution from both models", it says, and not how: see
-  above.
-- It states neither sizes nor which pictures the critic judges: random latents' ones.
+Faults of the text, and what this recipe does instead:
+- Its decoder's gradients "are weighted to ensure a sensible contribution from both models", but it does not say how.
+  Here: `gan_share`.
+- It gives no sizes and does not say which images the discriminator gets. Here: faces of random latents.
 """
 
 from __future__ import annotations
@@ -40,10 +39,11 @@ from facesmith.nets import upsampling
 
 
 class VAEGANObjective(BalancedObjective):
-    """Prior and reconstruction for encoder and decoder, and for the decoder the game as well.
+    """The losses of a VAE and of a balanced GAN for the player "G", which trains encoder and decoder.
 
     Args:
-        gan_share: of the decoder's gradient, by its norm at the last layer.
+        noise: standard deviation of a pixel, as in `gan.vae.reconstruction_error`.
+        gan_share: share of the GAN loss in the decoder's gradient, by its norm at the last layer.
     """
 
     def __init__(self, noise: float, gan_share: float, mode: BalanceMode) -> None:
@@ -51,26 +51,29 @@ class VAEGANObjective(BalancedObjective):
         self.noise, self.gan_share = noise, gan_share
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        game = super().loss(player, nets, batch)
+        gan = super().loss(player, nets, batch)
         if player == "D":
-            return game
+            return gan
         G, E = nets["G"], nets["E"]
         assert isinstance(G, upsampling.Generator)
         mean, log_variance = E(batch.real)
         reconstruction = reconstruction_error(G.synthesis(reparameterize(mean, log_variance)), batch.real, self.noise)
         prior = kl_divergence(mean, log_variance)
-        # Waiting, the decoder hears the game no more, but goes on learning to reconstruct.
-        weight = game.update * gan_weight(reconstruction, game.total, G.last.weight, self.gan_share)
-        total = prior + reconstruction + weight * game.total
-        terms = {"G/prior": prior, "G/reconstruction": reconstruction, "G/gan": game.total, "G/gan_weight": weight}
-        return Loss(total, game.terms | terms | {"G/loss": total})
+        # While the generator waits, the GAN loss has a weight of 0.
+        weight = gan.update * gan_weight(reconstruction, gan.total, G.last.weight, self.gan_share)
+        total = prior + reconstruction + weight * gan.total
+        terms = {"G/prior": prior, "G/reconstruction": reconstruction, "G/gan": gan.total, "G/gan_weight": weight}
+        return Loss(total, gan.terms | terms | {"G/loss": total})
 
 
-def gan_weight(reconstruction: Tensor, game: Tensor, last: Tensor, share: float) -> Tensor:
-    """What to multiply the game's loss by, for its gradient at the last layer to have this share of both."""
-    (of_reconstruction,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
-    (of_game,) = torch.autograd.grad(game, last, retain_graph=True)
-    weight: Tensor = share / (1 - share) * of_reconstruction.norm() / (of_game.norm() + 1e-6)
+def gan_weight(reconstruction: Tensor, gan: Tensor, last_weight: Tensor, share: float) -> Tensor:
+    """The weight of the GAN loss that gives it this share of the gradient norms at the last layer.
+
+    Source: Esser et al. 2021, arXiv:2012.09841, eq. 7, with a share instead of equal parts.
+    """
+    (of_reconstruction,) = torch.autograd.grad(reconstruction, last_weight, retain_graph=True)
+    (of_gan,) = torch.autograd.grad(gan, last_weight, retain_graph=True)
+    weight: Tensor = share / (1 - share) * of_reconstruction.norm() / (of_gan.norm() + 1e-6)
     return weight.detach()
 
 
@@ -80,20 +83,20 @@ class Vaegan64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015); Larsen et al. 2016"
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
 
-    batch_size: int = option(32, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = option(100, "numbers in a latent", at_least=1, at_most=4096)
+    batch_size: int = option(32, "images per batch", at_least=1, at_most=4096)
+    z_dim: int = option(100, "dimensions of the latent", at_least=1, at_most=4096)
     width: int = option(
         32,
-        "channels of the decoder's first and last maps; the encoder's first are twice as many",
+        "channels of the decoder's first and last layer; the encoder's first has twice as many",
         at_least=1,
         at_most=512,
     )
-    noise: float = option(1.0, "standard deviation allowed to a pixel, in its range of 2", at_least=1e-3, at_most=10)
-    gan_share: float = option(0.5, "the game's share of the decoder's gradient", at_least=0, at_most=0.99)
-    balance: BalanceMode = option("skip", "none, skip (who is ahead waits) or l2 (an ahead critic is weighed down)")
-    d_dropout: float = option(0.2, "share of the critic's maps silenced", at_least=0, at_most=0.9)
-    lr: float = option(5e-4, "learning rate of encoder and decoder, by Adam", at_least=0, at_most=1)
-    lr_d: float = option(2e-4, "learning rate of the critic, by RMSprop", at_least=0, at_most=1)
+    noise: float = option(1.0, "standard deviation of a pixel, where the full range is 2", at_least=1e-3, at_most=10)
+    gan_share: float = option(0.5, "share of the GAN loss in the decoder's gradient", at_least=0, at_most=0.99)
+    balance: BalanceMode = option("skip", "none, skip (steps of the player that is ahead) or l2 (penalty on D)")
+    d_dropout: float = option(0.2, "spatial dropout rate of the discriminator", at_least=0, at_most=0.9)
+    lr: float = option(5e-4, "learning rate of encoder and decoder (Adam)", at_least=0, at_most=1)
+    lr_d: float = option(2e-4, "learning rate of the discriminator (RMSprop)", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,23 +1,25 @@
-"""Wasserstein GAN with gradient penalty on DCGAN's networks.
+"""Wasserstein GAN with gradient penalty, with the networks of DCGAN.
 
-Paper:  Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", arXiv:1704.00028, algorithm 1; the first of the
-        "better things" that "Face synthesis with GANs in PyTorch" sends its readers to.
+Paper:  Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", arXiv:1704.00028, algorithm 1. One of the
+        "better things" that "Face synthesis with GANs in PyTorch" points to.
 Needs:  64x64 faces.
 Run:    facesmith train wgan-gp64 --data faces --out runs/wgan --minutes 40
-Cost:   55 faces a second on one thread, the other core busy, with the penalty of all 32 pictures of a batch; the result
-        took 26 minutes.
-Result: fd5k_lite0 174.9 (real faces 3.1), face rate 40.7% (98.3%), after 86 kimg of CelebA, before its critic's
-        first weights and its penalty were as now; docs/research/recipes-compared.md.
+Cost:   55 images/s on one CPU thread while the other core is busy, with the penalty on all 32 images of a batch; 26
+        minutes for the result.
+Result: fd5k_lite0 174.9 (real faces 3.1), face rate 40.7% (98.3%), after 86 kimg of CelebA, 2026-11-22, before the
+        critic's initialization and `penalty_batch` were what they are now.
 
-What it does: five critic turns to one of the generator; the critic scores without a scale and has no BatchNorm, since
-each picture is to be judged by itself; its slope between real faces and fakes is drawn to 1 with a weight of 10; Adam
-with betas 0 and .9. There is no share of fakes "called fake": scores have no zero, so the monitor shows how often a
-real face is scored above a fake.
+What it does: five critic steps per generator step. The critic's output is unbounded, and it has no BatchNorm, since
+the gradient penalty needs an output that depends on one image only. The penalty draws the norm of its gradient between
+real images and fakes towards 1, with a weight of 10. Adam has betas 0 and 0.9. The critic's outputs have no threshold
+for "real", so the log has an AUC instead of accuracies.
 
-Unlike the paper, for a CPU's budget: batches of 32 rather than 64 and Adam at 2e-4 rather than 1e-4, since with five
-critic turns to one the generator's steps are what runs short (in 22 kimg at the paper's values it had learned nothing
-but a blot); the slope is measured at 8 pictures of a batch, which is the same penalty on average for a quarter of what
-was two thirds of a critic's turn; width 32, half of dcgan64's, as the penalty needs second derivatives besides.
+Differences from the paper, for the time budget of a CPU:
+- Batches of 32 instead of 64, and Adam at 2e-4 instead of 1e-4. With five critic steps per generator step, generator
+  steps are scarce: after 22 kimg with the paper's values, samples were a blot.
+- The penalty is computed on 8 images of a batch. Its mean is the same, for a quarter of the time; on a whole batch it
+  took two thirds of a critic step.
+- Width 32, half of dcgan64's, since the penalty needs second derivatives.
 """
 
 from __future__ import annotations
@@ -41,13 +43,13 @@ from facesmith.nets import dcgan
 class WganGp64(Recipe):
     source: ClassVar[str] = "Gulrajani et al. 2017"
 
-    batch_size: int = option(32, "faces in a batch", at_least=1, at_most=4096)
-    z_dim: int = option(128, "numbers in a latent", at_least=1, at_most=4096)
+    batch_size: int = option(32, "images per batch", at_least=1, at_most=4096)
+    z_dim: int = option(128, "dimensions of the latent", at_least=1, at_most=4096)
     width: int = option(32, "channels at half the resolution; 8 times as many at 4x4", at_least=1, at_most=512)
-    d_steps: int = option(5, "critic turns to one of the generator", at_least=1, at_most=100)
+    d_steps: int = option(5, "critic steps per generator step", at_least=1, at_most=100)
     penalty: float = option(10.0, "weight of the gradient penalty", at_least=0, at_most=1e4)
-    penalty_batch: int = option(8, "pictures of a batch at which the slope is measured", at_least=1, at_most=4096)
-    lr: float = option(2e-4, "learning rate of both players", at_least=0, at_most=1)
+    penalty_batch: int = option(8, "images of a batch on which the penalty is computed", at_least=1, at_most=4096)
+    lr: float = option(2e-4, "learning rate of both networks", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,8 +69,9 @@ class WganGp64(Recipe):
         return Wasserstein(self.penalty, penalty_batch=self.penalty_batch)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
-        discriminator = Turn(("D",), self.batch_size, self.batch_size)
-        return (discriminator,) * self.d_steps + (Turn(("G",), 0, self.batch_size),)
+        d_turn = Turn(("D",), self.batch_size, self.batch_size)
+        g_turn = Turn(("G",), 0, self.batch_size)
+        return (*[d_turn] * self.d_steps, g_turn)
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr})
