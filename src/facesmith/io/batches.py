@@ -1,8 +1,8 @@
 """Batches that all have the same size.
 
-Libraries choose their arithmetic by the shape of a batch, so the same item can differ in its last bits between a full
-batch and a short one. In batches of one size, the result for an item does not depend on how many others there are.
-Needs no torch, since models in ONNX run without it.
+Libraries choose their kernels by shape. So the result for an item can differ in its last bits between a full batch and
+a short one. In batches of one size, it does not depend on the other items. Doesn't import torch, because ONNX models
+work without it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 
 def full_batches(count: int, size: int) -> list[tuple[NDArray[np.int64], int]]:
-    """The batches that `count` items make, each with exactly `size` of them; the last item fills up the last batch.
+    """Split `count` items into batches of `size`. The last batch is padded by repeating the last item.
 
     Returns:
-        for each batch, the indices of its items `[size]`, and how many of them come before the repetitions.
+        for each batch, the indices of its items `[size]`, and how many of them are not padding.
 
     Example:
         for rows, n in full_batches(len(x), 16):

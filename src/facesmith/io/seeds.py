@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from facesmith.errors import BadOption
 
-# Every batch of latents has exactly this size; the last one is padded. Libraries choose their kernels by shape, so
-# with a fixed shape a seed gives the same face, bit for bit, whatever else is in the batch.
+# Every batch of latents has this size; the last one is padded. Libraries choose their kernels by shape. With a fixed
+# shape, a seed gives the same face, bit for bit, whatever else is in the batch.
 BATCH_SIZE = 16
 MAX_SEED_COUNT = 1_000_000
 MAX_SEED = 2**63 - 1
