@@ -15,7 +15,7 @@ from facesmith.procedural import write_faces
 
 COMMANDS = typer.main.get_command(app).commands
 # Options with another name in Python, and those that only one of the two has.
-RENAMED = {"start": "from_", "settings": "set"}
+RENAMED = {"finetune_from": "from_", "settings": "set"}
 PYTHON_ONLY = {"quiet", "threads"}
 
 
