@@ -267,7 +267,7 @@ def train_to_end(state):
         train_step(state)
 
 
-def stop_after(steps, monkeypatch):
+def stop_after(steps, monkeypatch, number=signal.SIGTERM):
     """Set the stop request of the next training after so many steps, as Ctrl-C does."""
     inner, done = Monitor.log_step, []
 
@@ -275,6 +275,6 @@ def stop_after(steps, monkeypatch):
         inner(self, terms)
         done.append(1)
         if len(done) == steps:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
 
     monkeypatch.setattr(Monitor, "log_step", step)

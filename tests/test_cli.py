@@ -242,7 +242,7 @@ def test_a_full_disk_is_reported_in_one_line(facesmith, faces, tmp_path, monkeyp
     def disk_full(*arguments, **options):
         raise OSError(28, "No space left on device", str(tmp_path))
 
-    monkeypatch.setattr("facesmith.training.train.save_state", disk_full)
+    monkeypatch.setattr("facesmith.modelfiles.checkpoint.save_state", disk_full)
     code, _, err = train(facesmith, faces, tmp_path / "run")
     assert code == 1
     assert "No space left on device" in err.splitlines()[-1]

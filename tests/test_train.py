@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -30,11 +31,21 @@ def faces(tmp_path_factory):
     return faces_folder(tmp_path_factory.mktemp("faces"))
 
 
+def options_for(faces, out):
+    return TrainOptions("dcgan64", faces, out, SMALL, kimg=0.12, save_every_kimg=0.04, precision="float32", threads=1)
+
+
 @pytest.fixture
 def options(faces, tmp_path):
-    return TrainOptions(
-        "dcgan64", faces, tmp_path / "run", SMALL, kimg=0.12, save_every_kimg=0.04, precision="float32", threads=1
-    )
+    return options_for(faces, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(faces, tmp_path_factory):
+    """The model file of a run that was never interrupted."""
+    options = options_for(faces, tmp_path_factory.mktemp("uninterrupted") / "run")
+    train(options, QUIET)
+    return (options.out / "model.safetensors").read_bytes()
 
 
 def test_a_run_writes_model_log_sheets_and_curves(options):
@@ -210,6 +221,36 @@ def test_a_run_without_its_state_is_refused(options):
     with pytest.raises(BadModel, match=r"no state\.pt"):
         train(options, QUIET)
     assert (options.out / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2, 3, 4, 6, 9])
+def test_a_run_killed_at_any_file_operation_of_its_first_save_is_resumed(options, uninterrupted, monkeypatch, writes):
+    done = []
+
+    def killed(*arguments):
+        done.append(arguments)
+        if len(done) > writes:
+            raise KeyboardInterrupt
+        return replace_file(*arguments)
+
+    replace_file = os.replace
+    with monkeypatch.context() as patched:
+        stop_after(5, patched)  # a save in the middle of the first interval
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(options, QUIET)
+    assert train(options, QUIET).finished
+    assert (options.out / "model.safetensors").read_bytes() == uninterrupted
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_every_stop_signal_saves_and_the_run_resumes(options, monkeypatch, name):
+    with monkeypatch.context() as patched:
+        stop_after(3, patched, getattr(signal, name))
+        report = train(options, QUIET)
+    assert not report.finished
+    assert load_state(options.out / "state.pt")["seen"] == report.seen == 24
+    assert train(options, QUIET).finished
 
 
 def test_a_finished_run_writes_a_deleted_model_again(options):

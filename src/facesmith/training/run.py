@@ -25,7 +25,8 @@ from facesmith.errors import BadData, BadModel, OutputExists, RunBusy, TrainingS
 from facesmith.faces import Faces, open_faces
 from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, condition_of, make_recipe
 from facesmith.metrics.features import open_extractor
-from facesmith.modelfiles.checkpoint import load_state, read_header, save_model, save_state
+from facesmith.modelfiles import checkpoint
+from facesmith.modelfiles.checkpoint import load_state, read_header, save_model
 from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, SNAPSHOTS, STATE
 from facesmith.photos import split
 from facesmith.training.averages import inference_networks
@@ -106,9 +107,9 @@ class Run:
         self._save_model(nets)
         self._save_snapshot(nets)
         problems = self.monitor.log_save(nets)
-        self._save_state(STATE)
+        self.save_state()
         if self.options.on_trouble == "rollback" and is_healthy(self.monitor.lines, self.state.budget):
-            self._save_state(HEALTHY_STATE)
+            self.save_state(HEALTHY_STATE)
         return problems
 
     def roll_back(self, problems: str, description: str) -> bool:
@@ -131,7 +132,7 @@ class Run:
         seen_before, budget, rollbacks = state.seen, state.budget, state.rollbacks + 1
         load_state_dict(state, load_state(self.out / HEALTHY_STATE))
         state.budget, state.rollbacks = budget, rollbacks  # --extend may have changed the budget since
-        self._save_state(STATE)  # first: if the process is killed from here on, the next start continues from it
+        self.save_state()  # first: if the process is killed from here on, the next start continues from it
         self.monitor.log_rollback(problems, seen_before)
         self._save_model(inference_networks(state))
         for snapshot in (self.out / SNAPSHOTS).glob("*.safetensors"):
@@ -160,8 +161,9 @@ class Run:
             for old in sorted(folder.glob("*.safetensors"))[: -self.options.snapshots]:
                 old.unlink()
 
-    def _save_state(self, name: str) -> None:
-        save_state(self.out / name, {**state_dict(self.state), "seconds": self.monitor.seconds})
+    def save_state(self, name: str = STATE) -> None:
+        """Write everything that resuming needs."""
+        checkpoint.save_state(self.out / name, {**state_dict(self.state), "seconds": self.monitor.seconds})
 
     def _header(self) -> dict[str, Any]:
         """The header of a model file."""
@@ -214,7 +216,10 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
         rows = faces.part("validation")[:MAX_HELD_OUT]
         held_out, labels = np.asarray(faces.pixels[rows]), None if faces.labels is None else faces.labels[rows]
         with Monitor(options.out, state, real, seconds, console, held_out, labels) as monitor:
-            yield Run(options.out, options, plan, faces, state, monitor, validation)
+            run = Run(options.out, options, plan, faces, state, monitor, validation)
+            if not (options.out / STATE).exists():
+                run.save_state()  # from here on the run can be resumed, even if it is killed during its first save
+            yield run
 
 
 def recipe_name(recipe: str | None, finetune_from: Path | None, out: Path, *, force: bool = False) -> str:

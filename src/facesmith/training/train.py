@@ -19,6 +19,12 @@ from facesmith.training.plan import TrainOptions
 from facesmith.training.run import open_run
 from facesmith.training.step import train_step
 
+STOP_SIGNALS = [
+    signal.SIGINT,
+    signal.SIGTERM,
+    *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []),
+]  # not on Windows
+
 
 @dataclass(frozen=True)
 class TrainReport:
@@ -101,7 +107,10 @@ def _described(problems: list[Problem]) -> tuple[str, str]:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that the step is finished and saved. A second Ctrl-C ends at once."""
+    """An event that asks to finish the step, save and stop. A second Ctrl-C ends at once.
+
+    Ctrl-C, SIGTERM and SIGHUP (a closed terminal, a lost connection) set it.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield stop
@@ -112,7 +121,7 @@ def _stop_requests() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    handlers = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, request) for number in STOP_SIGNALS}
     try:
         yield stop
     finally:
