@@ -136,7 +136,7 @@ def test_columns_become_shares_between_0_and_1(faces):
     assert 0.99 < graded.max() < 1
     column = open_faces(faces, SIDE).attributes["background"]
     assert np.array_equal(graded.argsort(), column.argsort())
-    with pytest.raises(BadOption, match="can't teach constant"):
+    with pytest.raises(BadOption, match="to learn constant"):
         learnable_labels(open_faces(faces, SIDE), ["constant"])
 
 

@@ -1,9 +1,10 @@
-"""What can be said of a face in a word: smiling, eyeglasses, young; learnt from labelled faces, told of any.
+"""Attributes of faces, such as smiling or eyeglasses: labels, a classifier for them, and labels as a condition.
 
-labels.py      a dataset's columns -> what a classifier learns
-softening.py   what makes a real picture like a generated one, so that its labels can be believed of both
-classifier.py  the network
-learning.py    faces and labels -> a classifier, and how often it is right on faces held out
+dataset_labels.py    a dataset's columns -> targets for the classifier
+degrade.py           random changes that make real pictures resemble generated ones
+classifier.py        the network
+train_classifier.py  faces and labels -> a trained classifier and its accuracy on held-out faces
+conditioning.py      a dataset's columns -> the labels of a conditional generator
 """
 
 from facesmith.attributes.classifier import Classifier, predict_logits

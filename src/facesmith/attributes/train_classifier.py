@@ -1,4 +1,4 @@
-"""Faces and labels -> a classifier, and how often it is right on faces held out."""
+"""Faces and labels -> a trained attribute classifier, and its accuracy on held-out faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from facesmith.attributes.classifier import Classifier, classifier_input, predict_logits
 from facesmith.attributes.dataset_labels import DatasetLabels
@@ -28,22 +28,22 @@ from facesmith.io.images import to_float, to_uint8
 from facesmith.io.progress import bar
 
 Net = TypeVar("Net", bound=nn.Module)
-FORMAT = 1
-BATCH = 64
-MAX_TRAINING_FACES = 9_000  # faces; the rest of the training part stays unseen, so that others can judge by it
-MOST_HELD_OUT = 3_000
-FEWEST_HELD_OUT = 10
-LR, WEIGHT_DECAY, WARM_UP = 3e-3, 0.05, 0.1
+FORMAT = 2
+BATCH_SIZE = 64
+MAX_TRAINING_FACES = 9_000  # the other training faces stay unused, so that other classifiers can be trained on them
+MAX_HELD_OUT = 3_000
+MIN_HELD_OUT = 10
+LR, WEIGHT_DECAY, WARM_UP_SHARE = 3e-3, 0.05, 0.1
 SEED = 7
 
 
 @dataclass(frozen=True)
 class ClassifierBudget:
-    """How long to learn.
+    """How long to train; the smaller limit applies.
 
     Attributes:
-        max_images: pictures at most.
-        max_epochs: passes over all faces at most.
+        max_images: number of training images.
+        max_epochs: number of epochs over the training faces.
     """
 
     max_images: int = 110_000
@@ -52,14 +52,14 @@ class ClassifierBudget:
 
 @dataclass(frozen=True)
 class AttributeScores:
-    """How well an attribute is told on faces held out.
+    """How well a classifier predicts one attribute of held-out faces.
 
     Attributes:
-        accuracy: share of right verdicts.
-        balanced: mean of the shares among faces with it and without; .5 is chance.
-        balanced_soft: the same of these faces made as soft as generated ones.
-        majority: the accuracy of always giving the more frequent answer.
-        share: of the faces that have it.
+        accuracy: share of correct predictions.
+        balanced: balanced accuracy, the mean over faces with and without the attribute; 0.5 is chance.
+        balanced_soft: balanced accuracy on the same faces after `degrade`.
+        majority: accuracy of always predicting the more frequent value.
+        share: share of the faces that have the attribute.
     """
 
     accuracy: float
@@ -71,7 +71,7 @@ class AttributeScores:
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """A classifier and what it is worth; `scores` has an entry for each of the labels' names."""
+    """A classifier, the names of its attributes in the order of its logits, and its scores by name."""
 
     classifier: Classifier
     names: tuple[str, ...]
@@ -79,25 +79,35 @@ class TrainedClassifier:
 
 
 def classifier_training_rows(faces: Faces) -> NDArray[np.int64]:
-    """Rows of the faces that teach: of the training part, 9,000 at most, whole groups, the same ones each time."""
+    """Rows of the faces that train the classifier: whole groups of the training split, at most MAX_TRAINING_FACES.
+
+    The choice depends on the names of the groups alone.
+    """
     rows = faces.part("train")
     order = sorted(
         rows.tolist(),
         key=lambda row: (hashlib.sha256(faces.groups[row].encode("utf-8", "surrogateescape")).digest(), row),
     )
     kept = order[:MAX_TRAINING_FACES]
-    if len(order) > len(kept):  # a group that is cut by the limit goes to the others as a whole
-        cut = faces.groups[order[len(kept)]]
-        kept = [row for row in kept if faces.groups[row] != cut]
+    if len(order) > len(kept):  # drop the last group if the limit divides it
+        divided = faces.groups[order[len(kept)]]
+        kept = [row for row in kept if faces.groups[row] != divided]
     return np.array(sorted(kept), np.int64)
 
 
 def held_out_rows(faces: Faces) -> NDArray[np.int64]:
-    """Rows of the faces that judge: of the validation and test parts, 3,000 at most."""
+    """Rows of the faces that test the classifier: of the validation and test splits, at most MAX_HELD_OUT.
+
+    Raises:
+        BadData: there are fewer than MIN_HELD_OUT.
+    """
     rows = np.sort(np.concatenate([faces.part("validation"), faces.part("test")]))
-    if len(rows) < FEWEST_HELD_OUT:
-        raise BadData(f"{faces.path} leaves {len(rows)} faces to judge by, of {len(faces.names)}. Give more faces.")
-    return np.sort(np.random.default_rng(SEED).permutation(rows)[:MOST_HELD_OUT])
+    if len(rows) < MIN_HELD_OUT:
+        raise BadData(
+            f"{faces.path} has {len(rows)} faces in its validation and test splits, of {len(faces.names)} in all; "
+            f"{MIN_HELD_OUT} are needed to test a classifier. Use more faces."
+        )
+    return np.sort(np.random.default_rng(SEED).permutation(rows)[:MAX_HELD_OUT])
 
 
 def trained_classifier(
@@ -108,23 +118,23 @@ def trained_classifier(
     precision: torch.dtype = torch.float32,
     budget: ClassifierBudget = ClassifierBudget(),
 ) -> TrainedClassifier:
-    """A classifier of these labels; taken from the cache where the same faces taught the same before.
+    """A classifier of these labels, from the cache if it was trained before.
 
     Raises:
-        BadData: no faces are left to judge it by.
+        BadData: there are too few held-out faces.
     """
     held_out = held_out_rows(faces)
-    file = cache_folder() / "classifiers" / f"{_key(faces, labels, precision, budget)}.safetensors"
+    file = cache_folder() / "classifiers" / f"{_cache_key(faces, labels, precision, budget)}.safetensors"
     classifier = Classifier(len(labels.names))
     try:
         classifier.load_state_dict(load_file(file))
-    except (OSError, SafetensorError, RuntimeError):  # none there, or damaged: made anew
+    except (OSError, SafetensorError, RuntimeError):  # missing or damaged: train it
         classifier = train_network(faces, labels, console, Classifier, precision, budget)
         try:
             with atomic_write(file) as stream:
                 stream.write(save({name: t.contiguous() for name, t in classifier.state_dict().items()}))
         except OSError as error:
-            console.print(f"notice: the classifier can't be kept in {cache_folder()} ({error.strerror})")
+            console.print(f"notice: can't save the classifier in {cache_folder()} ({error.strerror})")
     classifier.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return TrainedClassifier(classifier, labels.names, evaluate_classifier(classifier, faces, labels, held_out))
 
@@ -133,27 +143,30 @@ def train_network(
     faces: Faces,
     labels: DatasetLabels,
     console: Console,
-    make: Callable[[int], Net],
+    make_network: Callable[[int], Net],
     precision: torch.dtype,
     budget: ClassifierBudget,
     rows: NDArray[np.int64] | None = None,
 ) -> Net:
-    """A network taught by these rows (by default `classifier_training_rows`); torch's random state stays as it was."""
+    """A network trained on these rows (by default `classifier_training_rows`). Torch's random state is unchanged.
+
+    Args:
+        make_network: called with the number of attributes.
+    """
     rows = classifier_training_rows(faces) if rows is None else rows
-    steps = max(1, min(budget.max_images, budget.max_epochs * len(rows)) // BATCH)
+    steps = max(1, min(budget.max_images, budget.max_epochs * len(rows)) // BATCH_SIZE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        net = make(len(labels.names)).to(memory_format=torch.channels_last)
+        net = make_network(len(labels.names)).to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(net.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps + 1, pct_start=WARM_UP)
-        picks = np.random.default_rng(SEED)
-        order = np.concatenate([picks.permutation(rows) for _ in range(-(-steps * BATCH // len(rows)))])
-        for step in bar(
-            range(steps), steps, f"learning {len(labels.names)} attributes, {BATCH} faces at a time", console
-        ):
-            some = order[step * BATCH : (step + 1) * BATCH]
-            real = classifier_input(to_float(torch.from_numpy(np.asarray(faces.pixels[some]))))
-            loss = _loss(net, degrade(real), torch.from_numpy(labels.targets[some]), precision)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps + 1, pct_start=WARM_UP_SHARE)
+        rng = np.random.default_rng(SEED)
+        order = np.concatenate([rng.permutation(rows) for _ in range(-(-steps * BATCH_SIZE // len(rows)))])
+        title = f"learning {len(labels.names)} attributes, {BATCH_SIZE} faces at a time"
+        for step in bar(range(steps), steps, title, console):
+            batch = order[step * BATCH_SIZE : (step + 1) * BATCH_SIZE]
+            real = classifier_input(to_float(torch.from_numpy(np.asarray(faces.pixels[batch]))))
+            loss = _loss(net, degrade(real), torch.from_numpy(labels.targets[batch]), precision)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -162,43 +175,50 @@ def train_network(
 
 
 def _loss(net: nn.Module, pictures: Tensor, targets: Tensor, precision: torch.dtype) -> Tensor:
+    """Mean binary cross-entropy over the known targets `[N, A]`."""
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         logits = net(pictures.contiguous(memory_format=torch.channels_last)).float()
     known = ~targets.isnan()
-    each = cross_entropy(logits, targets.nan_to_num(0.5), reduction="none")
-    return (each * known).sum() / known.sum().clamp_min(1)
+    losses = binary_cross_entropy_with_logits(logits, targets.nan_to_num(0.5), reduction="none")
+    return (losses * known).sum() / known.sum().clamp_min(1)
 
 
 def evaluate_classifier(
     net: nn.Module, faces: Faces, labels: DatasetLabels, rows: NDArray[np.int64]
 ) -> dict[str, AttributeScores]:
-    """How often a network is right on these rows, as they are and degraded."""
+    """The scores of a network on these rows, by attribute."""
     pixels = np.asarray(faces.pixels[rows])
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(SEED)
-        parts = torch.split(torch.from_numpy(pixels), BATCH)
-        soft = torch.cat([to_uint8(degrade(classifier_input(to_float(part)))) for part in parts]).numpy()
-    says, says_soft = ((predict_logits(net, each) > 0).numpy() for each in (pixels, soft))
+        batches = torch.split(torch.from_numpy(pixels), BATCH_SIZE)
+        degraded = torch.cat([to_uint8(degrade(classifier_input(to_float(batch)))) for batch in batches]).numpy()
+    predicted, predicted_soft = ((predict_logits(net, images) > 0).numpy() for images in (pixels, degraded))
     targets = labels.targets[rows]
-    return {name: _scores(targets[:, i], says[:, i], says_soft[:, i]) for i, name in enumerate(labels.names)}
+    return {
+        name: _attribute_scores(targets[:, i], predicted[:, i], predicted_soft[:, i])
+        for i, name in enumerate(labels.names)
+    }
 
 
-def _scores(target: NDArray[np.float32], says: NDArray[np.bool_], says_soft: NDArray[np.bool_]) -> AttributeScores:
-    told = ~np.isnan(target)
-    truth, right, right_soft = target[told] > 0.5, None, None
-    right, right_soft = (each[told] == truth for each in (says, says_soft))
+def _attribute_scores(
+    target: NDArray[np.float32], predicted: NDArray[np.bool_], predicted_soft: NDArray[np.bool_]
+) -> AttributeScores:
+    known = ~np.isnan(target)
+    truth = target[known] > 0.5
+    correct, correct_soft = (prediction[known] == truth for prediction in (predicted, predicted_soft))
     share = float(truth.mean()) if truth.size else 0.0
 
     def balanced(hits: NDArray[np.bool_]) -> float:
-        return float(np.mean([hits[truth == side].mean() for side in (True, False) if (truth == side).any()] or [0.5]))
+        recalls = [hits[truth == value].mean() for value in (True, False) if (truth == value).any()]
+        return float(np.mean(recalls or [0.5]))
 
-    accuracy = float(right.mean()) if truth.size else 0.0
-    return AttributeScores(accuracy, balanced(right), balanced(right_soft), max(share, 1 - share), share)
+    accuracy = float(correct.mean()) if truth.size else 0.0
+    return AttributeScores(accuracy, balanced(correct), balanced(correct_soft), max(share, 1 - share), share)
 
 
-def _key(faces: Faces, labels: DatasetLabels, precision: torch.dtype, budget: ClassifierBudget) -> str:
-    """A hash of all that the classifier follows from."""
-    made_by = [FORMAT, faces.fingerprint, list(faces.pixels.shape), labels.names, str(precision), asdict(budget)]
-    digest = hashlib.sha256(json.dumps(made_by).encode())
+def _cache_key(faces: Faces, labels: DatasetLabels, precision: torch.dtype, budget: ClassifierBudget) -> str:
+    """A hash of everything that decides the classifier."""
+    inputs = [FORMAT, faces.fingerprint, list(faces.pixels.shape), labels.names, str(precision), asdict(budget)]
+    digest = hashlib.sha256(json.dumps(inputs).encode())
     digest.update(np.ascontiguousarray(labels.targets).data)
     return digest.hexdigest()[:24]
