@@ -128,9 +128,7 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(file), link
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.is_relative_to(DOCS)], ids=name_of
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.is_relative_to(DOCS)], ids=name_of)
 def test_prose_is_wrapped(page):
     text = re.sub(HELP_BLOCK, "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     lines = prose_lines(text)
@@ -200,6 +198,21 @@ def test_every_recipe_is_described():
     for page in ("reference/recipes.md", "how-to/choose-a-recipe.md", "research/recipes-compared.md"):
         text = (DOCS / page).read_text(encoding="utf-8")
         assert all(f"`{name}`" in text for name in recipes() if not name.startswith("test-")), page
+
+
+def test_every_diagnosis_is_described():
+    source = (ROOT / "src" / "facesmith" / "training" / "diagnosis.py").read_text(encoding="utf-8")
+    names = set(re.findall(r'Problem\(\s*"([^"]+)"', source))
+    assert names
+    for page in ("how-to/read-and-fix-a-run.md", "background/how-training-fails.md"):
+        assert names <= set(re.findall(r"^\| ([a-z ]+) \|", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_log_keys_in_the_docs_exist():
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "facesmith").rglob("*.py"))
+    for page in DOCS.rglob("*.md"):
+        for key in re.findall(r"`((?:D|G|signs|scores)/[a-z_]+)`", page.read_text(encoding="utf-8")):
+            assert f'"{key}"' in source, f"{name_of(page)}: {key}"
 
 
 @pytest.mark.parametrize("path", sorted([*ROOT.glob("tools/*.py"), *ROOT.glob("benchmarks/*.py")]), ids=name_of)
