@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from facesmith.training.memory import release_memory, used_mib
+from facesmith.training.monitor import release_memory, used_mib
 
 
 class Cycle:

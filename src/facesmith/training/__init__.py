@@ -16,5 +16,4 @@ discriminator_scores.py  D(x) against D(G(z)), and overfitting
 reconstructions.py       held-out faces and G(E(x))
 curves.py                the log as a figure
 progress_film.py         the samples of a run as a film
-memory.py                keeps the memory of a long run constant
 """
