@@ -1,4 +1,4 @@
-"""Sums of seeds: how they are written, and that their faces stay among those the generator knows."""
+"""Sums of latents: how they are parsed, and that they stay where the generator was trained."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from facesmith.latent.arithmetic import MAX_TERMS, Term, combine, parse_terms, r
         (".5*'my face.latent'-\"a+b.latent\"", [(0.5, "my face.latent"), (-1, "a+b.latent")]),
     ],
 )
-def test_sums_are_read_as_written(text, terms):
+def test_sums_are_parsed(text, terms):
     assert parse_terms(text) == [Term(*each) for each in terms]
 
 
 @given(
     st.lists(st.tuples(st.sampled_from("+-"), st.integers(0, 99_999), st.integers(0, 10**6)), min_size=1, max_size=9)
 )
-def test_what_is_written_comes_back(terms):
+def test_formatted_sums_parse_to_their_terms(terms):
     text = " ".join(f"{sign} {thousandths / 1000:.3f}*{seed}" for sign, thousandths, seed in terms)
     signed = [(float(f"{sign}{thousandths / 1000:.3f}"), str(seed)) for sign, thousandths, seed in terms]
     assert [(term.coefficient, term.name) for term in parse_terms(text)] == signed
@@ -48,7 +48,7 @@ NAMES = st.text(st.characters(exclude_characters="\"'", exclude_categories=("C",
 
 
 @given(st.lists(st.tuples(st.sampled_from("+-"), NAMES, st.sampled_from("\"'")), min_size=1, max_size=9))
-def test_any_path_can_be_written_in_quotes(terms):
+def test_any_path_can_be_quoted(terms):
     text = " ".join(f"{sign}{quote}{name}{quote}" for sign, name, quote in terms)
     assert parse_terms(text) == [Term(-1 if sign == "-" else 1, name) for sign, name, _ in terms]
 
@@ -57,13 +57,13 @@ BARE = st.text("abc019./_-", max_size=10).map("m{}.latent".format).filter(lambda
 
 
 @given(st.lists(st.tuples(st.sampled_from("+-"), BARE), min_size=1, max_size=9), st.sampled_from(("", " ")))
-def test_usual_paths_need_no_quotes(terms, gap):
+def test_ordinary_paths_need_no_quotes(terms, gap):
     text = gap.join(f"{sign}{gap}{name}" for sign, name in terms)
     assert parse_terms(text) == [Term(-1 if sign == "-" else 1, name) for sign, name in terms]
 
 
 @given(st.text(alphabet="0123456789+-*. '\"abc/\u2212", max_size=40))
-def test_whatever_is_written_is_a_sum_or_one_line(text):
+def test_any_text_is_a_sum_or_a_one_line_error(text):
     try:
         assert parse_terms(text)
     except BadOption as error:
@@ -71,31 +71,31 @@ def test_whatever_is_written_is_a_sum_or_one_line(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "at its end"),
-        ("29 -", "from '-' on"),
-        ("29 - - 3", "from '- - 3' on"),
-        ("2*-3", "from '*-3' on"),
-        ("29 3", "lacks a sign between 29 and 3"),
-        ("2*3*4", "from '*4' on"),
+        ("29 -", "starting at '-'"),
+        ("29 - - 3", "starting at '- - 3'"),
+        ("2*-3", "starting at '*-3'"),
+        ("29 3", "has no sign between 29 and 3"),
+        ("2*3*4", "starting at '*4'"),
         (f"{'9' * 400}*1", "can't be read"),
         ("+".join(["1"] * (MAX_TERMS + 1)), "too long"),
     ],
 )
-def test_other_texts_end_in_a_line_that_says_where(text, told):
+def test_error_shows_where_a_sum_is_wrong(text, message):
     with pytest.raises(BadOption) as error:
         parse_terms(text)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["smile", "1.5", "9" * 20, "²", "3.safetensors", "me.latent"])
-def test_names_that_stand_for_nothing_are_told(name):
-    with pytest.raises(BadOption, match=r"no seed|outside"):
+def test_unknown_names_are_refused(name):
+    with pytest.raises(BadOption, match=r"neither a seed|outside"):
         resolve(TinyG(16, 3), [name])
 
 
-def test_names_are_seeds():
+def test_names_can_be_seeds():
     G = TinyG(16, 3)
     assert torch.equal(resolve(G, ["7", "007"]), latents(G, [7, 7]))
 
@@ -107,7 +107,7 @@ def sum_of(text, G, **more):
 
 
 @pytest.mark.parametrize("text", ["29 - 3 + 34", "0.5*29 + 0.5*3", "5*29 - 4*3", "29 + 3 + 34 + 1 + 2"])
-def test_a_sum_is_as_long_as_its_terms_and_points_where_the_plain_one_does(text):
+def test_sum_has_the_norm_of_its_terms_and_the_direction_of_the_plain_sum(text):
     G = TinyG(16, 3, z_dim=100)
     w, total = sum_of(text, G)
     _, plain = sum_of(text, G, plain=True)
@@ -118,19 +118,19 @@ def test_a_sum_is_as_long_as_its_terms_and_points_where_the_plain_one_does(text)
 
 
 @pytest.mark.parametrize("text", ["29", "3*29", "29 + 29", "2*29 - 29", "29 + 0*3"])
-def test_multiples_of_one_seed_are_its_face(text):
+def test_multiples_of_one_seed_give_its_face(text):
     w, total = sum_of(text, TinyG(16, 3))
     assert torch.allclose(total, w[:1], atol=1e-5)
 
 
 @pytest.mark.parametrize("text", ["29 - 29", "0*29", "29 + 3 - 29 - 3"])
-def test_what_cancels_out_is_told(text):
+def test_terms_that_cancel_are_refused(text):
     with pytest.raises(BadOption, match="cancel"):
         sum_of(text, TinyG(16, 3))
     assert sum_of(text, TinyG(16, 3), plain=True)[1].norm() < 1e-5
 
 
-def test_where_latents_are_not_spherical_sums_are_taken_around_the_average():
+def test_non_spherical_sums_are_relative_to_the_average():
     G = TinyG(16, 3)
     G.spherical = False
     G.w_avg += 5

@@ -195,7 +195,7 @@ def test_version_is_printed(facesmith):
         (["walk", "--model", "nowhere", "--seeds", "1,2", "--random", "3"], 2, "leave out --random"),
         (["walk", "--model", "nowhere", "--out", "OUT.avi"], 2, ".gif"),
         (["walk", "--model", "nowhere", "--grid", "4"], 2, "--grid"),
-        (["mix", "--model", "nowhere", "29 3"], 2, "lacks a sign"),
+        (["mix", "--model", "nowhere", "29 3"], 2, "has no sign"),
         (["mix", "--model", "nowhere", "29 - 3", "--out", "OUT.jpg"], 2, ".png"),
         (["invert", "--model", "nowhere", "FACES/000000.png"], 1, "does not exist"),
         (["export", "--model", "nowhere", "--onnx", "OUT.txt"], 2, ".onnx"),

@@ -1,4 +1,4 @@
-"""Directions find what was planted: the attribute comes, what is to stay stays, and strength 1 is enough."""
+"""Directions find planted attributes: the attribute appears, others stay the same, and strength 1 suffices."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ import facesmith
 from facesmith.attributes import learnable_labels
 from facesmith.attributes.train_classifier import ClassifierBudget, classifier_training_rows
 from facesmith.directions.direction_options import DirectionOptions
-from facesmith.directions.find import find_directions
-from facesmith.directions.linear_fit import explained, orthogonal, slopes, without
-from facesmith.directions.means import difference_of_means
-from facesmith.directions.strength import crossing
+from facesmith.directions.find import difference_of_means, find_directions
+from facesmith.directions.linear_fit import fit_slopes, orthogonal_directions, project_out, r_squared
+from facesmith.directions.strength import zero_crossing
 from facesmith.directions.unsupervised import DEVIATIONS, pca, sefa
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import open_faces
@@ -28,8 +27,8 @@ from facesmith.io.images import read_picture, read_provenance
 from facesmith.latent.whitening import whiten
 from facesmith.modelfiles.sidecar import load_sidecar
 
-BRIEF = ClassifierBudget(max_images=3000)
-TRUE = dict(zip(("bright_mouth", "hat", "background"), PLANTED.numpy(), strict=True))
+SHORT = ClassifierBudget(max_images=3000)
+PLANTED_DIRECTIONS = dict(zip(("bright_mouth", "hat", "background"), PLANTED.numpy(), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -38,86 +37,86 @@ def faces(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, faces):
-    """A planted model with its directions, and what was said."""
+def found_directions(tmp_path_factory, faces):
+    """A planted model with its directions, the lines that were yielded, and the console output."""
     run = planted_model(tmp_path_factory.mktemp("run"))
-    said = io.StringIO()
-    asked = DirectionOptions(run, faces, keep=["hat"], steps=40, classifier_budget=BRIEF)
-    lines = list(find_directions(asked, Console(file=said, width=300)))
-    return run, lines, said.getvalue()
+    output = io.StringIO()
+    options = DirectionOptions(run, faces, keep=["hat"], steps=40, classifier_budget=SHORT)
+    lines = list(find_directions(options, Console(file=output, width=300)))
+    return run, lines, output.getvalue()
 
 
 def brightness(pixels):
-    """Mouth, hat and background `[N, 3]` of pictures of the planted generator, as they are drawn."""
-    places = (slice(10, 14), slice(0, 5), slice(6, 9))
-    return np.stack([pixels[:, rows, 4:12].mean((1, 2, 3)) for rows in places], axis=1)
+    """Brightness of mouth, hat and background in images of the planted generator, `[N, 3]`."""
+    regions = (slice(10, 14), slice(0, 5), slice(6, 9))
+    return np.stack([pixels[:, rows, 4:12].mean((1, 2, 3)) for rows in regions], axis=1)
 
 
-def test_planted_attributes_are_found_and_what_is_to_stay_stays(made):
-    run, _, _ = made
+def test_planted_attributes_are_found_and_kept_attributes_stay(found_directions):
+    run, _, _ = found_directions
     model = facesmith.load(run)
-    assert set(model.directions) == set(TRUE)
+    assert set(model.directions) == set(PLANTED_DIRECTIONS)
     mouth, hat = model.directions["bright_mouth"], model.directions["hat"]
-    assert mouth @ TRUE["bright_mouth"] > 0.8
-    assert abs(mouth @ TRUE["hat"]) < 0.3 * (mouth @ TRUE["bright_mouth"])
-    assert hat @ TRUE["hat"] > 0.8
+    assert mouth @ PLANTED_DIRECTIONS["bright_mouth"] > 0.8
+    assert abs(mouth @ PLANTED_DIRECTIONS["hat"]) < 0.3 * (mouth @ PLANTED_DIRECTIONS["bright_mouth"])
+    assert hat @ PLANTED_DIRECTIONS["hat"] > 0.8
     w = model.latents(range(500, 700))
     before, after = brightness(model.synthesize(w)), brightness(model.synthesize(w + mouth))
     dark = before[:, 0] < 127
-    # Three in four are aimed at, by a classifier that was taught in seconds: its border is not quite that of the eye.
+    # The target is three in four, by a classifier trained for seconds, whose threshold differs a little from 127.
     assert (after[dark, 0] > 127).mean() > 0.55
     assert ((after[:, 1] > 127) != (before[:, 1] > 127)).mean() < 0.15
 
 
-def test_the_file_tells_how_it_was_made(made, faces):
-    run, lines, said = made
+def test_header_says_how_directions_were_found(found_directions, faces):
+    run, lines, output = found_directions
     _, header = load_sidecar(run / "directions.safetensors", "directions", facesmith.load(run).hash)
     assert header["method"] == "supervised"
     assert header["data"] == open_faces(faces, SIDE).fingerprint
     assert header["keep"] == ["hat"]
-    told = header["attributes"]["bright_mouth"]
-    assert told["classifier"]["balanced"] > 0.9
-    assert told["classifier"]["majority"] < 0.7
-    assert told["calibration"]["reached"] > 0.6
-    assert told["length"] == pytest.approx(np.linalg.norm(facesmith.load(run).directions["bright_mouth"]), rel=1e-5)
+    entry = header["attributes"]["bright_mouth"]
+    assert entry["classifier"]["balanced"] > 0.9
+    assert entry["classifier"]["majority"] < 0.7
+    assert entry["calibration"]["success_rate"] > 0.6
+    assert entry["length"] == pytest.approx(np.linalg.norm(facesmith.load(run).directions["bright_mouth"]), rel=1e-5)
     assert lines[-2:] == [str(run / "directions.safetensors"), str(run / "directions.png")]
     assert any(line.startswith("bright_mouth: classifier") for line in lines)
-    assert "constant can't be learnt" in said
-    assert "balanced" in said
+    assert "constant can't be learned" in output
+    assert "balanced" in output
 
 
-def test_the_sheet_shows_each_direction_at_minus_1_0_and_1(made):
-    run, _, _ = made
+def test_sheet_shows_each_direction(found_directions):
+    run, _, _ = found_directions
     sheet = read_picture(run / "directions.png")
     assert sheet.shape[0] > 3 * 64
     assert read_provenance(run / "directions.png")["Directions"] == "bright_mouth, hat, background"
 
 
-def test_directions_are_not_overwritten_unasked_and_may_lie_elsewhere(made, tmp_path):
-    run, _, _ = made
+def test_directions_are_not_overwritten_and_can_be_written_elsewhere(found_directions, tmp_path):
+    run, _, _ = found_directions
     with pytest.raises(OutputExists):
         list(find_directions(DirectionOptions(run, None, method="pca"), QUIET))
     lines = list(find_directions(DirectionOptions(run, None, tmp_path, "sefa"), QUIET))
     assert lines[-2] == str(tmp_path / "directions.safetensors")
-    assert set(facesmith.load(run).directions) == set(TRUE)
+    assert set(facesmith.load(run).directions) == set(PLANTED_DIRECTIONS)
 
 
-def test_mistakes_say_what_to_do(made, faces, tmp_path):
-    run, _, _ = made
-    for asked, error, words in (
+def test_wrong_options_are_refused_with_advice(found_directions, faces, tmp_path):
+    run, _, _ = found_directions
+    for options, error, message in (
         (DirectionOptions(run, faces, tmp_path, "magic"), BadOption, "supervised, means, pca, sefa"),
         (DirectionOptions(run, None, tmp_path), BadOption, "--method pca or sefa"),
-        (DirectionOptions(run, faces, tmp_path, "means"), BadModel, "no encoder"),
+        (DirectionOptions(run, faces, tmp_path, "means"), BadModel, "recipe with an encoder"),
         (DirectionOptions(run, None, tmp_path, "pca", ["hat"]), BadOption, "leave out --attributes"),
         (DirectionOptions(run, faces, tmp_path, attributes=["hut"]), BadOption, "Did you mean 'hat'"),
         (DirectionOptions(run, faces, tmp_path, keep=["constant"]), BadOption, "no column 'constant'"),
     ):
-        with pytest.raises(error, match=words):
-            list(find_directions(asked, QUIET))
+        with pytest.raises(error, match=message):
+            list(find_directions(options, QUIET))
     assert not list(tmp_path.iterdir())
 
 
-def test_faces_without_labels_are_told(tmp_path):
+def test_faces_without_labels_are_refused(tmp_path):
     from facesmith.io.images import write_png
 
     for i, picture in enumerate(procedural_pixels(3)):
@@ -127,7 +126,7 @@ def test_faces_without_labels_are_told(tmp_path):
         list(find_directions(DirectionOptions(run, tmp_path / "faces"), QUIET))
 
 
-def test_columns_become_shares_between_0_and_1(faces):
+def test_columns_become_targets_between_0_and_1(faces):
     labels = learnable_labels(open_faces(faces, SIDE))
     assert labels.names == ("bright_mouth", "hat", "background")
     assert set(np.unique(labels.targets[:, 0])) == {0.0, 1.0}
@@ -140,7 +139,7 @@ def test_columns_become_shares_between_0_and_1(faces):
         learnable_labels(open_faces(faces, SIDE), ["constant"])
 
 
-def test_teaching_faces_are_training_faces_and_groups_stay_whole(faces, monkeypatch):
+def test_classifier_uses_whole_groups_of_the_training_split(faces, monkeypatch):
     opened = open_faces(faces, SIDE)
     assert set(classifier_training_rows(opened)) == set(opened.part("train"))
     monkeypatch.setattr("facesmith.attributes.train_classifier.MAX_TRAINING_FACES", 100)
@@ -152,47 +151,47 @@ def test_teaching_faces_are_training_faces_and_groups_stay_whole(faces, monkeypa
     assert not {opened.groups[i] for i in some} & {opened.groups[i] for i in others}
 
 
-def test_slopes_are_those_of_the_plane_and_tell_how_much_they_explain():
+def test_slopes_fit_a_plane_and_r_squared_is_right():
     rng = torch.Generator().manual_seed(0)
     u = torch.randn(4000, 5, generator=rng).double()
     true = torch.tensor([[1.0, 2, 0, 0, 0], [0, 0, 0, 0, 3]]).double()
     logits = u @ true.T + 0.1 * torch.randn(4000, 2, generator=rng)
-    found = slopes(u[:3000], logits[:3000])
-    assert torch.allclose(found, true / 1.05, atol=0.06)
-    assert (explained(u[3000:], logits[3000:], found) > 0.98).all()
-    assert (explained(u[3000:], torch.randn(1000, 2, generator=rng), found) < 0.1).all()
+    fitted = fit_slopes(u[:3000], logits[:3000])
+    assert torch.allclose(fitted, true / 1.05, atol=0.06)
+    assert (r_squared(u[3000:], logits[3000:], fitted) > 0.98).all()
+    assert (r_squared(u[3000:], torch.randn(1000, 2, generator=rng), fitted) < 0.1).all()
 
 
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10**6), others=st.integers(0, 4))
-def test_what_is_to_stay_is_orthogonal(seed, others):
+def test_directions_are_orthogonal_to_kept_attributes(seed, others):
     rng = torch.Generator().manual_seed(seed)
-    step, stay = torch.randn(6, generator=rng), torch.randn(others, 6, generator=rng)
-    said_twice = torch.cat([stay, stay[:1]])
-    left = without(step, said_twice)
-    assert torch.allclose(without(left, said_twice), left, atol=1e-5)
-    steepest = {"a": step, **{f"s{i}": each for i, each in enumerate(stay)}}
-    found = orthogonal(steepest, ["a"], [*steepest, "not there"])["a"]
-    assert float(found.norm()) == pytest.approx(1, abs=1e-5)
+    step, keep = torch.randn(6, generator=rng), torch.randn(others, 6, generator=rng)
+    repeated = torch.cat([keep, keep[:1]])
+    left = project_out(step, repeated)
+    assert torch.allclose(project_out(left, repeated), left, atol=1e-5)
+    slopes = {"a": step, **{f"s{i}": each for i, each in enumerate(keep)}}
+    direction = orthogonal_directions(slopes, ["a"], [*slopes, "absent"])["a"]
+    assert float(direction.norm()) == pytest.approx(1, abs=1e-5)
 
 
-def test_coordinates_have_a_spread_of_1_and_lead_back():
+def test_whitened_latents_have_unit_covariance_and_map_back():
     rng = torch.Generator().manual_seed(0)
     w = torch.randn(2000, 4, generator=rng) @ torch.randn(4, 4, generator=rng) + 3
     w = torch.cat([w, torch.full((2000, 1), 2.0)], dim=1)  # a number that never varies
-    coordinates = whiten(w, 1e-3)
-    u = coordinates.to_u(w)
+    whitening = whiten(w, 1e-3)
+    u = whitening.to_u(w)
     assert torch.allclose(torch.cov(u.T)[:4, :4], torch.eye(4).double(), atol=1e-3)
-    assert torch.allclose(coordinates.to_w_offset(u).float(), w - w.mean(0), atol=1e-4)
+    assert torch.allclose(whitening.to_w_offset(u).float(), w - w.mean(0), atol=1e-4)
 
 
-def test_strength_is_where_the_lowest_faces_cross():
-    assert crossing(torch.tensor([-1.0, 1, 2]), (0.5, 1, 2)) == pytest.approx(0.75)
-    assert crossing(torch.tensor([1.0, 2, 3]), (0.5, 1, 2)) == 0.5
-    assert crossing(torch.tensor([-3.0, -2, -1]), (0.5, 1, 2)) == 2
+def test_strength_is_interpolated_at_the_zero_crossing():
+    assert zero_crossing(torch.tensor([-1.0, 1, 2]), (0.5, 1, 2)) == pytest.approx(0.75)
+    assert zero_crossing(torch.tensor([1.0, 2, 3]), (0.5, 1, 2)) == 0.5
+    assert zero_crossing(torch.tensor([-3.0, -2, -1]), (0.5, 1, 2)) == 2
 
 
-def test_sefa_finds_what_the_first_weight_lengthens_most():
+def test_sefa_finds_the_largest_singular_vectors_of_the_first_layer():
     G = PlantedG()
     w = torch.randn(500, W_DIM, generator=torch.Generator().manual_seed(0))
     steps = sefa(G, w, 3)
@@ -202,7 +201,7 @@ def test_sefa_finds_what_the_first_weight_lengthens_most():
         assert float(step.norm()) == pytest.approx(DEVIATIONS, rel=0.15)
 
 
-def test_pca_finds_what_varies_most_in_the_first_layer_or_in_w():
+def test_pca_finds_the_largest_variance_in_the_first_layer_or_in_w():
     G = PlantedG()
     w = torch.randn(500, W_DIM, generator=torch.Generator().manual_seed(0))
     first = pca(G, w, 2)[0]
@@ -217,7 +216,7 @@ def test_pca_finds_what_varies_most_in_the_first_layer_or_in_w():
     assert float(steps[0].norm()) == pytest.approx(5 * DEVIATIONS, rel=0.15)
 
 
-def test_means_are_the_tutorials_difference(tmp_path):
+def test_means_method_is_the_difference_of_mean_latents(tmp_path):
     w = torch.tensor([[1.0, 0], [3, 0], [0, 5]])
     targets = np.array([[1, 0], [1, np.nan], [0, 1]], np.float32)
     assert difference_of_means(w, targets).tolist() == [[2, -5], [-1, 5]]

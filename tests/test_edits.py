@@ -1,4 +1,4 @@
-"""Edits as people write them: each is understood or refused with how to write it, and adds what it says."""
+"""Edits as text: parsed, or refused with the right syntax; and applied to latents."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facesmith.errors import BadOption
-from facesmith.latent.edits import LARGEST_STRENGTH, apply_edits, check_edits, parse_edits
+from facesmith.latent.edits import MAX_STRENGTH, apply_edits, check_edits, parse_edits
 
 NAMES = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz_0123456789"), min_size=1, max_size=20)
-STRENGTHS = st.floats(-LARGEST_STRENGTH, LARGEST_STRENGTH).map(lambda each: round(each, 4))
+STRENGTHS = st.floats(-MAX_STRENGTH, MAX_STRENGTH).map(lambda each: round(each, 4))
 DIRECTIONS = {"smiling": np.array([1, 0, 0], np.float32), "male": np.array([0, 2, 0], np.float32)}
 
 
 @given(st.dictionaries(NAMES, STRENGTHS, max_size=5))
-def test_what_is_written_is_what_is_read(edits):
+def test_formatted_edits_parse(edits):
     assert parse_edits([f"{name}={strength:.4f}" for name, strength in edits.items()]) == edits
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_an_edit_or_a_mistake_of_one_line(text):
+def test_any_text_is_an_edit_or_a_one_line_error(text):
     try:
         ((name, strength),) = parse_edits([text]).items()
     except BadOption as error:
         assert "such as" in str(error) or "strengths go" in str(error)
     else:
         assert name
-        assert abs(strength) <= LARGEST_STRENGTH
+        assert abs(strength) <= MAX_STRENGTH
 
 
-def test_ways_to_write_are_understood():
+def test_spaces_case_and_minus_signs_are_accepted():
     assert parse_edits(["Smiling = 1", "pale skin=-.5", "male=\N{MINUS SIGN}2", "young=+0.25"]) == {
         "smiling": 1,
         "pale_skin": -0.5,
@@ -42,19 +42,19 @@ def test_ways_to_write_are_understood():
 
 
 @pytest.mark.parametrize("text", ["smiling", "smiling=", "=1", "smiling=much", "smiling=nan", "smiling=inf", "a=1=2"])
-def test_what_is_no_edit_says_how_to_write_one(text):
+def test_wrong_syntax_is_refused_with_an_example(text):
     with pytest.raises(BadOption, match="such as smiling=1"):
         parse_edits([text])
 
 
-def test_too_strong_or_named_twice_is_told():
+def test_excessive_strength_and_repeated_names_are_refused():
     with pytest.raises(BadOption, match="-10 to 10"):
         parse_edits(["smiling=11"])
     with pytest.raises(BadOption, match="twice"):
         parse_edits(["smiling=1", "smiling=2"])
 
 
-def test_an_edit_adds_its_direction_in_every_layer():
+def test_edit_is_added_in_every_layer():
     w = torch.zeros(2, 3)
     assert apply_edits(w, DIRECTIONS, {"smiling": 1, "male": -0.5}).tolist() == [[1, -1, 0]] * 2
     assert apply_edits(torch.zeros(1, 2, 3), DIRECTIONS, {"smiling": 1}).tolist() == [[[1, 0, 0]] * 2]
@@ -62,7 +62,7 @@ def test_an_edit_adds_its_direction_in_every_layer():
     assert apply_edits(w, DIRECTIONS, {}) is w
 
 
-def test_an_unknown_direction_names_the_near_one_and_all():
+def test_unknown_direction_error_suggests_the_closest_name_and_lists_all():
     with pytest.raises(BadOption, match=r"Did you mean 'smiling'\? It has: smiling, male"):
         check_edits(["smilling"], DIRECTIONS)
     with pytest.raises(BadOption, match=r"no direction 'xyz'\. It has"):

@@ -1,4 +1,4 @@
-"""From a photo to a latent: framing, prior, encoder, refinement, and the file that carries them."""
+"""The parts of inversion: face template, prior, encoder, optimization, and the encoder's file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facesmith.errors import BadModel, BadPicture, OutputExists
 from facesmith.explore.train_inverter import train_inverter
 from facesmith.faces import open_faces
 from facesmith.gan.contracts import Generator
-from facesmith.inversion.encoder import BATCH, EncoderTraining, InversionEncoder
+from facesmith.inversion.encoder import BATCH_SIZE, EncoderTraining, InversionEncoder
 from facesmith.inversion.face_template import (
     FaceTemplate,
     estimate_template,
@@ -38,10 +38,10 @@ HASH = "a" * 64
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few_samples():
-    """The encoder's linear start from few samples: tiny generators need no more."""
+def small_linear_fit():
+    """Fit the encoder's linear part to few samples, which suffices for tiny generators."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facesmith.inversion.encoder.DRAWN", 256)
+        patch.setattr("facesmith.inversion.encoder.LINEAR_SAMPLES", 256)
         yield
 
 
@@ -49,78 +49,78 @@ TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")
 
 
 class Mapped(Generator):
-    """A generator whose `w` is slanted, with a latent for each of two layers: the upper and the lower half."""
+    """A generator with correlated `w`; each of two layers has a latent and draws one half of the image."""
 
     spherical = False
 
     def __init__(self, layers=2):
         super().__init__(resolution=16, channels=3, z_dim=4, w_dim=6, num_ws=layers)
         rng = torch.Generator().manual_seed(0)
-        self.register_buffer("slant", torch.randn(4, 6, generator=rng))
+        self.register_buffer("mixing", torch.randn(4, 6, generator=rng))
         self.register_buffer("weight", torch.randn(layers, 6, 3 * 16 * 16 // layers, generator=rng) / 6)
 
     def mapping(self, z, labels=None):
-        return 3 + z @ self.slant
+        return 3 + z @ self.mixing
 
     def synthesis(self, w):
         each = w if w.ndim == 3 else w[:, None].expand(-1, self.num_ws, -1)
         return torch.einsum("nkd,kdp->nkp", each - 3, self.weight).reshape(-1, 3, 16, 16).tanh()
 
 
-# Framing
+# Face template
 
 
-def test_extracted_faces_say_how_they_are_framed():
+def test_extracted_faces_have_a_template_in_the_header():
     template = extracted_template({"alignment": Alignment(32, 0.2).to_values()})
     np.testing.assert_allclose(template.targets(64), Alignment(64, 0.2).targets())
     for header in ({}, {"alignment": None}, {"alignment": {"layout": "center-crop-1", "size": 64, "crop": 108}}):
         assert extracted_template(header) is None
 
 
-def test_how_faces_are_framed_is_found_in_them():
+def test_template_is_estimated_from_faces():
     detected = Detector().detect([np.asarray(photo())])[0].landmarks[0].astype(np.float64)
-    wanted = Alignment(64, 0.1)
+    targets = Alignment(64, 0.1)
     rng = np.random.default_rng(0)
-    faces = np.stack([align(np.asarray(photo()), detected + rng.normal(0, 1, (5, 2)), wanted)[0] for _ in range(20)])
+    faces = np.stack([align(np.asarray(photo()), detected + rng.normal(0, 1, (5, 2)), targets)[0] for _ in range(20)])
     template = estimate_template(faces)
     assert (template.source, template.count) == ("estimated", 20)
-    assert np.abs(template.points - wanted.targets() / 64).mean() < 0.03
+    assert np.abs(template.points - targets.targets() / 64).mean() < 0.03
     assert estimate_template(procedural_pixels(24)) is None
 
 
-def test_estimated_templates_come_back_from_a_header_and_others_are_told():
+def test_template_survives_the_header_and_damaged_ones_are_refused():
     template = FaceTemplate(np.round(TEMPLATE.points, 5), "estimated", 40)
     values = json.loads(json.dumps(template.to_values()))
     again = read_template(values, "file")
     assert (again.points == template.points).all()
     assert (again.source, again.count) == ("estimated", 40)
     for wrong in (None, [], {}, {**values, "points": [[1, 2]]}, {**values, "source": "x"}, {**values, "count": True}):
-        with pytest.raises(BadModel, match="file: what it tells of the alignment"):
+        with pytest.raises(BadModel, match="file: the face template in its header is damaged"):
             read_template(wrong, "file")
     for number in (1e9, float("nan"), "a", None):
         with pytest.raises(BadModel):
             read_template({**values, "points": [[number, 0.5]] * 5}, "file")
 
 
-def test_a_photos_face_is_brought_to_where_the_models_faces_are():
+def test_face_of_a_photo_is_aligned_to_the_template():
     located = locate_face(np.asarray(photo()), TEMPLATE, 64, 3)
     assert located.face.shape == (64, 64, 3)
-    assert (located.found, located.framed) == (1, False)
-    marks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
-    assert np.linalg.norm(transform(located.matrix, marks) - TEMPLATE.targets(64), axis=1).mean() < 3
-    grey = locate_face(np.asarray(photo()), TEMPLATE, 64, 1).face
-    assert np.array_equal(grey, to_gray(located.face))
+    assert (located.found, located.aligned_already) == (1, False)
+    landmarks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
+    assert np.linalg.norm(transform(located.matrix, landmarks) - TEMPLATE.targets(64), axis=1).mean() < 3
+    gray = locate_face(np.asarray(photo()), TEMPLATE, 64, 1).face
+    assert np.array_equal(gray, to_gray(located.face))
 
 
-def test_a_face_framed_alike_is_taken_as_it_is():
-    marks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
-    face, _ = align(np.asarray(photo()), marks, Alignment(128))
+def test_aligned_face_is_only_resized():
+    landmarks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
+    face, _ = align(np.asarray(photo()), landmarks, Alignment(128))
     located = locate_face(face, TEMPLATE, 64, 3)
-    assert located.framed
+    assert located.aligned_already
     assert np.array_equal(located.face, resize(face, 64))
 
 
-def test_photos_without_the_face_that_is_asked_for_are_told():
+def test_photos_without_the_requested_face_are_refused():
     with pytest.raises(BadPicture, match="no face found in its 200x200 pixels"):
         locate_face(np.asarray(without_face()), TEMPLATE, 64, 3)
     with pytest.raises(BadPicture, match="--face 2: it shows 1 face"):
@@ -129,7 +129,7 @@ def test_photos_without_the_face_that_is_asked_for_are_told():
         locate_face(np.asarray(photo()), None, 64, 3)
 
 
-def test_of_several_faces_the_largest_comes_first():
+def test_faces_are_ordered_by_size():
     two = np.full((300, 520, 3), 128, np.uint8)
     two[40:240, 10:210] = np.asarray(portrait())
     two[10:290, 230:510] = np.asarray(portrait().resize((280, 280)))
@@ -139,7 +139,7 @@ def test_of_several_faces_the_largest_comes_first():
 
 
 @pytest.mark.slow
-def test_no_face_is_found_where_there_is_none():
+def test_no_face_is_found_in_photos_without_faces():
     from facesmith.photos.sources import iterate_photos, open_source
 
     source = open_source(shared("photos.zip"))
@@ -155,10 +155,10 @@ def test_no_face_is_found_where_there_is_none():
     assert len(wrong) <= 3, wrong
 
 
-# Prior and likeness
+# Prior and perceptual distance
 
 
-def test_the_prior_makes_latents_of_seeds_normal():
+def test_prior_whitens_latents_of_seeds():
     G = Mapped()
     prior = latent_prior(G)
     w = G.mapping(torch.randn(4000, 4, generator=torch.Generator().manual_seed(7)))
@@ -169,50 +169,50 @@ def test_the_prior_makes_latents_of_seeds_normal():
     np.testing.assert_allclose(variance, [0, 0, 1, 1, 1, 1], atol=0.1)  # of 6 axes the mapping uses 4
 
 
-def test_only_latents_longer_than_usual_are_implausible():
+def test_norm_penalty_applies_to_large_norms_only():
     u = torch.tensor([0.0, 1.0, 2.0])[:, None, None].expand(3, 2, 5)
     assert norm_penalty(u).tolist() == [0, 0, 9]
 
 
-def test_equal_pictures_are_as_like_as_can_be_and_blur_and_noise_are_told():
+def test_perceptual_distance_is_0_for_equal_images_and_grows_with_noise():
     face = to_float(torch.from_numpy(resize(np.asarray(portrait()), 64)[None].copy()))
-    likeness = PerceptualDistance()
-    wanted = likeness.features(face)
+    perceptual = PerceptualDistance()
+    targets = perceptual.features(face)
     noise = face + 0.1 * torch.randn(face.shape, generator=torch.Generator().manual_seed(0))
     strong = face + 0.4 * torch.randn(face.shape, generator=torch.Generator().manual_seed(0))
-    distances = [float(likeness.distance(likeness.features(each), wanted)) for each in (face, noise, strong)]
+    distances = [float(perceptual.distance(perceptual.features(each), targets)) for each in (face, noise, strong)]
     assert distances[0] < 1e-6 < distances[1] < distances[2]
     assert pixel_distance(face, face) == 0
     assert pixel_distance(face, face + 0.5).item() == pytest.approx(0.25)
 
 
-# InversionEncoder
+# Encoder
 
 
-def test_the_encoder_learns_what_seeds_stand_for():
+def test_encoder_learns_the_latents_of_samples():
     G = TinyG(16, 3).eval()
-    lesson = EncoderTraining(
+    training = EncoderTraining(
         G, latent_prior(G), lambda count: to_float(torch.from_numpy(procedural_pixels(count))), steps=10
     )
-    terms = [lesson.step(i)["latent"] for i in range(10)]
-    assert np.mean(terms[-5:]) < 0.3  # a blind guess has 1
+    terms = [training.step(i)["latent"] for i in range(10)]
+    assert np.mean(terms[-5:]) < 0.3  # always predicting the mean costs 1
 
 
-def test_a_lesson_is_the_same_each_time():
+def test_encoder_training_is_deterministic():
     G = TinyG(16, 3).eval()
-    lessons = [
+    trainings = [
         EncoderTraining(G, latent_prior(G), lambda n: to_float(torch.from_numpy(procedural_pixels(n))), 2)
         for _ in range(2)
     ]
-    assert lessons[0].step(0) == lessons[1].step(0)
+    assert trainings[0].step(0) == trainings[1].step(0)
 
 
 @pytest.mark.parametrize("resolution", [16, 36, 64, 128])
 def test_encoders_are_small_at_every_resolution(resolution):
     encoder = InversionEncoder(resolution, 3, 128).eval()
     assert encoder(torch.zeros(2, 3, resolution, resolution)).shape == (2, 128)
-    most_bytes = 4e6 if resolution <= 64 else 4.6e6
-    assert 4 * sum(parameter.numel() for parameter in encoder.parameters()) < most_bytes
+    max_bytes = 4e6 if resolution <= 64 else 4.6e6
+    assert 4 * sum(parameter.numel() for parameter in encoder.parameters()) < max_bytes
 
 
 def saved_encoder(path, G, template=TEMPLATE):
@@ -223,7 +223,7 @@ def saved_encoder(path, G, template=TEMPLATE):
     return encoder
 
 
-def test_an_encoder_comes_back_as_it_was(tmp_path):
+def test_encoder_survives_saving_and_loading(tmp_path):
     G = TinyG(16, 3)
     encoder = saved_encoder(tmp_path / "inversion.safetensors", G)
     again, template = load_encoder(tmp_path / "inversion.safetensors", G, HASH)
@@ -234,12 +234,12 @@ def test_an_encoder_comes_back_as_it_was(tmp_path):
     assert load_encoder(tmp_path / "none.safetensors", G, HASH)[1] is None
 
 
-def test_files_that_hold_no_encoder_of_this_model_are_told(tmp_path):
+def test_files_without_a_matching_encoder_are_refused(tmp_path):
     G, path = TinyG(16, 3), tmp_path / "inversion.safetensors"
     saved_encoder(path, G)
     with pytest.raises(BadModel, match="another model"):
         load_encoder(path, G, "b" * 64)
-    with pytest.raises(BadModel, match="does not hold the encoder"):
+    with pytest.raises(BadModel, match="does not contain the tensors"):
         load_encoder(path, TinyG(16, 3, z_dim=9), HASH)
     tensors = load_file(path)
     plain = {"kind": "inversion", "model": HASH, "format": 1, "width": 8, "template": None}
@@ -249,26 +249,26 @@ def test_files_that_hold_no_encoder_of_this_model_are_told(tmp_path):
             load_encoder(path, G, HASH)
     del tensors["encoder.last.bias"]
     save_file(tensors, path, {HEADER_KEY: json.dumps(plain)})
-    with pytest.raises(BadModel, match="does not hold the encoder"):
+    with pytest.raises(BadModel, match="does not contain the tensors"):
         load_encoder(path, G, HASH)
 
 
-# Refinement
+# Optimization
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_refining_finds_the_latent_that_a_face_was_drawn_from(layers):
+def test_optimization_finds_the_latent_of_a_sample(layers):
     G = Mapped(layers).eval()
     w = G.mapping(torch.randn(1, 4, generator=torch.Generator().manual_seed(3)))
     images = G.synthesis(w)
     start = latent_prior(G).mean[None]
-    found = optimize_latents(G, latent_prior(G), start, images, steps=12, console=QUIET)
-    assert found.shape == ((1, layers, 6) if layers > 1 else (1, 6))
-    errors = [(G.synthesis(each) - images).square().mean((1, 2, 3)) for each in (start, found)]
+    optimized = optimize_latents(G, latent_prior(G), start, images, steps=12, console=QUIET)
+    assert optimized.shape == ((1, layers, 6) if layers > 1 else (1, 6))
+    errors = [(G.synthesis(each) - images).square().mean((1, 2, 3)) for each in (start, optimized)]
     assert (errors[1] < 0.5 * errors[0]).all()
 
 
-def test_a_refined_latent_does_not_depend_on_those_beside_it():
+def test_optimized_latent_does_not_depend_on_the_batch():
     G = Mapped(1).eval()
     images = G.synthesis(G.mapping(torch.randn(2, 4, generator=torch.Generator().manual_seed(3))))
     start = latent_prior(G).mean.expand(2, 6)
@@ -277,14 +277,14 @@ def test_a_refined_latent_does_not_depend_on_those_beside_it():
     assert torch.allclose(both[:1], alone, atol=1e-2)
 
 
-def test_the_pace_rises_then_falls_to_nothing():
-    paces = [lr_factor(i / 100) for i in range(100)]
-    assert paces[0] < 0.2
-    assert max(paces) > 0.9
-    assert paces[-1] < 0.001
+def test_learning_rate_warms_up_and_decays_to_0():
+    factors = [lr_factor(i / 100) for i in range(100)]
+    assert factors[0] < 0.2
+    assert max(factors) > 0.9
+    assert factors[-1] < 0.001
 
 
-# The verb that trains
+# The verb train-inverter
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +296,7 @@ def trained(tmp_path_factory):
 
 def test_training_writes_an_encoder_beside_the_model(trained):
     run, data, lines = trained
-    assert lines[0].startswith("no landmarks are found in these faces")
+    assert lines[0].startswith("no landmarks found in these faces")
     assert lines[-1] == str(run / "inversion.safetensors")
     model = facesmith.load(run)
     w = model.invert(model.sample([1, 2]), optimize=False)
@@ -305,33 +305,33 @@ def test_training_writes_an_encoder_beside_the_model(trained):
         list(train_inverter(run, data, console=QUIET))
 
 
-def test_only_faces_of_the_training_part_teach(trained, monkeypatch):
+def test_encoder_is_trained_on_the_training_split_only(trained, monkeypatch):
     run, data, _ = trained
     faces = open_faces(data, 16)
     training = {face.tobytes() for i in faces.part("train") for face in (faces.pixels[i], faces.pixels[i][:, ::-1])}
     inner, seen = EncoderTraining.__init__, []
 
-    def spying(self, G, prior, next_faces, steps, seed=0):
-        def told(count):
+    def recording(self, G, prior, next_faces, steps, seed=0):
+        def record(count):
             batch = next_faces(count)
             seen.extend(((batch + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().numpy())
             return batch
 
-        inner(self, G, prior, told, steps, seed)
+        inner(self, G, prior, record, steps, seed)
 
-    monkeypatch.setattr(EncoderTraining, "__init__", spying)
+    monkeypatch.setattr(EncoderTraining, "__init__", recording)
     list(train_inverter(run, data, kimg=0.03, force=True, console=QUIET))
-    assert len(seen) == 2 * BATCH
+    assert len(seen) == 2 * BATCH_SIZE
     assert {face.tobytes() for face in seen} <= training
 
 
-def test_models_with_an_encoder_of_their_own_need_no_other(tmp_path):
+def test_models_with_their_own_encoder_are_refused(tmp_path):
     run = saved_model(tmp_path / "run", "test-autoencoder")
-    with pytest.raises(BadModel, match="encoder of their own"):
+    with pytest.raises(BadModel, match="its own encoder"):
         list(train_inverter(run, tmp_path, console=QUIET))
 
 
-def test_ctrl_c_keeps_what_was_learnt(trained, monkeypatch):
+def test_ctrl_c_writes_the_encoder_so_far(trained, monkeypatch):
     run, data, _ = trained
     inner = EncoderTraining.step
 

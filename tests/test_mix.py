@@ -1,4 +1,4 @@
-"""The sheet of a sum holds its terms and its result."""
+"""The mix verb: the sheet shows the terms and their sum."""
 
 from __future__ import annotations
 
@@ -24,26 +24,30 @@ def cells(path, count, size_px):
     return np.stack([sheet[:size_px, left : left + size_px] for left in lefts])
 
 
-def test_terms_and_result_stand_side_by_side(run, tmp_path):
-    shown = cells(mix(run, "29 - 3 + 34", tmp_path / "mix.png", scale=2, psi=0.9), 4, 32)
+def test_sheet_shows_terms_and_sum(run, tmp_path):
+    faces = cells(mix(run, "29 - 3 + 34", tmp_path / "mix.png", scale=2, psi=0.9), 4, 32)
     model = facesmith.load(run)
-    assert np.array_equal(shown[:3], enlarge(model.sample([29, 3, 34], psi=0.9), 2))
+    assert np.array_equal(faces[:3], enlarge(model.sample([29, 3, 34], psi=0.9), 2))
     a, b, c = model.latents([29, 3, 34]).astype(np.float64)
     total = a - b + c
     total *= np.sqrt(np.mean([each @ each for each in (a, b, c)]) / (total @ total))
     expected = enlarge(model.synthesize(total[None].astype(np.float32), psi=0.9)[0], 2)
-    assert abs(shown[3].astype(int) - expected).max() <= 1
+    assert abs(faces[3].astype(int) - expected).max() <= 1
 
 
-def test_a_plain_sum_is_another_face_and_says_so(run, tmp_path):
-    length, plain = (
+def test_plain_sum_is_another_face_and_metadata_says_so(run, tmp_path):
+    rescaled, plain = (
         cells(mix(run, "29 + 3", tmp_path / f"{each}.png", scale=1, plain=each), 3, 16) for each in (False, True)
     )
-    assert np.array_equal(length[:2], plain[:2])
-    assert not np.array_equal(length[2], plain[2])
+    assert np.array_equal(rescaled[:2], plain[:2])
+    assert not np.array_equal(rescaled[2], plain[2])
     assert read_provenance(tmp_path / "True.png")["Sum"] == "plain"
-    told = read_provenance(tmp_path / "False.png")
-    assert (told["Terms"], told["Recipe"], told["Sum"]) == ("29 + 3", "dcgan64", "with its terms' length")
+    metadata = read_provenance(tmp_path / "False.png")
+    assert (metadata["Terms"], metadata["Recipe"], metadata["Sum"]) == (
+        "29 + 3",
+        "dcgan64",
+        "rescaled to the norm of its terms",
+    )
 
 
 def test_long_sums_fill_several_rows(run, tmp_path):
@@ -51,8 +55,8 @@ def test_long_sums_fill_several_rows(run, tmp_path):
     assert two.shape[0] == 2 * one.shape[0] + GAP_PX
 
 
-def test_mistakes_are_told_before_anything_is_written(run, tmp_path):
-    for text, out in (("29 3", "a.png"), ("29", "a.jpg"), ("nobody", "a.png")):
+def test_wrong_options_are_refused_before_anything_is_written(run, tmp_path):
+    for text, out in (("29 3", "a.png"), ("29", "a.jpg"), ("noface", "a.png")):
         with pytest.raises(BadOption):
             mix(run, text, tmp_path / out)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""A face back in its photo: where it was, blended, and beyond it not a pixel is touched."""
+"""Pasting a face back into its photo: position, blending, and unchanged pixels around it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def located():
     return locate_face(np.asarray(photo()), TEMPLATE, 64, 3)
 
 
-def test_the_mask_covers_the_landmarks_and_fades_to_nothing_at_the_edges():
+def test_mask_covers_the_landmarks_and_is_0_at_the_edges():
     mask = face_mask(64, POINTS)
     for x, y in POINTS.astype(int):
         assert mask[y, x] > 0.9
@@ -31,7 +31,7 @@ def test_the_mask_covers_the_landmarks_and_fades_to_nothing_at_the_edges():
     assert not odd[[0, -1]].any()
 
 
-def test_beyond_the_mask_the_photo_is_untouched_and_keeps_its_size(located):
+def test_pixels_outside_the_mask_are_unchanged(located):
     before = np.asarray(photo())
     kept = before.copy()
     black = np.zeros((64, 64, 3), np.uint8)
@@ -45,14 +45,14 @@ def test_beyond_the_mask_the_photo_is_untouched_and_keeps_its_size(located):
     assert (on_face < 64).all()
 
 
-def test_a_photos_own_face_changes_it_but_by_blur(located):
+def test_pasting_the_original_face_only_blurs(located):
     before = np.asarray(photo()).astype(int)
     after = paste(np.asarray(photo()), located.face, located.matrix, POINTS).astype(int)
     assert np.abs(after - before).mean() < 1
 
 
-def test_colours_are_matched_at_the_border(located):
-    """The same face under other light comes out nearly as under the photo's own."""
+def test_colors_are_matched_at_the_border(located):
+    """The same face in another light gives nearly the same result."""
     warm = (located.face.astype(int) + np.array([25, 5, -15])).clip(0, 255).astype(np.uint8)
     plain, matched = (paste(np.asarray(photo()), face, located.matrix, POINTS) for face in (located.face, warm))
     cheek = (slice(120, 126), slice(200, 210))
@@ -60,21 +60,21 @@ def test_colours_are_matched_at_the_border(located):
     assert np.abs(warm[36, 20].astype(int) - located.face[36, 20]).mean() > 4
 
 
-def test_a_pasted_face_lies_turned_and_scaled_where_the_old_one_was():
-    grey = np.full((300, 400, 3), 128, np.uint8)
+def test_pasted_face_has_position_angle_and_size_of_the_old_one():
+    gray = np.full((300, 400, 3), 128, np.uint8)
     eyes = np.array([(150, 120), (200, 150), (168, 160), (140, 170), (180, 196)], float)
     matrix = similarity(eyes, POINTS)
     face = np.full((64, 64, 3), 128, np.uint8)
     x, y = POINTS[0].astype(int)
     face[y - 2 : y + 3, x - 2 : x + 3] = (255, 0, 0)
-    after = paste(grey, face, matrix, POINTS)
+    after = paste(gray, face, matrix, POINTS)
     red = np.argwhere(after[..., 0].astype(int) - after[..., 1] > 60)[:, ::-1].mean(0)
     np.testing.assert_allclose(red, transform(inverse(matrix), POINTS[:1])[0], atol=2)
 
 
 @pytest.mark.parametrize("shift", [(-80, -80), (-2000, 0), (250, 250)])
-def test_faces_that_reach_beyond_the_photo_are_cut_off(shift):
-    grey = np.full((300, 300, 3), 128, np.uint8)
+def test_faces_beyond_the_photo_are_cut_off(shift):
+    gray = np.full((300, 300, 3), 128, np.uint8)
     matrix = similarity(POINTS * 2 + np.array(shift), POINTS)
-    after = paste(grey, np.zeros((64, 64, 1), np.uint8), matrix, POINTS)
-    assert after.shape == grey.shape
+    after = paste(gray, np.zeros((64, 64, 1), np.uint8), matrix, POINTS)
+    assert after.shape == gray.shape

@@ -1,4 +1,4 @@
-"""Drawing from a model: a seed is a face, a sheet is a picture, a picture tells where it comes from."""
+"""Sampling: a seed always gives the same face, and images carry how they were drawn."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def run(tmp_path_factory):
 
 
 @settings(max_examples=20, deadline=None)
-@given(beside=st.lists(st.integers(0, 10**6), max_size=40), at=st.integers(0, 40))
-def test_a_seed_is_the_same_face_whatever_is_drawn_beside_it(run, beside, at):
+@given(others=st.lists(st.integers(0, 10**6), max_size=40), at=st.integers(0, 40))
+def test_seed_gives_the_same_face_in_any_batch(run, others, at):
     model = facesmith.load(run)
-    seeds = [*beside[:at], 42, *beside[at:]]
+    seeds = [*others[:at], 42, *others[at:]]
     together = model.sample(seeds)
     assert together.dtype == np.uint8
     assert together.shape == (len(seeds), 16, 16, 3)
     assert np.array_equal(together[seeds.index(42)], model.sample([42])[0])
 
 
-def test_no_two_seeds_give_the_same_face(run):
+def test_different_seeds_give_different_faces(run):
     faces = facesmith.load(run).sample(range(200))
     assert len({face.tobytes() for face in faces}) == 200
 
 
-def test_latents_draw_what_their_seeds_draw(run):
+def test_latents_of_seeds_draw_the_same_faces(run):
     model = facesmith.load(run)
     w = model.latents([1, 2, 3])
     assert w.shape == (3, model.G.w_dim)
@@ -56,24 +56,24 @@ def test_latents_draw_what_their_seeds_draw(run):
         model.synthesize(w[:, :-1])
 
 
-def test_psi_0_is_the_average_face_and_1_leaves_all_as_it_is(run):
+def test_psi_0_is_the_average_face(run):
     model = facesmith.load(run)
     average = model.sample([1, 2, 3], psi=0.0)
     assert np.array_equal(average[0], average[2])
     assert not np.array_equal(model.sample([1], psi=0.5), model.sample([1]))
 
 
-def test_a_sheet_holds_the_faces_and_says_what_they_are(run, tmp_path):
+def test_sheet_contains_faces_and_metadata(run, tmp_path):
     (path,) = sample(lambda: load(run), [5, 6, 7, 8], tmp_path / "sheet.png", console=QUIET)
     assert np.array_equal(read_picture(path), grid(facesmith.load(run).sample([5, 6, 7, 8])))
-    told = read_provenance(path)
-    assert told["Recipe"] == "dcgan64"
-    assert told["Model"] == sha256(run / "model.safetensors")
-    assert told["Seeds"] == "[5, 6, 7, 8]"
-    assert told["Synthetic"] == "true"
+    metadata = read_provenance(path)
+    assert metadata["Recipe"] == "dcgan64"
+    assert metadata["Model"] == sha256(run / "model.safetensors")
+    assert metadata["Seeds"] == "[5, 6, 7, 8]"
+    assert metadata["Synthetic"] == "true"
 
 
-def test_single_faces_are_drawn_again_from_what_they_carry(run, tmp_path):
+def test_single_faces_are_drawn_again_from_their_metadata(run, tmp_path):
     (folder,) = sample(lambda: load(run), range(20), tmp_path / "faces", psi=0.7, console=QUIET)
     files = sorted(folder.iterdir())
     assert len(files) == 20
@@ -81,7 +81,7 @@ def test_single_faces_are_drawn_again_from_what_they_carry(run, tmp_path):
     assert np.array_equal(read_picture(again), read_picture(files[13]))
 
 
-def test_a_picture_of_another_origin_is_not_drawn_again(run, tmp_path):
+def test_picture_without_seeds_is_refused(run, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "foreign.png")
     with pytest.raises(BadData, match="no seeds"):
         list(sample_like(lambda: load(run), tmp_path / "foreign.png", tmp_path / "out.png", console=QUIET))
@@ -90,7 +90,7 @@ def test_a_picture_of_another_origin_is_not_drawn_again(run, tmp_path):
         list(sample_like(lambda: load(run), tmp_path / "text.png", tmp_path / "out.png", console=QUIET))
 
 
-def test_a_picture_of_another_model_is_refused(run, tmp_path):
+def test_picture_of_another_model_is_refused(run, tmp_path):
     (path,) = sample(lambda: load(run), [1], tmp_path / "one.png", console=QUIET)
     state = small_state(seed=9)
     header = {"recipe": "dcgan64", "hyperparameters": state.recipe.hyperparameters()}
@@ -106,14 +106,14 @@ def test_a_picture_of_another_model_is_refused(run, tmp_path):
         *({"Psi": "nan"}, {"Psi": "7"}, {"Psi": "1e999"}, {"Seeds": f"[{2**64}]"}),
     ],
 )
-def test_a_picture_with_forged_seeds_is_refused(run, tmp_path, change):
+def test_picture_with_forged_metadata_is_refused(run, tmp_path, change):
     (path,) = sample(lambda: load(run), [1], tmp_path / "one.png", console=QUIET)
     forged = write_png(tmp_path / "forged.png", read_picture(path), {**read_provenance(path), **change})
     with pytest.raises(BadData, match="no seeds"):
         list(sample_like(lambda: load(run), forged, tmp_path / "out.png", console=QUIET))
 
 
-def test_seeds_and_psi_have_their_borders_in_programs_too(run):
+def test_seeds_and_psi_out_of_range_are_refused_in_python(run):
     model = facesmith.load(run)
     for seeds, psi in (([-1], 1.0), ([2**63], 1.0), ([1], 1.5), ([1], float("nan"))):
         with pytest.raises(BadOption):
@@ -121,29 +121,29 @@ def test_seeds_and_psi_have_their_borders_in_programs_too(run):
     assert model.sample([]).shape == (0, 16, 16, 3)
 
 
-def test_nothing_is_overwritten_unasked(run, tmp_path):
+def test_existing_output_is_not_overwritten(run, tmp_path):
     (path,) = sample(lambda: load(run), [1], tmp_path / "one.png", console=QUIET)
     with pytest.raises(OutputExists, match="--force"):
         list(sample(lambda: load(run), [2], path, console=QUIET))
     assert list(sample(lambda: load(run), [2], path, force=True, console=QUIET)) == [path]
 
 
-def test_a_folder_may_have_a_dot_in_its_name(run, tmp_path):
+def test_folder_name_may_contain_a_dot(run, tmp_path):
     (folder,) = sample(lambda: load(run), [1, 2], tmp_path / "faces-v1.0", console=QUIET)
     assert len(list(folder.iterdir())) == 2
 
 
-def test_other_endings_are_refused(run, tmp_path):
+def test_unsupported_file_types_are_refused(run, tmp_path):
     with pytest.raises(BadOption, match=r"\.png"):
         list(sample(lambda: load(run), [1], tmp_path / "one.webp", console=QUIET))
 
 
-def test_grey_models_draw_grey(tmp_path):
+def test_gray_models_draw_gray_faces(tmp_path):
     state = small_state(channels=1)
     state.stream.pixels = state.stream.pixels[..., :1]
     train_step(state)
     header = {"recipe": "dcgan64", "hyperparameters": state.recipe.hyperparameters()}
     save_model(tmp_path / "model.safetensors", dict(inference_networks(state).items()), header)
     assert facesmith.load(tmp_path).sample([1]).shape == (1, 16, 16, 1)
-    (path,) = sample(lambda: load(tmp_path), [1, 2], tmp_path / "grey.png", console=QUIET)
+    (path,) = sample(lambda: load(tmp_path), [1, 2], tmp_path / "gray.png", console=QUIET)
     assert read_picture(path).ndim == 3

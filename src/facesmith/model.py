@@ -1,4 +1,4 @@
-"""Latents -> pictures: draw faces from a model."""
+"""The Python API of a model: draw faces, edit latents, invert photos."""
 
 from __future__ import annotations
 
@@ -26,9 +26,24 @@ from facesmith.modelfiles.sidecar import load_sidecar, sidecar_path
 
 
 class Model:
-    """A generator to draw with; `facesmith.load` opens one.
+    """A trained generator. `facesmith.load` opens one.
 
-    Arrays are numpy's: latents float32 `[N, w_dim]`, pictures uint8 `[N, H, W, C]`.
+    All methods take and return NumPy arrays: images are uint8 `[N, H, W, C]` with C = 3 (or 1 for gray models), latents
+    are float32 `[N, w_dim]`.
+
+    Example:
+        >>> import facesmith
+        >>> model = facesmith.load()  # the bundled generator
+        >>> model.sample([1, 2, 3]).shape
+        (3, 64, 64, 3)
+
+    Attributes:
+        G: the generator, a `torch.nn.Module` in evaluation mode.
+        E: the recipe's own encoder, if it has one; else None.
+        recipe: the recipe that the model was trained with.
+        header: the header of the model file, as plain values.
+        hash: sha256 of the model file.
+        path: the model file.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -40,117 +55,183 @@ class Model:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Attributes that `condition` may set to 1 or 0; those left out are drawn as often as among training faces."""
+        """Names of the attributes that `condition` can set; empty for an unconditional model."""
         return condition_of(self.recipe)
 
-    def latents(self, seeds: Sequence[int], condition: Mapping[str, float] | None = None) -> NDArray[np.float32]:
-        """`w` `[N, w_dim]` of seeds.
+    def sample(self, seeds: Sequence[int], psi: float = 1.0, condition: Mapping[str, float] | None = None) -> Pixels:
+        """Draw one face per seed.
+
+        The same model, seed, psi and condition always give the same face, whatever else is drawn with it.
+
+        Args:
+            seeds: whole numbers from 0 to 2**63 - 1.
+            psi: truncation from 0 (the average face) to 1 (full variety).
+            condition: for a conditional model, attributes that all faces get, each 0 or 1. Other attributes are drawn
+                as often as they occur in the training set.
+
+        Returns:
+            uint8 `[N, H, W, C]`.
 
         Raises:
-            BadOption: `condition` names an attribute that is not in `conditions`.
+            BadOption: a seed or psi is out of range, or `condition` names an attribute that is not in `conditions`.
+
+        Example:
+            >>> faces = model.sample(range(16), psi=0.8)
+            >>> PIL.Image.fromarray(faces[0]).save("face.png")
+        """
+        return synthesize_seeds(self.G, seeds, psi, condition_labels(self.conditions, condition))
+
+    def latents(self, seeds: Sequence[int], condition: Mapping[str, float] | None = None) -> NDArray[np.float32]:
+        """Return the latents of seeds: `model.synthesize(model.latents(seeds))` equals `model.sample(seeds)`.
+
+        Args:
+            seeds: whole numbers from 0 to 2**63 - 1.
+            condition: as in `sample`.
+
+        Returns:
+            float32 `[N, w_dim]`.
+
+        Raises:
+            BadOption: a seed is out of range, or `condition` names an attribute that is not in `conditions`.
+
+        Example:
+            >>> w = model.latents([3, 17])
+            >>> halfway = model.synthesize(w.mean(axis=0, keepdims=True))
         """
         with torch.inference_mode():
             w: NDArray[np.float32] = latents(self.G, seeds, condition_labels(self.conditions, condition)).numpy()
         return w
 
     def synthesize(self, w: NDArray[np.float32], psi: float = 1.0) -> Pixels:
-        """Pictures `[N, H, W, C]` of latents `[N, w_dim]` or, one for each layer, `[N, num_ws, w_dim]`.
+        """Return the images of latents.
+
+        Args:
+            w: `[N, w_dim]`, or `[N, num_ws, w_dim]` with one latent per layer, as some recipes support.
+            psi: truncation, 0-1, as in `sample`.
+
+        Returns:
+            uint8 `[N, H, W, C]`.
 
         Raises:
-            BadData: the latents are of another shape, or hold numbers that are not finite.
+            BadData: the latents have another shape, or are not finite.
+            BadOption: psi is out of range.
+
+        Example:
+            >>> w = model.latents(range(4)) + 1.5 * model.directions["smiling"]
+            >>> smiling = model.synthesize(w)
         """
         layers = self.G.num_ws
         if w.ndim not in (2, 3) or w.shape[1:] not in ((self.G.w_dim,), (layers, self.G.w_dim)):
-            wanted = f"[N, {self.G.w_dim}] or [N, {layers}, {self.G.w_dim}]"
-            raise BadData(f"Latents of shape {list(w.shape)} don't fit this model, which needs {wanted}.")
+            expected = f"[N, {self.G.w_dim}] or [N, {layers}, {self.G.w_dim}]"
+            raise BadData(f"Latents of shape {list(w.shape)} don't fit this model; expected {expected}.")
         latent = np.ascontiguousarray(w, np.float32)
         if not np.isfinite(latent).all():
-            raise BadData("The latents hold numbers that are not finite.")
+            raise BadData("The latents contain numbers that are not finite.")
         return synthesize(self.G, torch.from_numpy(latent), psi)
 
     @cached_property
     def directions(self) -> Mapping[str, NDArray[np.float32]]:
-        """`[w_dim]` by name: added to a latent, it takes a face from an attribute's average to clearly having it.
+        """Attribute directions, float32 `[w_dim]` by name.
 
-        Empty where the model has no `directions.safetensors` beside it.
+        Adding a direction to a latent makes the attribute clearly visible; subtracting it removes the attribute. The
+        mapping is empty if there is no `directions.safetensors` beside the model, which `facesmith directions` writes.
 
         Raises:
-            BadModel: that file is damaged, or was made for another model.
+            BadModel: the file is damaged, or belongs to another model.
+
+        Example:
+            >>> sorted(model.directions)[:3]
+            ['arched_eyebrows', 'attractive', 'bangs']
         """
         path = sidecar_path(self.path, "directions")
         return read_directions(path, self) if path.exists() else {}
 
-    def sample(self, seeds: Sequence[int], psi: float = 1.0, condition: Mapping[str, float] | None = None) -> Pixels:
-        """One face for each seed, uint8 `[N, H, W, C]`; the same seed, and what is given, give the same face.
-
-        Raises:
-            BadOption: `condition` names an attribute that is not in `conditions`.
-        """
-        return synthesize_seeds(self.G, seeds, psi, condition_labels(self.conditions, condition))
-
-    @cached_property
-    def inverter(self) -> Inverter:
-        """What turns pictures into latents: by the recipe's own encoder, or that of `facesmith train-inverter`.
-
-        Raises:
-            BadModel: there is neither, or it is damaged or another model's.
-        """
-        return open_inverter(self.G, self.E, self.header, self.path, self.hash)
-
     def invert(self, pictures: Pixels, *, face: int = 1, optimize: bool = True) -> NDArray[np.float32]:
-        """Latents of faces: `[N, w_dim]` or, of a generator with layers, `[N, num_ws, w_dim]`.
+        """Return latents whose images are as similar as possible to given faces.
 
         Args:
-            pictures: a photo `[H, W, C]`, in which the face is found and framed as this model knows faces (one of this
-                model's very size is taken for a face as it is); or faces framed already, `[N, S, S, C]` of its size.
-            face: which of a photo's faces; 1 is the largest.
-            optimize: come as near as can be, which takes seconds a face; else one glance, `[N, w_dim]`.
+            pictures: a photo, uint8 `[H, W, C]`, in which the face is found and aligned; or aligned faces of this
+                model's size, `[N, H, W, C]`. A photo of exactly the model's size counts as an aligned face.
+            face: which face of a photo; 1 is the largest.
+            optimize: improve the encoder's guess by gradient descent, which takes seconds per face.
+
+        Returns:
+            float32 `[N, w_dim]`; after optimization `[N, num_ws, w_dim]` for a generator with a latent per layer.
 
         Raises:
-            BadModel: this model has no encoder.
-            BadPicture: the photo shows no face.
-            BadData: the pictures are of another size or kind.
+            BadModel: the model has no encoder. `facesmith train-inverter` makes one.
+            BadPicture: the photo shows no face, or fewer than `face`.
+            BadData: the array has another shape or type.
+
+        Example:
+            >>> photo = np.asarray(PIL.Image.open("me.jpg").convert("RGB"))
+            >>> w = model.invert(photo)
+            >>> reconstruction = model.synthesize(w)
         """
-        inverter, wanted = self.inverter, (self.G.resolution, self.G.resolution, self.G.channels)
+        inverter, shape = self.inverter, (self.G.resolution, self.G.resolution, self.G.channels)
         if pictures.ndim not in (3, 4) or pictures.dtype != np.uint8 or pictures.shape[-1] not in (1, 3):
             raise BadData(
                 f"Pictures are {pictures.dtype} {list(pictures.shape)}; expected uint8, a photo [H, W, 3] or faces "
-                f"[N, {', '.join(map(str, wanted))}]."
+                f"[N, {', '.join(map(str, shape))}]."
             )
-        if pictures.ndim == 3 and pictures.shape != wanted:
-            pictures = locate_face(pictures, inverter.template, wanted[0], wanted[2], which=face).face
+        if pictures.ndim == 3 and pictures.shape != shape:
+            pictures = locate_face(pictures, inverter.template, shape[0], shape[2], which=face).face
         faces = pictures[None] if pictures.ndim == 3 else pictures
-        if faces.shape[1:] != wanted:
-            raise BadData(f"Pictures are uint8 {list(pictures.shape)}; expected uint8 [N, *{list(wanted)}].")
+        if faces.shape[1:] != shape:
+            raise BadData(f"Pictures are uint8 {list(pictures.shape)}; expected uint8 [N, *{list(shape)}].")
         w: NDArray[np.float32] = inverter.invert(faces, optimize=optimize, console=Console(quiet=True)).numpy()
         return w
 
-    def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
-        """What a picture of this model carries in its metadata; `shown` says of what it was drawn."""
-        return synthetic_metadata(self.recipe.name, self.hash, shown)
+    @cached_property
+    def inverter(self) -> Inverter:
+        """The encoder, face template and optimization that `invert` uses.
+
+        Raises:
+            BadModel: the model has no encoder, or its file is damaged or belongs to another model.
+        """
+        return open_inverter(self.G, self.E, self.header, self.path, self.hash)
+
+    def provenance(self, entries: Mapping[str, str]) -> dict[str, str]:
+        """Return metadata that marks an image of this model as synthetic, to be written into its file.
+
+        Args:
+            entries: how the image was made, such as its seeds; they are added to the metadata.
+
+        Example:
+            >>> model.provenance({"Seeds": "[1]"})["Synthetic"]
+            'true'
+        """
+        return synthetic_metadata(self.recipe.name, self.hash, entries)
 
 
 def load(path: str | Path | None = None) -> Model:
-    """Open a run folder or a `model.safetensors`, by default the generator that ships with the package.
+    """Open a trained model.
 
-    Opening a model never runs code from it.
+    Model files contain weights and plain values only. Opening one never runs code from it.
+
+    Args:
+        path: a run folder or a model file (`model.safetensors`); None for the bundled generator.
 
     Raises:
-        BadModel: there is none, or it is damaged.
+        BadModel: there is no model, or its file is damaged.
+
+    Example:
+        >>> import facesmith
+        >>> model = facesmith.load("runs/first")
     """
     return Model(load_model(None if path is None else Path(path)))
 
 
 def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32]]:
-    """The directions `[w_dim]` of a file, by name, in its order.
+    """Return the directions in a file, float32 `[w_dim]` by name, in the order of the file.
 
     Raises:
-        BadModel: the file is missing or damaged, or was made for another model.
+        BadModel: the file is missing or damaged, or belongs to another model.
     """
     tensors, header = load_sidecar(path, "directions", model.hash)
     names = header.get("names")
     if not isinstance(names, list) or set(map(str, names)) != set(tensors):
-        raise BadModel(f"{path} names other directions than it holds.")
+        raise BadModel(f"{path}: the names in the header differ from the directions in the file.")
     if any(t.shape != (model.G.w_dim,) or t.dtype != torch.float32 for t in tensors.values()):
-        raise BadModel(f"{path} holds directions that don't fit this model, which needs float32 [{model.G.w_dim}].")
+        raise BadModel(f"{path} does not fit this model; expected directions of float32 [{model.G.w_dim}].")
     return {name: tensors[name].numpy() for name in names}

@@ -1,4 +1,4 @@
-"""Photos of people and a generator: an encoder for it, the latents of faces, faces back in their photos."""
+"""Photos and a generator: train an inversion encoder, find the latents of faces, put edited faces back into photos."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from facesmith.cli.shared import Data, Force, ModelPath, Psi, app, console
 def train_inverter(
     data: Data,
     model: ModelPath = None,
-    kimg: Annotated[float, typer.Option(min=0.001, help="Thousands of real faces to be shown, and of samples.")] = 20,
+    kimg: Annotated[
+        float, typer.Option(min=0.001, help="Thousands of real faces to train on, with as many generated ones.")
+    ] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another encoder.")] = 0,
     force: Force = False,
 ) -> None:
-    """Train the encoder that lets invert find faces in a model, and learn how its faces are framed.
+    """Train the encoder that invert needs, and find out how the model's faces are aligned.
 
     Example: facesmith train-inverter --model runs/first --data faces
     """
@@ -30,21 +32,31 @@ def train_inverter(
 
 @app.command()
 def invert(
-    pictures: Annotated[list[Path], typer.Argument(help="Photos with faces; folders and zips of them.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Photos with faces; or folders and zips of photos.")],
     model: ModelPath = None,
-    out: Annotated[Path, typer.Option(help="A .png for the sheet, or me.latent for one face.")] = Path("inverted.png"),
-    latents: Annotated[Path | None, typer.Option(help="A folder for latent files, one for each face.")] = None,
-    edit: Annotated[list[str] | None, typer.Option(help="Change the face: smiling=1. Repeatable.")] = None,
-    paste: Annotated[Path | None, typer.Option(help="Photos with the new face in them: a .png, or a folder.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="A .png for a sheet of reconstructions, or a .latent file for a single face.")
+    ] = Path("inverted.png"),
+    latents: Annotated[Path | None, typer.Option(help="Folder for latent files, one per face.")] = None,
+    edit: Annotated[
+        list[str] | None, typer.Option(help="Edit the reconstructions, such as smiling=1; repeatable.")
+    ] = None,
+    paste: Annotated[
+        Path | None, typer.Option(help="Write photos with the new face in them: a .png for one photo, or a folder.")
+    ] = None,
     face: Annotated[int, typer.Option(min=1, help="Which face of a photo: 1 is the largest.")] = 1,
     aligned: Annotated[
-        bool, typer.Option("--aligned", help="The pictures are faces framed like the model's; look for none.")
+        bool, typer.Option("--aligned", help="The pictures are faces aligned like the model's; don't search for faces.")
     ] = False,
     psi: Psi = 1.0,
-    quick: Annotated[bool, typer.Option("--quick", help="The encoder's guess is enough.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Skip the optimization and use the encoder's guess: faster, less similar.")
+    ] = False,
     force: Force = False,
 ) -> None:
-    """Find a photo's face in a model, and tell how near it comes. Its latent file stands wherever a seed does.
+    """Find the latent that reproduces a photo's face, and print how similar the reconstruction is.
+
+    A latent file can be used wherever a seed can: facesmith edit --seeds me.latent --edit smiling=1
 
     Example: facesmith invert --model runs/first me.jpg --out me.latent
     """

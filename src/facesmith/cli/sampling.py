@@ -1,4 +1,4 @@
-"""Faces from a generator: drawn, walked between, added up."""
+"""Draw faces from a generator: samples, walks through the latent space, sums of faces."""
 
 from __future__ import annotations
 
@@ -30,17 +30,19 @@ if TYPE_CHECKING:
 def sample(
     context: typer.Context,
     model: Annotated[Path | None, typer.Option(callback=fetch_model, help=f"{MODEL_HELP} Or a model.onnx.")] = None,
-    out: Annotated[Path, typer.Option(help="A .png or .jpg for one sheet, or a folder for single faces.")] = Path(
-        "faces.png"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="A .png or .jpg for a contact sheet, or a folder for one PNG per face.")
+    ] = Path("faces.png"),
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
     conditions: Conditions = None,
-    like: Annotated[Path | None, typer.Option(help="Draw again what this picture of ours shows.")] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Draw the faces of this picture again, from the seeds in its metadata.")
+    ] = None,
     sign: Annotated[
         Path | None, typer.Option(help="Sign content credentials (C2PA) with this certificate chain, PEM.")
     ] = None,
-    key: Annotated[Path | None, typer.Option(help="The private key of its first certificate, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key of the first certificate, PEM.")] = None,
     force: Force = False,
 ) -> None:
     """Draw one face per seed. The same model, seed and psi always give the same face.
@@ -48,19 +50,19 @@ def sample(
     Example: facesmith sample --seeds 0-15 --out faces.png
     """
     if like is not None and {"seeds", "psi", "conditions"} & explicit_options(context):
-        raise BadOption("--like takes all from the picture; leave out --seeds, --psi and --condition.")
+        raise BadOption("--like reads all this from the picture; leave out --seeds, --psi and --condition.")
     from facesmith.explore.sample import sample as sample_faces
     from facesmith.explore.sample import sample_like
     from facesmith.io.attribute_options import parse_condition_values
     from facesmith.io.credentials import open_signer
     from facesmith.io.seeds import parse_seeds
 
-    asked_for = parse_condition_values(conditions or [])
+    condition = parse_condition_values(conditions or [])
     signer = open_signer(sign, key)
     open_model = _opener(model, context.obj)
     paths = (
         sample_faces(
-            open_model, parse_seeds(seeds), out, psi=psi, condition=asked_for, sign=signer, force=force, console=console
+            open_model, parse_seeds(seeds), out, psi=psi, condition=condition, sign=signer, force=force, console=console
         )
         if like is None
         else sample_like(open_model, like, out, sign=signer, force=force, console=console)
@@ -70,7 +72,7 @@ def sample(
 
 
 def _opener(model: Path | None, threads: int | None) -> Callable[[], SamplingModel]:
-    """What opens a model: a file of ONNX without torch, which is not even loaded."""
+    """Return a function that opens the model; an ONNX file is opened without importing torch."""
     if model is not None and model.suffix.lower() == ".onnx":
         from facesmith.export.run_onnx import load as load_onnx
 
@@ -86,26 +88,28 @@ def walk(
     model: ModelPath = None,
     out: Annotated[Path, typer.Option(help="The film, an .mp4 or .gif.")] = Path("walk.mp4"),
     seeds: Annotated[
-        str | None, typer.Option(help="The faces on the options: 3,17,40 or 0-15, and latent files: 3,me.latent.")
+        str | None, typer.Option(help="Faces to visit: seeds such as 3,17,40 or 0-15, and latent files: 3,me.latent.")
     ] = None,
-    random: Annotated[int, typer.Option(min=2, max=10_000, help="So many random faces instead, on each walk.")] = 6,
-    seed: Annotated[int, typer.Option(help="Another seed chooses other random faces.")] = 0,
+    random: Annotated[int, typer.Option(min=2, max=10_000, help="Random faces per walk, instead of --seeds.")] = 6,
+    seed: Annotated[int, typer.Option(help="Another seed selects other random faces.")] = 0,
     grid: Annotated[str, typer.Option(help="Walks side by side: columns x rows.")] = "1x1",
     closed: Annotated[
-        bool, typer.Option("--closed/--open", help="Return to the first face, or end at the last one.")
+        bool, typer.Option("--closed/--open", help="Return to the first face, or end at the last.")
     ] = True,
     linear: Annotated[
-        bool, typer.Option("--linear", help="Walk on straight lines, not on the latents' sphere.")
+        bool, typer.Option("--linear", help="Interpolate along straight lines instead of arcs on a sphere.")
     ] = False,
-    seconds: Annotated[float | None, typer.Option(help="Length; by default 2 from face to face.")] = None,
-    fps: Annotated[int, typer.Option(min=1, max=120, help="Frames a second.")] = 25,
+    seconds: Annotated[
+        float | None, typer.Option(help="Length of the film. Default: 2 seconds from face to face.")
+    ] = None,
+    fps: Annotated[int, typer.Option(min=1, max=120, help="Frames per second.")] = 25,
     scale: Scale = None,
     psi: Psi = 1.0,
     conditions: Conditions = None,
-    gif: Annotated[bool, typer.Option("--gif", help="Write a .gif beside the film, too.")] = False,
+    gif: Annotated[bool, typer.Option("--gif", help="Also write the film as a .gif.")] = False,
     force: Force = False,
 ) -> None:
-    """Make a film that walks through the latent space, from face to face.
+    """Make a film of a walk through the latent space, from face to face.
 
     Example: facesmith walk --model runs/first --random 8 --grid 4x2 --gif
     """
@@ -117,8 +121,8 @@ def walk(
     from facesmith.latent.arithmetic import parse_face_names
 
     size = parse_grid(grid)
-    chosen = parse_face_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
-    options = WalkOptions(chosen, size, closed, linear, seconds, fps, psi, parse_condition_values(conditions or []))
+    faces = parse_face_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
+    options = WalkOptions(faces, size, closed, linear, seconds, fps, psi, parse_condition_values(conditions or []))
     outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
     for path in walk(model, options, outs, scale=scale, force=force, console=console):
         typer.echo(path)
@@ -128,11 +132,13 @@ def walk(
 def mix(
     terms: Annotated[str, typer.Argument(help="A sum of seeds or latent files: '29 - 3 + me.latent' or '0.5*29'.")],
     model: ModelPath = None,
-    out: Annotated[Path, typer.Option(help="The sheet, a .png.")] = Path("mix.png"),
-    plain: Annotated[bool, typer.Option("--plain", help="Leave the sum as long as it is.")] = False,
+    out: Annotated[Path, typer.Option(help="The contact sheet, a .png.")] = Path("mix.png"),
+    plain: Annotated[bool, typer.Option("--plain", help="Don't rescale the sum to the norm of its terms.")] = False,
     layers: Annotated[
         str | None,
-        typer.Option(help="No sum: the first face with these layers of the second, such as 0-1; 0 is the coarsest."),
+        typer.Option(
+            help="Instead of a sum, draw the first face with these layers of the second: 0-1; 0 is the coarsest."
+        ),
     ] = None,
     scale: Scale = None,
     psi: Psi = 1.0,
@@ -144,9 +150,10 @@ def mix(
     Example: facesmith mix "29 - 3 + 34"
     """
     if plain and layers is not None:
-        raise BadOption("--layers adds nothing up, so it can't go with --plain.")
+        raise BadOption("--plain applies to sums, and --layers draws none; leave out one of them.")
     from facesmith.explore.mix import mix
     from facesmith.io.attribute_options import parse_condition_values
 
-    told = parse_condition_values(conditions or [])
-    typer.echo(mix(model, terms, out, psi=psi, plain=plain, layers=layers, condition=told, scale=scale, force=force))
+    condition = parse_condition_values(conditions or [])
+    path = mix(model, terms, out, psi=psi, plain=plain, layers=layers, condition=condition, scale=scale, force=force)
+    typer.echo(path)

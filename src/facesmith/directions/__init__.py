@@ -1,12 +1,10 @@
-"""Directions in the latent space: what to add to a latent so that its face smiles.
+"""Attribute directions: what to add to a latent so that its face smiles, wears glasses or looks older.
 
-linear.py        latents and logits -> directions, orthogonal to those of what is to stay
-refining.py      the same, made better through the generator and the classifier
-strength.py      how long a direction is to be, so that 1 is clearly there and no more
-supervised.py    the whole of it for attributes, from labelled faces
-unsupervised.py  directions of models without labels: PCA, SeFa
-means.py         the tutorials' way: differences of means of encoded faces
-sheet.py         what each direction does, on a few faces
-options.py         what is asked for, what is found
-learn.py         the verb
+direction_options.py  options of `facesmith directions`, and its result
+supervised.py         directions from labeled faces: classifier -> linear fit -> refinement -> strength
+linear_fit.py         directions from latents and logits, orthogonal to attributes that must not change
+refine.py             directions improved by gradients through generator and classifier
+strength.py           the length of a direction, so that strength 1 makes its attribute clearly visible
+unsupervised.py       directions without labels: PCA (GANSpace), SeFa
+find.py               the verb: chooses the method, writes the directions and their contact sheet
 """

@@ -1,4 +1,4 @@
-"""What is asked of `facesmith directions`, and what it finds."""
+"""Options of `facesmith directions`, and its result."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from facesmith.attributes.train_classifier import ClassifierBudget
 
 @dataclass(frozen=True)
 class DirectionOptions:
-    """What is wanted.
+    """Which directions to find, and how.
 
     Attributes:
-        data: labelled faces; those without labels only for PCA and SeFa, which look at none.
-        out: a folder for directions.safetensors and directions.png; None is beside the model.
-        attributes: only these, whatever the classifier makes of them; None takes those it can tell.
-        keep: what is to stay; None is `KEEP`.
-        steps: of refining; 0 leaves the linear fit as it is.
-        classifier_budget: of the classifier.
+        model: a run folder or model file; None for the bundled generator.
+        data: labeled faces; PCA and SeFa need none.
+        out: folder for directions.safetensors and directions.png; None writes them beside the model.
+        method: "supervised", "means", "pca" or "sefa".
+        attributes: only these, however well the classifier recognizes them; None selects those it recognizes best.
+        keep: attributes that must not change; None is `supervised.DEFAULT_KEEP`.
+        steps: of refinement; 0 keeps the linear fit.
+        classifier_budget: how long to train the classifier.
+        force: replace existing files.
     """
 
     model: Path | None
@@ -37,10 +40,17 @@ class DirectionOptions:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Directions `[w_dim]` by name, and what is said of each: plain values for the header, words for people."""
+class FoundDirections:
+    """Directions and what was measured of them.
+
+    Attributes:
+        directions: `[w_dim]` by name.
+        measurements: JSON values by name, for the header.
+        notes: a short text by name, for people.
+        header: further header entries.
+    """
 
     directions: Mapping[str, Tensor]
-    told: Mapping[str, Mapping[str, Any]]
+    measurements: Mapping[str, Mapping[str, Any]]
     notes: Mapping[str, str]
     header: Mapping[str, Any]

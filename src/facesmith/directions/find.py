@@ -1,46 +1,53 @@
-"""The verb: a model and labelled faces -> directions beside the model, and a sheet of what they do."""
+"""The verb `directions`: find a model's attribute directions, write them beside the model, and show what they do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
+from torch import Tensor
 
 from facesmith.attributes import DatasetLabels, learnable_labels
 from facesmith.attributes.dataset_labels import unknown_column_message
 from facesmith.attributes.train_classifier import classifier_training_rows
-from facesmith.directions.direction_options import DirectionOptions, Found
-from facesmith.directions.direction_sheet import directions_sheet
-from facesmith.directions.means import difference_of_means
-from facesmith.directions.supervised import supervised
+from facesmith.directions.direction_options import DirectionOptions, FoundDirections
+from facesmith.directions.supervised import supervised_directions
 from facesmith.directions.unsupervised import pca, sefa
 from facesmith.errors import BadModel, BadOption
 from facesmith.faces import Faces, open_faces
+from facesmith.gan.contracts import Generator
 from facesmith.io.attribute_options import direction_name
+from facesmith.io.captions import with_caption, with_heading
 from facesmith.io.files import refuse_to_overwrite
-from facesmith.io.images import write_png
+from facesmith.io.images import Pixels, enlarge, grid, write_png
 from facesmith.latent import latents
+from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
 
 METHODS = ("supervised", "means", "pca", "sefa")
-FACES = 2_000  # whose latents say how far PCA and SeFa go
-COUNT = 10  # directions of unlabelled models
+UNSUPERVISED_LATENTS = 2_000  # latents whose standard deviation sets the length of PCA and SeFa directions
+UNSUPERVISED_COUNT = 10
 SHEET_SEEDS = (3, 5, 8)
+SHEET_STRENGTHS = (-1, 0, 1)
+FACE_PX = 64  # up to which faces are enlarged on the sheet
+GAP_PX = 6
 
 
 def find_directions(options: DirectionOptions, console: Console) -> Iterator[str]:
-    """Make a model's directions.
+    """Find a model's directions and write them with a contact sheet.
 
     Yields:
-        a line for each direction, then the paths of the file and of its sheet.
+        a line per direction, then the paths of the file and of its sheet.
 
     Raises:
-        BadOption: there is no such method or attribute, or the method needs data.
+        BadOption: the method or an attribute is unknown, or the method needs labeled faces.
         BadModel: the method needs an encoder, and the model has none.
-        BadData: the faces carry no labels that can be learnt.
+        BadData: the faces have no usable labels.
+        OutputExists: the file or its sheet exists, and `options.force` is not set.
     """
     if options.method not in METHODS:
         raise BadOption(f"--method {options.method!r} is not one of {', '.join(METHODS)}.")
@@ -50,65 +57,105 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
     sheet = file.with_suffix(".png")
     for path in (file, sheet):
         refuse_to_overwrite(path, options.force)
-    found = _unlabelled(model, options) if options.method in ("pca", "sefa") else _labelled(model, options, console)
-    names = list(found.directions)
-    header = {**found.header, "names": names, "method": options.method, "attributes": found.told}
-    save_sidecar(file, "directions", found.directions, header, model.hash)
-    arrays = {name: direction.numpy() for name, direction in found.directions.items()}
-    picture = directions_sheet(model.G, arrays, SHEET_SEEDS, found.notes)
+    unsupervised = options.method in ("pca", "sefa")
+    result = _find_unsupervised(model, options) if unsupervised else _find_labeled(model, options, console)
+    names = list(result.directions)
+    header = {**result.header, "names": names, "method": options.method, "attributes": result.measurements}
+    save_sidecar(file, "directions", result.directions, header, model.hash)
+    arrays = {name: direction.numpy() for name, direction in result.directions.items()}
+    picture = directions_sheet(model.G, arrays, SHEET_SEEDS, result.notes)
     write_png(sheet, picture, model.provenance({"Directions": ", ".join(names)}))
-    yield from (f"{name}: {found.notes[name]}" for name in names)
+    yield from (f"{name}: {result.notes[name]}" for name in names)
     yield str(file)
     yield str(sheet)
 
 
-def _unlabelled(model: Model, options: DirectionOptions) -> Found:
-    if options.attributes is not None or options.keep is not None:
-        raise BadOption(f"--method {options.method} knows no attributes; leave out --attributes and --keep.")
+def directions_sheet(
+    G: Generator, directions: Mapping[str, NDArray[np.float32]], seeds: Sequence[int], notes: Mapping[str, str]
+) -> Pixels:
+    """Return a contact sheet `[H, W, 3]`: a row per direction, with each face at strengths -1, 0 and 1.
+
+    Args:
+        notes: a short text below a direction's name.
+    """
     with torch.inference_mode():
-        w = latents(model.G, range(FACES))
-        steps = (pca if options.method == "pca" else sefa)(model.G, w, COUNT)
-    names = [f"{options.method}_{i + 1}" for i in range(len(steps))]
-    lengths = {name: {"length": float(step.norm())} for name, step in zip(names, steps, strict=True)}
-    notes = {name: f"length {told['length']:.2f}" for name, told in lengths.items()}
-    return Found(dict(zip(names, steps, strict=True)), lengths, notes, {})
+        w = latents(G, seeds)
+        rows = []
+        for name, direction in directions.items():
+            edited = torch.stack([w + strength * torch.from_numpy(direction) for strength in SHEET_STRENGTHS], dim=1)
+            faces = enlarge(synthesize(G, edited.flatten(0, 1)), max(1, FACE_PX // G.resolution))
+            captions = [f"{strength:+d}" if strength else "0" for strength in SHEET_STRENGTHS] * len(w)
+            cells = np.stack([with_caption(face, caption) for face, caption in zip(faces, captions, strict=True)])
+            rows.append(with_heading(grid(cells, len(cells), GAP_PX), name, notes.get(name, "")))
+    return grid(np.stack(rows), 1, GAP_PX)
 
 
-def _labelled(model: Model, options: DirectionOptions, console: Console) -> Found:
+def _find_unsupervised(model: Model, options: DirectionOptions) -> FoundDirections:
+    if options.attributes is not None or options.keep is not None:
+        raise BadOption(f"--method {options.method} uses no attributes; leave out --attributes and --keep.")
+    with torch.inference_mode():
+        w = latents(model.G, range(UNSUPERVISED_LATENTS))
+        steps = (pca if options.method == "pca" else sefa)(model.G, w, UNSUPERVISED_COUNT)
+    return _with_lengths({f"{options.method}_{i + 1}": step for i, step in enumerate(steps)})
+
+
+def _find_labeled(model: Model, options: DirectionOptions, console: Console) -> FoundDirections:
     if options.data is None:
         raise BadOption(
-            f"--method {options.method} needs --data, labelled faces. Without labels: --method pca or sefa."
+            f"--method {options.method} needs labeled faces: give --data. Without labels, use --method pca or sefa."
         )
     if options.method == "means" and model.E is None:
         raise BadModel(
-            f"Recipe {model.recipe.name} has no encoder, which --method means needs. Try --method supervised."
+            f"--method means needs a recipe with an encoder, and {model.recipe.name} has none. Use --method supervised."
         )
     if options.method == "means" and options.keep is not None:
-        raise BadOption("--method means takes plain differences, which keep nothing; leave out --keep.")
+        raise BadOption("--method means can't keep attributes unchanged; leave out --keep.")
     faces = open_faces(options.data, model.G.resolution, model.G.channels, console=console)
     for notice in faces.notices:
         console.print(f"notice: {notice}")
     labels = learnable_labels(faces)
     for name, reason in labels.skipped.items():
-        console.print(f"notice: {name} can't be learnt: {reason}")
+        console.print(f"notice: {name} can't be learned: {reason}")
     for name in map(direction_name, [*(options.attributes or ()), *(options.keep or ())]):
         if name not in labels.names:
             raise BadOption(unknown_column_message(name, dict.fromkeys(labels.names), faces.path))
-    found = (
-        _of_means(model, faces, labels, options)
+    result = (
+        _find_by_means(model, faces, labels, options)
         if options.method == "means"
-        else supervised(model.G, faces, labels, options, console)
+        else supervised_directions(model.G, faces, labels, options, console)
     )
-    return Found(found.directions, found.told, found.notes, {**found.header, "data": faces.fingerprint})
+    header = {**result.header, "data": faces.fingerprint}
+    return FoundDirections(result.directions, result.measurements, result.notes, header)
 
 
-def _of_means(model: Model, faces: Faces, labels: DatasetLabels, options: DirectionOptions) -> Found:
+def _find_by_means(model: Model, faces: Faces, labels: DatasetLabels, options: DirectionOptions) -> FoundDirections:
     rows = classifier_training_rows(faces)
     w = torch.from_numpy(model.invert(np.asarray(faces.pixels[rows]), optimize=False))
     steps = difference_of_means(w, labels.targets[rows])
-    wanted = list(map(direction_name, options.attributes)) if options.attributes is not None else labels.names
-    directions = {
-        name: step for name, step in zip(labels.names, steps, strict=True) if name in wanted and step.isfinite().all()
-    }
-    told = {name: {"length": float(step.norm())} for name, step in directions.items()}
-    return Found(directions, told, {name: f"length {each['length']:.2f}" for name, each in told.items()}, {})
+    names = list(map(direction_name, options.attributes)) if options.attributes is not None else labels.names
+    return _with_lengths({
+        name: step for name, step in zip(labels.names, steps, strict=True) if name in names and step.isfinite().all()
+    })  # fmt: skip
+
+
+def difference_of_means(w: Tensor, targets: NDArray[np.float32]) -> Tensor:
+    """Return the mean latent of faces with each attribute minus that of faces without it, `[A, w_dim]`.
+
+    Args:
+        w: latents `[N, w_dim]` of encoded faces.
+        targets: `[N, A]`, above 0.5 if a face has the attribute; NaN if unknown.
+
+    Source: Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric", arXiv:1512.09300,
+    section 4.2; White 2016, arXiv:1609.04468, section 3.3.
+    """
+    present = torch.from_numpy(targets > 0.5)
+    absent = torch.from_numpy(targets <= 0.5)
+    return torch.stack([w[present[:, i]].mean(0) - w[absent[:, i]].mean(0) for i in range(present.shape[1])])
+
+
+def _with_lengths(directions: Mapping[str, Tensor]) -> FoundDirections:
+    """Return directions of which only their lengths are known."""
+    lengths = {name: float(direction.norm()) for name, direction in directions.items()}
+    measurements = {name: {"length": length} for name, length in lengths.items()}
+    notes = {name: f"length {length:.2f}" for name, length in lengths.items()}
+    return FoundDirections(directions, measurements, notes, {})

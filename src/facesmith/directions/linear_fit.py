@@ -1,4 +1,4 @@
-"""Linear directions: where in the latent space an attribute's logit grows fastest, the others' staying as they are."""
+"""Linear directions: where an attribute's logit grows fastest in the latent space while other logits stay the same."""
 
 from __future__ import annotations
 
@@ -7,48 +7,57 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-SAME = 0.1  # directions that differ by less than that together count once
-RIDGE = 0.05  # of the number of faces: how far slopes are drawn towards 0
+MIN_SINGULAR_VALUE = 0.1  # nearly parallel directions, whose singular value is smaller, count as one
+RIDGE = 0.05  # regularization, as a share of the number of faces
 
 
-def slopes(u: Tensor, logits: Tensor) -> Tensor:
-    """`[A, d]`: by how much each logit grows along each coordinate, by ridge regression.
+def fit_slopes(u: Tensor, logits: Tensor) -> Tensor:
+    """Return the gradient of each logit by ridge regression, `[A, d]`.
 
     Args:
-        u: coordinates `[N, d]`.
+        u: whitened latents `[N, d]`.
         logits: `[N, A]`.
     """
     u, y = u - u.mean(0), logits.double() - logits.double().mean(0)
     ridge = RIDGE * len(u) * torch.eye(u.shape[1], dtype=u.dtype)
-    slope: Tensor = torch.linalg.solve(u.T @ u + ridge, u.T @ y).T
-    return slope
+    slopes: Tensor = torch.linalg.solve(u.T @ u + ridge, u.T @ y).T
+    return slopes
 
 
-def explained(u: Tensor, logits: Tensor, steepest: Tensor) -> Tensor:
-    """Share `[A]` of each logit's variance that the slopes explain, of latents that they weren't fitted to."""
+def r_squared(u: Tensor, logits: Tensor, slopes: Tensor) -> Tensor:
+    """Return the share of each logit's variance that the slopes explain, `[A]`.
+
+    Args:
+        u: whitened latents `[N, d]` that the slopes were not fitted to.
+        logits: `[N, A]`.
+        slopes: `[A, d]`.
+    """
     y = logits.double()
-    guess = (u - u.mean(0)) @ steepest.T + y.mean(0)
-    return 1 - (y - guess).square().mean(0) / y.var(0, correction=0).clamp_min(1e-12)
+    prediction = (u - u.mean(0)) @ slopes.T + y.mean(0)
+    return 1 - (y - prediction).square().mean(0) / y.var(0, correction=0).clamp_min(1e-12)
 
 
-def without(step: Tensor, others: Tensor) -> Tensor:
-    """What of a step `[d]` is orthogonal to all of others `[K, d]`; near-parallel ones are no reason to lose it all."""
+def project_out(step: Tensor, others: Tensor) -> Tensor:
+    """Return the part of a step `[d]` that is orthogonal to all others `[K, d]`.
+
+    Nearly parallel others are treated as one, so that their tiny difference does not remove a whole axis.
+    """
     if not len(others):
         return step
     units = others / others.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    _, sizes, axes = torch.linalg.svd(units, full_matrices=False)
-    axes = axes[sizes > SAME]
-    along: Tensor = (step @ axes.T) @ axes
-    return step - along
+    _, singular_values, axes = torch.linalg.svd(units, full_matrices=False)
+    axes = axes[singular_values > MIN_SINGULAR_VALUE]
+    projection: Tensor = (step @ axes.T) @ axes
+    return step - projection
 
 
-def orthogonal(steepest: Mapping[str, Tensor], chosen: list[str], keep: list[str]) -> dict[str, Tensor]:
-    """Directions of length 1, each orthogonal to the slopes of all that is to stay, but for its own."""
-    steps = {}
-    for name in chosen:
-        others = [steepest[other] for other in keep if other != name and other in steepest]
-        step = without(
-            steepest[name], torch.stack(others) if others else steepest[name].new_empty(0, len(steepest[name]))
+def orthogonal_directions(slopes: Mapping[str, Tensor], names: list[str], keep: list[str]) -> dict[str, Tensor]:
+    """Return a unit direction `[d]` for each name, orthogonal to the slopes of all other attributes in `keep`."""
+    directions = {}
+    for name in names:
+        others = [slopes[other] for other in keep if other != name and other in slopes]
+        step = project_out(
+            slopes[name], torch.stack(others) if others else slopes[name].new_empty(0, len(slopes[name]))
         )
-        steps[name] = step / step.norm().clamp_min(1e-12)
-    return steps
+        directions[name] = step / step.norm().clamp_min(1e-12)
+    return directions

@@ -1,12 +1,12 @@
-"""Directions made better by looking at what they do: through the generator to the classifier, and back by gradients.
+"""Directions improved by what they do to faces: gradients flow through the classifier and the generator.
 
-A linear fit says where logits grow on average. Here each direction is moved so that added to any face it brings its
-own attribute to clearly there, taken away clearly not, while what the classifier says of all else, and what is where
-in the picture, stays. The face is softened by chance before it is judged, so that a direction has to please the
-classifier by what people see, too.
+A linear fit gives the direction in which logits grow on average. Refinement changes each direction so that adding it to
+any face makes its own attribute clearly visible, and subtracting it removes the attribute. Meanwhile the classifier's
+output for other attributes and the layout of the picture must stay the same. Faces are degraded at random (blur, light,
+noise) before they are classified, so that a direction can't exploit details that people would not see.
 
-Kin: Shen et al. 2020, "InterFaceGAN", arXiv:1907.10786 (the linear fit); Jahanian et al. 2020, arXiv:1907.07171 (a
-walk learnt through the generator).
+Related: Shen et al. 2020, "InterFaceGAN", arXiv:1907.10786 (the linear fit); Jahanian et al. 2020, arXiv:1907.07171
+(directions learned through the generator).
 """
 
 from __future__ import annotations
@@ -26,117 +26,137 @@ from facesmith.io.images import Pixels, to_float
 from facesmith.io.progress import bar
 from facesmith.latent.whitening import Whitening
 
-CLEAR = 2.5  # the logit of what is clearly there: 92 %
-BATCH = 32
-OTHER_WAY = 0.3  # share of the faces on which a direction is tried the other way round than it is measured
+TARGET_LOGIT = 2.5  # "clearly visible": a probability of 92 %
+BATCH_SIZE = 32
+REVERSED_SHARE = 0.3  # share of faces on which a direction is tried with the opposite sign
 LR = 0.03
 SEED = 11
 
 
 @dataclass(frozen=True)
-class Restraint:
-    """What a direction must not do, by weight.
+class PenaltyWeights:
+    """Weights of the penalties on what a direction must not do.
 
     Attributes:
-        stay: alter what is said of other attributes.
-        look: alter what is seen.
-        short: be long.
+        attributes: change other attributes.
+        appearance: change the picture, as the classifier's feature maps see it.
+        length: be long.
     """
 
-    stay: float
-    look: float
-    short: float
+    attributes: float
+    appearance: float
+    length: float
 
 
-STRICT, LOOSE = Restraint(1.0, 3.0, 0.02), Restraint(0.3, 1.0, 0.003)  # at first, and where that brings too little
+STRICT, LOOSE = (
+    PenaltyWeights(1.0, 3.0, 0.02),
+    PenaltyWeights(0.3, 1.0, 0.003),
+)  # LOOSE for directions too weak at first
 
 
-def stay_weights(chosen: list[int], keep: list[int], logits: Tensor) -> Tensor:
-    """`[A', A]`: 1 for what is to stay, of all others the less the more they go along with the attribute itself.
+def keep_weights(own: list[int], keep: list[int], logits: Tensor) -> Tensor:
+    """Return how strongly each direction must preserve each attribute, `[A', A]`.
+
+    The weight is 1 for attributes in `keep` and 0 for the direction's own. For others it is 1 minus the absolute
+    correlation with the own attribute: what usually comes along may change.
 
     Args:
-        logits: `[N, A]` of real or generated faces.
+        own: index of each direction's attribute, A' numbers.
+        keep: indices of attributes that must not change.
+        logits: `[N, A]` of faces.
     """
-    together = torch.corrcoef(logits.double().T).nan_to_num(0).abs().float()
-    weights = 1 - together[chosen]
+    correlation = torch.corrcoef(logits.double().T).nan_to_num(0).abs().float()
+    weights = 1 - correlation[own]
     weights[:, keep] = 1.0
-    weights[torch.arange(len(chosen)), chosen] = 0.0
+    weights[torch.arange(len(own)), own] = 0.0
     return weights
 
 
-def refined(
+def refine_directions(
     G: Generator,
     classifier: Classifier,
     w: Tensor,
-    pictures: Pixels,
+    images: Pixels,
     start: Tensor,
-    coordinates: Whitening,
-    chosen: list[int],
-    stay: Tensor,
+    whitening: Whitening,
+    own: list[int],
+    keep: Tensor,
     signs: Tensor,
     console: Console,
     *,
     steps: int,
     precision: torch.dtype,
-    restraint: Restraint = STRICT,
+    penalties: PenaltyWeights = STRICT,
 ) -> Tensor:
-    """Steps in coordinates, `[A', d]`, begun at `start`; length 1 of them is to be strength 1, roughly.
+    """Return refined directions in whitened coordinates, `[A', d]`; their length is roughly that of strength 1.
 
     Args:
-        w: latents `[N, w_dim]` to try them on.
-        pictures: their faces, uint8 `[N, S, S, C]`.
-        start: steps `[A', d]`, already of a length that shows.
-        chosen: which of the classifier's attributes each step is of.
-        stay: weights `[A', A]`.
-        signs: `[A']`, 1 for what is mostly to be added, -1 for what is mostly to be taken away.
+        w: latents `[N, w_dim]` of example faces.
+        images: the example faces, uint8 `[N, S, S, C]`.
+        start: directions `[A', d]`, long enough to have a visible effect.
+        whitening: of the latents.
+        own: index of each direction's attribute among the classifier's outputs.
+        keep: `[A', A]`, as `keep_weights` returns it.
+        signs: `[A']`, 1 for directions that are mostly added, -1 for those that are mostly subtracted.
     """
-    step = start.detach().float().clone().requires_grad_(True)
-    root = coordinates.root.float()
-    optimizer = torch.optim.Adam([step], LR, betas=(0.9, 0.99))
+    directions = start.detach().float().clone().requires_grad_(True)
+    root = whitening.root.float()
+    optimizer = torch.optim.Adam([directions], LR, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    own = torch.tensor(chosen)
+    own_index = torch.tensor(own)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        for number in bar(range(steps), steps, f"refining {len(chosen)} directions", console):
-            rows = torch.randint(len(w), (BATCH,))
-            some, before = w[rows], to_float(torch.from_numpy(pictures[rows.numpy()]))
-            which = (torch.arange(BATCH) + number * BATCH) % len(chosen)
-            sign = signs[which] * torch.where(torch.rand(BATCH) < OTHER_WAY, -1.0, 1.0)
+        for step in bar(range(steps), steps, f"refining {len(own)} directions", console):
+            rows = torch.randint(len(w), (BATCH_SIZE,))
+            before = to_float(torch.from_numpy(images[rows.numpy()]))
+            which = (torch.arange(BATCH_SIZE) + step * BATCH_SIZE) % len(own)  # directions take turns
+            sign = signs[which] * torch.where(torch.rand(BATCH_SIZE) < REVERSED_SHARE, -1.0, 1.0)
             with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-                after = G.synthesis(some + sign[:, None] * (step[which] @ root))
-            loss = _loss(classifier, before, after, own[which], sign, stay[which], precision, restraint)
-            loss = loss + restraint.short * step.square().sum(1).mean()
+                after = G.synthesis(w[rows] + sign[:, None] * (directions[which] @ root))
+            loss = _edit_loss(classifier, before, after, own_index[which], sign, keep[which], precision, penalties)
+            loss = loss + penalties.length * directions.square().sum(1).mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-    return step.detach()
+    return directions.detach()
 
 
-def _loss(
+def _edit_loss(
     classifier: Classifier,
     before: Tensor,
     after: Tensor,
     own: Tensor,
     sign: Tensor,
-    stay: Tensor,
+    keep: Tensor,
     precision: torch.dtype,
-    restraint: Restraint,
+    penalties: PenaltyWeights,
 ) -> Tensor:
-    """Of faces and of what became of them: has their own attribute come, and all else stayed?"""
+    """Return the loss of edits: is the own attribute clearly visible (or removed), and has all else stayed the same?
+
+    Args:
+        before: faces `[N, C, S, S]` in `[-1, 1]`.
+        after: the edited faces.
+        own: `[N]`, the edited attribute.
+        sign: `[N]`, 1 if the attribute was added, -1 if it was removed.
+        keep: `[N, A]`, weights of the attributes that should stay the same.
+    """
     seed = int(torch.randint(2**31, ()))
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         with torch.no_grad():
-            told, maps = classifier.logits_and_maps(degrade_seeded(before, seed))
-        told_after, maps_after = classifier.logits_and_maps(degrade_seeded(after.float(), seed))
+            logits, maps = classifier.logits_and_maps(degrade_seeded(before, seed))
+        logits_after, maps_after = classifier.logits_and_maps(degrade_seeded(after.float(), seed))
     rows = torch.arange(len(own))
-    signed, signed_after = sign * told[rows, own], sign * told_after[rows, own]
-    come = smooth_l1_loss(signed_after, signed.clamp_min(CLEAR))
-    verdicts = told.sigmoid()
-    # The cross entropy of two verdicts, less what it is where they are the same: their Kullback-Leibler divergence.
-    drift = cross_entropy(told_after, verdicts, reduction="none") - cross_entropy(told, verdicts, reduction="none")
-    stayed = (stay * drift).sum(1).mean()
+    own_logit, own_logit_after = sign * logits[rows, own], sign * logits_after[rows, own]
+    edit = smooth_l1_loss(own_logit_after, own_logit.clamp_min(TARGET_LOGIT))
+    # Kullback-Leibler divergence of the attributes' probabilities: cross-entropy minus entropy.
+    probabilities = logits.sigmoid()
+    divergence = cross_entropy(logits_after, probabilities, reduction="none") - cross_entropy(
+        logits, probabilities, reduction="none"
+    )
+    attributes = (keep * divergence).sum(1).mean()
+    # The change of the feature maps, relative to the difference between two random faces.
     maps, maps_after = maps.float(), maps_after.float()
-    usual = (maps - maps.roll(1, 0)).square().mean()  # how unlike two faces are
-    look = (maps_after - maps).square().mean() / usual.clamp_min(1e-6)
-    return come + restraint.stay * stayed + restraint.look * look
+    between_faces = (maps - maps.roll(1, 0)).square().mean()
+    appearance = (maps_after - maps).square().mean() / between_faces.clamp_min(1e-6)
+    return edit + penalties.attributes * attributes + penalties.appearance * appearance

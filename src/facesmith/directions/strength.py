@@ -1,6 +1,7 @@
-"""How long a direction is to be: strength 1 brings an attribute clearly into faces that lack it, and no further.
+"""The length of directions: strength 1 makes an attribute clearly visible in faces that lack it, and goes no further.
 
-Where nearly all faces have it (young, say), there is little to bring: then -1 is to take it away as clearly.
+Where nearly all faces have an attribute (young, say), there are few faces to add it to. Such a direction is measured by
+strength -1, which removes the attribute.
 """
 
 from __future__ import annotations
@@ -15,82 +16,87 @@ from facesmith.attributes import Classifier, predict_logits
 from facesmith.gan.contracts import Generator
 from facesmith.latent.synthesis import synthesize
 
-WANTED = 0.74  # of the faces without an attribute, the share that is to have it at strength 1
-LEAST = 0.5  # a direction that brings it to fewer than that doesn't work
-SHARES = (0.4, 0.7, 1.0, 1.4, 2.0)  # of the length that a direction has so far, at which faces are looked at
-LONGEST = 5.0  # deviations of latents that strength 1 may go: beyond, faces break
-MOSTLY = 0.75  # of all faces: an attribute that more of them have is measured by taking it away
-FEWEST = 24  # faces without an attribute, to measure by
+TARGET_RATE = 0.74  # of the faces without an attribute, the share that has it at strength 1
+MIN_SUCCESS_RATE = 0.5  # a direction with a lower rate does not work
+SCALES = (0.4, 0.7, 1.0, 1.4, 2.0)  # tried lengths, relative to the current length of a direction
+MAX_DEVIATIONS = 5.0  # longest strength 1, in standard deviations of latents: beyond, faces break
+COMMON_SHARE = 0.75  # an attribute that more of all faces have is measured by removing it
+MIN_FACES = 24  # without an attribute, to measure with
 
 
 @dataclass(frozen=True)
-class Reach:
+class StrengthCalibration:
     """What was measured of one direction.
 
     Attributes:
-        sign: 1 where it was measured by adding it to faces that lack the attribute; -1 by taking it from those that
-            have it.
-        share: of the length that it had, which it is to have.
-        faces: how many were looked at.
-        reached: share of those in which the attribute came, or went.
-        average: logit of the average face with it added, or taken away.
+        sign: 1 if it was added to faces that lack the attribute; -1 if it was subtracted from faces that have it.
+        scale: the length it should have, relative to the length it had.
+        faces: how many were edited.
+        success_rate: share of those in which the attribute appeared (or disappeared).
+        average_face_logit: of the average face after the edit.
     """
 
     sign: int
-    share: float
+    scale: float
     faces: int
-    reached: float
-    average: float
+    success_rate: float
+    average_face_logit: float
 
 
-def reach(
+def calibrate_strength(
     G: Generator,
     classifier: Classifier,
     w: Tensor,
     logits: Tensor,
-    step: Tensor,
+    direction: Tensor,
     deviations: float,
     attribute: int,
-) -> Reach:
-    """Measure a direction that was refined to be about as long as needed.
+) -> StrengthCalibration:
+    """Find the length at which a direction reaches `TARGET_RATE`.
 
     Args:
         w: latents `[N, w_dim]` that the direction was not fitted to.
         logits: `[N, A]` of their faces.
-        step: `[w_dim]`.
-        deviations: the step's length in deviations of latents.
-        attribute: which of the classifier's it is of.
+        direction: `[w_dim]`, about as long as needed.
+        deviations: its length in standard deviations of latents.
+        attribute: its index among the classifier's outputs.
     """
-    sign = usual_sign(logits[:, attribute])
-    has_less = sign * logits[:, attribute]
-    some = w[has_less < 0]
-    if len(some) < FEWEST:  # hardly any: go by those that are nearest to it
-        some = w[has_less.argsort()[:FEWEST]]
-    step = sign * step
-    most = LONGEST / max(deviations, 1e-6)
-    shares = [*(share for share in SHARES if share < most), most]
-    told = torch.stack([sign * _told(G, classifier, some + share * step, attribute) for share in shares])  # [S, N]
-    share = crossing(torch.quantile(told, 1 - WANTED, dim=1), shares)
-    final = sign * _told(G, classifier, some + share * step, attribute)
-    average = _told(G, classifier, G.w_avg[None] + share * step, attribute)
-    return Reach(sign, share, len(some), float((final > 0).float().mean()), float(average[0]))
+    sign = edit_sign(logits[:, attribute])
+    own_logits = sign * logits[:, attribute]
+    lacking = w[own_logits < 0]
+    if len(lacking) < MIN_FACES:
+        lacking = w[own_logits.argsort()[:MIN_FACES]]
+    step = sign * direction
+    max_scale = MAX_DEVIATIONS / max(deviations, 1e-6)
+    scales = [*(scale for scale in SCALES if scale < max_scale), max_scale]
+    edited = torch.stack([
+        sign * _attribute_logits(G, classifier, lacking + scale * step, attribute) for scale in scales
+    ])  # fmt: skip  # [scales, N]
+    scale = zero_crossing(torch.quantile(edited, 1 - TARGET_RATE, dim=1), scales)
+    final = sign * _attribute_logits(G, classifier, lacking + scale * step, attribute)
+    average = _attribute_logits(G, classifier, G.w_avg[None] + scale * step, attribute)
+    return StrengthCalibration(sign, scale, len(lacking), float((final > 0).float().mean()), float(average[0]))
 
 
-def usual_sign(logits: Tensor) -> int:
-    """1 for an attribute that is to be brought into faces, -1 for one that nearly all have, by logits `[N]`."""
-    return -1 if float((logits > 0).float().mean()) > MOSTLY else 1
+def edit_sign(logits: Tensor) -> int:
+    """Return 1 for an attribute to add, or -1 for one to remove because most faces have it, by their logits `[N]`."""
+    return -1 if float((logits > 0).float().mean()) > COMMON_SHARE else 1
 
 
-def _told(G: Generator, classifier: Classifier, w: Tensor, attribute: int) -> Tensor:
+def _attribute_logits(G: Generator, classifier: Classifier, w: Tensor, attribute: int) -> Tensor:
     return predict_logits(classifier, synthesize(G, w))[:, attribute]
 
 
-def crossing(lowest: Tensor, shares: Sequence[float]) -> float:
-    """The first share at which logits `[S]` reach 0, on straight lines between those measured; else the last."""
-    if lowest[0] >= 0:
-        return shares[0]
-    for i in range(1, len(shares)):
-        if lowest[i] >= 0:
-            part = float(-lowest[i - 1] / (lowest[i] - lowest[i - 1]))
-            return shares[i - 1] + part * (shares[i] - shares[i - 1])
-    return shares[-1]
+def zero_crossing(logits: Tensor, scales: Sequence[float]) -> float:
+    """Return the first scale at which logits reach 0, by linear interpolation; the last scale if they never do.
+
+    Args:
+        logits: `[S]`, one per scale.
+    """
+    if logits[0] >= 0:
+        return scales[0]
+    for i in range(1, len(scales)):
+        if logits[i] >= 0:
+            t = float(-logits[i - 1] / (logits[i] - logits[i - 1]))
+            return scales[i - 1] + t * (scales[i] - scales[i - 1])
+    return scales[-1]

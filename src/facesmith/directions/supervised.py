@@ -1,7 +1,9 @@
-"""Directions of attributes: a classifier labels generated faces, and tells what a step in the latent space does.
+"""Attribute directions from labeled faces.
 
-Source of the linear fit and of making it orthogonal to what is to stay: Shen et al. 2020, "InterFaceGAN",
-arXiv:1907.10786, section 3.2.
+A classifier learns the labels, then labels generated faces. The slopes of its logits in the latent space give the
+directions. They are refined through the generator, and scaled so that strength 1 makes the attribute clearly visible.
+
+Source of the linear fit and the projection: Shen et al. 2020, "InterFaceGAN", arXiv:1907.10786, section 3.2.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from torch import Tensor
 from facesmith.attributes import AttributeScores, DatasetLabels, TrainedClassifier, predict_logits, trained_classifier
 from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.device import has_bfloat16
-from facesmith.directions.direction_options import DirectionOptions, Found
-from facesmith.directions.linear_fit import explained, orthogonal, slopes
-from facesmith.directions.refine import CLEAR, LOOSE, STRICT, Restraint, refined, stay_weights
-from facesmith.directions.strength import LEAST, Reach, reach, usual_sign
+from facesmith.directions.direction_options import DirectionOptions, FoundDirections
+from facesmith.directions.linear_fit import fit_slopes, orthogonal_directions, r_squared
+from facesmith.directions.refine import LOOSE, STRICT, TARGET_LOGIT, PenaltyWeights, keep_weights, refine_directions
+from facesmith.directions.strength import MIN_SUCCESS_RATE, StrengthCalibration, calibrate_strength, edit_sign
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.gan.contracts import Generator
@@ -32,147 +34,171 @@ from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize
 from facesmith.latent.whitening import Whitening, whiten
 
-# What a face keeps while another attribute is edited: sex, age, hair, glasses; of these, the columns that there are.
-KEEP = ("male", "young", "black_hair", "blond_hair", "brown_hair", "gray_hair", "grey_hair", "red_hair", "eyeglasses")
-FACES = 2_000  # generated ones that are labelled, seeds 0 to N-1
-FITTED = 0.8  # share of those that slopes are fitted to; the others tell how well they fit
-JUDGES = 128  # further ones, that a direction's length is measured by
-MOST = 16  # directions that are learnt unless more are asked for
-BELIEVABLE = 0.7  # balanced accuracy on softened faces below which an attribute is not taken unasked
+# By default, edits don't change sex, age, hair color and glasses, as far as the dataset has these columns.
+DEFAULT_KEEP = (
+    "male", "young", "black_hair", "blond_hair", "brown_hair", "gray_hair", "grey_hair", "red_hair", "eyeglasses",
+)  # fmt: skip
+FACE_COUNT = 2_000  # generated faces that are labeled, seeds 0 to 1,999
+FIT_SHARE = 0.8  # share of them that slopes are fitted to; the rest measures the fit
+CALIBRATION_FACES = 128  # further faces, to set the length of directions
+MAX_DIRECTIONS = 16  # unless more are requested by name
+MIN_BALANCED_ACCURACY = 0.7  # on degraded faces; attributes below it are used only if requested by name
 MIN_DEVIATION = 1e-3  # of an axis of the latents, as a share of the widest axis
-FIRST_SHORTEST, FIRST_LONGEST = 0.5, 3.0  # deviations of latents, from which refining begins
-ENOUGH = 0.75  # of the faces without an attribute: a direction that comes into fewer is refined again, less restrained
-DRAWN_AT_ONCE = 64
+MIN_START_LENGTH, MAX_START_LENGTH = 0.5, 3.0  # of directions before refinement, in standard deviations of latents
+GOOD_SUCCESS_RATE = 0.75  # directions below it are refined again, with lower penalties
+SYNTHESIS_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Survey:
-    """Generated faces: latents `[N, w_dim]`, pictures uint8 `[N, S, S, C]`, and what a classifier says, `[N, A]`."""
+class LabeledSamples:
+    """Generated faces: latents `[N, w_dim]`, images uint8 `[N, S, S, C]`, and the classifier's logits `[N, A]`."""
 
     w: Tensor
-    pictures: Pixels
+    images: Pixels
     logits: Tensor
 
-    def part(self, rows: slice) -> Survey:
-        return Survey(self.w[rows], self.pictures[rows], self.logits[rows])
+    def part(self, rows: slice) -> LabeledSamples:
+        """Return some of the faces."""
+        return LabeledSamples(self.w[rows], self.images[rows], self.logits[rows])
 
 
-def supervised(G: Generator, faces: Faces, labels: DatasetLabels, options: DirectionOptions, console: Console) -> Found:
-    """Directions of labelled attributes, each as long as strength 1 asks.
+def supervised_directions(
+    G: Generator, faces: Faces, labels: DatasetLabels, options: DirectionOptions, console: Console
+) -> FoundDirections:
+    """Find directions of labeled attributes, scaled so that strength 1 makes them clearly visible.
 
     Raises:
-        BadData: the classifier can tell none, or none of them can be brought into this model's faces.
+        BadData: the classifier recognizes no attribute, or the generator can't draw any of them.
     """
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
     trained = trained_classifier(faces, labels, console, precision=precision, budget=options.classifier_budget)
-    for name, known in trained.scores.items():
-        console.print(f"  {name:<22} {words_of(known)}")
-    chosen = _chosen(trained, options)
-    wanted = list(map(direction_name, options.keep)) if options.keep is not None else list(KEEP)
-    keep = [name for name in wanted if name in trained.names]
+    for name, scores in trained.scores.items():
+        console.print(f"  {name:<22} {describe_scores(scores)}")
+    names = _select_attributes(trained, options)
+    keep_names = list(map(direction_name, options.keep)) if options.keep is not None else DEFAULT_KEEP
+    keep = [name for name in keep_names if name in trained.names]
     index = {name: i for i, name in enumerate(trained.names)}
-    survey = _survey(G, trained, range(FACES), console)
-    fit = survey.part(slice(0, round(FITTED * FACES)))
-    coordinates = whiten(survey.w, MIN_DEVIATION)
-    start, linear = _fitted(survey, coordinates, trained.names, chosen, keep)
-    numbers = [index[name] for name in chosen]
-    stay = stay_weights(numbers, [index[name] for name in keep], survey.logits)
-    signs = torch.tensor([float(usual_sign(survey.logits[:, number])) for number in numbers])
-    further = _survey(G, trained, range(FACES, FACES + JUDGES), console)
+    own = [index[name] for name in names]
 
-    def better(begun: Tensor, rows: list[int], restraint: Restraint) -> tuple[Tensor, list[Reach]]:
-        """The directions of these rows, refined, and what they bring about."""
-        steps = refined(
-            G, trained.classifier, fit.w, fit.pictures, begun, coordinates, [numbers[row] for row in rows], stay[rows],
-            signs[rows], console, steps=options.steps, precision=precision, restraint=restraint,
+    samples = _label_samples(G, trained, range(FACE_COUNT), console)
+    fit_samples = samples.part(slice(0, round(FIT_SHARE * FACE_COUNT)))
+    whitening = whiten(samples.w, MIN_DEVIATION)
+    start, fit_quality = _fit_directions(samples, whitening, trained.names, names, keep)
+    weights = keep_weights(own, [index[name] for name in keep], samples.logits)
+    signs = torch.tensor([float(edit_sign(samples.logits[:, i])) for i in own])
+    calibration_samples = _label_samples(G, trained, range(FACE_COUNT, FACE_COUNT + CALIBRATION_FACES), console)
+
+    def refine_and_calibrate(
+        start: Tensor, rows: list[int], penalties: PenaltyWeights
+    ) -> tuple[Tensor, list[StrengthCalibration]]:
+        """Refine the directions of these rows, and measure what they do."""
+        refined = refine_directions(
+            G, trained.classifier, fit_samples.w, fit_samples.images, start, whitening, [own[row] for row in rows],
+            weights[rows], signs[rows], console, steps=options.steps, precision=precision, penalties=penalties,
         )  # fmt: skip
-        measured = list(zip(coordinates.to_w_offset(steps).float(), steps.norm(dim=1).tolist(), rows, strict=True))
-        return steps, [
-            reach(G, trained.classifier, further.w, further.logits, step, deviations, numbers[row])
-            for step, deviations, row in bar(measured, len(measured), "measuring lengths", console)
+        lengths = refined.norm(dim=1).tolist()
+        each = list(zip(whitening.to_w_offset(refined).float(), lengths, rows, strict=True))
+        return refined, [
+            calibrate_strength(
+                G, trained.classifier, calibration_samples.w, calibration_samples.logits, direction, length, own[row]
+            )
+            for direction, length, row in bar(each, len(each), "measuring the strength of directions", console)
         ]
 
-    steps, found = better(start, list(range(len(chosen))), STRICT)
-    weak = [row for row, reached in enumerate(found) if reached.reached < ENOUGH] if options.steps else []
-    if weak:
-        freer, reaches = better(steps[weak], weak, LOOSE)
-        for row, step, reached in zip(weak, freer, reaches, strict=True):
-            if reached.reached > found[row].reached:
-                steps[row], found[row] = step, reached
-    directions, told, notes = {}, {}, {}
-    for name, step, reached in zip(chosen, coordinates.to_w_offset(steps).float(), found, strict=True):
-        if reached.reached < LEAST and options.attributes is None:
-            console.print(f"notice: {name} left out: at full length it {_moved(reached)} of faces only")
+    refined, calibrations = refine_and_calibrate(start, list(range(len(names))), STRICT)
+    # Refine weak directions again with lower penalties, and keep the result if it is better.
+    weak = [row for row, each in enumerate(calibrations) if each.success_rate < GOOD_SUCCESS_RATE]
+    if weak and options.steps:
+        refined_again, calibrations_again = refine_and_calibrate(refined[weak], weak, LOOSE)
+        for row, direction, calibration in zip(weak, refined_again, calibrations_again, strict=True):
+            if calibration.success_rate > calibrations[row].success_rate:
+                refined[row], calibrations[row] = direction, calibration
+
+    directions, measurements, notes = {}, {}, {}
+    for name, direction, calibration in zip(names, whitening.to_w_offset(refined).float(), calibrations, strict=True):
+        if calibration.success_rate < MIN_SUCCESS_RATE and options.attributes is None:
+            console.print(f"notice: {name} is left out: even at full length it {_effect(calibration)} of faces only")
             continue
-        directions[name] = reached.share * step
-        share = float((survey.logits[:, index[name]] > 0).float().mean())
-        told[name] = _told(trained.scores[name], reached, directions[name], float(linear[index[name]]), share)
-        notes[name] = f"classifier {trained.scores[name].balanced:.0%}, {_moved(reached)}"
+        directions[name] = calibration.scale * direction
+        sample_share = float((samples.logits[:, index[name]] > 0).float().mean())
+        measurements[name] = _measurements(
+            trained.scores[name], calibration, directions[name], float(fit_quality[index[name]]), sample_share
+        )
+        notes[name] = f"classifier {trained.scores[name].balanced:.0%}, {_effect(calibration)}"
     if not directions:
-        raise BadData("No direction works: this model's faces take on none of the attributes. Train it longer.")
-    return Found(directions, told, notes, {"keep": keep, "training_faces": len(classifier_training_rows(faces))})
+        raise BadData("No direction works: this model's faces show none of the attributes. Train the model for longer.")
+    header = {"keep": keep, "training_faces": len(classifier_training_rows(faces))}
+    return FoundDirections(directions, measurements, notes, header)
 
 
-def words_of(known: AttributeScores) -> str:
-    """How well a classifier knows an attribute."""
+def describe_scores(scores: AttributeScores) -> str:
+    """Return how well a classifier recognizes an attribute, as text."""
     return (
-        f"right on {known.accuracy:.1%} of faces held out (always the more frequent answer: {known.majority:.1%}); "
-        f"balanced {known.balanced:.1%}, softened {known.balanced_soft:.1%}"
+        f"accuracy {scores.accuracy:.1%} on held-out faces (always the more frequent answer: {scores.majority:.1%}); "
+        f"balanced {scores.balanced:.1%}, on degraded faces {scores.balanced_soft:.1%}"
     )
 
 
-def _moved(reached: Reach) -> str:
-    return f"{'comes into' if reached.sign > 0 else 'goes from'} {reached.reached:.0%}"
+def _effect(calibration: StrengthCalibration) -> str:
+    return f"{'appears in' if calibration.sign > 0 else 'disappears from'} {calibration.success_rate:.0%}"
 
 
-def _survey(G: Generator, trained: TrainedClassifier, seeds: Sequence[int], console: Console) -> Survey:
-    """The faces of these seeds, labelled."""
+def _label_samples(G: Generator, trained: TrainedClassifier, seeds: Sequence[int], console: Console) -> LabeledSamples:
+    """Draw the faces of seeds and label them."""
     with torch.inference_mode():
         w = latents(G, seeds)
-        parts = torch.split(w, DRAWN_AT_ONCE)
-        shown = bar(parts, len(parts), f"drawing {len(w)} faces to label", console)
-        pictures = np.concatenate([synthesize(G, part) for part in shown])
-        logits = predict_logits(trained.classifier, pictures)
-    return Survey(w.clone(), pictures, logits.clone())  # clones outside can take part in gradients
+        batches = torch.split(w, SYNTHESIS_BATCH)
+        progress = bar(batches, len(batches), f"drawing {len(w)} faces to label", console)
+        images = np.concatenate([synthesize(G, batch) for batch in progress])
+        logits = predict_logits(trained.classifier, images)
+    return LabeledSamples(w.clone(), images, logits.clone())  # clones: inference tensors can't take part in gradients
 
 
-def _chosen(trained: TrainedClassifier, options: DirectionOptions) -> list[str]:
-    """Names of the attributes to find directions of: those asked for, or the ones that the classifier knows best."""
+def _select_attributes(trained: TrainedClassifier, options: DirectionOptions) -> list[str]:
+    """Return the requested attributes, or by default those that the classifier recognizes best."""
     if options.attributes is not None:
         return list(dict.fromkeys(map(direction_name, options.attributes)))
-    sure = [name for name in trained.names if trained.scores[name].balanced_soft >= BELIEVABLE]
-    best = sorted(sure, key=lambda name: -trained.scores[name].balanced_soft)[:MOST]
+    accuracy = {name: trained.scores[name].balanced_soft for name in trained.names}
+    reliable = [name for name in trained.names if accuracy[name] >= MIN_BALANCED_ACCURACY]
+    best = sorted(reliable, key=lambda name: -accuracy[name])[:MAX_DIRECTIONS]
     if not best:
-        raise BadData("The classifier can tell no attribute from softened faces; more labelled faces help.")
+        raise BadData("The classifier recognizes no attribute in degraded faces. Use more labeled faces.")
     return [name for name in trained.names if name in best]
 
 
-def _fitted(
-    survey: Survey, coordinates: Whitening, names: Sequence[str], chosen: list[str], keep: list[str]
+def _fit_directions(
+    samples: LabeledSamples, whitening: Whitening, all_names: Sequence[str], names: list[str], keep: list[str]
 ) -> tuple[Tensor, Tensor]:
-    """Steps in coordinates `[A', d]` by the slopes alone; and the share `[A]` of each logit that slopes explain."""
-    u, cut = coordinates.to_u(survey.w), round(FITTED * len(survey.w))
-    steepest = slopes(u[:cut], survey.logits[:cut])
-    by_name = dict(zip(names, steepest, strict=True))
-    units = orthogonal(by_name, chosen, keep)
-    logits = dict(zip(names, survey.logits.T, strict=True))
-    steps = [units[name] * _first_length(logits[name], by_name[name], units[name]) for name in chosen]
-    return torch.stack(steps), explained(u[cut:], survey.logits[cut:], steepest)
+    """Return linear directions in whitened coordinates `[A', d]`, and how well each logit is linear (R²) `[A]`."""
+    u, n_fit = whitening.to_u(samples.w), round(FIT_SHARE * len(samples.w))
+    slopes = fit_slopes(u[:n_fit], samples.logits[:n_fit])
+    slope_by_name = dict(zip(all_names, slopes, strict=True))
+    logits_by_name = dict(zip(all_names, samples.logits.T, strict=True))
+    units = orthogonal_directions(slope_by_name, names, keep)
+    directions = [units[name] * _start_length(logits_by_name[name], slope_by_name[name], units[name]) for name in names]
+    return torch.stack(directions), r_squared(u[n_fit:], samples.logits[n_fit:], slopes)
 
 
-def _first_length(logits: Tensor, steepest: Tensor, unit: Tensor) -> float:
-    """How far to go at first, for faces that lack the attribute to have it clearly: by the slope, within reason."""
-    slope, has_less = float(steepest @ unit), usual_sign(logits) * logits
-    missing = CLEAR - float(has_less[has_less < 0].mean() if (has_less < 0).any() else has_less.min())
-    return min(FIRST_LONGEST, max(FIRST_SHORTEST, missing / max(slope, 1e-6)))
+def _start_length(logits: Tensor, slope: Tensor, unit: Tensor) -> float:
+    """Return the length at which faces without the attribute get it, by linear extrapolation within limits."""
+    growth, own_logits = float(slope @ unit), edit_sign(logits) * logits
+    lacking = own_logits < 0
+    missing = TARGET_LOGIT - float(own_logits[lacking].mean() if lacking.any() else own_logits.min())
+    return min(MAX_START_LENGTH, max(MIN_START_LENGTH, missing / max(growth, 1e-6)))
 
 
-def _told(known: AttributeScores, reached: Reach, direction: Tensor, linear: float, share: float) -> dict[str, Any]:
-    """What the header keeps of a direction."""
+def _measurements(
+    scores: AttributeScores,
+    calibration: StrengthCalibration,
+    direction: Tensor,
+    fit_quality: float,
+    sample_share: float,
+) -> dict[str, Any]:
+    """Return the header entry of a direction."""
     return {
-        "classifier": asdict(known),
-        "calibration": asdict(reached),
+        "classifier": asdict(scores),
+        "calibration": asdict(calibration),
         "length": float(direction.norm()),
-        "linear": linear,  # share of the logit's variance that a linear fit explains
-        "generated_share": share,
+        "linear_r2": fit_quality,  # share of the logit's variance that a linear function of the latent explains
+        "sample_share": sample_share,  # share of generated faces that have the attribute
     }

@@ -1,6 +1,6 @@
-"""Directions of models without labels: those along which latents, or what the first layer makes of them, vary most.
+"""Directions without labels: along which latents, or the output of the generator's first layer, vary most.
 
-Papers: Härkönen et al. 2020, "GANSpace", arXiv:2004.02546, section 2.1 (PCA); Shen and Zhou 2021, "Closed-Form
+Sources: Härkönen et al. 2020, "GANSpace", arXiv:2004.02546, section 2.1 (PCA); Shen and Zhou 2021, "Closed-Form
 Factorization of Latent Semantics in GANs", arXiv:2007.06600, equation 5 (SeFa).
 """
 
@@ -14,76 +14,79 @@ from torch import Tensor, nn
 from facesmith.errors import BadModel
 from facesmith.gan.contracts import Generator
 
-DEVIATIONS = 2.0  # of the latents along a direction: how far strength 1 goes
-FACES_EACH = 16  # latents that go through the first layer at a time
-MOST_NUMBERS = 4096  # of a first layer's output that PCA looks at
+DEVIATIONS = 2.0  # length at strength 1, in standard deviations of the latents along the direction
+BATCH_SIZE = 16  # latents that go through the first layer together
+MAX_PCA_FEATURES = 4096  # numbers of the first layer's output that PCA uses
 
 
 def pca(G: Generator, w: Tensor, count: int) -> Tensor:
-    """`[count, w_dim]` of latents `[N, w_dim]`.
+    """Return directions by PCA, `[count, w_dim]`, the most important first.
 
-    Where the generator has a mapping of its own, the directions in which `w` varies most; else (and where `w` is z with
-    labels beside it) all vary alike, and it is those in which the first layer's output does.
+    With a mapping network, these are the principal components of `w`. Without one, `w` varies equally in all directions
+    (apart from labels), so they are the latent steps that match the principal components of the first layer's output.
+
+    Args:
+        w: latents `[N, w_dim]`.
     """
     if type(G).mapping is not Generator.mapping and not G.label_dim:
-        return _scaled(_components(w), w, count)
+        return _scaled(_principal_axes(w), w, count)
     module, _ = first_layer(G)
-    outputs = torch.cat([_outputs(G, module, some) for some in torch.split(w, FACES_EACH)])
-    picked = torch.linspace(0, outputs.shape[1] - 1, min(MOST_NUMBERS, outputs.shape[1])).long()
-    scores = _centred(outputs[:, picked]) @ _components(outputs[:, picked])[: G.w_dim].T  # [N, K]
-    # Which step of w goes with each component: least squares of w on the components (the paper's equation 3).
-    steps = torch.linalg.lstsq(scores / scores.std(0).clamp_min(1e-9), _centred(w)).solution
+    outputs = torch.cat([_layer_outputs(G, module, batch) for batch in torch.split(w, BATCH_SIZE)])
+    features = torch.linspace(0, outputs.shape[1] - 1, min(MAX_PCA_FEATURES, outputs.shape[1])).long()
+    scores = _centered(outputs[:, features]) @ _principal_axes(outputs[:, features])[: G.w_dim].T  # [N, K]
+    # The latent step for each component: least squares of w on the component scores (equation 3 of the paper).
+    steps = torch.linalg.lstsq(scores / scores.std(0).clamp_min(1e-9), _centered(w)).solution
     return _scaled(steps / steps.norm(dim=1, keepdim=True).clamp_min(1e-12), w, count)
 
 
 def sefa(G: Generator, w: Tensor, count: int) -> Tensor:
-    """`[count, w_dim]`: steps that the weights which take `w` lengthen most.
+    """Return directions by SeFa, `[count, w_dim]`: right singular vectors of the weight that takes `w`.
 
     Args:
-        w: latents `[N, w_dim]`, whose spread says how long a step is.
+        w: latents `[N, w_dim]`, whose standard deviations set the length of the directions.
     """
     module, shape = first_layer(G)
     unit = torch.eye(G.w_dim).reshape(-1, *shape)
     with torch.inference_mode():
-        # The layer is affine, so its weight is what it makes of each unit, whatever the form that it is kept in.
-        still = module(torch.zeros(1, *shape))
-        rows = torch.cat([module(part) - still for part in torch.split(unit, FACES_EACH)])
+        # The layer is affine: its response to unit vectors is its weight, in whatever form the layer stores it.
+        bias = module(torch.zeros(1, *shape))
+        rows = torch.cat([module(batch) - bias for batch in torch.split(unit, BATCH_SIZE)])
     _, _, axes = torch.linalg.svd(rows.flatten(1).T.double(), full_matrices=False)
     return _scaled(axes.float(), w, count)
 
 
 def first_layer(G: Generator) -> tuple[nn.Module, tuple[int, ...]]:
-    """The first module with a weight that takes a latent, and in which shape.
+    """Return the first module with a weight that takes a latent as its input, and the shape of that input.
 
     Raises:
         BadModel: there is none.
     """
-    found: list[tuple[nn.Module, tuple[int, ...]]] = []
+    layers: list[tuple[nn.Module, tuple[int, ...]]] = []
 
-    def look(module: nn.Module, inputs: tuple[object, ...]) -> None:
+    def record(module: nn.Module, inputs: tuple[object, ...]) -> None:
         x = inputs[0] if inputs else None
         if isinstance(x, Tensor) and x[0].numel() == G.w_dim and isinstance(getattr(module, "weight", None), Tensor):
-            found.append((module, tuple(x.shape[1:])))
+            layers.append((module, tuple(x.shape[1:])))
 
-    _watched(G, lambda module: module.register_forward_pre_hook(look), G.w_avg[None])
-    if not found:
-        raise BadModel("No layer of this generator takes its latent as it is, so SeFa can't be done. Try --method pca.")
-    return found[0]
-
-
-def _outputs(G: Generator, module: nn.Module, w: Tensor) -> Tensor:
-    """What a module gives for latents `[N, w_dim]`, flat: `[N, K]`."""
-    condition: list[Tensor] = []
-    _watched(
-        G,
-        lambda each: each.register_forward_hook(lambda *told: condition.append(told[2])) if each is module else None,
-        w,
-    )
-    return condition[0].flatten(1).float()
+    _synthesize_with_hooks(G, lambda module: module.register_forward_pre_hook(record), G.w_avg[None])
+    if not layers:
+        raise BadModel("No layer of this generator takes the latent directly, which SeFa needs. Try --method pca.")
+    return layers[0]
 
 
-def _watched(G: Generator, hook: Callable[[nn.Module], object], w: Tensor) -> None:
-    """One synthesis with hooks on all modules, which are gone afterwards."""
+def _layer_outputs(G: Generator, layer: nn.Module, w: Tensor) -> Tensor:
+    """Return the flattened outputs of a layer for latents `[N, w_dim]`, `[N, K]`."""
+    outputs: list[Tensor] = []
+
+    def hook(module: nn.Module) -> object:
+        return module.register_forward_hook(lambda *call: outputs.append(call[2])) if module is layer else None
+
+    _synthesize_with_hooks(G, hook, w)
+    return outputs[0].flatten(1).float()
+
+
+def _synthesize_with_hooks(G: Generator, hook: Callable[[nn.Module], object], w: Tensor) -> None:
+    """Run the generator once with hooks on its modules, and remove the hooks afterwards."""
     handles = [handle for module in G.modules() if (handle := hook(module)) is not None]
     try:
         with torch.inference_mode():
@@ -93,20 +96,20 @@ def _watched(G: Generator, hook: Callable[[nn.Module], object], w: Tensor) -> No
             handle.remove()  # type: ignore[attr-defined]
 
 
-def _centred(x: Tensor) -> Tensor:
+def _centered(x: Tensor) -> Tensor:
     return x - x.mean(0)
 
 
-def _components(x: Tensor) -> Tensor:
-    """Unit vectors `[K, d]` along which `[N, d]` varies, most first."""
-    axes: Tensor = torch.linalg.svd(_centred(x), full_matrices=False)[2]
+def _principal_axes(x: Tensor) -> Tensor:
+    """Return unit vectors `[K, d]` along which `[N, d]` varies, the largest variance first."""
+    axes: Tensor = torch.linalg.svd(_centered(x), full_matrices=False)[2]
     return axes
 
 
 def _scaled(axes: Tensor, w: Tensor, count: int) -> Tensor:
-    """The first unit vectors, as long as two deviations of latents along them, their largest number positive."""
+    """Return the first unit vectors, scaled to two standard deviations of latents, their largest entry positive."""
     axes = axes[:count]
     axes = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
-    lengths: Tensor = DEVIATIONS * (_centred(w) @ axes.T).std(0)
+    lengths: Tensor = DEVIATIONS * (_centered(w) @ axes.T).std(0)
     steps: Tensor = axes * lengths[:, None]
     return steps

@@ -14,7 +14,6 @@ from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import enlarge, grid, write_png
 from facesmith.io.provenance import condition_metadata
-from facesmith.latent import truncate
 from facesmith.latent.arithmetic import (
     Term,
     combine,
@@ -45,53 +44,53 @@ def mix(
     scale: int | None = None,
     force: bool = False,
 ) -> Path:
-    """Draw a sum of faces such as 29 - 3 + me.latent, with its terms beside it, on one sheet.
+    """Draw a sum of faces and its terms on one sheet, and return the path.
 
     Args:
-        plain: leave the sum's length as it is; by default it gets that of its terms (`latent.arithmetic.combine`).
-        layers: rather than the sum of two faces, the first with these layers of the second, such as 0-1.
-        given: of a conditional model: attributes of all faces, each 0 or 1.
-        scale: each pixel becomes a block of this many by as many; by default faces get about 128 pixels.
+        path: a run folder or model file; None for the bundled generator.
+        text: the sum, such as 29 - 3 + me.latent.
+        out: a .png.
+        psi: truncation, 0-1.
+        plain: don't rescale the sum (see `latent.arithmetic.combine`).
+        layers: instead of a sum, draw the first face with these layers of the second, such as 0-1.
+        condition: of a conditional model: attributes of all faces, each 0 or 1.
+        scale: enlarge each pixel to scale x scale; by default faces have about 128 pixels.
 
     Raises:
-        BadOption: the text is no sum, its terms cancel out, the generator has no such layers, or can't be told what is
-            given.
-        BadModel: a latent file is damaged, or of another model.
+        BadOption: the text is not a sum, its terms cancel, or the model does not have such layers or attributes.
+        BadModel: a latent file is damaged or belongs to another model.
+        OutputExists: `out` exists, and `force` is not set.
     """
     if out.suffix.lower() != ".png":
-        raise BadOption(f"--out {out}: the sheet is written as .png.")
+        raise BadOption(f"--out {out}: the sheet must be a .png.")
     terms = parse_terms(text)
     refuse_to_overwrite(out, force)
     model = load(path)
+    names, coefficients = [term.name for term in terms], [term.coefficient for term in terms]
     with torch.inference_mode():
-        labels = condition_labels(model.conditions, condition)
-        w = resolve(model.G, [term.name for term in terms], model.hash, labels)
-        coefficients = [term.coefficient for term in terms]
+        w = resolve(model.G, names, model.hash, condition_labels(model.conditions, condition))
         total = (
             combine(model.G, w, coefficients, plain=plain)
             if layers is None
             else mix_layers(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
         )
-        pulled = [truncate(model.G, each, psi) for each in (w, total)]
-        faces = np.concatenate([synthesize(model.G, each) for each in pulled])
+        faces = np.concatenate([synthesize(model.G, each, psi) for each in (w, total)])
     faces = enlarge(faces, scale or max(1, FACE_PX // model.G.resolution))
     signs = [_sign(term, first=term is terms[0]) for term in terms]
-    words = [_words(term) for term in terms]
-    kind = "plain sum" if plain else "sum" if layers is None else f"layers {layers} of the second"
-    cells = map(with_caption, faces, [*words, kind], [*signs, "="])
-    how = f"layers {layers}" if layers is not None else "plain" if plain else "with its terms' length"
-    shown = model.provenance({
-        "Terms": _told(text, terms),
+    result = "plain sum" if plain else "sum" if layers is None else f"layers {layers} of the second"
+    cells = map(with_caption, faces, [*map(_caption, terms), result], [*signs, "="])
+    metadata = model.provenance({
+        "Terms": _text_without_folders(text, terms),
         "Psi": repr(psi),
-        "Sum": how,
+        "Sum": f"layers {layers}" if layers is not None else "plain" if plain else "rescaled to the norm of its terms",
         **condition_metadata(condition),
-        **latent_file_description([term.name for term in terms]),
+        **latent_file_description(names),
     })  # fmt: skip
-    return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), shown)
+    return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), metadata)
 
 
-def _told(text: str, terms: Sequence[Term]) -> str:
-    """The sum as it was written, without the folders that latent files lie in: those are nobody's business."""
+def _text_without_folders(text: str, terms: Sequence[Term]) -> str:
+    """Return the sum with latent files reduced to their file names: metadata must not reveal private folders."""
     for term in terms:
         if is_latent_file(term.name):
             text = text.replace(term.name, Path(term.name).name)
@@ -102,8 +101,8 @@ def _sign(term: Term, *, first: bool) -> str:
     return "-" if term.coefficient < 0 else "" if first else "+"
 
 
-def _words(term: Term) -> str:
+def _caption(term: Term) -> str:
     size = abs(term.coefficient)
     name = Path(term.name).name if is_latent_file(term.name) else f"seed {term.name}"
-    words = name if size == 1 else f"{size:g} * {name}"
-    return words.encode("ascii", "replace").decode()
+    caption = name if size == 1 else f"{size:g} * {name}"
+    return caption.encode("ascii", "replace").decode()  # the captions' font has ASCII only

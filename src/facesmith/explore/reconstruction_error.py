@@ -1,4 +1,4 @@
-"""How near reconstructions come to their pictures: numbers, and what they are worth beside simpler answers."""
+"""How close reconstructions are to their pictures, compared with the average face and with random samples."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from facesmith.metrics.features import cached_features, extract_features, open_e
 from facesmith.model import Model
 
 FEATURES = "lite0"
-SAMPLES = 1000  # seeds 0 to 999: the best of them is the yardstick
+SAMPLES = 1000  # seeds 0 to 999, among which the closest sample is looked up
 
 
 @dataclass(frozen=True)
 class ReconstructionError:
-    """One reconstruction, the model's average face and its samples, all held against one picture.
+    """One reconstruction compared with its picture, next to simpler answers: the average face and random samples.
 
     Attributes:
-        psnr_db: peak signal-to-noise ratio of the reconstruction's pixels, decibels.
+        psnr_db: peak signal-to-noise ratio of the reconstruction, in decibels; higher is closer.
         average_psnr_db: that of the average face.
-        distance: of features (`FEATURES`) of reconstruction and picture.
-        average_distance: of the average face and the picture.
-        best_distance: of the picture and the sample that is nearest to it.
-        samples_nearer: how many samples are nearer than the reconstruction.
+        distance: feature distance (`FEATURES`) between reconstruction and picture; lower is closer.
+        average_distance: between the average face and the picture.
+        best_distance: between the closest sample and the picture.
+        closer_samples: how many samples are closer than the reconstruction.
         samples: how many there are.
     """
 
@@ -36,47 +36,45 @@ class ReconstructionError:
     distance: float
     average_distance: float
     best_distance: float
-    samples_nearer: int
+    closer_samples: int
     samples: int = SAMPLES
 
-    def told(self) -> str:
-        """Numbers and a verdict, on one line."""
+    def summary(self) -> str:
+        """Return the numbers and the verdict, on one line."""
         return (
-            f"{self.psnr_db:.1f} dB (the average face {self.average_psnr_db:.1f} dB); feature distance "
-            f"{self.distance:.1f} (average face {self.average_distance:.1f}, best of {self.samples:,} samples "
+            f"{self.psnr_db:.1f} dB (average face {self.average_psnr_db:.1f} dB); feature distance {self.distance:.1f} "
+            f"(average face {self.average_distance:.1f}, closest of {self.samples:,} samples "
             f"{self.best_distance:.1f}): {self.verdict()}"
         )
 
     def verdict(self) -> str:
-        """How near it is, in words."""
+        """Return what the feature distance means."""
         if self.distance >= self.average_distance:
-            return "no nearer than the average face: this model can't draw such a face"
-        if self.samples_nearer:
-            return f"nearer than the average face, but {self.samples_nearer:,} of {self.samples:,} samples are nearer"
-        return f"nearer than any of {self.samples:,} samples"
+            return "no closer than the average face: this model can't draw such a face"
+        if self.closer_samples:
+            return f"closer than the average face, but {self.closer_samples:,} of {self.samples:,} samples are closer"
+        return f"closer than all {self.samples:,} samples"
 
     def to_values(self) -> dict[str, Any]:
-        """Plain values for a header; what is infinite (equal pictures) is left out."""
+        """Return JSON values for a header, without infinite ones (the PSNR of equal pictures)."""
         return {name: value for name, value in asdict(self).items() if np.isfinite(value)}
 
 
 def reconstruction_errors(
     model: Model, pictures: Pixels, rebuilt: Pixels, console: Console
 ) -> list[ReconstructionError]:
-    """How near each of rebuilt `[N, S, S, C]` is to its picture."""
+    """Compare reconstructions with their pictures, both uint8 `[N, S, S, C]`."""
     extractor = open_extractor(FEATURES)
     average = model.synthesize(model.G.w_avg[None].cpu().numpy())
-    drawn = model.sample(range(SAMPLES))
-    looked_at = extract_features(extractor, np.concatenate([pictures, rebuilt, average]), "faces", console)
-    samples = cached_features(extractor, drawn, "samples to compare with", console).astype(np.float64)
-    of_pictures, of_rebuilt = looked_at[: len(pictures)], looked_at[len(pictures) : -1]
+    samples = model.sample(range(SAMPLES))
+    features = extract_features(extractor, np.concatenate([pictures, rebuilt, average]), "faces", console)
+    sample_features = cached_features(extractor, samples, "samples for comparison", console).astype(np.float64)
+    average_features = features[-1]
     return [
-        _judged(*each)
-        for each in zip(
-            of_pictures.astype(np.float64),
-            of_rebuilt,
-            [looked_at[-1]] * len(pictures),
-            [samples] * len(pictures),
+        _compare(picture, reconstruction, average_features, sample_features, float(psnr_db), float(average_psnr_db))
+        for picture, reconstruction, psnr_db, average_psnr_db in zip(
+            features[: len(pictures)].astype(np.float64),
+            features[len(pictures) : -1],
             psnr(pictures, rebuilt),
             psnr(pictures, average),
             strict=True,
@@ -84,7 +82,7 @@ def reconstruction_errors(
     ]
 
 
-def _judged(
+def _compare(
     picture: NDArray[np.float64],
     rebuilt: NDArray[np.float32],
     average: NDArray[np.float32],
@@ -92,18 +90,20 @@ def _judged(
     psnr_db: float,
     average_psnr_db: float,
 ) -> ReconstructionError:
-    distance, from_average = (float(np.linalg.norm(picture - other)) for other in (rebuilt, average))
-    from_samples = np.linalg.norm(samples - picture, axis=1)
-    nearer = int((from_samples < distance).sum())
+    """Compare one picture with the others, by their features `[D]` (samples: `[M, D]`)."""
+    distance, average_distance = (float(np.linalg.norm(picture - other)) for other in (rebuilt, average))
+    sample_distances = np.linalg.norm(samples - picture, axis=1)
+    closer = int((sample_distances < distance).sum())
     return ReconstructionError(
-        float(psnr_db), float(average_psnr_db), distance, from_average, float(from_samples.min()), nearer, len(samples)
+        psnr_db, average_psnr_db, distance, average_distance, float(sample_distances.min()), closer, len(samples)
     )
 
 
 def psnr(pictures: Pixels, others: Pixels) -> NDArray[np.float64]:
-    """Peak signal-to-noise ratio of pictures `[N, H, W, C]` and others, decibels `[N]`: infinite where they are equal.
+    """Return the peak signal-to-noise ratio between pictures `[N, H, W, C]`, in decibels, `[N]`.
 
-    10 log10(255² / mean squared difference); about 20 is alike at a glance, 30 hard to tell apart.
+    It is 10 log10(255² / mean squared difference), and infinite for equal pictures. At about 20 dB two pictures look
+    alike at a glance; at 30 dB they are hard to tell apart.
     """
     squared = np.square(pictures.astype(np.float64) - others).mean(axis=(1, 2, 3))
     with np.errstate(divide="ignore"):

@@ -1,4 +1,4 @@
-"""One face for each seed, on a sheet or in single files, by whatever can draw: torch or an ONNX runtime."""
+"""One face per seed, on a contact sheet or in single files. The model runs in PyTorch or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from facesmith.io.progress import bar
 from facesmith.io.provenance import Sign, parse_provenance, seed_metadata
 from facesmith.io.seeds import BATCH_SIZE
 
-MOST_ON_A_SHEET = 10_000
+MAX_SHEET_FACES = 10_000
 
 
 class SamplingModel(Protocol):
-    """A model that draws.
+    """What `sample` needs of a model: `Model`, or `OnnxModel`, which needs no PyTorch.
 
     Attributes:
         path: its file.
-        hash: sha256 of the model.safetensors that it is, or was made of.
+        hash: sha256 of the model.safetensors that it is, or was exported from.
     """
 
     path: Path
     hash: str
 
     def sample(self, seeds: Sequence[int], psi: float = 1.0, condition: Mapping[str, float] | None = None) -> Pixels:
-        """One face for each seed, uint8 `[N, H, W, C]`; raises BadOption where it can't be told what is given."""
+        """Return one face per seed, uint8 `[N, H, W, C]`.
 
-    def provenance(self, shown: Mapping[str, str]) -> dict[str, str]:
-        """What a picture of this model tells of itself."""
+        Raises:
+            BadOption: the model does not support the condition.
+        """
+
+    def provenance(self, entries: Mapping[str, str]) -> dict[str, str]:
+        """Return the metadata of an image of this model; `entries` say how it was made."""
 
 
 def sample(
@@ -47,31 +51,38 @@ def sample(
     force: bool = False,
     console: Console,
 ) -> Iterator[Path]:
-    """Draw one face for each seed: on one sheet where `out` ends in .png or .jpg, else as PNGs in a folder.
+    """Draw one face per seed and yield the path of what was written.
 
     Args:
-        open_model: called once the output is known to be writable.
-        given: of a conditional model: attributes of the faces, each 0 or 1.
+        open_model: called after the output was found to be writable.
+        out: a .png or .jpg for a contact sheet; any other name is a folder for one PNG per face.
+        psi: truncation, 0-1.
+        condition: of a conditional model: attributes of all faces, each 0 or 1.
+        sign: adds signed content credentials to each file.
+
+    Raises:
+        BadOption: the file type is not supported, or there are too many faces for a sheet.
+        OutputExists: `out` exists, and `force` is not set.
     """
     suffix = out.suffix.lower()
     if suffix not in MEDIA_TYPES and suffix in PICTURE_SUFFIXES:
-        raise BadOption(f"--out {out}: a sheet is written as .png or .jpg; any other name is that of a folder of PNGs.")
-    if suffix in MEDIA_TYPES and len(seeds) > MOST_ON_A_SHEET:
-        raise BadOption(f"{len(seeds)} faces are too many for one sheet; give a folder as --out.")
+        raise BadOption(f"--out {out}: sheets are .png or .jpg files; any other name is a folder for PNGs.")
+    if suffix in MEDIA_TYPES and len(seeds) > MAX_SHEET_FACES:
+        raise BadOption(
+            f"{len(seeds)} faces are too many for one sheet (limit {MAX_SHEET_FACES}); use a folder as --out."
+        )
     refuse_to_overwrite(out, force)
     model = open_model()
     if suffix in MEDIA_TYPES:
-        told = model.provenance(seed_metadata(seeds, psi, condition))
-        yield write_picture(out, grid(model.sample(seeds, psi, condition)), told, sign)
+        metadata = model.provenance(seed_metadata(seeds, psi, condition))
+        yield write_picture(out, grid(model.sample(seeds, psi, condition)), metadata, sign)
         return
-    with_bar = bar(
-        range(0, len(seeds), BATCH_SIZE), -(-len(seeds) // BATCH_SIZE), f"drawing, {BATCH_SIZE} at a time", console
-    )
-    for start in with_bar:
-        some = seeds[start : start + BATCH_SIZE]
-        for seed, picture in zip(some, model.sample(some, psi, condition), strict=True):
-            told = model.provenance(seed_metadata([seed], psi, condition))
-            write_picture(out / f"seed{seed:06d}.png", picture, told, sign)
+    starts = range(0, len(seeds), BATCH_SIZE)
+    for start in bar(starts, len(starts), f"drawing faces, {BATCH_SIZE} at a time", console):
+        batch = seeds[start : start + BATCH_SIZE]
+        for seed, face in zip(batch, model.sample(batch, psi, condition), strict=True):
+            metadata = model.provenance(seed_metadata([seed], psi, condition))
+            write_picture(out / f"seed{seed:06d}.png", face, metadata, sign)
     yield out
 
 
@@ -84,20 +95,20 @@ def sample_like(
     force: bool = False,
     console: Console,
 ) -> Iterator[Path]:
-    """Draw again what a picture shows that `sample` has written.
+    """Draw the faces of a picture again that `sample` wrote, with the seeds, psi and condition in its metadata.
 
     Raises:
-        BadData: it carries no provenance, or that of another model.
+        BadData: the picture has no such metadata, or was drawn by another model.
     """
-    drawn = parse_provenance(read_provenance(like))
-    if drawn is None:
-        raise BadData(f"{like} carries no seeds of a Facesmith model; only pictures that it drew do.")
+    origin = parse_provenance(read_provenance(like))
+    if origin is None:
+        raise BadData(f"{like} has no seeds in its metadata; only pictures drawn by Facesmith have.")
     model = open_model()
-    if model.hash != drawn.model:
+    if model.hash != origin.model:
         raise BadData(
-            f"{like} was drawn by another model (hash {drawn.model[:12]}, recipe {drawn.recipe}) than {model.path}."
+            f"{like} was drawn by another model (hash {origin.model[:12]}, recipe {origin.recipe}) than {model.path}."
         )
-    psi, condition = drawn.psi, drawn.condition
+    psi, condition = origin.psi, origin.condition
     return sample(
-        lambda: model, drawn.seeds, out, psi=psi, condition=condition, sign=sign, force=force, console=console
+        lambda: model, origin.seeds, out, psi=psi, condition=condition, sign=sign, force=force, console=console
     )

@@ -1,4 +1,4 @@
-"""A film through the latent space, or several side by side."""
+"""Films of walks through the latent space, one or several side by side."""
 
 from __future__ import annotations
 
@@ -21,77 +21,77 @@ from facesmith.io.provenance import condition_metadata
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.io.video import MAX_SIDE_PX, check_film, write_film
 from facesmith.latent.arithmetic import latent_file_description, resolve, without_folders
-from facesmith.latent.interpolation import FEWEST, walk_latents, walk_positions
+from facesmith.latent.interpolation import MIN_WALK_LATENTS, walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
 
-SECONDS_A_LEG = 2.0
-MOST_FRAMES = 100_000
-FACE_PX, SHEET_PX = 256, 1024  # up to which faces and films are enlarged by default
+SECONDS_PER_LEG = 2.0
+MAX_FRAMES = 100_000
+FACE_PX, FILM_PX = 256, 1024  # up to which faces, and whole films, are enlarged by default
 
 
 @dataclass(frozen=True)
 class WalkOptions:
-    """Which options a film goes.
+    """A film of one or several walks.
 
     Attributes:
-        seeds: of the faces it comes to, or paths of latent files; those of each film on a grid, row by row, one after
-            the other.
-        grid: columns and rows of films side by side.
-        closed: whether it returns to its first face, so that it can be played for ever.
-        straight: go straight also where latents lie near a sphere.
-        seconds: of the whole film; by default two from face to face.
-        psi: truncation.
-        given: of a conditional model: attributes of all faces on the options, each 0 or 1.
+        faces: seeds or paths of latent files, in order; for several walks those of the first, then of the second, ...
+        grid: columns and rows of walks side by side.
+        closed: return to the first face, so that the film can be played in a loop.
+        linear: interpolate along straight lines, even if latents lie near a sphere.
+        seconds: length of the film; by default two seconds from face to face.
+        psi: truncation, 0-1.
+        condition: of a conditional model: attributes of all faces, each 0 or 1.
     """
 
-    seeds: Sequence[int | str]
+    faces: Sequence[int | str]
     grid: tuple[int, int] = (1, 1)
     closed: bool = True
-    straight: bool = False
+    linear: bool = False
     seconds: float | None = None
     fps: int = 25
     psi: float = 1.0
     condition: Mapping[str, float] = field(default_factory=dict)
 
-    def frames(self) -> int:
-        """How many pictures the film has.
+    def frame_count(self) -> int:
+        """Return how many frames the film has.
 
         Raises:
             BadOption: none, or too many.
         """
-        legs = self.each() - (0 if self.closed else 1)
-        seconds = SECONDS_A_LEG * legs if self.seconds is None else self.seconds
-        count = round(seconds * self.fps) if seconds * self.fps < 2 * MOST_FRAMES else 2 * MOST_FRAMES
-        if not 0 < count <= MOST_FRAMES:
-            raise BadOption(f"{seconds:g} seconds at {self.fps} frames a second: a film has 1 to {MOST_FRAMES} frames.")
+        legs = self.faces_per_walk() - (0 if self.closed else 1)
+        seconds = SECONDS_PER_LEG * legs if self.seconds is None else self.seconds
+        count = round(seconds * self.fps) if seconds * self.fps < 2 * MAX_FRAMES else 2 * MAX_FRAMES
+        if not 0 < count <= MAX_FRAMES:
+            raise BadOption(f"{seconds:g} seconds at {self.fps} frames a second: a film has 1 to {MAX_FRAMES} frames.")
         return count
 
-    def each(self) -> int:
-        """How many faces each of the films side by side comes to.
+    def faces_per_walk(self) -> int:
+        """Return how many faces each walk visits.
 
         Raises:
-            BadOption: the seeds can't be dealt out evenly, or are too few.
+            BadOption: the walks would have different numbers of faces, or fewer than two.
         """
-        films = self.grid[0] * self.grid[1]
-        each, left = divmod(len(self.seeds), films)
-        if left or each < FEWEST:
+        walks = self.grid[0] * self.grid[1]
+        count, remainder = divmod(len(self.faces), walks)
+        if remainder or count < MIN_WALK_LATENTS:
             raise BadOption(
-                f"{len(self.seeds)} seeds for {films} walks: each needs {FEWEST} or more, and all the same number."
+                f"{len(self.faces)} faces for {walks} walks: each walk needs the same number, at least "
+                f"{MIN_WALK_LATENTS}."
             )
-        return each
+        return count
 
 
 def parse_grid(text: str) -> tuple[int, int]:
-    """Columns and rows of a text such as 4x2.
+    """Return columns and rows of a text such as `4x2`.
 
     Raises:
-        BadOption: the text is none.
+        BadOption: the text has another form.
     """
-    found = re.fullmatch(r"([1-9][0-9]?)[x\N{MULTIPLICATION SIGN}]([1-9][0-9]?)", text.strip().lower())
-    if found is None:
+    match = re.fullmatch(r"([1-9][0-9]?)[x\N{MULTIPLICATION SIGN}]([1-9][0-9]?)", text.strip().lower())
+    if match is None:
         raise BadOption(f"--grid {text!r} can't be read. Write columns x rows, such as 4x2.")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def walk(
@@ -103,47 +103,45 @@ def walk(
     force: bool = False,
     console: Console,
 ) -> Iterator[Path]:
-    """Write a film of the options through a model's faces, once for each name in `outs`.
+    """Write the film of a walk to each path in `outs` (.mp4 or .gif), and yield the paths.
 
     Args:
-        scale: each pixel becomes a block of this many by as many; by default faces get about 256 pixels.
+        path: a run folder or model file; None for the bundled generator.
+        scale: enlarge each pixel to scale x scale; by default faces have about 256 pixels.
 
     Raises:
-        BadOption: the options leads nowhere, the film can't be written like this, or the model can't be told what is given.
+        BadOption: the faces or the film's size don't work, or the model does not support the condition.
+        OutputExists: a film exists, and `force` is not set.
     """
     for out in outs:
         check_film(out, options.fps)
         refuse_to_overwrite(out, force)
-    count = options.frames()
+    count = options.frame_count()
     model = load(path)
-    scale = _scale(model.G.resolution, options.grid, scale)
+    scale = _film_scale(model.G.resolution, options.grid, scale)
     labels = condition_labels(model.conditions, options.condition)
-    words = model.provenance({
-        "Seeds": json.dumps(_told(options.seeds)),
+    names = list(map(str, options.faces))
+    kind = "spherical" if _is_spherical(model, options) else "straight"
+    metadata = model.provenance({
+        "Seeds": json.dumps([int(name) if name.isdecimal() else name for name in without_folders(names)]),
         "Psi": repr(options.psi),
         **condition_metadata(options.condition),
-        **latent_file_description(list(map(str, options.seeds))),
-        "Walk": f"{'closed' if options.closed else 'open'}, {'spherical' if _on_sphere(model, options) else 'straight'}, "
-        f"{options.grid[0]}x{options.grid[1]}",
+        **latent_file_description(names),
+        "Walk": f"{'closed' if options.closed else 'open'}, {kind}, {options.grid[0]}x{options.grid[1]}",
     })  # fmt: skip
     for out in outs:
-        shown = bar(_frames(model, options, count, scale, labels), count, f"drawing {out.name}", console)
-        yield write_film(out, shown, options.fps, words)
+        frames = bar(_frames(model, options, count, scale, labels), count, f"drawing {out.name}", console)
+        yield write_film(out, frames, options.fps, metadata)
 
 
-def _told(names: Sequence[int | str]) -> list[int | str]:
-    """Seeds as numbers, and latent files."""
-    return [int(name) if name.isdecimal() else name for name in without_folders(list(map(str, names)))]
+def _is_spherical(model: Model, options: WalkOptions) -> bool:
+    return model.G.spherical and not options.linear
 
 
-def _on_sphere(model: Model, options: WalkOptions) -> bool:
-    return model.G.spherical and not options.straight
-
-
-def _scale(resolution: int, grid: tuple[int, int], scale: int | None) -> int:
+def _film_scale(resolution: int, grid: tuple[int, int], scale: int | None) -> int:
     largest = max(grid)
     if scale is None:
-        scale = max(1, min(FACE_PX // resolution, SHEET_PX // (resolution * largest)))
+        scale = max(1, min(FACE_PX // resolution, FILM_PX // (resolution * largest)))
     if resolution * scale * largest > MAX_SIDE_PX:
         raise BadOption(f"The film would be more than {MAX_SIDE_PX} pixels wide or high. Lower --scale or --grid.")
     return scale
@@ -153,20 +151,20 @@ def _scale(resolution: int, grid: tuple[int, int], scale: int | None) -> int:
 def _frames(
     model: Model, options: WalkOptions, count: int, scale: int, labels: Tensor | None = None
 ) -> Iterator[Pixels]:
-    """The frames one after the other, drawn some at a time."""
+    """Yield the frames one by one; they are drawn in batches."""
     columns, rows = options.grid
-    w = resolve(model.G, list(map(str, options.seeds)), model.hash, labels)
-    walks = w.reshape(rows * columns, -1, *w.shape[1:])
-    at = walk_positions(walks.shape[1], count, closed=options.closed)
+    w = resolve(model.G, list(map(str, options.faces)), model.hash, labels)
+    walks = w.reshape(rows * columns, -1, *w.shape[1:])  # [N, ...] -> [walks, faces per walk, ...]
+    positions = walk_positions(walks.shape[1], count, closed=options.closed)
     for start in range(0, count, BATCH_SIZE):
-        some = at[start : start + BATCH_SIZE]
-        faces = _faces(model, walks, some, options, labels)
-        for tiles in faces.reshape(len(some), rows * columns, *faces.shape[1:]):
+        batch = positions[start : start + BATCH_SIZE]
+        faces = _draw_walks(model, walks, batch, options)
+        for tiles in faces.reshape(len(batch), rows * columns, *faces.shape[1:]):
             yield grid(enlarge(tiles, scale), columns)
 
 
-def _faces(model: Model, walks: Tensor, at: Tensor, options: WalkOptions, labels: Tensor | None) -> Pixels:
-    """The faces of all walks `[K, N, ...]` at places `[M]`: `[M * K, H, W, C]`, those of one place together."""
-    w = torch.stack([walk_latents(each.flatten(1), at, spherical=_on_sphere(model, options)) for each in walks], dim=1)
-    w = w.reshape(-1, *walks.shape[2:])
-    return synthesize(model.G, w, options.psi)
+def _draw_walks(model: Model, walks: Tensor, positions: Tensor, options: WalkOptions) -> Pixels:
+    """Return the faces of K walks `[K, N, ...]` at M positions, `[M * K, H, W, C]`, grouped by position."""
+    spherical = _is_spherical(model, options)
+    w = torch.stack([walk_latents(each.flatten(1), positions, spherical=spherical) for each in walks], dim=1)
+    return synthesize(model.G, w.reshape(-1, *walks.shape[2:]), options.psi)

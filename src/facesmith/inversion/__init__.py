@@ -1,10 +1,10 @@
-"""Pictures -> latents: where the face is, what a trained encoder makes of it, and what optimising makes of that.
+"""Inversion: from an image of a face to the latent that reproduces it, and back into the photo.
 
-template.py    how the model's faces are framed, and a photo's face framed alike
-prior.py       which latents are plausible
-encoder.py     the network that starts, and its training on the model's own samples and on real faces
-likeness.py    how near two faces look, by early layers of a network that learnt to tell things apart
-refine.py      the latent whose face comes nearest
-inverter.py    all of it for one model, from the files beside it
-paste.py       a face back into its photo
+face_template.py        find a photo's face and align it like the model's faces
+prior.py                which latents are plausible
+encoder.py              a network that predicts latents, and its training
+perceptual_distance.py  how similar two images look
+optimize.py             gradient descent on the latent, starting at the encoder's prediction
+inverter.py             all of this for one model, from the files beside it
+paste.py                a face back into its photo
 """

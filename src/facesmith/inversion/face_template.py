@@ -1,7 +1,8 @@
-"""How a model's faces are framed: where their eyes, noses and mouths lie, and a photo's face brought there.
+"""Face templates: where eyes, nose and mouth lie in a model's faces.
 
-Faces that `extract` has cut say so in the model's header. Those of other makers don't: there it is estimated from the
-landmarks that the detector finds in the faces themselves.
+A photo's face is aligned to the template of a model before it is inverted. Models trained on faces from
+`facesmith extract` store the alignment in their header. For other models, the template is estimated from landmarks that
+the face detector finds in the training faces.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from facesmith.io.images import Pixels, as_rgb, crop_and_resize, resize, to_gray
 from facesmith.photos.align import Alignment, Matrix, Points, framing_from_header, similarity, transform, warp
 from facesmith.photos.detect import Detections, Detector
 
-LOOKED_AT = 400  # faces from which a template is estimated
-FEWEST, LEAST_SHARE = 20, 0.3  # faces with landmarks, below which there is no template
-SEARCHED_PX = 96  # to which faces are resized to be searched: smaller ones hide their landmarks
-FACE_SHARE = 0.4  # of a picture's side, from which a face fills it
-SURE = 0.9
-NEAR = 0.045  # parts of the side by which landmarks may miss the template, on average, in a face that is framed alike
-COARSE, SMALLEST_FACE_PX = 16, 24  # a face is first looked for from a sixteenth of the photo's shorter side up
+MAX_ESTIMATION_FACES = 400  # faces from which a template is estimated
+MIN_LANDMARK_FACES, MIN_LANDMARK_SHARE = 20, 0.3  # fewer faces with landmarks (or a smaller share) give no template
+ESTIMATION_SIZE_PX = 96  # size of faces for the detector, which misses landmarks in smaller ones
+MIN_FACE_SHARE = 0.4  # of the picture's side that a face covers at least, for the estimate
+CONFIDENCE_THRESHOLD = 0.9
+ALIGNED_TOLERANCE = 0.045  # mean landmark error, as a share of the side, up to which a photo counts as aligned already
+MIN_FACE_FRACTION, MIN_FACE_PX = 16, 24  # smallest faces: first 1/16 of the photo's shorter side, then 24 pixels
 
 
 @dataclass(frozen=True)
 class FaceTemplate:
-    """Where landmarks lie in a model's faces.
+    """Where the landmarks lie in a model's faces.
 
     Attributes:
-        points: `[5, 2]`: eyes, nose, corners of the mouth, in parts of the picture's side.
-        source: "extracted", by extract's own settings, or "estimated" from faces.
-        count: from how many faces it was estimated.
+        points: `[5, 2]`, x and y of eyes, nose and corners of the mouth, as shares of the picture's side.
+        source: "extracted" from the alignment of `facesmith extract`, or "estimated" from faces.
+        count: number of faces that the estimate is based on.
     """
 
     points: Points
@@ -41,127 +42,134 @@ class FaceTemplate:
     count: int = 0
 
     def targets(self, size_px: int) -> Points:
-        """Where they should lie in a face of that side, pixels."""
+        """Return the landmarks `[5, 2]` in pixels, for faces of `size_px` x `size_px`."""
         return self.points * size_px
 
     def to_values(self) -> dict[str, Any]:
-        """Plain values for a header."""
+        """Return JSON values for a header; `read_template` is the inverse."""
         return {"points": self.points.tolist(), "source": self.source, "count": self.count}
 
 
 @dataclass(frozen=True)
 class LocatedFace:
-    """A face found in a photo and framed as the model knows faces.
+    """A face that was found in a photo and aligned to a template.
 
     Attributes:
         face: uint8 `[S, S, C]`.
-        matrix: from the photo to the face, `[2, 3]`.
-        found: how many faces the photo shows; 0 where none was looked for.
-        framed: whether the photo itself was a face framed alike, so nothing was turned.
+        matrix: `[2, 3]`, the transform from photo to face.
+        found: how many faces the detector found; 0 if the detector was not used.
+        aligned_already: the photo was an aligned face itself, so it was only cropped and resized.
     """
 
     face: Pixels
     matrix: Matrix
     found: int
-    framed: bool
+    aligned_already: bool
 
 
 def read_template(values: object, name: str) -> FaceTemplate:
-    """The template whose `to_values` gave these.
+    """Return the template that `FaceTemplate.to_values` wrote.
+
+    Args:
+        name: of the file, for the error message.
 
     Raises:
-        BadModel: these are none; `name` says whose they are.
+        BadModel: the values are not a template.
     """
+    damaged = BadModel(f"{name}: the face template in its header is damaged; expected points, source and count.")
+    if not isinstance(values, Mapping):
+        raise damaged
     try:
-        assert isinstance(values, Mapping)
         points = np.asarray(values["points"], np.float64)
         source, count = values["source"], values["count"]
-        if points.shape != (5, 2) or not (np.abs(points) < 10).all():  # a NaN is not less either
-            raise ValueError
-        if source not in ("extracted", "estimated") or type(count) is not int:
-            raise ValueError
-    except (AssertionError, KeyError, ValueError, TypeError, OverflowError):
-        raise BadModel(f"{name}: what it tells of the alignment of faces is damaged.") from None
+    except (KeyError, ValueError, TypeError, OverflowError):
+        raise damaged from None
+    if points.shape != (5, 2) or not (np.abs(points) < 10).all():  # NaN fails the comparison, too
+        raise damaged
+    if source not in ("extracted", "estimated") or type(count) is not int:
+        raise damaged
     return FaceTemplate(points, source, count)
 
 
 def extracted_template(header: Mapping[str, Any]) -> FaceTemplate | None:
-    """The template of faces that extract has found and cut; None where the model's header names no such."""
-    alignment = header.get("alignment")
-    if not isinstance(alignment, Mapping) or alignment.get("layout") != "eyes-nose-mouth-1":
+    """Return the template of faces that `facesmith extract` aligned, or None if the model's header has no alignment."""
+    values = header.get("alignment")
+    if not isinstance(values, Mapping) or values.get("layout") != "eyes-nose-mouth-1":
         return None
-    held = framing_from_header(alignment)
-    assert isinstance(held, Alignment)
-    return FaceTemplate(held.targets() / held.size, "extracted")
+    alignment = framing_from_header(values)
+    assert isinstance(alignment, Alignment), "the only framing with this layout"
+    return FaceTemplate(alignment.targets() / alignment.size, "extracted")
 
 
 def estimate_template(faces: Pixels) -> FaceTemplate | None:
-    """The template that faces `[N, S, S, C]` have in common; None where too few of them show landmarks."""
-    detector, found = Detector(int(FACE_SHARE * SEARCHED_PX), SURE), []
+    """Return the median landmarks of faces `[N, S, S, C]`, or None if the detector finds too few of them."""
+    detector, landmarks = Detector(int(MIN_FACE_SHARE * ESTIMATION_SIZE_PX), CONFIDENCE_THRESHOLD), []
     for start in range(0, len(faces), 32):
-        batch = [resize(as_rgb(face), SEARCHED_PX) for face in faces[start : start + 32]]
-        found += [each.landmarks[by_size(each)[0]] for each in detector.detect(batch) if len(each)]
-    if len(found) < max(FEWEST, LEAST_SHARE * len(faces)):
+        batch = [resize(as_rgb(face), ESTIMATION_SIZE_PX) for face in faces[start : start + 32]]
+        landmarks += [each.landmarks[by_size(each)[0]] for each in detector.detect(batch) if len(each)]
+    if len(landmarks) < max(MIN_LANDMARK_FACES, MIN_LANDMARK_SHARE * len(faces)):
         return None
-    # The median, since in some faces the detector takes a hand or a collar for a mouth.
-    points = np.median(np.stack(found).astype(np.float64), axis=0) / SEARCHED_PX
-    return FaceTemplate(points.round(5), "estimated", len(found))
+    # The median, since the detector sometimes takes a hand or a collar for a mouth.
+    points = np.median(np.stack(landmarks).astype(np.float64), axis=0) / ESTIMATION_SIZE_PX
+    return FaceTemplate(points.round(5), "estimated", len(landmarks))
 
 
 def locate_face(
     photo: Pixels, template: FaceTemplate | None, size_px: int, channels: int, *, which: int = 1
 ) -> LocatedFace:
-    """The face of a photo `[H, W, C]`, framed as the template says.
+    """Find a face in a photo and align it to the template.
 
     Args:
-        which: 1 is the largest, 2 the next.
+        photo: uint8 `[H, W, C]`.
+        size_px: side of the aligned face.
+        channels: of the aligned face, 1 or 3.
+        which: 1 is the largest face, 2 the next.
 
     Raises:
-        BadPicture: it shows no face, or fewer than `which`.
+        BadPicture: the photo has no face, or fewer than `which`.
         BadModel: there is no template.
     """
     if template is None:
         raise BadModel(
-            "How this model's faces are framed isn't known, since no landmarks were found in them. "
-            "Give pictures framed like them, with --aligned."
+            "This model has no face template, since no landmarks were found in its faces. "
+            "Use --aligned with pictures that are framed like the model's faces."
         )
     photo = as_rgb(photo)
-    found = find_faces(photo, which)
-    if not len(found):
+    faces = find_faces(photo, which)
+    if not len(faces):
         height, width = photo.shape[:2]
-        raise BadPicture(f"no face found in its {width}x{height} pixels; a face that is cut out already: --aligned")
-    if which > len(found):
-        raise BadPicture(f"--face {which}: it shows {len(found)} face{'s' if len(found) > 1 else ''}.")
-    landmarks = found.landmarks[by_size(found)[which - 1]].astype(np.float64)
-    if min(photo.shape[:2]) >= size_px and len(found) == 1:
-        whole = middle(photo, size_px)
-        missed = np.linalg.norm(transform(whole, landmarks) / size_px - template.points, axis=1).mean()
-        if missed <= NEAR:
-            return LocatedFace(crop_and_resize(photo, size_px, channels), whole, 1, True)
+        raise BadPicture(f"no face found in its {width}x{height} pixels; if it is a cropped face, use --aligned")
+    if which > len(faces):
+        raise BadPicture(f"--face {which}: it shows {len(faces)} face{'s' if len(faces) > 1 else ''}.")
+    landmarks = faces.landmarks[by_size(faces)[which - 1]].astype(np.float64)
+    if min(photo.shape[:2]) >= size_px and len(faces) == 1:
+        square = center_square_matrix(photo, size_px)
+        error = np.linalg.norm(transform(square, landmarks) / size_px - template.points, axis=1).mean()
+        if error <= ALIGNED_TOLERANCE:
+            return LocatedFace(crop_and_resize(photo, size_px, channels), square, 1, True)
     matrix = similarity(landmarks, template.targets(size_px))
     face = warp(photo, matrix, size_px)
-    return LocatedFace(to_gray(face) if channels == 1 else face, matrix, len(found), False)
+    return LocatedFace(to_gray(face) if channels == 1 else face, matrix, len(faces), False)
 
 
-def middle(photo: Pixels, size_px: int) -> Matrix:
-    """The transform from a photo to its middle square of that side."""
+def center_square_matrix(photo: Pixels, size_px: int) -> Matrix:
+    """Return the transform `[2, 3]` from a photo to its center square, resized to `size_px`."""
     height, width = photo.shape[:2]
     side = min(height, width)
     scale = size_px / side
     return np.array([[scale, 0, -((width - side) // 2) * scale], [0, scale, -((height - side) // 2) * scale]])
 
 
-def find_faces(photo: Pixels, which: int) -> Detections:
-    """The faces of a photo `[H, W, 3]`: large ones first, and small ones where those do not suffice."""
+def find_faces(photo: Pixels, count: int) -> Detections:
+    """Detect faces in a photo `[H, W, 3]`: large ones first, then small ones if fewer than `count` were found."""
     side = min(photo.shape[:2])
-    sizes = sorted({max(SMALLEST_FACE_PX, side // COARSE), SMALLEST_FACE_PX}, reverse=True)
-    for min_face_px in sizes:
-        (found,) = Detector(min_face_px, SURE).detect([photo])
-        if len(found) >= which:
+    for min_face_px in sorted({max(MIN_FACE_PX, side // MIN_FACE_FRACTION), MIN_FACE_PX}, reverse=True):
+        (faces,) = Detector(min_face_px, CONFIDENCE_THRESHOLD).detect([photo])
+        if len(faces) >= count:
             break
-    return found
+    return faces
 
 
-def by_size(found: Detections) -> list[int]:
-    """Places of the faces, from the largest to the smallest."""
-    return [int(i) for i in np.argsort(-found.boxes[:, 2:].prod(axis=1), kind="stable")]
+def by_size(faces: Detections) -> list[int]:
+    """Return the indices of detected faces, the largest first."""
+    return [int(i) for i in np.argsort(-faces.boxes[:, 2:].prod(axis=1), kind="stable")]

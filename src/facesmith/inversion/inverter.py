@@ -1,4 +1,4 @@
-"""All that turns pictures into latents for one model: its encoder and its template, from the files beside it."""
+"""The inverter of a model: its encoder, its face template and the optimization, from the files beside the model."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from rich.console import Console
 from torch import Tensor
 
 from facesmith.errors import BadModel
-from facesmith.gan import contracts
-from facesmith.gan.contracts import Generator
-from facesmith.inversion.encoder import MOST_WIDTH, InversionEncoder
+from facesmith.gan.contracts import Encoder, Generator
+from facesmith.inversion.encoder import MAX_WIDTH, InversionEncoder
 from facesmith.inversion.face_template import FaceTemplate, estimate_template, extracted_template, read_template
 from facesmith.inversion.optimize import STEPS, OnStep, optimize_latents
 from facesmith.inversion.prior import latent_prior
@@ -27,17 +26,17 @@ from facesmith.latent.whitening import Whitening
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 
 KIND = "inversion"
-SAMPLES_LOOKED_AT = 100  # of a model whose own encoder makes an inverter needless
+TEMPLATE_SAMPLES = 100  # samples for the face template, if the recipe has its own encoder and no file has a template
 
 
 @dataclass(frozen=True)
 class Inverter:
-    """Pictures -> latents, by an encoder alone or refined.
+    """Turns images into latents, by the encoder alone or with optimization.
 
     Attributes:
-        prior: of the model's latents.
-        guess: `w` `[N, w_dim]` of faces uint8 `[N, S, S, C]`.
-        template: how the model's faces are framed; None where that isn't known.
+        prior: whitening of the model's latents.
+        guess: returns the encoder's latents `[N, w_dim]` for faces uint8 `[N, S, S, C]`.
+        template: where landmarks lie in the model's faces; None if unknown.
     """
 
     G: Generator
@@ -46,53 +45,60 @@ class Inverter:
     template: FaceTemplate | None
 
     def invert(self, faces: Pixels, *, optimize: bool, console: Console, on_step: OnStep | None = None) -> Tensor:
-        """Latents `[N, w_dim]` or, of a generator with layers, `[N, num_ws, w_dim]`, of faces `[N, S, S, C]`.
+        """Return the latents of aligned faces `[N, S, S, C]`, on the CPU.
 
         Args:
-            optimize: else the encoder's guess is all there is, always `[N, w_dim]`.
-            on_step: as `refine` calls it.
+            optimize: improve the encoder's guess by gradient descent.
+            on_step: as in `optimize_latents`.
+
+        Returns:
+            `[N, w_dim]`, or `[N, num_ws, w_dim]` after optimization for a generator with layers.
         """
         start = self.guess(faces)
         if not optimize or not len(faces):
             return start
         device = self.G.w_avg.device
         images = to_float(torch.tensor(np.ascontiguousarray(faces), device=device))
-        return optimize_latents(
+        w = optimize_latents(
             self.G, self.prior, start.to(device), images, steps=STEPS, console=console, on_step=on_step
-        ).cpu()
+        )
+        return w.cpu()
 
 
-def open_inverter(
-    G: Generator, E: contracts.Encoder | None, header: Mapping[str, Any], file: Path, model_hash: str
-) -> Inverter:
-    """The inverter of a model: by its recipe's own encoder, or by the one that `facesmith train-inverter` trained.
+def open_inverter(G: Generator, E: Encoder | None, header: Mapping[str, Any], file: Path, model_hash: str) -> Inverter:
+    """Return the inverter of a model.
 
     Args:
-        header: the model's.
-        file: the model's.
+        E: the recipe's own encoder, if it has one; else the encoder that `facesmith train-inverter` wrote is loaded.
+        header: of the model.
+        file: of the model.
 
     Raises:
-        BadModel: it has neither, or the file is damaged or another model's.
+        BadModel: there is no encoder, or its file is damaged or belongs to another model.
     """
     prior = latent_prior(G)
     if E is not None:
         template = extracted_template(header) or estimate_template(
-            synthesize_seeds(G, random_seeds(SAMPLES_LOOKED_AT, 0))
+            synthesize_seeds(G, random_seeds(TEMPLATE_SAMPLES, 0))
         )
         return Inverter(G, prior, lambda faces: encode(G, E, faces), template)
     path = sidecar_path(file, KIND)
     if not path.exists():
         raise BadModel(
-            f"This model has no encoder to invert pictures with. Train one beside it: facesmith train-inverter --model "
-            f"{file} --data FACES"
+            f"This model has no encoder, which inversion needs. Train one: facesmith train-inverter --model {file} "
+            "--data FACES"
         )
     encoder, template = load_encoder(path, G, model_hash)
-    return Inverter(G, prior, lambda faces: guesses(G, encoder, prior, faces), template)
+    return Inverter(G, prior, lambda faces: predict_latents(G, encoder, prior, faces), template)
 
 
 @torch.inference_mode()
-def guesses(G: Generator, encoder: InversionEncoder, prior: Whitening, faces: Pixels) -> Tensor:
-    """What an encoder in evaluation mode makes of faces `[N, S, S, C]`: `w` `[N, w_dim]`, on the CPU."""
+def predict_latents(G: Generator, encoder: InversionEncoder, prior: Whitening, faces: Pixels) -> Tensor:
+    """Return the encoder's latents `[N, w_dim]`, on the CPU, for faces uint8 `[N, S, S, C]`.
+
+    Args:
+        encoder: in evaluation mode.
+    """
     w = torch.empty(len(faces), G.w_dim)
     for rows, n in full_batches(len(faces), BATCH_SIZE):
         batch = to_float(torch.from_numpy(faces[rows]).to(G.w_avg.device))
@@ -101,37 +107,40 @@ def guesses(G: Generator, encoder: InversionEncoder, prior: Whitening, faces: Pi
 
 
 def save_encoder(
-    path: Path, encoder: InversionEncoder, template: FaceTemplate | None, told: Mapping[str, Any], model_hash: str
+    path: Path, encoder: InversionEncoder, template: FaceTemplate | None, details: Mapping[str, Any], model_hash: str
 ) -> None:
-    """Write an encoder and the template.
+    """Write an encoder and the face template.
 
     Args:
-        told: plain values: how it was trained and how well it does.
+        details: further header entries (JSON values): training and quality of the encoder.
+        model_hash: sha256 of the model that the encoder belongs to.
     """
     tensors = {f"encoder.{name}": t for name, t in sorted(encoder.state_dict().items()) if t.is_floating_point()}
-    header = {**told, "width": encoder.width, "template": template.to_values() if template else None}
+    header = {**details, "width": encoder.width, "template": template.to_values() if template else None}
     save_sidecar(path, KIND, tensors, header, model_hash)
 
 
 def load_encoder(path: Path, G: Generator, model_hash: str) -> tuple[InversionEncoder, FaceTemplate | None]:
-    """What `save_encoder` wrote, checked against this generator.
+    """Return the encoder, in evaluation mode on the generator's device, and the template that `save_encoder` wrote.
 
     Raises:
-        BadModel: missing, damaged, another model's, or its tensors are not those of such an encoder.
+        BadModel: the file is missing, damaged, or belongs to another model.
     """
     tensors, header = load_sidecar(path, KIND, model_hash)
     width, template = header.get("width"), header.get("template")
-    if type(width) is not int or not 1 <= width <= MOST_WIDTH:
-        raise BadModel(f"{path}: its encoder's width {str(width)[:40]!r} is no whole number from 1 to {MOST_WIDTH}.")
-    with torch.device("meta"):  # so that a header can't claim more memory than its file holds
+    if type(width) is not int or not 1 <= width <= MAX_WIDTH:
+        raise BadModel(
+            f"{path}: the encoder's width is {str(width)[:40]!r}; expected a whole number, 1 to {MAX_WIDTH}."
+        )
+    # On the meta device, so that a header can't make us allocate more memory than the file's tensors need.
+    with torch.device("meta"):
         encoder = InversionEncoder(G.resolution, G.channels, G.w_dim, width)
     counters = {name for name, t in encoder.state_dict().items() if not t.is_floating_point()}
     expected = {f"encoder.{name}": t.shape for name, t in encoder.state_dict().items() if name not in counters}
-    if {name: t.shape for name, t in tensors.items()} != expected or any(
-        t.dtype != torch.float32 for t in tensors.values()
-    ):
-        raise BadModel(f"{path} does not hold the encoder that its header tells of ({len(tensors)} tensors found).")
-    own = {name.removeprefix("encoder."): t for name, t in tensors.items()}
-    encoder.load_state_dict(own | {name: torch.zeros((), dtype=torch.long) for name in counters}, assign=True)
+    shapes = {name: t.shape for name, t in tensors.items()}
+    if shapes != expected or any(t.dtype != torch.float32 for t in tensors.values()):
+        raise BadModel(f"{path} does not contain the tensors of an encoder of width {width} for this model.")
+    weights = {name.removeprefix("encoder."): t for name, t in tensors.items()}
+    encoder.load_state_dict(weights | {name: torch.zeros((), dtype=torch.long) for name in counters}, assign=True)
     encoder.eval().requires_grad_(False).to(G.w_avg.device).to(memory_format=torch.channels_last)
     return encoder, read_template(template, str(path)) if template is not None else None

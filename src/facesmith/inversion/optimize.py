@@ -1,11 +1,13 @@
-"""The latent whose face comes nearest to a picture, by gradient descent from an encoder's guess.
+"""Optimization-based inversion: gradient descent on the latent, so that its image becomes similar to a given one.
 
-First by pixels alone: that is cheap, and leads far down where a generator can draw the very picture. Features by
-themselves have many hollows; in the end they see to it that what pixels leave open looks right.
+It starts from the encoder's guess. At first the loss compares pixels only, which is cheap and goes far if the generator
+can draw the very image. The perceptual distance has many local minima; it is added at the end, for what pixels leave
+open.
 
-Source: optimising a latent for pixels and features is Zhu et al. 2016, "Generative Visual Manipulation on the Natural
-Image Manifold", arXiv:1609.03552; beginning at an encoder's guess and staying near what the generator knows, Zhu et al.
-2020, arXiv:2004.00049, section 3.2; latents for each layer, held together, Tov et al. 2021, arXiv:2102.02766.
+Sources: optimizing a latent for pixels and features is Zhu et al. 2016, "Generative Visual Manipulation on the Natural
+Image Manifold", arXiv:1609.03552. The encoder's guess as a start, and a penalty that keeps the latent in the
+generator's domain, are Zhu et al. 2020, arXiv:2004.00049, section 3.2. The penalty on differences between the layers'
+latents is Tov et al. 2021, arXiv:2102.02766.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ from facesmith.io.progress import bar
 from facesmith.latent.whitening import Whitening
 
 STEPS = 170
-BY_PIXELS = 0.65  # of the steps
-AT_ONCE = 8  # pictures
-LR, LR_BOTH = 0.1, 0.08  # of numbers that are spread like N(0, 1): by pixels, and by both; each rises, then falls to 0
-WARMING = 0.1
-PIXELS, FEATURES = 4.0, 10.0
-PLAUSIBLE = 0.1  # for latents longer than those the generator knows
-NEAR = 0.002  # to the encoder's guess
-TOGETHER = 0.02  # of the layers' latents, where there is one for each
+PIXELS_ONLY_SHARE = 0.65  # of the steps, at the beginning
+BATCH_SIZE = 8  # images that are optimized together
+PIXELS_LR, FULL_LR = 0.1, 0.08  # peak learning rates of the two phases, for whitened latents
+WARM_UP_SHARE = 0.1  # of a phase
+PIXEL_WEIGHT, FEATURE_WEIGHT = 4.0, 10.0
+NORM_WEIGHT = 0.1  # penalty on latents with an unusually large norm
+START_WEIGHT = 0.002  # penalty on the distance to the encoder's guess
+LAYER_WEIGHT = 0.02  # penalty on differences between the latents of the layers
 
 OnStep = Callable[[int, int], None]
 
@@ -47,27 +49,26 @@ def optimize_latents(
     console: Console,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Latents `[N, w_dim]`, or `[N, num_ws, w_dim]` of a generator with layers, of pictures.
+    """Return the optimized latents of images, `[N, w_dim]`, or `[N, num_ws, w_dim]` of a generator with layers.
 
     Args:
-        start: `w` `[N, w_dim]` to begin from.
+        start: `w` `[N, w_dim]`, the initial guess.
         images: `[N, C, S, S]` in `[-1, 1]`.
-        on_step: called before each step with how many are done and how many there are, of each `AT_ONCE` pictures; it
-            may raise to stop.
+        on_step: called with (steps done, steps in all) before each step of each batch; it may raise to stop.
     """
-    likeness = PerceptualDistance()
+    perceptual = PerceptualDistance()
     parts = [
-        _optimize(G, prior, likeness, *each, steps, console, on_step)
-        for each in zip(torch.split(start, AT_ONCE), torch.split(images, AT_ONCE), strict=True)
+        _optimize_batch(G, prior, perceptual, *each, steps, console, on_step)
+        for each in zip(torch.split(start, BATCH_SIZE), torch.split(images, BATCH_SIZE), strict=True)
     ]
     w = torch.cat(parts) if parts else start[:, None]
     return w if G.num_ws > 1 else w[:, 0]
 
 
-def _optimize(
+def _optimize_batch(
     G: Generator,
     prior: Whitening,
-    likeness: PerceptualDistance,
+    perceptual: PerceptualDistance,
     start: Tensor,
     images: Tensor,
     steps: int,
@@ -75,35 +76,41 @@ def _optimize(
     on_step: OnStep | None,
 ) -> Tensor:
     with torch.no_grad():
-        wanted = likeness.features(images)
-        begun = prior.to_u(start)[:, None].repeat(1, G.num_ws, 1)  # [N, K, w_dim]
-    u = begun.clone().requires_grad_()
-    first = round(BY_PIXELS * steps)
-    for step in bar(range(steps), steps, f"coming nearer, {len(u)} at a time", console):
+        targets = perceptual.features(images)
+        u_start = prior.to_u(start)[:, None].repeat(1, G.num_ws, 1)  # [N, num_ws, w_dim]
+    u = u_start.clone().requires_grad_()
+    pixel_steps = round(PIXELS_ONLY_SHARE * steps)
+    for step in bar(range(steps), steps, f"optimizing latents, {len(u)} at a time", console):
         if on_step is not None:
             on_step(step, steps)
-        if step in (0, first):  # what an optimizer remembers of the first slope leads astray on the second
+        if step in (0, pixel_steps):  # moments of the first loss would mislead Adam on the second
             optimizer = Adam([u], betas=(0.9, 0.99))
         optimizer.param_groups[0]["lr"] = (
-            LR * lr_factor(step / first) if step < first else LR_BOTH * lr_factor((step - first) / (steps - first))
+            PIXELS_LR * lr_factor(step / pixel_steps)
+            if step < pixel_steps
+            else FULL_LR * lr_factor((step - pixel_steps) / (steps - pixel_steps))
         )
         w = prior.to_w(u)
-        drawn = G.synthesis(w if G.num_ws > 1 else w[:, 0]).float()
+        rebuilt = G.synthesis(w if G.num_ws > 1 else w[:, 0]).float()
         loss = (
-            PIXELS * pixel_distance(drawn, images)
-            + PLAUSIBLE * norm_penalty(u)
-            + NEAR * (u - begun).square().mean((1, 2))
-            + TOGETHER * (u - u.mean(1, keepdim=True)).square().mean((1, 2))
+            PIXEL_WEIGHT * pixel_distance(rebuilt, images)
+            + NORM_WEIGHT * norm_penalty(u)
+            + START_WEIGHT * (u - u_start).square().mean((1, 2))
+            + LAYER_WEIGHT * (u - u.mean(1, keepdim=True)).square().mean((1, 2))
         )
-        if step >= first:
-            loss = loss + FEATURES * likeness.distance(likeness.features(drawn), wanted)
+        if step >= pixel_steps:
+            loss = loss + FEATURE_WEIGHT * perceptual.distance(perceptual.features(rebuilt), targets)
         optimizer.zero_grad(set_to_none=True)
-        # Summed, not averaged: a picture's latent is not to depend on how many are beside it.
+        # The sum, not the mean: a latent's gradient must not depend on the number of images in the batch.
         loss.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return prior.to_w(u.detach())
 
 
 def lr_factor(progress: float) -> float:
-    """The learning rate, in parts of the highest, at a progress of 0 to 1."""
-    return min(1.0, (progress + 0.01) / WARMING) * 0.5 * (1 + math.cos(math.pi * progress))
+    """Return the learning rate as a share of its peak: linear warm-up, then cosine decay to 0.
+
+    Args:
+        progress: of the phase, 0 to 1.
+    """
+    return min(1.0, (progress + 0.01) / WARM_UP_SHARE) * 0.5 * (1 + math.cos(math.pi * progress))

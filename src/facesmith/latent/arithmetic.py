@@ -1,4 +1,4 @@
-"""Sums of latents, such as 29 - 3 + 34: the first face, without what the second has, with what the third has.
+"""Sums of latents, such as 29 - 3 + 34: face 29, minus what is typical of face 3, plus what is typical of face 34.
 
 Source: Radford et al. 2016, arXiv:1511.06434, section 6.3.2; and the text "Face synthesis with GANs in PyTorch".
 """
@@ -20,8 +20,9 @@ from facesmith.latent.from_seeds import latents
 from facesmith.latent.latent_file import LATENT_SUFFIX, load_latent
 
 MAX_TERMS = 32
-# A latent file's path, bare or in quotes; a seed; and whatever else stands there, to be told of. A bare path goes on to
-# the first ".latent" behind which the sum may go on: it may hold - and /, but no space, + or *.
+# A name is a quoted path, a seed, or an unquoted path of a latent file. Anything else is matched, too, so that the
+# error message can show it. An unquoted path may contain - and /, but no space, + or *. It ends at the first ".latent"
+# that is followed by an operator or by the end of the text.
 NAME = r"""
     "(?P<double>[^"]+)" | '(?P<single>[^']+)'
     | (?P<seed>\d+)(?=\s*(?:[-+*\u2212\u2013\u00d7]|$))
@@ -35,8 +36,8 @@ TERM = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 SEED = re.compile(r"[0-9]{1,19}")
-MINUS = ("-", "\u2212", "\u2013")  # as word processors and people write it
-HOW = (
+MINUS_SIGNS = ("-", "\u2212", "\u2013")  # hyphen-minus, minus sign, en dash
+SUM_SYNTAX = (
     "Write seeds or latent files with + and - between them, such as 29 - 3 + 34, 0.5*29 + 0.5*me.latent or "
     "29 + 'my face.latent'."
 )
@@ -44,138 +45,146 @@ HOW = (
 
 @dataclass(frozen=True)
 class Term:
-    """A latent by its name, and how often it is taken."""
+    """One term of a sum: a face by its name (a seed or the path of a latent file), times a coefficient."""
 
     coefficient: float
     name: str
 
 
 def parse_terms(text: str) -> list[Term]:
-    """The terms of a sum, in its order; what their names stand for is not looked at.
+    """Return the terms of a sum such as `29 - 3 + 0.5*me.latent`, in its order.
 
-    A name is a seed or the path of a latent file; paths with spaces, + or * stand in quotes, and those that begin like
-    a difference (3-me.latent) too, or after ./ in front.
+    A name is a seed or the path of a latent file. Paths with spaces, + or * need quotes. So do paths that look like a
+    difference, such as 3-me.latent; ./3-me.latent works as well. Whether files exist is not checked here.
 
     Raises:
-        BadOption: the text is no sum; the message says where.
+        BadOption: the text is not a sum; the message shows where the error is.
     """
     terms: list[Term] = []
-    at = 0
-    while at < len(text) or not terms:
-        found = TERM.match(text, at)
-        if found is not None and terms and not found["sign"]:
-            raise BadOption(f"{text!r} lacks a sign between {terms[-1].name} and {_name(found)}. {HOW}")
-        if found is None:
-            where = f"from {text[at:].strip()!r} on" if text[at:].strip() else "at its end"
-            raise BadOption(f"{text!r} can't be read {where}. {HOW}")
-        coefficient = float(found["number"] or 1) * (-1 if found["sign"] in MINUS else 1)
-        terms.append(Term(coefficient, _name(found)))
-        at = found.end()
+    position = 0
+    while position < len(text) or not terms:
+        match = TERM.match(text, position)
+        if match is not None and terms and not match["sign"]:
+            raise BadOption(f"{text!r} has no sign between {terms[-1].name} and {_name(match)}. {SUM_SYNTAX}")
+        if match is None:
+            rest = text[position:].strip()
+            raise BadOption(
+                f"{text!r} can't be read, starting {f'at {rest!r}' if rest else 'at its end'}. {SUM_SYNTAX}"
+            )
+        coefficient = float(match["number"] or 1) * (-1 if match["sign"] in MINUS_SIGNS else 1)
+        terms.append(Term(coefficient, _name(match)))
+        position = match.end()
     if len(terms) > MAX_TERMS:
-        raise BadOption(f"A sum of {len(terms)} terms is too long; {MAX_TERMS} are the most.")
+        raise BadOption(f"A sum of {len(terms)} terms is too long; the limit is {MAX_TERMS}.")
     return terms
 
 
-def _name(found: re.Match[str]) -> str:
-    return next(name for kind in ("double", "single", "seed", "path", "other") if (name := found[kind]) is not None)
+def _name(match: re.Match[str]) -> str:
+    return next(name for kind in ("double", "single", "seed", "path", "other") if (name := match[kind]) is not None)
 
 
 def parse_face_names(text: str) -> list[str]:
-    """Names of faces from a text such as `3,me.latent,7-9`, in its order: seeds, ranges of them, latent files.
+    """Return the face names in a list such as `3,me.latent,7-9`, in its order: seeds one by one, and latent files.
 
     Raises:
-        BadOption: a part is neither.
+        BadOption: an entry is neither a seed, a range of seeds nor a latent file, or there are too many.
     """
     names: list[str] = []
-    for part in text.split(","):
-        if is_latent_file(name := part.strip()):
+    for entry in text.split(","):
+        if is_latent_file(name := entry.strip()):
             names.append(name)
         else:
-            names += map(str, parse_seeds(part))
+            names += map(str, parse_seeds(entry))
         if len(names) > MAX_SEED_COUNT:
             raise BadOption(f"--seeds names more than {MAX_SEED_COUNT} faces.")
     return names
 
 
 def is_latent_file(name: str) -> bool:
-    """Whether a face's name is that of a latent file, not a seed."""
+    """Return whether a face name is the path of a latent file rather than a seed."""
     return name.lower().endswith(LATENT_SUFFIX)
 
 
 def without_folders(names: Sequence[str]) -> list[str]:
-    """Names for provenance: latent files without the folders that they lie in, which are nobody's business."""
+    """Return face names with latent files reduced to their file names: metadata must not reveal private folders."""
     return [Path(name).name if is_latent_file(name) else name for name in names]
 
 
 def latent_file_description(names: Sequence[str]) -> dict[str, str]:
-    """What provenance has to say otherwise of pictures of latent files: their faces may be somebody's."""
+    """Return the metadata entry for images that were drawn from latent files, which may resemble real people.
+
+    Empty if no name is a latent file.
+    """
     if not any(map(is_latent_file, names)):
         return {}
-    return {
-        "Description": "A synthetic picture, made of a latent file: its face may be like that of a person who exists."
-    }
+    return {"Description": "A synthetic picture, made from a latent file: the face may resemble a person who exists."}
 
 
 def resolve(
     G: Generator, names: Sequence[str], model_hash: str | None = None, condition: Tensor | None = None
 ) -> Tensor:
-    """`w` `[N, w_dim]` that names stand for; `[N, num_ws, w_dim]` where a latent file holds one for each layer.
-
-    The one place that knows which names there are: seeds, and paths of latent files.
+    """Return the latents of face names, `[N, w_dim]`, or `[N, num_ws, w_dim]` if a latent file has one per layer.
 
     Args:
-        model_hash: the sha256 of G's file, against which latent files are checked; without it only seeds are names.
-        given: labels that seeds are to have (`latent.labels.draw_labels`); a latent file has its own.
+        names: seeds, and paths of latent files.
+        model_hash: sha256 of the generator's file, against which latent files are checked. Without it only seeds work.
+        condition: labels for seeds, as in `draw_labels`; a latent file has its own.
 
     Raises:
-        BadOption: a name stands for nothing.
-        BadModel: a latent file is damaged, or of another model.
+        BadOption: a name is neither a seed nor a latent file.
+        BadModel: a latent file is damaged or belongs to another model.
     """
     for name in names:
         if not SEED.fullmatch(name) and not (model_hash and is_latent_file(name)):
-            raise BadOption(f"{name!r} is no seed and no {LATENT_SUFFIX} file. {HOW}")
+            raise BadOption(f"{name!r} is neither a seed nor a {LATENT_SUFFIX} file. {SUM_SYNTAX}")
     seeds = [int(name) for name in names if SEED.fullmatch(name)]
-    of_seeds = iter(latents(G, seeds, condition))
-    w = [next(of_seeds) if SEED.fullmatch(name) else load_latent(Path(name), G, model_hash or "") for name in names]
+    from_seeds = iter(latents(G, seeds, condition))
+    w = [next(from_seeds) if SEED.fullmatch(name) else load_latent(Path(name), G, model_hash or "") for name in names]
     if any(each.ndim > 1 for each in w):
         w = [each.expand(G.num_ws, -1) for each in w]
     return torch.stack(w) if w else torch.empty(0, G.w_dim, device=G.w_avg.device)
 
 
 def combine(G: Generator, w: Tensor, coefficients: Sequence[float], *, plain: bool = False) -> Tensor:
-    """The weighted sum `[1, ...]` of latents `[N, w_dim]` or `[N, num_ws, w_dim]`, where this generator knows faces.
+    """Return the weighted sum of latents, rescaled to the region that the generator was trained on.
 
-    Where latents lie near a sphere, a plain sum is too long (of three terms √3 times) or, as a mean, too short: its
-    face is glaring, or pale. It gets the length of its terms. Elsewhere the sum is taken around the average latent.
+    If latents lie near a sphere (`Generator.spherical`), a plain sum of three terms is √3 times too long and gives
+    glaring faces; a mean is too short and gives pale ones. So the sum gets the norm of its terms: the root mean square
+    of their norms, weighted by the squared coefficients. Otherwise the sum is taken relative to the average latent.
 
     Args:
-        plain: leave the sum as it is.
+        w: `[N, w_dim]` or `[N, num_ws, w_dim]`.
+        coefficients: N numbers.
+        plain: return the plain sum.
+
+    Returns:
+        `[1, w_dim]` or `[1, num_ws, w_dim]`.
 
     Raises:
-        BadOption: the terms cancel out, so there is no direction to go.
+        BadOption: the terms cancel, so the sum has no direction.
     """
     weights = torch.tensor(coefficients, dtype=w.dtype, device=w.device)
     total: Tensor = torch.einsum("n,n...->...", weights, w)[None]
     if plain:
         return total
     if not G.spherical:
-        around: Tensor = G.w_avg + torch.einsum("n,n...->...", weights, w - G.w_avg)[None]
-        return around
-    lengths = w.flatten(1).norm(dim=1)
-    length, usual = total.norm(), ((weights * lengths).square().sum() / weights.square().sum()).sqrt()
-    if not length > 1e-5 * usual:  # nor is it where all weights are 0, and the usual length no number
-        raise BadOption("The terms cancel each other out: no direction is left. --plain draws the face in the middle.")
-    return total.mul(usual / length)
+        relative: Tensor = G.w_avg + torch.einsum("n,n...->...", weights, w - G.w_avg)[None]
+        return relative
+    norms = w.flatten(1).norm(dim=1)
+    norm, target_norm = total.norm(), ((weights * norms).square().sum() / weights.square().sum()).sqrt()
+    if not norm > 1e-5 * target_norm:  # also true if all weights are 0, which makes the target NaN
+        raise BadOption("The terms cancel, so their sum has no direction. Use --plain to draw the unscaled sum.")
+    return total.mul(target_norm / norm)
 
 
 def parse_layers(text: str, num_ws: int) -> list[int]:
-    """Layers of a text such as 2 or 0-1 or 0,3, counted from the coarsest, 0.
+    """Return the layer numbers in a list such as `2` or `0-1` or `0,3`; 0 is the coarsest.
 
     Raises:
-        BadOption: the generator takes one latent for all its layers, or has no such layer.
+        BadOption: the text is not a list of layers, or the generator does not have these layers.
     """
     if num_ws == 1:
-        raise BadOption("This model takes one latent for all its layers, so --layers has nothing to mix.")
+        raise BadOption("This model uses one latent for all layers, so --layers does not apply.")
     if re.fullmatch(r"[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?)*", text) is None:
         raise BadOption(f"--layers {text!r} can't be read. Write layers like 2 or 0-1 or 0,3.")
     layers: list[int] = []
@@ -183,20 +192,24 @@ def parse_layers(text: str, num_ws: int) -> list[int]:
         first, _, last = part.partition("-")
         layers += range(int(first), int(last or first) + 1)
     if not layers or max(layers) >= num_ws:
-        raise BadOption(f"--layers {text}: this model has layers 0 to {num_ws - 1}, the coarsest first.")
+        raise BadOption(f"--layers {text}: this model has layers 0 (the coarsest) to {num_ws - 1}.")
     return layers
 
 
 def mix_layers(G: Generator, w: Tensor, coefficients: Sequence[float], layers: Sequence[int]) -> Tensor:
-    """The first face's latents with these layers of the second, `[1, num_ws, w_dim]`.
+    """Return the latents of the first face with some layers taken from the second, `[1, num_ws, w_dim]`.
+
+    Args:
+        w: `[2, w_dim]` or `[2, num_ws, w_dim]`.
+        coefficients: of the two faces; both must be 1.
 
     Raises:
-        BadOption: there are not two faces, simply added.
+        BadOption: there are not exactly two faces, or one has another coefficient.
 
     Source: Karras et al. 2019, arXiv:1812.04948, section 3.1 (style mixing).
     """
     if list(coefficients) != [1, 1]:
-        raise BadOption("--layers takes layers of a second face: write two of them, such as '29 + 3'.")
+        raise BadOption("--layers takes layers from a second face: write a sum of two faces, such as '29 + 3'.")
     both = w if w.ndim == 3 else w[:, None].expand(-1, G.num_ws, -1)
     mixed = both[:1].clone()
     mixed[:, list(layers)] = both[1:, list(layers)]

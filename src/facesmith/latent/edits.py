@@ -1,4 +1,4 @@
-"""Edits such as smiling=1.5: so much of a direction, added to a latent."""
+"""Edits such as smiling=1.5: attribute directions, scaled by a strength and added to latents."""
 
 from __future__ import annotations
 
@@ -13,55 +13,56 @@ from torch import Tensor
 
 from facesmith.errors import BadOption
 
-LARGEST_STRENGTH = 10.0  # at strength 1 an attribute is clearly there; ten times that is no face any more
+MAX_STRENGTH = 10.0  # at strength 1 an attribute is clearly visible; ten times that is no longer a face
 EDIT = re.compile(r"(?P<name>[^=]+)=(?P<strength>[+-]?(?:\d{1,3}(?:\.\d{0,9})?|\.\d{1,9}))")
-HOW = "Write a direction's name and how much of it, such as smiling=1 or eyeglasses=-0.5."
+EDIT_SYNTAX = "Write the name of a direction and its strength, such as smiling=1 or eyeglasses=-0.5."
 
 
 def parse_edits(texts: Sequence[str]) -> dict[str, float]:
-    """Strengths by name of texts such as `smiling=1.5`, in their order; whether such directions exist is not looked at.
+    """Return strength by direction name for texts such as `smiling=1.5`, in their order.
+
+    Whether the model has such directions is not checked here (see `check_edits`).
 
     Raises:
-        BadOption: one can't be read, is too strong, or names a direction a second time.
+        BadOption: a text has another form, a strength is too large, or a direction is named twice.
     """
     edits: dict[str, float] = {}
     for text in texts:
-        # As word processors write a minus, and people names.
-        plain = re.sub(r"\s*=\s*", "=", text.replace("\N{MINUS SIGN}", "-").strip())
-        found = EDIT.fullmatch(plain)
-        if found is None:
-            raise BadOption(f"--edit {text!r} can't be read. {HOW}")
-        name, strength = found["name"].lower().replace(" ", "_"), float(found["strength"])
-        if abs(strength) > LARGEST_STRENGTH:
-            raise BadOption(f"--edit {text!r}: strengths go from {-LARGEST_STRENGTH:g} to {LARGEST_STRENGTH:g}.")
+        # Accept the typographic minus sign and spaces around "=".
+        match = EDIT.fullmatch(re.sub(r"\s*=\s*", "=", text.replace("\N{MINUS SIGN}", "-").strip()))
+        if match is None:
+            raise BadOption(f"--edit {text!r} can't be read. {EDIT_SYNTAX}")
+        name, strength = match["name"].lower().replace(" ", "_"), float(match["strength"])
+        if abs(strength) > MAX_STRENGTH:
+            raise BadOption(f"--edit {text!r}: strengths go from {-MAX_STRENGTH:g} to {MAX_STRENGTH:g}.")
         if name in edits:
-            raise BadOption(f"--edit names {name!r} twice. Add the strengths up.")
+            raise BadOption(f"--edit names {name!r} twice. Name it once, with the sum of the strengths.")
         edits[name] = strength
     return edits
 
 
 def check_edits(names: Sequence[str], directions: Mapping[str, object]) -> None:
-    """Raise BadOption where a model has no direction of one of these names."""
+    """Raise BadOption if a name is not among a model's directions."""
     for name in names:
         if name in directions:
             continue
         if not directions:
             raise BadOption(
                 f"This model has no directions, so there is no {name!r}. "
-                "Make them: facesmith directions --model MODEL --data LABELLED"
+                "Make them with: facesmith directions --model MODEL --data LABELED_FACES"
             )
-        near = get_close_matches(name, directions, n=1)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
-        raise BadOption(f"This model has no direction {name!r}.{meant} It has: {', '.join(directions)}.")
+        close = get_close_matches(name, directions, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise BadOption(f"This model has no direction {name!r}.{hint} It has: {', '.join(directions)}.")
 
 
 def apply_edits(w: Tensor, directions: Mapping[str, NDArray[np.float32]], edits: Mapping[str, float]) -> Tensor:
-    """Latents with so much of each direction added: in every layer alike, where each has a latent of its own.
+    """Return latents with `strength * direction` added for each edit; `w` itself is not changed.
 
     Args:
-        w: `[N, w_dim]` or `[N, num_ws, w_dim]`.
-        directions: `[w_dim]` by name, as `Model.directions` gives them.
-        edits: strengths by name.
+        w: `[N, w_dim]` or `[N, num_ws, w_dim]`; with a latent per layer, every layer gets the same edit.
+        directions: `[w_dim]` by name, as in `Model.directions`.
+        edits: strength by name.
 
     Raises:
         BadOption: there is no such direction.

@@ -1,8 +1,8 @@
-"""Walks through the latent space: from latent to latent and, if closed, back to the first.
+"""Walks through the latent space: interpolation from latent to latent and, for closed walks, back to the first.
 
-A normal latent of d numbers is about √d long, whatever its direction, so that is the only length a generator was
-trained on. The straight line between two of them is shorter half-way, by √2, and shows pale, average faces there; the
-arc between them keeps the length.
+A latent of d normal random numbers has a norm of about √d, whatever its direction, so a generator has seen no other
+norms in training. On the straight line between two such latents the norm falls by a factor of √2 half-way, where faces
+look pale and average. The arc between them keeps the norm.
 """
 
 from __future__ import annotations
@@ -12,43 +12,54 @@ from torch import Tensor
 
 from facesmith.errors import BadOption
 
-FEWEST = 2  # latents that make a walk
+MIN_WALK_LATENTS = 2
 
 
 def walk_positions(n_latents: int, frames: int, *, closed: bool) -> Tensor:
-    """Where each frame of a walk stands, float64 `[frames]`: 2.25 is a quarter of the way from the third latent on.
+    """Return the position of each frame along a walk, float64 `[frames]`, evenly spaced.
 
-    The pace is even. The last frame of a closed walk stands one step before the first, that of an open one at its end.
+    Position 2.25 is a quarter of the way from latent 2 to latent 3, counted from 0. The last frame of a closed walk is
+    one step before latent 0; that of an open walk is the last latent.
     """
     steps = torch.arange(frames, dtype=torch.float64)
     return steps * n_latents / frames if closed else steps * (n_latents - 1) / max(1, frames - 1)
 
 
-def walk_latents(latents: Tensor, at: Tensor, *, spherical: bool) -> Tensor:
-    """The latents `[M, d]` at places `[M]` of the walk through latents `[N, d]`, to which it comes exactly.
+def walk_latents(latents: Tensor, positions: Tensor, *, spherical: bool) -> Tensor:
+    """Return the latents `[M, d]` at positions `[M]` of the walk through latents `[N, d]`.
+
+    Whole-numbered positions give the latents themselves, to the last bit.
+
+    Args:
+        spherical: interpolate along arcs (`slerp`) rather than straight lines.
 
     Raises:
-        BadOption: there are fewer than two to walk between.
+        BadOption: there are fewer than two latents.
     """
-    if len(latents) < FEWEST:
-        raise BadOption(f"A walk leads from face to face: it needs {FEWEST} seeds or more, not {len(latents)}.")
-    leg = at.floor().long()
+    if len(latents) < MIN_WALK_LATENTS:
+        raise BadOption(f"A walk goes from face to face, so it needs at least {MIN_WALK_LATENTS}, not {len(latents)}.")
+    leg = positions.floor().long()
     start, end = (latents[(leg + i) % len(latents)].double() for i in (0, 1))
-    share = (at - leg).unsqueeze(1)
-    between = slerp(start, end, share) if spherical else start.lerp(end, share)
+    t = (positions - leg).unsqueeze(1)
+    between = slerp(start, end, t) if spherical else start.lerp(end, t)
     return between.to(latents.dtype)
 
 
-def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """The latents `[M, d]` at shares `[M, 1]` of the arcs from start to end: direction and length change evenly.
+def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+    """Interpolate along arcs: direction and norm both change at an even rate.
 
-    Source: Shoemake 1985, "Animating rotation with quaternion curves"; for latents White 2016, arXiv:1609.04468, who
-    leaves the lengths to the sines, so that the pace changes where they differ.
+    Args:
+        start: `[M, d]`.
+        end: `[M, d]`.
+        t: `[M, 1]`; 0 gives the start, 1 the end.
+
+    Source: Shoemake 1985, "Animating rotation with quaternion curves". For latents: White 2016, arXiv:1609.04468, where
+    the norm is not interpolated separately, so the rate varies if the norms differ.
     """
-    lengths = [each.norm(dim=1, keepdim=True).clamp_min(1e-12) for each in (start, end)]
+    norms = [each.norm(dim=1, keepdim=True).clamp_min(1e-12) for each in (start, end)]
     angle = torch.cosine_similarity(start, end, dim=1).clamp(-1, 1).arccos().unsqueeze(1)
     sine = angle.sin()
-    turned = ((1 - share) * angle).sin() * (start / lengths[0]) + (share * angle).sin() * (end / lengths[1])
-    arc = turned / sine * lengths[0].lerp(lengths[1], share)
-    # Latents of one direction have no arc between them, and those of opposite ones no single arc.
-    return torch.where(sine < 1e-6, start.lerp(end, share), arc)
+    rotated = ((1 - t) * angle).sin() * (start / norms[0]) + (t * angle).sin() * (end / norms[1])
+    arc = rotated / sine * norms[0].lerp(norms[1], t)
+    # Between parallel latents there is no arc, and between opposite ones no unique arc.
+    return torch.where(sine < 1e-6, start.lerp(end, t), arc)

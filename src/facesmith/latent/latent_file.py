@@ -1,8 +1,8 @@
-"""Latent files: a face as a small file, such as me.latent, that stands wherever a seed does.
+"""Latent files: one face saved as a small file such as me.latent, which can be used wherever a seed can.
 
-It is a sidecar (`sidecar.py`) with one tensor, `w` `[w_dim]` or, one for each layer, `[num_ws, w_dim]`. It carries the
-hash of the model whose face it is; what else its header tells (how the photo was aligned, where the face was in it) is
-for people and programs to read, and not needed to draw it.
+A latent file is a sidecar (`modelfiles/sidecar.py`) with one tensor: `w` `[w_dim]`, or `[num_ws, w_dim]` with one
+latent per layer. It stores the hash of the model that it belongs to. The rest of its header (how the photo was aligned,
+where the face was in it) is information for people and programs, and is not needed to draw the face.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar
 LATENT_SUFFIX, KIND = ".latent", "latent"
 
 
-def save_latent(path: Path, w: Tensor, model_hash: str, told: Mapping[str, Any]) -> Path:
-    """Write a latent `[w_dim]` or `[num_ws, w_dim]` of the model of that sha256.
+def save_latent(path: Path, w: Tensor, model_hash: str, details: Mapping[str, Any]) -> Path:
+    """Write a latent `[w_dim]` or `[num_ws, w_dim]` and return the path.
 
     Args:
-        told: plain values, where it came from.
+        model_hash: sha256 of the model that the latent belongs to.
+        details: further header entries (JSON values), such as where the face comes from.
     """
-    save_sidecar(path, KIND, {"w": w.float()}, told, model_hash)
+    save_sidecar(path, KIND, {"w": w.float()}, details, model_hash)
     return path
 
 
 def load_latent(path: Path, G: Generator, model_hash: str) -> Tensor:
-    """The latent `[w_dim]` or `[num_ws, w_dim]` of a file, for the generator of that model.
+    """Return the latent in a file, `[w_dim]` or `[num_ws, w_dim]`, on the generator's device.
 
     Raises:
-        BadModel: missing, damaged, made for another model, or of another shape.
+        BadModel: the file is missing, damaged, made for another model, or has another shape.
     """
     tensors, _ = load_sidecar(path, KIND, model_hash)
     w = tensors.get("w")
     shapes = ((G.w_dim,), (G.num_ws, G.w_dim))
     if w is None or len(tensors) != 1 or w.dtype != torch.float32 or tuple(w.shape) not in shapes:
-        held = ", ".join(f"{name} {t.dtype} {list(t.shape)}" for name, t in list(tensors.items())[:3]) or "nothing"
-        raise BadModel(f"{path} holds {held[:120]}; expected w, float32 {list(shapes[0])} or {list(shapes[1])}.")
+        content = ", ".join(f"{name} {t.dtype} {list(t.shape)}" for name, t in list(tensors.items())[:3]) or "no tensor"
+        raise BadModel(f"{path} has {content[:120]}; expected w, float32 {list(shapes[0])} or {list(shapes[1])}.")
     return w.to(G.w_avg.device)
