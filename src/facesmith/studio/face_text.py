@@ -59,7 +59,7 @@ def parse_face(text: str) -> Face:
     if match is None:
         raise BadOption(f"{shortened(text)} is not a face. {EXAMPLE}")
     pairs = [part.partition("=") for part in (match["edits"] or "").split(",") if part.strip()]
-    return make_face(match["base"], {name.strip(): _strength(text, name.strip()) for name, _, text in pairs})
+    return make_face(match["base"], {name.strip(): _strength(number, name.strip()) for name, _, number in pairs})
 
 
 def make_face(base: str, edits: Mapping[str, float]) -> Face:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from facesmith.studio.face_text import LATENT_TEXT, MAX_STRENGTH, Face, make_fac
 from facesmith.studio.photo_inversion import MAX_DETECTIONS
 from facesmith.studio.render import Walk
 
-Psi = Annotated[float, Field(ge=0, le=1)]  # NaN and infinity are outside these bounds, too
+Psi = Annotated[float, Field(ge=0, le=1)]  # these bounds exclude NaN and infinity
 Flag = Literal["0", "1"]
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
 FaceNumber = Annotated[int, Field(ge=1, le=MAX_DETECTIONS)]  # of the faces in a photo; 1 is the largest
@@ -36,6 +37,7 @@ class Parameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Name the allowed parameters, which the message of Pydantic does not."""
         unknown = sorted(set(values) - set(cls.model_fields))
         if unknown and cls.model_config["extra"] == "forbid":
             allowed = ", ".join(cls.model_fields) or "none"
@@ -135,8 +137,8 @@ def requested_face(parameters: FaceParameters) -> Face:
     """
     if (parameters.seed is None) == (parameters.w is None):
         raise BadOption("Which face? Give either seed or w.")
-    base = parameters.w if parameters.seed is None else str(parameters.seed)
-    return make_face(base or "", parameters.__pydantic_extra__)
+    base = str(parameters.seed) if parameters.w is None else parameters.w
+    return make_face(base, parameters.__pydantic_extra__)
 
 
 def requested_walk(parameters: WalkParameters) -> Walk:
@@ -158,15 +160,15 @@ def requested_walk(parameters: WalkParameters) -> Walk:
 
 
 async def refuse_repeated(request: Request) -> None:
-    """Refuse a parameter that is given twice, because an address must have one meaning.
+    """Refuse parameters that are given more than once, because an address must have one meaning.
 
     Raises:
-        BadOption: one is.
+        BadOption: a parameter is repeated.
     """
-    names = [name for name, _ in request.query_params.multi_items()]
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise BadOption(f"Parameter {shortened(repeated[0])} is given twice. Give it once.")
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in counts.items():
+        if count > 1:
+            raise BadOption(f"Parameter {shortened(name)} is given {count} times. Give it once.")
 
 
 def explain(error: RequestValidationError) -> str:
