@@ -30,11 +30,11 @@ BOTH_WAYS = st.floats(-1, 1)
 
 
 def plain(**changes) -> ProceduralFace:
-    """A face that looks straight ahead, with light skin, brown hair and nothing in the way of its features."""
+    """A face that looks straight ahead, with light skin, brown hair and unobstructed features."""
     straight = replace(
         random_face(0),
         hair="short",
-        hair_colour="brown",
+        hair_color="brown",
         skin=0.2,
         beard=0.0,
         glasses=False,
@@ -48,38 +48,38 @@ def plain(**changes) -> ProceduralFace:
 
 
 def change(face: ProceduralFace, other: ProceduralFace) -> np.ndarray:
-    """Where two faces differ, `[64, 64]`, 0..255."""
+    """The difference of two faces per pixel, `[64, 64]`, 0..255."""
     return np.abs(draw(face).astype(int) - draw(other)).max(axis=-1)
 
 
 def brightness_at(face: ProceduralFace, x: float, y: float, radius_px: int) -> float:
-    """Mean of a square of the face at 128 px."""
+    """Mean brightness of a square around (x, y) in the face at 128 px."""
     rows, columns = (slice(int(at) - radius_px, int(at) + radius_px + 1) for at in (y, x))
     return float(draw(face, 128)[rows, columns].mean())
 
 
-def test_a_seed_always_gives_the_same_face():
+def test_same_seed_gives_the_same_face():
     assert random_face(7) == random_face(7)
     np.testing.assert_array_equal(draw(random_face(7)), draw(random_face(7)))
     assert random_face(7) != random_face(8)
 
 
-def test_the_faces_of_seeds_stay_as_they_are_from_version_to_version():
+def test_faces_of_seeds_never_change_between_versions():
     face = random_face(0)
-    assert (face.hair, face.hair_colour, face.glasses) == ("bob", "black", False)
+    assert (face.hair, face.hair_color, face.glasses) == ("bob", "black", False)
     assert face.skin == pytest.approx(0.6369616873214543, abs=1e-15)
     assert face.smile == pytest.approx(0.6066357757671799, abs=1e-15)
 
 
-def test_no_two_seeds_give_the_same_picture():
+def test_different_seeds_give_different_pictures():
     pictures = draw_many(range(400), 32)
     assert len(np.unique(pictures.reshape(400, -1), axis=0)) == 400
 
 
-def test_every_style_colour_and_label_is_met_among_a_few_hundred_faces():
+def test_every_style_color_and_label_occurs_among_400_faces():
     faces = [random_face(seed) for seed in range(400)]
     assert {face.hair for face in faces} == set(HAIR_STYLES)
-    assert {face.hair_colour for face in faces} == set(HAIR_COLORS)
+    assert {face.hair_color for face in faces} == set(HAIR_COLORS)
     shares = np.mean([list(face_labels(face).values()) for face in faces], axis=0)
     assert (shares > 0.02).all()
     assert (shares < 0.7).all()
@@ -87,7 +87,7 @@ def test_every_style_colour_and_label_is_met_among_a_few_hundred_faces():
 
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS)
-def test_attributes_stay_in_the_ranges_that_are_documented(seed):
+def test_attributes_are_in_their_documented_ranges(seed):
     face = random_face(seed)
     both_ways = {"hair_shade", "yaw", "light", "part", "brow_raise"}
     for field in fields(face):
@@ -109,7 +109,7 @@ def test_attributes_stay_in_the_ranges_that_are_documented(seed):
     light=BOTH_WAYS,
     roll_degrees=st.floats(-12, 12),
 )
-def test_any_face_can_be_drawn_at_any_size_with_its_features_in_the_frame(seed, size_px, **changes):
+def test_every_face_has_its_features_in_the_frame_at_every_size(seed, size_px, **changes):
     face = replace(random_face(seed), **changes)
     picture = draw(face, size_px)
     assert picture.shape == (size_px, size_px, 3)
@@ -124,20 +124,20 @@ def test_any_face_can_be_drawn_at_any_size_with_its_features_in_the_frame(seed, 
 
 
 @pytest.mark.parametrize(("small_px", "large_px", "tolerance"), [(16, 64, 9), (64, 256, 3)])
-def test_sizes_show_the_same_face(small_px, large_px, tolerance):
+def test_all_sizes_show_the_same_face(small_px, large_px, tolerance):
     face, cell = random_face(3), large_px // small_px
     averaged = draw(face, large_px).reshape(small_px, cell, small_px, cell, 3).mean(axis=(1, 3))
     assert np.abs(averaged - draw(face, small_px)).mean() < tolerance
 
 
-def test_many_faces_are_those_of_their_seeds():
+def test_draw_many_gives_the_faces_of_the_seeds():
     pictures = draw_many([5, 2], 32)
     np.testing.assert_array_equal(pictures[0], draw(random_face(5), 32))
     np.testing.assert_array_equal(pictures[1], draw(random_face(2), 32))
     assert draw_many([], 32).shape == (0, 32, 32, 3)
 
 
-def test_glasses_darken_the_surroundings_of_the_eyes_and_nothing_else():
+def test_glasses_change_only_the_area_around_the_eyes():
     changed = change(plain(), plain(glasses=True))
     assert changed[22:42, 8:56].max() > 60
     assert changed[:20].max() == changed[44:].max() == 0
@@ -145,14 +145,14 @@ def test_glasses_darken_the_surroundings_of_the_eyes_and_nothing_else():
     assert brightness_at(plain(glasses=True), *below_eye, 2) < brightness_at(plain(), *below_eye, 2) - 30
 
 
-def test_a_smile_changes_the_mouth_and_cheeks_only():
+def test_smile_changes_only_mouth_and_cheeks():
     changed = change(plain(smile=0.0), plain(smile=1.0))
     assert changed[44:54, 22:42].max() > 60
     assert changed[:28].max() < 8
     assert changed[44:54, 22:42].mean() > 10 * changed[28:40].mean()
 
 
-def test_a_smile_lifts_and_widens_the_mouth_and_shows_teeth():
+def test_smile_lifts_and_widens_the_mouth_and_shows_teeth():
     neutral, broad = landmarks(plain(smile=0.0), 128), landmarks(plain(smile=1.0), 128)
     assert broad[4, 0] - broad[3, 0] > 1.2 * (neutral[4, 0] - neutral[3, 0])
     assert (broad[3:, 1] < neutral[3:, 1] - 2).all()
@@ -163,7 +163,7 @@ def test_a_smile_lifts_and_widens_the_mouth_and_shows_teeth():
 
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, yaw=st.floats(-0.6, 0.6), roll_degrees=st.floats(-10, 10))
-def test_eye_landmarks_lie_on_dark_pupils(seed, yaw, roll_degrees):
+def test_eye_landmarks_are_on_dark_pupils(seed, yaw, roll_degrees):
     face = replace(random_face(seed), hair="short", glasses=False, yaw=yaw, roll_degrees=roll_degrees)
     picture = draw(face, 128).astype(int).sum(axis=-1)
     for x, y in landmarks(face, 128)[:2]:
@@ -173,7 +173,7 @@ def test_eye_landmarks_lie_on_dark_pupils(seed, yaw, roll_degrees):
 
 @settings(max_examples=20, deadline=None)
 @given(seed=SEEDS, turns=st.tuples(BOTH_WAYS, BOTH_WAYS, BOTH_WAYS, BOTH_WAYS))
-def test_a_face_that_looks_the_other_way_is_the_mirror_image(seed, turns):
+def test_face_turned_the_other_way_is_the_mirror_image(seed, turns):
     yaw, roll, light, part = turns
     straight = replace(random_face(seed), hair="bald")
     face = replace(straight, yaw=yaw, roll_degrees=12 * roll, light=light, part=part)
@@ -190,15 +190,15 @@ def test_yaw_moves_the_nose_further_than_the_eyes():
 
 
 @pytest.mark.parametrize("style", [style for style in HAIR_STYLES if style != "bald"])
-def test_hair_colour_shows_in_every_style_and_not_on_a_bald_head(style):
+def test_hair_color_changes_every_style_but_not_bald_heads(style):
     forelock = (slice(2, 12), slice(28, 36))
-    black, blond = (draw(plain(hair=style, hair_colour=colour))[forelock].mean() for colour in ("black", "blond"))
+    black, blond = (draw(plain(hair=style, hair_color=color))[forelock].mean() for color in ("black", "blond"))
     assert blond > black + 60
-    bald = [draw(plain(hair="bald", hair_colour=colour))[forelock].mean() for colour in ("black", "blond")]
+    bald = [draw(plain(hair="bald", hair_color=color))[forelock].mean() for color in ("black", "blond")]
     assert bald[0] == bald[1]
 
 
-def test_darker_skin_and_a_fuller_beard_darken_the_chin():
+def test_darker_skin_and_fuller_beard_darken_the_chin():
     chin = (64, 112)
     assert brightness_at(plain(skin=0.9), *chin, 4) < brightness_at(plain(skin=0.1), *chin, 4) - 60
     shades = [brightness_at(plain(beard=beard), *chin, 4) for beard in (0.0, 0.4, 1.0)]
@@ -206,7 +206,7 @@ def test_darker_skin_and_a_fuller_beard_darken_the_chin():
     assert shades[1] > shades[2] + 20
 
 
-def test_a_folder_holds_the_faces_and_the_truth_about_them(tmp_path):
+def test_folder_has_the_faces_with_their_labels_and_landmarks(tmp_path):
     out = write_faces(tmp_path / "faces", 3, size_px=32, seed=2)
     with (out / "metadata.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
@@ -220,13 +220,13 @@ def test_a_folder_holds_the_faces_and_the_truth_about_them(tmp_path):
         np.testing.assert_allclose(written, landmarks(face, 32), atol=0.006)
 
 
-def test_a_label_says_what_is_drawn():
+def test_labels_match_the_face():
     labels = face_labels(plain(hair="bald", glasses=True, smile=0.9, yaw=-0.5, beard=0.0))
     assert [name for name, yes in labels.items() if yes] == ["smiling", "eyeglasses", "bald", "looking_left"]
-    assert face_labels(plain(hair="long", hair_colour="blond"))["blond_hair"] == 1
+    assert face_labels(plain(hair="long", hair_color="blond"))["blond_hair"] == 1
 
 
-def test_a_folder_is_replaced_only_by_force(tmp_path):
+def test_folder_is_replaced_only_with_force(tmp_path):
     write_faces(tmp_path, 3, size_px=16)
     with pytest.raises(OutputExists, match="--force"):
         write_faces(tmp_path, 2, size_px=16)

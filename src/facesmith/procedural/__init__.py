@@ -1,8 +1,8 @@
-"""Drawn faces whose attributes are known: the data of the demo, and the ground truth of the tests.
+"""Procedural (synthetic) faces with known attributes: the ground truth of the tests.
 
-face.py      what a face is: its attributes, a pure function of its seed
+face.py      seed -> the attributes of a face
 painting.py  a face -> pixels and landmarks
-folder.py    many faces -> arrays, or a dataset on disk
+generate.py  many faces -> an array, or a dataset on disk
 """
 
 from facesmith.procedural.face import HAIR_COLORS, HAIR_STYLES, ProceduralFace, face_labels, random_face

@@ -1,4 +1,4 @@
-"""Many drawn faces: as an array, or as a dataset on disk in the form that `extract` writes."""
+"""Many procedural faces: as an array, or as a dataset on disk in the format that `extract` writes."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ def draw_many(seeds: Iterable[int], size_px: int = 64) -> Pixels:
 def write_faces(
     out: Path, count: int, size_px: int = 64, seed: int = 0, *, force: bool = False, console: Console | None = None
 ) -> Path:
-    """A folder of `count` drawn faces with a `metadata.csv` of what is drawn in each.
+    """Write `count` procedural faces and a `metadata.csv` with their labels and landmarks; returns the folder.
 
-    Face `i` is that of seed `seed * SEEDS_PER_FOLDER + i`, so that folders of other seeds share no face.
+    Face `i` has the seed `seed * SEEDS_PER_FOLDER + i`, so folders with different seeds share no face.
 
     Args:
-        out: the folder; `metadata.csv` in it is written last.
-        force: replace the numbered faces that are there.
-        console: for a progress bar.
+        out: the folder; its `metadata.csv` is written last.
+        force: replace existing numbered faces.
+        console: shows a progress bar.
 
     Raises:
-        OutputExists: `out` is not empty and `force` is not set.
+        OutputExists: `out` is not empty and `force` is False.
     """
     refuse_to_overwrite(out, force)
     for old in (out / "metadata.csv", *out.glob("[0-9]" * 6 + ".png")):
         old.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for i in bar(range(count), count, "drawing", console or Console(quiet=True)):
+    for i in bar(range(count), count, "drawing faces", console or Console(quiet=True)):
         face = random_face(seed * SEEDS_PER_FOLDER + i)
         path = write_png(out / f"{i:06d}.png", draw(face, size_px))
         points = landmarks(face, size_px).ravel().tolist()
-        places = {name: f"{value:.2f}" for name, value in zip(LANDMARK_COLUMNS, points, strict=True)}
-        rows.append({"file_name": path.name, **face_labels(face), **places})
+        positions = {name: f"{value:.2f}" for name, value in zip(LANDMARK_COLUMNS, points, strict=True)}
+        rows.append({"file_name": path.name, **face_labels(face), **positions})
     with atomic_write(out / "metadata.csv", "w") as stream:
         table = csv.DictWriter(
             stream, ["file_name", *face_labels(random_face(0)), *LANDMARK_COLUMNS], lineterminator="\n"

@@ -1,8 +1,8 @@
-"""A drawn face -> pixels and landmarks.
+"""Draw a procedural face: pixels and landmarks.
 
-Every face is painted from signed distances in layers, back to front, in a frame that spans -1..1 across and down.
-Attributes that lie on the front of the face (eyes, brows, mouth, beard, glasses, hairline) are drawn in the face's own
-coordinates, which turn with yaw like the surface of a cylinder; so the far side shrinks as it does in a photo.
+A face is painted in layers, back to front, from signed distances, in a frame that spans -1..1 across and down. Eyes,
+brows, mouth, beard, glasses and hairline use the face's own coordinates, which turn with yaw like the surface of a
+cylinder, so that the far side shrinks as in a photo.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesmith.io.images import Pixels
-from facesmith.procedural.face import HairColour, HairStyle, ProceduralFace
+from facesmith.procedural.face import HairColor, HairStyle, ProceduralFace
 
 Plane: TypeAlias = NDArray[np.floating[Any]]
-Colour: TypeAlias = tuple[float, float, float]
+Color: TypeAlias = tuple[float, float, float]
 
 # From light to dark.
-_SKIN: tuple[Colour, ...] = ((250, 218, 197), (238, 192, 160), (214, 159, 121), (166, 112, 78), (104, 66, 48))
-_HAIR: dict[HairColour, Colour] = {
+_SKIN: tuple[Color, ...] = ((250, 218, 197), (238, 192, 160), (214, 159, 121), (166, 112, 78), (104, 66, 48))
+_HAIR: dict[HairColor, Color] = {
     "black": (38, 33, 38),
     "brown": (98, 62, 40),
     "red": (168, 76, 38),
     "blond": (226, 182, 104),
-    "grey": (184, 184, 190),
+    "gray": (184, 184, 190),
 }
-_IRIS: tuple[Colour, ...] = ((74, 44, 28), (104, 66, 34), (62, 98, 62), (60, 104, 156))
-_SHIRTS: tuple[Colour, ...] = ((40, 50, 84), (66, 118, 138), (232, 224, 208), (164, 70, 66), (84, 86, 98))
-_BACKDROPS: tuple[Colour, ...] = ((164, 194, 224), (160, 208, 198), (236, 206, 176), (206, 182, 222), (186, 190, 200))
-_FRAMES: tuple[Colour, ...] = ((30, 28, 34), (92, 50, 30), (128, 28, 44), (34, 52, 104))
+_IRIS: tuple[Color, ...] = ((74, 44, 28), (104, 66, 34), (62, 98, 62), (60, 104, 156))
+_SHIRTS: tuple[Color, ...] = ((40, 50, 84), (66, 118, 138), (232, 224, 208), (164, 70, 66), (84, 86, 98))
+_BACKDROPS: tuple[Color, ...] = ((164, 194, 224), (160, 208, 198), (236, 206, 176), (206, 182, 222), (186, 190, 200))
+_FRAMES: tuple[Color, ...] = ((30, 28, 34), (92, 50, 30), (128, 28, 44), (34, 52, 104))
 
 _TURN = 0.25  # radians at yaw 1
-_DEPTH = 0.85  # radius of the cylinder that the face turns on
-_NOSE_DEPTH = 1.12  # of the nose's tip, which stands out from it
+_DEPTH = 0.85  # radius of the cylinder that approximates the face
+_NOSE_DEPTH = 1.12  # distance of the tip of the nose from the cylinder's axis
 _EYE_U, _EYE_V = 0.25, -0.03
 _NOSE_V = 0.235
 _MOUTH_V = 0.475
-_ZOOM = 1.1  # of the frame, so that head and hair fill it
+_ZOOM = 1.1  # head and hair then fill the frame
 _PIVOT_Y = 0.35  # the head rolls around the top of the neck
 
 
 def draw(face: ProceduralFace, size_px: int = 64) -> Pixels:
-    """The portrait as uint8 `[size_px, size_px, 3]`. Edges are one pixel soft at every size."""
+    """The portrait, uint8 `[size_px, size_px, 3]`. Edges are one pixel wide at every size."""
     canvas = _Canvas(face, size_px)
     head = _head(canvas)
     _backdrop(canvas)
@@ -64,9 +64,9 @@ def draw(face: ProceduralFace, size_px: int = 64) -> Pixels:
 
 
 def landmarks(face: ProceduralFace, size_px: int) -> NDArray[np.float64]:
-    """`[5, 2]` in pixels, x then y: left eye, right eye, nose, left and right corner of the mouth.
+    """Left eye, right eye, nose, left and right corner of the mouth: `[5, 2]`, x and y in pixels.
 
-    A pixel's centre is at its index plus a half.
+    The center of a pixel is at its index plus 0.5.
     """
     half, _, corner_v = _mouth_form(face)
     points = [(_turned(-_EYE_U, face), _EYE_V), (_turned(_EYE_U, face), _EYE_V), (_nose_x(face), _NOSE_V)]
@@ -84,11 +84,11 @@ class _Canvas:
 
     Attributes:
         rgb: `[3, S, S]`, 0..255.
-        screen_x, screen_y: coordinates `[S, S]` of the body, which does not lean.
-        x, y: of the head, upright.
-        u: across the face, as if it looked straight ahead.
-        facing: how much of the light a round head catches, 0..1.
-        soft: the width of an edge.
+        screen_x, screen_y: coordinates `[S, S]` of the body, which does not roll.
+        x, y: coordinates of the upright head.
+        u: horizontal coordinate on the face before it turned.
+        facing: how much light a round head receives, 0..1.
+        soft: width of an edge.
     """
 
     def __init__(self, face: ProceduralFace, size_px: int) -> None:
@@ -103,7 +103,7 @@ class _Canvas:
         self.width = 0.53 + 0.07 * face.face_width  # half the skull's
         self.skin = _along(_SKIN, face.skin)
         lighter = 1 + 0.22 * face.hair_shade
-        self.hair = _times(_HAIR[face.hair_colour], lighter, lighter, lighter)
+        self.hair = _times(_HAIR[face.hair_color], lighter, lighter, lighter)
         self.facing = self._facing()
         self.rgb: Plane = np.zeros((3, size_px, size_px), np.float32)
 
@@ -113,38 +113,38 @@ class _Canvas:
         lit: Plane = (0.55 * self.face.light * right - 0.4 * down + 0.78 * front).clip(0, 1)
         return lit
 
-    def paint(self, colour: Colour | Plane, cover: Plane | float) -> None:
-        """Lay a colour (or a picture `[3, S, S]`) over the canvas, as opaque as `cover` says, 0..1."""
-        self.rgb += ((colour if isinstance(colour, np.ndarray) else _flat(colour)) - self.rgb) * cover
+    def paint(self, color: Color | Plane, cover: Plane | float) -> None:
+        """Paint a color (or a picture `[3, S, S]`) over the canvas with opacity `cover`, 0..1."""
+        self.rgb += ((color if isinstance(color, np.ndarray) else _flat(color)) - self.rgb) * cover
 
-    def shadow(self, light: float) -> Colour:
-        """The skin with this much light left, 0..1; shadows on skin are warm."""
+    def shadow(self, light: float) -> Color:
+        """The color of skin in shadow, with this share of the light, 0..1; shadows on skin are warm."""
         return _times(self.skin, light, light**1.45, light**1.55)
 
     def inside(self, distance: Plane, soft: float | None = None) -> Plane:
-        """1 where the distance is negative, 0 where it is positive, and a soft edge between."""
+        """1 where the distance is negative, 0 where it is positive, with a soft edge between."""
         cover: Plane = (0.5 - distance / (soft or self.soft)).clip(0, 1)
         return cover
 
-    def lit(self, colour: Colour, shadow: Colour = (0.56, 0.44, 0.42)) -> Plane:
-        """The colour on the head `[3, S, S]`, from `shadow` times itself to a little over itself in full light."""
-        return _flat(colour) * (_flat(shadow) + (1.08 - _flat(shadow)) * self.facing)
+    def lit(self, color: Color, shadow: Color = (0.56, 0.44, 0.42)) -> Plane:
+        """The color as lit on the head, `[3, S, S]`: times `shadow` in the dark, slightly brighter in full light."""
+        return _flat(color) * (_flat(shadow) + (1.08 - _flat(shadow)) * self.facing)
 
     def pixels(self) -> Pixels:
         return np.ascontiguousarray(np.rint(self.rgb.clip(0, 255)).astype(np.uint8).transpose(1, 2, 0))
 
 
 class _Cut(NamedTuple):
-    """A hair style: a shell around the skull and down the sides, with a window cut out for the face."""
+    """A hair style: a shell around the skull and down the sides, with a window for the face."""
 
-    sides: float  # how far the shell stands out from the skull, left and right
-    top: float  # and above
+    sides: float  # thickness of the shell at the sides
+    top: float  # and at the top
     length: float  # where it ends, in y
     window_u: float  # half the window's width
     window_top: float  # v of its highest point
-    round: float  # 1 a pointed arch, 2 a round one, more: square
-    slope: float  # of the fringe, towards the parting's side
-    curls: float  # how far they bulge
+    round: float  # shape of the window: 1 a pointed arch, 2 round, larger: square
+    slope: float  # of the fringe, towards the parting
+    curls: float  # height of the curls
 
 
 _CUTS: dict[HairStyle, _Cut] = {
@@ -201,7 +201,7 @@ def _skin(c: _Canvas, head: Plane) -> None:
 
 def _nose(c: _Canvas) -> None:
     face, gloss = c.face, (255, 244, 230)
-    x = c.x - _nose_x(face) * ((c.y + 0.15) / (_NOSE_V + 0.15)).clip(0, 1.1)  # from the ridge, brow to tip
+    x = c.x - _nose_x(face) * ((c.y + 0.15) / (_NOSE_V + 0.15)).clip(0, 1.1)  # horizontal distance from the ridge
     wide = 0.075 + 0.035 * face.nose
     away = 1.0 if face.light < 0 else -1.0
     ridge = _blob(x, c.y, 0.0, 0.1, 9.0, 0.14)
@@ -215,7 +215,7 @@ def _nose(c: _Canvas) -> None:
 def _eyes(c: _Canvas) -> None:
     face = c.face
     tall, wide = 0.072 + 0.02 * face.eye_size, 0.125 + 0.015 * face.eye_size
-    side, v = np.abs(c.u) - _EYE_U, c.y - _EYE_V  # both eyes at once, from their middle outwards and down
+    side, v = np.abs(c.u) - _EYE_U, c.y - _EYE_V  # both eyes: position relative to the middle of the eye
     lid = tall * (1 - (side / wide) ** 2)
     white = c.inside(np.maximum(-lid - v, v - 0.8 * lid))
     c.paint((250, 246, 242), white)
@@ -234,11 +234,11 @@ def _eyes(c: _Canvas) -> None:
     thick = (0.018 + 0.022 * face.brow) * (1 - 0.5 * ((side + 0.15) / 0.3).clip(0, 1))
     arch = -0.165 - 0.025 * face.brow_raise + 1.6 * (side - 0.02) ** 2 - 0.1 * face.brow_raise * side
     brow = np.maximum(np.abs(v - arch) - thick, np.abs(side) - 0.15)
-    c.paint((120, 116, 118) if face.hair_colour == "grey" else _times(c.hair, 0.72, 0.7, 0.7), 0.9 * c.inside(brow))
+    c.paint((120, 116, 118) if face.hair_color == "gray" else _times(c.hair, 0.72, 0.7, 0.7), 0.9 * c.inside(brow))
 
 
 def _mouth_form(face: ProceduralFace) -> tuple[float, float, float]:
-    """Half its width, how far its middle hangs below its corners, and the corners' v."""
+    """Half the width of the mouth, how far its middle is below its corners, and the corners' v."""
     bend = 0.012 + 0.10 * face.smile
     return 0.16 + 0.075 * face.smile, bend, _MOUTH_V - 0.45 * bend
 
@@ -270,15 +270,15 @@ def _mouth(c: _Canvas) -> None:
 def _beard(c: _Canvas, head: Plane) -> None:
     strength = c.face.beard
     if strength:
-        top = 0.375 + 0.9 * c.u**2 - 26 * c.u**6  # under the nose, over the cheek, up to the ear
+        top = 0.375 + 0.9 * c.u**2 - 26 * c.u**6  # from under the nose, across the cheek, up to the ear
         cover = c.inside(top - c.y, soft=0.07) * c.inside(head - 0.045 * strength)
         c.paint(c.lit(_times(c.hair, 0.85, 0.85, 0.85), (0.5, 0.46, 0.48)), cover * min(0.95, 0.15 + strength))
 
 
 def _shell(c: _Canvas, cut: _Cut) -> Plane:
-    """Signed distance to the outer form of the hair."""
+    """Signed distance to the outline of the hair."""
     width = c.width + cut.sides
-    x = c.x + 0.03 * c.face.yaw  # the back of the head turns the other way
+    x = c.x + 0.03 * c.face.yaw  # the back of the head moves the other way
     dome = _ellipse(x, c.y, 0.0, -0.16, width, 0.60 + cut.top)
     if cut.curls:
         dome = dome - cut.curls * np.abs(np.sin(7 * np.arctan2(x, -0.16 - c.y) + 0.6))
@@ -291,7 +291,7 @@ def _shell(c: _Canvas, cut: _Cut) -> Plane:
 
 
 def _hair_picture(c: _Canvas) -> Plane:
-    """Hair `[3, S, S]`: strands that fall from the parting, and a band of shine."""
+    """Hair `[3, S, S]`: strands that fall from the parting, and a highlight."""
     face = c.face
     across, down = c.x - 0.25 * face.part, c.y + 1.0
     if face.hair == "curly":
@@ -317,7 +317,7 @@ def _front_hair(c: _Canvas, head: Plane) -> None:
     if cut is None:
         return
     falls = 1.0 if face.part < 0 else -1.0
-    across = 0.5 * (c.u + c.x)  # the hairline lies further back than the face, and turns less
+    across = 0.5 * (c.u + c.x)  # the hairline is further back than the face, so it moves less
     u = across - 0.12 * face.part
     up = (0.2 - c.y + cut.slope * falls * u).clip(0) / (0.2 - cut.window_top)
     window = ((np.abs(across) / cut.window_u) ** cut.round + up**cut.round) ** (1 / cut.round) - 1
@@ -327,7 +327,7 @@ def _front_hair(c: _Canvas, head: Plane) -> None:
 
 
 def _temples(c: _Canvas, head: Plane) -> None:
-    """The arms of the glasses, which the hair may hide."""
+    """The arms of the glasses, painted before the hair, which may hide them."""
     if c.face.glasses:
         arms = np.maximum(np.abs(c.y - _EYE_V + 0.035) - 0.02, 0.17 + _EYE_U - np.abs(c.u))
         c.paint(_along(_FRAMES, c.face.frame), 0.9 * c.inside(np.maximum(arms, head)))
@@ -348,7 +348,7 @@ def _glasses(c: _Canvas) -> None:
 
 @cache
 def _frame(size_px: int) -> tuple[Plane, Plane]:
-    """Coordinates `[S, S]` of the pixels' centres, -1..1 across and down."""
+    """Coordinates `[S, S]` of the pixel centers, -1..1 across and down."""
     line = (((np.arange(size_px) + 0.5) * (2 / size_px) - 1) / _ZOOM).astype(np.float32)
     y, x = np.meshgrid(line, line, indexing="ij")
     x.setflags(write=False)
@@ -356,9 +356,9 @@ def _frame(size_px: int) -> tuple[Plane, Plane]:
     return x, y
 
 
-def _flat(colour: Colour) -> Plane:
-    """A colour as `[3, 1, 1]`, to spread over a picture."""
-    return np.array(colour, np.float32).reshape(3, 1, 1)
+def _flat(color: Color) -> Plane:
+    """A color as `[3, 1, 1]`, to broadcast over a picture."""
+    return np.array(color, np.float32).reshape(3, 1, 1)
 
 
 def _ellipse(x: Plane, y: Plane, x0: float, y0: float, rx: float, ry: float) -> Plane:
@@ -371,20 +371,20 @@ def _ellipse(x: Plane, y: Plane, x0: float, y0: float, rx: float, ry: float) -> 
 
 
 def _rounded_max(a: Plane, b: Plane, radius: float) -> Plane:
-    """The distance to what is inside both forms, with their common corner rounded."""
+    """Signed distance to the intersection of two shapes, with a rounded corner."""
     corner = np.hypot((a + radius).clip(0), (b + radius).clip(0)) - radius
     joined: Plane = np.where((a > -radius) & (b > -radius), corner, np.maximum(a, b))
     return joined
 
 
 def _blob(x: Plane, y: Plane, x0: float, y0: float, rx: float, ry: float) -> Plane:
-    """A soft spot, 1 in its middle."""
+    """A Gaussian spot, 1 in the middle."""
     spot: Plane = np.exp(-(((x - x0) / rx) ** 2) - ((y - y0) / ry) ** 2)
     return spot
 
 
 def _turned(u: float, face: ProceduralFace) -> float:
-    """Where the head's yaw puts a point of the face: the inverse of a canvas's `u`."""
+    """The x coordinate of a point of the face after yaw: the inverse of a canvas's `u`."""
     return _DEPTH * math.sin(math.asin(u / _DEPTH) + _TURN * face.yaw)
 
 
@@ -392,15 +392,15 @@ def _nose_x(face: ProceduralFace) -> float:
     return _NOSE_DEPTH * math.sin(_TURN * face.yaw)
 
 
-def _along(colours: Sequence[Colour], at: float) -> Colour:
-    place = at * (len(colours) - 1)
-    i = min(int(place), len(colours) - 2)
-    return _mix(colours[i], colours[i + 1], place - i)
+def _along(colors: Sequence[Color], at: float) -> Color:
+    place = at * (len(colors) - 1)
+    i = min(int(place), len(colors) - 2)
+    return _mix(colors[i], colors[i + 1], place - i)
 
 
-def _mix(a: Colour, b: Colour, t: float) -> Colour:
+def _mix(a: Color, b: Color, t: float) -> Color:
     return (a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t)
 
 
-def _times(colour: Colour, r: float, g: float, b: float) -> Colour:
-    return (colour[0] * r, colour[1] * g, colour[2] * b)
+def _times(color: Color, r: float, g: float, b: float) -> Color:
+    return (color[0] * r, color[1] * g, color[2] * b)
