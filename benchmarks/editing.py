@@ -162,7 +162,7 @@ def pictures_of_people(path, resolution, console):
     """Pairs of pictures uint8 `[P, 2, S, S, 3]` and whether a pair's person teaches."""
     store = open_store(path)
     by_person = {}
-    for entry in store.entries():
+    for entry in store.files():
         if person := person_of(entry.name):
             by_person.setdefault(person, []).append(entry)
     pairs = {person: entries[:2] for person, entries in sorted(by_person.items()) if len(entries) > 1}

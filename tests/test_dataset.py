@@ -23,7 +23,7 @@ def pictures(folder, seeds, size_px=32, name="{}.png"):
     return folder
 
 
-def test_rows_of_everything_are_the_same_face(tmp_path):
+def test_rows_of_all_arrays_are_the_same_face(tmp_path):
     out = write_faces(tmp_path / "faces", 8, size_px=32)
     (out / "000003.png").write_bytes(b"")
     faces = open_faces(out, 32)
@@ -35,11 +35,11 @@ def test_rows_of_everything_are_the_same_face(tmp_path):
         expected = [float(face_labels(random_face(i))[name]) for i in kept]
         assert np.allclose(column, expected, atol=1e-3)
     assert len(faces.groups) == len(faces.parts) == len(faces.sizes) == 7
-    assert faces.notices == ["1 pictures left out: 000003.png (empty file)"]
+    assert faces.notices == ["1 pictures skipped: 000003.png (empty file)"]
     assert (faces.resolution, faces.channels) == (32, 3)
 
 
-def test_opening_twice_gives_the_same(tmp_path):
+def test_opening_twice_gives_equal_faces(tmp_path):
     out = write_faces(tmp_path / "faces", 5, size_px=32)
     one, two = open_faces(out, 32), open_faces(out, 32)
     assert one.fingerprint == two.fingerprint
@@ -48,7 +48,7 @@ def test_opening_twice_gives_the_same(tmp_path):
     assert np.array_equal(one.parts, two.parts)
 
 
-def test_the_fingerprint_tells_any_change(tmp_path):
+def test_fingerprint_changes_with_names_and_contents(tmp_path):
     out = pictures(tmp_path / "faces", range(3))
     first = open_faces(out, 32).fingerprint
     assert first == open_faces(out, 16).fingerprint
@@ -58,7 +58,7 @@ def test_the_fingerprint_tells_any_change(tmp_path):
     assert len({first, second, open_faces(out, 32).fingerprint}) == 3
 
 
-def test_larger_pictures_are_made_smaller_with_a_notice_and_none_is_enlarged(tmp_path):
+def test_larger_pictures_are_reduced_with_a_notice_and_none_is_enlarged(tmp_path):
     out = pictures(tmp_path / "faces", [1], 64)
     pictures(out, [2], 32)
     pictures(out, [3], 16)
@@ -67,25 +67,25 @@ def test_larger_pictures_are_made_smaller_with_a_notice_and_none_is_enlarged(tmp
     faces = open_faces(out, 32)
     assert faces.names == ["1.png", "2.png", "high.png", "wide.png"]
     assert faces.notices == [
-        "2 of 4 pictures made smaller to 32x32",
-        "2 pictures were not square: their middle was taken",
-        "1 pictures left out: 3.png (16x16, smaller than 32x32)",
+        "2 of 4 pictures reduced to 32x32",
+        "2 pictures are not square: their middle is used",
+        "1 pictures skipped: 3.png (16x16, smaller than 32x32)",
     ]
     assert np.array_equal(faces.pixels[3], astronaut()[:32, 4:36])
 
 
-def test_colour_becomes_grey_with_a_notice(tmp_path):
+def test_colors_become_gray_with_a_notice(tmp_path):
     faces = open_faces(pictures(tmp_path, [1]), 32, 1)
     assert faces.pixels.shape == (1, 32, 32, 1)
-    assert faces.notices == ["pictures used in grey"]
+    assert faces.notices == ["pictures converted to gray"]
 
 
-def test_one_picture_is_a_dataset(tmp_path):
+def test_dataset_may_be_one_picture(tmp_path):
     faces = open_faces(pictures(tmp_path, [1]), 32)
     assert len(faces.names) == sum(len(faces.part(name)) for name in split.PARTS) == 1
 
 
-def test_a_limit_takes_always_the_same_faces(tmp_path):
+def test_limit_always_takes_the_same_faces(tmp_path):
     out = pictures(tmp_path, range(12))
     few, more = open_faces(out, 32, limit=4), open_faces(out, 32, limit=8)
     assert len(few.names) == 4
@@ -95,15 +95,15 @@ def test_a_limit_takes_always_the_same_faces(tmp_path):
     whole = open_faces(out, 32)
     parts = dict(zip(whole.names, whole.parts, strict=True))
     assert [parts[name] for name in few.names] == few.parts.tolist()
-    with pytest.raises(BadOption, match="expected 1 or more"):
+    with pytest.raises(BadOption, match="--limit must be 1 or more, not 0"):
         open_faces(out, 32, limit=0)
 
 
-def test_a_person_is_never_on_both_sides(tmp_path):
+def test_person_is_never_in_two_parts(tmp_path):
     for i in range(20):
         pictures(tmp_path / f"P{i}", range(3 * i, 3 * i + 3), name=f"P{i}_{{:04d}}.png")
     faces = open_faces(tmp_path, 32)
-    assert len(set(faces.groups)) > 15  # drawn faces may be near-duplicates of one another
+    assert len(set(faces.groups)) > 15  # some procedural faces are near-duplicates
     for i in range(20):
         assert (
             len({part for name, part in zip(faces.names, faces.parts, strict=True) if name.startswith(f"P{i}/")}) == 1
@@ -111,8 +111,8 @@ def test_a_person_is_never_on_both_sides(tmp_path):
     assert len(set(faces.parts.tolist())) > 1
 
 
-def test_near_duplicates_join_persons_and_pictures(tmp_path):
-    """Ann's second picture hangs around under another name, and Ben has a copy of it: all are one group."""
+def test_near_duplicates_merge_persons_and_pictures(tmp_path):
+    """Ann's second picture also exists under another name, and Ben has a copy of it: all are one group."""
     pictures(tmp_path / "Ann", [1, 2], name="Ann_{:04d}.png")
     pictures(tmp_path / "Ben", [3], name="Ben_{:04d}.png")
     Image.fromarray(draw_many([2], 32)[0]).save(tmp_path / "Ben" / "Ben_0009.jpg", quality=60)
@@ -120,7 +120,7 @@ def test_near_duplicates_join_persons_and_pictures(tmp_path):
     assert set(open_faces(tmp_path, 32).groups) == {"person/Ann"}
 
 
-def test_a_person_without_a_name_is_a_group_by_content(tmp_path):
+def test_picture_without_person_is_grouped_by_content(tmp_path):
     faces = open_faces(pictures(tmp_path, range(3)), 32)
     assert len(set(faces.groups)) == 3
     renamed = tmp_path / "other"
@@ -129,39 +129,39 @@ def test_a_person_without_a_name_is_a_group_by_content(tmp_path):
     assert open_faces(renamed, 32).groups == [faces.groups[1]]
 
 
-def test_numbers_too_large_are_unknown(tmp_path):
+def test_overflowing_numbers_are_unknown(tmp_path):
     pictures(tmp_path, range(2))
     (tmp_path / "metadata.csv").write_text("file_name,x\n0.png,1e300\n1.png,inf\n")
     assert np.isnan(open_faces(tmp_path, 32).attributes["x"]).all()
 
 
 @pytest.mark.parametrize(
-    ("size_px", "said"),
+    ("size_px", "message"),
     [
-        (16, r"holds 4 pictures but none that can be used at 32x32 \(0.png: 16x16, .* and 1 more\)\. Larger faces: "),
-        (0, r"none that can be used at 32x32 \(0.png: empty file, .* Are they whole\?"),
+        (16, r"has 4 pictures, but none can be used at 32x32 \(0.png: 16x16, .* and 1 more\)\. For larger faces: "),
+        (0, r"none can be used at 32x32 \(0.png: empty file, .* Are the files complete\?"),
     ],
 )
-def test_nothing_usable_says_why(tmp_path, size_px, said):
+def test_dataset_without_usable_pictures_says_why(tmp_path, size_px, message):
     pictures(tmp_path, range(4), max(size_px, 8))
     if size_px == 0:
         for file in tmp_path.iterdir():
             file.write_bytes(b"")
-    with pytest.raises(BadData, match=said):
+    with pytest.raises(BadData, match=message):
         open_faces(tmp_path, 32)
 
 
-def test_names_that_are_no_utf8_are_faces_like_any(tmp_path):
+def test_names_that_are_not_utf8_are_supported(tmp_path):
     pictures(tmp_path, [1])
     (tmp_path / "1.png").rename(tmp_path / "\udcff.png")
     (tmp_path / "\udcfe\n.png").touch()
     for _ in range(2):
         faces = open_faces(tmp_path, 32, limit=5)
         assert faces.names == ["\udcff.png"]
-        assert faces.notices == ["1 pictures left out: \ufffd\ufffd.png (empty file)"]
+        assert faces.notices == ["1 pictures skipped: \ufffd\ufffd.png (empty file)"]
 
 
-def test_alignment_is_a_table_or_nothing(tmp_path):
+def test_alignment_is_a_json_object_or_none(tmp_path):
     pictures(tmp_path, [1])
     with open(tmp_path / "metadata.csv", "w", newline="") as stream:
         csv.writer(stream).writerows([["file_name"], ["1.png"]])
@@ -170,7 +170,7 @@ def test_alignment_is_a_table_or_nothing(tmp_path):
         assert open_faces(tmp_path, 32).alignment == expected
 
 
-def test_describing_needs_no_torch():
-    """Its import takes longer than opening twenty thousand faces."""
+def test_describing_does_not_import_torch():
+    """Importing torch takes longer than opening 20,000 faces."""
     code = "import sys, facesmith.faces.describe; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -181,7 +181,7 @@ def test_a_model_of_another_split_is_refused(asked, faces, tmp_path):
 
 def test_wrong_input_ends_in_one_line(asked, tmp_path):
     large = saved_model(tmp_path / "large", None, resolution=32)
-    with pytest.raises(BadData, match="none that can be used at 32x32"):
+    with pytest.raises(BadData, match="none can be used at 32x32"):
         numbers(replace(asked, models=[large]))
     with pytest.raises(BadData, match="judging needs 30"):
         numbers(replace(asked, data=faces_folder(tmp_path / "few", 60)))

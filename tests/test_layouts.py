@@ -8,7 +8,7 @@ from math import isnan
 import pytest
 
 from facesmith.errors import BadData, FacesmithError
-from facesmith.faces.layouts import GEOMETRY, read_listing
+from facesmith.faces.layouts import GEOMETRY_COLUMNS, read_listing
 from facesmith.faces.store import open_store
 from facesmith.photos.faces_folder import COLUMNS
 from facesmith.photos.journal import JOURNAL_NAME
@@ -23,12 +23,12 @@ def write(root, files):
     return root
 
 
-def listed(root, files):
+def listing_of(root, files):
     return read_listing(open_store(write(root, files)))
 
 
 def names(listing):
-    return [entry.name for entry in listing.entries]
+    return [file.name for file in listing.files]
 
 
 def same(a, b):
@@ -39,32 +39,32 @@ NAN = float("nan")
 TWO = {"a.png": "", "b.png": ""}
 
 
-def test_plain_pictures_are_taken_as_they_are(tmp_path):
-    listing = listed(tmp_path, {**TWO, "notes.txt": "", "deep/C.JPG": ""})
+def test_folder_of_pictures_needs_no_table(tmp_path):
+    listing = listing_of(tmp_path, {**TWO, "notes.txt": "", "deep/C.JPG": ""})
     assert names(listing) == ["a.png", "b.png", "deep/C.JPG"]
     assert listing.persons == [None] * 3
 
 
-def test_nothing_to_read_is_told_of(tmp_path):
-    with pytest.raises(BadData, match=r"holds no pictures \(among 1 files\)"):
-        listed(tmp_path, {"notes.txt": ""})
+def test_folder_without_pictures_is_an_error(tmp_path):
+    with pytest.raises(BadData, match="has no pictures among its 1 files"):
+        listing_of(tmp_path, {"notes.txt": ""})
 
 
-def test_drawn_faces_bring_their_attributes_and_no_geometry(tmp_path):
+def test_procedural_faces_have_attributes_without_geometry_columns(tmp_path):
     listing = read_listing(open_store(write_faces(tmp_path / "faces", 3)))
     assert listing.layout == "metadata.csv"
     assert "smiling" in listing.attributes
-    assert not GEOMETRY & set(listing.attributes)
+    assert not GEOMETRY_COLUMNS & set(listing.attributes)
 
 
-def test_all_that_extract_writes_of_a_face_is_geometry():
-    assert set(COLUMNS) <= GEOMETRY
+def test_all_columns_of_extract_are_geometry_columns():
+    assert set(COLUMNS) <= GEOMETRY_COLUMNS
 
 
-def test_an_extraction_brings_its_alignment_and_the_persons_of_its_sources(tmp_path):
-    table = "file_name,source,blur,smiling\n000001.png,lfw/Ann/Ann_0001.jpg,3,1\n000002.png,film.mp4#000010,4,\n"
+def test_extraction_has_its_alignment_and_the_persons_of_its_sources(tmp_path):
+    table = "file_name,source,blur,smiling\n000001.png,lfw/Ann/Ann_0001.jpg,3,1\n000002.png,video.mp4#000010,4,\n"
     extra = {"rejected.csv": "source,reason\n", "report.html": "", "faces.json": '{"alignment": {"size_px": 64}}'}
-    listing = listed(tmp_path, {"metadata.csv": table, "000001.png": "", "000002.png": "", **extra})
+    listing = listing_of(tmp_path, {"metadata.csv": table, "000001.png": "", "000002.png": "", **extra})
     assert listing.layout == "extracted faces"
     assert listing.header["alignment"] == {"size_px": 64}
     assert listing.persons == ["Ann", None]
@@ -73,85 +73,85 @@ def test_an_extraction_brings_its_alignment_and_the_persons_of_its_sources(tmp_p
     assert listing.notices == []
 
 
-def test_pictures_deleted_by_hand_are_noticed_and_left_out(tmp_path):
+def test_pictures_deleted_by_hand_are_skipped_with_a_notice(tmp_path):
     out = write_faces(tmp_path / "faces", 5)
     (out / "000002.png").unlink()
     listing = read_listing(open_store(out))
-    assert len(listing.entries) == 4
-    assert listing.notices == ["1 pictures of metadata.csv are not there any more, and are left out"]
+    assert len(listing.files) == 4
+    assert listing.notices == ["1 rows of metadata.csv skipped: their pictures do not exist"]
 
 
-def test_a_table_as_spreadsheets_write_it_is_read(tmp_path):
+def test_table_written_by_a_spreadsheet_is_read(tmp_path):
     head, first = "\ufefffile_name , smiling,name,glad,person", 'a.png,1,"x\ny",True,Ann'
     table = "\r\n".join([head, first, "", ".\\b.png,,z,FALSE", "a.png,0,,,", "c.png", ""])
-    listing = listed(tmp_path, {**TWO, "c.png": "", "unlisted.png": "", "metadata.csv": table})
+    listing = listing_of(tmp_path, {**TWO, "c.png": "", "unlisted.png": "", "metadata.csv": table})
     assert names(listing) == ["a.png", "b.png", "c.png"]
     assert set(listing.attributes) == {"smiling", "glad"}
     assert same(listing.attributes["smiling"], [1.0, NAN, NAN])
     assert same(listing.attributes["glad"], [1.0, 0.0, NAN])
     assert listing.persons == ["Ann", None, None]
     assert listing.notices == [
-        "1 pictures stand in no row of metadata.csv, and are left out",
-        "1 rows of metadata.csv name no picture or one again, and don't count",
+        "1 pictures skipped: they are not in metadata.csv",
+        "1 rows of metadata.csv ignored: no file name, or a repeated one",
     ]
 
 
-def test_the_tables_of_subfolders_tell_of_their_own_pictures(tmp_path):
+def test_tables_in_subfolders_describe_their_own_pictures(tmp_path):
     files = {
         "train/metadata.csv": "file_name,smiling\na.png,1\n",
         "train/a.png": "",
         "test/metadata.csv": "male,file_name\n1,a.png\n",
         "test/a.png": "",
     }
-    listing = listed(tmp_path, files)
+    listing = listing_of(tmp_path, files)
     assert names(listing) == ["test/a.png", "train/a.png"]
     assert same(listing.attributes["smiling"], [NAN, 1.0])
     assert same(listing.attributes["male"], [1.0, NAN])
     assert listing.notices == []
 
 
-def test_extractions_of_unlike_alignment_have_none_together(tmp_path):
+def test_mixed_alignments_are_unknown(tmp_path):
     files = {}
     for folder, size_px in (("a", 64), ("b", 128)):
         files |= {f"{folder}/metadata.csv": "file_name\nx.png\n", f"{folder}/x.png": ""}
         files |= {f"{folder}/faces.json": json.dumps({"alignment": {"size_px": size_px}})}
-    listing = listed(tmp_path, files)
+    listing = listing_of(tmp_path, files)
     assert listing.header == {}
-    assert "unlike alignment" in listing.notices[0]
+    assert "different alignments" in listing.notices[0]
 
 
-def test_accents_match_however_they_are_spelt(tmp_path):
-    listing = listed(tmp_path, {"u\u0308.png": "", "metadata.csv": "file_name\n\u00fc.png\n"})
-    assert len(listing.entries) == 1
+def test_accents_match_in_every_unicode_form(tmp_path):
+    listing = listing_of(tmp_path, {"u\u0308.png": "", "metadata.csv": "file_name\n\u00fc.png\n"})
+    assert len(listing.files) == 1
 
 
-def test_names_that_are_no_utf8_match_their_rows(tmp_path):
+def test_names_that_are_not_utf8_match_their_rows(tmp_path):
     with open(os.fsencode(tmp_path) + b"/\xff.png", "wb"):
         pass
-    listing = listed(tmp_path, {"metadata.csv": b"file_name,smiling\n\xff.png,1\n"})
+    listing = listing_of(tmp_path, {"metadata.csv": b"file_name,smiling\n\xff.png,1\n"})
     assert listing.attributes == {"smiling": [1.0]}
 
 
-def test_an_interrupted_extraction_is_noticed(tmp_path):
-    assert "interrupted" in listed(tmp_path, {**TWO, JOURNAL_NAME: "{}"}).notices[0]
+def test_interrupted_extraction_gives_a_notice(tmp_path):
+    assert "interrupted" in listing_of(tmp_path, {**TWO, JOURNAL_NAME: "{}"}).notices[0]
 
 
 def test_lfw_folders_are_persons(tmp_path):
-    listing = listed(tmp_path, {"lfw/Ann/Ann_0001.jpg": "", "lfw/Bob/Bob_0001.jpg": "", "lfw/Bob/Bob_0002.jpg": ""})
+    listing = listing_of(tmp_path, {"lfw/Ann/Ann_0001.jpg": "", "lfw/Bob/Bob_0001.jpg": "", "lfw/Bob/Bob_0002.jpg": ""})
     assert listing.layout == "LFW"
     assert listing.persons == ["Ann", "Bob", "Bob"]
     assert listing.attributes == {}
 
 
 def test_other_folders_are_classes(tmp_path):
-    listing = listed(tmp_path, {"cat/1.png": "", "dog/1.png": "", "dog/2.png": "", "root.png": ""})
+    listing = listing_of(tmp_path, {"cat/1.png": "", "dog/1.png": "", "dog/2.png": "", "root.png": ""})
     assert listing.layout == "class folders"
     assert listing.attributes == {"cat": [1, 0, 0, 0], "dog": [0, 1, 1, 0]}
 
 
-def test_a_class_whose_pictures_bear_its_name_is_no_person(tmp_path):
+def test_class_whose_pictures_have_its_name_is_not_a_person(tmp_path):
     files = {f"{name}/{name}_{i:04d}.png": "" for name in ("smiling", "sad") for i in range(150)}
-    listing = listed(tmp_path, files)
+    listing = listing_of(tmp_path, files)
     assert listing.layout == "class folders"
     assert set(listing.persons) == {None}
 
@@ -159,38 +159,40 @@ def test_a_class_whose_pictures_bear_its_name_is_no_person(tmp_path):
 CELEBA = "4\nSmiling Male\na.png 1 -1\nb.png -1  1\nc.png 1 1\nd.png -1 -1\n"
 
 
-def test_celebas_table_and_identities_are_read(tmp_path):
+def test_celeba_attributes_and_identities_are_read(tmp_path):
     files = {"img/a.png": "", "img/b.png": "", "other.png": "", "Anno/list_attr_celeba.txt": CELEBA}
-    listing = listed(tmp_path, {**files, "Anno/identity_CelebA.txt": "a.png 2880\nz.png 1\n"})
+    listing = listing_of(tmp_path, {**files, "Anno/identity_CelebA.txt": "a.png 2880\nz.png 1\n"})
     assert listing.layout == "CelebA"
     assert listing.attributes == {"smiling": [1, 0], "male": [0, 1]}
     assert listing.persons == ["2880", None]
     assert len(listing.notices) == 2
 
 
-def test_stylegans_labels_are_read_and_null_is_unknown(tmp_path):
+def test_stylegan_labels_are_read_and_null_is_unknown(tmp_path):
     labels = [["00000/a.png", [1, 0]], ["00000/b.png", None]]
-    listing = listed(tmp_path, {"00000/a.png": "", "00000/b.png": "", "dataset.json": json.dumps({"labels": labels})})
+    listing = listing_of(
+        tmp_path, {"00000/a.png": "", "00000/b.png": "", "dataset.json": json.dumps({"labels": labels})}
+    )
     assert listing.layout == "StyleGAN"
     assert same(listing.attributes["label_0"], [1, NAN])
     assert same(listing.attributes["label_1"], [0, NAN])
-    assert listed(tmp_path, {"dataset.json": '{"labels": null}'}).attributes == {}
+    assert listing_of(tmp_path, {"dataset.json": '{"labels": null}'}).attributes == {}
     labels = [["00000/b.png", 3]]
-    assert same(listed(tmp_path, {"dataset.json": json.dumps({"labels": labels})}).attributes["label"], [NAN, 3])
+    assert same(listing_of(tmp_path, {"dataset.json": json.dumps({"labels": labels})}).attributes["label"], [NAN, 3])
 
 
 @pytest.mark.parametrize(
-    ("table", "content", "said"),
+    ("table", "content", "message"),
     [
-        ("metadata.csv", "", "no column file_name, but: nothing"),
+        ("metadata.csv", "", "no column file_name, only: nothing"),
         ("metadata.csv", "file_name;smiling\na.png;1\n", "commas"),
         ("metadata.csv", b"\xff\xfef\0i\0", "no column file_name"),
         ("metadata.csv", "file_name,x\na.png," + "9" * 200_000 + "\n", "line 2: field larger than"),
         ("metadata.csv", "file_name\nother.png\n", "none of the 2 pictures"),
-        ("metadata.csv", "file_name\n", "none of the 2 pictures stands among the 0 rows"),
+        ("metadata.csv", "file_name\n", "none of the 2 pictures is among the 0 rows"),
         ("faces.json", "{", "not JSON"),
         ("faces.json", "[" * 100_000, "not JSON"),
-        ("faces.json", "[1]", "no JSON object"),
+        ("faces.json", "[1]", "not a JSON object"),
         ("faces.json", '{"x": ' + "9" * 5000 + "}", "not JSON"),
         ("dataset.json", '{"labels": 5}', "StyleGAN"),
         ("dataset.json", '{"labels": "abc"}', "StyleGAN"),
@@ -200,30 +202,30 @@ def test_stylegans_labels_are_read_and_null_is_unknown(tmp_path):
         ("dataset.json", '{"labels": [["a.png", 1' + "0" * 400 + "]]}", "StyleGAN"),
         ("list_attr_celeba.txt", "", "none of the 2 pictures"),
         ("list_attr_celeba.txt", "1\nSmiling\nz.png 1\n", "none of the 2 pictures"),
-        ("list_attr_celeba.txt", "1\nSmiling Male\na.png 1\n", "line of a.png should hold 2 values"),
+        ("list_attr_celeba.txt", "1\nSmiling Male\na.png 1\n", "line of a.png should have 2 values"),
         ("list_attr_celeba.txt", "1\nSmiling\na.png x\n", "each 1 or -1"),
     ],
 )
-def test_a_table_that_cant_be_used_is_told_of_in_one_line(tmp_path, table, content, said):
-    beside = {"metadata.csv": "file_name\na.png\nb.png\n"} if table == "faces.json" else {}
+def test_unusable_table_is_an_error_of_one_line(tmp_path, table, content, message):
+    others = {"metadata.csv": "file_name\na.png\nb.png\n"} if table == "faces.json" else {}
     with pytest.raises(BadData) as caught:
-        listed(tmp_path, {**TWO, **beside, table: content})
-    assert said in str(caught.value)
+        listing_of(tmp_path, {**TWO, **others, table: content})
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
 
 
-def test_a_table_in_an_encrypted_or_damaged_zip_is_named(tmp_path):
+def test_error_names_the_table_in_a_damaged_zip(tmp_path):
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.csv", "file_name\na.png\n")
         archive.writestr("a.png", "")
     path.write_bytes(path.read_bytes().replace(b"file_name\na", b"file_nume\na"))
-    with pytest.raises(FacesmithError, match=r"x\.zip: metadata.csv can't be used: damaged in the zip"):
+    with pytest.raises(FacesmithError, match=r"x\.zip: metadata.csv can't be read: damaged in the zip"):
         read_listing(open_store(path))
 
 
-def test_a_zip_of_a_folder_reads_as_the_folder(tmp_path):
+def test_zip_of_a_folder_reads_like_the_folder(tmp_path):
     out = write_faces(tmp_path / "faces", 3)
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
         for file in out.iterdir():

@@ -19,8 +19,8 @@ def stream(**changes) -> Stream:
     return Stream(PIXELS, PART, **{"seed": 1, "mirror": True, **changes})
 
 
-def drawn(faces: torch.Tensor) -> list[int]:
-    """Which faces a batch holds, flipped or not."""
+def rows_of(faces: torch.Tensor) -> list[int]:
+    """The row of each face of a batch, flipped or not."""
     pixels = torch.from_numpy(PIXELS).permute(0, 3, 1, 2).float() / 127.5 - 1
     either = [torch.stack([each, each.flip(2)]) for each in pixels]
     return [next(i for i, two in enumerate(either) if (two == face).all((1, 2, 3)).any()) for face in faces]
@@ -28,7 +28,7 @@ def drawn(faces: torch.Tensor) -> list[int]:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 25), max_size=6), st.booleans())
-def test_what_comes_does_not_depend_on_how_it_is_cut_into_batches(counts, replacement):
+def test_faces_do_not_depend_on_batch_sizes(counts, replacement):
     one = stream()
     parts = [one.draw(count, replacement=replacement) for count in counts]
     assert torch.equal(
@@ -38,29 +38,29 @@ def test_what_comes_does_not_depend_on_how_it_is_cut_into_batches(counts, replac
 
 @settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(0, 2**63), st.booleans())
-def test_resuming_changes_nothing(position, seed, replacement):
-    through = stream(seed=seed)
-    through.position = position
-    through.draw(7, replacement=replacement)
-    resumed = stream(seed=seed, position=through.position)
-    assert torch.equal(through.draw(15, replacement=replacement), resumed.draw(15, replacement=replacement))
+def test_resumed_stream_is_identical(position, seed, replacement):
+    uninterrupted = stream(seed=seed)
+    uninterrupted.position = position
+    uninterrupted.draw(7, replacement=replacement)
+    resumed = stream(seed=seed, position=uninterrupted.position)
+    assert torch.equal(uninterrupted.draw(15, replacement=replacement), resumed.draw(15, replacement=replacement))
 
 
-def test_all_faces_come_before_any_comes_again_in_another_order():
+def test_each_epoch_has_every_face_once_in_a_new_order():
     one = stream(mirror=False)
-    first, second = drawn(one.draw(N)), drawn(one.draw(N))
+    first, second = rows_of(one.draw(N)), rows_of(one.draw(N))
     assert sorted(first) == sorted(second) == PART.tolist()
     assert first != second
 
 
-def test_replacement_draws_evenly_from_the_part_alone():
-    counts = np.bincount(drawn(stream().draw(2000, replacement=True)), minlength=2 * N)
+def test_replacement_draws_uniformly_from_the_given_rows():
+    counts = np.bincount(rows_of(stream().draw(2000, replacement=True)), minlength=2 * N)
     assert counts[1::2].sum() == 0
     assert counts[::2].min() > 120
-    assert len(set(drawn(stream().draw(N, replacement=True)))) < N
+    assert len(set(rows_of(stream().draw(N, replacement=True)))) < N
 
 
-def test_mirroring_flips_half_of_the_faces_and_never_the_data():
+def test_mirroring_flips_half_of_the_faces_but_not_the_data():
     before = PIXELS.copy()
     faces, plain = stream().draw(1000), stream(mirror=False).draw(1000)
     same = (faces == plain).flatten(1).all(1)
@@ -71,16 +71,16 @@ def test_mirroring_flips_half_of_the_faces_and_never_the_data():
 
 @settings(deadline=None)
 @given(st.integers(1, 25), st.booleans(), st.booleans())
-def test_labels_come_with_their_faces_mirrored_or_not(count, mirror, replacement):
+def test_labels_belong_to_their_faces_mirrored_or_not(count, mirror, replacement):
     labels = np.arange(4 * N, dtype=np.float32).reshape(2 * N, 2)
-    faces, told = stream(labels=labels, mirror=mirror).draw_with_labels(count, replacement=replacement)
-    assert torch.equal(told, torch.from_numpy(labels[drawn(faces)]))
-    plain, nothing = stream(mirror=mirror).draw_with_labels(count, replacement=replacement)
+    faces, batch_labels = stream(labels=labels, mirror=mirror).draw_with_labels(count, replacement=replacement)
+    assert torch.equal(batch_labels, torch.from_numpy(labels[rows_of(faces)]))
+    plain, no_labels = stream(mirror=mirror).draw_with_labels(count, replacement=replacement)
     assert torch.equal(plain, faces)
-    assert nothing is None
+    assert no_labels is None
 
 
-def test_faces_come_in_the_networks_form():
+def test_faces_are_float32_in_minus_one_to_one():
     faces = stream().draw(3)
     assert faces.shape == (3, 3, 4, 4)
     assert faces.dtype == torch.float32
@@ -89,16 +89,16 @@ def test_faces_come_in_the_networks_form():
     assert stream().draw(0).shape == (0, 3, 4, 4)
 
 
-def test_another_seed_gives_another_order():
-    assert drawn(stream(seed=1).draw(N)) != drawn(stream(seed=2).draw(N))
+def test_other_seed_gives_another_order():
+    assert rows_of(stream(seed=1).draw(N)) != rows_of(stream(seed=2).draw(N))
 
 
-def test_an_empty_part_is_refused():
+def test_stream_needs_at_least_one_row():
     with pytest.raises(AssertionError):
         Stream(PIXELS, np.empty(0, np.int64), seed=0, mirror=False)
 
 
-def test_drawing_costs_little_beside_a_training_step():
+def test_drawing_a_batch_takes_less_than_20_ms():
     pixels = np.zeros((20_000, 64, 64, 3), np.uint8)
     big = Stream(pixels, np.arange(20_000), seed=0, mirror=True)
     big.draw(64)
@@ -108,4 +108,4 @@ def test_drawing_costs_little_beside_a_training_step():
         big.draw(64)
         times.append(time.perf_counter() - start)
     print(f"median {np.median(times) * 1000:.2f} ms")
-    assert np.median(times) < 0.02  # ten times what it takes, for a machine that is busy
+    assert np.median(times) < 0.02  # ten times the usual time, because the machine may be busy

@@ -1,11 +1,11 @@
-"""A dataset of faces: one door through which training, evaluation and every other reader goes.
+"""Datasets of faces -> batches. Training, evaluation and all other readers open faces with `open_faces`.
 
-store.py    a folder or a zip, as names and bytes
-layouts.py  what people have -> which pictures, with which attributes and persons
-packed.py   pictures -> a memory-mapped uint8 cache, keyed by their contents
-dataset.py  all of it together: pixels, attributes, groups, split
-stream.py   seeded batches that resume exactly
-describe.py a dataset in words and a contact sheet
+store.py     a folder or a zip, as names and bytes
+layouts.py   the supported dataset layouts -> a list of pictures with attributes and persons
+packed.py    pictures -> a memory-mapped uint8 cache, keyed by their contents
+dataset.py   pixels, attributes, groups and split in one object
+stream.py    seeded batches that resume exactly
+describe.py  a text summary and a contact sheet of a dataset
 """
 
 from facesmith.faces.dataset import Faces, open_faces

@@ -1,4 +1,4 @@
-"""A dataset of faces, opened: pixels, attributes, groups and the split that holds for good."""
+"""An opened dataset of faces: pixels, attributes, groups and split."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from rich.console import Console
 from facesmith.errors import BadData, BadOption
 from facesmith.faces.layouts import Listing, read_listing
 from facesmith.faces.packed import Packed, pack
-from facesmith.faces.store import Entry, Store, open_store, shown
+from facesmith.faces.store import Store, StoredFile, open_store, printable
 from facesmith.io.images import Pixels
 from facesmith.photos import split
 
-NAMED = 3  # how many files a notice names before it only counts
+MAX_NAMED = 3  # files that a notice lists by name
 
 
 @dataclass
 class Faces:
-    """Faces of one size and what is known of them; row i of everything is the same face.
+    """Faces of one size with their attributes; row i of every array is the same face.
 
     Attributes:
-        pixels: uint8 `[N, S, S, C]`, memory-mapped, read only.
+        path: of the dataset.
+        pixels: uint8 `[N, S, S, C]`, memory-mapped, read-only.
         names: paths inside the dataset.
-        attributes: float32 `[N]` by name; NaN where it isn't known.
-        groups: a person, or a set of near-duplicates; the split never divides one.
-        parts: int8 `[N]`, index in `split.PARTS`.
-        alignment: how the faces were cut out of photos, as `extract` wrote it, or None.
+        attributes: float32 `[N]` by name; NaN if unknown.
+        groups: the person, or the set of near-duplicates, of each face. The split never divides a group.
+        parts: int8 `[N]`, the split: index in `split.PARTS`.
+        alignment: how `extract` aligned the faces, or None.
         fingerprint: sha256 of all names and contents.
-        layout: in which form the dataset was found.
-        notices: what a person should know of what was changed or left out, one line each.
+        layout: the dataset layout that was recognized (see `layouts.py`).
+        notices: what was changed or skipped, one line each, for the user.
         sizes: `[N, 2]` width and height in the files.
-        cache: folder where the packed pictures lie.
-        labels: float32 `[N, K]` of what a generator is told of each (`conditions.labelled`): -1 for no, 1 for yes, 0
-            where it isn't known; None where it is told nothing.
+        cache: folder of the packed pictures.
+        labels: float32 `[N, K]`, the condition of each face: -1 for no, 1 for yes, 0 if unknown. None unless
+            `conditioning.with_labels` has set it.
     """
 
     path: Path
@@ -64,29 +65,29 @@ class Faces:
         return int(self.pixels.shape[3])
 
     def part(self, name: str) -> NDArray[np.int64]:
-        """Indices of the faces of a part (one of `split.PARTS`), in order."""
+        """Rows of the faces in a part of the split (one of `split.PARTS`), in order."""
         return np.flatnonzero(self.parts == split.PARTS.index(name))
 
 
 def open_faces(
     path: Path, resolution: int, channels: int = 3, *, limit: int | None = None, console: Console | None = None
 ) -> Faces:
-    """Open a folder or zip of faces in any of the known layouts (`layouts.py`), at one size.
+    """Open a folder or zip of faces in any supported layout (see `layouts.py`), at one size.
 
     Args:
-        resolution: larger pictures are made smaller, with a notice; smaller ones are left out.
-        channels: 1 turns colour to grey, with a notice.
+        resolution: larger pictures are reduced, with a notice; smaller ones are skipped.
+        channels: 1 converts colors to gray, with a notice.
         limit: use this many faces, always the same ones, chosen by a hash of their names.
-        console: for the progress of packing.
+        console: shows the progress of packing.
 
     Raises:
-        BadData: there are no faces of that size; the message says what was found.
+        BadData: no picture can be used at that size; the message gives the reasons.
     """
     store = open_store(path)
-    return faces_of(store, read_listing(store), resolution, channels, limit=limit, console=console)
+    return faces_from_listing(store, read_listing(store), resolution, channels, limit=limit, console=console)
 
 
-def faces_of(
+def faces_from_listing(
     store: Store,
     listing: Listing,
     resolution: int,
@@ -95,15 +96,15 @@ def faces_of(
     limit: int | None = None,
     console: Console | None = None,
 ) -> Faces:
-    """The faces of a listing, as `open_faces` gives them."""
+    """The faces of a listing; see `open_faces`."""
     path = store.path
     if limit is not None:
         _limit(listing, limit)
-    packed = pack(store, listing.entries, resolution, channels, console or Console(quiet=True))
+    packed = pack(store, listing.files, resolution, channels, console or Console(quiet=True))
     if not packed.names:
-        raise BadData(_none_usable(path, packed, resolution))
-    row = {entry.name: i for i, entry in enumerate(listing.entries)}
-    rows = np.array([row[name] for name in packed.names])
+        raise BadData(_none_usable_message(path, packed, resolution))
+    row_of = {file.name: i for i, file in enumerate(listing.files)}
+    rows = np.array([row_of[name] for name in packed.names])
     groups = _groups(packed, [listing.persons[i] for i in rows])
     alignment = listing.header.get("alignment")
     return Faces(
@@ -118,12 +119,12 @@ def faces_of(
         layout=listing.layout,
         notices=listing.notices + _notices(packed, resolution),
         sizes=packed.sizes,
-        cache=packed.key,
+        cache=packed.folder,
     )
 
 
 def _finite(column: list[float]) -> NDArray[np.float32]:
-    """A column as float32, NaN where a number is none or too large."""
+    """A column as float32; NaN and infinities, also from overflow, become NaN."""
     with np.errstate(over="ignore"):
         values = np.asarray(column, np.float32)
     return np.where(np.isfinite(values), values, np.float32(np.nan))
@@ -131,20 +132,20 @@ def _finite(column: list[float]) -> NDArray[np.float32]:
 
 def _limit(listing: Listing, limit: int) -> None:
     if limit < 1:
-        raise BadOption(f"A limit of {limit} leaves no faces; expected 1 or more.")
+        raise BadOption(f"--limit must be 1 or more, not {limit}.")
 
-    def order(entry: Entry) -> str:
-        return hashlib.sha256(entry.name.encode("utf-8", "surrogateescape")).hexdigest()
+    def name_hash(file: StoredFile) -> str:
+        return hashlib.sha256(file.name.encode("utf-8", "surrogateescape")).hexdigest()
 
-    kept = sorted(range(len(listing.entries)), key=lambda i: order(listing.entries[i]))[:limit]
+    kept = sorted(range(len(listing.files)), key=lambda i: name_hash(listing.files[i]))[:limit]
     kept.sort()
-    listing.entries = [listing.entries[i] for i in kept]
+    listing.files = [listing.files[i] for i in kept]
     listing.persons = [listing.persons[i] for i in kept]
     listing.attributes = {name: [column[i] for i in kept] for name, column in listing.attributes.items()}
 
 
 def _groups(packed: Packed, persons: list[str | None]) -> list[str]:
-    """A group's name for each face: faces of one person belong together, and so do near-duplicates, across both."""
+    """The group of each face: faces of one person, merged with all their near-duplicates (union-find)."""
     parents: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -152,11 +153,11 @@ def _groups(packed: Packed, persons: list[str | None]) -> list[str]:
             name = parents[name]
         return name
 
-    own = [split.group_name(p, c) for p, c in zip(persons, packed.contents, strict=True)]
+    names = [split.group_name(p, c) for p, c in zip(persons, packed.contents, strict=True)]
     for i, near in enumerate(packed.near.tolist()):
-        a, b = sorted((root(own[i]), root(own[near])))
+        a, b = sorted((root(names[i]), root(names[near])))
         parents[b] = a
-    return [root(name) for name in own]
+    return [root(name) for name in names]
 
 
 def _fingerprint(packed: Packed) -> str:
@@ -166,13 +167,13 @@ def _fingerprint(packed: Packed) -> str:
     return digest.hexdigest()
 
 
-def _none_usable(path: Path, packed: Packed, resolution: int) -> str:
-    readable = any("smaller than" in reason for reason in packed.left_out.values())
-    todo = f"Larger faces: facesmith extract PHOTOS --size {resolution}" if readable else "Are they whole?"
-    left_out = _some([f"{name}: {reason}" for name, reason in packed.left_out.items()])
+def _none_usable_message(path: Path, packed: Packed, resolution: int) -> str:
+    too_small = any("smaller than" in reason for reason in packed.skipped.values())
+    larger = f"For larger faces: facesmith extract PHOTOS --size {resolution}"
+    reasons = _abbreviated([f"{name}: {reason}" for name, reason in packed.skipped.items()])
     return (
-        f"{path} holds {len(packed.left_out)} pictures but none that can be used at {resolution}x{resolution} "
-        f"({left_out}). {todo}"
+        f"{path} has {len(packed.skipped)} pictures, but none can be used at {resolution}x{resolution} ({reasons}). "
+        f"{larger if too_small else 'Are the files complete?'}"
     )
 
 
@@ -180,22 +181,22 @@ def _notices(packed: Packed, resolution: int) -> list[str]:
     notices = []
     larger = int((packed.sizes.min(axis=1) > resolution).sum())
     if larger:
-        notices.append(f"{larger} of {len(packed.names)} pictures made smaller to {resolution}x{resolution}")
-    uneven = int((packed.sizes[:, 0] != packed.sizes[:, 1]).sum())
-    if uneven:
-        notices.append(f"{uneven} pictures were not square: their middle was taken")
+        notices.append(f"{larger} of {len(packed.names)} pictures reduced to {resolution}x{resolution}")
+    not_square = int((packed.sizes[:, 0] != packed.sizes[:, 1]).sum())
+    if not_square:
+        notices.append(f"{not_square} pictures are not square: their middle is used")
     if packed.pixels.shape[-1] == 1:
-        notices.append("pictures used in grey")
-    for what, named in (
-        ("left out", [f"{name} ({reason})" for name, reason in packed.left_out.items()]),
-        ("changed since they were last read", packed.changed),
+        notices.append("pictures converted to gray")
+    for what, names in (
+        ("skipped", [f"{name} ({reason})" for name, reason in packed.skipped.items()]),
+        ("changed since the last time", packed.changed),
     ):
-        if named:
-            notices.append(f"{len(named)} pictures {what}: {_some(named)}")
+        if names:
+            notices.append(f"{len(names)} pictures {what}: {_abbreviated(names)}")
     return notices
 
 
-def _some(named: list[str]) -> str:
-    """The first few, and how many more there are."""
-    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-    return ", ".join(map(shown, named[:NAMED])) + more
+def _abbreviated(names: list[str]) -> str:
+    """The first few names, and the number of the others."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(map(printable, names[:MAX_NAMED])) + more

@@ -1,4 +1,4 @@
-"""A dataset in words and a contact sheet."""
+"""A text summary and a contact sheet of a dataset."""
 
 from __future__ import annotations
 
@@ -13,58 +13,59 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.errors import BadPicture
-from facesmith.faces.dataset import Faces, faces_of
+from facesmith.faces.dataset import Faces, faces_from_listing
 from facesmith.faces.layouts import Listing, read_listing
-from facesmith.faces.store import Store, open_store, shown
+from facesmith.faces.store import Store, open_store, printable
 from facesmith.io.images import Pixels, grid, read_picture, write_png
 from facesmith.photos import split
 
 SHEET_FACES = 64
-LARGEST_PX = 64
-SIZED = 9  # pictures whose size tells that of most
-SIZES = 4  # of them are named
+MAX_SIZE_PX = 64
+SIZE_SAMPLE = 9  # pictures that are read to choose the size of the summary
+MAX_SIZES_LISTED = 4
 
 
 def describe(path: Path, *, sheet: Path | None = None, limit: int | None = None, console: Console) -> Iterator[str]:
-    """A dataset's card, line by line; the last line says where its contact sheet lies.
+    """The summary of a dataset, line by line; the last line has the path of its contact sheet.
 
     Args:
-        sheet: where to write the contact sheet; by default beside the packed pictures in the cache.
+        sheet: file for the contact sheet; by default next to the packed pictures in the cache.
+        limit: use this many faces.
     """
     store = open_store(path)
     listing = read_listing(store)
-    faces = faces_of(store, listing, _fitting_resolution(store, listing), limit=limit, console=console)
+    faces = faces_from_listing(store, listing, _typical_size(store, listing), limit=limit, console=console)
     picture = sheet or faces.cache / "sheet.png"
     write_png(picture, contact_sheet(faces))
-    for what, told in dataset_summary(faces):
-        yield f"{what:<14} {told}"
-    for name, told in attribute_summary(faces):
-        yield f"  {name:<24} {told}"
-    yield f"contact sheet  {shown(str(picture))}"
+    for name, text in dataset_summary(faces):
+        yield f"{name:<14} {text}"
+    for name, text in attribute_summary(faces):
+        yield f"  {name:<24} {text}"
+    yield f"contact sheet  {printable(str(picture))}"
 
 
 def contact_sheet(faces: Faces) -> Pixels:
-    """Some of the faces, spread evenly, as one picture `[H, W, 3]`."""
-    evenly = np.linspace(0, len(faces.names) - 1, min(SHEET_FACES, len(faces.names))).astype(int)
-    return grid(np.asarray(faces.pixels[evenly]))
+    """Evenly spaced faces of the dataset as one picture `[H, W, 3]`."""
+    rows = np.linspace(0, len(faces.names) - 1, min(SHEET_FACES, len(faces.names))).astype(int)
+    return grid(np.asarray(faces.pixels[rows]))
 
 
-def _fitting_resolution(store: Store, listing: Listing) -> int:
-    """64, or the size of most pictures where that is smaller: a card is not to fail on small faces."""
+def _typical_size(store: Store, listing: Listing) -> int:
+    """The median size of some pictures, at most 64, so that datasets of small faces can be described."""
     sides = []
-    for i in np.linspace(0, len(listing.entries) - 1, min(SIZED, len(listing.entries))).astype(int):
-        name = listing.entries[i].name
-        with suppress(BadPicture):  # those that can't be read are named later
+    for i in np.linspace(0, len(listing.files) - 1, min(SIZE_SAMPLE, len(listing.files))).astype(int):
+        name = listing.files[i].name
+        with suppress(BadPicture):  # the notices list unreadable pictures
             sides.append(min(read_picture(store.read(name), name=name).shape[:2]))
-    return min(LARGEST_PX, median_low(sides)) if sides else LARGEST_PX
+    return min(MAX_SIZE_PX, median_low(sides)) if sides else MAX_SIZE_PX
 
 
 def dataset_summary(faces: Faces) -> Iterator[tuple[str, str]]:
-    """What is known of a dataset as a whole, each with its name."""
+    """Names and values that describe the whole dataset."""
     yield "faces", f"{len(faces.names)} ({faces.layout})"
     sizes = Counter(map(tuple, faces.sizes.tolist()))
-    more = f" and {len(sizes) - SIZES} other sizes" if len(sizes) > SIZES else ""
-    yield "sizes", ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(SIZES)) + more
+    more = f" and {len(sizes) - MAX_SIZES_LISTED} other sizes" if len(sizes) > MAX_SIZES_LISTED else ""
+    yield "sizes", ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(MAX_SIZES_LISTED)) + more
     persons = {group for group in faces.groups if group.startswith("person/")}
     yield "groups", f"{len(set(faces.groups))}" + (f", {len(persons)} of them persons" if persons else "")
     counts = split.describe(faces.parts)["counts"]
@@ -76,12 +77,12 @@ def dataset_summary(faces: Faces) -> Iterator[tuple[str, str]]:
 
 
 def attribute_summary(faces: Faces) -> Iterator[tuple[str, str]]:
-    """Each attribute with its share among the faces, or the spread of its numbers."""
+    """Names of the attributes, and for each its share among the faces, or the range of its numbers."""
     for name, column in faces.attributes.items():
-        yield shown(name), _spread(column)
+        yield printable(name), _share_or_range(column)
 
 
-def _spread(column: NDArray[np.float32]) -> str:
+def _share_or_range(column: NDArray[np.float32]) -> str:
     known = column[~np.isnan(column)]
     if len(known) == 0:
         return "unknown for all"

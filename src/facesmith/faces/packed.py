@@ -1,7 +1,7 @@
-"""Pictures packed once into one memory-mapped file of uint8, keyed by their contents.
+"""A cache of decoded pictures: one memory-mapped file of uint8, keyed by the contents of the pictures.
 
-A second start reads no picture: each file's stamp (size and time, or a zip's checksum) tells that it is unchanged. A
-set larger than memory trains, since the operating system keeps of the mapped file what is in use.
+A second start reads no picture: each file's stamp (size and time, or the checksum in a zip) shows that it is unchanged.
+Datasets may be larger than memory, because the operating system loads only the parts of the file that are used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture, FacesmithError, PictureUnavailable
-from facesmith.faces.store import Entry, Store
+from facesmith.faces.store import Store, StoredFile
 from facesmith.io.files import atomic_write
 from facesmith.io.images import Pixels, crop_and_resize, read_picture
 from facesmith.io.progress import bar
 from facesmith.photos.near_duplicates import Hashes, near_duplicate_groups, perceptual_hash
 
 FORMAT = 2
-WINDOW = 512  # pictures read ahead; bounds the memory that packing needs
-ABANDONED_SECONDS = 24 * 3600  # after which a folder that a killed process left half packed is removed
-SPARE_BYTES = 2**26
+READ_AHEAD = 512  # pictures; limits the memory for packing
+ABANDONED_SECONDS = 24 * 3600  # after this time, the unfinished folder of a killed process is removed
+SPARE_BYTES = 2**26  # of disk space that must stay free
 
 
 @dataclass
@@ -41,15 +41,16 @@ class Packed:
     """Pictures of one size in a memory-mapped file, in the order of `names`.
 
     Attributes:
-        pixels: uint8 `[N, S, S, C]`, read only.
-        sizes: `[N, 2]`, width and height that each picture had in its file.
-        near: for each picture the lowest index among its near-duplicates.
+        pixels: uint8 `[N, S, S, C]`, read-only.
+        names: of the files.
         contents: sha256 of each file.
-        left_out: name and reason of pictures that couldn't be read or were too small.
-        retry: those of them that another try may be able to read.
-        left_out_contents: sha256 of each that was left out, empty where not even its bytes could be read.
-        key: folder of the cache where this lies.
-        changed: names of those whose contents are others than when they were last packed.
+        sizes: `[N, 2]`, width and height of each picture in its file.
+        near: for each picture the lowest index among its near-duplicates.
+        skipped: reasons by name, of pictures that can't be read or are too small.
+        retry: skipped pictures that may be readable another time.
+        skipped_contents: sha256 by name of each skipped picture; empty if its bytes can't be read.
+        folder: where the cache keeps this.
+        changed: names of pictures whose contents changed since they were last packed.
     """
 
     pixels: Pixels
@@ -57,15 +58,17 @@ class Packed:
     contents: list[str]
     sizes: NDArray[np.int32]
     near: NDArray[np.int64]
-    left_out: dict[str, str]
+    skipped: dict[str, str]
     retry: list[str]
-    left_out_contents: dict[str, str]
-    key: Path
+    skipped_contents: dict[str, str]
+    folder: Path
     changed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class _Read:
+class _Picture:
+    """A picture after reading: its resized pixels, or the reason to skip it."""
+
     name: str
     content: str
     pixels: Pixels | None = None
@@ -76,130 +79,132 @@ class _Read:
 
 
 def cache_folder() -> Path:
-    """Where packed pictures lie: `FACESMITH_CACHE`, else the user's cache folder."""
-    if own := os.environ.get("FACESMITH_CACHE"):
-        return Path(own)
+    """The folder of all caches: `FACESMITH_CACHE`, or `facesmith` in the user's cache folder."""
+    if custom := os.environ.get("FACESMITH_CACHE"):
+        return Path(custom)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facesmith"
 
 
-def pack(store: Store, entries: Sequence[Entry], resolution: int, channels: int, console: Console) -> Packed:
-    """The packed pictures of a store, from the cache where nothing has changed.
+def pack(store: Store, files: Sequence[StoredFile], resolution: int, channels: int, console: Console) -> Packed:
+    """The packed pictures of a store, from the cache if nothing has changed.
 
-    Pictures are cut to their middle square and made smaller to `resolution`; smaller ones are left out, never enlarged.
+    Pictures are cropped to their middle square and reduced to `resolution`. Smaller ones are skipped, never enlarged.
 
     Raises:
         BadData: the cache can't be written.
     """
     stamps_file = cache_folder() / "stamps" / f"{_digest(str(store.path.resolve()))}.json"
-    known = _known(stamps_file)
-    contents = {e.name: _content(store, e, known) for e in entries if e.name in known}
+    old_stamps = _read_stamps(stamps_file)
+    contents = {f.name: _content_hash(store, f, old_stamps) for f in files if f.name in old_stamps}
     packed = None
-    if len(contents) == len(entries):
+    if len(contents) == len(files):
         packed = _open(_folder(contents.items(), resolution, channels))
         retried = (_read(store, name, resolution, channels) for name in (packed.retry if packed else ()))
-        if any(read.pixels is not None for read in retried):
+        if any(picture.pixels is not None for picture in retried):
             packed = None
     try:
         if packed is None:
-            packed = _pack_anew(store, entries, resolution, channels, console)
-        now = dict(zip(packed.names, packed.contents, strict=True)) | packed.left_out_contents
-        stamps = {e.name: [e.stamp, now[e.name]] for e in entries}
-        if any(known.get(name) != stamp for name, stamp in stamps.items()):
+            packed = _pack_all(store, files, resolution, channels, console)
+        new_contents = dict(zip(packed.names, packed.contents, strict=True)) | packed.skipped_contents
+        stamps = {f.name: [f.stamp, new_contents[f.name]] for f in files}
+        if any(old_stamps.get(name) != stamp for name, stamp in stamps.items()):
             with atomic_write(stamps_file, "w") as stream:
-                # Other resolutions and limits of the same store add to what is known of it.
-                stream.write(json.dumps(known | stamps))
+                # Keep the stamps of files that this resolution or limit does not use.
+                stream.write(json.dumps(old_stamps | stamps))
     except (OSError, FacesmithError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BadData(
             f"The cache {cache_folder()} can't be written: {reason}. "
-            "Make room or mend its rights, or name another folder in FACESMITH_CACHE."
+            "Free some space, fix the permissions, or set FACESMITH_CACHE to another folder."
         ) from None
-    packed.changed = [name for name, content in now.items() if name in known and known[name][1] != content]
+    packed.changed = [
+        name for name, content in new_contents.items() if name in old_stamps and old_stamps[name][1] != content
+    ]
     return packed
 
 
-def _content(store: Store, entry: Entry, known: dict[str, list[str]]) -> str:
-    """The sha256 of a file's bytes, which are only read where its stamp is not the known one."""
-    stamp, content = known[entry.name]
-    if stamp == entry.stamp:
+def _content_hash(store: Store, file: StoredFile, old_stamps: dict[str, list[str]]) -> str:
+    """The sha256 of a file. The file is read only if its stamp has changed."""
+    stamp, content = old_stamps[file.name]
+    if stamp == file.stamp:
         return content
     with suppress(BadPicture):
-        return hashlib.sha256(store.read(entry.name)).hexdigest()
+        return hashlib.sha256(store.read(file.name)).hexdigest()
     return ""
 
 
-def _pack_anew(store: Store, entries: Sequence[Entry], resolution: int, channels: int, console: Console) -> Packed:
-    """Read every picture, append its pixels to one file, and put that into its place in the cache at the end."""
+def _pack_all(store: Store, files: Sequence[StoredFile], resolution: int, channels: int, console: Console) -> Packed:
+    """Read every picture, append its pixels to one file in a temporary folder, and move the folder into the cache."""
     root = cache_folder() / "faces"
     root.mkdir(parents=True, exist_ok=True)
-    _clean(root)
-    needed_bytes, free_bytes = len(entries) * resolution**2 * channels, shutil.disk_usage(root).free
+    _remove_abandoned(root)
+    needed_bytes, free_bytes = len(files) * resolution**2 * channels, shutil.disk_usage(root).free
     if needed_bytes + SPARE_BYTES > free_bytes:
-        raise BadData(f"{needed_bytes / 2**20:.0f} MiB are needed and {free_bytes / 2**20:.0f} MiB are free")
-    beside = Path(tempfile.mkdtemp(prefix=".packing-", dir=root))
+        raise BadData(f"it needs {needed_bytes / 2**20:.0f} MiB, and {free_bytes / 2**20:.0f} MiB are free")
+    temporary = Path(tempfile.mkdtemp(prefix=".packing-", dir=root))
     try:
-        kept: list[_Read] = []
-        left_out: list[_Read] = []
-        with open(beside / "pixels.u8", "wb") as stream:
-            for read in bar(_read_all(store, entries, resolution, channels), len(entries), "packing", console):
-                if read.pixels is None:
-                    left_out.append(read)
+        kept: list[_Picture] = []
+        skipped: list[_Picture] = []
+        with open(temporary / "pixels.u8", "wb") as stream:
+            for picture in bar(_read_all(store, files, resolution, channels), len(files), "packing", console):
+                if picture.pixels is None:
+                    skipped.append(picture)
                     continue
-                stream.write(np.ascontiguousarray(read.pixels).tobytes())
-                kept.append(_Read(read.name, read.content, None, read.size, read.hash))
+                stream.write(np.ascontiguousarray(picture.pixels).tobytes())
+                kept.append(replace(picture, pixels=None))
             stream.flush()
             os.fsync(stream.fileno())
-        near = near_duplicate_groups(np.array([read.hash for read in kept], np.uint64).reshape(-1, 4))
+        near = near_duplicate_groups(np.array([picture.hash for picture in kept], np.uint64).reshape(-1, 4))
         index = {
             "shape": [len(kept), resolution, resolution, channels],
-            "names": [read.name for read in kept],
-            "contents": [read.content for read in kept],
-            "sizes": [read.size for read in kept],
+            "names": [picture.name for picture in kept],
+            "contents": [picture.content for picture in kept],
+            "sizes": [picture.size for picture in kept],
             "near": near.tolist(),
-            "left_out": {read.name: [read.content, read.reason, read.retry] for read in left_out},
+            "left_out": {picture.name: [picture.content, picture.reason, picture.retry] for picture in skipped},
         }
-        with atomic_write(beside / "index.json", "w", durable=True) as stream:
+        with atomic_write(temporary / "index.json", "w", durable=True) as stream:
             stream.write(json.dumps(index))
-        contents = [(read.name, read.content) for read in (*kept, *left_out)]
-        return _placed(beside, _folder(contents, resolution, channels))
+        contents = [(picture.name, picture.content) for picture in (*kept, *skipped)]
+        return _move_into_cache(temporary, _folder(contents, resolution, channels))
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _placed(beside: Path, folder: Path) -> Packed:
-    """Put a packed folder into its place; where another process was faster, its own is as good."""
+def _move_into_cache(temporary: Path, folder: Path) -> Packed:
+    """Move a packed folder into the cache. If another process was faster, its folder is used."""
     failure: OSError | None = None
     for attempt in range(8):
         try:
-            os.replace(beside, folder)  # fails where there is one
+            os.replace(temporary, folder)  # fails if the folder exists
         except OSError as error:
             failure = error
         packed = _open(folder)
         if packed is not None:
             return packed
-        with suppress(OSError):  # it is damaged: out of the way
-            os.replace(folder, beside.with_name(f"{beside.name}-old{attempt}"))
-            shutil.rmtree(beside.with_name(f"{beside.name}-old{attempt}"), ignore_errors=True)
+        with suppress(OSError):  # the existing folder is damaged: remove it
+            os.replace(folder, temporary.with_name(f"{temporary.name}-old{attempt}"))
+            shutil.rmtree(temporary.with_name(f"{temporary.name}-old{attempt}"), ignore_errors=True)
     assert failure is not None
     raise failure
 
 
-def _clean(root: Path) -> None:
-    for left in root.glob(".packing-*"):
+def _remove_abandoned(root: Path) -> None:
+    for folder in root.glob(".packing-*"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+            if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_all(store: Store, entries: Sequence[Entry], resolution: int, channels: int) -> Iterator[_Read]:
-    """Pictures decoded and resized by all cores, in order, a window at a time."""
+def _read_all(store: Store, files: Sequence[StoredFile], resolution: int, channels: int) -> Iterator[_Picture]:
+    """Pictures decoded and resized by all cores, in order."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(entries), WINDOW):
-            window = entries[start : start + WINDOW]
-            yield from pool.map(lambda entry: _read(store, entry.name, resolution, channels), window)
+        for start in range(0, len(files), READ_AHEAD):
+            chunk = files[start : start + READ_AHEAD]
+            yield from pool.map(lambda file: _read(store, file.name, resolution, channels), chunk)
 
 
-def _read(store: Store, name: str, resolution: int, channels: int) -> _Read:
+def _read(store: Store, name: str, resolution: int, channels: int) -> _Picture:
     content = ""
     try:
         raw = store.read(name)
@@ -207,13 +212,13 @@ def _read(store: Store, name: str, resolution: int, channels: int) -> _Read:
         picture = read_picture(raw, name=name)
         pixels = crop_and_resize(picture, resolution, channels)
     except BadPicture as reason:
-        return _Read(name, content, reason=str(reason), retry=isinstance(reason, PictureUnavailable))
+        return _Picture(name, content, reason=str(reason), retry=isinstance(reason, PictureUnavailable))
     height, width = picture.shape[:2]
-    return _Read(name, content, pixels, (width, height), perceptual_hash(picture))
+    return _Picture(name, content, pixels, (width, height), perceptual_hash(picture))
 
 
 def _open(folder: Path) -> Packed | None:
-    """What lies packed in a folder; None where it is missing or damaged."""
+    """The packed pictures in a folder; None if it is missing or damaged."""
     try:
         index: dict[str, Any] = json.loads((folder / "index.json").read_bytes())
         count, *_ = shape = tuple(index["shape"])
@@ -223,27 +228,27 @@ def _open(folder: Path) -> Packed | None:
         lengths = {len(each) for each in (index["names"], index["contents"], sizes, near)}
         if lengths != {count} or (folder / "pixels.u8").stat().st_size != pixels.nbytes:
             return None
-        left_out = index["left_out"].items()
+        skipped = index["left_out"].items()
         return Packed(
             pixels,
             index["names"],
             index["contents"],
             sizes,
             near,
-            left_out={name: reason for name, (_, reason, _) in left_out},
-            retry=[name for name, (_, _, retry) in left_out if retry],
-            left_out_contents={name: content for name, (content, _, _) in left_out},
-            key=folder,
+            skipped={name: reason for name, (_, reason, _) in skipped},
+            retry=[name for name, (_, _, retry) in skipped if retry],
+            skipped_contents={name: content for name, (content, _, _) in skipped},
+            folder=folder,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
-def _known(stamps_file: Path) -> dict[str, list[str]]:
-    """Stamp and sha256 by name; a damaged file of them counts for nothing."""
+def _read_stamps(stamps_file: Path) -> dict[str, list[str]]:
+    """Stamp and sha256 of each file by name; empty if the stamps file is missing or damaged."""
     try:
-        known = json.loads(stamps_file.read_bytes())
-        return {name: [stamp, content] for name, (stamp, content) in known.items()}
+        stamps = json.loads(stamps_file.read_bytes())
+        return {name: [stamp, content] for name, (stamp, content) in stamps.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 

@@ -1,4 +1,4 @@
-"""A folder or a zip, as names and bytes: what reads pictures need not know which of the two it is."""
+"""A folder or a zip as names and bytes, so that readers of pictures need not distinguish the two."""
 
 from __future__ import annotations
 
@@ -16,128 +16,128 @@ from pathlib import Path
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.images import MAX_FILE_BYTES, read_file
 
-# What zipfile and its decompressors raise for damage and for ways of packing that they don't know.
-ZIP_DAMAGED = (
+# What zipfile and its decompressors raise for damaged entries and for compression methods that they don't support.
+ZIP_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(OSError, EOFError, NotImplementedError, ValueError),
 )
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A file of a store. `stamp` changes when the file does, and costs no reading."""
+class StoredFile:
+    """A file in a store. `stamp` changes when the file changes; to get it, the file need not be read."""
 
     name: str
     stamp: str
 
 
 class Store(ABC):
-    """Files by name, with `/` between folders, in the order of their names; hidden ones are left out."""
+    """Files by name, with `/` as separator. Hidden files are skipped."""
 
     path: Path
 
     @abstractmethod
-    def entries(self) -> list[Entry]:
-        """All files.
+    def files(self) -> list[StoredFile]:
+        """All files, sorted by name.
 
         Raises:
-            BadData: they can't be listed.
+            BadData: a folder can't be listed.
         """
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """The bytes of a file. May be called by many threads.
+        """The bytes of a file. Threads may share a store.
 
         Raises:
-            BadPicture: they can't be read; the message is the reason.
+            BadPicture: the file can't be read; the message is the reason.
         """
 
 
-def shown(name: str) -> str:
-    """A name as it can stand in one line on every terminal, whatever was found on the disk."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name)
+def printable(name: str) -> str:
+    """A name that any terminal can print in one line: unprintable characters are replaced."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
 
 
-class Folder(Store):
-    """Subfolders are searched, linked ones too, each only once, so that links in a circle end."""
+class FolderStore(Store):
+    """A folder with its subfolders. Links are followed; each folder is listed once, so circular links end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def entries(self) -> list[Entry]:
-        return sorted(self._below("", set()), key=lambda entry: entry.name)
+    def files(self) -> list[StoredFile]:
+        return sorted(self._walk("", set()), key=lambda file: file.name)
 
-    def _below(self, folder: str, seen: set[tuple[int, int]]) -> Iterator[Entry]:
+    def _walk(self, folder: str, seen: set[tuple[int, int]]) -> Iterator[StoredFile]:
         here = self.path / folder
         try:
             status = here.stat()
-            files = sorted(os.scandir(here), key=lambda file: (file.is_symlink(), file.name))
+            entries = sorted(os.scandir(here), key=lambda entry: (entry.is_symlink(), entry.name))
         except OSError as error:
-            raise BadData(f"{here} can't be read: {error.strerror}. Change its rights, or move it away.") from None
+            raise BadData(f"{here} can't be read: {error.strerror}. Change its permissions, or remove it.") from None
         if (status.st_dev, status.st_ino) in seen:
             return
         seen.add((status.st_dev, status.st_ino))
-        for file in files:
-            name = f"{folder}{file.name}"
-            if _hidden(file.name):
+        for entry in entries:
+            name = f"{folder}{entry.name}"
+            if _is_hidden(entry.name):
                 continue
             try:
-                if file.is_dir():
-                    yield from self._below(f"{name}/", seen)
+                if entry.is_dir():
+                    yield from self._walk(f"{name}/", seen)
                     continue
-                status = file.stat()
-            except OSError:  # a link that leads nowhere: listed, so that reading it gives the reason
-                yield Entry(name, "broken")
+                status = entry.stat()
+            except OSError:  # a broken link: reading it gives the reason
+                yield StoredFile(name, "broken")
                 continue
-            if stat.S_ISREG(status.st_mode):  # a pipe would keep its reader waiting for ever
-                yield Entry(name, f"{status.st_size}-{status.st_mtime_ns}")
+            if stat.S_ISREG(status.st_mode):  # reading a pipe would block forever
+                yield StoredFile(name, f"{status.st_size}-{status.st_mtime_ns}")
 
     def read(self, name: str) -> bytes:
         return read_file(self.path / name)
 
 
-class Zip(Store):
-    """Read in place, never unpacked to disk, so a name in it can lead nowhere."""
+class ZipStore(Store):
+    """A zip, read in place. Nothing is unpacked to disk, so no name in it can reach outside."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self.zip = zipfile.ZipFile(path)
-        except ZIP_DAMAGED as error:
-            raise BadData(f"{path} can't be opened as a zip ({error}). Is the download complete?") from None
+        except ZIP_ERRORS as error:
+            raise BadData(f"{path} can't be read as a zip ({error}). Is the copy or download complete?") from None
 
-    def entries(self) -> list[Entry]:
-        # Of two files with one name, reading gives the last.
-        named = {i.filename: i for i in self.zip.infolist() if not i.is_dir() and not _hidden(i.filename)}
-        return [Entry(name, f"{named[name].file_size}-{named[name].CRC:08x}") for name in sorted(named)]
+    def files(self) -> list[StoredFile]:
+        # Of several entries with one name, reading returns the last, so each name is listed once.
+        entries = {i.filename: i for i in self.zip.infolist() if not i.is_dir() and not _is_hidden(i.filename)}
+        return [StoredFile(name, f"{entries[name].file_size}-{entries[name].CRC:08x}") for name in sorted(entries)]
 
     def read(self, name: str) -> bytes:
         info = self.zip.getinfo(name)
-        if info.file_size > MAX_FILE_BYTES:  # a small zip can unpack into all of the memory
+        if info.file_size > MAX_FILE_BYTES:  # a small zip can unpack to more than the memory
             raise BadPicture(f"file of {info.file_size / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
         if info.flag_bits & 1:
             raise BadPicture("encrypted in the zip; unpack it first")
         try:
             return self.zip.read(info)
-        except ZIP_DAMAGED as error:
-            raise BadPicture(f"damaged in the zip: {shown(str(error))[:120]}") from None
+        except ZIP_ERRORS as error:
+            raise BadPicture(f"damaged in the zip: {printable(str(error))[:120]}") from None
 
 
 def open_store(path: Path) -> Store:
     """The store at a path.
 
     Raises:
-        BadData: there is nothing, or neither a folder nor a zip.
+        BadData: the path does not exist, or is neither a folder nor a zip.
     """
     if path.is_dir():
-        return Folder(path)
+        return FolderStore(path)
     if not path.exists():
         raise BadData(f"{path} does not exist. Give a folder or a zip of pictures.")
-    # A zip whose end is missing is told by its name alone.
+    # A truncated zip is recognized by its suffix only, because its directory is missing.
     if not path.is_file() or not (zipfile.is_zipfile(path) or path.suffix.lower() == ".zip"):
         raise BadData(f"{path} is neither a folder nor a zip of pictures. To find faces in photos: facesmith extract")
-    return Zip(path)
+    return ZipStore(path)

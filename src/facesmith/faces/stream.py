@@ -1,4 +1,4 @@
-"""Seeded batches of faces without end, which go on exactly where they stopped."""
+"""Endless seeded batches of faces that resume exactly."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """Draws faces in a shuffled order, all of them before any again, or with replacement.
+    """Draws faces in shuffled epochs, or with replacement.
 
-    The n-th face follows from the seed and n alone, however they are cut into batches, so the position is the whole
-    state.
+    The n-th face depends on the seed and n alone, whatever the batch sizes. Therefore `position` is the whole state.
 
     Args:
         pixels: uint8 `[N, S, S, C]`.
-        indices: which of them to draw, such as the training part.
-        mirror: flip every other face, by chance.
-        labels: float32 `[N, K]` of all faces, or None; a mirrored face keeps its own.
+        indices: rows of the faces to draw, such as the training split. Rows may be repeated.
+        mirror: flip each face with probability 0.5.
+        position: number of faces drawn so far.
+        labels: float32 `[N, K]` of all faces, or None. A mirrored face keeps its labels.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Stream:
         assert len(indices) > 0
         self.pixels, self.indices, self.seed, self.mirror, self.position = pixels, indices, seed, mirror, position
         self.labels = labels
-        self._pass = lru_cache(maxsize=4)(self._new_pass)
+        self._epoch = lru_cache(maxsize=4)(self._shuffle_epoch)
 
-    def _new_pass(self, number: int, replacement: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """As many draws as there are faces: which one, and whether it is flipped."""
+    def _shuffle_epoch(self, number: int, replacement: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The rows of an epoch in their order, and whether each is flipped."""
         rng = np.random.default_rng((self.seed, number))
         count = len(self.indices)
         order = rng.choice(self.indices, count) if replacement else rng.permutation(self.indices)
@@ -54,17 +54,17 @@ class Stream:
         return self.draw_with_labels(count, replacement=replacement)[0]
 
     def draw_with_labels(self, count: int, *, replacement: bool = False) -> tuple[Tensor, Tensor | None]:
-        """The next faces, as `draw` gives them, and their labels `[count, K]`, if there are any."""
-        import torch  # here, since a dataset is opened and described without it
+        """The next faces, as in `draw`, and their labels `[count, K]` or None."""
+        import torch  # here, because opening and describing a dataset must not load torch
 
-        numbers, offsets = np.divmod(np.arange(self.position, self.position + count), len(self.indices))
-        chosen, flipped = np.empty(count, np.int64), np.empty(count, np.bool_)
-        for number in np.unique(numbers).tolist():
-            here = numbers == number
-            order, flips = self._pass(number, replacement)
-            chosen[here], flipped[here] = order[offsets[here]], flips[offsets[here]]
+        epochs, offsets = np.divmod(np.arange(self.position, self.position + count), len(self.indices))
+        rows, flipped = np.empty(count, np.int64), np.empty(count, np.bool_)
+        for epoch in np.unique(epochs).tolist():
+            in_epoch = epochs == epoch
+            order, flips = self._epoch(epoch, replacement)
+            rows[in_epoch], flipped[in_epoch] = order[offsets[in_epoch]], flips[offsets[in_epoch]]
         self.position += count
-        faces = np.asarray(self.pixels[chosen])  # a copy already
+        faces = np.asarray(self.pixels[rows])  # indexing by an array copies
         if self.mirror:
             faces[flipped] = faces[flipped, :, ::-1]  # [N, H, W, C]
-        return to_float(torch.from_numpy(faces)), None if self.labels is None else torch.tensor(self.labels[chosen])
+        return to_float(torch.from_numpy(faces)), None if self.labels is None else torch.tensor(self.labels[rows])
