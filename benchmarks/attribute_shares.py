@@ -1,10 +1,10 @@
-"""The bias of the data, and what a generator makes of it: shares of attributes among real and generated faces.
+"""Measure bias: how often attributes occur among real faces and among generated ones.
 
-A generated face has no labels, so a probe gives them: a logistic regression on features of EfficientNet-Lite0 for each
-attribute. Samples are softer than photos, and a probe that knows photos alone takes a soft woman for a man. So real
-faces are given the samples' spectrum (`Softening`), and the probe learns from training faces of which every other is
-made as soft. The table holds the samples against real test faces made as soft; how well the probe tells such faces with
-an attribute from those without stands beside it (AUC: 50 % is guessing), as does its answer on the sharp ones.
+Generated faces have no labels, so a probe predicts them: a logistic regression on EfficientNet-Lite0 features for each
+attribute. Samples are softer than photos, and a probe trained on photos only confuses softness with attributes. So real
+faces are given the spectrum of the samples (`SpectrumMatch`), and half of the probe's training faces are softened in
+this way. The table compares samples with softened test faces. It also has the probe's AUC on softened faces (50 % is
+chance) and its prediction for the original ones.
 
 Run: python benchmarks/attribute_shares.py runs/dcgan32 --data celeba64.zip [--samples 2000]
 """
@@ -25,7 +25,7 @@ from facesmith.training.discriminator_scores import auc
 
 WEIGHT_DECAY = 1e-3
 STEPS = 60
-KNOWN = 0.8  # AUC from which an attribute counts as known
+MIN_AUC = 0.8  # from which predictions of an attribute are reliable
 
 
 def main():
@@ -33,7 +33,7 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--training", type=int, default=4000, help="faces that the probe learns from")
+    parser.add_argument("--training", type=int, default=4000, help="faces to train the probe on")
     parser.add_argument("--test", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
@@ -41,37 +41,43 @@ def main():
     console, extractor, model = Console(stderr=True), open_extractor("lite0"), facesmith.load(options.model)
     faces = facesmith.open_faces(options.data, model.recipe.resolution, model.recipe.channels)
     names, labels = attributes_of(faces)
-    learnt, judged = (spread(faces.part(p), n) for p, n in (("train", options.training), ("test", options.test)))
-    samples, sharp = model.sample(range(options.samples)), np.asarray(faces.pixels[judged])
-    softened = Softening(np.asarray(faces.pixels[learnt]), samples)
-    training = np.asarray(faces.pixels[learnt]).copy()
-    training[::2] = softened(training[::2], seed=1)
+    training_rows, test_rows = (
+        evenly_spaced(faces.part(p), n) for p, n in (("train", options.training), ("test", options.test))
+    )
+    samples, test = model.sample(range(options.samples)), np.asarray(faces.pixels[test_rows])
+    soften = SpectrumMatch(np.asarray(faces.pixels[training_rows]), samples)
+    training = np.asarray(faces.pixels[training_rows]).copy()
+    training[::2] = soften(training[::2], seed=1)
 
-    probe = Probe(extract_features(extractor, training, "training faces, half of them soft", console), labels[learnt])
-    soft = probe.logits(extract_features(extractor, softened(sharp, seed=2), "test faces, soft", console))
+    probe = Probe(
+        extract_features(extractor, training, "training faces, half of them softened", console), labels[training_rows]
+    )
+    soft = probe.logits(extract_features(extractor, soften(test, seed=2), "softened test faces", console))
     fake = probe.logits(extract_features(extractor, samples, "samples", console))
-    answers = probe.answers(probe.logits(cached_features(extractor, sharp, "test faces", console)))
-    known = np.array([auc(column[own], column[~own]) for column, own in zip(soft.T, labels[judged].T, strict=True)])
-    told(names, labels[judged], answers.mean(0), probe.answers(soft).mean(0), probe.answers(fake).mean(0), known)
-    gains = " ".join(f"{gain:.2f}" for gain in softened.gain[:: max(1, len(softened.gain) // 8)])
+    original = probe.predict(probe.logits(cached_features(extractor, test, "test faces", console)))
+    aucs = np.array([auc(column[own], column[~own]) for column, own in zip(soft.T, labels[test_rows].T, strict=True)])
+    print_table(
+        names, labels[test_rows], original.mean(0), probe.predict(soft).mean(0), probe.predict(fake).mean(0), aucs
+    )
+    gains = " ".join(f"{gain:.2f}" for gain in soften.gain[:: max(1, len(soften.gain) // 8)])
     print(
-        f"\n{len(learnt)} training and {len(judged)} test faces at {model.recipe.resolution} px, "
-        f"{len(samples)} samples; {(known >= KNOWN).sum()} of {len(names)} attributes are known. Made as soft: "
-        f"amplitudes from the coarsest to the finest detail times {gains}, noise of {softened.noise_levels:.1f} levels."
+        f"\n{len(training_rows)} training and {len(test_rows)} test faces at {model.recipe.resolution} px, "
+        f"{len(samples)} samples; the probe is reliable for {(aucs >= MIN_AUC).sum()} of {len(names)} attributes. "
+        f"Softening: amplitudes, from coarse to fine, times {gains}; noise of {soften.noise_levels:.1f} levels."
     )
 
 
-def told(names, labels, sharp, soft, fake, known):
-    print("| attribute | labelled | real | real, made as soft | samples | difference | AUC |")
+def print_table(names, labels, original, soft, fake, aucs):
+    print("| attribute | labels | real | real, softened | samples | difference | AUC |")
     print("|---" * 7 + "|")
-    for i in sorted(range(len(names)), key=lambda i: (known[i] < KNOWN, fake[i] - soft[i])):
-        shares = " | ".join(f"{share:.0%}" for share in (labels[:, i].mean(), sharp[i], soft[i], fake[i]))
+    for i in sorted(range(len(names)), key=lambda i: (aucs[i] < MIN_AUC, fake[i] - soft[i])):
+        shares = " | ".join(f"{share:.0%}" for share in (labels[:, i].mean(), original[i], soft[i], fake[i]))
         name = names[i].replace("_", " ")
-        print(f"| {name} | {shares} | {(fake[i] - soft[i]) * 100:+.0f} | {known[i]:.0%} |")
+        print(f"| {name} | {shares} | {(fake[i] - soft[i]) * 100:+.0f} | {aucs[i]:.0%} |")
 
 
-class Softening:
-    """Gives real faces the mean spectrum of samples: detail that they lack is weakened, what they have more is noise.
+class SpectrumMatch:
+    """Gives real faces the mean spectrum of samples: attenuates weaker frequencies, adds noise to stronger ones.
 
     Args:
         real, fake: uint8 `[N, S, S, C]`.
@@ -90,19 +96,19 @@ class Softening:
         rng = np.random.default_rng(seed)
         out = np.empty_like(faces)
         for start in range(0, len(faces), 256):
-            some = faces[start : start + 256].astype(np.float32)
-            spectrum = np.fft.rfft2(some, axes=(1, 2)) * self.gain[self.ring][..., None]
-            noise = np.fft.rfft2(rng.standard_normal(some.shape), axes=(1, 2)) * self.noise[self.ring][..., None]
-            made = np.fft.irfft2(spectrum + noise, s=some.shape[1:3], axes=(1, 2))
-            out[start : start + 256] = made.round().clip(0, 255)
+            batch = faces[start : start + 256].astype(np.float32)
+            spectrum = np.fft.rfft2(batch, axes=(1, 2)) * self.gain[self.ring][..., None]
+            noise = np.fft.rfft2(rng.standard_normal(batch.shape), axes=(1, 2)) * self.noise[self.ring][..., None]
+            softened = np.fft.irfft2(spectrum + noise, s=batch.shape[1:3], axes=(1, 2))
+            out[start : start + 256] = softened.round().clip(0, 255)
         return out
 
     def _power(self, pictures):
-        """Mean power of each ring of frequencies; the mean brightness is left alone."""
+        """Return the mean power in each ring of frequencies; that of the mean brightness is set to 1."""
         power = np.mean(
             [
-                (np.abs(np.fft.rfft2(some.astype(np.float32), axes=(1, 2))) ** 2).mean((0, 3))
-                for some in np.array_split(pictures, max(1, len(pictures) // 256))
+                (np.abs(np.fft.rfft2(part.astype(np.float32), axes=(1, 2))) ** 2).mean((0, 3))
+                for part in np.array_split(pictures, max(1, len(pictures) // 256))
             ],
             0,
         )
@@ -112,13 +118,13 @@ class Softening:
 
 
 def attributes_of(faces):
-    """Names and labels bool `[N, A]` of the attributes that are known of every face."""
+    """Return the names and labels, bool `[N, A]`, of attributes that are known for all faces."""
     known = {name: column > 0 for name, column in faces.attributes.items() if not np.isnan(column).any()}
     return list(known), np.stack(list(known.values()), 1)
 
 
 class Probe:
-    """Logistic regressions of all attributes at once; answers are 0 or 1, at a threshold that keeps the shares."""
+    """Logistic regressions for all attributes; predictions are 0 or 1, with the same shares as in training."""
 
     def __init__(self, features, labels):
         self.mean, self.scale = features.mean(0), features.std(0) + 1e-6
@@ -136,22 +142,22 @@ class Probe:
         optimizer.step(closure)
         logits = self.logits(features)
         self.threshold = np.array(
-            [np.quantile(column, 1 - held) for column, held in zip(logits.T, labels.mean(0), strict=True)]
+            [np.quantile(column, 1 - share) for column, share in zip(logits.T, labels.mean(0), strict=True)]
         )
 
     def logits(self, features):
         with torch.no_grad():
             return self.linear(self._scaled(features)).numpy()
 
-    def answers(self, logits):
+    def predict(self, logits):
         return (logits > self.threshold).astype(np.float64)
 
     def _scaled(self, features):
         return torch.from_numpy((features - self.mean) / self.scale)
 
 
-def spread(rows, count):
-    """Some of the rows, evenly, since sources may come one after the other."""
+def evenly_spaced(rows, count):
+    """Return `count` of the rows, evenly spaced, since a dataset may list its sources one after the other."""
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 

@@ -1,19 +1,21 @@
-"""What directions do, as others see it: does the attribute come, what else changes, is it still the same person?
+"""Measure attribute directions independently: does the attribute appear, what else changes, is it the same person?
 
-The judge is a network of another architecture than the classifier that made the labels (no residuals, no BatchNorm;
-max-pooling and a dense layer), taught by other people: training faces that the classifier has not seen. Both are
-measured on faces that neither saw. The embedding that tells people apart grows out of the judge: it learns from pairs
-of pictures of one person in Labeled Faces in the Wild, and is measured on people who taught it nothing.
+The evaluator is a network of another architecture than the classifier of `facesmith directions` (no residual blocks, no
+BatchNorm; max-pooling and a dense layer). It is trained on training faces that the classifier did not use, and tested
+on faces that neither has seen. An embedding for recognizing people starts from the evaluator. It is trained on pairs of
+pictures of one person from Labeled Faces in the Wild, and tested on people who were not in its training set.
 
-For each attribute, each of N generated faces is edited by its direction at strength 1, and by that alone:
+For each attribute, N generated faces are edited by its direction at strength 1:
 
-- came: of the faces that the judge says lack it, the share that have it afterwards (target: 70 %)
-- others: the share of the judge's verdicts on all other attributes that changed, the mean of faces and attributes
-  (target: 15 % at most), and which changed most
-- frechet: the Fréchet distance (Lite0) of all edited faces to real test faces, over that of the unedited (1.3 at most)
-- same: how often a face and its edit lie nearer in the embedding than two random faces do, an AUC (.9)
+- appears: of the faces without the attribute, the share that has it afterwards (target: 70 %)
+- others changed: the share of other attributes that changed, averaged over faces and attributes (target: at most 15 %),
+  and those that changed most
+- Fréchet ratio: Fréchet distance (Lite0) of edited faces to real test faces, divided by that of unedited ones (target:
+  at most 1.3)
+- identity: AUC of the embedding's similarity, for a face and its edit against two random faces (target: .9)
 
-Run: python benchmarks/editing.py runs/first --data celeba64.zip --people lfw.zip [--samples 1000] [--judges judges.pt]
+Run: python benchmarks/editing.py runs/first --data celeba64.zip --people lfw.zip [--samples 1000]
+With --networks networks.pt the trained networks are kept for the next run.
 """
 
 from __future__ import annotations
@@ -48,18 +50,20 @@ from facesmith.metrics.features import cached_features, extract_features
 from facesmith.metrics.frechet import frechet_distance
 from facesmith.photos.split import part_of, person_of
 
-FIRST_SEED = 100_000  # of faces that no direction was fitted to or measured on
-TEN = ("smiling", "eyeglasses", "male", "young", "blond_hair", "black_hair", "mouth_slightly_open", "heavy_makeup",
-       "bangs", "wearing_lipstick", "no_beard", "gray_hair", "wearing_hat", "high_cheekbones")  # fmt: skip
-JUDGE_EFFORT = ClassifierBudget(max_images=90_000)
-# The window of LFW's deep-funneled pictures (250x250) in which faces lie as in CelebA's usual crop: by the mean
-# landmarks that MTCNN finds in either, eyes 43.2 pixels apart there and 20.4 of 64 here.
+FIRST_SEED = 100_000  # directions were not fitted to or calibrated on these faces
+PREFERRED = (
+    "smiling", "eyeglasses", "male", "young", "blond_hair", "black_hair", "mouth_slightly_open", "heavy_makeup",
+    "bangs", "wearing_lipstick", "no_beard", "gray_hair", "wearing_hat", "high_cheekbones",
+)  # fmt: skip
+EVALUATOR_BUDGET = ClassifierBudget(max_images=90_000)
+# The window in LFW's deep-funneled pictures (250x250) in which faces lie as in the usual crop of CelebA. It follows
+# from the mean landmarks that MTCNN finds in both: eyes are 43.2 pixels apart in LFW, and 20.4 of 64 in CelebA.
 LEFT, TOP, SIDE = 57, 53, 136
-PAIRS, PASSES, TEMPERATURE, LR = 64, 15, 0.1, 1e-3
+PAIRS_PER_BATCH, EPOCHS, TEMPERATURE, LR = 64, 15, 0.1, 1e-3
 
 
-class Judge(nn.Module):
-    """Convolutions with max-pooling, ELU and a dense layer, without any normalisation."""
+class Evaluator(nn.Module):
+    """An attribute classifier: convolutions with max-pooling and ELU, and a dense layer, without normalization."""
 
     def __init__(self, attributes):
         super().__init__()
@@ -71,134 +75,141 @@ class Judge(nn.Module):
         self.dense = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 16, 256), nn.ELU(), nn.Dropout(0.3))
         self.last = nn.Linear(256, attributes)
 
-    def inner(self, pictures):
+    def hidden(self, pictures):
         x = classifier_input(pictures)
         for layer in self.layers:
             x = elu(max_pool2d(layer(x), 2))
         return self.dense(x)
 
     def forward(self, pictures):
-        return self.last(self.inner(pictures))
+        return self.last(self.hidden(pictures))
 
 
 class Embedding(nn.Module):
-    """Points on a sphere, near each other for pictures of one person."""
+    """Unit vectors that are similar for pictures of the same person."""
 
-    def __init__(self, judge):
+    def __init__(self, evaluator):
         super().__init__()
-        self.judge, self.last = judge, nn.Linear(256, 128)
+        self.evaluator, self.last = evaluator, nn.Linear(256, 128)
 
     def forward(self, pictures):
-        return normalize(self.last(self.judge.inner(pictures)).float(), dim=1)
+        return normalize(self.last(self.evaluator.hidden(pictures)).float(), dim=1)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="labelled faces")
+    parser.add_argument("--data", type=Path, required=True, help="labeled faces")
     parser.add_argument("--people", type=Path, required=True, help="lfw.zip, deep-funneled")
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--attributes", help="by default ten of the model's directions")
-    parser.add_argument("--judges", type=Path, help="where the judges are kept from one run to the next")
+    parser.add_argument("--attributes", help="default: ten of the model's directions")
+    parser.add_argument("--networks", type=Path, help="file to keep the trained networks in between runs")
     options = parser.parse_args()
-    console, model, began = Console(stderr=True), facesmith.load(options.model), time.process_time()
+    console, model, start = Console(stderr=True), facesmith.load(options.model), time.process_time()
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
     faces = facesmith.open_faces(options.data, model.G.resolution, model.G.channels, console=console)
     labels = learnable_labels(faces)
-    judge, embedding = Judge(len(labels.names)), Embedding(Judge(len(labels.names)))
+    evaluator, embedding = Evaluator(len(labels.names)), Embedding(Evaluator(len(labels.names)))
     people = pictures_of_people(options.people, model.G.resolution, console)
-    if options.judges is not None and options.judges.exists():
-        for net, kept in zip((judge, embedding), torch.load(options.judges, weights_only=True), strict=True):
-            net.load_state_dict(kept)
+    if options.networks is not None and options.networks.exists():
+        for net, weights in zip((evaluator, embedding), torch.load(options.networks, weights_only=True), strict=True):
+            net.load_state_dict(weights)
     else:
-        others = np.setdiff1d(faces.part("train"), classifier_training_rows(faces))
-        judge = train_network(faces, labels, console, Judge, precision, JUDGE_EFFORT, others)
-        embedding.judge.load_state_dict(judge.state_dict())
-        teach_people(embedding, people, precision, console)
-        if options.judges is not None:
-            torch.save((judge.state_dict(), embedding.state_dict()), options.judges)
-    for net in (judge, embedding):
+        rows = np.setdiff1d(faces.part("train"), classifier_training_rows(faces))
+        evaluator = train_network(faces, labels, console, Evaluator, precision, EVALUATOR_BUDGET, rows)
+        embedding.evaluator.load_state_dict(evaluator.state_dict())
+        train_embedding(embedding, people, precision, console)
+        if options.networks is not None:
+            torch.save((evaluator.state_dict(), embedding.state_dict()), options.networks)
+    for net in (evaluator, embedding):
         net.eval().requires_grad_(False)
-    report(options, model, faces, labels, judge, embedding, people, console)
-    print(f"\n{time.process_time() - began:.0f} s of processor time")
+    report(options, model, faces, labels, evaluator, embedding, people, console)
+    print(f"\n{time.process_time() - start:.0f} s of CPU time")
 
 
-def report(options, model, faces, labels, judge, embedding, people, console):
-    known = evaluate_classifier(judge, faces, labels, held_out_rows(faces))
+def report(options, model, faces, labels, evaluator, embedding, people, console):
+    scores = evaluate_classifier(evaluator, faces, labels, held_out_rows(faces))
     auc, count = verification(embedding, people)
-    print(f"embedding: AUC {auc:.3f} on {count} pairs of people who taught it nothing, against random pairs")
-    chosen = options.attributes.split(",") if options.attributes else [n for n in TEN if n in model.directions][:10]
+    print(f"embedding: AUC {auc:.3f} on {count} pairs of people outside its training set, against random pairs")
+    names = (
+        options.attributes.split(",") if options.attributes else [n for n in PREFERRED if n in model.directions][:10]
+    )
     w = model.latents(range(FIRST_SEED, FIRST_SEED + options.samples))
     lite0 = Lite0()
     real = cached_features(lite0, np.asarray(faces.pixels[faces.part("test")]), "test faces", console)
     before = model.synthesize(w)
-    told, where = predict_logits(judge, before).numpy(), predict_logits(embedding, before)
-    plain = frechet_distance(real, extract_features(lite0, before, "unedited faces", console))
-    print(f"{options.samples} faces; Fréchet distance (Lite0) unedited: {plain:.1f}\n")
+    logits, points = predict_logits(evaluator, before).numpy(), predict_logits(embedding, before)
+    unedited = frechet_distance(real, extract_features(lite0, before, "unedited faces", console))
+    print(f"{options.samples} faces; Fréchet distance (Lite0) unedited: {unedited:.1f}\n")
     print(
-        "| direction | judge right (balanced) | had it | came | others changed | most | Fréchet, of unedited | same |"
+        "| direction | evaluator accuracy (balanced) | had it before | appears | others changed | changed most "
+        "| Fréchet ratio | identity |"
     )
     print("|---" * 8 + "|")
-    for name in chosen:
+    for name in names:
         own = labels.names.index(name)
         after = model.synthesize(w + model.directions[name])
-        said, there = predict_logits(judge, after).numpy(), predict_logits(embedding, after)
-        lacking = told[:, own] < 0
-        came = (said[lacking, own] > 0).mean() if lacking.any() else float("nan")
-        changed = ((said > 0) != (told > 0)).mean(0)
-        rest = np.delete(np.arange(len(labels.names)), own)
-        worst = rest[changed[rest].argsort()[::-1][:3]]
-        most = ", ".join(f"{labels.names[i]} {changed[i]:.0%}" for i in worst)
+        logits_after, points_after = predict_logits(evaluator, after).numpy(), predict_logits(embedding, after)
+        lacking = logits[:, own] < 0
+        appears = (logits_after[lacking, own] > 0).mean() if lacking.any() else float("nan")
+        changed = ((logits_after > 0) != (logits > 0)).mean(0)
+        others = np.delete(np.arange(len(labels.names)), own)
+        most_changed = others[changed[others].argsort()[::-1][:3]]
+        listed = ", ".join(f"{labels.names[i]} {changed[i]:.0%}" for i in most_changed)
         distance = frechet_distance(real, extract_features(lite0, after, f"{name}", console))
-        same = auc_of((where * there).sum(1), (where * there.roll(len(there) // 2, 0)).sum(1))
-        right = f"{known[name].accuracy:.0%} ({known[name].balanced:.0%})"
+        random_pairs = (points * points_after.roll(len(points) // 2, 0)).sum(1)
+        identity = auc_of((points * points_after).sum(1), random_pairs)
+        accuracy = f"{scores[name].accuracy:.0%} ({scores[name].balanced:.0%})"
         print(
-            f"| {name} | {right} | {1 - lacking.mean():.0%} | {came:.0%} "
-            f"| {changed[rest].mean():.1%} | {most} | {distance / plain:.2f} | {same:.3f} |"
+            f"| {name} | {accuracy} | {1 - lacking.mean():.0%} | {appears:.0%} "
+            f"| {changed[others].mean():.1%} | {listed} | {distance / unedited:.2f} | {identity:.3f} |"
         )
 
 
 def pictures_of_people(path, resolution, console):
-    """Pairs of pictures uint8 `[P, 2, S, S, 3]` and whether a pair's person teaches."""
+    """Return a pair of pictures per person, uint8 `[P, 2, S, S, 3]`, and whether the person is in the training set."""
     store = open_store(path)
     by_person = {}
     for entry in store.files():
         if person := person_of(entry.name):
             by_person.setdefault(person, []).append(entry)
     pairs = {person: entries[:2] for person, entries in sorted(by_person.items()) if len(entries) > 1}
-    cut = [
+    crops = [
         [
             resize(read_picture(store.read(each.name))[TOP : TOP + SIDE, LEFT : LEFT + SIDE], resolution)
             for each in entries
         ]
         for entries in bar(pairs.values(), len(pairs), "reading pairs of pictures", console)
     ]
-    return np.array(cut), np.array([part_of(f"person/{person}") == "train" for person in pairs])
+    return np.array(crops), np.array([part_of(f"person/{person}") == "train" for person in pairs])
 
 
-def teach_people(embedding, people, precision, console):
-    """Contrast each person's two pictures with those of all others in a batch (InfoNCE; van den Oord et al. 2018)."""
-    pairs, teaches = people
-    rows = np.flatnonzero(teaches)
-    steps = PASSES * (len(rows) // PAIRS)
+def train_embedding(embedding, people, precision, console):
+    """Train with InfoNCE (van den Oord et al. 2018): two pictures of a person against those of others in the batch."""
+    pairs, in_training = people
+    rows = np.flatnonzero(in_training)
+    steps = EPOCHS * (len(rows) // PAIRS_PER_BATCH)
     torch.manual_seed(0)
     order = np.concatenate(
-        [np.random.default_rng(i).permutation(rows)[: len(rows) // PAIRS * PAIRS] for i in range(PASSES)]
+        [
+            np.random.default_rng(i).permutation(rows)[: len(rows) // PAIRS_PER_BATCH * PAIRS_PER_BATCH]
+            for i in range(EPOCHS)
+        ]
     )
     optimizer = torch.optim.AdamW(embedding.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps + 1, pct_start=0.1)
     embedding.train()
-    for step in bar(range(steps), steps, f"telling {len(rows)} people apart", console):
-        some = pairs[order[step * PAIRS : (step + 1) * PAIRS]]
+    for step in bar(range(steps), steps, f"training on {len(rows)} people", console):
+        batch = pairs[order[step * PAIRS_PER_BATCH : (step + 1) * PAIRS_PER_BATCH]]
         pictures = degrade(
-            classifier_input(to_float(torch.from_numpy(some.swapaxes(0, 1).reshape(-1, *some.shape[2:]))))
+            classifier_input(to_float(torch.from_numpy(batch.swapaxes(0, 1).reshape(-1, *batch.shape[2:]))))
         )
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             points = embedding(pictures)
         first, second = points.float().chunk(2)
-        near = first @ second.T / TEMPERATURE
-        right = torch.arange(len(near))
-        loss = cross_entropy(near, right) + cross_entropy(near.T, right)
+        similarity = first @ second.T / TEMPERATURE
+        targets = torch.arange(len(similarity))
+        loss = cross_entropy(similarity, targets) + cross_entropy(similarity.T, targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -206,15 +217,15 @@ def teach_people(embedding, people, precision, console):
 
 
 def verification(embedding, people):
-    """AUC of one person's pairs against pairs of two persons, of people who taught nothing; and how many pairs."""
-    pairs, teaches = people
-    first, second = (predict_logits(embedding, pairs[~teaches][:, i]) for i in (0, 1))
-    apart = torch.cat([(first * second.roll(shift, 0)).sum(1) for shift in (1, 2, 3)])
-    return auc_of((first * second).sum(1), apart), len(first)
+    """Return the AUC of same-person pairs against different-person pairs outside the training set, and their number."""
+    pairs, in_training = people
+    first, second = (predict_logits(embedding, pairs[~in_training][:, i]) for i in (0, 1))
+    different = torch.cat([(first * second.roll(shift, 0)).sum(1) for shift in (1, 2, 3)])
+    return auc_of((first * second).sum(1), different), len(first)
 
 
 def auc_of(same, other):
-    """How often one of the same lies nearer than one of the others."""
+    """Return how often a value of `same` is larger than a value of `other`; ties count half."""
     return float((same[:, None] > other[None]).float().mean() + 0.5 * (same[:, None] == other[None]).float().mean())
 
 

@@ -1,7 +1,7 @@
-"""What a latent's length does to a face: plain sums and straight ways beside those that keep to the sphere.
+"""Measure what the norm of a latent does to a face: plain sums and straight lines compared with rescaled sums and arcs.
 
-For each kind of sum, and half-way between two faces: the share of pictures in which our detector finds a face, the
-share of values at either end, black or white, and the contrast (standard deviation within a picture, levels of 255).
+For each kind of sum, and half-way between two faces, it prints the share of images in which the detector finds a face,
+the share of pixel values that are black or white, and the contrast (standard deviation within an image, of 255 levels).
 
 Run: python benchmarks/latent_lengths.py runs/first [--samples 500]
 """
@@ -31,27 +31,28 @@ def main():
     model = facesmith.load(options.model)
     w = torch.from_numpy(model.latents(range(3 * options.samples))).reshape(3, options.samples, -1)
     print(
-        f"{model.recipe.name} at {model.header['seen'] / 1000:.1f} kimg, {options.samples} sums and walks of each kind"
+        f"{model.recipe.name} at {model.header['seen'] / 1000:.1f} kimg, "
+        f"{options.samples} sums and midpoints of each kind"
     )
     for text in SUMS:
         terms = parse_terms(text)
-        chosen = w[[int(term.name) for term in terms]].unbind(1)
+        groups = w[[int(term.name) for term in terms]].unbind(1)
         for plain in (True, False):
             coefficients = [term.coefficient for term in terms]
-            sums = torch.cat([combine(model.G, each, coefficients, plain=plain) for each in chosen])
-            report(model, f"{text} {'plain' if plain else 'with the length of its terms'}", sums)
+            sums = torch.cat([combine(model.G, each, coefficients, plain=plain) for each in groups])
+            report(model, f"{text} {'plain' if plain else 'rescaled to the norm of its terms'}", sums)
     half = torch.full((1,), 0.5, dtype=torch.float64)
     for spherical in (False, True):
         between = torch.cat([walk_latents(each, half, spherical=spherical) for each in w[:2].unbind(1)])
-        report(model, f"half-way, {'on the sphere' if spherical else 'straight'}", between)
+        report(model, f"half-way, {'on an arc' if spherical else 'on a straight line'}", between)
 
 
-def report(model, what, w):
-    pictures = model.synthesize(w.numpy())
-    ends = ((pictures <= 2) | (pictures >= 253)).mean()
-    contrast = pictures.astype(np.float32).std(axis=(1, 2, 3)).mean()
-    found = shows_face(as_rgb(pictures)).mean()
-    print(f"{what:45} face {found:6.1%}   black or white {ends:5.1%}   contrast {contrast:.0f}")
+def report(model, label, w):
+    images = model.synthesize(w.numpy())
+    extremes = ((images <= 2) | (images >= 253)).mean()
+    contrast = images.astype(np.float32).std(axis=(1, 2, 3)).mean()
+    face_rate = shows_face(as_rgb(images)).mean()
+    print(f"{label:55} face {face_rate:6.1%}   black or white {extremes:5.1%}   contrast {contrast:.0f}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How long one face takes, and how many faces a second: what a person who drags a slider waits for.
+"""Measure the time for one face (as while dragging a slider) and the number of faces per second.
 
-One face is timed as `facesmith.load(model).sample([seed])` gives it; many as batches. Both against the same generator,
-called plainly on one latent and on batches of 64 in eager float32 PyTorch, in turn, so that a busy moment strikes all;
-medians.
+`model.sample` is timed for one seed and for 256 seeds, next to the bare generator in eager float32 PyTorch on one
+latent and on batches of 64. The four take turns, so that other load on the machine affects all of them. Medians are
+printed.
 
-Run: python benchmarks/sampling.py runs/first [more models] [--threads 2] [--rounds 15]
+Run: python benchmarks/sampling.py runs/first [MODEL ...] [--threads 2] [--rounds 15]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 
 import facesmith
 
-MANY, PLAIN_BATCH = 256, 64
+FACE_COUNT, NETWORK_BATCH = 256, 64
 
 
 def main():
@@ -31,39 +31,40 @@ def main():
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {options.threads} threads")
     for path in options.models:
         model = facesmith.load(path)
-        seconds = rounds_of(ways(model), options.rounds)
-        one, plain_one, many, plain_many = (statistics.median(held) for held in seconds)
+        seconds = measure(calls_to_time(model), options.rounds)
+        one, network_one, many, network_many = (statistics.median(times) for times in seconds)
         print(
-            f"{model.recipe.name}: one face {one * 1e3:.1f} ms (bare network {plain_one * 1e3:.1f}); "
-            f"{MANY / many:.0f} faces a second (bare network {MANY / plain_many:.0f})"
+            f"{model.recipe.name}: one face {one * 1e3:.1f} ms (bare network {network_one * 1e3:.1f}); "
+            f"{FACE_COUNT / many:.0f} faces per second (bare network {FACE_COUNT / network_many:.0f})"
         )
 
 
-def ways(model):
-    """Our one face, the network's one face, our many, the network's many; each call draws other seeds."""
+def calls_to_time(model):
+    """Return functions that draw one and many faces, by `sample` and by the bare network, with new seeds each time."""
     G, seeds = model.G, iter(range(10**9))
 
-    def plain(batch):
+    def run_network(batch):
         with torch.inference_mode():
             G(torch.randn(batch, G.z_dim))
 
     return (
         lambda: model.sample([next(seeds)]),
-        lambda: plain(1),
-        lambda: model.sample([next(seeds) for _ in range(MANY)]),
-        lambda: [plain(PLAIN_BATCH) for _ in range(MANY // PLAIN_BATCH)],
+        lambda: run_network(1),
+        lambda: model.sample([next(seeds) for _ in range(FACE_COUNT)]),
+        lambda: [run_network(NETWORK_BATCH) for _ in range(FACE_COUNT // NETWORK_BATCH)],
     )
 
 
-def rounds_of(timed, rounds):
-    seconds = [[] for _ in timed]
-    for call in timed:
-        call()  # what a first call pays for
+def measure(calls, rounds):
+    """Return the seconds of each call in each round."""
+    seconds = [[] for _ in calls]
+    for call in calls:
+        call()  # warm-up
     for _ in range(rounds):
-        for held, call in zip(seconds, timed, strict=True):
+        for times, call in zip(seconds, calls, strict=True):
             start = time.perf_counter()
             call()
-            held.append(time.perf_counter() - start)
+            times.append(time.perf_counter() - start)
     return seconds
 
 

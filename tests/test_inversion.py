@@ -105,7 +105,7 @@ def test_template_survives_the_header_and_damaged_ones_are_refused():
 def test_face_of_a_photo_is_aligned_to_the_template():
     located = locate_face(np.asarray(photo()), TEMPLATE, 64, 3)
     assert located.face.shape == (64, 64, 3)
-    assert (located.found, located.aligned_already) == (1, False)
+    assert (located.face_count, located.aligned_already) == (1, False)
     landmarks = Detector().detect([np.asarray(photo())])[0].landmarks[0]
     assert np.linalg.norm(transform(located.matrix, landmarks) - TEMPLATE.targets(64), axis=1).mean() < 3
     gray = locate_face(np.asarray(photo()), TEMPLATE, 64, 1).face
@@ -134,7 +134,7 @@ def test_faces_are_ordered_by_size():
     two[40:240, 10:210] = np.asarray(portrait())
     two[10:290, 230:510] = np.asarray(portrait().resize((280, 280)))
     large, small = (locate_face(two, TEMPLATE, 64, 3, which=i) for i in (1, 2))
-    assert large.found == small.found == 2
+    assert large.face_count == small.face_count == 2
     assert np.linalg.det(large.matrix[:, :2]) < np.linalg.det(small.matrix[:, :2])
 
 

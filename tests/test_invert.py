@@ -55,7 +55,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """A model with an encoder, a template and one direction beside it."""
+    """A model with an encoder, a template and one direction next to it."""
     run = saved_model(tmp_path_factory.mktemp("plain"))
     model = facesmith.load(run)
     torch.manual_seed(0)

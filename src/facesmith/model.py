@@ -134,7 +134,7 @@ class Model:
         """Attribute directions, float32 `[w_dim]` by name.
 
         Adding a direction to a latent makes the attribute clearly visible; subtracting it removes the attribute. The
-        mapping is empty if there is no `directions.safetensors` beside the model, which `facesmith directions` writes.
+        mapping is empty if there is no `directions.safetensors` next to the model, which `facesmith directions` writes.
 
         Raises:
             BadModel: the file is damaged, or belongs to another model.

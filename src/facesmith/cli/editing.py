@@ -73,7 +73,7 @@ def edit(
         Path | None, typer.Option(help="Also write a film of the edit, forward and back: .mp4 or .gif.")
     ] = None,
     directions: Annotated[
-        Path | None, typer.Option(help="Directions file. Default: directions.safetensors beside the model.")
+        Path | None, typer.Option(help="Directions file. Default: directions.safetensors next to the model.")
     ] = None,
     psi: Psi = 1.0,
     conditions: Conditions = None,

@@ -19,7 +19,7 @@ class DirectionOptions:
     Attributes:
         model: a run folder or model file; None for the bundled generator.
         data: labeled faces; PCA and SeFa need none.
-        out: folder for directions.safetensors and directions.png; None writes them beside the model.
+        out: folder for directions.safetensors and directions.png; None writes them next to the model.
         method: "supervised", "means", "pca" or "sefa".
         attributes: only these, however well the classifier recognizes them; None selects those it recognizes best.
         keep: attributes that must not change; None is `supervised.DEFAULT_KEEP`.

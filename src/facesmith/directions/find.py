@@ -1,4 +1,4 @@
-"""The verb `directions`: find a model's attribute directions, write them beside the model, and show what they do."""
+"""The verb `directions`: find a model's attribute directions, write them next to the model, and show what they do."""
 
 from __future__ import annotations
 

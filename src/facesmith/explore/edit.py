@@ -55,7 +55,7 @@ class EditOptions:
         out: the contact sheet, a .png.
         steps: pictures from before (not counted) to after.
         film: also write the transition to this .mp4 or .gif.
-        directions: a directions file; by default the one beside the model.
+        directions: a directions file; by default the one next to the model.
         psi: truncation before the edit, 0-1.
         scale: enlarge each pixel to scale x scale; by default faces have about 128 pixels.
         force: replace existing files.

@@ -93,7 +93,7 @@ def invert(
         a line per picture, their mean if there are several, and the paths of what was written.
 
     Raises:
-        BadModel: the model has no encoder, or a file beside it is damaged.
+        BadModel: the model has no encoder, or a file next to it is damaged.
         BadData: no picture can be used, or there are too many.
         BadOption: options contradict one another, or an edit is unknown.
         OutputExists: an output exists, and `force` is not set.
@@ -195,9 +195,9 @@ def _changes(model: Model, pixels: Pixels, located: LocatedFace, options: Invert
     if located.aligned_already:
         changes += [] if height == width else ["cropped to its center"]
         changes += [] if min(height, width) == size else [f"resized to {size}x{size}"]
-    elif located.found > 1:
+    elif located.face_count > 1:
         which = "the largest" if options.face == 1 else f"number {options.face} by size"
-        changes.append(f"shows {located.found} faces: using {which} (--face)")
+        changes.append(f"shows {located.face_count} faces: using {which} (--face)")
     changes += ["converted to gray"] if model.G.channels == 1 and np.ptp(pixels, axis=2).any() else []
     return ", ".join(changes)
 

@@ -37,7 +37,7 @@ TEST_SEED = 64_001
 def train_inverter(
     path: Path | None, data: Path, *, kimg: float = DEFAULT_KIMG, seed: int = 0, force: bool = False, console: Console
 ) -> Iterator[str]:
-    """Train a model's inversion encoder and write it beside the model.
+    """Train a model's inversion encoder and write it next to the model.
 
     Ctrl-C ends the training early; the encoder is written as it is then.
 

@@ -5,6 +5,6 @@ prior.py                which latents are plausible
 encoder.py              a network that predicts latents, and its training
 perceptual_distance.py  how similar two images look
 optimize.py             gradient descent on the latent, starting at the encoder's prediction
-inverter.py             all of this for one model, from the files beside it
+inverter.py             all of this for one model, from the files next to it
 paste.py                a face back into its photo
 """

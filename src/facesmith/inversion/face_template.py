@@ -57,13 +57,13 @@ class LocatedFace:
     Attributes:
         face: uint8 `[S, S, C]`.
         matrix: `[2, 3]`, the transform from photo to face.
-        found: how many faces the detector found; 0 if the detector was not used.
+        face_count: how many faces the detector found; 0 if the detector was not used.
         aligned_already: the photo was an aligned face itself, so it was only cropped and resized.
     """
 
     face: Pixels
     matrix: Matrix
-    found: int
+    face_count: int
     aligned_already: bool
 
 

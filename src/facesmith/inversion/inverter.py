@@ -1,4 +1,4 @@
-"""The inverter of a model: its encoder, its face template and the optimization, from the files beside the model."""
+"""The inverter of a model: its encoder, its face template and the optimization, from the files next to the model."""
 
 from __future__ import annotations
 
