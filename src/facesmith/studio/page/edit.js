@@ -8,7 +8,7 @@ import { heading, linksOfFace, notice, pictureButtons, showFace, varietySlider }
 const MAX_STRENGTH = 3; // at 1 the attribute is clearly visible
 const MAX_UNDO = 200;
 
-export function editPart(go) {
+export function editPart(openPart) {
   const before = new Picture('Before');
   const after = new Picture('After');
   const undoHistory = { undo: [], redo: [] }; // lists of edits
@@ -18,7 +18,7 @@ export function editPart(go) {
   const undo = h('button', { type: 'button', onclick: () => step('undo', 'redo'), title: 'Ctrl+Z' }, 'Undo');
   const redo = h('button', { type: 'button', onclick: () => step('redo', 'undo'), title: 'Ctrl+Shift+Z' }, 'Redo');
   const reset = h('button', { type: 'button', onclick: () => replaceEdits({}) }, 'Reset');
-  const back = h('button', { type: 'button', hidden: true, onclick: () => go('me') }, 'Back to the photo');
+  const back = h('button', { type: 'button', hidden: true, onclick: () => openPart('me') }, 'Back to the photo');
   const seed = h('input', { type: 'number', min: '0', step: '1', inputmode: 'numeric', onchange: () => /^\d{1,18}$/.test(seed.value) && startEditing(seed.value) });
   const columns = h('div', { class: 'columns' },
     h('div', { class: 'sticky pairing' }, name,

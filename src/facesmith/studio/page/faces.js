@@ -8,7 +8,7 @@ import { heading, showFace, slider, varietySlider } from './widgets.js';
 const PAGE_SIZE = 48;
 const MAX_FIRST = Number.MAX_SAFE_INTEGER - 100_000;
 
-export function facesPart(go) {
+export function facesPart(openPart) {
   const wall = h('ul', { class: 'wall', 'aria-label': 'Faces by seed' });
   const end = h('div', { class: 'more', 'aria-hidden': 'true' });
   const tiles = []; // {seed, picture, button, visible}
@@ -83,7 +83,7 @@ export function facesPart(go) {
       event.preventDefault();
     } else if (event.key === 'e' && !event.ctrlKey && !event.metaKey) {
       if (!isKept(String(tile.seed))) toggleKept(String(tile.seed));
-      go('edit', { face: String(tile.seed) });
+      openPart('edit', { face: String(tile.seed) });
     }
   });
 
@@ -103,7 +103,7 @@ export function facesPart(go) {
 
   return {
     element,
-    tray: { hint: 'Click a face to open it.', emptyHint: 'Click a face to keep it.', onClick: (item) => openCard(item, go) },
+    tray: { hint: 'Click a face to open it.', emptyHint: 'Click a face to keep it.', onClick: (item) => openCard(item, openPart) },
     enter() {
       if (tiles[0] && tiles[0].seed !== state.first) startAt(state.first);
       for (const tile of tiles) if (tile.visible) draw(tile);

@@ -21,8 +21,8 @@ const createdParts = {};
 let currentPart = null;
 
 // Shows a part. A kept face can be handed to it.
-async function open(name, item) {
-  const part = createdParts[name] ?? (createdParts[name] = (await LOADERS[name]())(go));
+async function showPart(name, item) {
+  const part = createdParts[name] ?? (createdParts[name] = (await LOADERS[name]())(openPart));
   currentPart?.leave?.();
   change({ part: name });
   currentPart = part;
@@ -38,10 +38,10 @@ async function open(name, item) {
   connectTray(part.tray);
 }
 
-function go(name, item) {
+function openPart(name, item) {
   history.pushState({ ours: true }, '', `#${name}`);
   scrollTo(0, 0);
-  return open(name, item);
+  return showPart(name, item);
 }
 
 function fillModelList(select) {
@@ -59,12 +59,12 @@ async function start() {
     const link = event.target.closest('a');
     if (!link) return;
     event.preventDefault();
-    go(link.hash.slice(1)).then(() => main.focus({ preventScroll: true }));
+    openPart(link.hash.slice(1)).then(() => main.focus({ preventScroll: true }));
   });
-  document.querySelector('.logo').addEventListener('click', (event) => { event.preventDefault(); go('faces'); });
+  document.querySelector('.logo').addEventListener('click', (event) => { event.preventDefault(); openPart('faces'); });
   addEventListener('popstate', (event) => {
     if (!event.state?.ours) restore(); // an address that was typed or pasted, not a step back
-    open(partOf(location.hash));
+    showPart(partOf(location.hash));
   });
   try {
     const { models } = await requestJson('/api/models');
@@ -80,7 +80,7 @@ async function start() {
   if (state.model) fillModelList(select);
   else select.replaceChildren(h('option', {}, 'no model yet'));
   startTray();
-  await open(state.model ? partOf(location.hash) : 'watch');
+  await showPart(state.model ? partOf(location.hash) : 'watch');
 }
 
 start();

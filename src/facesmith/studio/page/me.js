@@ -7,7 +7,7 @@ import { fileName, heading, notice, showFace } from './widgets.js';
 const MAX_UPLOAD_BYTES = 24 * 2 ** 20;
 const FIRST_STEP = 'Choose a photo first.';
 
-export function myFacePart(go) {
+export function myFacePart(openPart) {
   let photo = null; // the file
   let bitmap = null;
   let detected = null; // {width, height, faces}
@@ -34,7 +34,7 @@ export function myFacePart(go) {
   const drawn = new Picture('Your face, drawn by the generator');
   const score = h('p', { class: 'small' });
   const keep = h('button', { type: 'button', class: 'main', onclick: () => showMessage(toggleKept(face(), 'my face') ? 'Kept' : 'Removed') }, 'Keep');
-  const edit = h('button', { type: 'button', onclick: () => go('edit', { face: face() }) }, 'Edit it');
+  const edit = h('button', { type: 'button', onclick: () => openPart('edit', { face: face() }) }, 'Edit it');
   const paste = h('button', { type: 'button', onclick: pasteFace }, 'Put it into the photo');
   const downloadLink = h('a', { class: 'button', hidden: true, download: 'photo-with-face.png' }, 'Download the photo');
   const results = h('div', { class: 'panel' }, status, bar, h('div', { class: 'row' }, start),
@@ -212,7 +212,7 @@ export function myFacePart(go) {
 
   return {
     element,
-    tray: { hint: 'Click a face to edit it.', onClick: (item) => go('edit', item) },
+    tray: { hint: 'Click a face to edit it.', onClick: (item) => openPart('edit', item) },
     enter: draw,
     leave: stopCamera,
   };

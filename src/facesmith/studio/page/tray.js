@@ -103,10 +103,10 @@ function clearAll() {
 }
 
 // Shows a kept face enlarged, with buttons for everything that can be done with it.
-export function openCard(item, go) {
+export function openCard(item, openPart) {
   const card = document.getElementById('card');
   const picture = new Picture(item.label);
-  const openIn = (part) => () => { card.close(); go(part, item); };
+  const openIn = (part) => () => { card.close(); openPart(part, item); };
   card.replaceChildren(h('div', { class: 'card' },
     h('h2', { id: 'card-title' }, capitalized(item.label)), h('button', { type: 'button', class: 'plain close', 'aria-label': 'Close', onclick: () => card.close() }, '×'),
     picture.element,
