@@ -1,11 +1,11 @@
-"""What batches and threads gain in finding faces, and how many faces are found.
+"""Measure the speed and the recall of face detection.
 
-Prints, measured in one run: photos a second of the detector as `extract` uses it (batches, a thread for each processor)
-and of the same detector on one photo at a time and one thread, their ratio, and whether both find the same boxes; then
-the recall on photos with known faces.
+Compares the detector as `extract` uses it (batches, one thread per processor) with the same detector on one photo at a
+time and one thread. Prints photos per second of both, their ratio, and whether both find the same boxes. Then prints
+the recall on photos with annotated faces.
 
 Run: python benchmarks/extraction.py [--data FOLDER]
-The folder holds lfw.zip and photos.zip (see docs/research/results.md).
+FOLDER must contain lfw.zip and photos.zip; docs/research/results.md describes them.
 """
 
 from __future__ import annotations
@@ -28,96 +28,97 @@ from facesmith.io.images import Pixels, read_picture
 from facesmith.photos.detect import DEFAULT_THRESHOLD, Detections, Detector
 from facesmith.photos.extract import BATCH_SIZE
 
-ROUNDS = 6  # the two take turns, so that other work on the machine slows both
-Found = list[Detections]
+ROUNDS = 6  # the two methods alternate, so that other work on the machine slows both
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
-    parser.add_argument("--lfw", type=int, default=768, help="how many photos of lfw.zip, evenly spread")
+    parser.add_argument("--lfw", type=int, default=768, help="number of photos from lfw.zip, evenly spaced")
     options = parser.parse_args()
     archives = [options.data / name for name in ("lfw.zip", "photos.zip")]
-    absent = [str(path) for path in archives if not path.exists()]
-    if absent:
-        sys.exit(f"absent: {', '.join(absent)}. Give the folder that holds them: --data FOLDER")
+    missing = [str(path) for path in archives if not path.exists()]
+    if missing:
+        sys.exit(f"Missing: {', '.join(missing)}. Give the folder that contains them: --data FOLDER")
     lfw, photos = (zipfile.ZipFile(path) for path in archives)
     names = sorted(name for name in lfw.namelist() if name.endswith(".jpg"))
     chosen = names[:: max(1, len(names) // options.lfw)][: options.lfw]
     print(f"{torch.__version__=}, {os.cpu_count()} processors, threshold {DEFAULT_THRESHOLD}")
-    compare("LFW, 250x250", read(lfw, chosen))
-    compare("photos, mixed sizes", read(photos, pictures_in(photos, "")))
+    compare_speed("LFW, 250x250", read_pictures(lfw, chosen))
+    compare_speed("photos of various sizes", read_pictures(photos, picture_names(photos, "")))
     print_recall(photos)
 
 
-def read(archive: zipfile.ZipFile, names: Sequence[str]) -> list[Pixels]:
+def read_pictures(archive: zipfile.ZipFile, names: Sequence[str]) -> list[Pixels]:
     return [read_picture(archive.read(name), name=name) for name in names]
 
 
-def pictures_in(archive: zipfile.ZipFile, folder: str) -> list[str]:
+def picture_names(archive: zipfile.ZipFile, folder: str) -> list[str]:
     return sorted(name for name in archive.namelist() if folder in name and name.endswith(".jpg"))
 
 
-def compare(title: str, photos: list[Pixels]) -> None:
-    """One photo at a time on one thread against batches on all processors, in turns."""
+def compare_speed(title: str, photos: list[Pixels]) -> None:
+    """Print the speed of single photos on one thread and of batches on all processors."""
     detector = Detector()
     workers = os.cpu_count() or 1
-    found: tuple[Found, Found] = ([], [])
+    results: tuple[list[Detections], list[Detections]] = ([], [])
     seconds, processor_seconds = [0.0, 0.0], [0.0, 0.0]
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
-        def singly(part: list[Pixels]) -> Found:  # in the pool too: there torch uses one thread
+        def detect_singly(part: list[Pixels]) -> list[Detections]:  # in the pool, where torch uses one thread
             return pool.submit(lambda: [detector.detect([photo])[0] for photo in part]).result()
 
-        def together(part: list[Pixels]) -> Found:
-            # As extract does; short parts are cut finer, so that no thread is idle.
+        def detect_in_batches(part: list[Pixels]) -> list[Detections]:
+            # Batches as in `extract`, or smaller ones, so that every thread has work.
             size = min(BATCH_SIZE, -(-len(part) // workers))
             batches = [part[start : start + size] for start in range(0, len(part), size)]
             return [faces for batch in pool.map(detector.detect, batches) for faces in batch]
 
-        ways: tuple[Callable[[list[Pixels]], Found], ...] = (singly, together)
-        for way in ways:
-            way(photos[:4])  # warm up
+        methods: tuple[Callable[[list[Pixels]], list[Detections]], ...] = (detect_singly, detect_in_batches)
+        for method in methods:
+            method(photos[:4])  # warm-up
         for number in range(ROUNDS):
             part = photos[number::ROUNDS]
-            for i, way in enumerate(ways):
+            for i, method in enumerate(methods):
                 start, processor_start = time.perf_counter(), time.process_time()
-                found[i].extend(way(part))
+                results[i].extend(method(part))
                 seconds[i] += time.perf_counter() - start
                 processor_seconds[i] += time.process_time() - processor_start
     print(f"{title}: {len(photos)} photos")
     names = ("one at a time, one thread", f"batches, {workers} threads")
-    for name, spent, busy in zip(names, seconds, processor_seconds, strict=True):
-        rate, each_ms = len(photos) / spent, busy / len(photos) * 1000
-        print(f"  {name:25} {rate:7.1f} photos/s, {each_ms:5.1f} ms of one processor each, {busy / spent:.1f} at work")
-    print(f"  {seconds[0] / seconds[1]:.2f} times as many photos a second; {agreement(*found)}")
+    for name, elapsed, busy in zip(names, seconds, processor_seconds, strict=True):
+        rate, each_ms = len(photos) / elapsed, busy / len(photos) * 1000
+        print(f"  {name:25} {rate:7.1f} photos/s, {each_ms:5.1f} ms of processor time each, {busy / elapsed:.1f} busy")
+    print(f"  speed-up {seconds[0] / seconds[1]:.2f}; {agreement(*results)}")
 
 
-def agreement(alone: Found, together: Found) -> str:
-    """Whether two runs found the same faces, and how far their boxes are apart."""
-    same = [len(a) == len(b) for a, b in zip(alone, together, strict=True)]
-    pairs = [(a, b) for a, b, equal in zip(alone, together, same, strict=True) if equal and len(a)]
-    apart = max(float(np.abs(a.boxes - b.boxes).max()) for a, b in pairs)
-    return f"same number of faces in {sum(same)} of {len(same)} photos; boxes at most {apart:.4f} px apart"
+def agreement(singly: list[Detections], batched: list[Detections]) -> str:
+    """How many photos have the same number of faces in both results, and the largest difference of their boxes."""
+    same = [len(a) == len(b) for a, b in zip(singly, batched, strict=True)]
+    pairs = [(a, b) for a, b, equal in zip(singly, batched, same, strict=True) if equal and len(a)]
+    difference = max(float(np.abs(a.boxes - b.boxes).max()) for a, b in pairs)
+    return f"same number of faces in {sum(same)} of {len(same)} photos; boxes differ by at most {difference:.4f} px"
 
 
 def print_recall(photos: zipfile.ZipFile) -> None:
-    boxed = pictures_in(photos, "boxed/")
+    names = picture_names(photos, "boxed/")
     table = next(name for name in photos.namelist() if name.endswith("boxes.csv"))
-    wanted = list(csv.DictReader(io.StringIO(photos.read(table).decode())))
-    found = dict(zip(boxed, Detector(min_face_px=20).detect(read(photos, boxed)), strict=True))
-    hits = sum(is_hit(row, found) for row in wanted if row["ignore"] == "0")
-    print(f"boxed, --min-face 20: {hits} of {sum(row['ignore'] == '0' for row in wanted)} boxes found (IoU .5 or more)")
+    rows = list(csv.DictReader(io.StringIO(photos.read(table).decode())))
+    annotated = [row for row in rows if row["ignore"] == "0"]
+    detections = dict(zip(names, Detector(min_face_px=20).detect(read_pictures(photos, names)), strict=True))
+    hits = sum(is_detected(row, detections) for row in annotated)
+    print(f"boxed, --min-face 20: {hits} of {len(annotated)} boxes found (IoU 0.5 or more)")
     for folder in ("portraits", "no_face"):
-        names = pictures_in(photos, f"{folder}/")
+        names = picture_names(photos, f"{folder}/")
         for min_face_px in (40, 20):
-            detections = Detector(min_face_px).detect(read(photos, names))
-            hits = sum(any(faces.boxes[:, 3] >= min_face_px) for faces in detections)
+            results = Detector(min_face_px).detect(read_pictures(photos, names))
+            hits = sum(any(faces.boxes[:, 3] >= min_face_px) for faces in results)
             print(f"{folder}, --min-face {min_face_px}: a face in {hits} of {len(names)} photos")
 
 
-def is_hit(row: dict[str, str], found: dict[str, Detections]) -> bool:
-    boxes = next(faces.boxes for name, faces in found.items() if name.endswith(row["file_name"]))
+def is_detected(row: dict[str, str], detections: dict[str, Detections]) -> bool:
+    """Whether a detected box overlaps the annotated box of a row with an IoU of 0.5 or more."""
+    boxes = next(faces.boxes for name, faces in detections.items() if name.endswith(row["file_name"]))
     box = np.array([float(row[name]) for name in ("left", "top", "width", "height")])
     low = np.maximum(boxes[:, :2], box[:2])
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], box[:2] + box[2:])
