@@ -190,7 +190,7 @@ def test_every_photo_is_kept_or_has_a_reason(tmp_path):
 
 
 def test_faces_all_and_faces_largest(tmp_path):
-    pair = Image.new("RGB", (500, 200), "grey")
+    pair = Image.new("RGB", (500, 200), "gray")
     pair.paste(portrait(), (150, 0))
     pair.paste(ImageEnhance.Contrast(portrait().resize((140, 140))).enhance(0.3), (360, 40))
     pair.save(tmp_path / "pair.png")
@@ -358,7 +358,7 @@ def test_ctrl_c_says_how_to_resume(tmp_path, monkeypatch, small_batches):
 
 
 def test_killed_process_is_resumed(tmp_path):
-    photos = different_faces(tmp_path / "photos", 40)
+    photos = different_faces(tmp_path / "photos", 20)
     run(photos, tmp_path / "whole")
     script = f"""
         from pathlib import Path
@@ -375,7 +375,7 @@ def test_killed_process_is_resumed(tmp_path):
     process.wait()
     assert (tmp_path / "out" / JOURNAL_NAME).exists()
     report = run(photos, tmp_path / "out")
-    assert report.faces == 40 == len(rows(tmp_path / "out" / "metadata.csv"))
+    assert report.faces == 20 == len(rows(tmp_path / "out" / "metadata.csv"))
     for name in ("metadata.csv", "rejected.csv"):
         assert [row["source"] for row in rows(tmp_path / "out" / name)] == [
             row["source"] for row in rows(tmp_path / "whole" / name)

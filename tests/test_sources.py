@@ -88,6 +88,30 @@ def test_damaged_zip_entry_has_a_reason(folder, tmp_path):
     source.close()
 
 
+def test_unsupported_compression_in_a_zip_has_a_reason(tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"content")
+    content = bytearray(path.read_bytes())
+    content[8] = content[content.index(b"PK\1\2") + 10] = 97  # the method, in the local header and in the directory
+    path.write_bytes(content)
+    source = open_source(path)
+    with pytest.raises(BadPicture, match=r"damaged in the zip: .*compression"):
+        next(iterate_photos(source, 1)).load()
+    source.close()
+
+
+def test_bug_in_image_reading_is_not_reported_as_an_encrypted_zip(folder, tmp_path, monkeypatch):
+    def broken(content, name):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("facesmith.photos.sources.read_picture", broken)
+    source = open_source(zipped(folder, tmp_path / "photos.zip"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        next(iterate_photos(source, 1)).load()
+    source.close()
+
+
 def test_zip_bomb_is_not_unpacked(tmp_path):
     with (
         zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive,

@@ -23,13 +23,13 @@ from unicodedata import normalize
 from facesmith.errors import BadData, BadPicture
 from facesmith.faces.store import Store, StoredFile, printable
 from facesmith.io.images import PICTURE_SUFFIXES
+from facesmith.photos.align import LANDMARK_NAMES
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.split import person_of
 
-POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 GEOMETRY_COLUMNS = frozenset(  # columns of `extract` that are no attributes
     {"left", "top", "width", "height", "confidence", "blur", "file_name", "source"}
-    | {f"{point}_{axis}" for point in POINTS for axis in "xy"}
+    | {f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy"}
     | {f"affine_{i}{j}" for i in "01" for j in "012"}
 )
 PERSON_COLUMNS = ("person", "identity")

@@ -24,7 +24,9 @@ DEFAULT_MARGIN = 0.05
 MAX_MARGIN = 2.0
 MAX_SIZE_PX = 256
 
-# The mean positions of MTCNN's landmarks (eyes, nose, corners of the mouth) in the 108-pixel square that DCGAN
+LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left is the viewer's left
+
+# The mean positions of MTCNN's landmarks, in this order, in the 108-pixel square that DCGAN
 # tutorials crop from CelebA, as fractions of its side; made symmetric.
 LAYOUT = np.array([(0.342, 0.433), (0.658, 0.433), (0.5, 0.627), (0.359, 0.767), (0.641, 0.767)])
 

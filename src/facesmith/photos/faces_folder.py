@@ -22,7 +22,7 @@ from typing import Any
 from facesmith.errors import OutputExists
 from facesmith.io.files import atomic_write, refuse_to_overwrite, sha256
 from facesmith.photos import journal
-from facesmith.photos.align import CenterCrop, Framing
+from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import Face, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page
 from facesmith.photos.journal import JOURNAL_NAME
@@ -30,10 +30,9 @@ from facesmith.photos.split import describe, group_name, person_of, split
 
 FORMAT = 2
 LOCK_NAME = ".extract.lock"
-POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 COLUMNS = (
     *("file_name", "source", "left", "top", "width", "height", "confidence"),
-    *(f"{point}_{axis}" for point in POINTS for axis in "xy"),
+    *(f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy"),
     "blur",
     *(f"affine_{row}{column}" for row in range(2) for column in range(3)),
 )
@@ -68,7 +67,7 @@ def face_name(number: int) -> str:
 
 def metadata_row(name: str, face: Face) -> list[str]:
     """A face's row of `metadata.csv`. The columns of the detector are empty for center crops."""
-    detection = [""] * (1 + 2 * len(POINTS))
+    detection = [""] * (1 + 2 * len(LANDMARK_NAMES))
     if face.detection is not None:
         landmarks = face.detection.landmarks.ravel().tolist()
         detection = [f"{face.detection.confidence:.4f}", *(f"{value:.2f}" for value in landmarks)]
