@@ -19,7 +19,7 @@ from rich.console import Console
 
 import facesmith
 from facesmith.metrics.comparison import protocol_name, scores
-from facesmith.metrics.copies import audit_copies, nearest_faces, thumbnails
+from facesmith.metrics.copies import check_copies, nearest_faces, thumbnails
 from facesmith.metrics.features import cached_features, open_extractor
 from facesmith.photos.detect import shows_face
 from facesmith.photos.split import part_of
@@ -49,7 +49,7 @@ def main():
     for name, pictures in planted(taught, unseen, test, options.samples).items():
         found = scores(real, cached_features(extractor, pictures, name, console))
         nearest = nearest_faces(pictures, near_taught, near_test, name, console)
-        judged = audit_copies(nearest.ratio, ratios)
+        judged = check_copies(nearest.ratio, ratios)
         copied = len(np.unique(nearest.training[judged.copies]))
         verdict = f"copies of {copied} photos" if judged.found else "new faces"
         told = " | ".join(f"{found[metric]:.3g}" for metric in SHOWN)

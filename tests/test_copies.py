@@ -15,7 +15,7 @@ from small import QUIET, procedural_pixels
 from facesmith.errors import BadData
 from facesmith.faces import open_faces
 from facesmith.io.images import to_gray
-from facesmith.metrics.copies import audit_copies, nearest_faces, thumbnails, wilson_upper_bound
+from facesmith.metrics.copies import check_copies, nearest_faces, thumbnails, wilson_upper_bound
 
 
 def jpeg(picture):
@@ -60,7 +60,7 @@ def faces():
 def test_copies_are_noticed_under_small_changes(faces, change):
     training, held_out, _, ratios = faces
     found_near = nearest(changed(training[:40], change), training, held_out)
-    found = audit_copies(found_near.ratio, ratios)
+    found = check_copies(found_near.ratio, ratios)
     assert found.found
     assert found.copies.mean() > 0.9
     assert (found_near.training[found.copies] == np.arange(40)[found.copies]).mean() > 0.95
@@ -70,13 +70,13 @@ def test_held_out_and_unseen_pictures_are_cleared(faces):
     training, held_out, unseen, ratios = faces
     for pictures in (held_out, changed(held_out, "noisy"), unseen):
         found_near = nearest(pictures, training, held_out)
-        assert not audit_copies(found_near.ratio, ratios).found
+        assert not check_copies(found_near.ratio, ratios).found
 
 
 def test_the_average_face_is_no_copy(faces):
     training, held_out, _, ratios = faces
     average = np.repeat(training.mean(0, keepdims=True).round().astype(np.uint8), 50, axis=0)
-    assert not audit_copies(nearest(average, training, held_out).ratio, ratios).found
+    assert not check_copies(nearest(average, training, held_out).ratio, ratios).found
 
 
 def test_grey_faces_are_compared_too():
@@ -102,7 +102,7 @@ def test_flat_pictures_are_no_copies_of_anything():
 
 def test_few_held_out_faces_allow_no_judgement():
     with pytest.raises(BadData, match="20 are needed"):
-        audit_copies(np.ones(5), np.ones(19))
+        check_copies(np.ones(5), np.ones(19))
 
 
 def test_a_few_near_photos_among_many_are_no_proof():
@@ -110,10 +110,10 @@ def test_a_few_near_photos_among_many_are_no_proof():
     rng = np.random.default_rng(0)
     real, samples = np.exp(rng.normal(0, 0.1, 1000)), np.exp(rng.normal(0, 0.1, 1000))
     real[:10], samples[:10] = 0.2, 0.2
-    assert not audit_copies(samples, real).found
-    assert audit_copies(samples, real).copies.sum() == 10
+    assert not check_copies(samples, real).found
+    assert check_copies(samples, real).copies.sum() == 10
     samples[:60] = 0.2
-    assert audit_copies(samples, real).found
+    assert check_copies(samples, real).found
 
 
 @settings(max_examples=50, deadline=None)

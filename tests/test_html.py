@@ -58,7 +58,7 @@ def test_the_page_is_whole_html():
 
 
 def test_nothing_is_fetched_from_elsewhere():
-    assert re.findall(r"(?:src|href)=\"(?!data:)|https?://|url\(", full_page()) == []
+    assert re.findall(r"(?:src|href)=\"(?!data:|#)|https?://|url\((?!#)", full_page()) == []
 
 
 def test_pictures_are_inside():

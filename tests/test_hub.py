@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import saved_model
 
-from facesmith.errors import BadOption
+from facesmith.errors import BadData, BadOption
 from facesmith.io.files import sha256
-from facesmith.modelfiles.frontmatter import fields
+from facesmith.modelfiles.frontmatter import read_front_matter, stated_hash
 from facesmith.modelfiles.hub import Address, is_address, parse_address
 from facesmith.modelfiles.sidecar import HEADER_KEY
 
@@ -92,7 +92,7 @@ def test_a_model_is_uploaded_and_used_by_its_address(home, hub, facesmith):
     code, out, err = facesmith("push", "hf://ada/faces", "--model", run, "--private")
     assert code == 0, err
     assert f"sha256 {model_hash}" in out
-    assert "no licen" in err
+    assert "without a license" in err
     assert facesmith("push", "hf://ada/faces", "--model", run)[0] == 0
     files = hub.repos["ada/faces"][-1]
     assert hub.private["ada/faces"]
@@ -182,18 +182,31 @@ def test_invalid_addresses_are_refused(text):
         parse_address(text)
 
 
-def test_the_fields_of_a_card_are_read_whoever_wrote_it(tmp_path):
+def test_front_matter_is_read_whoever_wrote_it(tmp_path):
     card = tmp_path / "README.md"
-    assert fields(card) == {}
+    assert read_front_matter(card) == {}
     for text, expected in (
-        ("no head", {}),
+        ("no front matter", {}),
         ("---\nlicense: mit\n", {}),
-        (
-            "---\r\nlicense: mit\r\nfacesmith:\r\n  model_sha256: 'ab'\r\n---\r\n",
-            {"license": "mit", "model_sha256": "ab"},
-        ),
-        ('---\nlicense_name: "a \\"b\\""\nbroken: "x\n---\nlicense: no', {"license_name": 'a "b"', "broken": '"x'}),
+        ("---\n- a list\n---\n", {}),
+        ("---\r\nlicense: no\r\nfacesmith:\r\n  model_sha256: 'ab'\r\n---\r\n",
+         {"license": "no", "facesmith": {"model_sha256": "ab"}}),
+        ('---\nlicense_name: "a \\"b\\""\n---\nlicense: no', {"license_name": 'a "b"'}),
         ("---\nlicense: \xff---\n---\n", {"license": "\xff---"}),
-    ):
-        card.write_text(text, encoding="utf-8")
-        assert fields(card) == expected
+        ("---\nwhen: !!timestamp never\nrun: !!python/object/apply:os.abort []\n---\n", {"when": "never", "run": []}),
+    ):  # fmt: skip
+        card.write_text(text, encoding="utf-8", newline="")
+        assert read_front_matter(card) == expected
+    for text, expected in (("facesmith: {model_sha256: ab}", "ab"), ("facesmith: ab", None), ("license: mit", None)):
+        card.write_text(f"---\n{text}\n---\n")
+        assert stated_hash(card) == expected
+
+
+@pytest.mark.parametrize("text", ['broken: "x', "a: b: c", "\tx: 1", "? [a]: b\n? {c: d}: e", "[" * 5000, "a: &a [*b]"])
+def test_hostile_front_matter_ends_in_one_line(tmp_path, text):
+    card = tmp_path / "README.md"
+    card.write_text(f"---\n{text}\n---\n")
+    with pytest.raises(BadData, match="the front matter is not valid YAML") as error:
+        read_front_matter(card)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400

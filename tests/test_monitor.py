@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from facesmith.errors import BadData
 from facesmith.io.images import read_picture
 from facesmith.training.averages import inference_networks
-from facesmith.training.curves import draw_curves, draw_scores, loss_names, points, scored_names, smoothed
+from facesmith.training.curves import draw_curves, draw_scores, loss_names, points, save_shares, smoothed
 from facesmith.training.discriminator_scores import Histogram, read_histogram
 from facesmith.training.monitor import Monitor
 from facesmith.training.progress_film import progress_film
@@ -167,8 +167,8 @@ def test_only_finite_numbers_of_a_log_are_drawn(tmp_path):
 
 
 def test_auc_is_drawn_if_there_is_no_threshold():
-    assert scored_names([{"seen": 1, "scores/auc": 0.5, "scores/accuracy_real": 0.5}]) == ["scores/accuracy_real"]
-    assert scored_names([{"seen": 1, "scores/auc": 0.5}]) == ["scores/auc"]
+    assert save_shares([{"seen": 1, "scores/auc": 0.5, "scores/accuracy_real": 0.5}]) == ["scores/accuracy_real"]
+    assert save_shares([{"seen": 1, "scores/auc": 0.5}]) == ["scores/auc"]
 
 
 @pytest.mark.parametrize("terms", [{"G/prior": 2.0, "D/l2": 0.0}, {"G/prior": -2.0}, {"D/auc": 0.5}, {"D/l2": 0.0}])

@@ -1,4 +1,4 @@
-"""The page of a run: whole, by itself, true to the run, and made of what is left where something is missing."""
+"""The page of a run: complete, self-contained, true to the run, and made from what is left if something is missing."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.faces.describe import contact_sheet
 from facesmith.io.images import read_picture
-from facesmith.report.recipe_docstring import paragraphs
+from facesmith.report.recipe_docstring import split_docstring
 from facesmith.report.rerun_commands import kimg_text, train_command
 from facesmith.report.write_report import write_report
 from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.train import train
 
 RECIPES = ("dcgan64", "vaegan64", "vae64", "wgan-gp64")
-MOST_BYTES = 10_000_000
+MAX_BYTES = 10_000_000
 
 
-def asked_for(recipe, faces, out):
+def options_for(recipe, faces, out):
     return TrainOptions(
         recipe, faces, out, SMALL[recipe], kimg=0.12, save_every_kimg=0.04, precision="float32", threads=1
     )
@@ -53,7 +53,7 @@ def trained(faces, tmp_path_factory):
     """One short run of each recipe."""
     folder = tmp_path_factory.mktemp("runs")
     for recipe in RECIPES:
-        train(asked_for(recipe, faces, folder / recipe), QUIET)
+        train(options_for(recipe, faces, folder / recipe), QUIET)
     return folder
 
 
@@ -82,55 +82,59 @@ def headings_in(text):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_page_is_whole_and_needs_nothing_else(trained, recipe, tmp_path):
+def test_the_page_is_complete_and_self_contained(trained, recipe, tmp_path):
     text = page_of(trained / recipe, out=tmp_path / "page.html")
     Balanced(text)
-    assert len(text) < MOST_BYTES
-    assert re.findall(r"(?:src|href)=\"(?!data:)|https?://|url\(|<script|<link|@import", text) == []
+    assert len(text) < MAX_BYTES
+    assert re.findall(r"(?:src|href)=\"(?!data:|#)|https?://|url\((?!#)|<script|<link|@import", text) == []
     for tag in re.findall(r"<(?:img|video|svg)[^>]*>", text):
         assert re.search(r"(?:alt|aria-label)=\"[^\"]+\"", tag), tag
     parts = re.findall(r"<(?:section|details)>.*?</(?:section|details)>", text, re.DOTALL)
     for part in parts:
         assert ("How to read this." in part) >= bool(re.search("<img|<video|<svg", part)), part[:80]
     assert sum("How to read this." in part for part in parts) >= 7
-    assert "can&#x27;t show" not in text
+    assert "What is missing" not in text
 
 
-def test_each_kind_of_recipe_has_its_figures(trained, tmp_path):
-    held = {name: page_of(trained / name, out=tmp_path / f"{name}.html") for name in RECIPES}
-    for name, text in held.items():
-        assert ("What the critic says now" in text) == ("Who wins" in text) == (name != "vae64")
-        assert ("What the doctor says" in text) == ("variety of the faces" in text) == (name != "vae64")
-        assert ("What it can draw again" in text) == name.startswith("vae")
-        assert ("Two networks play against each other" in text) == (name != "vae64")
-    assert "how sure it is that they are real" in held["dcgan64"]
-    assert "only the order means anything" in held["wgan-gp64"]
-    assert "pairs in which the real face scores more" in held["wgan-gp64"]
+def test_each_kind_of_recipe_has_its_own_figures(trained, tmp_path):
+    pages = {name: page_of(trained / name, out=tmp_path / f"{name}.html") for name in RECIPES}
+    for name, text in pages.items():
+        assert (
+            ("Discriminator scores" in headings_in(text))
+            == ("Balance of the networks" in headings_in(text))
+            == (name != "vae64")
+        )
+        assert ("Diagnosis" in headings_in(text)) == ("variety of generated faces" in text) == (name != "vae64")
+        assert ("Reconstructions" in headings_in(text)) == name.startswith("vae")
+        assert ("Two networks are trained against each other" in text) == (name != "vae64")
+    assert "estimates the probability that it is real" in pages["dcgan64"]
+    assert "only the order means anything" in pages["wgan-gp64"]
+    assert "AUC: a real face scores above a fake" in pages["wgan-gp64"]
 
 
-def test_it_repeats_what_the_doctor_said(run):
+def test_it_shows_the_diagnosis_and_rollbacks(run):
     file = run / "log.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     alike = [{**lines[-1], "signs/variety": 0.0, "seen": 110 + n} for n in range(3)]
     returned = {"seen": 40, "rolled_back_from": 80, "problems": "divergence"}
     file.write_text("".join(json.dumps(line) + "\n" for line in [lines[0], returned, *lines[1:], *alike]))
     text = page_of(run)
-    assert "Collapse: the faces are nearly all alike" in text or "Collapse: the faces repeat themselves" in text
-    assert "At 0.1 kimg (divergence) it went back to 0.0 kimg" in text
+    assert "Mode collapse: " in text
+    assert "At 0.1 kimg (divergence) the run was rolled back to 0.0 kimg" in text
 
 
-def test_it_shows_whether_the_critic_knows_its_faces_by_heart(run):
-    file, told = run / "log.jsonl", "scores a training face above an unseen one"
-    assert told not in page_of(run)  # too few faces to tell
-    known = {"scores/training_auc": 0.7, "scores/faces": 500, "scores/held_out_faces": 100}
-    lines = [json.loads(line) | known for line in file.read_text().splitlines()]
+def test_it_shows_whether_the_discriminator_memorized_training_faces(run):
+    file, label = run / "log.jsonl", "training AUC: a training face scores above a held-out face"
+    assert label not in page_of(run)  # too few faces
+    overfitting = {"scores/training_auc": 0.7, "scores/faces": 500, "scores/held_out_faces": 100}
+    lines = [json.loads(line) | overfitting for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = page_of(run)
-    assert told in text
-    assert "Overfitting: the critic knows its training faces by heart" in text
+    assert label in text
+    assert "Overfitting: the discriminator memorizes its training faces" in text
 
 
-def test_it_tells_what_the_run_was(run):
+def test_it_describes_the_run(run):
     text = page_of(run)
     assert "dcgan64, trained on some faces" in text
     assert "0.1 of 0.12 kimg: finished" in text
@@ -143,7 +147,7 @@ def test_it_tells_what_the_run_was(run):
     assert "split</td><td>train" in text
 
 
-def test_the_film_holds_every_save(run):
+def test_the_film_contains_every_save(run):
     (data,) = re.findall(r'<video [^>]*src="data:video/mp4;base64,([^"]+)"', page_of(run))
     with av.open(io.BytesIO(base64.b64decode(data))) as film:
         assert len(list(film.decode(video=0))) == 3 + 16
@@ -157,13 +161,13 @@ def test_the_newest_sheet_is_shown(run):
     assert {"0.0 kimg", "0.1 kimg"} <= shown.keys()
 
 
-def test_the_commands_of_the_page_do_it_again(run, tmp_path, monkeypatch):
-    train_words, sample_words, walk_words, film_words = commands_in(page_of(run))
-    assert train_words[:3] == ["facesmith", "train", "dcgan64"]
-    assert walk_words[:2] == ["facesmith", "walk"]
+def test_the_commands_of_the_page_reproduce_the_run(run, tmp_path, monkeypatch):
+    train_command, sample_command, walk_command, film_command = commands_in(page_of(run))
+    assert train_command[:3] == ["facesmith", "train", "dcgan64"]
+    assert walk_command[:2] == ["facesmith", "walk"]
     monkeypatch.chdir(tmp_path)
-    for words in (train_words, sample_words, film_words):
-        monkeypatch.setattr(sys, "argv", words)
+    for command in (train_command, sample_command, film_command):
+        monkeypatch.setattr(sys, "argv", command)
         cli.main()
     again = run.with_name("run-again")
     assert (again / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
@@ -172,11 +176,11 @@ def test_the_commands_of_the_page_do_it_again(run, tmp_path, monkeypatch):
     assert (tmp_path / "progress.mp4").exists()
 
 
-def test_the_command_tells_what_was_to_be_done_about_trouble_and_when_to_look(run):
+def test_the_command_repeats_on_trouble_and_eval_every(run):
     plan = read_plan(run / "run.json")
     assert "--on-trouble" not in train_command(plan, plan.hyperparameters, run)
-    asked = replace(plan, on_trouble="rollback", watch={"kimg": 0.05, "every": 80, "samples": 64})
-    words = shlex.split(train_command(asked, asked.hyperparameters, run).replace("\\\n", " "))
+    plan = replace(plan, on_trouble="rollback", validation={"kimg": 0.05, "every": 80, "samples": 64})
+    words = shlex.split(train_command(plan, plan.hyperparameters, run).replace("\\\n", " "))
     assert words[words.index("--on-trouble") + 1] == "rollback"
     assert words[words.index("--eval-every") + 1] == "0.05"
 
@@ -187,7 +191,7 @@ def test_a_budget_in_the_command_is_the_same_number_of_images(images):
 
 
 @pytest.mark.parametrize("recipe", ["vaegan64", "dcgan64"])
-def test_real_photos_are_left_out_when_asked(trained, faces, recipe, tmp_path):
+def test_no_pictures_leaves_out_all_real_photos(trained, faces, recipe, tmp_path):
     real = contact_sheet(open_faces(faces, 16))
     pairs = trained / recipe / "reconstructions.png"
     photos = [real, *([read_picture(pairs)] if pairs.exists() else [])]
@@ -208,47 +212,47 @@ def test_real_photos_are_left_out_when_asked(trained, faces, recipe, tmp_path):
         assert shows(without, read_picture(newest))
 
 
-def test_a_run_that_trains_tells_how_long_it_still_takes(run):
+def test_a_running_run_shows_the_time_left(run):
     lines = (run / "log.jsonl").read_text().splitlines()
     first, second = (json.loads(line) for line in lines[:2])
     second["seconds"] = first["seconds"] + 600
     (run / "log.jsonl").write_text(json.dumps(first) + "\n" + json.dumps(second) + "\n")
-    assert "0.1 of 0.12 kimg, 67%; 10 minutes more at the speed of the last saves" in page_of(run)
+    assert "0.1 of 0.12 kimg, 67%; about 10 minutes left" in page_of(run)
 
 
-def test_a_run_without_a_save_yet_has_a_page(trained, tmp_path):
+def test_a_run_before_its_first_save_has_a_page(trained, tmp_path):
     (tmp_path / "new").mkdir()
     shutil.copy(trained / "dcgan64" / "run.json", tmp_path / "new")
     text = page_of(tmp_path / "new")
     assert "0.0 of 0.12 kimg, 0%" in text
-    assert "the first comes with the first save" in text
-    assert "What it learns from" in text
-    assert "Who wins" not in text
+    assert "drawn at the first save" in text
+    assert "Data" in headings_in(text)
+    assert "Balance of the networks" not in text
 
 
-def spoil(path):
-    path.write_bytes(b"\x00spoilt" * 5)
+def corrupt(path):
+    path.write_bytes(b"\x00corrupt" * 5)
 
 
 @pytest.mark.parametrize(
-    ("damage", "told", "still_there"),
+    ("damage", "message", "still_there"),
     [
-        (lambda run: spoil(run / "run.json"), "run.json can&#x27;t be read", "Who wins"),
-        (lambda run: spoil(run / "model.safetensors"), "Nothing is told of the model", "Who wins"),
-        (lambda run: (run / "model.safetensors").unlink(), "Nothing is told of the model", "Who wins"),
-        (lambda run: (run / "log.jsonl").unlink(), "no curves", "How it learnt to"),
-        (lambda run: spoil(run / "log.jsonl"), "1 lines of log.jsonl are damaged", "How it learnt to"),
-        (lambda run: spoil(run / "samples" / "000000080.png"), "000000080.png is left out", "How it learnt to"),
-        (lambda run: shutil.rmtree(run / "samples"), "no sheets of generated faces", "Who wins"),
-        (lambda run: change_plan(run, recipe="dcgan65"), "There is no recipe", "Who wins"),
-        (lambda run: change_plan(run, data="/nowhere/at all"), "be opened any more: /nowhere/at all", "Who wins"),
+        (lambda run: corrupt(run / "run.json"), "run.json is not a valid plan", "Balance of the networks"),
+        (lambda run: corrupt(run / "model.safetensors"), "The model is not described", "Balance of the networks"),
+        (lambda run: (run / "model.safetensors").unlink(), "The model is not described", "Balance of the networks"),
+        (lambda run: (run / "log.jsonl").unlink(), "There are no curves", "Samples over time"),
+        (lambda run: corrupt(run / "log.jsonl"), "Damaged lines of log.jsonl", "Samples over time"),
+        (lambda run: corrupt(run / "samples" / "000000080.png"), "000000080.png is left out", "Samples over time"),
+        (lambda run: shutil.rmtree(run / "samples"), "no generated faces yet", "Balance of the networks"),
+        (lambda run: change_plan(run, recipe="dcgan65"), "There is no recipe", "Balance of the networks"),
+        (lambda run: change_plan(run, data="/nowhere/at all"), "can no longer be opened", "Balance of the networks"),
     ],
 )  # fmt: skip
-def test_what_is_damaged_or_gone_is_left_out_and_told(run, damage, told, still_there):
+def test_damaged_and_missing_parts_are_left_out_and_listed(run, damage, message, still_there):
     damage(run)
     text = page_of(run)
-    assert "What this page can&#x27;t show" in text
-    assert told in text
+    assert "What is missing" in headings_in(text)
+    assert message in text
     assert still_there in headings_in(text)
 
 
@@ -257,12 +261,12 @@ def change_plan(run, **change):
     (run / "run.json").write_text(json.dumps({**plan, **change}))
 
 
-def test_data_that_has_changed_is_told(run):
+def test_changed_data_is_reported(run):
     change_plan(run, fingerprint="0" * 64)
-    assert "has changed since the run began" in page_of(run)
+    assert "has changed since the run started" in page_of(run)
 
 
-def test_whatever_a_log_holds_gives_a_page(run):
+def test_any_log_gives_a_page(run):
     hostile = '"><script>alert(1)</script>'
     odd = {
         "seen": 100, "seconds": "long", "D/loss": None, "G/loss": float("nan"), "D/accuracy_real": 1e308, hostile: 3.0,
@@ -271,20 +275,20 @@ def test_whatever_a_log_holds_gives_a_page(run):
     with open(run / "log.jsonl", "a") as log:
         log.write(json.dumps(odd) + "\n" + json.dumps({"seen": 110, hostile: 1.0}) + "\n5\n[]\n" + "[" * 3000 + "\n")
     text = page_of(run)
-    assert "3 lines of log.jsonl are damaged" in text
+    assert "Damaged lines of log.jsonl that are left out: 3." in text
     assert "<script" not in text
     assert "alert(1)" in text
 
 
 @pytest.mark.parametrize("folder", ["nothing", "empty", "samples"])
-def test_what_is_no_run_is_refused_in_one_line(run, tmp_path, folder):
+def test_a_folder_without_a_run_gives_a_one_line_error(run, tmp_path, folder):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadData, match="Give a run folder") as refused:
         write_report({"samples": run / "samples"}.get(folder, tmp_path / folder), console=QUIET)
     assert "\n" not in str(refused.value)
 
 
-def test_the_runs_own_page_is_renewed_and_others_are_not_replaced_unasked(run, tmp_path):
+def test_only_the_page_in_the_run_folder_is_replaced_without_force(run, tmp_path):
     assert write_report(run, console=QUIET) == write_report(run, console=QUIET) == run / "report.html"
     out = tmp_path / "page.html"
     write_report(run, out, console=QUIET)
@@ -295,18 +299,18 @@ def test_the_runs_own_page_is_renewed_and_others_are_not_replaced_unasked(run, t
         write_report(run, tmp_path / "page.pdf", console=QUIET)
 
 
-def test_starting_over_removes_the_page_of_the_run_before(run, faces):
+def test_starting_over_removes_the_old_page(run, faces):
     write_report(run, console=Console(quiet=True))
-    train(replace(asked_for("dcgan64", faces, run), force=True), QUIET)
+    train(replace(options_for("dcgan64", faces, run), force=True), QUIET)
     assert not (run / "report.html").exists()
 
 
-def test_a_docstring_falls_into_its_parts():
-    title, faults = paragraphs(
+def test_a_docstring_is_split_into_its_parts():
+    title, faults = split_docstring(
         "A recipe: with a colon.\n\nPaper:  one\n        and two.\nRun:    it\nWhat it does: much\nand more.\n\n"
-        "Plain\nwords.\n\nFaults, and what\nstands here instead:\n- first\n  goes on\n- second\n"
+        "Plain\nwords.\n\nFaults, and what\nwas changed:\n- first\n  goes on\n- second\n"
     )
     assert title.lines == ["A recipe: with a colon.", "Plain words."]
     assert title.rows == [("Paper", "one and two."), ("Run", "it"), ("What it does", "much and more.")]
-    assert (faults.title, faults.bullets) == ("Faults, and what stands here instead", ["first goes on", "second"])
-    assert paragraphs("")[0].lines == []
+    assert (faults.title, faults.bullets) == ("Faults, and what was changed", ["first goes on", "second"])
+    assert split_docstring("")[0].lines == []

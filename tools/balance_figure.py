@@ -13,9 +13,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from facesmith.modelfiles.run_folder import LOG, read_log
-from facesmith.training.curves import BALANCE, COIN, points
+from facesmith.training.curves import CHANCE, STEP_SHARES, points
 
-SHOWN = ("D/accuracy_real", "D/accuracy_fake", "G/fools")
+SHOWN = ("D/accuracy_real", "D/accuracy_fake", "G/fooling_rate")
 
 
 def main() -> None:
@@ -29,9 +29,9 @@ def main() -> None:
     for axes, run, title in zip(panels, options.runs, options.titles, strict=True):
         lines, _ = read_log(run / LOG)
         for name in SHOWN:
-            label, color = BALANCE[name]
+            label, color = STEP_SHARES[name]
             axes.plot(*points(lines, name), label=label, color=color)
-        axes.axhline(COIN, color="gray", linestyle=":", linewidth=1)
+        axes.axhline(CHANCE[0], color="gray", linestyle=":", linewidth=1)
         axes.set(title=title, xlabel="kimg", ylim=(-0.02, 1.02))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     figure.savefig(options.out, dpi=90)

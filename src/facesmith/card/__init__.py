@@ -1,7 +1,8 @@
-"""A model -> its card, for people and for the Hugging Face Hub. Every number comes out of a file.
+"""Write a model card for people and for the Hugging Face Hub. Every number comes from a file.
 
-facts.py     what the files beside a model tell
-head.py      the fields that the Hub reads
-sections.py  the parts, in Markdown
-write.py     the verb
+facts.py          what the files in the model's folder say about it
+hub_fields.py     the front matter that the Hub reads
+card_sections.py  the sections, in Markdown
+write_card.py     the command
+push.py           upload a model with its card
 """

@@ -1,4 +1,4 @@
-"""What is known of a model: its own header, its run, its evaluation, and what its maker says of it."""
+"""What is known about a model: its header, its run, its evaluation, and what its maker states."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from typing import Any
 
 from facesmith.errors import BadData, FacesmithError
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
-from facesmith.modelfiles.run_folder import PLAN
+from facesmith.modelfiles.run_folder import LOG, PLAN, is_number, read_log
 from facesmith.training.plan import Plan, read_plan
 
-LOG = "log.jsonl"  # as the monitor writes it, whose module loads TensorBoard
-REPORTS = ("report.json", "evaluation/report.json")  # where an evaluation is looked for, beside the model
-MOST_BYTES = 64 * 2**20
+REPORT = "report.json"
+REPORT_FOLDERS = ("", "evaluation")  # searched in the model's folder
+MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class CardOptions:
-    """What no file knows; None stays unknown in the card.
+    """What no file states; None appears as "unknown" in the card.
 
     Attributes:
-        biases: Markdown that was written by hand.
+        name: of the model.
+        license: of the model; an identifier such as `mit`, or a text.
+        data: a short description of the training faces.
+        data_license: of the training faces.
+        biases: the maker's own text in Markdown.
     """
 
     name: str | None = None
@@ -34,84 +38,78 @@ class CardOptions:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a card tells.
+    """Everything that a card states.
 
     Attributes:
-        seconds: of training, up to this model's images, as the run's log has them.
-        report: of an evaluation in which this model took part.
-        judged: this model's part of it.
+        plan: of the model's run.
+        seconds: of training until the model was saved, from the run's log.
+        report: the content of a report.json in which this model was evaluated.
+        result: this model's entry in the report.
     """
 
     model: LoadedModel
     plan: Plan | None
     seconds: float | None
     report: dict[str, Any] | None
-    judged: dict[str, Any] | None
+    result: dict[str, Any] | None
     options: CardOptions
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The model's name, or one made from its recipe."""
         return self.options.name or f"facesmith-{self.model.recipe.name}"
 
 
 def gather_facts(path: Path | None, evaluation: Path | None, options: CardOptions) -> Facts:
-    """Read what there is.
+    """Read a model and the files in its folder.
 
     Args:
-        evaluation: a report.json or its folder; None to look beside the model, where one of another model is passed by.
+        evaluation: a report.json or its folder; None to search the model's folder, where a report about another model
+            is ignored.
 
     Raises:
         BadModel: the model can't be opened.
-        BadData: the evaluation asked for can't be read, or is of another model.
+        BadData: `evaluation` can't be read or is about another model.
     """
     model = load_model(path)
     folder = model.path.parent
-    places = [folder / each for each in REPORTS] if evaluation is None else [_report_file(evaluation)]
-    report, judged = next((found for place in places if (found := _judged(place, model))), (None, None))
-    if evaluation is not None and judged is None:
+    if evaluation is None:
+        files = [folder / each / REPORT for each in REPORT_FOLDERS]
+    else:
+        files = [evaluation / REPORT if evaluation.is_dir() else evaluation]
+    report, result = next((found for file in files if (found := _read_report(file, model))), (None, None))
+    if evaluation is not None and result is None:
         raise BadData(
-            f"{evaluation} holds no evaluation of {model.path} (sha256 {model.hash[:12]}). "
+            f"{evaluation} has no evaluation of {model.path} (sha256 {model.hash[:12]}). "
             f"Run: facesmith evaluate --model {path or model.path} --data FACES"
         )
-    return Facts(model, _plan(folder, model), _seconds(folder, model), report, judged, options)
+    plan = _read_plan(folder, model)
+    seconds = None if plan is None else _training_seconds(folder, model)
+    return Facts(model, plan, seconds, report, result, options)
 
 
-def _report_file(path: Path) -> Path:
-    return path / "report.json" if path.is_dir() else path
-
-
-def _judged(file: Path, model: LoadedModel) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _read_report(file: Path, model: LoadedModel) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The report and the model's entry in it; None if it has none."""
     try:
-        if file.stat().st_size > MOST_BYTES:
+        if file.stat().st_size > MAX_BYTES:
             return None
         report = json.loads(file.read_text(encoding="utf-8"))
-        return next((report, each) for each in report["models"] if each["sha256"] == model.hash)
+        return next((report, result) for result in report["models"] if result["sha256"] == model.hash)
     except (OSError, ValueError, KeyError, TypeError, StopIteration, RecursionError):
         return None
 
 
-def _plan(folder: Path, model: LoadedModel) -> Plan | None:
-    """The run's plan, if the folder is the run that this model is of."""
+def _read_plan(folder: Path, model: LoadedModel) -> Plan | None:
+    """The plan in the folder, if the model was trained by it."""
     try:
         plan = read_plan(folder / PLAN)
     except FacesmithError:
         return None
-    header = model.header
-    same = (plan.recipe, plan.fingerprint, plan.seed) == (
-        header.get("recipe"),
-        header.get("fingerprint"),
-        header.get("seed"),
-    )
-    return plan if same else None
+    planned = {"recipe": plan.recipe, "fingerprint": plan.fingerprint, "seed": plan.seed}
+    return plan if all(model.header.get(key) == value for key, value in planned.items()) else None
 
 
-def _seconds(folder: Path, model: LoadedModel) -> float | None:
-    if _plan(folder, model) is None:
-        return None
-    try:
-        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-        found = [float(line["seconds"]) for line in map(json.loads, lines) if line["seen"] == model.header["seen"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return found[-1] if found else None
+def _training_seconds(folder: Path, model: LoadedModel) -> float | None:
+    lines, _ = read_log(folder / LOG)
+    saves = [line for line in lines if line["seen"] == model.header.get("seen")]
+    return float(saves[-1]["seconds"]) if saves and is_number(saves[-1].get("seconds")) else None

@@ -1,4 +1,4 @@
-"""A model -> the Hugging Face Hub, with its card and its sidecars."""
+"""Upload a model with its card and its sidecar files to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -13,48 +13,52 @@ from facesmith.card.facts import CardOptions
 from facesmith.card.write_card import write_card
 from facesmith.errors import BadOption
 from facesmith.modelfiles.checkpoint import load_model
-from facesmith.modelfiles.frontmatter import CARD, HASH, fields
+from facesmith.modelfiles.frontmatter import CARD, stated_hash
 from facesmith.modelfiles.hub import SIDECARS, Address, upload
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.modelfiles.sidecar import HEADER_KEY
 
 
 def push(path: Path | None, to: Address, *, private: bool = False, console: Console) -> Iterator[str]:
-    """Upload a model that opens here, so that `--model hf://user/name` opens it anywhere.
+    """Upload a model, so that `--model hf://user/name` opens it anywhere.
 
-    The card beside it goes along if it is this model's; else one is made of what its files tell.
+    The card beside the model is uploaded if it was written for this model. Otherwise a card is made from its files.
+
+    Returns:
+        Lines to print: the URL, the sha256, and how to use the model.
 
     Raises:
-        BadModel: the model can't be opened, or the Hub not be written to.
+        BadModel: the model can't be opened, or the upload failed.
+        BadData: the card's front matter is not YAML.
     """
     model = load_model(path)
     if to.revision is not None and "/" in to.revision:
         raise BadOption(f"{to}: push to a branch, such as hf://{to.repo}@main.")
     contents = {MODEL: model.path}
-    contents |= {name: file for name in SIDECARS if _belongs(file := model.path.with_name(name), model.hash)}
+    contents |= {name: file for name in SIDECARS if _belongs_to(model.hash, file := model.path.with_name(name))}
     with tempfile.TemporaryDirectory() as folder:
-        beside = model.path.with_name(CARD)
-        if fields(beside).get(HASH) == model.hash:
-            contents[CARD] = beside
-        else:
+        card = model.path.with_name(CARD)
+        if stated_hash(card) != model.hash:
             console.print(
-                f"{beside} is no card of this model: one is made, with no licence. See: facesmith card --help"
+                f"{card} is not a card of this model. A card without a license is uploaded instead; "
+                "to write your own, see: facesmith card --help"
             )
             options = CardOptions(name=to.repo.partition("/")[2])
-            contents[CARD] = write_card(model.path, Path(folder) / CARD, options=options)
+            card = write_card(model.path, Path(folder) / CARD, options=options)
+        contents[CARD] = card
         for name, file in sorted(contents.items()):
             console.print(f"uploading {name}, {file.stat().st_size / 2**20:.1f} MiB")
         url = upload(to, contents, f"{model.recipe.name}, sha256 {model.hash[:12]}", private=private)
     yield url
     yield f"sha256 {model.hash}"
-    yield f"draw with it: facesmith sample --model hf://{to.repo}"
+    yield f"to draw faces: facesmith sample --model hf://{to.repo}"
 
 
-def _belongs(file: Path, model_hash: str) -> bool:
-    """Whether it is a sidecar of this model, by the hash in its header."""
+def _belongs_to(model_hash: str, file: Path) -> bool:
+    """Whether a sidecar file belongs to the model with this hash, by its header."""
     try:
         with safe_open(file, "np") as opened:
-            told = (opened.metadata() or {}).get(HEADER_KEY, "")
+            header = (opened.metadata() or {}).get(HEADER_KEY, "")
     except (OSError, SafetensorError):
         return False
-    return model_hash in told
+    return model_hash in header

@@ -1,28 +1,15 @@
-"""The card, written beside its model."""
+"""Write the card of a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from facesmith.card.card_sections import PARTS
+from facesmith.card.card_sections import SECTIONS
 from facesmith.card.facts import CardOptions, Facts, gather_facts
-from facesmith.card.hub_fields import head
+from facesmith.card.hub_fields import hub_fields
 from facesmith.errors import BadData
 from facesmith.io.files import atomic_write, refuse_to_overwrite
-from facesmith.modelfiles.frontmatter import CARD
-
-
-def text(facts: Facts) -> str:
-    """The whole card.
-
-    Raises:
-        BadData: the evaluation's report lacks what a card tells of it.
-    """
-    try:
-        parts = [part for section in PARTS for part in section(facts)]
-        return "\n".join(["---", *head(facts), "---", "", *("\n\n".join(parts).splitlines()), ""])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadData(f"The evaluation's report can't be read ({error!r}). Evaluate the model again.") from None
+from facesmith.modelfiles.frontmatter import CARD, front_matter
 
 
 def write_card(
@@ -33,16 +20,32 @@ def write_card(
     options: CardOptions,
     force: bool = False,
 ) -> Path:
-    """Write a model's card.
+    """Write a model's card and return its path.
 
     Args:
-        out: by default README.md beside the model file.
-        evaluation: as `facts.gather`.
+        out: by default README.md in the model's folder.
+        evaluation: as for `gather_facts`.
+
+    Raises:
+        FacesmithError: the model or its evaluation can't be read, or `out` exists.
     """
     facts = gather_facts(path, evaluation, options)
     file = out or facts.model.path.with_name(CARD)
     refuse_to_overwrite(file, force)
-    content = text(facts)
+    content = card_text(facts)
     with atomic_write(file, "w") as stream:
         stream.write(content)
     return file
+
+
+def card_text(facts: Facts) -> str:
+    """The whole card.
+
+    Raises:
+        BadData: the evaluation's report lacks something that a card states.
+    """
+    try:
+        paragraphs = [paragraph for section in SECTIONS for paragraph in section(facts)]
+        return front_matter(hub_fields(facts)) + "\n" + "\n\n".join(paragraphs) + "\n"
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadData(f"The evaluation's report is damaged ({error!r}). Run facesmith evaluate again.") from None

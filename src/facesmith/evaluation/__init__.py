@@ -1,9 +1,10 @@
-"""A generator judged: numbers that can be reproduced, and words that can be trusted.
+"""Evaluate a generator: reproducible metrics next to those of real faces, and verdicts in plain words.
 
-reference.py  the real faces: what every model is held against
-judgement.py  one model: its samples, numbers and nearest faces
-words.py      what the numbers mean, for people who don't live with them
-receipt.py    report.json and the tables that are printed
-sheet.py      report.html
-evaluate.py   all of it together: the verb
+reference.py          the real faces that every model is compared with
+model_result.py       one model: its samples, metrics and nearest faces
+condition_results.py  the same for each condition of a conditional model
+verdicts.py           what the numbers mean, and the table of metrics
+evaluation_json.py    report.json
+evaluation_page.py    report.html
+evaluate.py           the command
 """

@@ -1,4 +1,4 @@
-"""Models and real faces -> report.json and report.html."""
+"""Compare models with real faces, and write report.json and report.html."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from rich.console import Console
 
 from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.errors import BadModel, BadOption
-from facesmith.evaluation.condition_results import answer_table, obedience, with_condition_results
-from facesmith.evaluation.evaluation_json import receipt
-from facesmith.evaluation.evaluation_page import report
+from facesmith.evaluation.condition_results import condition_effects, condition_table, with_condition_results
+from facesmith.evaluation.evaluation_json import evaluation_json
+from facesmith.evaluation.evaluation_page import evaluation_page
 from facesmith.evaluation.model_result import ModelResult, evaluate_model
-from facesmith.evaluation.reference import Reference, fits, prepare_reference
-from facesmith.evaluation.verdicts import table, verdicts, warnings
+from facesmith.evaluation.reference import Reference, check_training_data, prepare_reference
+from facesmith.evaluation.verdicts import metric_table, verdicts, warnings
 from facesmith.faces import open_faces
 from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.metrics.comparison import MIN_SAMPLES
 from facesmith.metrics.features import open_extractor
 from facesmith.model import Model, load
 
-BUNDLED = "shipped"
+BUNDLED = "bundled"
 JSON, HTML = "report.json", "report.html"
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """The options of `facesmith evaluate`, as the command line gives them.
+    """The options of `facesmith evaluate`, as on the command line.
 
     Attributes:
-        classifier_budget: of the classifier that judges conditional models.
+        models: their paths; None is the bundled generator.
+        classifier_budget: for the classifier that evaluates conditional models.
     """
 
     models: Sequence[Path | None]
@@ -50,88 +51,89 @@ class EvaluateOptions:
     classifier_budget: ClassifierBudget = field(default_factory=ClassifierBudget)
 
 
-def evaluate(asked: EvaluateOptions, console: Console) -> Iterator[str]:
-    """Judge models against the test part of real faces; the lines of the result, then the files written.
+def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
+    """Compare models with the test split of real faces.
+
+    Returns:
+        Lines to print: metrics and verdicts, then the files that were written.
 
     Raises:
         FacesmithError: the models, the faces or the options can't be used.
     """
     start = time.monotonic()
-    if asked.samples < MIN_SAMPLES:
-        raise BadOption(
-            f"--samples {asked.samples} are too few; the metrics need {MIN_SAMPLES}, and 5000 to mean much."
-        )
-    refuse_to_overwrite(asked.out, asked.force)
-    models = [load(path) for path in asked.models]
-    _alike(models)
-    extractor = open_extractor(asked.features, asked.weights, download=asked.download)
+    if options.samples < MIN_SAMPLES:
+        raise BadOption(f"--samples {options.samples} is too few: at least {MIN_SAMPLES} are needed, better 5000.")
+    refuse_to_overwrite(options.out, options.force)
+    models = [load(path) for path in options.models]
+    _check_same_format(models)
+    extractor = open_extractor(options.features, options.weights, download=options.download)
     recipe = models[0].recipe
-    faces = open_faces(asked.data, recipe.resolution, recipe.channels, limit=asked.limit, console=console)
-    for notice in (*faces.notices, *(fits(model.header, faces, model.path) for model in models)):
+    faces = open_faces(options.data, recipe.resolution, recipe.channels, limit=options.limit, console=console)
+    for notice in (*faces.notices, *(check_training_data(model.header, faces, model.path) for model in models)):
         if notice:
             console.print(f"notice: {notice}")
-    reference = prepare_reference(faces, extractor, asked.samples, console)
-    for warning in warnings(asked.samples, reference):
+    reference = prepare_reference(faces, extractor, options.samples, console)
+    for warning in warnings(options.samples, reference):
         console.print(f"warning: {warning}")
-    judgements, seconds = [], {"real faces": round(time.monotonic() - start, 1)}
-    names = _names(asked.models)
+    seconds = {"real faces": round(time.monotonic() - start, 1)}
+    results, names = [], _model_names(options.models)
     for model, name in zip(models, names, strict=True):
         if len(models) > 1:
-            console.print(f"judging {name} ...")
-        judged = evaluate_model(model, reference, asked.samples, console, asked.psi)
-        judgements.append(with_condition_results(judged, reference, asked.classifier_budget, console))
-    seconds |= {
-        f"{what}, {name}": s for j, name in zip(judgements, names, strict=True) for what, s in j.seconds.items()
-    }
+            console.print(f"evaluating {name} ...")
+        result = evaluate_model(model, reference, options.samples, console, options.psi)
+        results.append(with_condition_results(result, reference, options.classifier_budget, console))
+        seconds |= {f"{task}, {name}": spent for task, spent in result.seconds.items()}
     seconds["all"] = round(time.monotonic() - start, 1)
-    yield from _lines(judgements, names, reference)
-    with atomic_write(asked.out / JSON, "w") as stream:
-        json.dump(receipt(judgements, reference, asked.samples, seconds), stream, indent=1, ensure_ascii=False)
-    with atomic_write(asked.out / HTML, "w") as stream:
-        stream.write(report(judgements, names, reference, pictures=asked.pictures))
-    yield str(asked.out / JSON)
-    yield f"look at {asked.out / HTML}"
+    yield from _summary(results, names, reference)
+    with atomic_write(options.out / JSON, "w") as stream:
+        content = evaluation_json(results, reference, options.samples, seconds)
+        json.dump(content, stream, indent=1, ensure_ascii=False)
+    with atomic_write(options.out / HTML, "w") as stream:
+        stream.write(evaluation_page(results, names, reference, pictures=options.pictures))
+    yield str(options.out / JSON)
+    yield f"look at {options.out / HTML}"
 
 
-def _alike(models: Sequence[Model]) -> None:
-    """Raise BadModel where the models' pictures differ in kind, so that their numbers could not be compared."""
-    kinds = {model.path: (model.G.resolution, model.G.channels) for model in models}
-    if len(set(kinds.values())) > 1:
-        told = ", ".join(
-            f"{path} {side}x{side} {'grey' if grey == 1 else 'colour'}" for path, (side, grey) in kinds.items()
+def _check_same_format(models: Sequence[Model]) -> None:
+    """Raise BadModel if the models' pictures differ in size or color, so that their metrics can't be compared."""
+    formats = {model.path: (model.G.resolution, model.G.channels) for model in models}
+    if len(set(formats.values())) > 1:
+        listed = ", ".join(
+            f"{path}: {side}x{side} {'gray' if channels == 1 else 'color'}"
+            for path, (side, channels) in formats.items()
         )
-        raise BadModel(f"These models draw pictures of different kinds ({told}); compare models of one kind.")
+        raise BadModel(f"These models draw pictures of different formats ({listed}); compare models of one format.")
 
 
-def _names(paths: Sequence[Path | None]) -> list[str]:
-    """Short names that tell the models apart."""
-    short = [_short(path) for path in paths]
-    return short if len(set(short)) == len(short) else [str(path or BUNDLED) for path in paths]
+def _model_names(paths: Sequence[Path | None]) -> list[str]:
+    """A short name for each model, or its path if two short names are equal."""
+    names = [_short_name(path) for path in paths]
+    return names if len(set(names)) == len(names) else [str(path or BUNDLED) for path in paths]
 
 
-def _short(path: Path | None) -> str:
+def _short_name(path: Path | None) -> str:
     if path is None:
         return BUNDLED
-    whole = path.resolve()
-    return whole.stem if whole.suffix else whole.name
+    absolute = path.resolve()
+    return absolute.stem if absolute.suffix else absolute.name
 
 
-def _lines(judgements: Sequence[ModelResult], names: Sequence[str], reference: Reference) -> Iterator[str]:
-    yield from _aligned(table(judgements, names, reference))
-    for judged, name in zip(judgements, names, strict=True):
+def _summary(results: Sequence[ModelResult], names: Sequence[str], reference: Reference) -> Iterator[str]:
+    yield from _aligned(metric_table(results, names, reference))
+    for result, name in zip(results, names, strict=True):
         yield ""
-        if len(judgements) > 1:
+        if len(results) > 1:
             yield f"{name}:"
-        yield from (f"{verdict.question:<16} {verdict.answer}" for verdict in verdicts(judged, reference))
-        if judged.answers:
+        yield from (f"{verdict.question:<18}  {verdict.answer}" for verdict in verdicts(result, reference))
+        if result.conditions:
             yield ""
-            yield from _aligned(answer_table(judged.answers, reference.extractor.name))
-            yield from obedience(judged.answers)
+            yield from _aligned(condition_table(result.conditions, reference.extractor.name))
+            yield from condition_effects(result.conditions)
     yield ""
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Rows of a table as lines."""
+    """The rows of a table as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,4 +1,4 @@
-"""report.json: every number, with all that is needed to get it again."""
+"""report.json: every number, with everything needed to measure it again."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import torch
 
 from facesmith import __version__
 from facesmith.evaluation.model_result import ConditionResult, ModelResult
-from facesmith.evaluation.reference import FLOOR_SEED, Reference
+from facesmith.evaluation.reference import REAL_SEED, Reference
 from facesmith.evaluation.verdicts import metric_name, verdicts, warnings
-from facesmith.metrics.comparison import SETS, SUBSETS_OF_A_SET, K
-from facesmith.metrics.copies import DEVIATIONS, THUMBNAIL_PX, CopyAudit
+from facesmith.metrics.comparison import SETS, SUBSETS_PER_SET, K
+from facesmith.metrics.copies import DEVIATIONS, THUMBNAIL_PX, CopyCheck
 from facesmith.metrics.kid import SUBSET_SIZE, SUBSETS
 from facesmith.photos import split
 from facesmith.photos.detect import FACE_CHECK_MIN_FACE_PX, FACE_CHECK_SIZE_PX, FACE_CHECK_THRESHOLD
 
-FORMAT = 1
+FORMAT = 2
 
 
-def receipt(
-    judgements: Sequence[ModelResult], reference: Reference, samples: int, seconds: Mapping[str, float]
+def evaluation_json(
+    results: Sequence[ModelResult], reference: Reference, samples: int, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Plain values. All but what stands under `seconds` is the same at every run with the same threads."""
+    """The content of report.json. Everything but `seconds` is reproducible with the same number of threads."""
     return {
         "format": FORMAT,
-        "protocol": _protocol(reference, samples, judgements[0].psi),
+        "protocol": _protocol(reference, samples, results[0].psi),
         "data": _data(reference),
         "real": _real(reference, samples),
-        "models": [_model(judged, reference, samples) for judged in judgements],
+        "models": [_model(result, reference, samples) for result in results],
         "warnings": warnings(samples, reference),
         "versions": {
             "facesmith": __version__,
@@ -65,10 +65,10 @@ def _protocol(reference: Reference, samples: int, psi: float) -> dict[str, Any]:
         "precision": "float32 features, float64 metrics",
         "kid": {"subsets": SUBSETS, "subset_size": SUBSET_SIZE, "seed": 0, "kernel": "(x·y / dimensions + 1)³"},
         "prdc": {"k": K},
-        "intervals": f"95 %, over {SETS} disjoint generated sets (Student's t); of shares of faces: Wilson's",
-        "kid_subsets_of_a_set": SUBSETS_OF_A_SET,
-        "faces": {
-            "detector": "MTCNN",
+        "intervals": f"95 %: Student's t over {SETS} disjoint sets of samples; Wilson's for the share of faces",
+        "kid_subsets_per_set": SUBSETS_PER_SET,
+        "face_detector": {
+            "name": "MTCNN",
             "size_px": FACE_CHECK_SIZE_PX,
             "smallest_face_px": FACE_CHECK_MIN_FACE_PX,
             "threshold": FACE_CHECK_THRESHOLD,
@@ -85,19 +85,19 @@ def _data(reference: Reference) -> dict[str, Any]:
         "faces": len(faces.names),
         "size": [faces.resolution, faces.resolution, faces.channels],
         "split": split.describe(faces.parts),
-        "judged_against": {"part": "test", "count": len(reference.test)},
-        "in_place_of_samples": {"part": "train", "count": reference.floor_count, "seed": FLOOR_SEED},
+        "reference": {"part": "test", "count": len(reference.test)},
+        "real_vs_real": {"part": "train", "count": len(reference.real), "seed": REAL_SEED},
         "notices": list(faces.notices),
     }
 
 
 def _real(reference: Reference, samples: int) -> dict[str, Any]:
-    floor = {metric_name(name, samples, reference): asdict(score) for name, score in reference.floor.items()}
-    return {"metrics": floor, "face_rate": reference.face_rate}
+    scores = {metric_name(name, samples, reference): asdict(score) for name, score in reference.real_scores.items()}
+    return {"metrics": scores, "face_rate": reference.face_rate}
 
 
-def _model(judged: ModelResult, reference: Reference, samples: int) -> dict[str, Any]:
-    model, audit = judged.model, judged.audit
+def _model(result: ModelResult, reference: Reference, samples: int) -> dict[str, Any]:
+    model, check = result.model, result.copy_check
     return {
         "path": str(model.path),
         "sha256": model.hash,
@@ -105,58 +105,61 @@ def _model(judged: ModelResult, reference: Reference, samples: int) -> dict[str,
         "hyperparameters": model.recipe.hyperparameters(),
         "seen": model.header.get("seen"),
         "trained_on": model.header.get("fingerprint"),
-        "notice": judged.notice,
+        "notice": result.notice,
         "metrics": {
-            metric_name(name, samples, reference): {**asdict(score), "real": reference.floor[name].value}
-            for name, score in judged.scores.items()
+            metric_name(name, samples, reference): {**asdict(score), "real": reference.real_scores[name].value}
+            for name, score in result.scores.items()
         },
-        "face_rate": {**asdict(judged.face_rate), "real": reference.face_rate},
-        "distinct": judged.distinct,
+        "face_rate": {**asdict(result.face_rate), "real": reference.face_rate},
+        "distinct": result.distinct,
         "copies": {
-            "ratio": asdict(judged.ratio),
-            "judged": audit is not None and judged.notice is None,
-            **({} if audit is None else _audit(judged, audit, reference)),
-            "closest": [_pair(judged, reference, int(i)) for i in judged.closest],
+            "ratio": asdict(result.ratio),
+            "checked": check is not None and result.notice is None,
+            **({} if check is None else _copy_check(result, check, reference)),
+            "nearest_pairs": [_pair(result, reference, int(seed)) for seed in result.nearest_pairs],
         },
-        **({"conditions": [_answer(answer) for answer in judged.answers]} if judged.answers else {}),
-        "verdicts": {verdict.question: verdict.answer for verdict in verdicts(judged, reference)},
+        **({"conditions": [_condition(each) for each in result.conditions]} if result.conditions else {}),
+        "verdicts": {verdict.question: verdict.answer for verdict in verdicts(result, reference)},
     }
 
 
-def _answer(answer: ConditionResult) -> dict[str, Any]:
-    real = answer.real_agreement if answer.faces else None
+def _condition(condition: ConditionResult) -> dict[str, Any]:
+    real_agreement = condition.real_agreement if condition.faces else None
     return {
-        "told": answer.told,
-        "samples": answer.samples,
-        "faces": answer.faces,
-        "metrics": {name: {"value": held, "real": answer.floor.get(name)} for name, held in answer.distances.items()},
-        "agreement": {**asdict(answer.agreement), "real": real} if answer.samples else None,
+        "condition": condition.condition,
+        "samples": condition.samples,
+        "faces": condition.faces,
+        "metrics": {
+            name: {"value": value, "real": condition.real_distances.get(name)}
+            for name, value in condition.distances.items()
+        },
+        "agreement": {**asdict(condition.agreement), "real": real_agreement} if condition.samples else None,
     }
 
 
-def _audit(judged: ModelResult, audit: CopyAudit, reference: Reference) -> dict[str, Any]:
+def _copy_check(result: ModelResult, check: CopyCheck, reference: Reference) -> dict[str, Any]:
     return {
-        "found": audit.found,
-        "samples": int(audit.copies.sum()),
-        "allowed": audit.allowed,
-        "photos": [_name(reference, int(i)) for i in judged.copied],
-        "threshold": audit.threshold,
-        "real_ratio": audit.real_median,
-        "real_share": audit.real_share,
+        "found": check.found,
+        "samples": int(check.copies.sum()),
+        "allowed": check.allowed,
+        "photos": [_training_name(reference, int(index)) for index in result.copied],
+        "threshold": check.threshold,
+        "real_ratio": check.real_median,
+        "real_share": check.real_share,
     }
 
 
-def _pair(judged: ModelResult, reference: Reference, i: int) -> dict[str, Any]:
-    near = judged.nearest
+def _pair(result: ModelResult, reference: Reference, seed: int) -> dict[str, Any]:
+    nearest = result.nearest
     return {
-        "seed": i,
-        "ratio": float(near.ratio[i]),
-        "to_training": float(near.to_training[i]),
-        "training": _name(reference, int(near.training[i])),
-        "to_held_out": float(near.to_held_out[i]),
-        "held_out": reference.faces.names[int(reference.test[near.held_out[i]])],
+        "seed": seed,
+        "ratio": float(nearest.ratio[seed]),
+        "to_training": float(nearest.to_training[seed]),
+        "training": _training_name(reference, int(nearest.training[seed])),
+        "to_held_out": float(nearest.to_held_out[seed]),
+        "held_out": reference.faces.names[int(reference.test[nearest.held_out[seed]])],
     }
 
 
-def _name(reference: Reference, training: int) -> str:
-    return reference.faces.names[int(reference.training[training])]
+def _training_name(reference: Reference, index: int) -> str:
+    return reference.faces.names[int(reference.training[index])]

@@ -1,131 +1,138 @@
-"""report.html: an evaluation to look at."""
+"""report.html: the evaluation as a page with pictures."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from facesmith.evaluation.condition_results import ABOUT, SHOWN, answer_sheet, answer_table, obedience
+from facesmith.evaluation.condition_results import (
+    EXPLANATION,
+    SHEET_SEEDS,
+    condition_effects,
+    condition_sheet,
+    condition_table,
+)
 from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
-from facesmith.evaluation.verdicts import MEANINGS, metric_name, table, verdicts, warnings
-from facesmith.io.html import Picture, Section, as_picture, page
+from facesmith.evaluation.verdicts import MEANINGS, metric_name, metric_table, verdicts, warnings
+from facesmith.io.charts import BLUE, ORANGE, Bars, histogram_chart
+from facesmith.io.html import Chart, Picture, Section, as_picture, page
 from facesmith.io.images import grid
 from facesmith.modelfiles.run_folder import CURVES
 
-SAMPLES_SHOWN = 64
-IN_A_ROW = 6  # pairs; so they can be made out on a phone
-BINS = 80
+MAX_SAMPLES_SHOWN = 64
+PAIRS_PER_ROW = 6  # large enough to see on a phone
+RATIO_EDGES = np.geomspace(0.01, 2, 61)
 
 
-def report(judgements: Sequence[ModelResult], names: Sequence[str], reference: Reference, *, pictures: bool) -> str:
+def evaluation_page(
+    results: Sequence[ModelResult], names: Sequence[str], reference: Reference, *, pictures: bool
+) -> str:
     """The page as HTML.
 
     Args:
-        pictures: show real faces beside the samples that are nearest to them.
+        names: of the models.
+        pictures: whether real faces may be shown next to samples.
     """
-    samples = len(judgements[0].pictures)
-    title = "How good is it? " if len(judgements) == 1 else "Which is better? "
-    return page(title + " · ".join(names), _sections(judgements, names, reference, samples, pictures=pictures))
+    question = "How good is it?" if len(results) == 1 else "Which is better?"
+    return page(f"{question} {' · '.join(names)}", _sections(results, names, reference, pictures=pictures))
 
 
 def _sections(
-    judgements: Sequence[ModelResult], names: Sequence[str], reference: Reference, samples: int, *, pictures: bool
+    results: Sequence[ModelResult], names: Sequence[str], reference: Reference, *, pictures: bool
 ) -> Iterator[Section]:
-    several = len(judgements) > 1
-    for judged, name in zip(judgements, names, strict=True):
-        rows = [(verdict.question, verdict.answer) for verdict in verdicts(judged, reference)]
-        yield Section(
-            f"Verdict on {name}" if several else "Verdict", [judged.notice] if judged.notice else [], rows=rows
-        )
-    header, *rows_of_numbers = table(judgements, names, reference)
-    yield Section("Numbers", _about(reference, samples, judgements[0].psi), header, rows_of_numbers)
-    for judged, name in zip(judgements, names, strict=True):
-        of = f" of {name}" if several else ""
-        sheet = as_picture(grid(judged.pictures[:SAMPLES_SHOWN]), f"samples{of}, seeds 0 to {SAMPLES_SHOWN - 1}")
-        yield Section(
-            f"Samples{of}",
-            [f"Seeds 0 to {min(SAMPLES_SHOWN, samples) - 1}, psi {judged.psi:g}, not chosen."],
-            figures=[sheet],
-        )
-        if judged.answers:
-            yield _told(judged, reference, of)
-        yield _pairs(judged, reference, of, pictures=pictures)
-        curves = judged.model.path.parent / CURVES
+    samples = len(results[0].pictures)
+    owners = [f" of {name}" for name in names] if len(results) > 1 else [""]
+    for result, owner in zip(results, owners, strict=True):
+        rows = [(verdict.question, verdict.answer) for verdict in verdicts(result, reference)]
+        yield Section(f"Verdict{owner}", [result.notice] if result.notice else [], rows=rows)
+    header, *rows_of_numbers = metric_table(results, names, reference)
+    yield Section("Numbers", _protocol(reference, samples, results[0].psi), header, rows_of_numbers)
+    for result, owner in zip(results, owners, strict=True):
+        yield _samples(result, owner)
+        if result.conditions:
+            yield _conditions(result, reference, owner)
+        yield _nearest_faces(result, reference, owner, pictures=pictures)
+        curves = result.model.path.parent / CURVES
         if curves.is_file():
-            yield Section(f"Training{of}", figures=[Picture(curves.read_bytes(), f"curves of the training{of}")])
-    yield Section("What the numbers mean", header=("metric", "meaning"), rows=[
-        (metric_name(metric, samples, reference), meaning) for metric, meaning in MEANINGS.items()])  # fmt: skip
+            yield Section(f"Training{owner}", figures=[Picture(curves.read_bytes(), f"Training curves{owner}")])
+    meanings = [(metric_name(metric, samples, reference), meaning) for metric, meaning in MEANINGS.items()]
+    yield Section("What the numbers mean", header=("metric", "meaning"), rows=meanings)
 
 
-def _told(judged: ModelResult, reference: Reference, of: str) -> Section:
-    """What a conditional model makes of what it is told."""
-    header, *rows = answer_table(judged.answers, reference.extractor.name)
-    faces, words = answer_sheet(judged.model, judged.psi)
-    shown = "Below, the same seeds in every row: " + ", ".join(words) + "."
-    sheet = as_picture(grid(faces, columns=SHOWN), f"faces as told{of}")
-    return Section(f"Condition{of}", [ABOUT, *obedience(judged.answers), shown], header, rows, figures=[sheet])
-
-
-def _about(reference: Reference, samples: int, psi: float) -> list[str]:
+def _protocol(reference: Reference, samples: int, psi: float) -> list[str]:
     faces, extractor = reference.faces, reference.extractor
     return [
         *warnings(samples, reference),
-        f"{samples} samples (seeds 0 to {samples - 1}, psi {psi:g}) against all {len(reference.test)} test faces of "
-        f"{faces.path.name}, fingerprint {faces.fingerprint[:16]}. Column “real faces”: {reference.floor_count} real "
-        "training faces in the place of samples, the best that can be reached. ± is the 95 % interval over disjoint "
-        f"sets of samples. Features: {extractor.name}, {extractor.dims} dimensions, {extractor.resize}.",
+        f"{samples} samples (seeds 0 to {samples - 1}, psi {psi:g}) are compared with all {len(reference.test)} test "
+        f"faces of {faces.path.name} (fingerprint {faces.fingerprint[:16]}).",
+        f"The column “real faces” is the best possible value: {len(reference.real)} real training faces take the place "
+        "of the samples. ± is the 95 % interval over disjoint sets of samples.",
+        f"Features: {extractor.name}, {extractor.dims} dimensions; pictures resized by {extractor.resize}.",
     ]
 
 
-def _pairs(judged: ModelResult, reference: Reference, of: str, *, pictures: bool) -> Section:
-    """The samples nearest to training faces, each above the faces that it was compared with."""
-    closest, near = judged.closest, judged.nearest
-    rows_of_pictures = [judged.pictures[closest]]
-    told = [
-        "The samples that are nearest to a training face, by the distance to it over the distance to the nearest "
-        "held-out face. Of a copy this ratio is far below that of all others."
+def _samples(result: ModelResult, owner: str) -> Section:
+    pictures = result.pictures[:MAX_SAMPLES_SHOWN]
+    seeds = f"seeds 0 to {len(pictures) - 1}"
+    lines = [f"{seeds.capitalize()}, psi {result.psi:g}; none was selected."]
+    return Section(f"Samples{owner}", lines, figures=[as_picture(grid(pictures), f"Samples{owner}, {seeds}")])
+
+
+def _conditions(result: ModelResult, reference: Reference, owner: str) -> Section:
+    """How the samples follow the conditions of a conditional model."""
+    header, *rows = condition_table(result.conditions, reference.extractor.name)
+    pictures, row_names = condition_sheet(result.model, result.psi)
+    lines = [EXPLANATION, *condition_effects(result.conditions), f"Rows with the same seeds: {', '.join(row_names)}."]
+    figure = as_picture(grid(pictures, columns=SHEET_SEEDS), f"Faces by condition{owner}")
+    return Section(f"Conditions{owner}", lines, header, rows, figures=[figure])
+
+
+def _nearest_faces(result: ModelResult, reference: Reference, owner: str, *, pictures: bool) -> Section:
+    """The samples with the smallest distance ratios, each above the real faces that it is compared with."""
+    seeds, nearest, faces = result.nearest_pairs, result.nearest, reference.faces
+    training = reference.training[nearest.training[seeds]]
+    held_out = reference.test[nearest.held_out[seeds]]
+    lines = [
+        "The copy check divides a sample's distance to the nearest training face by its distance to the nearest "
+        "held-out face. A copy has a far smaller ratio than new faces. These samples have the smallest ratios."
     ]
+    picture_rows = [result.pictures[seeds]]
     if pictures:
-        pixels = reference.faces.pixels
-        rows_of_pictures += [
-            pixels[reference.training[near.training[closest]]],
-            pixels[reference.test[near.held_out[closest]]],
-        ]
-        told.append(
-            "Rows of three: samples; below each the nearest training face; below that the nearest held-out face."
+        picture_rows += [faces.pixels[training], faces.pixels[held_out]]
+        lines.append("Below each sample: the nearest training face, and below that the nearest held-out face.")
+    bands = [row[i : i + PAIRS_PER_ROW] for i in range(0, len(seeds), PAIRS_PER_ROW) for row in picture_rows]
+    figure = as_picture(grid(np.concatenate(bands), columns=PAIRS_PER_ROW, gap_px=4), f"Nearest pairs{owner}")
+    rows = [
+        (
+            f"seed {seed}",
+            f"{nearest.ratio[seed]:.3f}",
+            faces.names[row],
+            f"{nearest.to_training[seed]:.3f}",
+            f"{nearest.to_held_out[seed]:.3f}",
         )
-    bands = [row[i : i + IN_A_ROW] for i in range(0, len(closest), IN_A_ROW) for row in rows_of_pictures]
-    figures = [as_picture(grid(np.concatenate(bands), columns=IN_A_ROW, gap_px=4), f"closest pairs{of}")]
-    if reference.ratios is not None:
-        figures.append(Picture(_histogram(judged, reference), f"nearness to training faces{of}"))
-    rows = [(f"seed {i}", f"{near.ratio[i]:.3f}", reference.faces.names[reference.training[near.training[i]]],
-             f"{near.to_training[i]:.3f}", f"{near.to_held_out[i]:.3f}") for i in closest]  # fmt: skip
+        for seed, row in zip(seeds, training, strict=True)
+    ]
     header = ("sample", "ratio", "nearest training face", "distance", "distance to nearest held-out face")
-    return Section(f"Nearest faces{of}", told, header, rows, figures=figures)
+    charts = [] if reference.ratios is None else [_ratio_chart(result, reference)]
+    return Section(f"Nearest faces{owner}", lines, header, rows, figures=[figure], charts=charts)
 
 
-def _histogram(judged: ModelResult, reference: Reference) -> bytes:
-    from matplotlib.figure import Figure  # slow to import, and only needed here
-
+def _ratio_chart(result: ModelResult, reference: Reference) -> Chart:
+    """The distance ratios of samples and of real test faces, on a logarithmic axis."""
     assert reference.ratios is not None
-    figure = Figure(figsize=(9, 3), layout="constrained")
-    axes = figure.subplots()
-    both = (("samples", judged.nearest.ratio), ("real unseen faces", reference.ratios))
-    edges = np.geomspace(0.01, 2, BINS)
-    for label, ratios in both:
-        clipped = np.clip(ratios, edges[0], edges[-1])
-        axes.hist(
-            clipped, edges.tolist(), weights=np.full(len(ratios), 1 / len(ratios)), label=label, histtype="step", lw=1.6
-        )
-    if judged.audit:
-        axes.axvline(judged.audit.threshold, color="tab:red", lw=1, label="copies lie below this")
-    axes.set_xscale("log")
-    axes.set_xlabel("distance to the nearest training face / to the nearest held-out face")
-    axes.set_ylabel("share")
-    axes.legend(fontsize="small")
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=100)
-    return stream.getvalue()
+    series = (("samples", result.nearest.ratio, ORANGE), ("real test faces", reference.ratios, BLUE))
+    histograms = []
+    for label, ratios, color in series:
+        counts, _ = np.histogram(np.clip(ratios, RATIO_EDGES[0], RATIO_EDGES[-1]), RATIO_EDGES)
+        histograms.append(Bars(label, counts.tolist(), color))
+    return histogram_chart(
+        "Distance ratios of samples and of real test faces",
+        histograms,
+        RATIO_EDGES.tolist(),
+        x_label="distance to the nearest training face / distance to the nearest held-out face",
+        title="Samples below the dotted line count as copies" if result.copy_check else "",
+        threshold=result.copy_check.threshold if result.copy_check else None,
+        log_x=True,
+    )

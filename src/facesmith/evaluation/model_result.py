@@ -1,4 +1,4 @@
-"""One model, judged: its samples, the numbers of them, and their nearest real faces."""
+"""The evaluation of one model: its samples, their metrics, and their nearest real faces."""
 
 from __future__ import annotations
 
@@ -9,64 +9,67 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.evaluation.reference import Reference, fits
+from facesmith.evaluation.reference import Reference, check_training_data
 from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.metrics.comparison import SETS, Score, interval_around, scores_with_intervals
-from facesmith.metrics.copies import CopyAudit, Nearest, audit_copies, nearest_faces, wilson_upper_bound
+from facesmith.metrics.copies import CopyCheck, NearestFaces, check_copies, nearest_faces, wilson_upper_bound
 from facesmith.metrics.features import extract_features
 from facesmith.model import Model
 from facesmith.photos.detect import shows_face
 from facesmith.photos.near_duplicates import near_duplicate_groups, perceptual_hash
 
-CLOSEST = 12  # pairs to show
+PAIRS = 12  # nearest pairs to show
+Z_95 = 1.96  # standard deviations that contain 95 % of a normal distribution
 
 
 @dataclass(frozen=True)
 class ConditionResult:
-    """What a model draws where it is told an attribute, yes or no.
+    """How a conditional model draws faces with, or without, an attribute.
 
     Attributes:
-        samples: of those judged, so many had this label.
-        faces: test faces that have it.
-        distances: fd and kid of these samples from these faces; empty where there are too few of either.
-        floor: the same of real training faces that have it, as many as samples or all there are.
-        agreement: share of these samples in which the classifier finds what was told.
-        real_agreement: the same of the test faces.
+        requested: whether the attribute was requested, or its absence.
+        samples: how many of the samples had this label.
+        faces: how many of the test faces have it.
+        distances: fd and kid between these samples and these faces; empty if there are too few of either.
+        real_distances: the same for real training faces with this label, as many as samples if there are enough.
+        agreement: share of these samples in which a classifier finds what was requested.
+        real_agreement: the same share of these test faces.
     """
 
     name: str
-    yes: bool
+    requested: bool
     samples: int
     faces: int
     distances: dict[str, float]
-    floor: dict[str, float]
+    real_distances: dict[str, float]
     agreement: Score
     real_agreement: float
 
     @property
-    def told(self) -> str:
-        return f"{self.name}={int(self.yes)}"
+    def condition(self) -> str:
+        """As on the command line: smiling=1."""
+        return f"{self.name}={int(self.requested)}"
 
 
 @dataclass(frozen=True)
 class ModelResult:
-    """What was found of a model.
+    """The evaluation of one model.
 
     Attributes:
-        pictures: its samples, of the seeds 0 to N - 1, uint8 `[N, S, S, C]`.
+        pictures: its samples, of seeds 0 to N - 1, uint8 `[N, S, S, C]`.
         features: of these, `[N, D]`.
         scores: by metric.
-        face_rate: the share of samples in which the detector finds a face.
-        distinct: samples left where near-duplicates count once.
-        nearest: of each sample.
-        ratio: the median over samples of `nearest.ratio`.
-        audit: None where it can't be judged.
-        notice: why the faces don't fit the model, or None.
-        seconds: by what they were spent on.
-        answers: of a conditional model, by what it is told.
+        face_rate: share of samples in which the detector finds a face.
+        distinct: number of samples if near-duplicates count once.
+        nearest: the nearest training and held-out face of each sample.
+        ratio: the median of `nearest.ratio`.
+        copy_check: None if there are too few held-out faces.
+        notice: why the faces are not those that the model was trained on; None if they are.
+        seconds: time spent, by task.
         psi: truncation of the samples.
+        conditions: of a conditional model, one result per attribute and value.
     """
 
     model: Model
@@ -75,68 +78,84 @@ class ModelResult:
     scores: dict[str, Score]
     face_rate: Score
     distinct: int
-    nearest: Nearest
+    nearest: NearestFaces
     ratio: Score
-    audit: CopyAudit | None
+    copy_check: CopyCheck | None
     notice: str | None
     seconds: dict[str, float]
-    answers: tuple[ConditionResult, ...] = ()
     psi: float = 1.0
+    conditions: tuple[ConditionResult, ...] = ()
 
     @property
-    def closest(self) -> NDArray[np.int64]:
-        """The samples that are nearest to a training face by the measure of the verdict, the nearest first."""
-        return np.argsort(self.nearest.ratio, kind="stable")[:CLOSEST]
+    def nearest_pairs(self) -> NDArray[np.int64]:
+        """The samples with the smallest distance ratios, the smallest first."""
+        return np.argsort(self.nearest.ratio, kind="stable")[:PAIRS]
 
     @property
     def copied(self) -> NDArray[np.int64]:
-        """The training faces of which there are copies, among those of the training part."""
-        return np.unique(self.nearest.training[self.audit.copies]) if self.audit else np.empty(0, np.int64)
+        """The training faces that were copied, as indices into the training split."""
+        if self.copy_check is None:
+            return np.empty(0, np.int64)
+        return np.unique(self.nearest.training[self.copy_check.copies])
 
 
 def evaluate_model(model: Model, reference: Reference, samples: int, console: Console, psi: float = 1.0) -> ModelResult:
-    """Draw `samples` faces and hold them against the reference."""
-    notice = fits(model.header, reference.faces, model.path)
-    seconds: dict[str, float] = {}
-    clock = _Clock(seconds)
-    pictures = draw(model, samples, console, psi)
-    clock.note("drawing")
+    """Draw `samples` faces and compare them with the reference."""
+    notice = check_training_data(model.header, reference.faces, model.path)
+    timer = _Timer()
+    pictures = draw_samples(model, samples, console, psi)
+    timer.stop("drawing")
     features = extract_features(reference.extractor, pictures, "samples", console)
-    clock.note("features")
+    timer.stop("features")
     console.print("comparing samples with real faces ...")
     scores = scores_with_intervals(reference.features, features)
-    clock.note("metrics")
-    face_rate = share(shows_face(as_rgb(pictures)))
-    clock.note("faces")
+    timer.stop("metrics")
+    face_rate = share_with_interval(shows_face(as_rgb(pictures)))
+    timer.stop("faces")
     hashes = np.stack([perceptual_hash(picture) for picture in pictures])
     distinct = len(np.unique(near_duplicate_groups(hashes)))
     nearest = nearest_faces(pictures, reference.training_thumbnails, reference.test_thumbnails, "samples", console)
     medians = [float(np.median(ratios)) for ratios in np.array_split(nearest.ratio, SETS)]
     ratio = interval_around(float(np.median(nearest.ratio)), medians)
-    found = audit_copies(nearest.ratio, reference.ratios) if reference.ratios is not None else None
-    clock.note("copies")
+    copy_check = None if reference.ratios is None else check_copies(nearest.ratio, reference.ratios)
+    timer.stop("copies")
     return ModelResult(
-        model, pictures, features, scores, face_rate, distinct, nearest, ratio, found, notice, seconds, psi=psi
+        model=model,
+        pictures=pictures,
+        features=features,
+        scores=scores,
+        face_rate=face_rate,
+        distinct=distinct,
+        nearest=nearest,
+        ratio=ratio,
+        copy_check=copy_check,
+        notice=notice,
+        seconds=timer.seconds,
+        psi=psi,
     )
 
 
-def draw(model: Model, samples: int, console: Console, psi: float = 1.0) -> Pixels:
-    """The faces of the seeds 0 to `samples` - 1, as `facesmith sample` draws them."""
+def draw_samples(model: Model, samples: int, console: Console, psi: float = 1.0) -> Pixels:
+    """The faces of seeds 0 to `samples` - 1, as `facesmith sample` draws them."""
     starts = range(0, samples, BATCH_SIZE)
-    parts = bar(starts, len(starts), f"drawing samples, {BATCH_SIZE} at a time", console)
-    return np.concatenate([model.sample(range(start, min(start + BATCH_SIZE, samples)), psi) for start in parts])
+    batches = bar(starts, len(starts), f"drawing samples, {BATCH_SIZE} at a time", console)
+    return np.concatenate([model.sample(range(start, min(start + BATCH_SIZE, samples)), psi) for start in batches])
 
 
-def share(found: NDArray[np.bool_]) -> Score:
-    """A share with Wilson's interval, 95 %."""
-    hits, count = int(found.sum()), len(found)
-    return Score(hits / count, 1 - wilson_upper_bound(count - hits, count, 1.96), wilson_upper_bound(hits, count, 1.96))
+def share_with_interval(hits: NDArray[np.bool_]) -> Score:
+    """The share of True with Wilson's 95 % interval."""
+    n_hits, count = int(hits.sum()), len(hits)
+    low = 1 - wilson_upper_bound(count - n_hits, count, Z_95)
+    return Score(n_hits / count, low, wilson_upper_bound(n_hits, count, Z_95))
 
 
-class _Clock:
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self.seconds, self.last = seconds, time.monotonic()
+class _Timer:
+    """Seconds spent on one task after the other."""
 
-    def note(self, what: str) -> None:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.start = time.monotonic()
+
+    def stop(self, task: str) -> None:
         now = time.monotonic()
-        self.seconds[what], self.last = round(now - self.last, 1), now
+        self.seconds[task], self.start = round(now - self.start, 1), now

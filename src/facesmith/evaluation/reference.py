@@ -1,4 +1,4 @@
-"""The real faces that models are held against: the test part, and training faces in the place of samples."""
+"""The real faces that models are compared with: the test split, and training faces in place of samples."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from facesmith.io.images import as_rgb
 from facesmith.metrics.comparison import MIN_SAMPLES, Score, scores_with_intervals
 from facesmith.metrics.copies import MIN_HELD_OUT, nearest_faces, thumbnails
 from facesmith.metrics.features import Extractor, cached_features
+from facesmith.photos import split
 from facesmith.photos.detect import shows_face
 
-FLOOR_SEED = 5_641
+REAL_SEED = 5_641  # draws the training faces that take the place of samples
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Real faces and what they reach themselves.
+    """Real faces, and the values that real faces reach in each metric.
 
     Attributes:
-        test, training: rows of the dataset.
-        test_thumbnails, training_thumbnails: of these faces, to find the nearest by.
-        features: of the test part, `[N, D]`.
-        floor: the metrics of real training faces against the test part, as if they were samples.
-        in_place: rows of these training faces; as many as samples, or all there are.
-        in_place_features: theirs, `[M, D]`.
-        face_rate: the share of test faces in which the detector finds a face.
-        ratios: nearest training face over nearest other test face, of each test face; None where there are too few.
+        test, training: rows of the dataset, in each split.
+        test_thumbnails, training_thumbnails: of these faces, for the copy check.
+        features: of the test split, `[N, D]`.
+        real: rows of the training faces that take the place of samples: as many as samples, or all there are.
+        real_features: of these, `[M, D]`.
+        real_scores: the metrics of these, compared with the test split like samples.
+        face_rate: share of test faces in which the detector finds a face.
+        ratios: distance ratio of each test face, compared with the other test faces; None if there are too few.
     """
 
     faces: Faces
@@ -43,67 +44,73 @@ class Reference:
     test_thumbnails: Tensor
     training_thumbnails: Tensor
     features: NDArray[np.float32]
-    floor: dict[str, Score]
-    in_place: NDArray[np.int64]
-    in_place_features: NDArray[np.float32]
+    real: NDArray[np.int64]
+    real_features: NDArray[np.float32]
+    real_scores: dict[str, Score]
     face_rate: float
     ratios: NDArray[np.float64] | None
 
-    @property
-    def floor_count(self) -> int:
-        """How many training faces stand in the place of samples."""
-        return len(self.in_place)
-
 
 def prepare_reference(faces: Faces, extractor: Extractor, samples: int, console: Console) -> Reference:
-    """Prepare the real side for models of which `samples` pictures will be drawn.
+    """Compute all that is needed of real faces to evaluate models with `samples` pictures each.
 
     Raises:
-        BadData: a part holds too few faces.
+        BadData: a split has too few faces.
     """
     test, training = faces.part("test"), faces.part("train")
-    for name, indices in (("test", test), ("training", training)):
-        if len(indices) < MIN_SAMPLES:
+    for name, rows in (("test", test), ("training", training)):
+        if len(rows) < MIN_SAMPLES:
             raise BadData(
-                f"{faces.path} has {len(indices)} faces in its {name} part; judging needs {MIN_SAMPLES} there at the "
-                "least, and some thousands to mean much. Give more faces."
+                f"{faces.path} has {len(rows)} faces in its {name} split; an evaluation needs at least {MIN_SAMPLES}, "
+                "and thousands to be reliable. Give more faces."
             )
-    pixels = np.asarray(faces.pixels[test])
-    chosen = np.sort(np.random.default_rng(FLOOR_SEED).permutation(training)[:samples])
-    features = cached_features(extractor, pixels, "test faces", console)
-    in_place_of_samples = cached_features(extractor, faces.pixels[chosen], "training faces", console)
-    # Sorted by name, neighbours may be alike; the sets of the interval must not differ by that.
-    shuffled = np.random.default_rng(FLOOR_SEED).permutation(in_place_of_samples)
+    test_pixels = np.asarray(faces.pixels[test])
+    real = np.sort(np.random.default_rng(REAL_SEED).permutation(training)[:samples])
+    features = cached_features(extractor, test_pixels, "test faces", console)
+    real_features = cached_features(extractor, faces.pixels[real], "training faces", console)
     console.print("comparing real faces with real faces ...")
-    floor = scores_with_intervals(features, shuffled)
-    seen, unseen, ratios = thumbnails(faces.pixels, training), thumbnails(pixels), None
+    # Neighbors in the order of names can be similar, but the disjoint sets of the intervals must not differ by that.
+    shuffled = np.random.default_rng(REAL_SEED).permutation(real_features)
+    real_scores = scores_with_intervals(features, shuffled)
+    training_thumbnails, test_thumbnails = thumbnails(faces.pixels, training), thumbnails(test_pixels)
+    ratios = None
     if len(test) >= MIN_HELD_OUT:
-        _, groups = np.unique([faces.groups[i] for i in test], return_inverse=True)
-        ratios = nearest_faces(pixels, seen, unseen, "test faces", console, groups).ratio
-    rate = float(shows_face(as_rgb(pixels)).mean())
+        _, groups = np.unique([faces.groups[row] for row in test], return_inverse=True)
+        ratios = nearest_faces(
+            test_pixels, training_thumbnails, test_thumbnails, "test faces", console, groups
+        ).ratio  # fmt: skip
     return Reference(
-        faces, extractor, test, training, unseen, seen, features, floor, chosen, in_place_of_samples, rate, ratios
+        faces=faces,
+        extractor=extractor,
+        test=test,
+        training=training,
+        test_thumbnails=test_thumbnails,
+        training_thumbnails=training_thumbnails,
+        features=features,
+        real=real,
+        real_features=real_features,
+        real_scores=real_scores,
+        face_rate=float(shows_face(as_rgb(test_pixels)).mean()),
+        ratios=ratios,
     )
 
 
-def fits(header: dict[str, object], faces: Faces, path: Path) -> str | None:
-    """Whether a model was trained on these very faces; if not, the notice that says what it means.
+def check_training_data(header: dict[str, object], faces: Faces, path: Path) -> str | None:
+    """Check that a model was trained on these faces; if not, return a notice that says what this means.
 
     Raises:
-        BadData: the same faces, but split in another way, so that what judges may have taught.
+        BadData: it was trained on these faces with another split, so it may have seen the test faces.
     """
-    from facesmith.photos import split
-
-    theirs, ours = header.get("split"), split.describe(faces.parts)
+    model_split, data_split = header.get("split"), split.describe(faces.parts)
     if header.get("fingerprint") == faces.fingerprint:
-        if theirs != ours:
+        if model_split != data_split:
             raise BadData(
-                f"{path} was trained on these faces split in another way ({theirs}); now they are split {ours}. "
-                "Test faces may have taught it, so it can't be judged by them. Train it again."
+                f"{path} was trained on these faces with another split ({model_split} instead of {data_split}), so it "
+                "may have seen the test faces. Train it again to evaluate it."
             )
         return None
-    what = "other faces" if isinstance(header.get("fingerprint"), str) else "faces of which it tells nothing"
+    known = isinstance(header.get("fingerprint"), str)
     return (
-        f"{path} was trained on {what} than these: the numbers tell how far its faces are from these, "
-        "and whether it copies its own training faces can't be told. (Trained with --limit? Give the same here.)"
+        f"{path} was trained on {'other' if known else 'unknown'} faces: the metrics compare it with the given faces, "
+        "and copies of its own training faces can't be found. If it was trained with --limit, pass the same --limit."
     )

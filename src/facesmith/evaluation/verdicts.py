@@ -1,4 +1,4 @@
-"""What the numbers mean, in words for people who don't live with them."""
+"""What the numbers mean in plain words, and the table of metrics."""
 
 from __future__ import annotations
 
@@ -7,139 +7,135 @@ from dataclasses import dataclass
 
 from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
+from facesmith.metrics.comparison import protocol_name
 from facesmith.metrics.copies import MIN_HELD_OUT
 
 MEANINGS = {
-    "fd": "how far samples are from real faces, quality and variety together; lower is better",
-    "kid": "the same by another measure, which small sets don't bias; lower is better",
-    "precision": "share of samples that look like real faces",
+    "fd": "distance between samples and real faces, quality and variety together; lower is better",
+    "kid": "the same by another measure, which is unbiased for small sets; lower is better",
+    "precision": "share of samples that look like real faces: quality",
     "recall": "share of real faces that look like samples: variety",
-    "density": "how deep samples lie among real faces; 1 is as deep as real ones",
-    "coverage": "share of real faces with a sample near them: variety, less easily fooled",
+    "density": "how densely real faces surround the samples; 1 is like real faces",
+    "coverage": "share of real faces with a similar sample: variety, harder to fool than recall",
 }
-PER_DIMENSION = 2  # pictures below which a covariance is mostly chance
+MIN_PER_DIMENSION = 2  # pictures per dimension of the features; the covariance of fewer is mostly noise
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A question that people ask, and what was found."""
+    """A question about a model, and its answer."""
 
     question: str
     answer: str
 
 
-def verdicts(judged: ModelResult, reference: Reference) -> list[Verdict]:
+def verdicts(result: ModelResult, reference: Reference) -> list[Verdict]:
     """The four answers about a model."""
     return [
-        Verdict("Faces?", _faces(judged, reference)),
-        Verdict("Like real ones?", _likeness(judged, reference)),
-        Verdict("Varied?", _variety(judged, reference)),
-        Verdict("New faces?", novelty(judged)),
+        Verdict("Are they faces?", _faces(result, reference)),
+        Verdict("Do they look real?", _realism(result, reference)),
+        Verdict("Do they vary?", _variety(result, reference)),
+        Verdict("Are they new?", novelty(result)),
     ]
 
 
-def _faces(judged: ModelResult, reference: Reference) -> str:
-    rate = judged.face_rate
+def _faces(result: ModelResult, reference: Reference) -> str:
+    rate = result.face_rate
     return (
-        f"The detector finds a face in {rate.value:.1%} of the samples ({rate.low:.1%} to {rate.high:.1%}), "
-        f"and in {reference.face_rate:.1%} of the real ones."
+        f"The detector finds a face in {rate.value:.1%} of the samples ({rate.low:.1%} to {rate.high:.1%}) "
+        f"and in {reference.face_rate:.1%} of the real faces."
     )
 
 
-def _likeness(judged: ModelResult, reference: Reference) -> str:
-    found, floor = judged.scores["fd"], reference.floor["fd"]
-    if found.low <= floor.high:
-        return "By the Fréchet distance the samples can't be told from real faces."
+def _realism(result: ModelResult, reference: Reference) -> str:
+    score, real = result.scores["fd"], reference.real_scores["fd"]
+    if score.low <= real.high:
+        return "By the Fréchet distance, the samples can't be distinguished from real faces."
     return (
-        f"Told from real faces: their Fréchet distance is {found.value / floor.value:.1f} times that "
-        "of real faces from other real faces."
+        f"Not quite: the Fréchet distance of the samples is {score.value / real.value:.1f} times that of real faces "
+        "from other real faces."
     )
 
 
-def _variety(judged: ModelResult, reference: Reference) -> str:
-    found, floor = judged.scores["coverage"], reference.floor["coverage"]
-    count = len(judged.pictures)
-    alike = (
-        f"all {count} samples differ"
-        if judged.distinct == count
-        else f"only {judged.distinct} of {count} samples differ clearly from one another"
-    )
+def _variety(result: ModelResult, reference: Reference) -> str:
+    coverage, real = result.scores["coverage"], reference.real_scores["coverage"]
+    count = len(result.pictures)
+    if result.distinct == count:
+        distinct = f"All {count} samples are distinct."
+    else:
+        distinct = f"Only {result.distinct} of {count} samples are distinct."
     return (
-        f"Near {found.value:.0%} of the real test faces there is a sample; other real faces reach {floor.value:.0%}. "
-        f"As pictures, {alike}."
+        f"{coverage.value:.0%} of the real test faces have a similar sample; with real faces in place of samples, "
+        f"{real.value:.0%} have one. {distinct}"
     )
 
 
-def novelty(judged: ModelResult) -> str:
-    """Whether the samples are new faces or copies."""
-    audit, count = judged.audit, len(judged.pictures)
-    if audit is None:
-        return f"Not judged: fewer than {MIN_HELD_OUT} held-out faces to compare with."
-    copies, photos = int(audit.copies.sum()), len(judged.copied)
-    if audit.found:
-        which = f"these {photos} photos" if photos > 1 else "this one photo"
-        return f"COPIES: {copies} of {count} samples are copies of {which} of the training faces."
-    if judged.notice:
-        return "Not judged: the model was trained on other faces than these, so its own are not here to compare with."
+def novelty(result: ModelResult) -> str:
+    """Whether the samples are new faces or copies of training faces."""
+    check, count = result.copy_check, len(result.pictures)
+    if check is None:
+        return f"Not checked: this needs at least {MIN_HELD_OUT} held-out faces."
+    copies, photos = int(check.copies.sum()), len(result.copied)
+    if check.found:
+        which = f"these {photos} training photos" if photos > 1 else "one training photo"
+        return f"COPIES: {copies} of {count} samples are copies of {which}."
+    if result.notice:
+        return "Not checked: the model was trained on other faces than these."
     if copies:
         return (
-            f"New faces, as far as can be told: {copies} of {count} samples are very near a training photo; "
-            f"of new photos {audit.real_share:.1%} are. Look at the pairs."
+            f"Probably new: {copies} of {count} samples are very similar to a training photo, but so are "
+            f"{check.real_share:.1%} of the real test faces. Look at the pairs."
         )
-    return f"New faces: none of {count} samples is a copy of a training photo."
+    return f"None of {count} samples is a copy of a training photo."
 
 
-def short_verdict(judged: ModelResult) -> str:
-    """The verdict on copies in two words, for a table."""
-    if judged.audit is None or (judged.notice and not judged.audit.found):
-        return "not judged"
-    return f"copies of {len(judged.copied)} photos" if judged.audit.found else "new faces"
+def short_verdict(result: ModelResult) -> str:
+    """The result of the copy check in a few words, for a table."""
+    if result.copy_check is None or (result.notice and not result.copy_check.found):
+        return "not checked"
+    return f"copies of {len(result.copied)} photos" if result.copy_check.found else "new faces"
 
 
 def warnings(samples: int, reference: Reference) -> list[str]:
-    """What makes the numbers of this evaluation less than they seem."""
-    told, dims = [], reference.extractor.dims
-    name, test = reference.extractor.name, len(reference.test)
-    if samples < PER_DIMENSION * dims:
-        told.append(
-            f"{samples} samples are few for {dims} dimensions of {name}: the Fréchet distance is far too high and "
-            f"compares only with others of {samples} samples. Better: --samples 5000 or more."
+    """Why the metrics of this evaluation are less reliable than they look."""
+    messages, name, dims, tests = [], reference.extractor.name, reference.extractor.dims, len(reference.test)
+    if samples < MIN_PER_DIMENSION * dims:
+        messages.append(
+            f"{samples} samples are few for the {dims} dimensions of {name}: the Fréchet distance is far too high. "
+            f"Only compare it with others of {samples} samples, or use --samples 5000 or more."
         )
-    if test < PER_DIMENSION * dims:
-        told.append(
-            f"{test} test faces are few for {dims} dimensions of {name}: numbers compare only with others on the same "
-            "faces; look at KID rather than the Fréchet distance."
+    if tests < MIN_PER_DIMENSION * dims:
+        messages.append(
+            f"{tests} test faces are few for the {dims} dimensions of {name}: only compare metrics on the same faces, "
+            "and prefer KID to the Fréchet distance."
         )
-    if reference.floor_count < samples:
-        told.append(
-            f"Only {reference.floor_count} training faces could stand in for {samples} samples: the Fréchet distance "
-            "of real faces is too high for that, their recall too low."
+    if len(reference.real) < samples:
+        messages.append(
+            f"There are only {len(reference.real)} training faces to take the place of {samples} samples: in the "
+            'column "real faces", the Fréchet distance is too high and recall too low.'
         )
-    return told
+    return messages
 
 
-def table(judgements: Sequence[ModelResult], names: Sequence[str], reference: Reference) -> list[list[str]]:
-    """Rows of a table: metric, each model, the real faces. The first row is the header."""
-    count = len(judgements[0].pictures)
+def metric_table(results: Sequence[ModelResult], names: Sequence[str], reference: Reference) -> list[list[str]]:
+    """The rows of a table with one column per model and one for real faces; the first row is the header."""
+    count = len(results[0].pictures)
     rows = [["metric", *names, "real faces"]]
     for metric in MEANINGS:
-        cells = [f"{j.scores[metric].value:.4g} ± {reach(j, metric):.2g}" for j in judgements]
-        rows.append([metric_name(metric, count, reference), *cells, f"{reference.floor[metric].value:.4g}"])
-    rows.append(["faces found", *(f"{j.face_rate.value:.1%}" for j in judgements), f"{reference.face_rate:.1%}"])
-    rows.append(["distinct pictures", *(f"{j.distinct} of {count}" for j in judgements), ""])
-    real = next((f"{j.audit.real_median:.3f}" for j in judgements if j.audit), "")
-    rows.append(["nearness to training", *(f"{j.ratio.value:.3f}" for j in judgements), real])
-    rows.append(["verdict", *map(short_verdict, judgements), ""])
+        cells = [f"{each.scores[metric].value:.4g} ± {_half_interval(each, metric):.2g}" for each in results]
+        rows.append([metric_name(metric, count, reference), *cells, f"{reference.real_scores[metric].value:.4g}"])
+    rows.append(["faces found", *(f"{each.face_rate.value:.1%}" for each in results), f"{reference.face_rate:.1%}"])
+    rows.append(["distinct pictures", *(f"{each.distinct} of {count}" for each in results), ""])
+    real_ratio = next((f"{each.copy_check.real_median:.3f}" for each in results if each.copy_check), "")
+    rows.append(["distance ratio", *(f"{each.ratio.value:.3f}" for each in results), real_ratio])
+    rows.append(["copy check", *map(short_verdict, results), ""])
     return rows
 
 
-def reach(judged: ModelResult, metric: str) -> float:
-    """Half the width of a metric's interval."""
-    return judged.scores[metric].high - judged.scores[metric].value
-
-
 def metric_name(metric: str, count: int, reference: Reference) -> str:
-    """The name that says the protocol."""
-    from facesmith.metrics.comparison import protocol_name
-
+    """The name of a metric that states its protocol: `fd5k_lite0`."""
     return protocol_name(metric, count, reference.extractor.name, fid=reference.extractor.fid)
+
+
+def _half_interval(result: ModelResult, metric: str) -> float:
+    return result.scores[metric].high - result.scores[metric].value

@@ -1,172 +1,265 @@
-"""Charts as inline SVG: small, sharp at every size, and in the page's own colours, so that they suit a dark room."""
+"""Charts by matplotlib: PNG files for a run folder, and SVG for pages, whose colors follow light or dark mode."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from facesmith.io.files import atomic_write
 from facesmith.io.html import Chart
 
-WIDTH, HEIGHT = 520, 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 28
-TONES = 6  # colours that the page knows
-MARKS = 5  # numbers along an axis, about
-TINIEST = 1e-300  # of numbers beneath, halves and tenths are none any more
-MOST_POINTS = 400  # of one line; more are not seen
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+# Colors that color-blind people can tell apart (Okabe and Ito 2008). Pages define a darker and a lighter shade of each.
+BLUE, ORANGE, GREEN, PINK, YELLOW, GRAY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#777777"
+COLORS = (BLUE, ORANGE, GREEN, PINK, YELLOW, GRAY)
+RULE, GUIDE = "#b0b0b0", "#808080"  # grid lines; thresholds and their labels
+TICKS = 6  # at most, on each axis
+MIN_SPAN = 1e-300  # smaller spans can't be divided into ticks
+MAX_POINTS = 400  # of one line in a page
+PNG_DPI = 100
+SVG_WIDTH_PX, SVG_HEIGHT_PX = 520, 260
+PX_PER_INCH = 72  # of matplotlib's SVG
+SVG_MARGINS_PX = {"left": 52, "right": 12, "bottom": 28, "top": 10}
+SVG_STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text
+    "font.size": 14,
+    "lines.linewidth": 2,
+    "lines.markersize": 9,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": RULE,
+    "grid.linewidth": 1,
+    **{f"axes.spines.{side}": False for side in ("left", "right", "bottom", "top")},
+    **{f"{axis}tick.{kind}.size": 0 for axis in "xy" for kind in ("major", "minor")},
+    "xtick.major.pad": 8,
+    "ytick.major.pad": 6,
+}
 
 
 @dataclass(frozen=True)
 class Line:
-    """Finite numbers over finite x.
+    """A named series of finite numbers `ys` at finite `xs`.
 
     Attributes:
-        dots: drawn as dots rather than as a line.
-        faint: drawn thin and pale, and not named in the legend.
+        dots: drawn as dots, not as a line.
+        faint: drawn thin and pale, and left out of the legend.
     """
 
     label: str
     xs: Sequence[float]
-    numbers: Sequence[float]
-    tone: int
+    ys: Sequence[float]
+    color: str = BLUE
     dots: bool = False
     faint: bool = False
 
 
+@dataclass(frozen=True)
+class Bars:
+    """A named histogram: a count for each bin."""
+
+    label: str
+    counts: Sequence[int]
+    color: str
+
+
 def line_chart(
-    label: str,
+    description: str,
     lines: Sequence[Line],
     *,
     x_label: str,
+    title: str = "",
     y_range: tuple[float, float] | None = None,
     threshold: tuple[float, str] | None = None,
 ) -> Chart:
-    """Lines over one x, which begins at 0.
+    """Lines over one x axis that starts at 0, as a chart for a page.
 
     Args:
-        label: what the chart shows, for those who don't see it.
-        y_range: by default what the lines span, and 0 where that lies near.
-        threshold: a dotted line at that height, and what to write on it.
+        description: what the chart shows, for people who can't see it.
+        y_range: by default the range of the lines, extended to 0 if that is near.
+        threshold: the height of a dotted horizontal line, and its label.
     """
-    frame = _Frame(_range([0.0, *(x for line in lines for x in line.xs)]), y_range or _room(lines))
-    parts = [*frame.axes()]
-    if threshold is not None:
-        y = frame.y(threshold[0])
-        parts.append(f'<line class="threshold" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="faint" x="{LEFT + 4}" y="{y - 5}">{escape(threshold[1])}</text>')
-    for line in sorted(lines, key=lambda line: not line.faint):
-        parts.append(_dots(frame, line) if line.dots else _path(frame, line))
-    named = [(line.label, line.tone, line.dots) for line in lines if not line.faint]
-    return Chart(_svg(label, parts), tuple(named), x_label)
+    with _svg_figure() as (figure, axes):
+        axes.set_xlim(*_span([0.0, *(x for line in lines for x in line.xs)]))
+        axes.set_ylim(*(y_range or _y_range(lines)))
+        draw_lines(axes, [_thinned(line) for line in lines], threshold)
+        svg = _svg(figure, description)
+    legend = tuple((line.label, _number(line.color), line.dots) for line in lines if not line.faint)
+    return Chart(svg, legend, x_label, title)
 
 
 def histogram_chart(
-    label: str,
-    kinds: Sequence[tuple[str, Sequence[int], int]],
-    span: tuple[float, float],
+    description: str,
+    histograms: Sequence[Bars],
+    edges: Sequence[float],
     *,
     x_label: str,
+    title: str = "",
     threshold: float | None = None,
+    log_x: bool = False,
 ) -> Chart:
-    """Counts in equal bins over `span`, each kind as shares of its own sum, laid over one another.
+    """Histograms over one another, each in shares of its own total, as a chart for a page.
 
     Args:
-        kinds: name, counts and tone.
-        threshold: a dotted upright line.
+        description: what the chart shows, for people who can't see it.
+        edges: of the bins, one more than counts.
+        threshold: where to draw a dotted vertical line.
     """
-    shares = [[count / sum(counts) for count in counts] for _, counts, _ in kinds]
-    frame = _Frame(span, (0.0, 1.05 * max(max(each) for each in shares)))
-    parts = [*frame.axes(percent=True)]
-    for (_, _, tone), each in zip(kinds, shares, strict=True):
-        parts.append(f'<path class="area" {_tone(tone, fill=True)} d="{_steps(frame, span, each)}"/>')
-    if threshold is not None and span[0] <= threshold <= span[1]:
-        x = frame.x(threshold)
-        parts.append(f'<line class="threshold" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-    return Chart(_svg(label, parts), tuple((name, tone, False) for name, _, tone in kinds), x_label)
+    with _svg_figure() as (figure, axes):
+        if log_x:
+            axes.set_xscale("log")
+            use_plain_numbers(axes.xaxis)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(0, 1.05 * max(max(bars.counts) / sum(bars.counts) for bars in histograms))
+        draw_histograms(axes, histograms, edges, threshold)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{share * 100:.3g}%")
+        svg = _svg(figure, description)
+    legend = tuple((bars.label, _number(bars.color), False) for bars in histograms)
+    return Chart(svg, legend, x_label, title)
 
 
-class _Frame:
-    """Where numbers lie in the picture, and the axes around it."""
+def draw_lines(axes: Axes, lines: Sequence[Line], threshold: tuple[float, str] | None = None) -> None:
+    """Draw lines into matplotlib's axes, pale ones first.
 
-    def __init__(self, xs: tuple[float, float], ys: tuple[float, float]) -> None:
-        self.xs, self.ys = xs, ys
-
-    def x(self, number: float) -> float:
-        low, high = self.xs
-        return round(LEFT + (number - low) / (high - low) * (WIDTH - LEFT - RIGHT), 1)
-
-    def y(self, number: float) -> float:
-        low, high = self.ys
-        return round(HEIGHT - BOTTOM - (number - low) / (high - low) * (HEIGHT - TOP - BOTTOM), 1)
-
-    def axes(self, percent: bool = False) -> Iterable[str]:
-        for number in marks(*self.ys):
-            y, text = self.y(number), f"{number:,.6g}" if not percent else f"{number * 100:.3g}%"
-            yield f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
-            yield f'<text x="{LEFT - 6}" y="{y + 5}" text-anchor="end">{text}</text>'
-        for number in marks(*self.xs):
-            yield f'<text x="{self.x(number)}" y="{HEIGHT - 8}" text-anchor="middle">{number:,.6g}</text>'
+    Args:
+        threshold: the height of a dotted horizontal line, and its label.
+    """
+    for line in sorted(lines, key=lambda line: not line.faint):
+        if line.dots or len(line.xs) == 1:  # a single point makes no line
+            axes.plot(line.xs, line.ys, ".", label=line.label, color=line.color)
+        elif line.faint:
+            axes.plot(line.xs, line.ys, color=line.color, alpha=0.25, linewidth=0.7)
+        else:
+            axes.plot(line.xs, line.ys, label=line.label, color=line.color)
+    if threshold is not None:
+        axes.axhline(threshold[0], color=GUIDE, linestyle=":", linewidth=1)
+        axes.annotate(threshold[1], (0, threshold[0]), (4, 3), ("axes fraction", "data"), "offset points", color=GUIDE)
 
 
-def marks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, about five."""
-    rough = (high - low) / MARKS
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [i * step for i in range(first, last + 1)]
+def draw_histograms(
+    axes: Axes, histograms: Sequence[Bars], edges: Sequence[float], threshold: float | None = None
+) -> None:
+    """Draw histograms into matplotlib's axes, each in shares of its own total.
+
+    Args:
+        threshold: where to draw a dotted vertical line; left out where it is outside of the edges.
+    """
+    for bars in histograms:
+        shares = np.divide(bars.counts, sum(bars.counts))
+        axes.stairs(shares, edges, fill=True, alpha=0.3, color=bars.color)
+        axes.stairs(shares, edges, label=bars.label, color=bars.color)
+    if threshold is not None and edges[0] <= threshold <= edges[-1]:
+        axes.axvline(threshold, color=GUIDE, linestyle=":", linewidth=1)
 
 
-def _range(numbers: Sequence[float]) -> tuple[float, float]:
+def use_plain_numbers(axis: Axis) -> None:
+    """Write 0.001 instead of a formula at the powers of ten of a logarithmic axis."""
+    from matplotlib.ticker import NullFormatter
+
+    axis.set_major_formatter(lambda number, _: f"{number:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def new_figure(width: float, height: float, **margins: float) -> Figure:
+    """An empty figure, in inches. The margins are fixed: computing them from the labels takes twice as long."""
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(**margins)
+    return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG."""
+    with atomic_write(path) as stream:
+        figure.savefig(stream, format="png", dpi=PNG_DPI)
+
+
+@contextmanager
+def _svg_figure() -> Iterator[tuple[Figure, Axes]]:
+    """A figure with bare axes, in the style of a page while the context is open."""
+    from matplotlib import rc_context
+    from matplotlib.ticker import MaxNLocator
+
+    margins = SVG_MARGINS_PX
+    with rc_context(SVG_STYLE):
+        figure = new_figure(
+            SVG_WIDTH_PX / PX_PER_INCH,
+            SVG_HEIGHT_PX / PX_PER_INCH,
+            left=margins["left"] / SVG_WIDTH_PX,
+            right=1 - margins["right"] / SVG_WIDTH_PX,
+            bottom=margins["bottom"] / SVG_HEIGHT_PX,
+            top=1 - margins["top"] / SVG_HEIGHT_PX,
+        )
+        axes = figure.subplots()
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(TICKS, steps=[1, 2, 5, 10]))
+            axis.set_major_formatter(_tick_label)
+        yield figure, axes
+
+
+def _svg(figure: Figure, description: str) -> str:
+    """A figure as an SVG element for a page: no ids but those in use, and the page's font and colors."""
+    from matplotlib import rc_context
+
+    stream = io.StringIO()
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with rc_context({"svg.hashsalt": description}):  # so that the same chart gives the same bytes
+        figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
+    drawing = re.search(r"<svg.*?>(.*)</svg>", stream.getvalue(), re.DOTALL)
+    assert drawing is not None
+    content = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", drawing[1], flags=re.DOTALL)
+    content = re.sub(r' id="[a-z0-9.]+_\d+"', "", content)
+    content = re.sub(r"font-family: [^;\"]+;? ?", "", content)
+    content = re.sub(r"\s*\n\s*", " ", content).replace("> <", "><").replace("xlink:href", "href")
+    for number, color in enumerate(COLORS, 1):
+        content = content.replace(color, f"var(--tone{number})")
+    content = content.replace(RULE, "var(--faint)").replace(GUIDE, "currentColor")
+    size = f'viewBox="0 0 {SVG_WIDTH_PX} {SVG_HEIGHT_PX}"'
+    return f'<svg {size} role="img" aria-label="{escape(description)}">{content}</svg>'
+
+
+def _tick_label(number: float, _position: float) -> str:
+    """A number in at most seven characters, so that it fits into the margin."""
+    return f"{number:,.6g}" if abs(number) < 100_000 else f"{number:.3g}"
+
+
+def _number(color: str) -> int:
+    """The number of a color in pages."""
+    return COLORS.index(color) + 1
+
+
+def _thinned(line: Line) -> Line:
+    """The line, or every n-th point of a long one, counted from the last, which is always kept."""
+    step = max(-(-len(line.xs) // MAX_POINTS), 1)
+    xs, ys = line.xs[::-1][::step][::-1], line.ys[::-1][::step][::-1]
+    return Line(line.label, xs, ys, line.color, line.dots, line.faint)
+
+
+def _span(numbers: Sequence[float]) -> tuple[float, float]:
+    """The smallest and the largest number; a wider range where they are too close for an axis."""
     low, high = min(numbers, default=0.0), max(numbers, default=1.0)
-    if high - low > max(1e-12 * max(abs(low), abs(high)), TINIEST):
+    if high - low > max(1e-12 * max(abs(low), abs(high)), MIN_SPAN):
         return low, high
-    room = abs(low) * 0.5 if abs(low) > TINIEST else 0.5
-    return low - room, high + room
+    margin = abs(low) * 0.5 if abs(low) > MIN_SPAN else 0.5
+    return low - margin, high + margin
 
 
-def _room(lines: Sequence[Line]) -> tuple[float, float]:
-    """What lines span and a little more; from 0 where that costs little of the height."""
-    low, high = _range([number for line in lines for number in line.numbers])
+def _y_range(lines: Sequence[Line]) -> tuple[float, float]:
+    """The range of the lines with a small margin; from 0 if that costs little of the height."""
+    low, high = _span([y for line in lines for y in line.ys])
     if 0 < low < 0.4 * high:
         low = 0.0
-    room = 0.04 * (high - low)
-    return (low if low == 0 else low - room), high + room
-
-
-def _path(frame: _Frame, line: Line) -> str:
-    """A line as one path; of many points, some."""
-    if len(line.xs) == 1:
-        return _dots(frame, line)  # one point makes no line
-    words = "L".join(f"{frame.x(x)} {frame.y(number)}" for x, number in _some(line))
-    return f'<path class="{"pale" if line.faint else "line"}" {_tone(line.tone)} d="M{words}"/>'
-
-
-def _dots(frame: _Frame, line: Line) -> str:
-    tone = _tone(line.tone, fill=True)
-    return "".join(f'<circle {tone} cx="{frame.x(x)}" cy="{frame.y(number)}" r="3"/>' for x, number in _some(line))
-
-
-def _some(line: Line) -> list[tuple[float, float]]:
-    """The points of a line, or of a long one every n-th, counted from the last, which is always among them."""
-    step = max(-(-len(line.xs) // MOST_POINTS), 1)
-    return list(zip(line.xs, line.numbers, strict=True))[::-1][::step][::-1]
-
-
-def _steps(frame: _Frame, span: tuple[float, float], shares: Sequence[float]) -> str:
-    width = (span[1] - span[0]) / len(shares)
-    words = [f"M{frame.x(span[0])} {frame.y(0)}"]
-    for i, share in enumerate(shares):
-        height = frame.y(share)
-        words.append(f"L{frame.x(span[0] + i * width)} {height}L{frame.x(span[0] + (i + 1) * width)} {height}")
-    return "".join([*words, f"L{frame.x(span[1])} {frame.y(0)}Z"])
-
-
-def _tone(tone: int, fill: bool = False) -> str:
-    colour = f"var(--tone{(tone - 1) % TONES + 1})"
-    return f'style="stroke:{colour};fill:{colour}"' if fill else f'style="stroke:{colour}"'
-
-
-def _svg(label: str, parts: Iterable[str]) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    margin = 0.04 * (high - low)
+    return (low if low == 0 else low - margin), high + margin

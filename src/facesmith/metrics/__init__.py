@@ -1,12 +1,13 @@
-"""How alike two sets of pictures are: pure functions of their features, float arrays `[N, D]`.
+"""How similar two sets of pictures are: pure functions of their features, float arrays `[N, D]`.
 
-arrays.py      what all of them ask of their input
-frechet.py     Fréchet distance: one number for quality and variety together
-kid.py         kernel distance: the same question, unbiased in small sets
+arrays.py      checks of the input, and distances
+frechet.py     Fréchet distance: quality and variety in one number
+kid.py         kernel distance: the same question, unbiased for small sets
 prdc.py        precision, recall, density, coverage: quality and variety apart
-copies.py      are samples copies of training pictures?
-features.py    pictures -> features, kept in the cache
-extractors/    the networks that give them; one file adds one
+comparison.py  all of these with intervals
+copies.py      are samples copies of training faces?
+features.py    pictures -> features, with a cache
+extractors/    the networks that compute features; one file adds one
 """
 
 from facesmith.metrics.frechet import frechet_distance

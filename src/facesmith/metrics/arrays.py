@@ -1,4 +1,4 @@
-"""What the metrics ask of their input."""
+"""Checks of the metrics' input, and squared distances."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from facesmith.errors import BadData
 
 Features: TypeAlias = NDArray[np.floating]
 Doubles: TypeAlias = NDArray[np.float64]
-ROWS = 1024  # of a table of distances at once: some tens of megabytes
+ROWS = 1024  # of a distance matrix computed in one go: some tens of megabytes
 
 
-def checked(real: Features, fake: Features, at_least: int) -> tuple[Doubles, Doubles]:
-    """Both sets in double precision.
+def check_features(real: Features, fake: Features, min_rows: int) -> tuple[Doubles, Doubles]:
+    """Return both sets in double precision.
 
     Raises:
-        BadData: they are not `[N, D]` with the same D, hold too few rows, or numbers that are not finite.
+        BadData: they are not `[N, D]` with the same D, have too few rows, or contain numbers that are not finite.
     """
     real, fake = np.asarray(real), np.asarray(fake)
     for name, features in (("real", real), ("fake", fake)):
         if features.ndim != 2:
             raise BadData(f"The {name} features have the shape {list(features.shape)}; expected [N, D].")
-        if len(features) < at_least:
-            raise BadData(f"{len(features)} {name} pictures are too few; this metric needs {at_least} or more.")
+        if len(features) < min_rows:
+            raise BadData(f"{len(features)} {name} pictures are too few; this metric needs at least {min_rows}.")
         if not np.isfinite(features).all():
-            raise BadData(f"The {name} features hold numbers that are not finite.")
+            raise BadData(f"The {name} features contain numbers that are not finite.")
     if real.shape[1] != fake.shape[1]:
         raise BadData(
             f"The real features have {real.shape[1]} dimensions, the fake ones {fake.shape[1]}; "
@@ -37,7 +37,7 @@ def checked(real: Features, fake: Features, at_least: int) -> tuple[Doubles, Dou
 
 
 def squared_distances(a: Doubles, b: Doubles) -> Doubles:
-    """`[N, M]` of `a` `[N, D]` and `b` `[M, D]`."""
+    """Squared Euclidean distances `[N, M]` between the rows of `a` `[N, D]` and `b` `[M, D]`."""
     squared: Doubles = np.einsum("nd,nd->n", a, a)[:, None] + np.einsum("md,md->m", b, b)[None]
     squared -= 2 * (a @ b.T)
     return np.maximum(squared, 0, out=squared)

@@ -1,4 +1,4 @@
-"""All numbers of one comparison, by names that say their protocol, with intervals over disjoint generated sets."""
+"""All metrics of one comparison, with 95 % intervals over disjoint sets of generated pictures."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from facesmith.metrics.frechet import frechet_distance
 from facesmith.metrics.kid import SUBSETS, kid
 from facesmith.metrics.prdc import prdc
 
-K = 5
-SETS = 5  # disjoint parts of the generated pictures, for the intervals
-STUDENT_T = 2.776  # of Student's t with SETS - 1 degrees of freedom: 95 % lie within
-SUBSETS_OF_A_SET = 5
-MIN_SAMPLES = SETS * (K + 1)  # generated pictures with which every number can be computed
+K = 5  # nearest neighbors of precision, recall, density and coverage
+SETS = 5  # disjoint sets of generated pictures, for the intervals
+STUDENT_T = 2.776  # 97.5 % quantile of Student's t with SETS - 1 degrees of freedom
+SUBSETS_PER_SET = 5  # of KID, in each of the disjoint sets
+MIN_SAMPLES = SETS * (K + 1)  # generated pictures that all metrics need
 HIGHER_IS_BETTER = {"fd": False, "kid": False, "precision": True, "recall": True, "density": True, "coverage": True}
 
 
 @dataclass(frozen=True)
 class Score:
-    """A number with the interval in which it lies with another set of generated pictures, 95 times of 100."""
+    """A value with its 95 % interval over other sets of generated pictures."""
 
     value: float
     low: float
@@ -30,36 +30,36 @@ class Score:
 
 
 def scores(real: Features, fake: Features, *, subsets: int = SUBSETS) -> dict[str, float]:
-    """All metrics by their short names, of features `[N, D]` and `[M, D]`; raises as they do."""
+    """All metrics by short name, of features `[N, D]` and `[M, D]`. Raises what the metrics raise."""
     return {"fd": frechet_distance(real, fake), "kid": kid(real, fake, subsets=subsets), **prdc(real, fake, K)}
 
 
 def scores_with_intervals(real: Features, fake: Features) -> dict[str, Score]:
     """All metrics with their intervals.
 
-    Drawing again from the same pictures with replacement would put copies among them, which these metrics take for
-    structure. So the pictures are cut into disjoint sets; their spread, divided by the root of their number, is that of
-    the whole. The value itself is that of all pictures at once, since small sets are biased.
+    A bootstrap would draw some pictures several times, and these metrics would take the duplicates for structure. So
+    the pictures are divided into disjoint sets. Their standard deviation, divided by the square root of their number,
+    is the standard error of the whole. The value itself is that of all pictures together, since small sets are biased.
     """
     whole = scores(real, fake)
-    parts = [scores(real, part, subsets=SUBSETS_OF_A_SET) for part in np.array_split(fake, SETS)]
+    parts = [scores(real, part, subsets=SUBSETS_PER_SET) for part in np.array_split(fake, SETS)]
     return {
-        name: interval_around(value, [part[name] for part in parts], least=-np.inf if name == "kid" else 0)
+        name: interval_around(value, [part[name] for part in parts], minimum=-np.inf if name == "kid" else 0)
         for name, value in whole.items()
     }
 
 
-def interval_around(value: float, of_sets: list[float], least: float = 0) -> Score:
-    """The interval around a number of all pictures, by its values on the disjoint sets.
+def interval_around(value: float, set_values: list[float], minimum: float = 0) -> Score:
+    """The 95 % interval around a value of all pictures, from its values on the disjoint sets.
 
     Args:
-        least: what the number can't be below.
+        minimum: the smallest possible value.
     """
-    reach = STUDENT_T * float(np.std(of_sets, ddof=1)) / sqrt(len(of_sets))
-    return Score(value, min(value, max(value - reach, least)), value + reach)
+    half_width = STUDENT_T * float(np.std(set_values, ddof=1)) / sqrt(len(set_values))
+    return Score(value, min(value, max(value - half_width, minimum)), value + half_width)
 
 
 def protocol_name(metric: str, count: int, extractor: str, *, fid: bool = False) -> str:
-    """Such as `fd5k_lite0`, or `fid5k_inception`: the metric, how many pictures were generated, whose features."""
-    many = f"{count / 1000:g}k" if count >= 1000 and count % 100 == 0 else str(count)
-    return f"{'fid' if metric == 'fd' and fid else metric}{many}_{extractor}"
+    """A metric's name with the number of samples and the extractor: `fd5k_lite0`, or `fid5k_inception`."""
+    samples = f"{count / 1000:g}k" if count >= 1000 and count % 100 == 0 else str(count)
+    return f"{'fid' if metric == 'fd' and fid else metric}{samples}_{extractor}"

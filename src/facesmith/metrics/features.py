@@ -1,7 +1,7 @@
-"""Pictures -> features, by a network that learnt to tell things apart; kept in the cache by the pictures' contents.
+"""Pictures -> features by a pretrained network, with a cache that is keyed by the pictures' content.
 
-An extractor is a file of the folder `extractors` with one class derived from `Extractor`; the file's name is how it is
-asked for, and what stands last in the names of the metrics.
+An extractor is one file in the folder `extractors` with one class derived from `Extractor`. The file's name is its name
+on the command line and the last part of the metrics' names.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
 from facesmith.metrics import extractors
 
-# Every batch has this many pictures, filled up where fewer are left, so that a picture's features don't depend on its
-# neighbours. Larger ones are slower: their tensors are taken from the system anew each time.
+# All batches have this size, so that a picture's features don't depend on the others. Larger batches are slower, since
+# their tensors are allocated from the system each time.
 BATCH_SIZE = 4
 FORMAT = 1
 
 
 class Extractor(ABC):
-    """Gives each picture a point, such that alike pictures lie near each other.
+    """A network that maps similar pictures to close feature vectors.
 
     Attributes:
-        name: the last part of the names of metrics: `fd5k_lite0`.
+        name: the last part of the metrics' names: `fd5k_lite0`.
+        dims: length of a feature vector.
+        resize: how pictures are resized, with filter and size; reports quote it.
         fid: whether the Fréchet distance of these features is FID.
-        dims: length of a feature.
-        resize: the filter and size to which pictures are brought, in words; receipts repeat it.
         sha256: of the weights.
-        source: which file they came from, in words.
+        source: where the weights are from; reports quote it.
     """
 
     name: ClassVar[str]
@@ -55,14 +55,14 @@ class Extractor(ABC):
 
     @abstractmethod
     def __init__(self, weights: Path | None = None, *, download: bool = False) -> None:
-        """Open the weights.
+        """Load the weights.
 
         Args:
-            weights: a file, where the extractor needs one.
-            download: whether they may be fetched.
+            weights: a file, if the extractor needs one.
+            download: whether they may be downloaded.
 
         Raises:
-            FacesmithError: they are missing, or not the ones we know; there is no falling back.
+            FacesmithError: they are missing, or their sha256 is wrong. Other weights are never used instead.
         """
 
     @abstractmethod
@@ -71,66 +71,66 @@ class Extractor(ABC):
 
 
 def extractor_names() -> list[str]:
-    """The extractors there are."""
+    """The names of all extractors, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(extractors.__path__))
 
 
 def open_extractor(name: str, weights: Path | None = None, *, download: bool = False) -> Extractor:
-    """The extractor of that name, with its weights.
+    """Load the extractor with this name.
 
     Raises:
-        BadOption: there is none of that name.
-        FacesmithError: its weights can't be had.
+        BadOption: there is no such extractor.
+        FacesmithError: its weights can't be loaded.
     """
     if name not in extractor_names():
         raise BadOption(f"--features {name!r} is not one of {', '.join(extractor_names())}.")
     module = import_module(f"{extractors.__name__}.{name}")
-    (found,) = (kind for kind in Extractor.__subclasses__() if kind.__module__ == module.__name__)
-    return found(weights, download=download)
+    (extractor,) = (each for each in Extractor.__subclasses__() if each.__module__ == module.__name__)
+    return extractor(weights, download=download)
 
 
 @torch.inference_mode()
-def extract_features(extractor: Extractor, pixels: Pixels, what: str, console: Console) -> NDArray[np.float32]:
-    """Features `[N, dims]` of pictures, uint8 `[N, S, S, C]`; grey ones are given three equal channels.
+def extract_features(extractor: Extractor, pixels: Pixels, description: str, console: Console) -> NDArray[np.float32]:
+    """Features `[N, dims]` of pictures uint8 `[N, S, S, C]`; gray ones are converted to three equal channels.
 
     Args:
-        what: said beside the progress.
+        description: of the pictures, for the progress bar.
 
     Raises:
         BadData: a feature is not finite.
     """
     out = np.empty((len(pixels), extractor.dims), np.float32)
     batches = full_batches(len(pixels), BATCH_SIZE)
-    for rows, n in bar(batches, len(batches), f"looking at {what}, {BATCH_SIZE} at a time", console):
+    for rows, n in bar(batches, len(batches), f"extracting features of {description}, {BATCH_SIZE} at a time", console):
         out[rows[:n]] = extractor.features(torch.from_numpy(as_rgb(pixels[rows])))[:n].numpy()
     if not np.isfinite(out).all():
-        raise BadData(f"The features of {what} by {extractor.name} are not finite.")
+        raise BadData(f"The features of {description} by {extractor.name} are not finite.")
     return out
 
 
-def cached_features(extractor: Extractor, pixels: Pixels, what: str, console: Console) -> NDArray[np.float32]:
-    """As `extract_features`, but taken from the cache where the same pictures were looked at before."""
+def cached_features(extractor: Extractor, pixels: Pixels, description: str, console: Console) -> NDArray[np.float32]:
+    """As `extract_features`, but from the cache if the features of the same pictures are in it."""
     file = cache_folder() / "features" / f"{extractor.name}-{_key(extractor, pixels)}.npy"
     try:
-        kept = np.load(file, allow_pickle=False)
-        if kept.shape == (len(pixels), extractor.dims) and kept.dtype == np.float32 and np.isfinite(kept).all():
-            return np.asarray(kept)
+        cached = np.load(file, allow_pickle=False)
+        if cached.shape == (len(pixels), extractor.dims) and cached.dtype == np.float32 and np.isfinite(cached).all():
+            return np.asarray(cached)
     except (OSError, ValueError, EOFError):
-        pass  # none there, or damaged: made anew
-    features = extract_features(extractor, pixels, what, console)
+        pass  # missing or damaged
+    features = extract_features(extractor, pixels, description, console)
     try:
         with atomic_write(file) as stream:
             np.save(stream, features)
     except OSError as error:
-        console.print(f"notice: features can't be kept in {cache_folder()} ({error.strerror}); they are made each time")
+        console.print(f"notice: features can't be cached in {cache_folder()} ({error.strerror})")
     return features
 
 
 def _key(extractor: Extractor, pixels: Pixels) -> str:
-    """A hash of all that features follow from, to the last bit: arithmetic differs by threads and processors."""
+    """A hash of everything that the features depend on, including what changes rounding: threads and processor."""
     arithmetic = [torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
-    made_by = [FORMAT, BATCH_SIZE, extractor.name, extractor.sha256, extractor.resize, list(pixels.shape), *arithmetic]
-    digest = hashlib.sha256(json.dumps(made_by).encode())
+    protocol = [FORMAT, BATCH_SIZE, extractor.name, extractor.sha256, extractor.resize, list(pixels.shape), *arithmetic]
+    digest = hashlib.sha256(json.dumps(protocol).encode())
     for start in range(0, len(pixels), BATCH_SIZE):
         digest.update(np.ascontiguousarray(pixels[start : start + BATCH_SIZE]).data)
     return digest.hexdigest()[:24]

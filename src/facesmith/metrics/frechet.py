@@ -1,34 +1,34 @@
-"""The Fréchet distance of two sets, each taken for a Gaussian.
+"""The Fréchet distance between two sets, each modeled as a Gaussian.
 
-Paper: Heusel et al. 2017, "GANs trained by a two time-scale update rule", arXiv:1706.08500, equation 6. On features of
-InceptionV3 it is called FID, and on those alone.
+Paper: Heusel et al. 2017, "GANs trained by a two time-scale update rule", arXiv:1706.08500, equation 6. It is called
+FID only on features of InceptionV3.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from facesmith.metrics.arrays import Doubles, Features, checked
+from facesmith.metrics.arrays import Doubles, Features, check_features
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
     """`|m_r - m_f|² + tr(C_r + C_f - 2 (C_r C_f)^½)` of features `[N, D]` and `[M, D]`; 0 for equal sets.
 
-    It is biased upwards, the more so the fewer pictures: compare numbers of equal counts only.
+    It is biased upwards, more so for fewer pictures: only compare values of equal counts.
 
     Raises:
-        BadData: the arrays don't fit each other, or one has fewer than two rows.
+        BadData: the arrays don't match, or one has fewer than two rows.
     """
-    real, fake = checked(real, fake, at_least=2)
-    apart = real.mean(0) - fake.mean(0)
-    root_real, root_fake = _root(real), _root(fake)
-    # The eigenvalues of C_r C_f are the squares of these singular values; no root of a rounded zero is taken.
-    overlap = np.linalg.svd(root_real @ root_fake.T, compute_uv=False).sum()
-    spread = np.square(root_real).sum() + np.square(root_fake).sum()
-    return float(apart @ apart + spread - 2 * overlap)
+    real, fake = check_features(real, fake, min_rows=2)
+    mean_difference = real.mean(0) - fake.mean(0)
+    root_real, root_fake = _covariance_root(real), _covariance_root(fake)
+    # The eigenvalues of C_r C_f are the squares of these singular values. So no root of a rounded zero is taken.
+    trace_of_root = np.linalg.svd(root_real @ root_fake.T, compute_uv=False).sum()
+    traces = np.square(root_real).sum() + np.square(root_fake).sum()
+    return float(mean_difference @ mean_difference + traces - 2 * trace_of_root)
 
 
-def _root(features: Doubles) -> Doubles:
-    """R `[min(N, D), D]` with `RᵀR` the covariance of features `[N, D]`."""
-    centred = (features - features.mean(0)) / np.sqrt(len(features) - 1)
-    return np.asarray(np.linalg.qr(centred, mode="r"), np.float64)
+def _covariance_root(features: Doubles) -> Doubles:
+    """R `[min(N, D), D]`, where `RᵀR` is the covariance of features `[N, D]`."""
+    centered = (features - features.mean(0)) / np.sqrt(len(features) - 1)
+    return np.asarray(np.linalg.qr(centered, mode="r"), np.float64)

@@ -1,47 +1,78 @@
-"""The fields at the head of a model card, in the form of the Hugging Face Hub: YAML between two lines of ---."""
+"""The front matter of a model card: YAML between two lines of ---, as the Hugging Face Hub reads it."""
 
 from __future__ import annotations
 
-import json
 import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-CARD = "README.md"  # what the Hub shows of a model; it stands beside the model file
+import yaml
+
+from facesmith.errors import BadData
+
+CARD = "README.md"  # the Hub shows this file as the model's page; it is beside the model file
+OWN_FIELDS = "facesmith"  # the field that contains Facesmith's own
 HASH = "model_sha256"
-MOST_BYTES = 2**20
+MAX_BYTES = 2**20
 
 
-def line(name: str, value: str, indent: int = 0) -> str:
-    """A field with a text, quoted as JSON, which is YAML, too."""
-    return f"{' ' * indent}{name}: {json.dumps(value, ensure_ascii=False)}"
+def front_matter(fields: Mapping[str, Any]) -> str:
+    """Fields as front matter, in their order."""
+    text = yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=sys.maxsize)
+    return f"---\n{text}---\n"
 
 
-def fields(file: Path) -> dict[str, str]:
-    """Every `name: text` at the head of a card, at whatever depth; empty where there is no card, or no head."""
+def read_front_matter(card: Path) -> dict[str, Any]:
+    """The fields of a card, with all values as text; empty if there is no card, or no front matter in it.
+
+    Raises:
+        BadData: the front matter is not YAML.
+    """
     try:
-        if file.stat().st_size > MOST_BYTES:
+        if card.stat().st_size > MAX_BYTES:
             return {}
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = card.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
-    head = re.match(r"---\r?\n(.*?\n)---\s*(?:\n|$)", text, re.DOTALL)
-    if head is None:
+    match = re.match(r"---\r?\n(.*?\n)---\s*(?:\n|$)", text, re.DOTALL)
+    if match is None:
         return {}
-    found = re.findall(r"^[ \t]*(?:- )?([\w-]+):[ \t]+(\S.*?)[ \t\r]*$", head[1], re.MULTILINE)
-    return {name: _plain(value) for name, value in reversed(found)}
+    try:
+        # The base loader makes text, lists and mappings only: "no" stays "no", and no tag has any effect.
+        fields = yaml.load(match[1], Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise BadData(
+            f"{card}: the front matter is not valid YAML ({reason}). Correct it, or rename the file."
+        ) from None
+    return fields if isinstance(fields, dict) else {}
+
+
+def stated_hash(card: Path) -> str | None:
+    """The sha256 of the model that a card was written for, if it says so.
+
+    Raises:
+        BadData: the front matter is not YAML.
+    """
+    own = read_front_matter(card).get(OWN_FIELDS)
+    return _text(own.get(HASH)) if isinstance(own, dict) else None
 
 
 def stated_license(model_file: Path, model_hash: str) -> str | None:
-    """The licence that the card beside a model file states, if it is this model's card and states one."""
-    told = fields(model_file.with_name(CARD))
-    stated = told.get("license_name") or told.get("license")
-    return stated if told.get(HASH) == model_hash and stated != "unknown" else None
+    """The license that the card beside a model file states, if the card was written for this model.
+
+    Raises:
+        BadData: the front matter is not YAML.
+    """
+    card = model_file.with_name(CARD)
+    if stated_hash(card) != model_hash:
+        return None
+    fields = read_front_matter(card)
+    license = _text(fields.get("license_name")) or _text(fields.get("license"))
+    return None if license == "unknown" else license
 
 
-def _plain(value: str) -> str:
-    if value.startswith('"'):
-        try:
-            return str(json.loads(value))
-        except ValueError:
-            return value
-    return value.strip("'")
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

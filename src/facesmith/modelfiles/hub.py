@@ -13,7 +13,7 @@ from typing import Any
 
 from facesmith.errors import BadModel, BadOption, MissingExtra
 from facesmith.io.files import sha256
-from facesmith.modelfiles.frontmatter import CARD, HASH, fields
+from facesmith.modelfiles.frontmatter import CARD, stated_hash
 from facesmith.modelfiles.run_folder import MODEL
 
 SIDECARS = ("directions.safetensors", "inversion.safetensors")
@@ -67,6 +67,7 @@ def fetch(address: Address) -> Path:
     Raises:
         MissingExtra: huggingface_hub is not installed.
         BadModel: the download failed, the repository has no model, or its sha256 is not that in the card.
+        BadData: the card's front matter is not YAML.
     """
     hub = _import_hub()
     try:
@@ -78,7 +79,7 @@ def fetch(address: Address) -> Path:
     file = Path(folder) / MODEL
     if not file.is_file():
         raise BadModel(f"{address} contains no {MODEL}, so Facesmith can't open it.")
-    stated, actual = fields(file.with_name(CARD)).get(HASH), sha256(file)
+    stated, actual = stated_hash(file.with_name(CARD)), sha256(file)
     if stated is not None and stated != actual:
         raise BadModel(
             f"{address}: the model's sha256 is {actual[:12]}..., but its card says {stated[:12]}...: "

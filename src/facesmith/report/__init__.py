@@ -1,10 +1,10 @@
-"""A run -> one self-contained page.
+"""A run folder as one self-contained HTML page.
 
-gather.py    what the run folder holds, and what of it is missing or damaged
-commands.py  the command lines that do it again
-figures.py   the log as charts
-docstring.py the recipe's own words as parts of a page
-explanations.py     how to read each figure
-sections.py  all of it as the parts of a page, each with how to read it
-write.py     the page
+read_run.py          what the run folder contains, and what in it is missing or damaged
+run_sections.py      the sections of the page
+log_charts.py        the log as charts
+explanations.py      how to read each figure
+recipe_docstring.py  the recipe's docstring as parts of the page
+rerun_commands.py    the commands that reproduce the run
+write_report.py      the command
 """

@@ -1,4 +1,4 @@
-"""How to read each figure, for people who have never trained a GAN."""
+"""How to read each figure of a run's page, for readers who have never trained a GAN."""
 
 from __future__ import annotations
 
@@ -8,139 +8,138 @@ from typing import Any
 from facesmith.training.discriminator_scores import Histogram
 
 FILM = (
-    "Every frame is one save, and every place shows the same seed throughout. First come colours and blurs, then "
-    "faces, then details. A seed that keeps its face while it gets sharper is a good sign; faces that go on "
-    "changing into others say that the networks still chase each other; if faces get worse, the best moment is "
-    "behind."
+    "Every frame is a save, and each place always shows the same seed. Colors and blurs come first, then faces, then "
+    "details. A seed that keeps its face while it gets sharper is a good sign. Faces that keep changing into other "
+    "faces show that the two networks have not settled. If the faces get worse, the best model was an earlier one."
 )
 SCORES_OVER_TIME = (
-    "The same as above at several moments, from the first on. Two heaps that move apart: the critic is getting "
-    "ahead. Two that move together: the generator is catching up. The moments don't compare in height, nor in "
-    "width where scores have no bounds: each has its own scale."
+    "The same histograms at several saves, from the first to the last. If the two distributions move apart, the "
+    "discriminator is getting ahead. If they move together, the generator is catching up. Each histogram has its own "
+    "scale, so don't compare heights, or widths of scores without bounds."
 )
 RECONSTRUCTIONS = (
-    "A third network, the encoder, writes a face down as a short list of numbers, and the generator draws it again "
-    "from these alone. The faces were kept from training, so none could be learnt by heart. What is lost was not "
-    "worth a number: usually fine hair, backgrounds and glasses. PSNR measures how near the copies are; higher is "
-    "nearer, and 6 decibels more mean half the error."
+    "The encoder turns a face into a latent, a short list of numbers, and the generator draws a face from it. These "
+    "faces were not trained on, so they can't have been memorized. Fine hair, backgrounds and glasses are usually "
+    "lost. PSNR measures how close a reconstruction is to the original. Higher is better: 6 dB more is half the error."
 )
 SIGNS = (
-    "The faces of the first film, reduced to 8x8 in colour, are measured at every save. Variety is how far each lies "
-    "from the nearest other, beside the same among real faces: if it falls, faces repeat one another. Distance is how "
-    "far all of them lie from real faces; it falls fast at first, and should stay low. If the critic scores training "
-    "faces above faces that it never saw in clearly more than half of all pairs, it knows them by heart. These signs "
-    "are coarse: they tell trouble, not quality."
+    "These signs are measured at every save, on 8x8 versions of the generated faces shown above. Variety is the "
+    "distance from each face to the most similar other one, compared with real faces. If it falls, faces repeat. "
+    "Distance is that of all these faces from real faces. It falls fast at first and should stay low. The training AUC "
+    "is the share of pairs in which the discriminator scores a training face above a held-out face. Clearly above one "
+    "half, it has memorized training faces. These signs are coarse: they show problems, not quality."
 )
-ORIGINALS_LEFT_OUT = "The real faces are left out of this page; these are the reconstructions alone."
-KNOBS = (
-    "A learning rate is how large a step a network takes each time it learns. What changes in the course of the "
-    "training is drawn; what stays as it is stands in the table, if there is any."
+ORIGINALS_LEFT_OUT = "This page leaves out the real faces and shows their reconstructions only."
+SCHEDULES = (
+    "A learning rate is the size of the steps in which a network's weights change. Values that change during training "
+    "are drawn. Values that stay the same are in the table, if there are any."
 )
-WATCHED = (
-    "How far samples were from faces that were not trained on, every now and then: the lower, the better, and 0 for "
-    "samples like real faces. The model of the lowest point is kept as best.safetensors. Small ups and downs are "
-    "chance; a lasting rise says that the training has passed its best."
+VALIDATION = (
+    "The kernel distance (KID) between samples and the validation faces, which were not trained on. Lower is better, "
+    "and 0 means no difference from real faces. The model at the lowest point is stored as best.safetensors. Small ups "
+    "and downs are noise. A lasting rise means that training has passed its best point."
 )
 SPEED = (
-    "Dips in speed say that the machine was busy with other things. Memory should level off soon; if it climbed to "
-    "the end, a longer training would need more of it."
+    "Dips in speed mean that the machine was busy with something else. Memory should soon become constant. If it grows "
+    "until the end, a longer run would need more of it."
 )
 DATA = (
-    "A generator can only draw what it was shown. What is rare here will be rare or missing among its faces, and "
-    "what all of these have in common, such as pose, light or background, its faces will have, too. Only the part "
-    "called train was learnt from. A group is one person, or near copies of one picture, and lies in one part as a "
-    "whole."
+    "A generator can only draw what is in its data. What is rare here is rare or missing among its faces. What all "
+    "photos share, such as pose, light or background, its faces share too. Only the training split was trained on. A "
+    "group is one person, or near-duplicates of one picture, and is never divided between splits."
 )
-AGAIN = (
-    "On the same kind of machine with the same versions, the first command gives the same model to the last byte. "
-    "The others draw its faces, make a film that walks between them, and make the film of how it learnt."
+REPRODUCE = (
+    "On the same kind of machine and with the same versions, the first command gives a byte-identical model. The "
+    "others draw faces with it, make a film that moves between faces, and make the film of the training."
 )
 
 
-def in_short(has_discriminator: bool) -> str:
-    """What happens in a training, in two sentences."""
-    game = (
-        "Two networks play against each other: the generator draws faces, the critic tells drawn faces from real ones, "
-        "and each learns from the other. "
+def summary(has_discriminator: bool) -> str:
+    """What happens during training, in a few sentences."""
+    gan = (
+        "Two networks are trained against each other. The generator draws faces; the discriminator tries to "
+        "distinguish them from real faces; each improves by the other's mistakes. "
     )
-    copying = (
-        "Two networks work together: one writes a face down as a short list of numbers, the other draws it again from "
-        "them; once that works, random numbers give new faces. "
+    autoencoder = (
+        "Two networks are trained together. The encoder turns a face into a short list of numbers, and the generator "
+        "draws the face again from these numbers. Once that works, random numbers give new faces. "
     )
-    clock = "A kimg is a thousand real faces shown; how long the training lasts is counted in these."
-    return (game if has_discriminator else copying) + clock
+    unit = "One kimg is a thousand real images shown; the length of training is measured in it."
+    return (gan if has_discriminator else autoencoder) + unit
 
 
-def sheet(has_discriminator: bool) -> str:
-    """How to read a sheet of generated faces."""
-    told = (
-        "Each picture is drawn from its own list of random numbers, its seed; nobody in it exists. Look for whole "
-        "faces, for sharp details, and above all for variety"
+def contact_sheet(has_discriminator: bool) -> str:
+    """How to read a contact sheet of generated faces."""
+    start = (
+        "Each picture is drawn from its own random numbers, its seed. None of these people exists. Look for complete "
+        "faces, for sharp details, and above all for variety. "
     )
-    collapse = (
-        ": many near copies of one face say that the generator has found a picture that fools the critic and draws "
+    mode_collapse = (
+        "If many faces look nearly the same, the generator has found a picture that fools the discriminator and draws "
         "little else (mode collapse)."
     )
-    return told + (collapse if has_discriminator else ". Blurred faces are usual without a critic.")
+    return start + (mode_collapse if has_discriminator else "Without a discriminator, faces are usually blurred.")
 
 
 def losses(has_discriminator: bool) -> str:
     """How to read the loss terms."""
     if not has_discriminator:
         return (
-            "The networks learn by making these numbers small, so they should fall, fast at first and slowly later. "
-            "Where they no longer do, more training changes little."
+            "Training makes these numbers small. They should fall quickly at first, and slowly later. Once they stop "
+            "falling, more training changes little."
         )
     return (
-        "Each network learns by making a number small, its loss. In a game both can't win, so these lines need not "
-        "fall, and they don't say when to stop: look at the faces for that. What to look for is a sudden change that "
-        "stays, such as a critic's loss that drops to 0 while the generator's climbs: then the critic has won, and the "
-        "generator no longer learns from it."
+        "Training makes each network's loss small. In a GAN the two networks compete, so these lines need not fall, "
+        "and they don't show when to stop: look at the faces for that. Look for a sudden change that lasts. If the "
+        "discriminator's loss drops to 0 while the generator's rises, the discriminator has won, and the generator no "
+        "longer improves."
     )
 
 
-def balance(lines: Sequence[Mapping[str, Any]]) -> str:
-    """How to read the balance of a log, by what it holds."""
-    names = {name for line in lines for name in line}
-    told = "1 means always, 0 never; a critic that tosses a coin is right half of the time. "
-    if "D/accuracy_fake" in names or "scores/accuracy_fake" in names:
-        told += (
-            "A critic that is right nearly always leaves the generator little to learn from. One that is near a "
-            "half in both sees no difference any more: the aim, if the faces look good, and a critic that learns "
-            "nothing, if they don't. "
-        )
+def balance(log: Sequence[Mapping[str, Any]]) -> str:
+    """How to read the balance of the networks, depending on what the log contains."""
+    keys = {key for line in log for key in line}
+    if "D/accuracy_fake" in keys or "scores/accuracy_fake" in keys:
+        sentences = [
+            "1 means always and 0 never; a discriminator that guesses is right half of the time.",
+            "If it is nearly always right, the generator has little to learn from.",
+            "If it is right about half of the time on both, it sees no difference between real faces and fakes.",
+            "That is the aim if the faces look good; otherwise the discriminator is not learning.",
+        ]
     else:
-        told += (
-            "This critic's scores have no threshold, so pairs are compared: how often does a real face score above "
-            "a fake? Near 1 the critic tells all of them apart, near a half none. "
+        sentences = [
+            "The scores of this network, a Wasserstein critic, have no threshold for real, so pairs are compared:",
+            "how often does a real face score above a fake?",
+            "Near 1, the critic distinguishes all of them; near one half, it distinguishes none.",
+        ]
+    if "D/plays" in keys:
+        sentences.append(
+            "The network that is too far ahead skips turns until the other has caught up; the share of turns in which "
+            "each one trained is drawn as well."
         )
-    if "D/plays" in names:
-        told += "Who is too far ahead waits, so that the other can catch up: how many turns each played is drawn, too. "
-    if any(name.startswith("scores/") for name in names):
-        told += (
-            "Lines are means over all steps between two saves; dots were measured at a save, on fixed faces and fakes. "
+    if any(key.startswith("scores/") for key in keys):
+        sentences.append(
+            "Lines are means over all steps between two saves. Dots were measured at a save, on fixed faces and fakes."
         )
-    if "G/fooling_rate" in names:
-        told += (
-            "Where both networks learn from the same batch, the generator is judged just after the critic has "
-            "learnt from these very fakes: then “fakes that fool the critic” lies near 0 in a healthy training, "
-            "too."
+    if "G/fooling_rate" in keys:
+        sentences.append(
+            "Where both networks train on the same batch, the generator is measured right after the discriminator was "
+            "trained on these fakes. The fooling rate is then near 0 even if training is healthy."
         )
-    return told.strip()
+    return " ".join(sentences)
 
 
 def scores(histogram: Histogram) -> str:
-    """How to read a histogram, by what its scores mean."""
+    """How to read a histogram, depending on the kind of its scores."""
     if histogram.probability:
-        told = "The critic said of real faces and of fakes how sure it is that they are real, from 0 to 1. "
+        meaning = "For each picture, the discriminator estimates the probability that it is real, from 0 to 1. "
     elif histogram.real_threshold is not None:
-        told = (
-            "The discriminator gives every image a score. "
-            f"A score above {histogram.real_threshold:g} means that it takes the image for real. "
+        meaning = (
+            f"The discriminator gives each picture a score; above {histogram.real_threshold:g} it counts as real. "
         )
     else:
-        told = "The critic gave real faces and fakes a score, of which only the order means anything. "
-    return told + (
-        "The heaps show how often it gave which. Far apart: it knows which is which. Where they overlap, it is "
-        "fooled; two heaps of one shape in one place are what a perfect generator would reach."
+        meaning = "The critic gives each picture a score, of which only the order means anything. "
+    return meaning + (
+        "The histograms show how often each score occurred. If they are far apart, it distinguishes real faces from "
+        "fakes. Where they overlap, it is fooled. A perfect generator would make the two distributions equal."
     )

@@ -1,108 +1,97 @@
-"""A run's log as charts."""
+"""A run's log as charts for a page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from facesmith.io.charts import Line, histogram_chart, line_chart
+from facesmith.io.charts import histogram_chart, line_chart
 from facesmith.io.html import Chart
-from facesmith.training.curves import BALANCE, COIN, SCORED, loss_names, points, scored_names, smoothed
-from facesmith.training.diagnosis import DISTANCE, TRAINING_AUC, VARIETY
+from facesmith.training.curves import (
+    CHANCE,
+    KIMG_LABEL,
+    LABELS,
+    SIGNS,
+    Log,
+    bin_edges,
+    loss_names,
+    named_lines,
+    points,
+    score_bars,
+    score_label,
+    share_lines,
+    term_lines,
+)
 from facesmith.training.discriminator_scores import Histogram
 
-KIMG = "real faces shown, in thousands (kimg)"
-MOMENTS = 6
-REAL, FAKE = 1, 2  # tones
-TONES = {name: tone for tone, name in enumerate(BALANCE, 1)}
-SIGNS = {
-    VARIETY: "variety of the faces; 1 is like real ones",
-    DISTANCE: "distance from real faces; 0 is none",
-    TRAINING_AUC: "pairs in which the critic scores a training face above an unseen one",
-}
-Log = Sequence[Mapping[str, Any]]
+MAX_HISTOGRAMS = 6
+ConstantTerms = list[tuple[str, str]]
 
 
-def balance_chart(lines: Log) -> list[Chart]:
-    """Who wins: the shares of the steps as lines, those of the saves as dots."""
-    drawn = [line for name, (label, _) in BALANCE.items() for line in _drawn(lines, name, label, TONES[name])]
-    for name in scored_names(lines):
-        if name in SIGNS:  # they have charts of their own
-            continue
-        tone = TONES[name.replace("scores/", "D/")]
-        drawn.append(Line(SCORED[name][0], *points(lines, name), tone, dots=True))
-    if not drawn:
+def share_chart(log: Log) -> list[Chart]:
+    """Accuracies and fooling rate: the balance of the players."""
+    lines = share_lines(log)
+    if not lines:
         return []
-    told = "How often critic and generator win, over the training"
-    chart = line_chart(told, drawn, x_label=KIMG, y_range=(0, 1), threshold=(COIN, "no better than a coin"))
-    return [chart]
+    description = "Discriminator accuracy and fooling rate during training"
+    return [line_chart(description, lines, x_label=KIMG_LABEL, y_range=(-0.02, 1.02), threshold=CHANCE)]
 
 
-def loss_charts(lines: Log) -> tuple[list[Chart], list[tuple[str, str]]]:
-    """The players' losses together, every other term by itself, since each has a scale of its own.
+def loss_charts(log: Log) -> tuple[list[Chart], ConstantTerms]:
+    """The losses in one chart; every other term in its own, since each has its own scale.
 
     Returns:
-        Charts, and name and number of terms that stay as they are.
+        Charts, and name and number of each term that never changes.
     """
-    names = loss_names(lines)
+    names = loss_names(log)
     losses = [name for name in names if name.endswith("/loss")]
-    drawn = [line for i, name in enumerate(losses) for line in _drawn(lines, name, name, i + 1)]
-    whole = [line_chart("The losses of all players, over the training", drawn, x_label=KIMG)] if drawn else []
-    charts, constant = _changing(lines, [name for name in names if name not in losses])
-    return [*(replace(chart, title="losses") for chart in whole), *charts], constant
+    lines = named_lines(log, losses)
+    together = [line_chart("Losses during training", lines, x_label=KIMG_LABEL, title="losses")] if lines else []
+    charts, constant = _charts_of_changing_terms(log, [name for name in names if name not in losses])
+    return [*together, *charts], constant
 
 
-def knob_charts(lines: Log) -> tuple[list[Chart], list[tuple[str, str]]]:
-    """All that is scheduled: charts of what changes, name and number of what does not."""
-    return _changing(lines, sorted({name for line in lines for name in line if name.startswith(("lr/", "knob/"))}))
+def schedule_charts(log: Log) -> tuple[list[Chart], ConstantTerms]:
+    """Learning rates and other schedules, as `loss_charts`."""
+    names = sorted({name for line in log for name in line if name.startswith(("lr/", "knob/"))})
+    return _charts_of_changing_terms(log, names)
 
 
-def _changing(lines: Log, names: Sequence[str]) -> tuple[list[Chart], list[tuple[str, str]]]:
-    held = {name: points(lines, name)[1] for name in names}
-    charts = [_alone(lines, name) for name, numbers in held.items() if len(set(numbers)) > 1]
-    return charts, [(name, f"{numbers[0]:g}") for name, numbers in held.items() if len(set(numbers)) == 1]
+def sign_charts(log: Log) -> list[Chart]:
+    """The signs that the diagnosis reads."""
+    return [chart for key in SIGNS for chart in term_chart(log, key)]
 
 
-def sign_charts(lines: Log) -> list[Chart]:
-    """The doctor's signs, where they were taken."""
-    return [chart for name, title in SIGNS.items() for chart in term_chart(lines, name, title)]
-
-
-def term_chart(lines: Log, name: str, title: str) -> list[Chart]:
-    """One term of the log, where it is there."""
-    return [replace(_alone(lines, name), title=title)] if points(lines, name)[0] else []
+def term_chart(log: Log, key: str) -> list[Chart]:
+    """One term of the log under its label; none where the log lacks it."""
+    lines = term_lines(log, key, key)
+    if not lines:
+        return []
+    chart = line_chart(f"{LABELS.get(key, key)}, during training", lines, x_label=KIMG_LABEL)
+    return [replace(chart, title=LABELS.get(key, key), legend=())]
 
 
 def score_charts(histograms: Sequence[tuple[int, Histogram]]) -> list[Chart]:
-    """The scores at some moments, evenly spread; the newest comes last."""
+    """The discriminator's scores at a few saves, evenly spaced; the newest is last."""
     last = len(histograms) - 1
-    chosen = sorted({round(i * last / (MOMENTS - 1)) for i in range(MOMENTS)}) if histograms else []
-    return [_scores(*histograms[i]) for i in chosen]
+    indices = sorted({round(i * last / (MAX_HISTOGRAMS - 1)) for i in range(MAX_HISTOGRAMS)}) if histograms else []
+    return [_score_chart(*histograms[i]) for i in indices]
 
 
-def _scores(seen: int, scores: Histogram) -> Chart:
+def _score_chart(seen: int, scores: Histogram) -> Chart:
     title = f"at {seen / 1000:.1f} kimg, {sum(scores.real):,} of each"
-    chart = histogram_chart(
-        f"Scores of real faces and of fakes {title}",
-        (("real faces, D(x)", scores.real, REAL), ("fakes, D(G(z))", scores.fake, FAKE)),
-        (scores.low, scores.high),
-        x_label="0: surely a fake, 1: surely real" if scores.probability else "score; more is more real",
+    description = f"Scores of real faces and of fakes {title}"
+    return histogram_chart(
+        description,
+        score_bars(scores),
+        bin_edges(scores),
+        x_label=score_label(scores),
+        title=title,
         threshold=scores.real_threshold,
     )
-    return replace(chart, title=title)
 
 
-def _alone(lines: Log, name: str) -> Chart:
-    chart = line_chart(f"{name}, over the training", _drawn(lines, name, name, 1), x_label=KIMG)
-    return replace(chart, title=name, legend=())
-
-
-def _drawn(lines: Log, name: str, label: str, tone: int) -> list[Line]:
-    """A term's line; a long one as its moving average, with itself pale behind it."""
-    kimg, numbers = points(lines, name)
-    if not kimg:
-        return []
-    means = smoothed(numbers)
-    whole = Line(label, kimg, means or numbers, tone)
-    return [whole, Line(label, kimg, numbers, tone, faint=True)] if means else [whole]
+def _charts_of_changing_terms(log: Log, names: Sequence[str]) -> tuple[list[Chart], ConstantTerms]:
+    numbers = {name: points(log, name)[1] for name in names}
+    charts = [chart for name in names if len(set(numbers[name])) > 1 for chart in term_chart(log, name)]
+    return charts, [(name, f"{each[0]:g}") for name, each in numbers.items() if len(set(each)) == 1]

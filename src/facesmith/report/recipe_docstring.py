@@ -9,8 +9,8 @@ KEY = re.compile(r"^([A-Z][\w ]{1,20}):\s{1,10}(\S.*)$")
 
 
 @dataclass
-class Part:
-    """What stands under one heading: paragraphs, pairs of key and text, and a list."""
+class DocstringPart:
+    """The content under one heading: paragraphs, pairs of key and text, and a list."""
 
     title: str = ""
     lines: list[str] = field(default_factory=list)
@@ -18,21 +18,21 @@ class Part:
     bullets: list[str] = field(default_factory=list)
 
 
-def paragraphs(docstring: str) -> list[Part]:
-    """The parts of a docstring: its first paragraph, then what follows. A text above a list heads a new part.
+def split_docstring(docstring: str) -> list[DocstringPart]:
+    """Split a docstring into parts; the first has no title, and a line that ends in ":" above a list starts another.
 
-    Lines such as `Paper:  text` begin pairs, such as `- text` items; other lines go on with what stands above them.
+    Lines such as `Paper:  text` start a pair, lines such as `- text` a list item. Other lines continue the one above.
     """
     title, _, rest = docstring.strip().partition("\n\n")
-    parts = [Part(lines=[" ".join(title.split())] if title else [])]
+    parts = [DocstringPart(lines=[" ".join(title.split())] if title else [])]
     for block in re.split(r"\n\s*\n", rest.strip()) if rest else ():
-        texts = _joined(block)
+        texts = _join_lines(block)
         for text, following in zip(texts, [*texts[1:], ""], strict=True):
             key = KEY.match(text)
             if text.startswith("- "):
                 parts[-1].bullets.append(text[2:])
             elif text.endswith(":") and following.startswith("- "):
-                parts.append(Part(text[:-1]))
+                parts.append(DocstringPart(text[:-1]))
             elif key:
                 parts[-1].rows.append((key[1], key[2]))
             else:
@@ -40,13 +40,13 @@ def paragraphs(docstring: str) -> list[Part]:
     return parts
 
 
-def _joined(block: str) -> list[str]:
-    """The texts of a block, each put together from its lines."""
+def _join_lines(block: str) -> list[str]:
+    """The paragraphs, pairs and list items of a block, each in one line."""
     texts: list[str] = []
     for line in block.splitlines():
-        begins = line.startswith("- ") or KEY.match(line) or not texts
-        after_list = bool(texts) and texts[-1].startswith("- ") and not line.startswith(" ")
-        if begins or after_list:
+        starts_text = line.startswith("- ") or KEY.match(line) or not texts
+        ends_list = bool(texts) and texts[-1].startswith("- ") and not line.startswith(" ")
+        if starts_text or ends_list:
             texts.append(" ".join(line.split()))
         else:
             texts[-1] += " " + " ".join(line.split())

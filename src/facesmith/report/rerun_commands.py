@@ -1,4 +1,4 @@
-"""The command lines that do a run again, and that show its faces."""
+"""The commands that reproduce a run and show its faces."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from typing import Any
 
 from facesmith.training.plan import Plan
 
-WIDEST = 76
+MAX_WIDTH = 76
 
 
-def train_command(plan: Plan, values: Mapping[str, Any], out: Path) -> str:
-    """Trains the same run again: with every value, since defaults may change, and a budget in images."""
-    words = [f"facesmith train {plan.recipe}", f"--data {shlex.quote(plan.data)}", f"--out {shlex.quote(str(out))}"]
-    words += [f"--kimg {kimg_text(plan.budget)}", f"--save-every {kimg_text(plan.save_every)}", f"--seed {plan.seed}"]
-    words += [f"--from {shlex.quote(plan.finetuned_from['model'])}"] if plan.finetuned_from else []
-    words += [f"--limit {plan.limit}"] if plan.limit is not None else []
-    words += [] if plan.mirror else ["--no-mirror"]
-    words += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]
-    words += [f"--on-trouble {plan.on_trouble}"] if plan.on_trouble != "warn" else []
-    words += [f"--eval-every {plan.validation['kimg']:g}"] if plan.validation else []
-    words += [f"--set {shlex.quote(f'{name}={_text(held)}')}" for name, held in values.items()]
-    return _wrapped(words)
+def train_command(plan: Plan, hyperparameters: Mapping[str, Any], out: Path) -> str:
+    """The command that trains the same model again, into the folder `out`.
+
+    It states every hyperparameter, since defaults may change, and the budget in kimg.
+    """
+    parts = [f"facesmith train {plan.recipe}", f"--data {shlex.quote(plan.data)}", f"--out {shlex.quote(str(out))}"]
+    parts += [f"--kimg {kimg_text(plan.budget)}", f"--save-every {kimg_text(plan.save_every)}", f"--seed {plan.seed}"]
+    parts += [f"--from {shlex.quote(plan.finetuned_from['model'])}"] if plan.finetuned_from else []
+    parts += [f"--limit {plan.limit}"] if plan.limit is not None else []
+    parts += [] if plan.mirror else ["--no-mirror"]
+    parts += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]
+    parts += [f"--on-trouble {plan.on_trouble}"] if plan.on_trouble != "warn" else []
+    parts += [f"--eval-every {plan.validation['kimg']:g}"] if plan.validation else []
+    parts += [f"--set {shlex.quote(f'{name}={_option_text(value)}')}" for name, value in hyperparameters.items()]
+    return _wrap(parts)
 
 
 def show_commands(run: Path) -> str:
-    """Draw faces of the model, walk between them, and make the film of its progress."""
+    """The commands that draw faces, walk between them, and make the film of the training."""
     model = shlex.quote(str(run))
     return "\n".join(
         (
@@ -39,23 +42,23 @@ def show_commands(run: Path) -> str:
 
 
 def kimg_text(images: int) -> str:
-    """Thousands of images, all digits."""
+    """A number of images in thousands, with all digits."""
     return f"{images / 1000:.15g}"
 
 
-def _text(held: Any) -> str:
-    """A value as `--set` reads it."""
-    if isinstance(held, bool):
-        return "true" if held else "false"
-    return ",".join(map(_text, held)) if isinstance(held, list | tuple) else str(held)
+def _option_text(value: Any) -> str:
+    """A hyperparameter as `--set` reads it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(_option_text, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _wrapped(words: list[str]) -> str:
-    """Words as one command over several lines."""
-    lines = [words[0]]
-    for word in words[1:]:
-        if len(lines[-1]) + len(word) > WIDEST:
+def _wrap(parts: list[str]) -> str:
+    """The parts of one command, as lines that end in a backslash."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) > MAX_WIDTH:
             lines[-1] += " \\"
             lines.append("   ")
-        lines[-1] += f" {word}"
+        lines[-1] += f" {part}"
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The page of a run, written."""
+"""Write the page of a run."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from facesmith.training.progress_film import FRAMES_PER_SECOND, LAST_FRAME_SECON
 def write_report(
     folder: Path, out: Path | None = None, *, pictures: bool = True, force: bool = False, console: Console
 ) -> Path:
-    """Write one self-contained page about a run, while it trains or afterwards.
+    """Write one self-contained page about a run, during training or afterwards, and return its path.
 
     Args:
-        folder: of the run.
-        out: by default `report.html` in the run folder, which is the run's own and replaced.
+        folder: the run folder.
+        out: by default `report.html` in the run folder, which is replaced if it exists.
         pictures: whether real photos may be shown.
 
     Raises:
-        FacesmithError: the folder is no run, or `out` is in the way.
+        FacesmithError: the folder has no run, or `out` exists or is not an .html file.
     """
     if out is not None:
         if out.suffix.lower() not in (".html", ".htm"):
-            raise BadOption(f"--out {out}: a report is written as .html.")
+            raise BadOption(f"--out {out}: expected the name of an .html file.")
         refuse_to_overwrite(out, force)
     run = read_run(folder, console)
-    console.print(f"making the page of {folder} ...", highlight=False)
-    text = page(_title(run), run_sections(run, _film([sheet for _, sheet in run.frames]), pictures))
+    console.print(f"writing the report of {folder} ...", highlight=False)
+    content = page(_title(run), run_sections(run, _film([sheet for _, sheet in run.frames]), pictures))
     target = out or folder / REPORT
     with atomic_write(target, "w") as stream:
-        stream.write(text)
+        stream.write(content)
     return target
 
 
 def _title(run: RunRecord) -> str:
     if run.plan is None:
-        return f"The run {run.folder.resolve().name}"
+        return f"Run {run.folder.resolve().name}"
     return f"{run.plan.recipe}, trained on {Path(run.plan.data).name}"
 
 
 def _film(sheets: list[Pixels]) -> bytes | None:
-    """The sheets as an MP4 that lingers on the last; None where there is nothing to move."""
+    """The contact sheets as an MP4 that shows the last one longer; None for fewer than two."""
     if len(sheets) < 2:
         return None
     with tempfile.TemporaryDirectory() as folder:

@@ -55,8 +55,8 @@ def _page_values(report: Mapping[str, Any], result: Mapping[str, Any]) -> dict[s
         "warnings": [str(each) for each in report["warnings"]],
         "notice": result.get("notice"),
         "about": f"{protocol['samples']} samples (seeds {protocol['seeds']}, psi {protocol['psi']:g}), compared with "
-        f"{report['data']['judged_against']['count']} held-out faces. ± is the 95 % interval.",
-        "closest": [{"seed": int(pair["seed"]), **_numbers(pair, PAIR_VALUES)} for pair in copies["closest"]],
+        f"{report['data']['reference']['count']} held-out faces. ± is the 95 % interval.",
+        "closest": [{"seed": int(pair["seed"]), **_numbers(pair, PAIR_VALUES)} for pair in copies["nearest_pairs"]],
         "threshold": copies.get("threshold"),
     }
 
@@ -72,7 +72,7 @@ def real_face(model: Model, pair: int, kind: str) -> Pixels:
         BadData: there is no such pair, or the data has moved or changed.
     """
     report = _read_report(model)
-    closest = report[1]["copies"]["closest"] if report else []
+    closest = report[1]["copies"]["nearest_pairs"] if report else []
     if report is None or not 0 <= pair < len(closest):
         raise BadData("The evaluation has no such pair.")
     faces = _open_evaluated_faces(model, report[0]["data"])

@@ -5,32 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from facesmith.errors import BadData
-from facesmith.io.charts import Line, line_chart
+from facesmith.io.charts import COLORS, Line, line_chart
 from facesmith.io.html import Section
 from facesmith.io.images import read_file
 from facesmith.modelfiles.run_folder import LOG, SHEETS, sheets
 from facesmith.report import explanations
-from facesmith.report.log_charts import KIMG, SIGNS
 from facesmith.report.read_run import RunRecord, read_plan_and_log
-from facesmith.report.run_sections import duration, live_sections, seconds_left
-from facesmith.training.curves import WATCHED, points, smoothed
+from facesmith.report.run_sections import BALANCE, DIAGNOSIS, duration, live_sections, seconds_left
+from facesmith.training.curves import KIMG_LABEL, LABELS, VALIDATION_KID, points, smoothed
 from facesmith.training.diagnosis import DISTANCE, VARIETY
 
 STALLED_SECONDS = 1800.0  # without a save
-COMPARED_TERMS = {
-    WATCHED: "KID to the validation faces; lower is better",
-    DISTANCE: SIGNS[DISTANCE],
-    VARIETY: SIGNS[VARIETY],
-    "G/loss": "the generator's loss",
-    "D/loss": "the discriminator's loss",
-    "images_per_second": "faces per second",
-}
+COMPARED_TERMS = (VALIDATION_KID, DISTANCE, VARIETY, "G/loss", "D/loss", "images_per_second")
 SECTION_FIELDS = ("title", "lines", "header", "rows", "bullets", "how")
-OPEN_SECTIONS = ("What the doctor says", "Who wins")  # the page folds the others
+OPEN_SECTIONS = (DIAGNOSIS, BALANCE)  # the page folds the others
 
 
 def summary(run_id: str, name: str, folder: Path) -> dict[str, Any]:
@@ -59,7 +52,8 @@ def details(folder: Path) -> dict[str, Any]:
     sections = [_section_values(section) for section in live_sections(run)]
     if run.missing:
         sections.append({"title": "What is missing", "bullets": run.missing, "open": True})
-    return {"sections": sections, "about_sheets": f"{explanations.sheet(run.has_discriminator)} {explanations.FILM}"}
+    about_sheets = f"{explanations.contact_sheet(run.has_discriminator)} {explanations.FILM}"
+    return {"sections": sections, "about_sheets": about_sheets}
 
 
 def sheet_png(folder: Path, seen: int) -> bytes:
@@ -78,16 +72,20 @@ def comparison_charts(folders: Sequence[tuple[str, Path]]) -> list[dict[str, Any
     """One chart for each term, with a line for each run. Folders come with the run's name."""
     runs = [(name, read_plan_and_log(folder)) for name, folder in folders]
     charts = []
-    for term, title in COMPARED_TERMS.items():
-        lines = [line for tone, (name, run) in enumerate(runs, 1) for line in _lines(run, term, name, tone)]
+    for term in COMPARED_TERMS:
+        title, colors = LABELS[term], cycle(COLORS)
+        lines = [
+            line for (name, run), color in zip(runs, colors, strict=False) for line in _lines(run, term, name, color)
+        ]
         if lines:
-            charts.append({**asdict(line_chart(f"{title}, of several runs", lines, x_label=KIMG)), "title": title})
+            chart = line_chart(f"{title}, of several runs", lines, x_label=KIMG_LABEL, title=title)
+            charts.append(asdict(chart))
     return charts
 
 
-def _lines(run: RunRecord, term: str, name: str, tone: int) -> list[Line]:
+def _lines(run: RunRecord, term: str, name: str, color: str) -> list[Line]:
     kimg, values = points(run.lines, term)
-    return [Line(name, kimg, smoothed(values) or values, tone)] if kimg else []
+    return [Line(name, kimg, smoothed(values) or values, color)] if kimg else []
 
 
 def _section_values(section: Section) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""A run's pictures for a person: its curves over images seen, and how the critic scores real faces and fakes."""
+"""A run's figures: its log as curves over images seen, and the discriminator's scores of real faces and of fakes.
+
+The labels and colors of log keys are in this module; the report and the studio use them as well.
+"""
 
 from __future__ import annotations
 
@@ -8,138 +11,180 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facesmith.io.files import atomic_write
-from facesmith.training.diagnosis import DISTANCE, VARIETY
+from facesmith.io.charts import (
+    BLUE,
+    COLORS,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PINK,
+    YELLOW,
+    Bars,
+    Line,
+    draw_histograms,
+    draw_lines,
+    new_figure,
+    save_png,
+    use_plain_numbers,
+)
+from facesmith.modelfiles.run_folder import is_number
+from facesmith.training.diagnosis import DISTANCE, TRAINING_AUC, VARIETY
 from facesmith.training.discriminator_scores import Histogram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Colours that the colour-blind tell apart (Okabe and Ito).
-REAL, FAKE, FOOLED, RANKED = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-BALANCE = {  # the means of all steps since the last save
-    "D/accuracy_real": ("real faces that the critic takes for real", REAL),
-    "D/accuracy_fake": ("fakes that the critic sees through", FAKE),
-    "G/fooling_rate": ("fakes that fool the critic", FOOLED),
-    "D/auc": ("pairs in which the real face scores more", RANKED),
-    "D/plays": ("turns in which the critic learns", "#E69F00"),
-    "G/plays": ("turns in which the generator learns", "#777777"),
+Log = Sequence[Mapping[str, Any]]
+
+STEP_SHARES = {  # means over the steps since the last save; drawn as lines
+    "D/accuracy_real": ("discriminator accuracy on real faces", BLUE),
+    "D/accuracy_fake": ("discriminator accuracy on fakes", ORANGE),
+    "G/fooling_rate": ("fooling rate: fakes scored as real", GREEN),
+    "D/auc": ("AUC: a real face scores above a fake", PINK),
+    "D/plays": ("turns in which the discriminator trains", YELLOW),
+    "G/plays": ("turns in which the generator trains", GRAY),
 }
-SCORED = {  # measured at the saves; drawn as dots
-    "scores/accuracy_real": ("real faces, at a save", REAL),
-    "scores/accuracy_fake": ("fakes, at a save", FAKE),
-    "scores/auc": ("pairs, at a save", RANKED),
-    "scores/training_auc": ("pairs in which a training face scores above an unseen one", "#000000"),
+SAVE_SHARES = {  # measured at a save on fixed faces and fakes; drawn as dots
+    "scores/accuracy_real": ("accuracy on real faces, at a save", BLUE),
+    "scores/accuracy_fake": ("accuracy on fakes, at a save", ORANGE),
+    "scores/auc": ("AUC, at a save", PINK),
 }
-WATCHED = "eval/kid"  # of the evaluations while training; lower is better
-APART = (
+SIGNS = {  # what the diagnosis reads
+    VARIETY: "variety of generated faces; 1 is as varied as real faces",
+    DISTANCE: "distance from real faces; 0 is the same distribution",
+    TRAINING_AUC: "training AUC: a training face scores above a held-out face",
+}
+VALIDATION_KID = "eval/kid"
+LABELS = {
+    **{key: label for key, (label, _) in (STEP_SHARES | SAVE_SHARES).items()},
+    **SIGNS,
+    VALIDATION_KID: "KID to the validation split; lower is better",
+    "reconstruction/psnr_db": "PSNR in dB",
+    "G/loss": "generator loss",
+    "D/loss": "discriminator loss",
+    "images_per_second": "images per second",
+    "memory_mib": "memory in MiB",
+}
+NOT_LOSS_TERMS = (  # prefixes of keys that have charts of their own, or none
     *("lr/", "knob/", "scores", "reconstruction/", "eval/", "signs/"),
     *("seen", "step", "seconds", "images_per_second", "memory_mib"),
 )
-SIGNS = (VARIETY, DISTANCE)  # of the fixed faces: 1 is as varied as real, 0 is as near as real
-COIN = 0.5
-LARGEST = 1e300
-READABLE = 60  # points of a line; where there are more, their moving average is drawn
-Points = tuple[list[float], list[float]]
+KIMG_LABEL = "real images shown (kimg)"
+CHANCE = (0.5, "chance")
+MAX_RAW_POINTS = 60  # of a line; longer lines are drawn as their moving average
 
 
-def draw_curves(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Draw a log's lines: losses, other terms, and the balance of the players, each where there is any."""
-    names = loss_names(lines)
-    losses, others = ([name for name in names if name.endswith("/loss") == wanted] for wanted in (True, False))
-    shares = [name for name in (*BALANCE, *SCORED) if points(lines, name)[0]]
-    watched = [WATCHED] if points(lines, WATCHED)[0] else []
-    signs = [name for name in SIGNS if points(lines, name)[0]]
-    kinds = (("loss", losses), ("other terms", others), ("KID", watched), ("share", shares), ("signs", signs))
-    panels = [panel for panel in kinds if panel[1]]
-    height = 1.7 + 2.8 * max(len(panels), 1)
-    figure = _figure(9, height, left=0.08, right=0.97, bottom=1.3 / height, top=1 - 0.4 / height, hspace=0.06)
-    below = figure.subplots(max(len(panels), 1), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (what, held) in zip(below, panels, strict=False):  # an empty log has axes without a panel
-        _balance(axes, lines) if what == "share" else _terms(axes, lines, held)
-        axes.set_ylabel(what)
-    if others:
-        _by_magnitude(below[1 if losses else 0], [number for name in others for number in points(lines, name)[1]])
-    for axes in below:
+def draw_curves(path: Path, log: Log, title: str) -> None:
+    """Write curves.png: losses, other terms, KID, shares and signs, each in a panel if the log has any."""
+    names = loss_names(log)
+    losses = [name for name in names if name.endswith("/loss")]
+    others = [name for name in names if not name.endswith("/loss")]
+    panels = {
+        "loss": named_lines(log, losses),
+        "other terms": named_lines(log, others),
+        "KID": named_lines(log, [VALIDATION_KID]),
+        "share": share_lines(log),
+        "signs": named_lines(log, list(SIGNS)),
+    }
+    panels = {y_label: lines for y_label, lines in panels.items() if lines} or {"": []}
+    height = 1.7 + 2.8 * len(panels)
+    figure = new_figure(9, height, left=0.08, right=0.97, bottom=1.3 / height, top=1 - 0.4 / height, hspace=0.06)
+    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (y_label, lines) in zip(rows, panels.items(), strict=True):
+        draw_lines(axes, lines, CHANCE if y_label == "share" else None)
+        axes.set_ylabel(y_label)
         axes.grid(alpha=0.3)
-    below[0].set_title(title)
-    below[-1].set_xlabel("real faces shown, in thousands (kimg)")
-    _write(figure, path)
-
-
-def _terms(axes: Axes, lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
-    for name in names:
-        _line(axes, points(lines, name), name, None)
-    axes.legend(fontsize="small", ncols=3)
-
-
-def _by_magnitude(axes: Axes, numbers: Sequence[float]) -> None:
-    """Terms of different scales over one another, where none is negative."""
-    if min(numbers) >= 0 and max(numbers) > 0:
-        axes.set_yscale("log")
-
-
-def _balance(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Who wins: the shares of the steps as lines, those of the saves as dots."""
-    for name, (label, colour) in BALANCE.items():
-        _line(axes, points(lines, name), label, colour)
-    for name in scored_names(lines):
-        label, colour = SCORED[name]
-        axes.plot(*points(lines, name), ".", label=label, color=colour)
-    axes.axhline(COIN, color="grey", linestyle=":", linewidth=1)
-    axes.text(0.01, COIN + 0.01, "no better than a coin", transform=axes.get_yaxis_transform(), color="grey")
-    axes.set_ylim(-0.02, 1.02)
-    place = {"bbox_to_anchor": (0.5, 0), "bbox_transform": axes.figure.transFigure}
-    axes.legend(fontsize="small", ncols=3, loc="lower center", **place)
+        if y_label == "share":
+            axes.set_ylim(-0.02, 1.02)
+            below = {"bbox_to_anchor": (0.5, 0), "bbox_transform": figure.transFigure, "loc": "lower center"}
+            axes.legend(fontsize="small", ncols=3, **below)
+        elif lines:
+            axes.legend(fontsize="small", ncols=3)
+        if y_label == "other terms":
+            _set_log_scale(axes, lines)
+    rows[0].set_title(title)
+    rows[-1].set_xlabel(KIMG_LABEL)
+    save_png(figure, path)
 
 
 def draw_scores(path: Path, scores: Histogram, title: str) -> None:
-    """Draw D(x) against D(G(z)): how many real faces and how many fakes got which score."""
-    figure = _figure(7, 4, left=0.1, right=0.97, bottom=0.13, top=0.9)
+    """Write scores.png: how many real faces and how many fakes got which score, D(x) against D(G(z))."""
+    figure = new_figure(7, 4, left=0.1, right=0.97, bottom=0.13, top=0.9)
     axes = figure.subplots()
-    edges = np.linspace(scores.low, scores.high, len(scores.real) + 1)
-    for counts, label, colour in ((scores.real, "D(x), real faces", REAL), (scores.fake, "D(G(z)), fakes", FAKE)):
-        shares = np.divide(counts, sum(counts))
-        axes.stairs(shares, edges, fill=True, alpha=0.3, color=colour)
-        axes.stairs(shares, edges, label=label, color=colour)
+    draw_histograms(axes, score_bars(scores), bin_edges(scores), scores.real_threshold)
     if scores.real_threshold is not None and scores.low <= scores.real_threshold <= scores.high:
-        axes.axvline(scores.real_threshold, color="grey", linestyle=":")
-        axes.text(scores.real_threshold, 0.96, " called real →", transform=axes.get_xaxis_transform(), color="grey")
+        axes.text(scores.real_threshold, 0.96, " scored as real →", transform=axes.get_xaxis_transform(), color="gray")
     axes.set_title(title, loc="left")
-    axes.set_xlabel("probability of being real, says the critic" if scores.probability else "score of the critic")
+    axes.set_xlabel(score_label(scores))
     axes.set_ylabel(f"share of {sum(scores.real)} pictures each")
     axes.legend(fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
-    _write(figure, path)
+    save_png(figure, path)
 
 
-def scored_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What of the saves' measurements a person should look at: ranks only where the critic knows no threshold."""
-    held = [name for name in SCORED if points(lines, name)[0]]
-    return [name for name in held if name != "scores/auc" or "scores/accuracy_real" not in held]
+def score_bars(scores: Histogram) -> list[Bars]:
+    """The scores of real faces and of fakes as histograms to draw."""
+    return [Bars("real faces, D(x)", scores.real, BLUE), Bars("fakes, D(G(z))", scores.fake, ORANGE)]
 
 
-def loss_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The terms of a log that are neither shares nor the run's own figures."""
-    names = {name for line in lines for name, held in line.items() if not name.startswith(APART) and _is_number(held)}
-    return sorted(names - BALANCE.keys())
+def bin_edges(scores: Histogram) -> list[float]:
+    """The edges of the bins, one more than there are bins."""
+    edges: list[float] = np.linspace(scores.low, scores.high, len(scores.real) + 1).tolist()
+    return edges
 
 
-def points(lines: Sequence[Mapping[str, Any]], name: str) -> Points:
-    """Thousands of faces shown, and a term's finite numbers, of the lines that hold one."""
-    held = [(line["seen"] / 1000, float(line[name])) for line in lines if _is_number(line.get(name))]
-    return [kimg for kimg, _ in held], [number for _, number in held]
+def score_label(scores: Histogram) -> str:
+    """What the scores are, for an axis."""
+    return "probability of being real, by the discriminator" if scores.probability else "logit of the discriminator"
 
 
-def _is_number(held: Any) -> bool:
-    return type(held) in (int, float) and abs(held) < LARGEST  # so no NaN either
+def share_lines(log: Log) -> list[Line]:
+    """The balance of the players: shares of the steps as lines, those of the saves as dots."""
+    lines = [line for key, (label, color) in STEP_SHARES.items() for line in term_lines(log, key, label, color)]
+    for key in save_shares(log):
+        label, color = SAVE_SHARES[key]
+        lines.append(Line(label, *points(log, key), color, dots=True))
+    return lines
+
+
+def named_lines(log: Log, keys: Sequence[str]) -> list[Line]:
+    """The terms under these keys, each in a color of its own; keys without numbers are left out."""
+    colors = (COLORS[i % len(COLORS)] for i in range(len(keys)))
+    return [line for key, color in zip(keys, colors, strict=True) for line in term_lines(log, key, key, color)]
+
+
+def term_lines(log: Log, key: str, label: str, color: str = BLUE) -> list[Line]:
+    """One term over kimg; a long one as its moving average, with the numbers themselves faint behind it."""
+    kimg, numbers = points(log, key)
+    if not kimg:
+        return []
+    means = smoothed(numbers)
+    line = Line(label, kimg, means or numbers, color)
+    return [line, Line(label, kimg, numbers, color, faint=True)] if means else [line]
+
+
+def save_shares(log: Log) -> list[str]:
+    """The keys of `SAVE_SHARES` in a log; the AUC only where the discriminator has no threshold for real."""
+    keys = [key for key in SAVE_SHARES if points(log, key)[0]]
+    return [key for key in keys if key != "scores/auc" or "scores/accuracy_real" not in keys]
+
+
+def loss_names(log: Log) -> list[str]:
+    """The keys of all loss terms in a log, sorted."""
+    keys = {key for line in log for key, value in line.items() if is_number(value)}
+    return sorted(key for key in keys - STEP_SHARES.keys() if not key.startswith(NOT_LOSS_TERMS))
+
+
+def points(log: Log, key: str) -> tuple[list[float], list[float]]:
+    """Kimg, and the term's number there, of each line that has a finite number."""
+    lines = [line for line in log if is_number(line.get(key))]
+    return [line["seen"] / 1000 for line in lines], [float(line[key]) for line in lines]
 
 
 def smoothed(numbers: Sequence[float]) -> list[float] | None:
-    """The moving average of a line too long to be read; None for a short one."""
-    if len(numbers) <= READABLE:
+    """The moving average of a line that is too long to read; None for a short one."""
+    if len(numbers) <= MAX_RAW_POINTS:
         return None
-    reach = len(numbers) // READABLE
+    reach = len(numbers) // MAX_RAW_POINTS
     sums = np.cumsum([0.0, *numbers])
     start = np.maximum(np.arange(len(numbers)) - reach, 0)
     stop = np.minimum(np.arange(len(numbers)) + reach + 1, len(numbers))
@@ -147,26 +192,9 @@ def smoothed(numbers: Sequence[float]) -> list[float] | None:
     return means
 
 
-def _line(axes: Axes, line: Points, label: str, colour: str | None) -> None:
-    """A term over kimg; where the line is long, its moving average over the bare one, which is faint then."""
-    kimg, numbers = line
-    if not kimg:
-        return
-    means = smoothed(numbers)
-    (drawn,) = axes.plot(kimg, means or numbers, label=label, color=colour)
-    if means:
-        axes.plot(kimg, numbers, color=drawn.get_color(), alpha=0.25, linewidth=0.7)
-
-
-def _figure(width: float, height: float, **margins: float) -> Figure:
-    """A figure of fixed margins: to let them be found would double the time."""
-    from matplotlib.figure import Figure  # slow to import, and only needed here
-
-    figure = Figure(figsize=(width, height))
-    figure.subplots_adjust(**margins)
-    return figure
-
-
-def _write(figure: Figure, path: Path) -> None:
-    with atomic_write(path) as stream:
-        figure.savefig(stream, format="png", dpi=100)
+def _set_log_scale(axes: Axes, lines: Sequence[Line]) -> None:
+    """Use a logarithmic y axis, so that terms of different size can be read, unless one is negative."""
+    numbers = [number for line in lines for number in line.ys]
+    if min(numbers) >= 0 and max(numbers) > 0:
+        axes.set_yscale("log")
+        use_plain_numbers(axes.yaxis)

@@ -1,1 +1,1 @@
-"""The networks that give features, one file each; `facesmith.metrics.features` finds them by the files' names."""
+"""The networks that compute features, one file each. `facesmith.metrics.features` finds them by file name."""

