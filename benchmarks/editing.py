@@ -159,7 +159,7 @@ def report(options, model, faces, labels, evaluator, embedding, people, console)
         distance = frechet_distance(real, extract_features(lite0, after, f"{name}", console))
         random_pairs = (points * points_after.roll(len(points) // 2, 0)).sum(1)
         identity = auc_of((points * points_after).sum(1), random_pairs)
-        accuracy = f"{scores[name].accuracy:.0%} ({scores[name].balanced:.0%})"
+        accuracy = f"{scores[name].accuracy:.0%} ({scores[name].balanced_accuracy:.0%})"
         print(
             f"| {name} | {accuracy} | {1 - lacking.mean():.0%} | {appears:.0%} "
             f"| {changed[others].mean():.1%} | {listed} | {distance / unedited:.2f} | {identity:.3f} |"

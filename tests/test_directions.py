@@ -75,8 +75,8 @@ def test_header_says_how_directions_were_found(found_directions, faces):
     assert header["data"] == open_faces(faces, SIDE).fingerprint
     assert header["keep"] == ["hat"]
     entry = header["attributes"]["bright_mouth"]
-    assert entry["classifier"]["balanced"] > 0.9
-    assert entry["classifier"]["majority"] < 0.7
+    assert entry["classifier"]["balanced_accuracy"] > 0.9
+    assert entry["classifier"]["majority_accuracy"] < 0.7
     assert entry["calibration"]["success_rate"] > 0.6
     assert entry["length"] == pytest.approx(np.linalg.norm(facesmith.load(run).directions["bright_mouth"]), rel=1e-5)
     assert lines[-2:] == [str(run / "directions.safetensors"), str(run / "directions.png")]

@@ -56,16 +56,16 @@ class AttributeScores:
 
     Attributes:
         accuracy: share of correct predictions.
-        balanced: balanced accuracy, the mean over faces with and without the attribute; 0.5 is chance.
-        balanced_soft: balanced accuracy on the same faces after `degrade`.
-        majority: accuracy of always predicting the more frequent value.
+        balanced_accuracy: balanced accuracy, the mean over faces with and without the attribute; 0.5 is chance.
+        balanced_accuracy_degraded: balanced accuracy on the same faces after `degrade`.
+        majority_accuracy: accuracy of always predicting the more frequent value.
         share: share of the faces that have the attribute.
     """
 
     accuracy: float
-    balanced: float
-    balanced_soft: float
-    majority: float
+    balanced_accuracy: float
+    balanced_accuracy_degraded: float
+    majority_accuracy: float
     share: float
 
 
@@ -192,20 +192,20 @@ def evaluate_classifier(
         torch.manual_seed(SEED)
         batches = torch.split(torch.from_numpy(pixels), BATCH_SIZE)
         degraded = torch.cat([to_uint8(degrade(classifier_input(to_float(batch)))) for batch in batches]).numpy()
-    predicted, predicted_soft = ((predict_logits(net, images) > 0).numpy() for images in (pixels, degraded))
+    predicted, predicted_degraded = ((predict_logits(net, images) > 0).numpy() for images in (pixels, degraded))
     targets = labels.targets[rows]
     return {
-        name: _attribute_scores(targets[:, i], predicted[:, i], predicted_soft[:, i])
+        name: _attribute_scores(targets[:, i], predicted[:, i], predicted_degraded[:, i])
         for i, name in enumerate(labels.names)
     }
 
 
 def _attribute_scores(
-    target: NDArray[np.float32], predicted: NDArray[np.bool_], predicted_soft: NDArray[np.bool_]
+    target: NDArray[np.float32], predicted: NDArray[np.bool_], predicted_degraded: NDArray[np.bool_]
 ) -> AttributeScores:
     known = ~np.isnan(target)
     truth = target[known] > 0.5
-    correct, correct_soft = (prediction[known] == truth for prediction in (predicted, predicted_soft))
+    correct, correct_degraded = (prediction[known] == truth for prediction in (predicted, predicted_degraded))
     share = float(truth.mean()) if truth.size else 0.0
 
     def balanced(hits: NDArray[np.bool_]) -> float:
@@ -213,7 +213,7 @@ def _attribute_scores(
         return float(np.mean(recalls or [0.5]))
 
     accuracy = float(correct.mean()) if truth.size else 0.0
-    return AttributeScores(accuracy, balanced(correct), balanced(correct_soft), max(share, 1 - share), share)
+    return AttributeScores(accuracy, balanced(correct), balanced(correct_degraded), max(share, 1 - share), share)
 
 
 def _cache_key(faces: Faces, labels: DatasetLabels, precision: torch.dtype, budget: ClassifierBudget) -> str:

@@ -124,7 +124,7 @@ def supervised_directions(
         measurements[name] = _measurements(
             trained.scores[name], calibration, directions[name], float(fit_quality[index[name]]), sample_share
         )
-        notes[name] = f"classifier {trained.scores[name].balanced:.0%}, {_effect(calibration)}"
+        notes[name] = f"classifier {trained.scores[name].balanced_accuracy:.0%}, {_effect(calibration)}"
     if not directions:
         raise BadData("No direction works: this model's faces show none of the attributes. Train the model for longer.")
     header = {"keep": keep, "training_faces": len(classifier_training_rows(faces))}
@@ -134,8 +134,8 @@ def supervised_directions(
 def describe_scores(scores: AttributeScores) -> str:
     """Return how well a classifier recognizes an attribute, as text."""
     return (
-        f"accuracy {scores.accuracy:.1%} on held-out faces (always the more frequent answer: {scores.majority:.1%}); "
-        f"balanced {scores.balanced:.1%}, on degraded faces {scores.balanced_soft:.1%}"
+        f"accuracy {scores.accuracy:.1%} on held-out faces (majority class {scores.majority_accuracy:.1%}); "
+        f"balanced {scores.balanced_accuracy:.1%}, on degraded faces {scores.balanced_accuracy_degraded:.1%}"
     )
 
 
@@ -158,7 +158,7 @@ def _select_attributes(trained: TrainedClassifier, options: DirectionOptions) ->
     """Return the requested attributes, or by default those that the classifier recognizes best."""
     if options.attributes is not None:
         return list(dict.fromkeys(map(direction_name, options.attributes)))
-    accuracy = {name: trained.scores[name].balanced_soft for name in trained.names}
+    accuracy = {name: trained.scores[name].balanced_accuracy_degraded for name in trained.names}
     reliable = [name for name in trained.names if accuracy[name] >= MIN_BALANCED_ACCURACY]
     best = sorted(reliable, key=lambda name: -accuracy[name])[:MAX_DIRECTIONS]
     if not best:
