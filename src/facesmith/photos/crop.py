@@ -36,7 +36,7 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class Face:
+class CroppedFace:
     """A face of sufficient quality. It may still turn out to be a near-duplicate.
 
     Attributes:
@@ -85,7 +85,7 @@ class BatchResult:
     n_photos: int = 0
     n_unreadable: int = 0
     n_faceless: int = 0
-    outcomes: list[Face | Rejection] = field(default_factory=list)
+    outcomes: list[CroppedFace | Rejection] = field(default_factory=list)
 
 
 class Cropper(Protocol):
@@ -130,7 +130,7 @@ class AlignedCropper:
             result.outcomes.extend(self._outcomes(photo.source, pixels, faces))
         loaded.clear()
 
-    def _outcomes(self, source: str, pixels: Pixels, faces: Detections) -> Iterator[Face | Rejection]:
+    def _outcomes(self, source: str, pixels: Pixels, faces: Detections) -> Iterator[CroppedFace | Rejection]:
         main = main_face(faces.boxes, (pixels.shape[0], pixels.shape[1])) if len(faces) else 0
         for number in range(len(faces)):
             if self.faces == "largest" and number != main:
@@ -138,7 +138,7 @@ class AlignedCropper:
             else:
                 yield self._crop(source, pixels, faces, number)
 
-    def _crop(self, source: str, pixels: Pixels, faces: Detections, number: int) -> Face | Rejection:
+    def _crop(self, source: str, pixels: Pixels, faces: Detections, number: int) -> CroppedFace | Rejection:
         box, landmarks = faces.boxes[number], faces.landmarks[number]
         matrix = similarity(landmarks, self.alignment.targets())
         size_px = self.alignment.size
@@ -168,7 +168,7 @@ class CenterCropper:
                 result.outcomes.append(Rejection(photo.source, f"unreadable: {error}"))
         return result
 
-    def _crop(self, source: str, pixels: Pixels) -> Face | Rejection:
+    def _crop(self, source: str, pixels: Pixels) -> CroppedFace | Rejection:
         crop_px, (height, width) = self.framing.crop, pixels.shape[:2]
         if min(height, width) < crop_px:
             return Rejection(source, f"too small: {width}x{height} px, less than --crop {crop_px}", _thumbnail(pixels))
@@ -189,12 +189,12 @@ def _face_unless_blurred(
     matrix: Matrix,
     crop: Pixels,
     quality_crop: Pixels,
-) -> Face | Rejection:
+) -> CroppedFace | Rejection:
     """The face in `crop`, or a rejection if `quality_crop` (the same face at the size of the check) is too blurred."""
     blurred = blur(quality_crop)
     if blurred > MAX_BLUR:
         return Rejection(source, f"too blurred: {blurred:.2f}, more than {MAX_BLUR}", _png(quality_crop))
-    return Face(source, box, detection, blurred, matrix, perceptual_hash(quality_crop), _png(crop))
+    return CroppedFace(source, box, detection, blurred, matrix, perceptual_hash(quality_crop), _png(crop))
 
 
 def main_face(boxes: NDArray[np.float32], photo_size: tuple[int, int]) -> int:

@@ -30,18 +30,18 @@ from facesmith.photos.crop import (
     AlignedCropper,
     BatchResult,
     CenterCropper,
+    CroppedFace,
     Cropper,
-    Face,
     FaceChoice,
     Rejection,
     kind_of,
 )
 from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX, Detector
 from facesmith.photos.extraction_report import MAX_REJECTED_SHOWN, ExtractReport
-from facesmith.photos.faces_folder import LOCK_NAME, Settings
+from facesmith.photos.faces_folder import LOCK_NAME, ExtractSettings
 from facesmith.photos.journal import BatchRecord
 from facesmith.photos.near_duplicates import HashIndex
-from facesmith.photos.sources import Photo, Source, count_photos, iterate_photos, open_source, source_fingerprint
+from facesmith.photos.sources import Photo, PhotoSource, count_photos, iterate_photos, open_source, source_fingerprint
 
 BATCH_SIZE = 32  # photos
 MAX_BATCH_FRAME_PIXELS = 8_000_000  # video frames wait in memory, so a batch has fewer of them
@@ -96,7 +96,7 @@ def extract(
         raise BadOption(f"--out is the folder of the photos, {photos}. Choose another folder.")
     source = open_source(photos, outside=out)
     framing = Alignment(size, margin) if crop is None else CenterCrop(size, crop)
-    settings = Settings(framing, faces, min_face, threshold, every, source_fingerprint(source))
+    settings = ExtractSettings(framing, faces, min_face, threshold, every, source_fingerprint(source))
     report = faces_folder.finished_report(out, settings, force)
     if report is not None:
         return report
@@ -114,7 +114,13 @@ def extract(
 
 
 def _extract(
-    source: Source, out: Path, settings: Settings, workers: int, pictures: bool, force: bool, console: Console
+    source: PhotoSource,
+    out: Path,
+    settings: ExtractSettings,
+    workers: int,
+    pictures: bool,
+    force: bool,
+    console: Console,
 ) -> ExtractReport:
     if force:
         faces_folder.clear(out)
@@ -138,7 +144,7 @@ def _extract(
     return report
 
 
-def _cropper(settings: Settings) -> Cropper:
+def _cropper(settings: ExtractSettings) -> Cropper:
     if isinstance(settings.alignment, CenterCrop):
         return CenterCropper(settings.alignment)
     detector = Detector(settings.min_face, settings.threshold)
@@ -174,7 +180,7 @@ class _State:
         self.n_photos += record.n_photos
         return record
 
-    def _keep(self, face: Face, record: BatchRecord) -> None:
+    def _keep(self, face: CroppedFace, record: BatchRecord) -> None:
         name = faces_folder.face_name(self.hash_index.add(face.hash))
         (self.out / name).write_bytes(face.png)
         record.kept.append(faces_folder.metadata_row(name, face))

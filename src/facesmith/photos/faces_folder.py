@@ -23,7 +23,7 @@ from facesmith.errors import OutputExists
 from facesmith.io.files import atomic_write, refuse_to_overwrite, sha256
 from facesmith.photos import journal
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
-from facesmith.photos.crop import Face, FaceChoice, kind_of
+from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.split import describe, group_name, person_of, split
@@ -41,7 +41,7 @@ ENCODING_ERRORS = "backslashreplace"  # file names need not be valid Unicode
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExtractSettings:
     """Everything that decides the result of an extraction. `fingerprint` represents the files of PHOTOS."""
 
     alignment: Framing
@@ -65,7 +65,7 @@ def face_name(number: int) -> str:
     return f"{number + 1:06d}.png"
 
 
-def metadata_row(name: str, face: Face) -> list[str]:
+def metadata_row(name: str, face: CroppedFace) -> list[str]:
     """A face's row of `metadata.csv`. The columns of the detector are empty for center crops."""
     detection = [""] * (1 + 2 * len(LANDMARK_NAMES))
     if face.detection is not None:
@@ -76,7 +76,7 @@ def metadata_row(name: str, face: Face) -> list[str]:
     return [name, face.source, *box, *detection, f"{face.blur:.4f}", *affine]
 
 
-def finished_report(out: Path, settings: Settings, force: bool) -> ExtractReport | None:
+def finished_report(out: Path, settings: ExtractSettings, force: bool) -> ExtractReport | None:
     """The report if the same extraction is complete already; None if there is work to do.
 
     Raises:
@@ -142,7 +142,7 @@ def clear(out: Path) -> None:
             (out / name).unlink(missing_ok=True)
 
 
-def finish(out: Path, settings: Settings, photos: str, ignored: Counter[str], pictures: bool) -> ExtractReport:
+def finish(out: Path, settings: ExtractSettings, photos: str, ignored: Counter[str], pictures: bool) -> ExtractReport:
     """Write tables, report and faces.json from the journal, and remove the journal.
 
     Args:

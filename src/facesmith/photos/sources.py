@@ -61,7 +61,7 @@ class PhotoFile:
         return PurePosixPath(self.name).suffix.lower() in VIDEO_SUFFIXES
 
 
-class Source(Protocol):
+class PhotoSource(Protocol):
     """An opened PHOTOS.
 
     Attributes:
@@ -131,7 +131,7 @@ class PhotoZip:
         self.archive.close()
 
 
-def open_source(photos: Path, *, outside: Path | None = None) -> Source:
+def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
     """List the pictures and videos of PHOTOS; hidden files, `__MACOSX` and all other suffixes are ignored.
 
     Args:
@@ -140,7 +140,7 @@ def open_source(photos: Path, *, outside: Path | None = None) -> Source:
     Raises:
         BadData: PHOTOS does not exist, can't be opened, or contains no picture and no video.
     """
-    source: Source
+    source: PhotoSource
     if photos.is_dir():
         source = PhotoFolder(photos, photos.resolve().name)
         _list_folder(source, outside)
@@ -159,7 +159,7 @@ def open_source(photos: Path, *, outside: Path | None = None) -> Source:
     return source
 
 
-def iterate_photos(source: Source, every: int) -> Iterator[Photo]:
+def iterate_photos(source: PhotoSource, every: int) -> Iterator[Photo]:
     """All photos of a source in order, and every n-th frame of its videos."""
     for file in source.files:
         if file.is_video:
@@ -168,7 +168,7 @@ def iterate_photos(source: Source, every: int) -> Iterator[Photo]:
             yield Photo(file.name, partial(source.load, file))
 
 
-def count_photos(source: Source, every: int) -> int | None:
+def count_photos(source: PhotoSource, every: int) -> int | None:
     """How many photos `iterate_photos` will yield; None if a video does not state its length."""
     count = 0
     for file in source.files:
@@ -179,7 +179,7 @@ def count_photos(source: Source, every: int) -> int | None:
     return count
 
 
-def source_fingerprint(source: Source) -> str:
+def source_fingerprint(source: PhotoSource) -> str:
     """A hash of all file names and sizes. It changes when a file is added, removed, renamed or resized."""
     digest = hashlib.sha256()
     for file in source.files:
@@ -187,7 +187,7 @@ def source_fingerprint(source: Source) -> str:
     return digest.hexdigest()[:16]
 
 
-def _frame_count(source: Source, file: PhotoFile) -> int:
+def _frame_count(source: PhotoSource, file: PhotoFile) -> int:
     """The number of frames that a video states, or 0."""
     try:
         with closing(av.open(str(source.video_path(file)))) as container:
@@ -247,7 +247,7 @@ def _is_hidden(part: str) -> bool:
     return (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX"
 
 
-def _frames(source: Source, file: PhotoFile, every: int) -> Iterator[Photo]:
+def _frames(source: PhotoSource, file: PhotoFile, every: int) -> Iterator[Photo]:
     """Every n-th frame of a video. Where decoding fails, the last photo raises the reason when it is loaded."""
     number = -1
     try:
