@@ -180,7 +180,7 @@ def count_photos(source: PhotoSource, every: int) -> int | None:
 
 
 def source_fingerprint(source: PhotoSource) -> str:
-    """A hash of all file names and sizes. It changes when a file is added, removed, renamed or resized."""
+    """A hash of all file names and sizes. It changes when a file is added, removed or renamed, or changes its size."""
     digest = hashlib.sha256()
     for file in source.files:
         digest.update(f"{file.name}\0{file.size_bytes}\0".encode("utf-8", "surrogateescape"))
