@@ -1,4 +1,4 @@
-"""How good a generator is."""
+"""The command that measures how good a generator is."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from facesmith.cli.shared import MODEL_HELP, Data, Force, Psi, app, console, fet
 def evaluate(
     data: Data,
     model: Annotated[
-        list[Path] | None, typer.Option(callback=fetch_models, help=f"Repeatable, to compare. {MODEL_HELP}")
+        list[Path] | None, typer.Option(callback=fetch_models, help=f"Repeat it to compare models. {MODEL_HELP}")
     ] = None,
     out: Annotated[Path, typer.Option(help="A folder for report.json and report.html.")] = Path("evaluation"),
-    samples: Annotated[int, typer.Option(help="Faces to draw of each model: seeds 0 to N-1.")] = 5000,
+    samples: Annotated[int, typer.Option(help="Faces to draw with each model: seeds 0 to N-1.")] = 5000,
     psi: Psi = 1.0,
-    features: Annotated[str, typer.Option(help="lite0 (ships with a package) or inception (for FID).")] = "lite0",
+    features: Annotated[str, typer.Option(help="lite0 (needs no download) or inception (for FID).")] = "lite0",
     weights: Annotated[Path | None, typer.Option(help="The weight file of inception.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the weights of inception, 91 MiB.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="As the model was trained: only so many faces.")] = None,
-    pictures: Annotated[bool, typer.Option(help="Show real faces beside samples in the report.")] = True,
+    download: Annotated[bool, typer.Option("--download", help="Download the weights of inception (91 MiB).")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use only the first N faces; pass the same value as in training.")
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Show real faces next to samples in the report.")] = True,
     force: Force = False,
 ) -> None:
-    """Judge a generator: is it like real faces, varied, and are its faces new? Works without a network.
+    """Evaluate a generator: are its samples faces, do they look real, do they vary, are they new?
 
-    Samples are held against faces that the training never saw (the test part), and every number stands beside what
-    real faces reach. Some four minutes for 5000 samples on one core; the first time, real faces are looked at, too.
+    Samples are compared with the test split, which training never used. Next to each number is the value that real
+    faces reach. 5000 samples take about four minutes on one core. Needs no network.
 
     Example: facesmith evaluate --model runs/first --data faces
     """
     from facesmith.evaluation.evaluate import EvaluateOptions, evaluate
 
-    asked = EvaluateOptions(
+    options = EvaluateOptions(
         model or [None], data, out, samples, features, weights, download, limit, pictures, force, psi
     )
-    for line in evaluate(asked, console):
+    for line in evaluate(options, console):
         typer.echo(line)
