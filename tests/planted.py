@@ -1,4 +1,4 @@
-"""Generators that return what was planted in them, and an extractor that costs nothing."""
+"""A model that returns given images, and a feature extractor that costs nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDE = 4
 
 
 class Thumbnails(Extractor):
-    """Pictures of 4x4 as features."""
+    """An extractor whose features are the image at 4x4."""
 
     name, dims, resize = "thumbnails", 3 * SIDE**2, "mean"
 
@@ -26,15 +26,15 @@ class Thumbnails(Extractor):
         return adaptive_avg_pool2d(pixels.permute(0, 3, 1, 2).float(), SIDE).flatten(1)
 
 
-class Planted:
-    """In the place of a model: seed i gives picture i."""
+class PlantedModel:
+    """Replaces a model in evaluations: seed i gives image i."""
 
-    def __init__(self, pictures, faces):
-        self.pictures = pictures
+    def __init__(self, images, faces):
+        self.images = images
         self.path, self.hash = Path("planted"), "0" * 64
         self.header = {"fingerprint": faces.fingerprint, "split": split.describe(faces.parts), "seen": 0}
         self.recipe = SimpleNamespace(name="planted", hyperparameters=dict)
         self.G = SimpleNamespace(resolution=faces.resolution, channels=faces.channels)
 
     def sample(self, seeds, psi=1.0):
-        return self.pictures[np.asarray(seeds) % len(self.pictures)]
+        return self.images[np.asarray(seeds) % len(self.images)]

@@ -1,4 +1,4 @@
-"""A generator whose attributes are known: what is bright in its pictures is linear in its latents."""
+"""A generator with known attribute directions: the brightness of each part of an image is linear in the latent."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
 
 SIDE, W_DIM = 16, 6
-# What each part of the picture follows: rows are mouth, hat and background.
+# The direction of each part's brightness; the rows are mouth, hat and background.
 PLANTED = torch.tensor([[1.0, 0.6, 0, 0, 0, 0], [0, 1.0, 0, 0, 0, 0], [0, 0, 0, 1.0, 0, 0]])
 
 
 class PlantedG(contracts.Generator):
-    """A mouth, a hat and a background, each as bright as `PLANTED` says; the mouth's light leans on the hat's."""
+    """Draws a mouth, a hat and a background with brightness `PLANTED @ w`. Mouth and hat are correlated.
+
+    With several latents per image, hat and background follow the first one and the mouth the last one.
+    """
 
     def __init__(self, num_ws: int = 1) -> None:
         super().__init__(resolution=SIDE, channels=3, z_dim=W_DIM, num_ws=num_ws)
@@ -32,50 +35,48 @@ class PlantedG(contracts.Generator):
 
     def synthesis(self, w):
         coarse, fine = (w, w) if w.ndim == 2 else (w[:, 0], w[:, -1])
-        light, below = self.first(coarse), self.first(fine)
-        picture = (0.3 * light[:, 2])[:, None, None, None] * w.new_ones(len(w), 3, SIDE, SIDE)
-        hat, mouth = w.new_zeros(SIDE, SIDE), w.new_zeros(SIDE, SIDE)
-        hat[:5], mouth[10:14, 3:13] = 1, 1
-        return (picture + light[:, 1].view(-1, 1, 1, 1) * hat + below[:, 0].view(-1, 1, 1, 1) * mouth).tanh()
+        _, hat, background = self.first(coarse)[:, :, None, None, None].unbind(1)  # each [N, 1, 1, 1]
+        mouth = self.first(fine)[:, 0, None, None, None]
+        hat_mask, mouth_mask = w.new_zeros(SIDE, SIDE), w.new_zeros(SIDE, SIDE)
+        hat_mask[:5], mouth_mask[10:14, 3:13] = 1, 1
+        images = 0.3 * background * w.new_ones(len(w), 3, SIDE, SIDE)
+        return (images + hat * hat_mask + mouth * mouth_mask).tanh()
 
 
 @recipe("test-planted")
 @dataclass(frozen=True, kw_only=True)
-class Planted(Tiny):
-    layered: ClassVar[int] = 1
+class PlantedRecipe(Tiny):
+    num_ws: ClassVar[int] = 1
 
     def networks(self):
-        return {"G": PlantedG(self.layered), "D": TinyD(SIDE, 3)}
+        return {"G": PlantedG(self.num_ws), "D": TinyD(SIDE, 3)}
 
 
 @recipe("test-layered")
 @dataclass(frozen=True, kw_only=True)
-class Layered(Planted):
-    layered: ClassVar[int] = 3
+class LayeredRecipe(PlantedRecipe):
+    num_ws: ClassVar[int] = 3
 
 
 def planted_model(path: Path, name: str = "test-planted") -> Path:
-    """A run folder with the model."""
+    """A run folder with the planted generator."""
     path.mkdir(exist_ok=True)
-    made = make_recipe(name, {})
-    save_model(
-        path / MODEL,
-        {"G": made.networks()["G"]},
-        {"recipe": name, "hyperparameters": made.hyperparameters(), "seen": 0},
-    )
+    recipe = make_recipe(name, {})
+    header = {"recipe": name, "hyperparameters": recipe.hyperparameters(), "seen": 0}
+    save_model(path / MODEL, {"G": recipe.networks()["G"]}, header)
     return path
 
 
 def write_labeled_faces(path: Path, count: int, seed: int = 1) -> Path:
-    """Its own faces with a `metadata.csv` that says which mouths and hats are bright, and how the background is."""
+    """A folder of its images, with noise, and their attributes in `metadata.csv`."""
     w = torch.randn(count, W_DIM, generator=torch.Generator().manual_seed(seed))
-    pictures = to_uint8(PlantedG()(w)).numpy()
-    light = (w @ PLANTED.T).numpy()
-    noise = np.random.default_rng(seed).normal(0, 4, pictures.shape)
+    images = to_uint8(PlantedG()(w)).numpy()
+    noise = np.random.default_rng(seed).normal(0, 4, images.shape)
+    mouth, hat, background = (w @ PLANTED.T).numpy().T
     lines = ["file_name,Bright Mouth,hat,background,constant"]
-    for i, picture in enumerate(np.clip(pictures + noise, 0, 255).astype(np.uint8)):
-        write_png(path / f"{i:05d}.png", picture)
-        lines.append(f"{i:05d}.png,{int(light[i, 0] > 0)},{int(light[i, 1] > 0)},{light[i, 2]:.4f},1")
+    for i, image in enumerate(np.clip(images + noise, 0, 255).astype(np.uint8)):
+        write_png(path / f"{i:05d}.png", image)
+        lines.append(f"{i:05d}.png,{int(mouth[i] > 0)},{int(hat[i] > 0)},{background[i]:.4f},1")
     with atomic_write(path / "metadata.csv", "w") as stream:
         stream.write("\n".join(lines) + "\n")
     return path

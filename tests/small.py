@@ -1,4 +1,4 @@
-"""Small recipes and faces that the tests share. Each recipe uses another part of the contract."""
+"""Small recipes, models and faces that the tests share. Each recipe uses a different part of the contract."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RESOLUTION = 16
 
 
 class TinyG(contracts.Generator):
-    """A generator with BatchNorm and, where it grows, a level."""
+    """A generator with BatchNorm and, like growing networks, a level."""
 
     def __init__(self, resolution: int, channels: int, z_dim: int = 8) -> None:
         super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
@@ -62,8 +62,8 @@ class TinyE(contracts.Encoder):
         self.dense, self.norm = nn.Linear(channels * resolution**2, z_dim), nn.BatchNorm1d(z_dim)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        held = self.norm(self.dense(x.flatten(1)))
-        return held, torch.zeros_like(held)
+        mean = self.norm(self.dense(x.flatten(1)))
+        return mean, torch.zeros_like(mean)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,27 +92,27 @@ class Tiny(Recipe):
 @recipe("test-pretrained")
 @dataclass(frozen=True, kw_only=True)
 class Pretrained(Tiny):
-    """Critic pretraining, then five critic turns to one of the generator, drawn with replacement."""
+    """Discriminator pretraining, then five discriminator steps per generator step, with replacement."""
 
-    pretraining: int = option(3, "steps before the clock starts", at_least=0)
+    pretraining: int = option(3, "pretraining steps", at_least=0)
 
     def turns(self, step):
         if step < self.pretraining:
             return (Turn(("D",), 16, 16, phase="pretrain"),)
-        discriminator = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
-        return (discriminator,) * 5 + (Turn(("G",), 0, 2 * self.batch_size),)
+        d_turn = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
+        return (*[d_turn] * 5, Turn(("G",), 0, 2 * self.batch_size))
 
 
-class Balanced(Objective):
-    """A critic that waits every third time, by a counter that must survive a resume."""
+class EveryThirdSkipped(Objective):
+    """The discriminator skips every third step. The counter is a buffer, so resuming must restore it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.game = NonSaturating()
+        self.gan = NonSaturating()
         self.register_buffer("turns_seen", torch.zeros((), dtype=torch.long))
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
-        loss = self.game.loss(player, nets, batch)
+        loss = self.gan.loss(player, nets, batch)
         if player == "D":
             self.turns_seen += 1
             loss.update = int(self.turns_seen) % 3 != 0
@@ -121,27 +121,27 @@ class Balanced(Objective):
 
 @recipe("test-balanced")
 @dataclass(frozen=True, kw_only=True)
-class WithWaiting(Tiny):
+class Balanced(Tiny):
     def objective(self):
-        return Balanced()
+        return EveryThirdSkipped()
 
 
 class Reconstruction(Objective):
-    """The GAN's and the reconstruction's error; none of the GAN's reaches the encoder."""
+    """A GAN loss for the decoder, and a reconstruction loss for encoder and decoder."""
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         if player == "D":
             return NonSaturating().loss("D", nets, batch)
-        rebuilt = nets["G"](nets["E"](batch.real)[0])
-        reconstruction = mse_loss(rebuilt, batch.real)
-        game = non_saturating_g(nets["D"](batch.fake))
-        total = reconstruction + 0.1 * game
-        return Loss(total, {"G/reconstruction": reconstruction, "G/game": game})
+        mean, _ = nets["E"](batch.real)
+        reconstruction = mse_loss(nets["G"](mean), batch.real)
+        gan = non_saturating_g(nets["D"](batch.fake))
+        total = reconstruction + 0.1 * gan
+        return Loss(total, {"G/reconstruction": reconstruction, "G/gan": gan})
 
 
 @recipe("test-autoencoder")
 @dataclass(frozen=True, kw_only=True)
-class WithEncoder(Tiny):
+class Autoencoder(Tiny):
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
 
     def networks(self):
@@ -155,42 +155,42 @@ class WithEncoder(Tiny):
 
 
 class ConditionalG(TinyG):
-    """A generator that is told labels beside its z."""
+    """A generator whose w is a linear map of z, followed by the labels."""
 
     def __init__(self, resolution: int, channels: int, label_dim: int, z_dim: int = 8) -> None:
         contracts.Generator.__init__(
             self, resolution=resolution, channels=channels, z_dim=z_dim, w_dim=6 + label_dim, label_dim=label_dim
         )
-        self.of_z = nn.Linear(z_dim, 6)
+        self.z_layer = nn.Linear(z_dim, 6)
         self.dense, self.norm = nn.Linear(6 + label_dim, channels * resolution**2), nn.BatchNorm2d(channels)
         self.register_buffer("level", torch.zeros(()))
 
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return torch.cat([self.of_z(z), z.new_zeros(len(z), self.label_dim) if labels is None else labels], 1)
+        return torch.cat([self.z_layer(z), z.new_zeros(len(z), self.label_dim) if labels is None else labels], 1)
 
 
 class ConditionalD(TinyD):
     def __init__(self, resolution: int, channels: int, label_dim: int) -> None:
         super().__init__(resolution, channels)
-        self.of_labels = nn.Linear(channels * resolution**2, label_dim) if label_dim else None
+        self.label_layer = nn.Linear(channels * resolution**2, label_dim) if label_dim else None
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         logits = super().forward(x)
-        if labels is None or self.of_labels is None:
+        if labels is None or self.label_layer is None:
             return logits
-        return logits + (labels * self.of_labels(x.flatten(1))).mean(1).float()
+        return logits + (labels * self.label_layer(x.flatten(1))).mean(1).float()
 
 
 @recipe("test-conditional")
 @dataclass(frozen=True, kw_only=True)
-class Told(Tiny, Conditional):
-    """More fakes than faces in one of its turns, and no faces in another."""
+class ConditionalTiny(Tiny, Conditional):
+    """Conditional, with more fakes than real images in one turn and no real images in another."""
 
     def networks(self):
-        told = len(self.condition)
+        label_dim = len(self.condition)
         return {
-            "G": ConditionalG(self.resolution, self.channels, told),
-            "D": ConditionalD(self.resolution, self.channels, told),
+            "G": ConditionalG(self.resolution, self.channels, label_dim),
+            "D": ConditionalD(self.resolution, self.channels, label_dim),
         }
 
     def turns(self, step):
@@ -198,7 +198,6 @@ class Told(Tiny, Conditional):
 
 
 TEST_RECIPES = ("test-pretrained", "test-balanced", "test-autoencoder")
-
 
 SHARED_SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
 SMALL = {
@@ -213,11 +212,11 @@ SMALL = {
     "vaegan64": SHARED_SMALL,
     "wgan-gp64": SHARED_SMALL,
 }
-RECIPES = tuple(SMALL)  # every recipe that ships; a test holds this against the registry
+RECIPES = tuple(SMALL)  # all recipes of the package, as a test checks
 
 
 def small_recipe(name: str, **values) -> Recipe:
-    """A recipe at a size that trains in moments."""
+    """A recipe with networks and batches so small that a step takes milliseconds."""
     return make_recipe(name, {**SMALL.get(name, {}), **values})
 
 
@@ -228,9 +227,9 @@ def procedural_pixels(count: int = 48, size_px: int = RESOLUTION, channels: int 
 
 
 def procedural_labels(count: int, condition: tuple[str, ...]) -> np.ndarray | None:
-    """What the drawn faces' painter says of them, -1 or 1; None without a condition."""
-    told = [[2 * face_labels(random_face(seed))[name] - 1 for name in condition] for seed in range(count)]
-    return np.array(told, np.float32) if condition else None
+    """The true labels of `procedural_pixels`, -1 or 1; None without a condition."""
+    labels = [[2 * face_labels(random_face(seed))[name] - 1 for name in condition] for seed in range(count)]
+    return np.array(labels, np.float32) if condition else None
 
 
 def small_state(
@@ -244,16 +243,15 @@ def small_state(
 
 
 def saved_model(path: Path, name: str = "dcgan64", **values) -> Path:
-    """A run folder with the model of a training of three steps."""
+    """A run folder with a model that was trained for three steps."""
     state = small_state(name, **values)
     state.stream.pixels = state.stream.pixels[..., : state.recipe.channels]
     for _ in range(3):
         train_step(state)
     path.mkdir(exist_ok=True)
-    kept = {each: net for each, net in inference_networks(state).items() if each in state.recipe.averaged}
-    save_model(
-        path / MODEL, kept, {"recipe": name, "hyperparameters": state.recipe.hyperparameters(), "seen": state.seen}
-    )
+    nets = {key: net for key, net in inference_networks(state).items() if key in state.recipe.averaged}
+    header = {"recipe": name, "hyperparameters": state.recipe.hyperparameters(), "seen": state.seen}
+    save_model(path / MODEL, nets, header)
     return path
 
 
@@ -262,19 +260,20 @@ def faces_folder(path: Path, count: int = 40, size_px: int = RESOLUTION) -> Path
 
 
 def train_to_end(state):
-    """Take all steps of a budget."""
+    """Train until the budget is used."""
     while state.seen < state.budget:
         train_step(state)
 
 
 def stop_after(steps, monkeypatch, number=signal.SIGTERM):
-    """Set the stop request of the next training after so many steps, as Ctrl-C does."""
-    inner, done = Monitor.log_step, []
+    """Make the next training receive a signal after this many steps."""
+    log_step, taken = Monitor.log_step, 0
 
-    def step(self, terms):
-        inner(self, terms)
-        done.append(1)
-        if len(done) == steps:
+    def log_and_stop(self, terms):
+        nonlocal taken
+        log_step(self, terms)
+        taken += 1
+        if taken == steps:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(Monitor, "log_step", step)
+    monkeypatch.setattr(Monitor, "log_step", log_and_stop)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pictures import shared
-from planted import Planted, Thumbnails
+from planted import PlantedModel, Thumbnails
 from small import QUIET, ConditionalG, faces_folder, small_state
 
 from facesmith.attributes.train_classifier import ClassifierBudget
@@ -245,7 +245,7 @@ def test_a_generator_that_ignores_its_condition_is_detected(faces):
     agreement = {}
     for follows in (True, False):
         rows = [rows_by_label[int((label > 0) == follows)][i % 100] for i, label in enumerate(labels[:, 0])]
-        model = Planted(faces.pixels[rows], faces)
+        model = PlantedModel(faces.pixels[rows], faces)
         model.conditions, model.G = ("long_hair",), G
         result = with_condition_results(
             evaluate_model(model, reference, 200, QUIET), reference, ClassifierBudget(max_images=6000), QUIET
@@ -257,7 +257,7 @@ def test_a_generator_that_ignores_its_condition_is_detected(faces):
 
 
 def planted_verdict(faces, reference, pictures):
-    result = evaluate_model(Planted(pictures, faces), reference, len(pictures), QUIET)
+    result = evaluate_model(PlantedModel(pictures, faces), reference, len(pictures), QUIET)
     return short_verdict(result), novelty(result), result
 
 

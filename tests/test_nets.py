@@ -1,4 +1,4 @@
-"""What the networks promise beyond their shapes: layers against their plain forms, growing, two-way heads."""
+"""Layers against their definitions, growing networks, priors, and the loss terms of a VAE."""
 
 from __future__ import annotations
 
@@ -15,55 +15,56 @@ from facesmith.nets import dcgan, gray, progressive, quick, strided, upsampling
 from facesmith.nets.layers import Blur, EqualizedLR, MinibatchStd, PixelNorm, UpConv2d, init_dcgan
 
 
-def test_doubling_and_smoothing_in_one_is_the_same_function():
+def test_up_conv_equals_upsampling_and_a_5x5_convolution():
     torch.manual_seed(0)
     layer = UpConv2d(3, 5)
     x = torch.randn(2, 3, 7, 6, requires_grad=True)
     plain = conv2d(interpolate(x, scale_factor=2), layer.weight, layer.bias, padding=2)
     assert torch.allclose(layer(x), plain, atol=1e-5)
-    weight = torch.randn_like(plain)
-    expected = torch.autograd.grad((plain * weight).sum(), (x, layer.weight, layer.bias))
-    found = torch.autograd.grad((layer(x) * weight).sum(), (x, layer.weight, layer.bias))
-    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(expected, found, strict=True))
+    direction = torch.randn_like(plain)
+    expected = torch.autograd.grad((plain * direction).sum(), (x, layer.weight, layer.bias))
+    gradients = torch.autograd.grad((layer(x) * direction).sum(), (x, layer.weight, layer.bias))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(expected, gradients, strict=True))
 
 
 @pytest.mark.parametrize(
     "make_layer", [lambda: torch.nn.Conv2d(64, 32, 3, padding=1), lambda: torch.nn.Linear(256, 64)]
 )
-def test_equalised_layers_keep_the_variance_that_their_gain_says(make_layer):
+def test_equalized_layers_scale_the_variance_by_their_gain(make_layer):
     torch.manual_seed(0)
     layer = EqualizedLR(make_layer(), gain=1.0)
     assert layer.weight.std().item() == pytest.approx(1, rel=0.05)
     x = torch.randn(64, 64, 8, 8) if layer.padding == 1 else torch.randn(512, 256)
-    inner = layer(x)[..., 1:-1, 1:-1] if layer.padding == 1 else layer(x)
+    inner = layer(x)[..., 1:-1, 1:-1] if layer.padding == 1 else layer(x)  # without the border
     assert inner.std().item() == pytest.approx(1, rel=0.1)
 
 
-def test_pixel_norm_brings_the_mean_square_to_1():
+def test_pixel_norm_scales_to_a_mean_square_of_1():
     x = torch.randn(4, 8, 3, 3) * 7
     assert torch.allclose(PixelNorm()(x).square().mean(1), torch.ones(4, 3, 3), atol=1e-4)
 
 
-def test_smoothing_takes_a_lattice_away_and_leaves_slopes():
+def test_blur_removes_alternating_patterns_and_keeps_linear_gradients():
     rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
-    lattices = torch.stack([1 - 2 * (rows % 2), 1 - 2 * (columns % 2), 1 - 2 * ((rows + columns) % 2)])
-    slope = 0.3 * rows - 0.1 * columns + 2
-    smoothed = Blur()((slope + lattices)[None])[0]
-    assert smoothed.shape == lattices.shape
-    assert torch.allclose(smoothed[:, 1:-1, 1:-1], slope[1:-1, 1:-1].expand(3, 6, 6), atol=1e-5)
-    flat = torch.full((2, 1, 5, 5), 0.7)
-    assert torch.allclose(Blur()(flat), flat)
+    patterns = torch.stack([1 - 2 * (rows % 2), 1 - 2 * (columns % 2), 1 - 2 * ((rows + columns) % 2)])
+    gradient = 0.3 * rows - 0.1 * columns + 2
+    blurred = Blur()((gradient + patterns)[None])[0]
+    assert blurred.shape == patterns.shape
+    assert torch.allclose(blurred[:, 1:-1, 1:-1], gradient[1:-1, 1:-1].expand(3, 6, 6), atol=1e-5)
+    constant = torch.full((2, 1, 5, 5), 0.7)
+    assert torch.allclose(Blur()(constant), constant)
 
 
-def test_modulated_norm_is_plain_at_first_and_then_scales_and_shifts_each_face_apart():
+def test_modulated_batch_norm_is_plain_at_initialization_and_then_scales_and_shifts_each_image():
     torch.manual_seed(0)
     layer, plain = quick.ModulatedBatchNorm2d(3, 5), torch.nn.BatchNorm2d(5)
     x, w = torch.randn(4, 5, 6, 6), torch.randn(4, 3)
-    normal = plain(x)
-    assert torch.equal(layer(x, w), normal)
+    normalized = plain(x)
+    assert torch.equal(layer(x, w), normalized)
     torch.nn.init.normal_(layer.by.weight)
     scale, shift = (w @ layer.by.weight.T + layer.by.bias).split(5, 1)
-    assert torch.allclose(layer(x, w), normal * (1 + scale[:, :, None, None]) + shift[:, :, None, None], atol=1e-5)
+    expected = normalized * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
+    assert torch.allclose(layer(x, w), expected, atol=1e-5)
     assert layer.eval()(x, w).shape == x.shape
 
 
@@ -75,28 +76,28 @@ def test_modulated_norm_is_plain_at_first_and_then_scales_and_shifts_each_face_a
         (16, [64, 32]),
     ],
 )
-def test_quick_generator_is_wide_where_maps_are_small(resolution, channels):
+def test_quick_generator_has_more_channels_at_lower_resolutions(resolution, channels):
     G = quick.Generator(8, 32, resolution)
     convolutions = [layer for layer in G.layers if isinstance(layer, UpConv2d)]
     assert [layer.weight.shape[1] for layer in convolutions] + [G.last.in_channels] == channels
     assert G(torch.randn(2, 8)).shape == (2, 3, resolution, resolution)
 
 
-def test_every_norm_of_a_modulated_generator_hears_its_latent():
+def test_latent_modulates_every_batch_norm_of_the_quick_generator():
     torch.manual_seed(0)
     G = quick.Generator(8, 4, 64).eval()
     torch.nn.init.zeros_(G.layers[0].weight)
     z = torch.randn(2, 8)
-    assert torch.equal(*G(z)), "without its first layer nothing is heard at first"
-    heard = [layer for layer in G.modules() if isinstance(layer, quick.ModulatedBatchNorm2d)]
-    assert len(heard) == sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in G.modules()) == 5
-    for layer in heard:
+    assert torch.equal(*G(z)), "at initialization only the first layer depends on the latent"
+    modulated = [layer for layer in G.modules() if isinstance(layer, quick.ModulatedBatchNorm2d)]
+    assert len(modulated) == sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in G.modules()) == 5
+    for layer in modulated:
         torch.nn.init.normal_(layer.by.weight)
         assert not torch.allclose(*G(z)), layer
         torch.nn.init.zeros_(layer.by.weight)
 
 
-def test_minibatch_std_sees_a_lack_of_variety():
+def test_minibatch_std_is_0_for_identical_images():
     layer = MinibatchStd(4)
     varied, same = torch.randn(8, 2, 4, 4), torch.randn(1, 2, 4, 4).expand(8, -1, -1, -1)
     assert layer(varied).shape == (8, 3, 4, 4)
@@ -105,18 +106,17 @@ def test_minibatch_std_sees_a_lack_of_variety():
     assert layer(torch.randn(3, 2, 4, 4)).shape == (3, 3, 4, 4)
 
 
-def test_a_critic_without_batchnorm_begins_with_a_slope_that_can_be_felt():
-    """N(0, .02), which BatchNorm would make good, leaves a hundredth of it."""
+def test_discriminator_without_batch_norm_has_logits_of_order_1_at_initialization():
+    """DCGAN's initialization, N(0, 0.02), would make them a hundredth of that."""
     torch.manual_seed(0)
     x = torch.rand(16, 3, 64, 64) * 2 - 1
-    logits = dcgan.Discriminator(32, norm=False)(x)
-    assert 0.2 < logits.square().mean().sqrt().item() < 5
-    layers = dcgan.Discriminator(32, norm=False)
-    init_dcgan(layers)
-    assert layers(x).square().mean().sqrt().item() < 0.05
+    D = dcgan.Discriminator(32, norm=False)
+    assert 0.2 < D(x).square().mean().sqrt().item() < 5
+    init_dcgan(D)
+    assert D(x).square().mean().sqrt().item() < 0.05
 
 
-def grown(level, resolution=32):
+def progressive_networks(level, resolution=32):
     torch.manual_seed(0)
     nets = torch.nn.ModuleDict(
         {
@@ -129,39 +129,39 @@ def grown(level, resolution=32):
 
 
 @pytest.mark.parametrize(("level", "side"), [(0.0, 4), (1 / 3, 8), (2 / 3, 16), (1.0, 32)])
-def test_below_the_full_level_pictures_are_enlarged_small_ones(level, side):
-    G, D = grown(level + 1e-7)
+def test_below_the_full_level_images_are_upsampled_and_finer_detail_is_ignored(level, side):
+    G, D = progressive_networks(level + 1e-7)
     z = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
-    pictures = G(z)
-    small = pictures[..., :: 32 // side, :: 32 // side]
-    assert torch.allclose(interpolate(small, scale_factor=32 // side), pictures, atol=1e-4)
-    if side < 32:  # and the critic sees no finer: a pattern within the pixels of this level is nothing to it
-        pattern = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
-        assert torch.allclose(D(pictures + 0.5 * pattern), D(pictures), atol=1e-3)
-        assert torch.allclose(D.limit_detail(pictures + 0.5 * pattern), pictures, atol=1e-3)
+    images = G(z)
+    small = images[..., :: 32 // side, :: 32 // side]
+    assert torch.allclose(interpolate(small, scale_factor=32 // side), images, atol=1e-4)
+    if side < 32:
+        checkerboard = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
+        assert torch.allclose(D(images + 0.5 * checkerboard), D(images), atol=1e-3)
+        assert torch.allclose(D.limit_detail(images + 0.5 * checkerboard), images, atol=1e-3)
 
 
 @pytest.mark.parametrize("boundary", [1 / 3, 2 / 3])
-def test_a_fade_has_no_jumps(boundary):
+def test_networks_are_continuous_between_scales(boundary):
     z = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
-    before, after = grown(boundary - 1e-5), grown(boundary + 1e-5)
-    pictures = before[0](z)
-    assert torch.allclose(pictures, after[0](z), atol=1e-3)
-    assert torch.allclose(before[1](pictures), after[1](pictures), atol=1e-3)
+    before, after = progressive_networks(boundary - 1e-5), progressive_networks(boundary + 1e-5)
+    images = before[0](z)
+    assert torch.allclose(images, after[0](z), atol=1e-3)
+    assert torch.allclose(before[1](images), after[1](images), atol=1e-3)
 
 
-def test_the_level_grows_in_rests_and_fades_up_to_the_full_size():
-    held = make_recipe("progressive64", {"growing": 0.8})
-    levels = [held.level(i / 1000) for i in range(1001)]
+def test_level_alternates_between_constant_phases_and_fades():
+    recipe = make_recipe("progressive64", {"growing": 0.8})
+    levels = [recipe.level(i / 1000) for i in range(1001)]
     assert levels == sorted(levels)
     assert levels[0] == 0
-    assert held.level(0.1) == 0  # the rest of the first of four shares
-    assert held.level(0.15) == pytest.approx(0.125)
-    assert held.level(0.2) == pytest.approx(0.25)
+    assert recipe.level(0.1) == 0  # the constant phase of the first of four scales
+    assert recipe.level(0.15) == pytest.approx(0.125)
+    assert recipe.level(0.2) == pytest.approx(0.25)
     assert set(levels[800:]) == {1.0}
 
 
-def test_a_two_way_head_is_its_log_softmax():
+def test_sigmoid_of_the_logit_is_the_softmax_of_a_head_with_two_classes():
     torch.manual_seed(0)
     D = gray.Discriminator().eval()
     x = torch.randn(5, 1, 64, 64)
@@ -169,29 +169,29 @@ def test_a_two_way_head_is_its_log_softmax():
     assert torch.allclose(torch.nn.functional.logsigmoid(D(x)), log_probability_real, atol=1e-6)
 
 
-def test_the_grey_generator_draws_no_lattice_of_single_pixels():
-    assert lattice_share(gray.Generator(smooth=True)) < 0.01
-    assert lattice_share(gray.Generator(smooth=False)) > 0.5  # of the new one's contrast, as the text has it
+def test_blur_removes_the_checkerboard_of_the_gray_generator():
+    assert checkerboard_share(gray.Generator(smooth=True)) < 0.01
+    assert checkerboard_share(gray.Generator(smooth=False)) > 0.5  # as in the text
 
 
-def lattice_share(G):
-    """Of the variance of its pictures, what alternates from pixel to pixel."""
+def checkerboard_share(G):
+    """The share of patterns that alternate from pixel to pixel in the variance of an untrained generator's images."""
     torch.manual_seed(0)
     G.load_state_dict(gray.Generator().state_dict())
     with torch.no_grad():
-        pictures = G(torch.randn(16, 200))[:, 0, 2:-2, 2:-2]
-    power = torch.fft.rfft2(pictures - pictures.mean((1, 2), keepdim=True)).abs().square().mean(0)
-    half = pictures.shape[1] // 2
+        images = G(torch.randn(16, 200))[:, 0, 2:-2, 2:-2]
+    power = torch.fft.rfft2(images - images.mean((1, 2), keepdim=True)).abs().square().mean(0)
+    half = images.shape[1] // 2
     return float((power[half, half] + power[0, half] + power[half, 0]) / power.sum())
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 64, 128, 256, 512])
-def test_at_rest_nothing_of_the_next_scale_is_computed(resolution):
+def test_alpha_is_exactly_0_at_the_level_of_each_scale(resolution):
     growths = resolution.bit_length() - 3
-    for grown in range(growths + 1):
-        assert progressive.scale_and_alpha(torch.tensor(grown / growths), growths) == (grown, 0.0)
-    whole, fading = progressive.scale_and_alpha(torch.tensor(0.5 / growths), growths)
-    assert (whole, fading) == (0, pytest.approx(0.5, abs=1e-5))
+    for scale in range(growths + 1):
+        assert progressive.scale_and_alpha(torch.tensor(scale / growths), growths) == (scale, 0.0)
+    scale, alpha = progressive.scale_and_alpha(torch.tensor(0.5 / growths), growths)
+    assert (scale, alpha) == (0, pytest.approx(0.5, abs=1e-5))
 
 
 @pytest.mark.parametrize("prior", ["normal", "uniform", "poisson"])
@@ -205,17 +205,17 @@ def test_every_prior_has_mean_0_and_variance_1(prior):
 
 @pytest.mark.parametrize("blocks", ["plain", "residual"])
 @pytest.mark.parametrize("deeper", [0, 2])
-def test_deeper_networks_have_more_layers_and_the_same_shapes(blocks, deeper):
+def test_additional_blocks_add_layers_and_keep_shapes(blocks, deeper):
     G = strided.Generator(8, 4, 32, 3, 4, blocks, deeper)
     D = strided.Discriminator(4, 32, 3, 4, blocks, deeper, 0.1)
-    pictures = G(torch.randn(3, 8))
-    assert pictures.shape == (3, 3, 32, 32)
-    assert D(pictures).shape == (3,)
+    images = G(torch.randn(3, 8))
+    assert images.shape == (3, 3, 32, 32)
+    assert D(images).shape == (3,)
     layers = sum(isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d) for m in G.modules())
     assert layers == {("plain", 0): 4, ("plain", 2): 10, ("residual", 0): 10, ("residual", 2): 22}[blocks, deeper]
 
 
-def test_a_vaes_errors_have_their_closed_forms():
+def test_vae_loss_terms_match_torch_distributions():
     zeros = torch.zeros(4, 3)
     assert kl_divergence(zeros, zeros).item() == 0
     mean, log_variance = torch.full((4, 3), 0.5), torch.full((4, 3), math.log(0.25))
@@ -227,26 +227,30 @@ def test_a_vaes_errors_have_their_closed_forms():
     likelihood = torch.distributions.Normal(0.0, 0.5)
     difference = (likelihood.log_prob(x) - likelihood.log_prob(y)).sum((1, 2, 3)).mean()
     assert reconstruction_error(x, y, 0.5).item() == pytest.approx(difference.item())
-    drawn = reparameterize(torch.full((20_000, 1), 2.0), torch.full((20_000, 1), math.log(9.0)))
-    assert drawn.mean().item() == pytest.approx(2, abs=0.1)
-    assert drawn.std().item() == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize("rng", [None, torch.Generator().manual_seed(0)])
+def test_reparameterize_samples_with_the_given_mean_and_variance(rng):
+    latents = reparameterize(torch.full((20_000, 1), 2.0), torch.full((20_000, 1), math.log(9.0)), rng)
+    assert latents.mean().item() == pytest.approx(2, abs=0.1)
+    assert latents.std().item() == pytest.approx(3, abs=0.1)
 
 
 @pytest.mark.parametrize(("prior", "spherical"), [("normal", True), ("uniform", False), ("poisson", False)])
-def test_only_normal_latents_are_walked_on_a_sphere(prior, spherical):
+def test_only_normal_latents_are_spherical(prior, spherical):
     assert gray.Generator(prior=prior).spherical is spherical
 
 
-def test_a_fitted_generator_draws_as_faces_are_spread_and_truncates_to_their_mean():
+def test_fitted_prior_has_mean_and_covariance_of_the_encoded_faces():
     rng = torch.Generator().manual_seed(0)
-    slant = torch.randn(6, 6, generator=rng)
-    encoded = 3 + torch.randn(4000, 6, generator=rng) @ slant.T
+    factor = torch.randn(6, 6, generator=rng)
+    encoded = 3 + torch.randn(4000, 6, generator=rng) @ factor.T
     G = upsampling.GeneratorWithFittedPrior(6, 8, 16)
     z = torch.randn(20_000, 6, generator=rng)
     assert torch.equal(G.mapping(z), z)
     G.fit_prior(encoded)
-    drawn = G.mapping(z)
-    assert torch.allclose(drawn.mean(0), encoded.mean(0), atol=0.1)
-    assert torch.allclose(torch.cov(drawn.T), torch.cov(encoded.T), atol=0.05 * float(torch.cov(encoded.T).max()))
-    G.fit_prior(encoded[:3])  # fewer faces than numbers: still a Gaussian
+    w, covariance = G.mapping(z), torch.cov(encoded.T)
+    assert torch.allclose(w.mean(0), encoded.mean(0), atol=0.1)
+    assert torch.allclose(torch.cov(w.T), covariance, atol=0.05 * float(covariance.max()))
+    G.fit_prior(encoded[:3])  # fewer faces than dimensions
     assert torch.isfinite(G.mapping(z)).all()

@@ -97,7 +97,7 @@ def test_the_gan_loss_does_not_reach_the_encoder():
     (turn,) = state.recipe.turns(0)
     batch = make_batch(state, turn, state.knobs, torch.Generator().manual_seed(0))
     terms = state.objective.loss("G", state.nets, batch).terms
-    terms["G/game"].backward(retain_graph=True)
+    terms["G/gan"].backward(retain_graph=True)
     assert all(p.grad is None for p in state.nets["E"].parameters())
     assert all(p.grad is not None for p in state.nets["G"].parameters())
     terms["G/reconstruction"].backward()
