@@ -1,9 +1,8 @@
-"""Do the numbers of an evaluation notice faults that were planted, and in order?
+"""Do the metrics notice planted faults, and rank them by size? Prints the table of docs/background/metrics.md.
 
-The table of docs/background/metrics.md.
-
-Real faces play the generator: of the training part a share "taught" it, the rest is unseen. An ideal generator returns
-unseen faces; the others return them blurred, noisy, without most kinds of faces, or return what taught them.
+Real faces play the role of the generator. About 40 % of the training split count as its training data, the rest as
+unseen. An ideal generator returns unseen faces. The others return them with blur or noise, return few kinds of faces,
+or copy their training data.
 
 Run: python benchmarks/planted_faults.py --data celeba64.zip [--samples 1000]
 """
@@ -24,8 +23,7 @@ from facesmith.metrics.features import cached_features, open_extractor
 from facesmith.photos.detect import shows_face
 from facesmith.photos.split import part_of
 
-TAUGHT = 0.4  # of the training part
-SHOWN = ("fd", "kid", "precision", "recall", "density", "coverage")
+METRICS = ("fd", "kid", "precision", "recall", "density", "coverage")
 
 
 def main():
@@ -36,75 +34,77 @@ def main():
     console = Console(stderr=True)
     faces = facesmith.open_faces(options.data, 64)
     extractor = open_extractor("lite0")
-    taught, unseen = parted(faces)
+    training, unseen = split_training_faces(faces)
     test = np.asarray(faces.pixels[faces.part("test")])
-    real = cached_features(extractor, test, "test faces", console)
+    test_features = cached_features(extractor, test, "test faces", console)
     _, groups = np.unique([faces.groups[i] for i in faces.part("test")], return_inverse=True)
-    near_taught, near_test = thumbnails(taught), thumbnails(test)
-    ratios = nearest_faces(test, near_taught, near_test, "test faces", console, groups).ratio
-    print(f"{len(test)} test faces, {len(taught)} that taught, {len(unseen)} unseen; {options.samples} samples\n")
-    names = [protocol_name(name, options.samples, extractor.name) for name in SHOWN]
-    print(f"| planted | {' | '.join(names)} | faces found | called copies | verdict |")
+    training_thumbnails, test_thumbnails = thumbnails(training), thumbnails(test)
+    test_ratios = nearest_faces(test, training_thumbnails, test_thumbnails, "test faces", console, groups).ratio
+    print(f"{len(test)} test faces, {len(training)} training faces, {len(unseen)} unseen; {options.samples} samples\n")
+    names = [protocol_name(metric, options.samples, extractor.name) for metric in METRICS]
+    print(f"| planted | {' | '.join(names)} | faces found | copies | verdict |")
     print("|---" * (len(names) + 4) + "|")
-    for name, pictures in planted(taught, unseen, test, options.samples).items():
-        found = scores(real, cached_features(extractor, pictures, name, console))
-        nearest = nearest_faces(pictures, near_taught, near_test, name, console)
-        judged = check_copies(nearest.ratio, ratios)
-        copied = len(np.unique(nearest.training[judged.copies]))
-        verdict = f"copies of {copied} photos" if judged.found else "new faces"
-        told = " | ".join(f"{found[metric]:.3g}" for metric in SHOWN)
+    for name, images in planted_samples(training, unseen, test, options.samples).items():
+        values = scores(test_features, cached_features(extractor, images, name, console))
+        nearest = nearest_faces(images, training_thumbnails, test_thumbnails, name, console)
+        check = check_copies(nearest.ratio, test_ratios)
+        copied = len(np.unique(nearest.training[check.copies]))
+        verdict = f"copies of {copied} photos" if check.found else "new faces"
+        cells = " | ".join(f"{values[metric]:.3g}" for metric in METRICS)
         print(
-            f"| {name} | {told} | {shows_face(pictures).mean():.1%} | {judged.copies.mean():.1%} | {verdict} |",
+            f"| {name} | {cells} | {shows_face(images).mean():.1%} | {check.copies.mean():.1%} | {verdict} |",
             flush=True,
         )
 
 
-def parted(faces):
-    """The training part in two, by groups: what taught, and what nobody has seen."""
+def split_training_faces(faces):
+    """The training split in two parts by groups: the planted generators' training data, and unseen faces."""
     rows = faces.part("train")
-    # Another use of the split's hash: of a name that is made longer, so that it falls anew.
-    order = np.array([int(part_of(f"again/{faces.groups[i]}/{n}") == "train") for i in rows for n in range(4)])
-    seen = order.reshape(len(rows), 4).all(1)  # .8 to the power of four
-    return np.asarray(faces.pixels[rows[seen]]), np.asarray(faces.pixels[rows[~seen]])
+    # The split's hash of four other names per group. Each is in the training split with probability 0.8, and a face is
+    # training data if all four are: 0.8 ** 4 = 0.41.
+    hashed = np.array([int(part_of(f"again/{faces.groups[i]}/{n}") == "train") for i in rows for n in range(4)])
+    in_training = hashed.reshape(len(rows), 4).all(1)
+    return np.asarray(faces.pixels[rows[in_training]]), np.asarray(faces.pixels[rows[~in_training]])
 
 
-def planted(taught, unseen, test, count):
+def planted_samples(training, unseen, test, count):
+    """`count` samples of each planted generator, by name."""
     rng = np.random.default_rng(0)
 
-    def some(pictures):
-        return pictures[rng.permutation(len(pictures))[:count]]
+    def choose(images):
+        return images[rng.permutation(len(images))[:count]]
 
-    fine = some(unseen)
+    good = choose(unseen)
     by_brightness = unseen[np.argsort(unseen.mean((1, 2, 3)), kind="stable")]
     half, tenth = (by_brightness[: max(count, round(len(unseen) * share))] for share in (0.5, 0.1))
-    learnt = some(taught)
+    copies = choose(training)
     return {
-        "nothing: unseen real faces": fine,
-        **{f"blur, radius {radius} px": blurred(fine, radius) for radius in (0.5, 1, 2)},
-        **{f"noise, sigma {sigma} of 255": noisy(fine, sigma) for sigma in (4, 8, 16)},
-        "mode loss 50 %: the darker half of faces": some(half),
-        "mode loss 90 %: the darkest tenth": some(tenth),
+        "nothing: unseen real faces": good,
+        **{f"blur, radius {radius} px": blurred(good, radius) for radius in (0.5, 1, 2)},
+        **{f"noise, sigma {sigma} of 255": noisy(good, sigma) for sigma in (4, 8, 16)},
+        "mode loss, 50 %: the darker half of the faces": choose(half),
+        "mode loss, 90 %: the darkest tenth": choose(tenth),
         "one face, with noise": noisy(np.repeat(unseen[:1], count, axis=0), 4),
-        "copies of what taught it": learnt,
-        "… with noise, sigma 8": noisy(learnt, 8),
-        "… mirrored, shifted by 2 px, brighter": disguised(learnt),
-        "… of 12 photos only": noisy(taught[rng.integers(0, 12, count)], 8),
-        "test faces themselves": some(test),
+        "copies of its training data": copies,
+        "… with noise, sigma 8": noisy(copies, 8),
+        "… mirrored, shifted by 2 px, brighter": disguised(copies),
+        "… of only 12 photos": noisy(training[rng.integers(0, 12, count)], 8),
+        "the test faces themselves": choose(test),
     }
 
 
-def blurred(pictures, radius):
-    return np.stack([np.asarray(Image.fromarray(p).filter(ImageFilter.GaussianBlur(radius))) for p in pictures])
+def blurred(images, radius):
+    return np.stack([np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius))) for image in images])
 
 
-def noisy(pictures, sigma):
-    noise = np.random.default_rng(1).normal(0, sigma, pictures.shape)
-    return np.clip(pictures + noise, 0, 255).round().astype(np.uint8)
+def noisy(images, sigma):
+    noise = np.random.default_rng(1).normal(0, sigma, images.shape)
+    return np.clip(images + noise, 0, 255).round().astype(np.uint8)
 
 
-def disguised(pictures):
-    moved = np.roll(pictures[:, :, ::-1], (2, -2), axis=(1, 2))
-    return np.stack([np.asarray(ImageEnhance.Brightness(Image.fromarray(p)).enhance(1.15)) for p in moved])
+def disguised(images):
+    moved = np.roll(images[:, :, ::-1], (2, -2), axis=(1, 2))
+    return np.stack([np.asarray(ImageEnhance.Brightness(Image.fromarray(image)).enhance(1.15)) for image in moved])
 
 
 if __name__ == "__main__":
