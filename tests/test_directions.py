@@ -144,11 +144,11 @@ def test_classifier_uses_whole_groups_of_the_training_split(faces, monkeypatch):
     assert set(classifier_training_rows(opened)) == set(opened.part("train"))
     monkeypatch.setattr("facesmith.attributes.train_classifier.MAX_TRAINING_FACES", 100)
     opened.groups[:] = [f"group{i // 5}" for i in range(len(opened.groups))]
-    some = classifier_training_rows(opened)
-    assert 90 <= len(some) <= 100
+    rows = classifier_training_rows(opened)
+    assert 90 <= len(rows) <= 100
     train = set(opened.part("train").tolist())
-    others = train - set(some.tolist())
-    assert not {opened.groups[i] for i in some} & {opened.groups[i] for i in others}
+    others = train - set(rows.tolist())
+    assert not {opened.groups[i] for i in rows} & {opened.groups[i] for i in others}
 
 
 def test_slopes_fit_a_plane_and_r_squared_is_right():

@@ -79,12 +79,12 @@ def test_extracted_faces_have_a_template_in_the_header():
 
 def test_template_is_estimated_from_faces():
     detected = Detector().detect([np.asarray(photo())])[0].landmarks[0].astype(np.float64)
-    targets = Alignment(64, 0.1)
+    alignment = Alignment(64, 0.1)
     rng = np.random.default_rng(0)
-    faces = np.stack([align(np.asarray(photo()), detected + rng.normal(0, 1, (5, 2)), targets)[0] for _ in range(20)])
+    faces = np.stack([align(np.asarray(photo()), detected + rng.normal(0, 1, (5, 2)), alignment)[0] for _ in range(20)])
     template = estimate_template(faces)
     assert (template.source, template.count) == ("estimated", 20)
-    assert np.abs(template.points - targets.targets() / 64).mean() < 0.03
+    assert np.abs(template.points - alignment.targets() / 64).mean() < 0.03
     assert estimate_template(procedural_pixels(24)) is None
 
 

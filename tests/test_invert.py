@@ -54,7 +54,7 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
+def run_with_encoder(tmp_path_factory):
     """A model with an encoder, a template and one direction next to it."""
     run = saved_model(tmp_path_factory.mktemp("plain"))
     model = facesmith.load(run)
@@ -83,7 +83,7 @@ def test_without_optimization_the_latent_is_the_encoders_mean(run):
     np.testing.assert_allclose(w, mean, atol=1e-5)
 
 
-@pytest.mark.parametrize("which", ["run", "plain"])
+@pytest.mark.parametrize("which", ["run", "run_with_encoder"])
 def test_latent_does_not_depend_on_the_batch(which, request):
     model = facesmith.load(request.getfixturevalue(which))
     faces = procedural_pixels(20)
@@ -91,8 +91,8 @@ def test_latent_does_not_depend_on_the_batch(which, request):
     assert model.invert(faces[:0]).shape == (0, model.G.w_dim)
 
 
-def test_photo_is_aligned_before_inversion(plain):
-    model = facesmith.load(plain)
+def test_photo_is_aligned_before_inversion(run_with_encoder):
+    model = facesmith.load(run_with_encoder)
     face = locate_face(np.asarray(photo()), TEMPLATE, 16, 3).face
     assert np.array_equal(model.invert(np.asarray(photo()), optimize=False), model.invert(face[None], optimize=False))
     assert np.array_equal(model.invert(face, optimize=False), model.invert(face[None], optimize=False))
@@ -102,9 +102,9 @@ def test_photo_is_aligned_before_inversion(plain):
         model.invert(np.asarray(photo()), face=2)
 
 
-def test_optimization_improves_the_reconstruction(plain, monkeypatch):
+def test_optimization_improves_the_reconstruction(run_with_encoder, monkeypatch):
     monkeypatch.setattr("facesmith.inversion.inverter.STEPS", 8)
-    model = facesmith.load(plain)
+    model = facesmith.load(run_with_encoder)
     faces = model.sample([5])
     guess, optimized = (model.invert(faces, optimize=each) for each in (False, True))
     assert guess.shape == optimized.shape == (1, model.G.w_dim)
@@ -180,29 +180,29 @@ def test_damaged_picture_does_not_stop_the_others(run, tmp_path):
 # Photos
 
 
-def test_face_is_found_in_a_photo_with_a_notice(plain, astronaut, tmp_path):
+def test_face_is_found_in_a_photo_with_a_notice(run_with_encoder, astronaut, tmp_path):
     two = np.concatenate([np.asarray(portrait())] * 2, axis=1)
     write_png(tmp_path / "two.png", two)
     output, options = io.StringIO(), InvertOptions(optimize=False)
     pictures = [astronaut, tmp_path / "two.png"]
-    list(invert(plain, pictures, tmp_path / "out.png", options, console=Console(file=output, width=200)))
+    list(invert(run_with_encoder, pictures, tmp_path / "out.png", options, console=Console(file=output, width=200)))
     assert "two.png (400x200) shows 2 faces: using the largest (--face)" in output.getvalue()
     assert "astronaut.png" not in output.getvalue()
     face = locate_face(np.asarray(photo()), TEMPLATE, 16, 3).face
     assert np.array_equal(read_picture(tmp_path / "out.png")[:128, :128], enlarge(face, 8))
 
 
-def test_photo_without_a_face_is_refused(plain, tmp_path):
+def test_photo_without_a_face_is_refused(run_with_encoder, tmp_path):
     write_png(tmp_path / "field.png", np.asarray(without_face()))
     with pytest.raises(BadData, match=r"None .*field.png: no face found in its 200x200 pixels.*--aligned"):
-        list(invert(plain, [tmp_path / "field.png"], tmp_path / "out.png", console=QUIET))
+        list(invert(run_with_encoder, [tmp_path / "field.png"], tmp_path / "out.png", console=QUIET))
     assert not (tmp_path / "out.png").exists()
 
 
-def test_latent_file_records_where_the_face_was(plain, astronaut, tmp_path):
+def test_latent_file_records_where_the_face_was(run_with_encoder, astronaut, tmp_path):
     options = InvertOptions(optimize=False, latents=tmp_path / "latents")
-    list(invert(plain, [astronaut, astronaut], tmp_path / "out.png", options, console=QUIET))
-    model = facesmith.load(plain)
+    list(invert(run_with_encoder, [astronaut, astronaut], tmp_path / "out.png", options, console=QUIET))
+    model = facesmith.load(run_with_encoder)
     assert sorted(path.name for path in options.latents.iterdir()) == ["astronaut-2.latent", "astronaut.latent"]
     w = load_latent(options.latents / "astronaut.latent", model.G, model.hash)
     np.testing.assert_array_equal(w, model.invert(np.asarray(photo()), optimize=False)[0])
@@ -210,21 +210,23 @@ def test_latent_file_records_where_the_face_was(plain, astronaut, tmp_path):
     assert (header["photo"]["height"], header["photo"]["face"], header["optimized"]) == (512, 1, False)
     located = locate_face(np.asarray(photo()), TEMPLATE, 16, 3)
     np.testing.assert_allclose(header["photo"]["matrix"], located.matrix, atol=1e-5)
-    lines = list(invert(plain, [astronaut], tmp_path / "me.latent", InvertOptions(optimize=False), console=QUIET))
+    lines = list(
+        invert(run_with_encoder, [astronaut], tmp_path / "me.latent", InvertOptions(optimize=False), console=QUIET)
+    )
     assert lines[-1] == str(tmp_path / "me.latent")
     assert torch.equal(load_latent(tmp_path / "me.latent", model.G, model.hash), w)
 
 
-def test_edited_face_is_pasted_into_its_photo(plain, astronaut, tmp_path):
+def test_edited_face_is_pasted_into_its_photo(run_with_encoder, astronaut, tmp_path):
     options = InvertOptions(optimize=False, edits=("smiling=1",), paste=tmp_path / "pasted.png")
-    lines = list(invert(plain, [astronaut], tmp_path / "out.png", options, console=QUIET))
+    lines = list(invert(run_with_encoder, [astronaut], tmp_path / "out.png", options, console=QUIET))
     assert lines[-1] == str(tmp_path / "pasted.png")
     pasted = read_picture(tmp_path / "pasted.png")
     assert pasted.shape == (512, 512, 3)
     assert (pasted != np.asarray(photo())).any(2).mean() < 0.1
     metadata = read_provenance(tmp_path / "pasted.png")
     assert (metadata["Synthetic"], metadata["Edits"]) == ("in part", "smiling=1")
-    model = facesmith.load(plain)
+    model = facesmith.load(run_with_encoder)
     edited = model.synthesize(model.invert(np.asarray(photo()), optimize=False) + model.directions["smiling"])
     assert np.array_equal(read_picture(tmp_path / "out.png")[256:384, :128], enlarge(edited[0], 8))
 
@@ -238,9 +240,9 @@ def test_model_without_encoder_is_refused_with_advice(tmp_path):
         list(invert(run, [tmp_path / "any.png"], tmp_path / "out.png", console=QUIET))
 
 
-def test_encoder_of_another_model_is_refused(plain, tmp_path):
+def test_encoder_of_another_model_is_refused(run_with_encoder, tmp_path):
     run = saved_model(tmp_path / "run", seed=1)
-    (run / "inversion.safetensors").write_bytes((plain / "inversion.safetensors").read_bytes())
+    (run / "inversion.safetensors").write_bytes((run_with_encoder / "inversion.safetensors").read_bytes())
     with pytest.raises(BadModel, match="another model"):
         facesmith.load(run).invert(procedural_pixels(1))
 
@@ -255,24 +257,24 @@ def test_encoder_of_another_model_is_refused(plain, tmp_path):
         ("out.png", InvertOptions(paste="pasted.jpg"), "--paste"),
     ],
 )
-def test_wrong_options_are_refused_before_any_picture_is_read(plain, tmp_path, out, options, message):
+def test_wrong_options_are_refused_before_any_picture_is_read(run_with_encoder, tmp_path, out, options, message):
     if options.paste:
         options = InvertOptions(paste=tmp_path / options.paste)
     with pytest.raises(BadOption, match=message):
-        list(invert(plain, [tmp_path / "absent.png"], tmp_path / out, options, console=QUIET))
+        list(invert(run_with_encoder, [tmp_path / "absent.png"], tmp_path / out, options, console=QUIET))
 
 
-def test_one_file_stores_one_face(plain, astronaut, tmp_path):
+def test_one_file_stores_one_face(run_with_encoder, astronaut, tmp_path):
     for out, options in (
         ("me.latent", InvertOptions(optimize=False)),
         ("out.png", InvertOptions(optimize=False, paste=tmp_path / "pasted.png")),
     ):
         with pytest.raises(BadOption, match="there are 2"):
-            list(invert(plain, [astronaut, astronaut], tmp_path / out, options, console=QUIET))
+            list(invert(run_with_encoder, [astronaut, astronaut], tmp_path / out, options, console=QUIET))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["astronaut.png"]
     write_png(tmp_path / "out.png", procedural_pixels(1)[0])
     with pytest.raises(OutputExists):
-        list(invert(plain, [astronaut], tmp_path / "out.png", console=QUIET))
+        list(invert(run_with_encoder, [astronaut], tmp_path / "out.png", console=QUIET))
 
 
 # Reconstruction error
@@ -286,8 +288,8 @@ def test_psnr_is_the_peak_signal_to_noise_ratio():
     np.testing.assert_allclose(psnr(black, other), [np.inf, 0, 10 * np.log10(75)])
 
 
-def test_errors_are_compared_with_samples_and_the_average_face(plain):
-    model = facesmith.load(plain)
+def test_errors_are_compared_with_samples_and_the_average_face(run_with_encoder):
+    model = facesmith.load(run_with_encoder)
     faces = model.sample([3, 1007])
     same, other = reconstruction_errors(model, faces, model.sample([3, 3]), QUIET)
     assert (same.distance, same.closer_samples, same.best_distance) == (0, 0, 0)
@@ -330,8 +332,8 @@ def test_exact_encoder_gives_exact_reconstructions(tmp_path):
     assert psnr(faces, model.synthesize(model.invert(faces, optimize=False))).min() > 40
 
 
-def test_inversion_without_optimization_takes_less_than_a_second(plain):
-    model = facesmith.load(plain)
+def test_inversion_without_optimization_takes_less_than_a_second(run_with_encoder):
+    model = facesmith.load(run_with_encoder)
     model.invert(np.asarray(photo()), optimize=False)
     start = time.process_time()
     model.invert(np.asarray(photo()), optimize=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class FoundDirections:
         header: further header entries.
     """
 
-    directions: Mapping[str, Tensor]
-    measurements: Mapping[str, Mapping[str, Any]]
-    notes: Mapping[str, str]
-    header: Mapping[str, Any]
+    directions: dict[str, Tensor]
+    measurements: dict[str, dict[str, Any]]
+    notes: dict[str, str]
+    header: dict[str, Any]

@@ -153,7 +153,7 @@ def difference_of_means(w: Tensor, targets: NDArray[np.float32]) -> Tensor:
     return torch.stack([w[present[:, i]].mean(0) - w[absent[:, i]].mean(0) for i in range(present.shape[1])])
 
 
-def _with_lengths(directions: Mapping[str, Tensor]) -> FoundDirections:
+def _with_lengths(directions: dict[str, Tensor]) -> FoundDirections:
     """Return directions of which only their lengths are known."""
     lengths = {name: float(direction.norm()) for name, direction in directions.items()}
     measurements = {name: {"length": length} for name, length in lengths.items()}

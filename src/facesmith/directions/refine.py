@@ -58,7 +58,7 @@ def keep_weights(own: list[int], keep: list[int], logits: Tensor) -> Tensor:
     """Return how strongly each direction must preserve each attribute, `[A', A]`.
 
     The weight is 1 for attributes in `keep` and 0 for the direction's own. For others it is 1 minus the absolute
-    correlation with the own attribute: what usually comes along may change.
+    correlation with the own attribute: attributes that usually occur together may change together.
 
     Args:
         own: index of each direction's attribute, A' numbers.

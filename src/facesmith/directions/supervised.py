@@ -10,14 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
 
-from facesmith.attributes import AttributeScores, DatasetLabels, TrainedClassifier, predict_logits, trained_classifier
+from facesmith.attributes import (
+    AttributeScores,
+    Classifier,
+    DatasetLabels,
+    TrainedClassifier,
+    predict_logits,
+    trained_classifier,
+)
 from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.device import has_bfloat16
 from facesmith.directions.direction_options import DirectionOptions, FoundDirections
@@ -62,6 +68,45 @@ class LabeledSamples:
         return LabeledSamples(self.w[rows], self.images[rows], self.logits[rows])
 
 
+@dataclass(frozen=True)
+class _Search:
+    """What the refinement and calibration of directions need: A' directions for some of the classifier's A attributes.
+
+    Attributes:
+        own: index of each direction's attribute, A' numbers.
+        keep: `[A', A]`, how strongly each direction must preserve each attribute.
+        signs: `[A']`, 1 for attributes to add, -1 for those to remove.
+    """
+
+    G: Generator
+    classifier: Classifier
+    own: list[int]
+    keep: Tensor
+    signs: Tensor
+    whitening: Whitening
+    fit_samples: LabeledSamples
+    calibration_samples: LabeledSamples
+    precision: torch.dtype
+    console: Console
+
+    def refine_and_calibrate(
+        self, start: Tensor, rows: list[int], steps: int, penalties: PenaltyWeights
+    ) -> tuple[Tensor, list[StrengthCalibration]]:
+        """Refine the directions of these rows in whitened coordinates, and measure what they do."""
+        refined = refine_directions(
+            self.G, self.classifier, self.fit_samples.w, self.fit_samples.images, start, self.whitening,
+            [self.own[row] for row in rows], self.keep[rows], self.signs[rows], self.console,
+            steps=steps, precision=self.precision, penalties=penalties,
+        )  # fmt: skip
+        directions = self.whitening.to_w_offset(refined).float()
+        tasks = list(zip(directions, refined.norm(dim=1).tolist(), rows, strict=True))
+        w, logits = self.calibration_samples.w, self.calibration_samples.logits
+        return refined, [
+            calibrate_strength(self.G, self.classifier, w, logits, direction, length, self.own[row])
+            for direction, length, row in bar(tasks, len(tasks), "measuring the strength of directions", self.console)
+        ]
+
+
 def supervised_directions(
     G: Generator, faces: Faces, labels: DatasetLabels, options: DirectionOptions, console: Console
 ) -> FoundDirections:
@@ -80,55 +125,56 @@ def supervised_directions(
     index = {name: i for i, name in enumerate(trained.names)}
     own = [index[name] for name in names]
 
+    # Label generated faces, and fit slopes to their logits.
     samples = _label_samples(G, trained, range(FACE_COUNT), console)
-    fit_samples = samples.part(slice(0, round(FIT_SHARE * FACE_COUNT)))
     whitening = whiten(samples.w, MIN_DEVIATION)
     start, fit_quality = _fit_directions(samples, whitening, trained.names, names, keep)
-    weights = keep_weights(own, [index[name] for name in keep], samples.logits)
-    signs = torch.tensor([float(edit_sign(samples.logits[:, i])) for i in own])
-    calibration_samples = _label_samples(G, trained, range(FACE_COUNT, FACE_COUNT + CALIBRATION_FACES), console)
 
-    def refine_and_calibrate(
-        start: Tensor, rows: list[int], penalties: PenaltyWeights
-    ) -> tuple[Tensor, list[StrengthCalibration]]:
-        """Refine the directions of these rows, and measure what they do."""
-        refined = refine_directions(
-            G, trained.classifier, fit_samples.w, fit_samples.images, start, whitening, [own[row] for row in rows],
-            weights[rows], signs[rows], console, steps=options.steps, precision=precision, penalties=penalties,
-        )  # fmt: skip
-        lengths = refined.norm(dim=1).tolist()
-        each = list(zip(whitening.to_w_offset(refined).float(), lengths, rows, strict=True))
-        return refined, [
-            calibrate_strength(
-                G, trained.classifier, calibration_samples.w, calibration_samples.logits, direction, length, own[row]
-            )
-            for direction, length, row in bar(each, len(each), "measuring the strength of directions", console)
-        ]
-
-    refined, calibrations = refine_and_calibrate(start, list(range(len(names))), STRICT)
-    # Refine weak directions again with lower penalties, and keep the result if it is better.
-    weak = [row for row, each in enumerate(calibrations) if each.success_rate < GOOD_SUCCESS_RATE]
-    if weak and options.steps:
-        refined_again, calibrations_again = refine_and_calibrate(refined[weak], weak, LOOSE)
-        for row, direction, calibration in zip(weak, refined_again, calibrations_again, strict=True):
-            if calibration.success_rate > calibrations[row].success_rate:
-                refined[row], calibrations[row] = direction, calibration
-
-    directions, measurements, notes = {}, {}, {}
+    # Refine the directions, and find the length at which they work.
+    search = _Search(
+        G,
+        trained.classifier,
+        own,
+        keep_weights(own, [index[name] for name in keep], samples.logits),
+        torch.tensor([float(edit_sign(samples.logits[:, i])) for i in own]),
+        whitening,
+        samples.part(slice(0, round(FIT_SHARE * FACE_COUNT))),
+        _label_samples(G, trained, range(FACE_COUNT, FACE_COUNT + CALIBRATION_FACES), console),
+        precision,
+        console,
+    )
+    refined, calibrations = _refine_all(search, start, options.steps)
+    header = {"keep": keep, "training_faces": len(classifier_training_rows(faces))}
+    result = FoundDirections({}, {}, {}, header)
     for name, direction, calibration in zip(names, whitening.to_w_offset(refined).float(), calibrations, strict=True):
         if calibration.success_rate < MIN_SUCCESS_RATE and options.attributes is None:
             console.print(f"notice: {name} is left out: even at full length it {_effect(calibration)} of faces only")
             continue
-        directions[name] = calibration.scale * direction
-        sample_share = float((samples.logits[:, index[name]] > 0).float().mean())
-        measurements[name] = _measurements(
-            trained.scores[name], calibration, directions[name], float(fit_quality[index[name]]), sample_share
-        )
-        notes[name] = f"classifier {trained.scores[name].balanced_accuracy:.0%}, {_effect(calibration)}"
-    if not directions:
+        i, scores = index[name], trained.scores[name]
+        result.directions[name] = calibration.scale * direction
+        result.notes[name] = f"classifier {scores.balanced_accuracy:.0%}, {_effect(calibration)}"
+        result.measurements[name] = {
+            "classifier": asdict(scores),
+            "calibration": asdict(calibration),
+            "length": float(result.directions[name].norm()),
+            "linear_r2": float(fit_quality[i]),  # share of the logit's variance that a linear function of w explains
+            "sample_share": float((samples.logits[:, i] > 0).float().mean()),  # of generated faces with the attribute
+        }
+    if not result.directions:
         raise BadData("No direction works: this model's faces show none of the attributes. Train the model for longer.")
-    header = {"keep": keep, "training_faces": len(classifier_training_rows(faces))}
-    return FoundDirections(directions, measurements, notes, header)
+    return result
+
+
+def _refine_all(search: _Search, start: Tensor, steps: int) -> tuple[Tensor, list[StrengthCalibration]]:
+    """Refine all directions, and weak ones again with lower penalties if that makes them better."""
+    refined, calibrations = search.refine_and_calibrate(start, list(range(len(search.own))), steps, STRICT)
+    weak = [row for row, each in enumerate(calibrations) if each.success_rate < GOOD_SUCCESS_RATE]
+    if weak and steps:
+        again = search.refine_and_calibrate(refined[weak], weak, steps, LOOSE)
+        for row, direction, calibration in zip(weak, *again, strict=True):
+            if calibration.success_rate > calibrations[row].success_rate:
+                refined[row], calibrations[row] = direction, calibration
+    return refined, calibrations
 
 
 def describe_scores(scores: AttributeScores) -> str:
@@ -185,20 +231,3 @@ def _start_length(logits: Tensor, slope: Tensor, unit: Tensor) -> float:
     lacking = own_logits < 0
     missing = TARGET_LOGIT - float(own_logits[lacking].mean() if lacking.any() else own_logits.min())
     return min(MAX_START_LENGTH, max(MIN_START_LENGTH, missing / max(growth, 1e-6)))
-
-
-def _measurements(
-    scores: AttributeScores,
-    calibration: StrengthCalibration,
-    direction: Tensor,
-    fit_quality: float,
-    sample_share: float,
-) -> dict[str, Any]:
-    """Return the header entry of a direction."""
-    return {
-        "classifier": asdict(scores),
-        "calibration": asdict(calibration),
-        "length": float(direction.norm()),
-        "linear_r2": fit_quality,  # share of the logit's variance that a linear function of the latent explains
-        "sample_share": sample_share,  # share of generated faces that have the attribute
-    }

@@ -1,8 +1,8 @@
 """The inversion encoder, a network that predicts the latent of an image, and its training.
 
 Half of each batch are samples of the generator, whose latents are known. The other half are real faces, for which only
-the image that the generator makes of the prediction can be compared. Samples alone would not teach hats, hands and
-other cameras; real faces alone would leave the encoder free to predict latents that no seed gives.
+the image that the generator makes of the prediction can be compared. From samples alone, the encoder would not learn
+about hats, hands and other cameras. From real faces alone, it could learn to predict latents that no seed gives.
 
 The encoder starts as the best linear prediction from a strongly reduced image, computed in closed form (ridge
 regression on samples). This start is worth several hundred training steps of the convolutions, which then learn a

@@ -1,8 +1,8 @@
 """Optimization-based inversion: gradient descent on the latent, so that its image becomes similar to a given one.
 
-It starts from the encoder's guess. At first the loss compares pixels only, which is cheap and goes far if the generator
-can draw the very image. The perceptual distance has many local minima; it is added at the end, for what pixels leave
-open.
+It starts from the encoder's guess. At first the loss compares pixels only, which is cheap and suffices if the generator
+can draw the exact image. The perceptual distance has many local minima, so it is added for the last third only. It
+makes the result look right where pixels leave a choice.
 
 Sources: optimizing a latent for pixels and features is Zhu et al. 2016, "Generative Visual Manipulation on the Natural
 Image Manifold", arXiv:1609.03552. The encoder's guess as a start, and a penalty that keeps the latent in the
