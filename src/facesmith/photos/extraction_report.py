@@ -86,4 +86,5 @@ def _kept_section(report: ExtractReport, kept: list[tuple[str, str]]) -> Section
         path = report.out / file_name
         if path.exists():  # the user may have deleted it while the extraction was interrupted
             sheet.append(Picture(path.read_bytes(), f"{file_name}: {source}"))
-    return Section("Kept", [f"{len(sheet)} of {report.faces:,}, evenly spaced."], sheet=sheet)
+    selection = "All faces." if len(sheet) == report.faces else f"{len(sheet)} of {report.faces:,} faces, evenly spaced."
+    return Section("Kept", [selection], sheet=sheet)
