@@ -49,7 +49,7 @@ def main():
         nearest = nearest_faces(images, training_thumbnails, test_thumbnails, name, console)
         check = check_copies(nearest.ratio, test_ratios)
         copied = len(np.unique(nearest.training[check.copies]))
-        verdict = f"copies of {copied} photos" if check.found else "new faces"
+        verdict = f"copies of {copied} photos" if check.has_copies else "new faces"
         cells = " | ".join(f"{values[metric]:.3g}" for metric in METRICS)
         print(
             f"| {name} | {cells} | {shows_face(images).mean():.1%} | {check.copies.mean():.1%} | {verdict} |",

@@ -23,7 +23,7 @@ from facesmith.modelfiles.locate import bundled_model
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run folder with an evaluation beside the model."""
+    """A run folder that contains an evaluation."""
     folder = saved_model(tmp_path_factory.mktemp("run"))
     faces = faces_folder(tmp_path_factory.mktemp("faces"), 240)
     list(evaluate(EvaluateOptions([folder], faces, folder / "evaluation", 30), QUIET))
@@ -56,8 +56,8 @@ def test_the_hub_reads_license_data_and_every_metric(run, tmp_path):
     read = ModelCard.load(path).data
     assert (read.license, read.datasets, read.model_name) == ("cc-by-nc-4.0", ['drawn "faces"'], "First faces")
     assert read.metrics == list(result["metrics"])
-    found = {each.metric_type: each.metric_value for each in read.eval_results}
-    assert found == {name: score["value"] for name, score in result["metrics"].items()}
+    values = {each.metric_type: each.metric_value for each in read.eval_results}
+    assert values == {name: score["value"] for name, score in result["metrics"].items()}
     for question, answer in result["verdicts"].items():
         assert f"{question} {answer}" in text
     for name, score in result["metrics"].items():

@@ -1,4 +1,4 @@
-"""Copies are noticed whatever small change hides them, and new faces are cleared."""
+"""Copies are detected under small changes, and new faces are not taken for copies."""
 
 from __future__ import annotations
 
@@ -49,76 +49,78 @@ def changed(pictures, change):
 
 @pytest.fixture(scope="module")
 def faces():
-    """Training faces, held-out ones, their ratios, and unseen faces beside both."""
+    """Training faces, held-out faces, the ratios of the latter, and validation faces."""
     opened = open_faces(shared("celeba64.zip"), 64, limit=1500)
-    training, held_out, unseen = (np.asarray(opened.pixels[opened.part(n)]) for n in ("train", "test", "validation"))
+    training, held_out, validation = (
+        np.asarray(opened.pixels[opened.part(n)]) for n in ("train", "test", "validation")
+    )
     ratios = nearest(held_out, training, held_out, np.arange(len(held_out))).ratio
-    return training, held_out, unseen, ratios
+    return training, held_out, validation, ratios
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_copies_are_noticed_under_small_changes(faces, change):
+def test_copies_are_detected_under_small_changes(faces, change):
     training, held_out, _, ratios = faces
-    found_near = nearest(changed(training[:40], change), training, held_out)
-    found = check_copies(found_near.ratio, ratios)
-    assert found.found
-    assert found.copies.mean() > 0.9
-    assert (found_near.training[found.copies] == np.arange(40)[found.copies]).mean() > 0.95
+    result = nearest(changed(training[:40], change), training, held_out)
+    check = check_copies(result.ratio, ratios)
+    assert check.has_copies
+    assert check.copies.mean() > 0.9
+    assert (result.training[check.copies] == np.arange(40)[check.copies]).mean() > 0.95
 
 
-def test_held_out_and_unseen_pictures_are_cleared(faces):
-    training, held_out, unseen, ratios = faces
-    for pictures in (held_out, changed(held_out, "noisy"), unseen):
-        found_near = nearest(pictures, training, held_out)
-        assert not check_copies(found_near.ratio, ratios).found
+def test_real_faces_that_were_not_trained_on_are_no_copies(faces):
+    training, held_out, validation, ratios = faces
+    for pictures in (held_out, changed(held_out, "noisy"), validation):
+        result = nearest(pictures, training, held_out)
+        assert not check_copies(result.ratio, ratios).has_copies
 
 
 def test_the_average_face_is_no_copy(faces):
     training, held_out, _, ratios = faces
     average = np.repeat(training.mean(0, keepdims=True).round().astype(np.uint8), 50, axis=0)
-    assert not check_copies(nearest(average, training, held_out).ratio, ratios).found
+    assert not check_copies(nearest(average, training, held_out).ratio, ratios).has_copies
 
 
-def test_grey_faces_are_compared_too():
+def test_gray_faces_can_be_compared():
     pixels = to_gray(procedural_pixels(24))
-    found_near = nearest(pixels[:4], pixels[2:], pixels[:2])
-    assert found_near.training[2:].tolist() == [0, 1]
-    assert found_near.held_out[:2].tolist() == [0, 1]
-    assert np.isfinite(found_near.ratio).all()
+    result = nearest(pixels[:4], pixels[2:], pixels[:2])
+    assert result.training[2:].tolist() == [0, 1]
+    assert result.held_out[:2].tolist() == [0, 1]
+    assert np.isfinite(result.ratio).all()
 
 
-def test_nothing_is_compared_with_its_own_group():
+def test_no_face_is_compared_with_its_own_group():
     pixels = procedural_pixels(12)
-    found_near = nearest(pixels, pixels, pixels, np.repeat(np.arange(4), 3))
-    assert (found_near.training == np.arange(12)).all()
-    assert (found_near.held_out // 3 != np.arange(12) // 3).all()
+    result = nearest(pixels, pixels, pixels, np.repeat(np.arange(4), 3))
+    assert (result.training == np.arange(12)).all()
+    assert (result.held_out // 3 != np.arange(12) // 3).all()
 
 
-def test_flat_pictures_are_no_copies_of_anything():
+def test_flat_pictures_give_finite_ratios():
     pixels = procedural_pixels(12)
     flat = np.full((2, 16, 16, 3), 128, np.uint8)
     assert np.isfinite(nearest(flat, pixels[:6], pixels[6:]).ratio).all()
 
 
-def test_few_held_out_faces_allow_no_judgement():
+def test_too_few_held_out_faces_are_an_error():
     with pytest.raises(BadData, match="20 are needed"):
         check_copies(np.ones(5), np.ones(19))
 
 
-def test_a_few_near_photos_among_many_are_no_proof():
-    """Real sets hold photos taken twice, on both sides of the split; new faces may lie as near by as large a share."""
+def test_as_many_small_ratios_as_among_real_faces_are_no_copies():
+    """Some photos are taken twice and end up in both splits. As large a share of new faces may be as close."""
     rng = np.random.default_rng(0)
     real, samples = np.exp(rng.normal(0, 0.1, 1000)), np.exp(rng.normal(0, 0.1, 1000))
     real[:10], samples[:10] = 0.2, 0.2
-    assert not check_copies(samples, real).found
+    assert not check_copies(samples, real).has_copies
     assert check_copies(samples, real).copies.sum() == 10
     samples[:60] = 0.2
-    assert check_copies(samples, real).found
+    assert check_copies(samples, real).has_copies
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 10_000), st.data())
-def test_wilson_s_interval_holds_the_share(count, data):
+def test_wilson_s_interval_contains_the_share(count, data):
     hits = data.draw(st.integers(0, count))
     high, low = wilson_upper_bound(hits, count), 1 - wilson_upper_bound(count - hits, count)
     assert -1e-12 <= low <= hits / count + 1e-12

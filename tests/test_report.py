@@ -68,8 +68,10 @@ def page_of(folder, **options):
 
 def pictures_in(text):
     """Every embedded picture by its description."""
-    found = re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"', text)
-    return [(html.unescape(label), np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))) for data, label in found]
+    images = re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"', text)
+    return [
+        (html.unescape(label), np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))) for data, label in images
+    ]
 
 
 def commands_in(text):
@@ -115,9 +117,9 @@ def test_each_kind_of_recipe_has_its_own_figures(trained, tmp_path):
 def test_it_shows_the_diagnosis_and_rollbacks(run):
     file = run / "log.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    alike = [{**lines[-1], "signs/variety": 0.0, "seen": 110 + n} for n in range(3)]
-    returned = {"seen": 40, "rolled_back_from": 80, "problems": "divergence"}
-    file.write_text("".join(json.dumps(line) + "\n" for line in [lines[0], returned, *lines[1:], *alike]))
+    collapsed = [{**lines[-1], "signs/variety": 0.0, "seen": 110 + n} for n in range(3)]
+    rollback = {"seen": 40, "rolled_back_from": 80, "problems": "divergence"}
+    file.write_text("".join(json.dumps(line) + "\n" for line in [lines[0], rollback, *lines[1:], *collapsed]))
     text = page_of(run)
     assert "Mode collapse: " in text
     assert "At 0.1 kimg (divergence) the run was rolled back to 0.0 kimg" in text

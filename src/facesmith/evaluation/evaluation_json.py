@@ -139,7 +139,7 @@ def _condition(condition: ConditionResult) -> dict[str, Any]:
 
 def _copy_check(result: ModelResult, check: CopyCheck, reference: Reference) -> dict[str, Any]:
     return {
-        "found": check.found,
+        "found": check.has_copies,
         "samples": int(check.copies.sum()),
         "allowed": check.allowed,
         "photos": [_training_name(reference, int(index)) for index in result.copied],

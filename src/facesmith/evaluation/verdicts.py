@@ -76,7 +76,7 @@ def novelty(result: ModelResult) -> str:
     if check is None:
         return f"Not checked: this needs at least {MIN_HELD_OUT} held-out faces."
     copies, photos = int(check.copies.sum()), len(result.copied)
-    if check.found:
+    if check.has_copies:
         which = f"these {photos} training photos" if photos > 1 else "one training photo"
         return f"COPIES: {copies} of {count} samples are copies of {which}."
     if result.notice:
@@ -91,9 +91,9 @@ def novelty(result: ModelResult) -> str:
 
 def short_verdict(result: ModelResult) -> str:
     """The result of the copy check in a few words, for a table."""
-    if result.copy_check is None or (result.notice and not result.copy_check.found):
+    if result.copy_check is None or (result.notice and not result.copy_check.has_copies):
         return "not checked"
-    return f"copies of {len(result.copied)} photos" if result.copy_check.found else "new faces"
+    return f"copies of {len(result.copied)} photos" if result.copy_check.has_copies else "new faces"
 
 
 def warnings(samples: int, reference: Reference) -> list[str]:

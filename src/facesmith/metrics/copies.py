@@ -29,7 +29,7 @@ ZOOM = 1 / 18  # of a picture's side, removed from or added to each border
 BATCH_SIZE = 256
 MIN_DISTANCE = 1e-3  # smaller distances count as this, so that ratios stay finite
 MIN_HELD_OUT = 20  # held-out faces
-DEVIATIONS = 5.0  # a copy's ratio is so many standard deviations below the median of new faces
+DEVIATIONS = 5.0  # ratios this many standard deviations below the median of new faces are copies
 Z_99 = 2.58  # standard deviations that contain 99 % of a normal distribution
 
 
@@ -74,7 +74,7 @@ class CopyCheck:
     real_median: float
 
     @property
-    def found(self) -> bool:
+    def has_copies(self) -> bool:
         """Whether there are more copies than are expected among new faces."""
         return int(self.copies.sum()) > self.allowed
 
