@@ -86,5 +86,6 @@ def _kept_section(report: ExtractReport, kept: list[tuple[str, str]]) -> Section
         path = report.out / file_name
         if path.exists():  # the user may have deleted it while the extraction was interrupted
             sheet.append(Picture(path.read_bytes(), f"{file_name}: {source}"))
-    selection = "All faces." if len(sheet) == report.faces else f"{len(sheet)} of {report.faces:,} faces, evenly spaced."
-    return Section("Kept", [selection], sheet=sheet)
+    is_complete = len(sheet) == report.faces
+    line = "All faces." if is_complete else f"{len(sheet)} of {report.faces:,} faces, evenly spaced."
+    return Section("Kept", [line], sheet=sheet)
