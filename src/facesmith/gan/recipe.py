@@ -73,10 +73,10 @@ class Recipe(ABC):
         """The scheduled values at a progress of 0 to 1, the share of the budget that is used."""
 
     def representative_steps(self) -> Mapping[int, float]:
-        """Steps that cost as much as all others together: number of a step -> share of steps like it.
+        """One step of each cost, and the share of all steps that cost the same. Used to forecast the training time.
 
-        Used to forecast training time. A recipe with an extra loss term in some steps returns one step with the term
-        and one without it. During pretraining, the first steps after it are measured instead.
+        A recipe with an extra loss term in some steps returns one step with the term and one without it. Instead of a
+        pretraining step, the first step after pretraining is measured.
         """
         return {0: 1.0}
 

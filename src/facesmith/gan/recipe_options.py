@@ -54,7 +54,7 @@ class Option:
                 raise BadOption(f"{self.recipe}: {self.name}={value!r} is out of range. Expected {limits}.")
 
     def parse(self, text: str) -> Any:
-        """The value that a text stands for; raises BadOption if it isn't of the option's type."""
+        """Convert a text to the option's type; raise BadOption if that fails."""
         try:
             if self.is_tuple:
                 return tuple(self.item_type(item) for item in text.strip("()[]").split(",") if item.strip())
@@ -72,11 +72,11 @@ class Option:
         return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[self.type]
 
 
-def options_of(recipe: type) -> dict[str, Option]:
+def options_of(recipe: Any) -> dict[str, Option]:
     """All options of a recipe class, by name, in the order of their declaration."""
     types = get_type_hints(recipe)
     return {
-        field.name: Option(recipe.name, field.name, types[field.name], field.default, **field.metadata)  # type: ignore[attr-defined]
+        field.name: Option(recipe.name, field.name, types[field.name], field.default, **field.metadata)
         for field in fields(recipe)
     }
 

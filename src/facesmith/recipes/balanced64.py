@@ -10,8 +10,8 @@ Result: fd5k_lite0 64.4 (real faces 3.1), face rate 91.0% (98.3%), after 9 kimg 
 What it does: an upsampling generator, a max-pooling discriminator, and three ways to balance them. `balance=none` does
 nothing. With `skip`, a player skips its step while the discriminator's cross-entropies show that it is ahead (margin
 0.3; if both would skip, both train). With `l2`, the weight of an L2 penalty on the discriminator rises by 1e-5 while
-the generator's loss is above 1.3, and falls while it is below 0.9. `d_norm=batch` is the discriminator with BatchNorm,
-which the text shows to win.
+the generator's loss is above 1.3, and falls while it is below 0.9. `d_norm=batch` adds BatchNorm to the discriminator,
+which makes it too strong, as the text shows.
 
 Faults of the text, and what this recipe does instead:
 - It gives no latent size, learning rate or batch size. Here: 100, 2e-4 and 16.

@@ -21,8 +21,8 @@ Differences from the paper:
 - One batch size, and one Adam state for all scales.
 - The output is bounded by tanh.
 - The half-life of the weight average is a share of the images seen.
-- The budget is thousands of images instead of 12 million, so generator steps are what is scarce. The default loss
-  gives three times as many of them: second derivatives are half of the time of a WGAN-GP discriminator step.
+- The budget is thousands of images instead of 12 million, so generator steps are scarce. The default loss allows three
+  times as many: second derivatives take half of the time of a WGAN-GP discriminator step.
 - The paper's loss needs `d_steps=2` and `lr=1e-3` here. With one discriminator step per generator step, the
   discriminator scored fakes above real faces, and all samples became one red square.
 """

@@ -1,4 +1,4 @@
-"""Facesmith's own recipe and the default: the best faces for a given time on a CPU.
+"""Facesmith's own recipe and the default: the best faces for the time that they take on a CPU.
 
 Paper:  none. It combines parts of published GANs, which are named below.
 Text:   none. The networks are those of "Generating Faces with Torch" (balanced64), made small.
@@ -15,24 +15,25 @@ and their samples lack variety. This recipe makes them smaller, lets the latent 
 and keeps the two networks balanced by regularization instead of skipped steps.
 
 The generator, compared with balanced64:
-- It has a quarter of the channels at full resolution, and as many at low resolutions, where they cost little.
+- It has a quarter of the channels at full resolution, but as many at 8x8, where they cost little.
 - A residual block precedes the first two upsamplings.
-- The latent sets scale and shift of every BatchNorm (self-modulation, arXiv:1810.01365), instead of entering the first
-  layer only. Since then it draws men with short hair, profiles, hats and glasses.
+- The latent sets scale and shift of every BatchNorm (self-modulation, arXiv:1810.01365), not only the first layer's
+  input. This added variety: men with short hair, profiles, hats and glasses.
 
 The discriminator, compared with balanced64:
-- Kernels are 3x3 after the first layer, and there is one layer more.
-- Minibatch standard deviation shows it a lack of variety (arXiv:1710.10196, section 3).
-- The wide linear layer has a quarter of the units: with small batches, updating its weights took longer than using it.
+- It has 3x3 kernels after the first layer, and one layer more.
+- Minibatch standard deviation lets it detect a lack of variety (arXiv:1710.10196, section 3).
+- Its wide linear layer has a quarter of the units. In small batches, the optimizer step of such a layer takes longer
+  than its forward and backward pass.
 
 Training:
-- The non-saturating loss with R1 (arXiv:1801.04406). R1 needs second derivatives, which are slow, so it is computed on
-  half of every fourth batch.
-- Adam without momentum, and high learning rates that fall over the last 30 % of the budget.
-- Little dropout in the discriminator.
+- The loss is non-saturating, with R1 (arXiv:1801.04406). R1 needs second derivatives, which are slow, so it is computed
+  on half of every fourth batch.
+- Adam has no momentum. Its learning rates are high and fall over the last 30 % of the budget.
+- The discriminator has little dropout.
 
 With --condition it is conditional: labels are concatenated to the latent, and the discriminator adds a projection for
-each label to its logit (arXiv:1802.05637). docs/research/experiments.md lists all trials, also those that failed.
+each label to its logit (arXiv:1802.05637). docs/research/experiments.md lists all trials, including failed ones.
 """
 
 from __future__ import annotations
