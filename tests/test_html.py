@@ -45,7 +45,7 @@ def full_page() -> str:
     chart = Chart("<svg></svg>", ((HOSTILE, 1, True),), HOSTILE, HOSTILE)
     rich = Section(
         HOSTILE, bullets=[HOSTILE], code=[HOSTILE], videos=[Video(b"film", HOSTILE)], strip=[picture], charts=[chart],
-        how=HOSTILE, folded=True,
+        explanation=HOSTILE, folded=True,
     )  # fmt: skip
     return page(HOSTILE, [plain, rich, Section("empty")])
 

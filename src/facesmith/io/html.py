@@ -64,7 +64,7 @@ class Section:
         videos: videos in full width.
         strip: larger pictures side by side, with their labels below.
         charts: one in full width, or several side by side.
-        how: how to read the figures.
+        explanation: how to read the figures.
         folded: closed until the reader opens it.
     """
 
@@ -79,7 +79,7 @@ class Section:
     videos: Sequence[Video] = ()
     strip: Sequence[Picture] = ()
     charts: Sequence[Chart] = ()
-    how: str = ""
+    explanation: str = ""
     folded: bool = False
 
 

@@ -109,13 +109,13 @@ def _samples(run: RunRecord, film: bytes | None) -> Iterator[Section]:
         return
     seen, newest = run.frames[-1]
     label = f"Generated faces of seeds 0 to 63 after {seen / 1000:.1f} kimg"
-    how = explanations.contact_sheet(run.has_discriminator)
-    yield Section("Samples", figures=[as_picture(newest, label)], how=how)
+    explanation = explanations.contact_sheet(run.has_discriminator)
+    yield Section("Samples", figures=[as_picture(newest, label)], explanation=explanation)
     if len(run.frames) > 1:
         videos = [Video(film, "The same 64 faces from the first save to the last")] if film else []
         frames = _evenly_spaced(run.frames, STRIP_PICTURES)
         strip = [as_picture(_upper_left_faces(sheet), f"{at / 1000:.1f} kimg") for at, sheet in frames]
-        yield Section("Samples over time", videos=videos, strip=strip, how=explanations.FILM)
+        yield Section("Samples over time", videos=videos, strip=strip, explanation=explanations.FILM)
 
 
 def _evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
@@ -132,14 +132,14 @@ def _upper_left_faces(sheet: Pixels) -> Pixels:
 def _balance(run: RunRecord) -> Iterator[Section]:
     charts = share_chart(run.lines)
     if charts:
-        yield Section(BALANCE, charts=charts, how=explanations.balance(run.lines))
+        yield Section(BALANCE, charts=charts, explanation=explanations.balance(run.lines))
     histograms = score_charts(run.histograms)
     if histograms:
-        how = explanations.scores(run.histograms[-1][1])
-        yield Section("Discriminator scores", charts=histograms[-1:], how=how)
+        explanation = explanations.scores(run.histograms[-1][1])
+        yield Section("Discriminator scores", charts=histograms[-1:], explanation=explanation)
         if len(histograms) > 1:
-            how = explanations.SCORES_OVER_TIME
-            yield Section("Discriminator scores over time", charts=histograms, how=how)
+            explanation = explanations.SCORES_OVER_TIME
+            yield Section("Discriminator scores over time", charts=histograms, explanation=explanation)
 
 
 def _diagnosis(run: RunRecord) -> Iterator[Section]:
@@ -155,18 +155,20 @@ def _diagnosis(run: RunRecord) -> Iterator[Section]:
         for line in run.lines
         if type(line.get("rolled_back_from")) is int
     ]
-    yield Section(DIAGNOSIS, bullets=bullets or ["No problem found."], charts=charts, how=explanations.SIGNS)
+    yield Section(DIAGNOSIS, bullets=bullets or ["No problem found."], charts=charts, explanation=explanations.SIGNS)
 
 
 def _reconstructions(run: RunRecord, pictures: bool) -> Iterator[Section]:
     title, charts = "Reconstructions", term_chart(run.lines, "reconstruction/psnr_db")
-    how = explanations.RECONSTRUCTIONS
+    explanation = explanations.RECONSTRUCTIONS
     if run.pairs is not None and pictures:
         figure = as_picture(run.pairs, "Held-out faces, each above its reconstruction")
-        yield Section(title, figures=[figure], charts=charts, how=how)
+        yield Section(title, figures=[figure], charts=charts, explanation=explanation)
     elif run.reconstructions:
         figure = as_picture(run.reconstructions[-1][1], "Reconstructions of held-out faces")
-        yield Section(title, [explanations.ORIGINALS_LEFT_OUT], figures=[figure], charts=charts, how=how)
+        yield Section(
+            title, [explanations.ORIGINALS_LEFT_OUT], figures=[figure], charts=charts, explanation=explanation
+        )
     elif run.recipe is not None and "E" in run.recipe.averaged and run.lines:
         yield Section(title, ["The validation split is empty, so there are no held-out faces to reconstruct."])
 
@@ -174,20 +176,24 @@ def _reconstructions(run: RunRecord, pictures: bool) -> Iterator[Section]:
 def _log(run: RunRecord) -> Iterator[Section]:
     charts, constant = loss_charts(run.lines)
     if charts or constant:
-        how = explanations.losses(run.has_discriminator)
-        yield Section("Losses", charts=charts, header=CONSTANT_TERMS_HEADER, rows=constant, how=how)
+        explanation = explanations.losses(run.has_discriminator)
+        yield Section("Losses", charts=charts, header=CONSTANT_TERMS_HEADER, rows=constant, explanation=explanation)
     validation = term_chart(run.lines, VALIDATION_KID)
     if validation:
-        yield Section("Validation", charts=validation, how=explanations.VALIDATION)
+        yield Section("Validation", charts=validation, explanation=explanations.VALIDATION)
     charts, constant = schedule_charts(run.lines)
     if charts or constant:
-        how = explanations.SCHEDULES
+        explanation = explanations.SCHEDULES
         yield Section(
-            "Learning rates and schedules", charts=charts, header=CONSTANT_TERMS_HEADER, rows=constant, how=how
+            "Learning rates and schedules",
+            charts=charts,
+            header=CONSTANT_TERMS_HEADER,
+            rows=constant,
+            explanation=explanation,
         )
     charts = [*term_chart(run.lines, "images_per_second"), *term_chart(run.lines, "memory_mib")]
     if charts:
-        yield Section("Speed and memory", charts=charts, how=explanations.SPEED)
+        yield Section("Speed and memory", charts=charts, explanation=explanations.SPEED)
 
 
 def _recipe(run: RunRecord) -> Iterator[Section]:
@@ -212,9 +218,9 @@ def _data(run: RunRecord, pictures: bool) -> Iterator[Section]:
     if pictures:
         sheet = limit_width(contact_sheet(run.faces), MAX_WIDTH_PX)
         figures = [as_picture(sheet, "Real faces, evenly spaced in the data")]
-        yield Section("Data", rows=summary, figures=figures, how=explanations.DATA)
+        yield Section("Data", rows=summary, figures=figures, explanation=explanations.DATA)
     else:
-        yield Section("Data", ["This page leaves out the real faces."], rows=summary, how=explanations.DATA)
+        yield Section("Data", ["This page leaves out the real faces."], rows=summary, explanation=explanations.DATA)
     rows = list(attribute_summary(run.faces))
     if rows:
         yield Section("Attributes of the data", header=("attribute", "share or range"), rows=rows, folded=True)

@@ -22,7 +22,7 @@ from facesmith.training.diagnosis import DISTANCE, VARIETY
 
 STALLED_SECONDS = 1800.0  # without a save
 COMPARED_TERMS = (VALIDATION_KID, DISTANCE, VARIETY, "G/loss", "D/loss", "images_per_second")
-SECTION_FIELDS = ("title", "lines", "header", "rows", "bullets", "how")
+SECTION_FIELDS = ("title", "lines", "header", "rows", "bullets", "explanation")
 OPEN_SECTIONS = (DIAGNOSIS, BALANCE)  # the page folds the others
 
 

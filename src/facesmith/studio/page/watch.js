@@ -151,7 +151,7 @@ export function watchPart() {
       const opened = new Set([...report.querySelectorAll('details[open]')].map((each) => each.dataset.title));
       report.replaceChildren(
         ...(comparison.length ? [h('section', { class: 'part' }, h('h2', {}, 'The runs compared'), h('div', { class: 'charts' }, comparison.map(chartFigure)))] : []),
-        ...sections.map((section) => reportSection(section, opened)), h('p', { class: 'how' }, aboutSheets));
+        ...sections.map((section) => reportSection(section, opened)), h('p', { class: 'explanation' }, aboutSheets));
     } catch (error) { showMessage(error.message); }
   }
 
@@ -178,11 +178,11 @@ function ago(seconds) {
 }
 
 // A section of the run's report. Folded sections stay open if the user has opened them.
-function reportSection({ title, lines = [], header = [], rows = [], bullets = [], how = '', charts = [], open }, openedTitles) {
+function reportSection({ title, lines = [], header = [], rows = [], bullets = [], explanation = '', charts = [], open }, openedTitles) {
   const content = [...lines.map((line) => h('p', {}, line)), bullets.length ? h('ul', { class: 'messages' }, bullets.map((text) => h('li', {}, text))) : null,
     charts.length ? h('div', { class: 'charts' }, charts.map(chartFigure)) : null,
     rows.length ? h('div', { class: 'table' }, h('table', {}, header.length ? h('thead', {}, h('tr', {}, header.map((name) => h('th', { scope: 'col' }, name)))) : '', h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell) => h('td', {}, String(cell)))))))) : null,
-    how ? h('p', { class: 'how' }, how) : null];
+    explanation ? h('p', { class: 'explanation' }, explanation) : null];
   if (open) return h('section', { class: 'part' }, h('h2', {}, title), content);
   const details = h('details', { open: openedTitles.has(title) }, h('summary', {}, title), h('div', { class: 'part', style: 'padding-top:.8rem' }, content));
   details.dataset.title = title;
