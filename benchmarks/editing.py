@@ -3,7 +3,7 @@
 The evaluator is a network of another architecture than the classifier of `facesmith directions` (no residual blocks, no
 BatchNorm; max-pooling and a dense layer). It is trained on training faces that the classifier did not use, and tested
 on faces that neither has seen. An embedding for recognizing people starts from the evaluator. It is trained on pairs of
-pictures of one person from Labeled Faces in the Wild, and tested on people who were not in its training set.
+pictures of one person from Labeled Faces in the Wild. It is tested on other people.
 
 For each attribute, N generated faces are edited by its direction at strength 1:
 

@@ -1,7 +1,8 @@
 """Measure what the norm of a latent does to a face: plain sums and straight lines compared with rescaled sums and arcs.
 
-For each kind of sum, and half-way between two faces, it prints the share of images in which the detector finds a face,
-the share of pixel values that are black or white, and the contrast (standard deviation within an image, of 255 levels).
+For each kind of sum, and half-way between two faces, it prints three numbers: the share of images in which the detector
+finds a face, the share of pixel values that are black or white, and the contrast. Contrast is the standard deviation
+within an image, of 255 levels.
 
 Run: python benchmarks/latent_lengths.py runs/first [--samples 500]
 """

@@ -1,8 +1,8 @@
 """Measure the time for one face (as while dragging a slider) and the number of faces per second.
 
-`model.sample` is timed for one seed and for 256 seeds, next to the bare generator in eager float32 PyTorch on one
-latent and on batches of 64. The four take turns, so that other load on the machine affects all of them. Medians are
-printed.
+`model.sample` is timed for one seed and for 256 seeds. For comparison, the bare generator is timed in eager float32
+PyTorch, on one latent and on batches of 64. The four take turns, so that other load on the machine affects all of them.
+Medians are printed.
 
 Run: python benchmarks/sampling.py runs/first [MODEL ...] [--threads 2] [--rounds 15]
 """

@@ -87,7 +87,7 @@ def failures(model: Model) -> Pixels:
         for words, each, new, score in zip(cases, faces, rebuilt, scores, strict=True)
     ]
     for words, score in zip(cases, scores, strict=True):
-        print(f"{words}: {score.told()}")
+        print(f"{words}: {score.summary()}")
     return grid(np.stack(cells), len(cells), 6)
 
 

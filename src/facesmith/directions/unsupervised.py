@@ -23,7 +23,7 @@ def pca(G: Generator, w: Tensor, count: int) -> Tensor:
     """Return directions by PCA, `[count, w_dim]`, the most important first.
 
     With a mapping network, these are the principal components of `w`. Without one, `w` varies equally in all directions
-    (apart from labels), so they are the latent steps that match the principal components of the first layer's output.
+    (apart from labels). Then they are the latent steps that match the principal components of the first layer's output.
 
     Args:
         w: latents `[N, w_dim]`.

@@ -43,8 +43,8 @@ PIXEL_WEIGHT, FEATURE_WEIGHT, NORM_WEIGHT = 4.0, 2.0, 0.1
 class InversionEncoder(nn.Module):
     """Predicts whitened latents `u` `[N, w_dim]` (see `latent_prior`) of images `[N, C, S, S]`.
 
-    The prediction is the sum of a linear function of 16x16 pixels and a correction by a convolutional network, which
-    halves the image down to 4x4 and has a residual block at 8x8.
+    The prediction is the sum of a linear function of 16x16 pixels and a correction by a convolutional network. The
+    network halves the image down to 4x4 and has a residual block at 8x8.
 
     Args:
         width: channels at half the resolution; they double twice further down.

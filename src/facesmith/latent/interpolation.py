@@ -1,6 +1,6 @@
 """Walks through the latent space: interpolation from latent to latent and, for closed walks, back to the first.
 
-A latent of d normal random numbers has a norm of about √d, whatever its direction, so a generator has seen no other
+A latent of d normal random numbers has a norm of about √d, whatever its direction. So a generator has seen no other
 norms in training. On the straight line between two such latents the norm falls by a factor of √2 half-way, where faces
 look pale and average. The arc between them keeps the norm.
 """

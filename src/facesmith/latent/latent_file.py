@@ -1,8 +1,8 @@
 """Latent files: one face saved as a small file such as me.latent, which can be used wherever a seed can.
 
 A latent file is a sidecar (`modelfiles/sidecar.py`) with one tensor: `w` `[w_dim]`, or `[num_ws, w_dim]` with one
-latent per layer. It stores the hash of the model that it belongs to. The rest of its header (how the photo was aligned,
-where the face was in it) is information for people and programs, and is not needed to draw the face.
+latent per layer. It stores the hash of the model that it belongs to. The rest of its header says how the photo was
+aligned and where the face was in it. That is for people and programs; drawing does not need it.
 """
 
 from __future__ import annotations
