@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,12 @@ def summary(run_id: str, name: str, folder: Path) -> dict[str, Any]:
 
 def details(folder: Path) -> dict[str, Any]:
     """The sections of the run's report that change during training, and how to read the contact sheets."""
+    return _details(folder, _last_save(folder))
+
+
+@lru_cache(maxsize=8)
+def _details(folder: Path, last_save: float) -> dict[str, Any]:
+    """As `details`. Drawing the charts takes a second, so it is done once per save."""
     run = read_plan_and_log(folder)
     sections = [_section_values(section) for section in live_sections(run)]
     if run.missing:
@@ -98,7 +106,8 @@ def _section_values(section: Section) -> dict[str, Any]:
 
 
 def _last_save(folder: Path) -> float:
-    try:
-        return (folder / LOG).stat().st_mtime
-    except OSError:
-        return folder.stat().st_mtime
+    """When the run last wrote its log; before the first save, when its folder changed; 0 if that is gone."""
+    for path in (folder / LOG, folder):
+        with suppress(OSError):
+            return path.stat().st_mtime
+    return 0.0
