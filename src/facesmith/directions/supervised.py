@@ -132,16 +132,16 @@ def supervised_directions(
 
     # Refine the directions, and find the length at which they work.
     search = _Search(
-        G,
-        trained.classifier,
-        own,
-        keep_weights(own, [index[name] for name in keep], samples.logits),
-        torch.tensor([float(edit_sign(samples.logits[:, i])) for i in own]),
-        whitening,
-        samples.part(slice(0, round(FIT_SHARE * FACE_COUNT))),
-        _label_samples(G, trained, range(FACE_COUNT, FACE_COUNT + CALIBRATION_FACES), console),
-        precision,
-        console,
+        G=G,
+        classifier=trained.classifier,
+        own=own,
+        keep=keep_weights(own, [index[name] for name in keep], samples.logits),
+        signs=torch.tensor([float(edit_sign(samples.logits[:, i])) for i in own]),
+        whitening=whitening,
+        fit_samples=samples.part(slice(0, round(FIT_SHARE * FACE_COUNT))),
+        calibration_samples=_label_samples(G, trained, range(FACE_COUNT, FACE_COUNT + CALIBRATION_FACES), console),
+        precision=precision,
+        console=console,
     )
     refined, calibrations = _refine_all(search, start, options.steps)
     header = {"keep": keep, "training_faces": len(classifier_training_rows(faces))}
