@@ -25,7 +25,7 @@ OPTIONS = {
     "vaegan64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 2e-3, "lr_d": 1e-3},
     "wgan-gp64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 1e-3, "d_steps": 2},
 }
-BUDGETS = {name: 4000 for name in RECIPES} | {"elu36": 25_000, "quick64": 2000, "vaegan64": 2500}  # images
+BUDGETS = dict.fromkeys(RECIPES, 4000) | {"elu36": 25_000, "quick64": 2000, "vaegan64": 2500}  # images
 
 
 def flatten(pixels):
