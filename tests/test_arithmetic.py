@@ -91,7 +91,7 @@ def test_error_shows_where_a_sum_is_wrong(text, message):
 
 @pytest.mark.parametrize("name", ["smile", "1.5", "9" * 20, "²", "3.safetensors", "me.latent"])
 def test_unknown_names_are_refused(name):
-    with pytest.raises(BadOption, match=r"neither a seed|outside"):
+    with pytest.raises(BadOption, match=r"neither a seed|out of range"):
         resolve(TinyG(16, 3), [name])
 
 

@@ -335,3 +335,19 @@ def test_a_generator_is_evaluated(facesmith, tmp_path):
     code, _, err = facesmith("evaluate", "--model", run)
     assert code == 2
     assert "--data" in err
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "9" * 5000, "a" * 100_000, "\udcff"])
+def test_no_message_contains_control_characters_or_thousands_of_characters(facesmith, tmp_path, text):
+    for arguments in (
+        ["sample", "--seeds", text, "--out", tmp_path / "a.png"],
+        ["mix", text, "--out", tmp_path / "a.png"],
+        ["train", "--seed", text, "--data", "nowhere", "--out", tmp_path / "run"],
+        ["walk", "--seed", text, "--out", tmp_path / "a.mp4", "--model", "nowhere"],
+        ["sample", "--psi", text],
+        [text],
+    ):
+        code, out, err = facesmith(*arguments)
+        assert (code in (1, 2), out, err.count("\n")) == (True, "", 1), err
+        assert "\x1b" not in err
+        assert len(err.encode()) < 4200

@@ -81,7 +81,7 @@ def nearly_equal(images, expected):
 def test_a_seed_is_the_same_face_with_and_without_torch(exported):
     run, file, lines = exported
     model, onnx = load(run), load_onnx(file, threads=1)
-    seeds = [0, 7, 2**32 + 7, 2**63 - 1, *range(40)]
+    seeds = [0, 7, 2**32 - 1, *range(40)]
     for psi in (1.0, 0.6, 0.0):
         assert nearly_equal(onnx.sample(seeds, psi), model.sample(seeds, psi))
     assert onnx.sample([]).shape == (0, 16, 16, 3)

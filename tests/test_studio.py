@@ -338,7 +338,7 @@ def test_parsed_strength_is_within_its_bounds(text, number):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(0, 2**63 - 1),
+    st.integers(0, 2**32 - 1),
     st.dictionaries(st.text("abcdef_0123456789", min_size=1, max_size=12), st.floats(-10, 10), max_size=5),
 )
 def test_written_face_is_parsed_as_the_same_face(seed, edits):

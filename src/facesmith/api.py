@@ -17,6 +17,7 @@ from rich.console import Console
 from facesmith.evaluation.evaluate import EvaluateOptions
 from facesmith.evaluation.evaluate import evaluate as evaluate_models
 from facesmith.gan.recipe import parse_condition
+from facesmith.io.messages import SafeConsole
 from facesmith.photos.extract import extract as extract_faces
 from facesmith.photos.extraction_report import ExtractReport
 from facesmith.training.plan import TrainOptions
@@ -213,11 +214,11 @@ def evaluate(
 def _console(quiet: bool) -> Console:
     """Where progress is printed: as bars in a terminal, and as plain lines in a notebook."""
     if _in_notebook():
-        return Console(
+        return SafeConsole(
             file=sys.stdout, force_jupyter=False, force_terminal=False, color_system=None, highlight=False,
             width=NOTEBOOK_WIDTH, quiet=quiet,
         )  # fmt: skip
-    return Console(stderr=True, highlight=False, quiet=quiet)
+    return SafeConsole(stderr=True, highlight=False, quiet=quiet)
 
 
 def _in_notebook() -> bool:

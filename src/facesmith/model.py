@@ -64,7 +64,7 @@ class Model:
         The same model, seed, psi and condition always give the same face, whatever else is drawn with it.
 
         Args:
-            seeds: whole numbers from 0 to 2**63 - 1.
+            seeds: whole numbers from 0 to 2**32 - 1.
             psi: truncation from 0 (the average face) to 1 (full variety).
             condition: for a conditional model, attributes that all faces get, each 0 or 1. Other attributes are drawn
                 as often as they occur in the training set.
@@ -85,7 +85,7 @@ class Model:
         """Return the latents of seeds: `model.synthesize(model.latents(seeds))` equals `model.sample(seeds)`.
 
         Args:
-            seeds: whole numbers from 0 to 2**63 - 1.
+            seeds: whole numbers from 0 to 2**32 - 1.
             condition: as in `sample`.
 
         Returns:

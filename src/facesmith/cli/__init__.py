@@ -29,6 +29,7 @@ from facesmith.cli import photos, training, sampling, inverting, editing, evalua
 # isort: on
 from facesmith.cli.shared import app
 from facesmith.errors import FacesmithError
+from facesmith.io.messages import one_line
 
 INTERRUPTED = 130
 UsageError: type[Any] = typer.BadParameter.__mro__[
@@ -56,7 +57,7 @@ def main() -> None:
             raise KeyboardInterrupt
     except UsageError as error:
         message = error.format_message()  # empty if typer has printed the help instead
-        _fail(" ".join(message.split()), 2) if message else sys.exit(2)
+        _fail(message, 2) if message else sys.exit(2)
     except FacesmithError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
@@ -76,7 +77,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"facesmith: {message}", file=sys.stderr)
+    print(f"facesmith: {one_line(message)}", file=sys.stderr)
     sys.exit(code)
 
 

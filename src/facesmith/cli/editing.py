@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Conditions, Force, ModelPath, Psi, Scale, app, console
+from facesmith.cli.shared import Conditions, Force, ModelPath, Psi, Scale, app, console, show
 from facesmith.errors import BadOption
 
 
@@ -55,7 +55,7 @@ def directions(
         raise BadOption("--attributes is empty. Leave it out for the default, or name columns: smiling,male.")
     options = DirectionOptions(model, data, out, method, split(attributes), split(keep), steps, force=force)
     for line in find_directions(options, console):
-        typer.echo(line)
+        show(line)
 
 
 @app.command()
@@ -91,4 +91,4 @@ def edit(
     condition = parse_condition_values(conditions or [])
     options = EditOptions(model, seeds, parse_edits(edits), out, steps, film, directions, psi, scale, force, condition)
     for path in edit(options, console):
-        typer.echo(path)
+        show(path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import MODEL_HELP, Data, Force, Psi, app, console, fetch_models
+from facesmith.cli.shared import MODEL_HELP, Data, Force, Psi, app, console, fetch_models, show
 
 
 @app.command()
@@ -41,4 +41,4 @@ def evaluate(
         model or [None], data, out, samples, features, weights, download, limit, pictures, force, psi
     )
     for line in evaluate(options, console):
-        typer.echo(line)
+        show(line)

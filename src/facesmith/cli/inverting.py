@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Data, Force, ModelPath, Psi, app, console
+from facesmith.cli.shared import Data, Force, ModelPath, Psi, app, console, show
 
 
 @app.command("train-inverter")
@@ -17,7 +17,7 @@ def train_inverter(
     kimg: Annotated[
         float, typer.Option(min=0.001, help="Thousands of real faces to train on, with as many generated ones.")
     ] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another encoder.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Another seed gives another encoder.")] = 0,
     force: Force = False,
 ) -> None:
     """Train the encoder that invert needs, and find out how the model's faces are aligned.
@@ -27,7 +27,7 @@ def train_inverter(
     from facesmith.explore.train_inverter import train_inverter as train_encoder
 
     for line in train_encoder(model, data, kimg=kimg, seed=seed, force=force, console=console):
-        typer.echo(line)
+        show(line)
 
 
 @app.command()
@@ -64,4 +64,4 @@ def invert(
 
     options = InvertOptions(face, aligned, not quick, tuple(edit or ()), latents, paste, psi)
     for line in invert(model, pictures, out, options, force=force, console=console):
-        typer.echo(line)
+        show(line)

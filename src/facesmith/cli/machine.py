@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Force, app, console
+from facesmith.cli.shared import Force, app, console, show
 
 
 @app.command()
@@ -24,7 +24,7 @@ def demo(
     from facesmith.demo import demo
 
     for line in demo(out, minutes=minutes, force=force, threads=context.obj, console=console):
-        typer.echo(line)
+        show(line)
 
 
 @app.command()
@@ -33,4 +33,4 @@ def info() -> None:
     from facesmith.info import info
 
     for line in info(console):
-        typer.echo(line)
+        show(line)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from facesmith.cli.shared import Force, app, console, explicit_options
+from facesmith.cli.shared import Force, app, console, explicit_options, show
 from facesmith.errors import BadOption
 
 # Copies of the defaults in `facesmith.photos`, whose import loads torch. A test compares them.
@@ -50,12 +50,12 @@ def extract(
     )  # fmt: skip
     if report.was_complete:
         console.print(f"{out} is already complete. To extract again, add --force.")
-    typer.echo(f"{report.faces} faces from {report.photos} photos in {report.out}")
+    show(f"{report.faces} faces from {report.photos} photos in {report.out}")
     for reason, count in report.rejected.items():
-        typer.echo(f"  rejected, {reason}: {count}")
+        show(f"  rejected, {reason}: {count}")
     for suffix, count in report.ignored.items():
-        typer.echo(f"  ignored, {suffix}: {count}")
-    typer.echo(f"report: {report.out / 'report.html'}")
+        show(f"  ignored, {suffix}: {count}")
+    show(f"report: {report.out / 'report.html'}")
 
 
 @app.command()
@@ -72,4 +72,4 @@ def faces(
     if sheet is not None:
         refuse_to_overwrite(sheet, force)
     for line in describe(data, sheet=sheet, limit=limit, console=console):
-        typer.echo(line)
+        show(line)

@@ -19,6 +19,7 @@ from facesmith.cli.shared import (
     console,
     explicit_options,
     fetch_model,
+    show,
 )
 from facesmith.errors import BadOption
 
@@ -68,7 +69,7 @@ def sample(
         else sample_like(open_model, like, out, sign=signer, force=force, console=console)
     )
     for path in paths:
-        typer.echo(path)
+        show(path)
 
 
 def _opener(model: Path | None, threads: int | None) -> Callable[[], SamplingModel]:
@@ -125,7 +126,7 @@ def walk(
     options = WalkOptions(faces, size, closed, linear, seconds, fps, psi, parse_condition_values(conditions or []))
     outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
     for path in walk(model, options, outs, scale=scale, force=force, console=console):
-        typer.echo(path)
+        show(path)
 
 
 @app.command()
@@ -156,4 +157,4 @@ def mix(
 
     condition = parse_condition_values(conditions or [])
     path = mix(model, terms, out, psi=psi, plain=plain, layers=layers, condition=condition, scale=scale, force=force)
-    typer.echo(path)
+    show(path)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from facesmith import __version__
+from facesmith.io.messages import SafeConsole, printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,9 +19,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # File names may contain brackets, so markup is off. Soft wrapping keeps each message on one line in log files.
-console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+console = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 Data = Annotated[Path, typer.Option(help="Faces: the output of extract, or any folder or zip of images.")]
+
+
+def show(result: object) -> None:
+    """Print a result on standard output. Text from files can't control the terminal."""
+    typer.echo(printable(str(result)))
 
 
 def fetch_model(model: Path | None) -> Path | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, app, console, fetch_model
+from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, app, console, fetch_model, show
 
 
 @app.command()
@@ -26,7 +26,7 @@ def export(
     from facesmith.export.to_onnx import export
 
     for line in export(model, onnx, license=license, force=force, console=console):
-        typer.echo(line)
+        show(line)
 
 
 @app.command()
@@ -60,7 +60,7 @@ def card(
 
     own_text = None if biases is None else biases.read_text(encoding="utf-8").strip()
     options = CardOptions(name, license, data, data_license, own_text)
-    typer.echo(write_card(model, out, evaluation=evaluation, options=options, force=force))
+    show(write_card(model, out, evaluation=evaluation, options=options, force=force))
 
 
 @app.command()
@@ -77,4 +77,4 @@ def push(
     from facesmith.modelfiles.hub import parse_address
 
     for line in push(model, parse_address(to), private=private, console=console):
-        typer.echo(line)
+        show(line)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Data, Force, app, console
+from facesmith.cli.shared import Data, Force, app, console, show
 
 
 @app.command()
@@ -34,7 +34,7 @@ def train(
         typer.Option(help="Train a conditional model on these columns of metadata.csv, such as smiling,male."),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Batch size; short for --set batch_size=N.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed of the training.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto (the faster one, measured), float32 or bfloat16.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Use at most N faces.")] = None,
@@ -98,7 +98,7 @@ def train(
     if not report.finished:
         console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. Run the same command to resume.")
         raise KeyboardInterrupt
-    typer.echo(out / "model.safetensors")
+    show(out / "model.safetensors")
     console.print(f"trained on {report.seen / 1000:.1f} kimg")
     console.print(f"samples: {out / 'samples.png'}, curves: {out / 'curves.png'}")
     if (out / "best.safetensors").exists():
@@ -115,7 +115,7 @@ def recipes(
     from facesmith.gan.list_recipes import describe_recipe, recipe_table
 
     for line in recipe_table() if name is None else describe_recipe(name):
-        typer.echo(line)
+        show(line)
 
 
 @app.command()
@@ -129,7 +129,7 @@ def film(
     from facesmith.training.progress_film import progress_film
 
     refuse_to_overwrite(out, force)
-    typer.echo(progress_film(run, out))
+    show(progress_film(run, out))
 
 
 @app.command()
@@ -144,4 +144,4 @@ def report(
     """Write a report of a run on one page: samples, film, curves, data, commands to repeat it."""
     from facesmith.report.write_report import write_report
 
-    typer.echo(write_report(run, out, pictures=pictures, force=force, console=console))
+    show(write_report(run, out, pictures=pictures, force=force, console=console))

@@ -1,6 +1,6 @@
 """Seeds to z in NumPy: the same numbers as torch's CPU generator, so that a seed gives the same face without torch.
 
-torch's generator is the Mersenne Twister, seeded with the lower 32 bits of the seed. `rand` uses the lower 24 bits of
+torch's generator is the Mersenne Twister, seeded with the seed. `rand` uses the lower 24 bits of
 each 32-bit word. `randn` is the Box-Muller transform. It draws fewer than 16 numbers in double precision, pair by
 pair. It draws 16 or more in single precision, in blocks of 8 radii and 8 angles. If the count is not a multiple of 16,
 it draws the last block again with new words.
@@ -60,7 +60,7 @@ DRAWS: Mapping[str, Draw] = MappingProxyType(
 
 def _random_words(seed: int, count: int) -> NDArray[np.uint32]:
     """The generator's 32-bit words. NumPy guarantees that RandomState never changes its stream."""
-    return np.random.RandomState(seed & 0xFFFFFFFF).randint(0, 2**32, count, dtype=np.uint32)
+    return np.random.RandomState(seed).randint(0, 2**32, count, dtype=np.uint32)
 
 
 def _uniform_doubles(seed: int, count: int) -> NDArray[np.float64]:

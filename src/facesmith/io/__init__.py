@@ -7,6 +7,7 @@ captions.py           images with text below or on the left
 video.py              write MP4 and GIF
 provenance.py         metadata of synthetic images: what they are and how to draw them again
 credentials.py        signed content credentials (C2PA)
+messages.py           texts made fit for messages: short, and without control characters
 seeds.py              parse and check seeds
 attribute_options.py  parse attribute values such as smiling=1
 progress.py           progress bars

@@ -6,12 +6,13 @@ import random
 from collections.abc import Sequence
 
 from facesmith.errors import BadOption
+from facesmith.io.messages import shorten
 
 # Every batch of latents has this size; the last one is padded. Libraries choose their kernels by shape. With a fixed
 # shape, a seed gives the same face, bit for bit, whatever else is in the batch.
 BATCH_SIZE = 16
 MAX_SEED_COUNT = 1_000_000
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**32 - 1  # torch's generator ignores higher bits: seeds n and n + 2**32 would be the same face
 RANDOM_SEED_LIMIT = 1_000_000  # random seeds are below this, so that they are short enough to type
 
 
@@ -19,7 +20,22 @@ def check_seeds(seeds: Sequence[int]) -> None:
     """Raise BadOption if a seed is negative or too large."""
     for seed in seeds:
         if not 0 <= seed <= MAX_SEED:
-            raise BadOption(f"Seed {seed} is out of range. Use 0 to {MAX_SEED}.")
+            raise BadOption(f"A seed is out of range. Use whole numbers from 0 to {MAX_SEED}.")
+
+
+def parse_seed(text: str) -> int:
+    """Parse one seed, a whole number from 0 to `MAX_SEED`.
+
+    Raises:
+        BadOption: the text is anything else, such as a number with thousands of digits.
+    """
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal()):
+        raise BadOption(f"{shorten(digits, 40)!r} is not a seed; expected a whole number.")
+    significant = digits.lstrip("0") or "0"
+    if len(significant) > len(str(MAX_SEED)) or int(significant) > MAX_SEED:
+        raise BadOption(f"Seed {shorten(digits, 40)} is out of range: seeds go from 0 to {MAX_SEED}.")
+    return int(significant)
 
 
 def check_psi(psi: float) -> None:
@@ -49,11 +65,15 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise BadOption(f"--seeds {text!r} can't be read. Write seeds like 3 or 0-15 or 1,4,7-9.")
-        low, high = int(first), int(last) if dash else int(first)
-        if high < low or high > MAX_SEED:
-            raise BadOption(f"--seeds {part.strip()}: expected the lower seed first, and none above {MAX_SEED}.")
+            raise BadOption(f"--seeds {shorten(text)!r} can't be read. Write seeds like 3 or 0-15 or 1,4,7-9.")
+        try:
+            low = parse_seed(first)
+            high = parse_seed(last) if dash else low
+        except BadOption as error:
+            raise BadOption(f"--seeds: {error}") from None
+        if high < low:
+            raise BadOption(f"--seeds {part.strip()}: expected the lower seed first.")
         if len(seeds) + high - low + 1 > MAX_SEED_COUNT:
-            raise BadOption(f"--seeds {text!r} lists more than {MAX_SEED_COUNT} seeds.")
+            raise BadOption(f"--seeds {shorten(text)!r} lists more than {MAX_SEED_COUNT} seeds.")
         seeds.extend(range(low, high + 1))
     return seeds

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Generator
-from facesmith.io.seeds import MAX_SEED_COUNT, parse_seeds
+from facesmith.io.messages import shorten
+from facesmith.io.seeds import MAX_SEED_COUNT, parse_seed, parse_seeds
 from facesmith.latent.from_seeds import latents
 from facesmith.latent.latent_file import LATENT_SUFFIX, load_latent
 
@@ -35,7 +36,7 @@ TERM = re.compile(
     (?:{NAME})\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
-SEED = re.compile(r"[0-9]{1,19}")
+SEED = re.compile(r"[0-9]+")
 MINUS_SIGNS = ("-", "\u2212", "\u2013")  # hyphen-minus, minus sign, en dash
 SUM_SYNTAX = (
     "Write seeds or latent files with + and - between them, such as 29 - 3 + 34, 0.5*29 + 0.5*me.latent or "
@@ -131,13 +132,13 @@ def resolve(
         condition: labels for seeds, as in `draw_labels`; a latent file has its own.
 
     Raises:
-        BadOption: a name is neither a seed nor a latent file.
+        BadOption: a name is neither a seed nor a latent file, or a seed is too large.
         BadModel: a latent file is damaged or belongs to another model.
     """
     for name in names:
         if not SEED.fullmatch(name) and not (model_hash and is_latent_file(name)):
-            raise BadOption(f"{name!r} is neither a seed nor a {LATENT_SUFFIX} file. {SUM_SYNTAX}")
-    seeds = [int(name) for name in names if SEED.fullmatch(name)]
+            raise BadOption(f"{shorten(name)!r} is neither a seed nor a {LATENT_SUFFIX} file. {SUM_SYNTAX}")
+    seeds = [parse_seed(name) for name in names if SEED.fullmatch(name)]
     from_seeds = iter(latents(G, seeds, condition))
     w = [next(from_seeds) if SEED.fullmatch(name) else load_latent(Path(name), G, model_hash or "") for name in names]
     if any(each.ndim > 1 for each in w):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesmith.errors import BadOption
-from facesmith.io.seeds import MAX_SEED
+from facesmith.io.seeds import parse_seed
 from facesmith.latent.arithmetic import parse_terms
 
 LATENT_TEXT = r"w\.[A-Za-z0-9_.]+"
@@ -69,9 +69,7 @@ def make_face(base: str, edits: Mapping[str, float]) -> Face:
         BadOption: the seed is too large, or there are too many edits.
     """
     if base.isdecimal():
-        if int(base) > MAX_SEED:
-            raise BadOption(f"Seed {base} is out of range: seeds go from 0 to {MAX_SEED}.")
-        base = str(int(base))
+        base = str(parse_seed(base))
     if len(edits) > MAX_EDITS:
         raise BadOption(f"{len(edits)} edits are too many: the limit is {MAX_EDITS}.")
     return Face(base, tuple(sorted((name, strength) for name, strength in edits.items() if strength)))

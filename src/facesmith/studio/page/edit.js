@@ -19,7 +19,7 @@ export function editPart(openPart) {
   const redo = h('button', { type: 'button', onclick: () => step('redo', 'undo'), title: 'Ctrl+Shift+Z' }, 'Redo');
   const reset = h('button', { type: 'button', onclick: () => replaceEdits({}) }, 'Reset');
   const back = h('button', { type: 'button', hidden: true, onclick: () => openPart('me') }, 'Back to the photo');
-  const seed = h('input', { type: 'number', min: '0', step: '1', inputmode: 'numeric', onchange: () => /^\d{1,18}$/.test(seed.value) && startEditing(seed.value) });
+  const seed = h('input', { type: 'number', min: '0', step: '1', inputmode: 'numeric', onchange: () => /^\d{1,10}$/.test(seed.value) && startEditing(seed.value) });
   const columns = h('div', { class: 'columns' },
     h('div', { class: 'sticky pairing' }, name,
       h('div', { class: 'pair' }, h('figure', {}, before.element, h('figcaption', {}, 'Before')), h('figure', {}, after.element, h('figcaption', {}, 'After')))),

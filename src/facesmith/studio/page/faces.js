@@ -6,7 +6,7 @@ import { openCard } from './tray.js';
 import { heading, showFace, slider, varietySlider } from './widgets.js';
 
 const PAGE_SIZE = 48;
-const MAX_FIRST = Number.MAX_SAFE_INTEGER - 100_000;
+const MAX_FIRST = 2 ** 32 - 100_000;
 
 export function facesPart(openPart) {
   const wall = h('ul', { class: 'wall', 'aria-label': 'Faces by seed' });

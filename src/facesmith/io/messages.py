@@ -1,0 +1,47 @@
+"""Text from files and users, made fit for messages: bounded in length, and without control characters."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rich.console import Console
+
+MAX_TEXT = 100  # characters of a name or value inside a message
+MAX_LINE = 4000  # characters of a line; paths are at most as long
+# A terminal would obey these, reverse the text, or fail to encode them: control characters, line separators, marks
+# that change the direction of text, and lone surrogates.
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+class SafeConsole(Console):
+    """A console whose texts can't contain control characters, wherever they come from."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print like `Console.print`; texts pass through `printable`."""
+        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **options)
+
+
+def shorten(text: str, limit: int = MAX_TEXT) -> str:
+    """A text of at most `limit` characters; dots replace the rest."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def printable(text: str, limit: int = MAX_LINE) -> str:
+    """A text that a terminal can show; each line has at most `limit` characters.
+
+    Characters that a terminal would obey become escapes such as `\\x1b`. Lines stay lines.
+    """
+    lines = (UNPRINTABLE.sub(_escape, shorten(line, limit)) for line in text.split("\n"))
+    return "\n".join(shorten(line, limit) for line in lines)
+
+
+def one_line(text: str, limit: int = MAX_LINE) -> str:
+    """A printable text on one line; each run of white space becomes one space."""
+    return printable(" ".join(text[: 2 * limit].split()), limit)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")

@@ -1,0 +1,46 @@
+"""Messages can't control the terminal, and stay short, whatever a file contains."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facesmith.io.messages import SafeConsole, one_line, printable, shorten
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("faces/Zoë 😀.png", "faces/Zoë 😀.png"),
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("\x9b2J", r"\x9b2J"),
+        ("a\rb", r"a\rb"),
+        ("caf\udce9.png", r"caf\udce9.png"),
+        ("gpj.\u202eecaf", r"gpj.\u202eecaf"),
+        ("two\nlines", "two\nlines"),
+    ],
+)
+def test_control_characters_are_shown_as_escapes(text, shown):
+    assert printable(text) == shown
+
+
+@given(st.text(st.characters(exclude_categories=[])), st.integers(3, 50))
+def test_any_text_becomes_one_short_line_that_can_be_encoded(text, limit):
+    line = one_line(text, limit)
+    assert len(line) <= limit
+    assert "\n" not in line
+    assert "\x1b" not in line.encode().decode()
+
+
+def test_long_texts_end_with_dots():
+    assert shorten("a" * 101) == "a" * 97 + "..."
+    assert len(printable("a" * 100_000)) == 4000
+
+
+def test_a_console_prints_no_control_characters():
+    stream = io.StringIO()
+    SafeConsole(file=stream, markup=False, soft_wrap=True).print("recipe \x1b]0;title\x07", "\udc80")
+    assert stream.getvalue() == "recipe \\x1b]0;title\\x07 \\udc80\n"
