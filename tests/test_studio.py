@@ -1,4 +1,4 @@
-"""The addresses of the studio, on a tiny real model: what they return, and what they refuse."""
+"""The endpoints of the studio, on a tiny real model: what they return, and what they refuse."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from facesmith.modelfiles.run_folder import LOG, PLAN
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
 from facesmith.studio import render_queue
 from facesmith.studio.face_text import (
-    MAX_STRENGTH,
     Face,
     make_face,
     parse_face,
@@ -35,6 +34,7 @@ from facesmith.studio.face_text import (
     read_latent,
     write_latent,
 )
+from facesmith.studio.limits import MAX_STRENGTH
 
 pytest.importorskip("fastapi", reason="the studio is an extra")
 from fastapi.testclient import TestClient
@@ -112,20 +112,20 @@ def test_face_has_the_pixels_of_the_command_line(client, run, model, tmp_path):
     assert read_provenance(picture)["Model"] == model.hash
 
 
-def test_picture_depends_on_its_address_alone(client):
-    addresses = [{"seed": seed, "psi": psi, "smiling": 1.5} for seed in range(9) for psi in (0.5, 1)]
-    one_by_one = [client.get("/api/face.png", params=each).content for each in addresses]
+def test_picture_depends_only_on_its_url(client):
+    queries = [{"seed": seed, "psi": psi, "smiling": 1.5} for seed in range(9) for psi in (0.5, 1)]
+    one_by_one = [client.get("/api/face.png", params=each).content for each in queries]
     in_parallel = {}
 
     def fetch(i):
-        in_parallel[i] = client.get("/api/face.png", params=addresses[i]).content
+        in_parallel[i] = client.get("/api/face.png", params=queries[i]).content
 
-    threads = [threading.Thread(target=fetch, args=(i,)) for i in range(len(addresses))]
+    threads = [threading.Thread(target=fetch, args=(i,)) for i in range(len(queries))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [in_parallel[i] for i in range(len(addresses))] == one_by_one, "the rest of the batch must not matter"
+    assert [in_parallel[i] for i in range(len(queries))] == one_by_one, "the rest of the batch must not matter"
     assert len(set(one_by_one)) == len(one_by_one)
 
 
@@ -160,7 +160,7 @@ def test_sum_has_the_pixels_of_mix(client, model):
 
 def test_copied_python_draws_the_same_picture(client, tmp_path):
     latent_text = client.get("/api/mix.json", params={"terms": "4-9"}).json()["face"]
-    for address, query in (
+    for endpoint, query in (
         ("face", {"seed": 42, "psi": 0.7}),
         ("face", {"seed": 42, "smiling": 0.3}),
         ("face", {"seed": 42, "smiling": 0.3, "psi": 0.7}),
@@ -168,15 +168,15 @@ def test_copied_python_draws_the_same_picture(client, tmp_path):
         ("mix", {"terms": "29-3(smiling=0.3)+0.25*34", "psi": 0.9}),
         ("mix", {"terms": f"{latent_text}+8"}),
     ):
-        code = client.get(f"/api/{address}.json", params=query).json()["python"]
+        code = client.get(f"/api/{endpoint}.json", params=query).json()["python"]
         exec(compile(code.replace("face.png", str(tmp_path / "face.png")), "copied", "exec"), {})
         redrawn = np.asarray(Image.open(tmp_path / "face.png"))
-        assert (redrawn == pixels_of(client.get(f"/api/{address}.png", params=query))).all(), code
+        assert (redrawn == pixels_of(client.get(f"/api/{endpoint}.png", params=query))).all(), code
 
 
 def test_copied_commands_draw_the_same_picture(client, tmp_path, monkeypatch):
-    def run_command(address, query):
-        command = client.get(f"/api/{address}.json", params=query).json()["command"]
+    def run_command(endpoint, query):
+        command = client.get(f"/api/{endpoint}.json", params=query).json()["command"]
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         cli.main()
@@ -205,7 +205,7 @@ def frames_of(content):
         return [frame.to_ndarray(format="rgb24").tobytes() for frame in film.decode(video=0)]
 
 
-def test_film_depends_on_its_address_alone(client):
+def test_film_depends_only_on_its_url(client):
     query = {"faces": "3,5(smiling=1,psi=2),8", "seconds": 0.2, "fps": 10}
     first, second = (client.get("/api/walk.mp4", params=query) for _ in range(2))
     assert first.content == second.content
@@ -234,14 +234,14 @@ def test_other_directions_give_a_model_another_id(run, tmp_path):
     ((after, _, with_new_directions),) = models.refresh()
     assert before != after
     assert model.hash == with_new_directions.hash
-    assert models.get(before) is model, "earlier addresses stay valid"
+    assert models.get(before) is model, "earlier URLs stay valid"
 
 
 @pytest.mark.parametrize(
     ("query", "mentioned"),
     [
         ({}, "seed"),
-        ({"seed": "1", "w": "w.AA"}, "either"),
+        ({"seed": "1", "w": "w.AA"}, "exactly one"),
         ({"seed": "-1"}, "seed"),
         ({"seed": "1.5"}, "seed"),
         ({"seed": "9223372036854775808"}, "seed"),
@@ -467,7 +467,7 @@ def test_busy_response_says_when_to_retry(run):
 
 def test_background_jobs_are_limited():
     go_on = threading.Event()
-    jobs = BackgroundJobs(workers=1, waiting_limit=1)
+    jobs = BackgroundJobs(threads=1, limit=1)
     futures = [jobs.submit(lambda: go_on.wait(20)) for _ in range(2)]
     with pytest.raises(Busy):
         jobs.submit(lambda: None)
@@ -535,7 +535,7 @@ def test_bundled_evaluation_is_shown():
     evaluation = evaluation_view.evaluation_of(load())
     assert len(evaluation["verdicts"]) == 4
     assert all(metric["meaning"] and metric["value"] is not None for metric in evaluation["metrics"])
-    assert all(pair["ratio"] > 0 for pair in evaluation["closest"])
+    assert all(pair["ratio"] > 0 for pair in evaluation["nearest_pairs"])
     assert evaluation["about"].startswith("5000 samples (seeds 0-4999, psi 1)")
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
-    """Address and process of a studio on a tiny model."""
+    """URL and process of a studio on a tiny model."""
     run = with_directions(saved_model(tmp_path_factory.mktemp("load") / "tiny"))
     command = [sys.executable, "-m", "facesmith", "studio", "--model", str(run), "--port", "0", "--no-browser"]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -34,12 +34,12 @@ def studio(tmp_path_factory):
         process.terminate()
 
 
-def first_model_id(address):
-    return httpx.get(f"{address}api/models", timeout=60).json()["models"][0]["id"]
+def first_model_id(url):
+    return httpx.get(f"{url}api/models", timeout=60).json()["models"][0]["id"]
 
 
-def random_address(rng, model_id):
-    """An address that a page requests, or, rarely, an invalid one."""
+def random_path(rng, model_id):
+    """A path that a page requests, or, rarely, an invalid one."""
     seed, kind = rng.randrange(10**6), rng.random()
     if kind < 0.75:
         live = rng.choice(("", "&live=1"))
@@ -54,17 +54,17 @@ def random_address(rng, model_id):
 
 
 def test_fifty_clients_for_a_minute(studio):
-    address, process = studio
-    model_id, stop = first_model_id(address), time.monotonic() + SECONDS
+    url, process = studio
+    model_id, stop = first_model_id(url), time.monotonic() + SECONDS
     statuses: dict[int, int] = {}
     errors: list[str] = []
     lock = threading.Lock()
 
     def send_requests(number):
         rng = random.Random(number)
-        with httpx.Client(base_url=address, timeout=60) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             while time.monotonic() < stop:
-                path = random_address(rng, model_id)
+                path = random_path(rng, model_id)
                 try:
                     status = client.get(path).status_code
                 except httpx.HTTPError as error:
@@ -90,8 +90,8 @@ def test_fifty_clients_for_a_minute(studio):
 
 
 def test_slow_clients_do_not_block_others(studio):
-    address, _ = studio
-    model_id, (host, port) = first_model_id(address), address.removeprefix("http://").rstrip("/").split(":")
+    url, _ = studio
+    model_id, (host, port) = first_model_id(url), url.removeprefix("http://").rstrip("/").split(":")
     slow = [socket.create_connection((host, int(port))) for _ in range(60)]
     for i, each in enumerate(slow):  # a third send nothing, a third half of a request, a third half of a photo
         if i % 3 == 1:
@@ -101,18 +101,18 @@ def test_slow_clients_do_not_block_others(studio):
             each.sendall(head.encode() + b"x" * 500)
     start = time.monotonic()
     for seed in range(20):
-        assert httpx.get(f"{address}api/face.png?model={model_id}&seed={seed}", timeout=30).status_code == 200
+        assert httpx.get(f"{url}api/face.png?model={model_id}&seed={seed}", timeout=30).status_code == 200
     assert time.monotonic() - start < 20
     for each in slow:
         each.close()
 
 
 def test_work_for_disconnected_clients_is_dropped(studio):
-    address, _ = studio
-    model_id = first_model_id(address)
+    url, _ = studio
+    model_id = first_model_id(url)
 
     def request_and_disconnect(number):
-        path = f"{address}api/walk.gif?model={model_id}&faces={number},5&seconds=10&fps=25&scale=8"
+        path = f"{url}api/walk.gif?model={model_id}&faces={number},5&seconds=10&fps=25&scale=8"
         with contextlib.suppress(httpx.TimeoutException):
             httpx.get(path, timeout=0.05)
 
@@ -122,8 +122,6 @@ def test_work_for_disconnected_clients_is_dropped(studio):
     for thread in threads:
         thread.join()
     deadline = time.monotonic() + 60
-    while (
-        httpx.get(f"{address}api/walk.mp4?model={model_id}&faces=1,2&seconds=0.2&fps=5", timeout=60).status_code == 503
-    ):
+    while httpx.get(f"{url}api/walk.mp4?model={model_id}&faces=1,2&seconds=0.2&fps=5", timeout=60).status_code == 503:
         assert time.monotonic() < deadline, "abandoned films still fill the queue"
         time.sleep(0.5)

@@ -27,8 +27,8 @@ KEPT = "#tray-faces li > button:first-child"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """The address of a studio that was started by its command, on a tiny model."""
+def url(tmp_path_factory):
+    """The URL of a studio that was started by its command, on a tiny model."""
     run = with_directions(saved_model(tmp_path_factory.mktemp("page") / "tiny"))
     command = [sys.executable, "-m", "facesmith", "studio", "--model", str(run), "--port", "0", "--no-browser"]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -48,7 +48,7 @@ def browser():
 
 
 @pytest.fixture
-def open_page(browser, address):
+def open_page(browser, url):
     """Opens the page in a new browser profile. Afterwards, errors and requests to other sites fail the test."""
     problems, contexts = [], []
 
@@ -59,8 +59,8 @@ def open_page(browser, address):
         page.set_default_timeout(TIMEOUT_MS)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda line: line.type != "error" or problems.append(f"{line.text} {line.location}"))
-        page.on("request", lambda sent: sent.url.startswith((address, "blob:")) or problems.append(sent.url))
-        page.goto(address + path.lstrip("/"))
+        page.on("request", lambda sent: sent.url.startswith((url, "blob:")) or problems.append(sent.url))
+        page.goto(url + path.lstrip("/"))
         return page
 
     yield open_in_new_profile
@@ -81,7 +81,7 @@ def kept_count(page):
     return page.locator(KEPT).count()
 
 
-def test_kept_faces_survive_a_reload_and_travel_with_the_address(open_page):
+def test_kept_faces_survive_a_reload_and_travel_with_the_url(open_page):
     page = open_page()
     page.wait_for_selector(".wall img.loaded")
     page.click(".wall button[aria-label='Seed 3']")
@@ -262,7 +262,7 @@ def test_every_part_fits_a_phone_and_has_accessible_names(open_page, part):
     assert page.locator(f".parts a[href='#{part}']").get_attribute("aria-current") == "page"
 
 
-def test_hostile_page_addresses_do_no_harm(open_page):
+def test_hostile_page_urls_do_no_harm(open_page):
     for hash_ in (
         "#edit?kept=<img src=x onerror=alert(1)>",
         "#faces?psi=NaN&first=-5",
@@ -281,7 +281,7 @@ def test_page_paints_soon(open_page):
     assert painted < 3000, "an idle machine needs a tenth of this time"
 
 
-def test_server_refuses_other_host_names(address):
-    request = urllib.request.Request(address, headers={"Host": "evil.example"})
+def test_server_refuses_other_host_names(url):
+    request = urllib.request.Request(url, headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(request)

@@ -196,7 +196,7 @@ def test_upload_that_takes_too_long_is_refused(monkeypatch):
         with pytest.raises(security.UploadTooSlow):
             await limited()
 
-    monkeypatch.setattr(security, "UPLOAD_SECONDS", 0.05)
+    monkeypatch.setattr(security, "MAX_UPLOAD_SECONDS", 0.05)
     asyncio.run(upload())
 
 
@@ -212,7 +212,7 @@ def test_disconnection_after_the_upload_may_take_any_time(monkeypatch):
         limited = security.LimitedReceive(receive)
         assert [(await limited())["type"] for _ in range(2)] == ["http.request", "http.disconnect"]
 
-    monkeypatch.setattr(security, "UPLOAD_SECONDS", 0.05)
+    monkeypatch.setattr(security, "MAX_UPLOAD_SECONDS", 0.05)
     asyncio.run(upload_and_wait())
 
 

@@ -1,23 +1,34 @@
 """A web page for exploring a generator and watching a training run.
 
-A request passes through these modules, from top to bottom:
+Start reading at app.py. A route checks its parameters with query.py, hands the work to a thread of render_queue.py and
+answers with the help of responses.py.
 
-serve.py            the `studio` verb: opens models and runs, starts the server
-app.py              the application: security, routes, error messages, the files of the page
-security.py         who may send requests, and how much
-routes_render.py    addresses of faces, sums of faces and walks
-routes_photos.py    addresses that take a photo
-routes_runs.py      addresses of models, runs and evaluations
-query.py            the parameters of each address, with their types and bounds
-face_text.py        faces, sums of faces and latents, written as text
-services.py         what all routes share: open models, run folders, workers
+Server
+serve.py            `facesmith studio`: opens models and runs, starts the server
+app.py              the FastAPI application: routes, error messages, the files of the page
+security.py         which requests are accepted; the security headers of all responses
+services.py         what all routes share: the open models, the run folders and the worker threads
 open_models.py      the open models, by id
-render.py           a face, a sum or a walk -> latents, films
-render_queue.py     latents -> pixels, in batches; other slow work in the background
-reproduce.py        the command line and the Python code that draw the same picture
-photo_inversion.py  a photo -> its faces, a latent, and the edited face back in the photo
-run_view.py         what the page shows of a run folder
-evaluation_view.py  what the page shows of an evaluation
-responses.py        waiting for a worker, ETags and cache headers
-page/               what the browser shows: plain HTML, CSS and JavaScript modules
+
+Routes
+routes_render.py    faces, sums of faces and walks
+routes_photos.py    photos: find faces, invert one, paste a generated face
+routes_runs.py      models, runs and evaluations
+responses.py        waiting for a worker thread; ETags and cache headers
+
+Parameters
+query.py            the parameters of each route, with types and bounds
+face_text.py        faces, sums of faces and latents, written as text
+limits.py           limits on requests
+
+Work
+render_queue.py     the worker threads
+render.py           latents of faces and sums; walks as films; what is written into the metadata of pictures
+photo_inversion.py  faces in a photo, the latent of a face, a generated face in the photo
+reproduce.py        the commands and the Python code that draw the same picture
+
+What the page shows
+run_view.py         run folders
+evaluation_view.py  evaluations
+page/               the page itself: plain HTML, CSS and JavaScript modules
 """

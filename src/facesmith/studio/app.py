@@ -1,4 +1,4 @@
-"""The studio as one web application. A picture depends on its address alone, so no state is kept about clients."""
+"""The FastAPI application. It keeps no state about clients: the URL of a picture determines its pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from facesmith.errors import FacesmithError
 from facesmith.studio import routes_photos, routes_render, routes_runs
-from facesmith.studio.query import explain, refuse_repeated
+from facesmith.studio.query import refusal_message, refuse_repeated
 from facesmith.studio.render_queue import Busy
 from facesmith.studio.responses import NO_STORE, ClientDisconnected, etag_of, not_modified, revalidated
 from facesmith.studio.security import TOO_LARGE, SecurityMiddleware, UploadTooLarge, UploadTooSlow
@@ -25,7 +25,11 @@ PAGE_FILES = ("index.html", "style.css", "icon.svg")
 
 
 def create_app(studio: Studio, hosts: Iterable[str]) -> FastAPI:
-    """The application, which answers requests for these hosts, such as 127.0.0.1:8400."""
+    """Return the application.
+
+    Args:
+        hosts: the accepted values of the Host header, such as 127.0.0.1:8400.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -43,32 +47,32 @@ def create_app(studio: Studio, hosts: Iterable[str]) -> FastAPI:
 
 
 def _add_error_messages(app: FastAPI) -> None:
-    """Each error becomes one line of JSON that says what to do."""
+    """Answer each exception with a status code and one line of JSON that says what to do."""
 
-    def respond(kind: type[Exception], status: int, message: str | None = None, **headers: str) -> None:
+    def add(kind: type[Exception], status: int, message: str | None = None, **headers: str) -> None:
         async def handle(_: Request, error: Exception) -> Response:
             return JSONResponse({"error": message or str(error)}, status, NO_STORE | headers)
 
         app.add_exception_handler(kind, handle)
 
-    respond(FacesmithError, 400)
-    respond(NotOpen, 404)
-    respond(Busy, 503, "The studio is busy. Try again in a moment.", **{"retry-after": "1"})
-    respond(UploadTooLarge, 413, TOO_LARGE)
-    respond(UploadTooSlow, 408, "The photo did not arrive in time. Try again.")
-    respond(ClientDisconnected, 499, "The client has disconnected.")
-    respond(ClientDisconnect, 499, "The client has disconnected.")
+    add(FacesmithError, 400)
+    add(NotOpen, 404)
+    add(Busy, 503, "The studio is busy. Try again in a moment.", **{"retry-after": "1"})
+    add(UploadTooLarge, 413, TOO_LARGE)
+    add(UploadTooSlow, 408, "The photo did not arrive in time. Try again.")
+    add(ClientDisconnected, 499, "The client has disconnected.")
+    add(ClientDisconnect, 499, "The client has disconnected.")
 
     async def refuse_parameter(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         in_path = error.errors()[0]["loc"][0] == "path"
-        return JSONResponse({"error": explain(error)}, 404 if in_path else 400, NO_STORE)
+        return JSONResponse({"error": refusal_message(error)}, 404 if in_path else 400, NO_STORE)
 
     app.add_exception_handler(RequestValidationError, refuse_parameter)
 
 
 def _add_page(app: FastAPI) -> None:
-    """The files of the page, read once: no path in a request ever reaches the disk."""
+    """Add a route for each file of the page. The files are read only here: no request path is used as a file path."""
     folder = files("facesmith.studio") / "page"
     scripts = sorted(each.name for each in folder.iterdir() if each.name.endswith(".js"))
     for name in (*PAGE_FILES, *scripts):

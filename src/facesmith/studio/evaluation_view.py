@@ -1,4 +1,4 @@
-"""What the page shows of an evaluation, from the report.json that `facesmith evaluate` wrote beside the model."""
+"""What the page shows of an evaluation, from the report.json that `facesmith evaluate` wrote next to the model."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from facesmith.faces import Faces, open_faces
 from facesmith.io.images import Pixels
 from facesmith.model import Model
 
-SUBFOLDER = "evaluation"  # of the model's folder; the report is there, or beside the model
+SUBFOLDER = "evaluation"  # The report is in the folder of the model, or in this subfolder.
 MAX_REPORT_BYTES = 16 * 2**20
 PAIR_VALUES = ("ratio", "to_training", "to_held_out")
 SCORE_VALUES = ("value", "low", "high", "real")
 
 
 def evaluation_of(model: Model) -> dict[str, Any]:
-    """Verdicts, metrics with their meaning, and the samples closest to training faces.
+    """Return verdicts, metrics with their meaning, and the samples nearest to training faces.
 
-    If the model was not evaluated, `missing` says so and `command` evaluates it.
+    If the model was not evaluated, return `missing` (a message) and `command` (the command that evaluates it).
 
     Raises:
         BadData: the report is damaged.
@@ -40,7 +40,7 @@ def evaluation_of(model: Model) -> dict[str, Any]:
     try:
         return _page_values(*report)
     except (KeyError, TypeError, ValueError):
-        raise BadData("The evaluation beside this model is damaged. Repeat it with --force.") from None
+        raise BadData("The evaluation of this model is damaged. Repeat it with --force.") from None
 
 
 def _page_values(report: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,28 +56,30 @@ def _page_values(report: Mapping[str, Any], result: Mapping[str, Any]) -> dict[s
         "notice": result.get("notice"),
         "about": f"{protocol['samples']} samples (seeds {protocol['seeds']}, psi {protocol['psi']:g}), compared with "
         f"{report['data']['reference']['count']} held-out faces. ± is the 95 % interval.",
-        "closest": [{"seed": int(pair["seed"]), **_numbers(pair, PAIR_VALUES)} for pair in copies["nearest_pairs"]],
+        "nearest_pairs": [
+            {"seed": int(pair["seed"]), **_numbers(pair, PAIR_VALUES)} for pair in copies["nearest_pairs"]
+        ],
         "threshold": copies.get("threshold"),
     }
 
 
 def real_face(model: Model, pair: int, kind: str) -> Pixels:
-    """The real face of one of the closest pairs, `[S, S, C]`.
+    """Return the real face that is nearest to a sample, `[S, S, C]`.
 
     Args:
-        pair: position among the closest pairs, from 0.
-        kind: "training" or "held_out".
+        pair: position among the `nearest_pairs` of the evaluation, from 0. Each belongs to one sample.
+        kind: "training" for its nearest training face, "held_out" for its nearest held-out face.
 
     Raises:
         BadData: there is no such pair, or the data has moved or changed.
     """
     report = _read_report(model)
-    closest = report[1]["copies"]["nearest_pairs"] if report else []
-    if report is None or not 0 <= pair < len(closest):
+    nearest_pairs = report[1]["copies"]["nearest_pairs"] if report else []
+    if report is None or not 0 <= pair < len(nearest_pairs):
         raise BadData("The evaluation has no such pair.")
     faces = _open_evaluated_faces(model, report[0]["data"])
     try:
-        pixels: Pixels = faces.pixels[faces.names.index(closest[pair][kind])]
+        pixels: Pixels = faces.pixels[faces.names.index(nearest_pairs[pair][kind])]
         return pixels
     except ValueError:
         raise BadData("This face is no longer in the data.") from None
@@ -94,7 +96,7 @@ def _open_evaluated_faces(model: Model, data: Mapping[str, Any]) -> Faces:
 
 
 def _read_report(model: Model) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The report and the result of this model in it; None if there is none."""
+    """Return the report and its result for this model, or None if there is none."""
     for folder in (model.path.parent, model.path.parent / SUBFOLDER):
         path = folder / JSON
         try:
@@ -110,10 +112,10 @@ def _read_report(model: Model) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
 
 def _meaning(name: str) -> str:
-    metric = "fd" if name.startswith("fid") else name
+    metric = "fd" if name.startswith("fid") else name  # FID is a Fréchet distance (fd) with Inception features
     return next((meaning for start, meaning in MEANINGS.items() if metric.startswith(start)), "")
 
 
 def _numbers(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float | None]:
-    """The named values as floats; None for those that are not numbers."""
+    """Return these values as floats, or None where they are missing or not numbers."""
     return {name: float(values[name]) if isinstance(values.get(name), int | float) else None for name in names}

@@ -1,7 +1,7 @@
-"""Faces, sums of faces and latents, written as text in an address.
+"""Faces, sums of faces and latents, written as text in a URL, so that the server never has to store a face.
 
-A face is its base with its edits: `42`, or `42(smiling=1.5,male=-1)`. The base is a seed, or a latent encoded as text
-(`w.` and letters). So the server never has to store a face.
+A face is a base with edits, such as `42` or `42(smiling=1.5,male=-1)`. The base is a seed, or a latent encoded as `w.`
+and letters.
 """
 
 from __future__ import annotations
@@ -20,28 +20,32 @@ from numpy.typing import NDArray
 from facesmith.errors import BadOption
 from facesmith.io.seeds import parse_seed
 from facesmith.latent.arithmetic import parse_terms
+from facesmith.studio.limits import MAX_EDITS, MAX_STRENGTH, MAX_WALK_FACES, MIN_WALK_FACES
 
 LATENT_TEXT = r"w\.[A-Za-z0-9_.]+"
 FACE_TEXT = re.compile(rf"(?P<base>[0-9]{{1,19}}|{LATENT_TEXT})(?:\((?P<edits>[^()]*)\))?")
 NUMBER = re.compile(r"[+-]?(?:[0-9]{1,6}(?:\.[0-9]{0,24})?|\.[0-9]{1,24})(?:e[+-]?[0-9]{1,3})?", re.IGNORECASE)
-MAX_STRENGTH = 10.0  # of an edit; at 1 the attribute is clearly visible
-MAX_EDITS = 64
-MIN_STOPS, MAX_STOPS = 2, 24  # faces of a walk
-HEADER = struct.Struct("<B4sHH")  # format, first bytes of the model's hash, rows (0: one `w` for all layers), columns
 LATENT_FORMAT = 1
+# The header of an encoded latent: format, 4 bytes of the model's hash, num_ws (0: one `w` for all layers), w_dim.
+HEADER = struct.Struct("<B4sHH")
 EXAMPLE = "Write a seed such as 42, or with edits 42(smiling=1.5)."
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face: its base, a seed or a latent as text, and its edits, sorted by name."""
+    """A face that a URL describes.
+
+    Attributes:
+        base: a seed, or a latent as text.
+        edits: pairs of direction and strength, sorted by name.
+    """
 
     base: str
     edits: tuple[tuple[str, float], ...] = ()
 
     @property
     def seed(self) -> int | None:
-        """The seed, if the base is one."""
+        """The seed, or None if the base is a latent."""
         return int(self.base) if self.base.isdecimal() else None
 
     def __str__(self) -> str:
@@ -50,7 +54,7 @@ class Face:
 
 
 def parse_face(text: str) -> Face:
-    """The face that a text describes.
+    """Return the face that a text describes, such as `42(smiling=1.5)`.
 
     Raises:
         BadOption: the text is not a face.
@@ -63,7 +67,7 @@ def parse_face(text: str) -> Face:
 
 
 def make_face(base: str, edits: Mapping[str, float]) -> Face:
-    """A face from its base and its edits; edits of strength 0 are dropped.
+    """Return the face with this base and these edits, without edits of strength 0.
 
     Raises:
         BadOption: the seed is too large, or there are too many edits.
@@ -84,25 +88,27 @@ def _strength(text: str, name: str) -> float:
 
 
 def parse_faces(text: str) -> list[Face]:
-    """The faces of a walk, separated by commas; commas in brackets separate edits.
+    """Return the faces of a walk such as `3,17(smiling=1,male=-1),40`.
 
     Raises:
         BadOption: too few, too many, or a part is not a face.
     """
     faces = [parse_face(part) for part in re.split(r",(?![^()]*\))", text) if part.strip()]
-    if not MIN_STOPS <= len(faces) <= MAX_STOPS:
-        raise BadOption(f"Expected {MIN_STOPS} to {MAX_STOPS} faces, found {len(faces)}.")
+    if not MIN_WALK_FACES <= len(faces) <= MAX_WALK_FACES:
+        raise BadOption(f"Expected {MIN_WALK_FACES} to {MAX_WALK_FACES} faces, found {len(faces)}.")
     return faces
 
 
 def parse_sum(text: str) -> list[tuple[float, Face]]:
-    """The terms of a sum of faces, such as `29 - 3 + 0.5*34(smiling=1)`, as pairs of coefficient and face.
+    """Return the terms of a sum such as `29 - 3 + 0.5*34(smiling=1)`, as pairs of coefficient and face.
 
     Raises:
         BadOption: the text is not a sum.
     """
     if "@" in text:
         raise BadOption(f"{shortened(text)} is not a sum of faces. {EXAMPLE}")
+    # Edits and latents may contain + and -. So each face that has any is replaced by a name while the sum is parsed:
+    # 2*3(smiling=1) - 4 becomes 2*@0 - 4.
     faces: dict[str, Face] = {}
 
     def replace_by_name(match: re.Match[str]) -> str:
@@ -110,23 +116,28 @@ def parse_sum(text: str) -> list[tuple[float, Face]]:
         faces[name] = parse_face(match[0])
         return name
 
-    # Edits and latents may contain + and -, so each is replaced by a name while the sum is parsed.
-    named_terms = re.sub(rf"{LATENT_TEXT}(?:\([^()]*\))?|[0-9]{{1,19}}\([^()]*\)", replace_by_name, text)
-    terms = parse_terms(named_terms)
-    return [(term.coefficient, faces.get(term.name) or parse_face(term.name)) for term in terms]
+    sum_of_names = re.sub(rf"{LATENT_TEXT}(?:\([^()]*\))?|[0-9]{{1,19}}\([^()]*\)", replace_by_name, text)
+    return [(term.coefficient, faces.get(term.name) or parse_face(term.name)) for term in parse_terms(sum_of_names)]
 
 
 def write_latent(w: NDArray[np.float32], model_hash: str) -> str:
-    """A latent `[w_dim]` or `[num_ws, w_dim]` as text for an address, with a checksum and the hash of its model."""
-    rows = 0 if w.ndim == 1 else w.shape[0]
-    header = HEADER.pack(LATENT_FORMAT, bytes.fromhex(model_hash[:8]), rows, w.shape[-1])
+    """Encode a latent as text for a URL, with a checksum and the hash of its model.
+
+    Args:
+        w: `[w_dim]` or `[num_ws, w_dim]`.
+    """
+    num_ws = 0 if w.ndim == 1 else w.shape[0]
+    header = HEADER.pack(LATENT_FORMAT, bytes.fromhex(model_hash[:8]), num_ws, w.shape[-1])
     content = header + np.ascontiguousarray(w, "<f4").tobytes()
     encoded = base64.urlsafe_b64encode(content + _checksum(content)).decode().rstrip("=")
-    return "w." + encoded.replace("-", ".")  # a minus would be read as one in a sum
+    return "w." + encoded.replace("-", ".")  # "-" would be a minus sign in a sum of faces
 
 
 def read_latent(text: str, model_hash: str, w_dim: int, num_ws: int) -> NDArray[np.float32]:
-    """The latent that `write_latent` wrote, `[w_dim]` or `[num_ws, w_dim]`.
+    """Decode the text of `write_latent` to a latent `[w_dim]` or `[num_ws, w_dim]`.
+
+    Args:
+        model_hash, w_dim, num_ws: of the model that the latent must belong to.
 
     Raises:
         BadOption: the text is damaged, or belongs to another model.
@@ -137,15 +148,15 @@ def read_latent(text: str, model_hash: str, w_dim: int, num_ws: int) -> NDArray[
         content, checksum = decoded[:-4], decoded[-4:]
         if _checksum(content) != checksum:
             raise ValueError
-        version, hash_start, rows, columns = HEADER.unpack(content[: HEADER.size])
+        latent_format, hash_start, rows, columns = HEADER.unpack(content[: HEADER.size])
         w: NDArray[np.float32] = np.frombuffer(content[HEADER.size :], "<f4").astype(np.float32)
         w = w.reshape((rows, columns) if rows else (columns,))
-        if version != LATENT_FORMAT or not np.isfinite(w).all():
+        if latent_format != LATENT_FORMAT or not np.isfinite(w).all():
             raise ValueError
     except (ValueError, struct.error, binascii.Error):
-        raise BadOption("A latent in this address is damaged. Copy the whole address again.") from None
+        raise BadOption("A latent is damaged. Copy the whole text or URL again.") from None
     if hash_start.hex() != model_hash[:8] or columns != w_dim or rows not in (0, num_ws):
-        raise BadOption("A latent in this address belongs to another model. Find the face again with this model.")
+        raise BadOption("A latent belongs to another model. Find the face again with this model.")
     return w
 
 
@@ -154,5 +165,5 @@ def _checksum(content: bytes) -> bytes:
 
 
 def shortened(text: str) -> str:
-    """A text in quotes for a message, on one line and of at most 40 characters."""
+    """Quote a text for a message, on one line and cut to 40 characters."""
     return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -1,6 +1,7 @@
-"""The open models, by ids that reveal nothing about the location of their files.
+"""The open models, by id.
 
-The id of a model is a hash of its file and of its directions, because an edited face depends on both.
+The id of a model is a hash of its file and its directions, because an edited face depends on both. It reveals nothing
+about the location of the files.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +21,7 @@ from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.sidecar import sidecar_path
 
 ID_LENGTH = 16
-MAX_OPEN = 8
-SIDECARS = ("directions", "inversion")
+MAX_OPEN_MODELS = 8  # Outdated versions of models are closed if more are open.
 
 
 class OpenModel(NamedTuple):
@@ -32,11 +33,11 @@ class OpenModel(NamedTuple):
 
 
 class OpenModels:
-    """Opens models and keeps them. When a file changes, its model is opened again under a new id.
+    """Opens models and keeps them open. When the file of a model changes, the model is opened again under a new id.
 
     Args:
-        paths: run folders and model files. A run that has not saved a model yet is tried again later.
-        names: the name of each on the page.
+        paths: run folders and model files. A run may have no model yet.
+        names: their names on the page, in the same order.
     """
 
     def __init__(self, paths: Sequence[Path], names: Sequence[str]) -> None:
@@ -46,11 +47,21 @@ class OpenModels:
         self._file_versions: list[list[tuple[int, int]] | None] = [None] * len(self.paths)
         self._lock = threading.Lock()
 
-    def refresh(self) -> list[OpenModel]:
-        """The newest version of every model that can be opened."""
+    def open(self, path: Path) -> None:
+        """Open one of `paths`.
+
+        Raises:
+            BadModel: there is no model, or it is damaged.
+        """
         with self._lock:
-            for i, path in enumerate(self.paths):
-                self._open_if_changed(i, path)
+            self._open_if_changed(self.paths.index(path))
+
+    def refresh(self) -> list[OpenModel]:
+        """Open all models that are new or changed. Return the newest version of each model that could be opened."""
+        with self._lock:
+            for i in range(len(self.paths)):
+                with suppress(BadModel, OSError):  # no model yet, or being replaced: the earlier version stays open
+                    self._open_if_changed(i)
             return [
                 OpenModel(model_id, name, self._open[model_id])
                 for model_id, name in zip(self._current_ids, self.names, strict=True)
@@ -58,25 +69,22 @@ class OpenModels:
             ]
 
     def get(self, model_id: str) -> Model | None:
-        """The model with an id that `refresh` returned, or None."""
-        return self._open.get(model_id)  # without the lock, because opening a model takes a while
+        """Return the model with an id that `refresh` returned, or None."""
+        return self._open.get(model_id)  # without the lock, which is taken while a model is opened
 
-    def _open_if_changed(self, i: int, path: Path) -> None:
-        try:
-            file = model_file(path)
-            sidecars = [sidecar_path(file, kind) for kind in SIDECARS]
-            versions = [_file_version(each) for each in (file, *sidecars)]
-            if self._file_versions[i] == versions:
-                return
-            model = load(path)
-            hashes = [model.hash, *(sha256(each) for each in sidecars[:1] if each.exists())]
-        except (BadModel, OSError):  # not saved yet, or about to be replaced: the earlier version stays open
+    def _open_if_changed(self, i: int) -> None:
+        file = model_file(self.paths[i])
+        directions, inversion = sidecar_path(file, "directions"), sidecar_path(file, "inversion")
+        versions = [_file_version(each) for each in (file, directions, inversion)]
+        if self._file_versions[i] == versions:
             return
+        model = load(file)
+        hashes = model.hash + (sha256(directions) if directions.exists() else "")
         self._file_versions[i] = versions
-        model_id = self._current_ids[i] = hashlib.sha256("".join(hashes).encode()).hexdigest()[:ID_LENGTH]
+        model_id = self._current_ids[i] = hashlib.sha256(hashes.encode()).hexdigest()[:ID_LENGTH]
         self._open[model_id] = model
         outdated = [each for each in self._open if each not in self._current_ids]
-        for old_id in outdated[: max(0, len(self._open) - MAX_OPEN)]:
+        for old_id in outdated[: max(0, len(self._open) - MAX_OPEN_MODELS)]:
             del self._open[old_id]
 
 

@@ -1,4 +1,4 @@
-"""A photo: the faces in it, the latent of one of them, and an edited face back in the photo. Nothing is stored."""
+"""Find the faces in an uploaded photo, invert one, and paste a generated face into the photo. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from facesmith.inversion.paste import paste
 from facesmith.io.images import Pixels, png_bytes, read_picture
 from facesmith.model import Model
 from facesmith.studio.face_text import write_latent
-from facesmith.studio.security import MAX_PHOTO_PIXELS
+from facesmith.studio.limits import MAX_FACES_IN_PHOTO, MAX_PHOTO_PIXELS
 
-MAX_DETECTIONS = 32
 QUIET = Console(quiet=True)
 
 
 def open_photo(content: bytes) -> Pixels:
-    """The photo in an uploaded file, `[H, W, 3]`.
+    """Return the photo in an uploaded file, `[H, W, 3]`.
 
     Raises:
         BadPicture: it is not a photo, or too large.
     """
     try:
         return read_picture(content, max_pixels=MAX_PHOTO_PIXELS)
-    except BadPicture as reason:
-        raise BadPicture(f"This photo can't be used: {reason}. Use a JPEG or PNG.") from None
+    except BadPicture as error:
+        raise BadPicture(f"This photo can't be used: {error}. Use a JPEG or PNG.") from None
 
 
-def detect(content: bytes) -> dict[str, Any]:
-    """Size of the photo, and its faces from the largest to the smallest, in pixels of the photo."""
+def detect_faces(content: bytes) -> dict[str, Any]:
+    """Return the size of a photo and its faces, from the largest to the smallest. Coordinates are pixels of the photo.
+
+    Raises:
+        BadPicture: it is not a photo, or too large.
+    """
     photo = open_photo(content)
     detections = find_faces(photo, 1)
     faces = [
@@ -44,21 +47,22 @@ def detect(content: bytes) -> dict[str, Any]:
             "landmarks": detections.landmarks[i].round(1).tolist(),
             "confidence": round(float(detections.confidence[i]), 4),
         }
-        for i in by_size(detections)[:MAX_DETECTIONS]
+        for i in by_size(detections)[:MAX_FACES_IN_PHOTO]
     ]
     return {"width": photo.shape[1], "height": photo.shape[0], "faces": faces}
 
 
-def invert(model: Model, content: bytes, face_number: int, send: Callable[[dict[str, Any]], None]) -> None:
-    """Find the latent of a face in a photo, and send the progress.
+def invert_face(model: Model, content: bytes, face_number: int, send: Callable[[dict[str, Any]], None]) -> None:
+    """Find the latent of a face in a photo, and send the progress and the result.
 
     Args:
+        content: the photo, as a file.
         face_number: 1 is the largest face.
-        send: called with a message of plain values; it may raise an exception to stop the work.
+        send: called with each message (JSON-serializable). If it raises an exception, the work stops.
 
     Raises:
-        BadPicture: not a photo, or no such face in it.
-        BadModel: this model can't invert photos.
+        BadPicture: it is not a photo, or it has no such face.
+        BadModel: the model has no inverter.
     """
     send({"stage": "Looking for the face"})
     inverter, G = model.inverter, model.G
@@ -81,10 +85,16 @@ def invert(model: Model, content: bytes, face_number: int, send: Callable[[dict[
 
 
 def paste_face(model: Model, content: bytes, face_number: int, face: Pixels, provenance: dict[str, str]) -> bytes:
-    """The photo with one face replaced by a generated face `[S, S, C]`, as a PNG that says so.
+    """Replace one face of a photo by a generated face. Return a PNG whose metadata marks it as partly synthetic.
+
+    Args:
+        content: the photo, as a file.
+        face_number: 1 is the largest face.
+        face: the generated face, `[S, S, C]`.
+        provenance: the metadata of the generated face.
 
     Raises:
-        BadPicture: not a photo, or no such face in it.
+        BadPicture: it is not a photo, or it has no such face.
     """
     photo, template = open_photo(content), model.inverter.template
     located = locate_face(photo, template, model.G.resolution, model.G.channels, which=face_number)

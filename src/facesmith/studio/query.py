@@ -1,4 +1,4 @@
-"""The parameters of each address, with their types and bounds; FastAPI checks them before a route runs."""
+"""The parameters of each route, with their types and bounds. FastAPI checks them before it calls the route."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from facesmith.errors import BadOption
 from facesmith.io.seeds import MAX_SEED
-from facesmith.studio.face_text import LATENT_TEXT, MAX_STRENGTH, Face, make_face, parse_faces, shortened
-from facesmith.studio.photo_inversion import MAX_DETECTIONS
+from facesmith.studio.face_text import LATENT_TEXT, Face, make_face, parse_faces, shortened
+from facesmith.studio.limits import MAX_FACES_IN_PHOTO, MAX_STRENGTH
 from facesmith.studio.render import Walk
 
 Psi = Annotated[float, Field(ge=0, le=1)]  # these bounds exclude NaN and infinity
 Flag = Literal["0", "1"]
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
-FaceNumber = Annotated[int, Field(ge=1, le=MAX_DETECTIONS)]  # of the faces in a photo; 1 is the largest
+FaceNumber = Annotated[int, Field(ge=1, le=MAX_FACES_IN_PHOTO)]  # among the faces in a photo; 1 is the largest
 
 
 class FilmFormat(StrEnum):
@@ -30,14 +30,14 @@ class FilmFormat(StrEnum):
 
 
 class Parameters(BaseModel):
-    """The parameters of an address; others are refused."""
+    """Base class. Unknown parameters are refused, unless a subclass sets `extra="allow"`."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Name the allowed parameters, which the message of Pydantic does not."""
+        """Raise BadOption for an unknown parameter. Unlike Pydantic's own message, it lists the allowed ones."""
         unknown = sorted(set(values) - set(cls.model_fields))
         if unknown and cls.model_config["extra"] == "forbid":
             allowed = ", ".join(cls.model_fields) or "none"
@@ -46,16 +46,16 @@ class Parameters(BaseModel):
 
 
 class ModelParameters(Parameters):
-    """Which model."""
+    """A model, by its id."""
 
     model: str
 
 
 class FaceParameters(ModelParameters):
-    """A face by its seed or its latent `w`. All other parameters are edits, such as `smiling=1.5`.
+    """A face: either its seed or its latent `w`. All other parameters are edits, such as `smiling=1.5`.
 
     Attributes:
-        live: draw the face alone and without waiting for a batch; for sliders.
+        live: render the face alone and before others, for sliders; see `render_queue.RenderJob`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -71,7 +71,7 @@ class SumParameters(ModelParameters):
     """A sum of faces.
 
     Attributes:
-        terms: as `face_text.parse_sum` reads them.
+        terms: the sum as text; see `face_text.parse_sum`.
         plain: do not rescale the sum to the length of its terms.
     """
 
@@ -82,7 +82,7 @@ class SumParameters(ModelParameters):
 
 
 class WalkParameters(ModelParameters):
-    """A film through faces; see `render.Walk`."""
+    """A walk through faces; see `render.Walk` and `face_text.parse_faces`."""
 
     faces: str
     psi: Psi = 1.0
@@ -93,25 +93,25 @@ class WalkParameters(ModelParameters):
 
 
 class InvertParameters(ModelParameters):
-    """Which face of a photo to invert."""
+    """The face of a photo to invert."""
 
     face: FaceNumber = 1
 
 
 class PasteParameters(FaceParameters):
-    """Which face of a photo to replace, and by which one."""
+    """A generated face, and the face of a photo that it replaces."""
 
     face: FaceNumber = 1
 
 
 class RunParameters(Parameters):
-    """Which run."""
+    """A run, by its id."""
 
     run: str
 
 
 class CompareParameters(Parameters):
-    """Ids of runs, separated by commas."""
+    """Several runs, by their ids with commas between them."""
 
     runs: str
 
@@ -123,7 +123,7 @@ class SheetParameters(RunParameters):
 
 
 class RealFaceParameters(ModelParameters):
-    """A real face of the closest pairs of an evaluation."""
+    """A real face of an evaluation; see `evaluation_view.real_face`."""
 
     pair: Annotated[int, Field(ge=0, le=1000)]
     kind: Literal["training", "held_out"]
@@ -136,7 +136,7 @@ def requested_face(parameters: FaceParameters) -> Face:
         BadOption: no face, two faces, or too many edits.
     """
     if (parameters.seed is None) == (parameters.w is None):
-        raise BadOption("Which face? Give either seed or w.")
+        raise BadOption("Give exactly one of seed and w.")
     base = str(parameters.seed) if parameters.w is None else parameters.w
     return make_face(base, parameters.__pydantic_extra__)
 
@@ -160,7 +160,7 @@ def requested_walk(parameters: WalkParameters) -> Walk:
 
 
 async def refuse_repeated(request: Request) -> None:
-    """Refuse parameters that are given more than once, because an address must have one meaning.
+    """Refuse parameters that are given more than once, because a URL must have one meaning.
 
     Raises:
         BadOption: a parameter is repeated.
@@ -171,12 +171,13 @@ async def refuse_repeated(request: Request) -> None:
             raise BadOption(f"Parameter {shortened(name)} is given {count} times. Give it once.")
 
 
-def explain(error: RequestValidationError) -> str:
-    """One line about the first parameter that FastAPI refused: what was given, and what is expected."""
+def refusal_message(error: RequestValidationError) -> str:
+    """One line about the first parameter that FastAPI refused: its value, and what is allowed."""
     first = error.errors()[0]
     name, given = shortened(str(first["loc"][-1])), shortened(str(first["input"]))
     if first["type"] == "missing":
         return f"Parameter {name} is missing."
+    # Pydantic's messages have the form "Input should be a valid integer, unable to parse string as an integer".
     allowed = first["msg"].removeprefix("Input should be ").partition(", unable")[0]
     if first["type"] == "string_pattern_mismatch":
         allowed = "a latent as text, such as w.AQJh"

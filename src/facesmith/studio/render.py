@@ -1,14 +1,13 @@
-"""From faces, sums and walks to latents and films: pure functions of the model and the address.
+"""Compute the latents of faces and sums of faces, render walks, and say in the metadata how a picture was made.
 
-The order of operations is that of the command line. A face: its base, truncated with psi, then edited, so that an edit
-is equally strong at every psi (as in `facesmith edit`). Sums and walks: their faces are edited first; psi truncates the
-result (as in `facesmith mix` and `facesmith walk`).
+A face is truncated first and edited afterwards, so an edit has the same strength at every psi. In sums and walks, the
+faces are edited first, and the result is truncated. `facesmith edit`, `mix` and `walk` do the same.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,17 +27,17 @@ from facesmith.latent.interpolation import walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
 from facesmith.studio.face_text import Face, read_latent
+from facesmith.studio.limits import MAX_FILM_FRAMES
 
-MAX_FRAMES = 1200
 FILM_PX = 256  # small faces are enlarged to about this size
 
 
 class RenderCancelled(Exception):
-    """The client has disconnected, so the film is not needed any more."""
+    """The work was cancelled, because the client has disconnected."""
 
 
 def face_latent(model: Model, face: Face, psi: float = 1.0) -> Tensor:
-    """`w` of a face at this psi with its edits, `[1, w_dim]` or `[1, num_ws, w_dim]`.
+    """Return the latent of an edited face at this psi, `[1, w_dim]` or `[1, num_ws, w_dim]`.
 
     Raises:
         BadOption: the latent belongs to another model, or a direction is unknown.
@@ -49,12 +48,16 @@ def face_latent(model: Model, face: Face, psi: float = 1.0) -> Tensor:
     else:
         w = torch.from_numpy(read_latent(face.base, model.hash, G.w_dim, G.num_ws))[None].to(G.w_avg.device)
     w = truncate(G, w, psi)
-    # The directions are read only if there are edits: a damaged file of directions must not affect other faces.
+    # The directions are read only for edits: a damaged directions file must not affect unedited faces.
     return apply_edits(w, model.directions, dict(face.edits)) if face.edits else w
 
 
 def sum_latent(model: Model, terms: Sequence[tuple[float, Face]], psi: float = 1.0, *, plain: bool = False) -> Tensor:
-    """`w` of a sum of faces, as `facesmith mix` computes it, `[1, w_dim]` or `[1, num_ws, w_dim]`.
+    """Return the latent of a sum of faces, as `facesmith mix` computes it, `[1, w_dim]` or `[1, num_ws, w_dim]`.
+
+    Args:
+        terms: pairs of coefficient and face.
+        plain: do not rescale the sum to the length of its terms.
 
     Raises:
         BadOption: the terms cancel out.
@@ -65,21 +68,44 @@ def sum_latent(model: Model, terms: Sequence[tuple[float, Face]], psi: float = 1
 
 
 def stack_latents(model: Model, faces: Sequence[Face]) -> Tensor:
-    """The latents of faces: `[N, num_ws, w_dim]` if one of them has a `w` for each layer, otherwise `[N, w_dim]`."""
+    """Return the latents of faces, edited but not truncated.
+
+    The shape is `[N, num_ws, w_dim]` if any face has a `w` for each layer, otherwise `[N, w_dim]`.
+    """
     ws = [face_latent(model, face) for face in faces]
     if any(w.ndim > 2 for w in ws):
         ws = [w if w.ndim > 2 else w[:, None].expand(-1, model.G.num_ws, -1) for w in ws]
     return torch.cat(ws)
 
 
+def face_provenance(face: Face, psi: float) -> dict[str, str]:
+    """Return the metadata of a face. That of an unedited seed is the same as in `facesmith sample`."""
+    if face.seed is not None and not face.edits:
+        return {"Seeds": f"[{face.seed}]", "Psi": repr(psi)}
+    return {"Face": str(face), "Psi": repr(psi), **_resemblance_notice([face])}
+
+
+def sum_provenance(text: str, faces: Iterable[Face], psi: float, *, plain: bool) -> dict[str, str]:
+    """Return the metadata of a sum of faces, which `text` describes."""
+    rescaling = "plain" if plain else "rescaled to the norm of its terms"
+    return {"Terms": text, "Psi": repr(psi), "Sum": rescaling, **_resemblance_notice(faces)}
+
+
+def _resemblance_notice(faces: Iterable[Face]) -> dict[str, str]:
+    """A notice if a face starts from a latent, because the latent may come from a photo of a person."""
+    if all(face.seed is not None for face in faces):
+        return {}
+    return {"Description": "A synthetic picture. It may have been made to resemble a person in a photo."}
+
+
 @dataclass(frozen=True)
 class Walk:
-    """A film through faces.
+    """A film that moves from face to face.
 
     Attributes:
-        closed: return to the first face.
+        closed: whether it returns to the first face.
         seconds: from one face to the next.
-        scale: enlarge each pixel to a square of this many pixels; 0 enlarges faces to about 256 pixels.
+        scale: enlarge each pixel to a square with sides of this many pixels; 0 enlarges faces to about 256 pixels.
     """
 
     faces: tuple[Face, ...]
@@ -90,29 +116,30 @@ class Walk:
     scale: int = 0
 
     def frame_count(self) -> int:
-        """The number of frames.
+        """Return the number of frames.
 
         Raises:
-            BadOption: too many.
+            BadOption: there would be too many.
         """
-        legs = len(self.faces) - (0 if self.closed else 1)
-        count = round(legs * self.seconds * self.fps)
-        if count > MAX_FRAMES:
+        transitions = len(self.faces) if self.closed else len(self.faces) - 1
+        count = round(transitions * self.seconds * self.fps)
+        if count > MAX_FILM_FRAMES:
             raise BadOption(
-                f"This film would have {count} frames; the limit is {MAX_FRAMES}. Choose fewer faces or seconds, or "
-                "run facesmith walk."
+                f"This film would have {count} frames; the limit is {MAX_FILM_FRAMES}. Choose fewer faces or seconds, "
+                "or run facesmith walk."
             )
         return max(1, count)
 
 
 def render_walk(model: Model, walk: Walk, suffix: str, cancelled: Event) -> bytes:
-    """The content of a film as .mp4 or .gif, with its provenance.
+    """Return the content of a video file that shows the walk.
 
     Args:
+        suffix: ".mp4" or ".gif".
         cancelled: set it to stop the work.
 
     Raises:
-        RenderCancelled: it was set.
+        RenderCancelled: `cancelled` was set.
     """
     provenance = model.provenance({
         "Faces": json.dumps([str(face) for face in walk.faces]),

@@ -1,7 +1,7 @@
-"""The workers: one thread renders faces in batches, a few others do the rest. They refuse work when too much waits.
+"""The worker threads: one renders faces in batches; a few others make films, process photos and read files.
 
-The pixels of a face do not depend on the other faces in its batch (`io.seeds.BATCH_SIZE`). So faces are batched as they
-arrive, and a picture still depends on its address alone.
+A full queue raises Busy. The pixels of a face do not depend on the other faces in its batch (`io.seeds.BATCH_SIZE`), so
+a batch may contain faces of several requests.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from facesmith.io.images import Pixels, to_uint8
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
+from facesmith.studio.limits import MAX_QUEUED_FACES, MAX_QUEUED_JOBS
 
 T = TypeVar("T")
-QUEUE_LIMIT = 240  # faces that wait
-WORKERS = 2
-WAITING_LIMIT = 6  # background jobs that wait
+BACKGROUND_THREADS = 2
 
 
 class Busy(Exception):
-    """Too much is waiting; the client should retry in a moment."""
+    """The queue is full. The client should try again in a moment."""
 
 
 @dataclass
@@ -37,9 +36,9 @@ class RenderJob:
     """A face to render.
 
     Attributes:
-        latent: computes `w` `[1, w_dim]` or `[1, num_ws, w_dim]`; called in the render thread.
-        live: render the face alone, before those that wait; for a slider that is being dragged.
-        pixels: the result, `[H, W, C]`.
+        latent: returns `w`, `[1, w_dim]` or `[1, num_ws, w_dim]`; called in the render thread.
+        live: render the face alone and before the others, for a slider that is being dragged.
+        pixels: the future result, `[H, W, C]`.
     """
 
     model: Model
@@ -49,43 +48,44 @@ class RenderJob:
 
 
 class RenderQueue:
-    """One thread that renders faces in batches; `close` stops it."""
+    """A thread that renders faces in batches. `close` stops it."""
 
-    def __init__(self, limit: int = QUEUE_LIMIT) -> None:
+    def __init__(self, limit: int = MAX_QUEUED_FACES) -> None:
         self.limit = limit
-        self._live: deque[RenderJob] = deque()
-        self._batched: deque[RenderJob] = deque()
-        self._changed = threading.Condition()
+        self._live_jobs: deque[RenderJob] = deque()
+        self._batched_jobs: deque[RenderJob] = deque()
+        self._condition = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="render", daemon=True)
         self._thread.start()
 
     def submit(self, job: RenderJob) -> Future[Pixels]:
-        """Queue a face. Cancelling the future removes it, unless rendering has started.
+        """Queue a face, and return its future pixels. Cancel the future to remove a face that is still waiting.
 
         Raises:
-            Busy: too many faces wait.
+            Busy: the queue is full.
         """
-        with self._changed:
+        with self._condition:
             if len(self) >= self.limit:
-                self._live, self._batched = _not_cancelled(self._live), _not_cancelled(self._batched)
+                self._live_jobs = _not_cancelled(self._live_jobs)
+                self._batched_jobs = _not_cancelled(self._batched_jobs)
             if len(self) >= self.limit or self._closed:
                 raise Busy
-            (self._live if job.live else self._batched).append(job)
-            self._changed.notify()
+            (self._live_jobs if job.live else self._batched_jobs).append(job)
+            self._condition.notify()
         return job.pixels
 
     def close(self) -> None:
         """Cancel the waiting faces, and stop after the current batch."""
-        with self._changed:
+        with self._condition:
             self._closed = True
-            for job in (*self._live, *self._batched):
+            for job in (*self._live_jobs, *self._batched_jobs):
                 job.pixels.cancel()
-            self._changed.notify()
+            self._condition.notify()
         self._thread.join()
 
     def __len__(self) -> int:
-        return len(self._live) + len(self._batched)
+        return len(self._live_jobs) + len(self._batched_jobs)
 
     def _run(self) -> None:
         last_was_live = False
@@ -94,33 +94,33 @@ class RenderQueue:
             _render([job for job in batch if job.pixels.set_running_or_notify_cancel()])
 
     def _next_batch(self, last_was_live: bool) -> list[RenderJob]:
-        """The next faces to render, all of one model; empty after `close`."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self) or self._closed)
+        """Wait for faces, and remove a batch of one model from the queue; empty after `close`."""
+        with self._condition:
+            self._condition.wait_for(lambda: len(self) or self._closed)
             if self._closed:
                 return []
-            # Live faces go first, but not twice in a row while others wait.
-            if self._live and not (last_was_live and self._batched):
-                return [self._live.popleft()]
+            # Live faces go first, but not twice in a row while other faces wait.
+            if self._live_jobs and not (last_was_live and self._batched_jobs):
+                return [self._live_jobs.popleft()]
             batch: list[RenderJob] = []
             rest: deque[RenderJob] = deque()
-            for job in self._batched:
+            for job in self._batched_jobs:
                 fits = len(batch) < BATCH_SIZE and (not batch or job.model is batch[0].model)
                 (batch if fits else rest).append(job)
-            self._batched = rest
+            self._batched_jobs = rest
             return batch
 
 
 @torch.inference_mode()
 def _render(jobs: list[RenderJob]) -> None:
-    """Render faces of one model, and hand each result, or error, to its future."""
+    """Render faces of one model, and store each result, or error, in its future."""
     with_latents: list[tuple[RenderJob, Tensor]] = []
     for job in jobs:
         try:
             with_latents.append((job, job.latent()))
-        except Exception as error:  # noqa: BLE001 - whoever waits for the face raises it; the thread must go on
+        except Exception as error:  # noqa: BLE001 - raised where the result is read; the thread must go on
             job.pixels.set_exception(error)
-    for ndim in {w.ndim for _, w in with_latents}:  # one latent for all layers, or one for each
+    for ndim in {w.ndim for _, w in with_latents}:  # one `w` for all layers, or one for each layer
         group = [(job, w) for job, w in with_latents if w.ndim == ndim]
         G, live = group[0][0].model.G, group[0][0].live
         w = torch.cat([w for _, w in group])
@@ -135,9 +135,9 @@ def _render(jobs: list[RenderJob]) -> None:
 
 
 def _render_unpadded(G: Generator, w: Tensor) -> Pixels:
-    """The faces of a few latents, without padding them to a full batch: ten times as fast.
+    """Render latents without padding them to a full batch, which is ten times as fast for a single face.
 
-    Rounding may differ from `synthesize`, by one level in a few of 100,000 values.
+    Because of rounding, a few of 100,000 values differ from those of `synthesize`, by one level of 255.
     """
     return to_uint8(G.synthesis(w.to(G.w_avg.device))).cpu().numpy()
 
@@ -147,22 +147,22 @@ def _not_cancelled(jobs: deque[RenderJob]) -> deque[RenderJob]:
 
 
 class BackgroundJobs:
-    """A few threads for films, photos and files; `close` stops them."""
+    """A few threads for films, photos and files. `close` stops them."""
 
-    def __init__(self, workers: int = WORKERS, waiting_limit: int = WAITING_LIMIT) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="background")
-        self._free = threading.BoundedSemaphore(workers + waiting_limit)
+    def __init__(self, threads: int = BACKGROUND_THREADS, limit: int = MAX_QUEUED_JOBS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="background")
+        self._free_places = threading.BoundedSemaphore(threads + limit)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run a function in the background.
+        """Run a function in the background, and return its future result.
 
         Raises:
-            Busy: too many jobs wait.
+            Busy: the queue is full.
         """
-        if not self._free.acquire(blocking=False):
+        if not self._free_places.acquire(blocking=False):
             raise Busy
         future = self._pool.submit(work)
-        future.add_done_callback(lambda _: self._free.release())
+        future.add_done_callback(lambda _: self._free_places.release())
         return future
 
     def close(self) -> None:

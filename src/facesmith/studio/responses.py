@@ -1,4 +1,4 @@
-"""Waiting for a worker while the client is connected, and the cache headers of responses."""
+"""Wait for a worker thread while the client is connected, and make responses with their cache headers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class ClientDisconnected(Exception):
 
 
 async def result_of(future: Future[T], request: Request) -> T:
-    """The result of a worker; if the client disconnects first, the work is cancelled.
+    """Return the result of a worker thread. If the client disconnects first, cancel the work.
 
     Raises:
         ClientDisconnected: the client disconnected.
     """
     result = asyncio.wrap_future(future)
-    disconnected = asyncio.create_task(disconnection(request))
+    disconnected = asyncio.create_task(wait_for_disconnect(request))
     try:
         await asyncio.wait((result, disconnected), return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
@@ -37,8 +37,8 @@ async def result_of(future: Future[T], request: Request) -> T:
         result.cancel()
 
 
-async def disconnection(request: Request) -> None:
-    """Return when the client disconnects. Read the body of the request before."""
+async def wait_for_disconnect(request: Request) -> None:
+    """Return when the client disconnects. Read the body of the request first, because this discards its messages."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -48,28 +48,28 @@ def etag_of(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
-def address_etag(request: Request) -> str:
-    """An ETag for content that depends on nothing but its address."""
+def url_etag(request: Request) -> str:
+    """An ETag for content that depends only on its URL."""
     return etag_of(f"{request.url.path}?{request.url.query}".encode())
 
 
 def not_modified(request: Request, headers: dict[str, str]) -> Response | None:
-    """The response to a browser that already has the content with the ETag in these headers."""
+    """The response 304 if the browser already has the content with the ETag in `headers`, otherwise None."""
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     return None
 
 
 def cached_forever(etag: str) -> dict[str, str]:
-    """Headers of content that never changes."""
+    """Headers for content that never changes."""
     return {"etag": etag, "cache-control": FOREVER}
 
 
 def revalidated(etag: str) -> dict[str, str]:
-    """Headers of content that may change; browsers ask each time whether it has."""
+    """Headers for content that may change: browsers keep it, but ask each time whether it has changed."""
     return {"etag": etag, "cache-control": "no-cache"}
 
 
 def uncached_json(content: Any) -> Response:
-    """Values that may be different next time, as JSON."""
+    """A JSON response that browsers must not cache."""
     return JSONResponse(content, headers=NO_STORE)

@@ -1,9 +1,9 @@
-"""Addresses of pictures and films: faces, sums of faces and walks, each with the code that reproduces it."""
+"""Endpoints for faces, sums of faces and walks, each with the code that reproduces it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facesmith.io.images import png_bytes
 from facesmith.model import Model
-from facesmith.studio.face_text import Face, parse_sum, write_latent
+from facesmith.studio.face_text import parse_sum, write_latent
 from facesmith.studio.query import (
     FaceParameters,
     FilmFormat,
@@ -21,18 +21,18 @@ from facesmith.studio.query import (
     requested_face,
     requested_walk,
 )
-from facesmith.studio.render import face_latent, render_walk, sum_latent
+from facesmith.studio.render import face_latent, face_provenance, render_walk, sum_latent, sum_provenance
 from facesmith.studio.render_queue import RenderJob
 from facesmith.studio.reproduce import reproduce_face, reproduce_sum, reproduce_walk
-from facesmith.studio.responses import address_etag, cached_forever, not_modified, result_of, uncached_json
-from facesmith.studio.services import Studio, StudioState
+from facesmith.studio.responses import cached_forever, not_modified, result_of, uncached_json, url_etag
+from facesmith.studio.services import Studio, StudioDep
 
 router = APIRouter()
 MEDIA_TYPES = {FilmFormat.mp4: "video/mp4", FilmFormat.gif: "image/gif"}
 
 
 @router.get("/api/face.png")
-async def face_png(request: Request, studio: StudioState, query: Annotated[FaceParameters, Query()]) -> Response:
+async def face_png(request: Request, studio: StudioDep, query: Annotated[FaceParameters, Query()]) -> Response:
     """A face as a PNG."""
     model, face = studio.model(query.model), requested_face(query)
     return await _png(
@@ -46,54 +46,49 @@ async def face_png(request: Request, studio: StudioState, query: Annotated[FaceP
 
 
 @router.get("/api/face.json")
-async def face_json(studio: StudioState, query: Annotated[FaceParameters, Query()]) -> Response:
-    """A face as text, and the code that draws it."""
+async def face_json(studio: StudioDep, query: Annotated[FaceParameters, Query()]) -> Response:
+    """A face as text, and the code that reproduces it."""
     model, face = studio.model(query.model), requested_face(query)
     return uncached_json({"face": str(face), **reproduce_face(model, face, query.psi)})
 
 
 @router.get("/api/mix.png")
-async def mix_png(request: Request, studio: StudioState, query: Annotated[SumParameters, Query()]) -> Response:
+async def mix_png(request: Request, studio: StudioDep, query: Annotated[SumParameters, Query()]) -> Response:
     """A sum of faces as a PNG."""
     model, terms, plain = studio.model(query.model), parse_sum(query.terms), query.plain == "1"
-    provenance = {
-        "Terms": query.terms,
-        "Psi": repr(query.psi),
-        "Sum": "plain" if plain else "with its terms' length",
-        **_description(face for _, face in terms),
-    }
     return await _png(
         request,
         studio,
         model,
         latent=lambda: sum_latent(model, terms, query.psi, plain=plain),
         live=query.live == "1",
-        provenance=provenance,
+        provenance=sum_provenance(query.terms, [face for _, face in terms], query.psi, plain=plain),
     )
 
 
 @router.get("/api/mix.json")
-async def mix_json(request: Request, studio: StudioState, query: Annotated[SumParameters, Query()]) -> Response:
-    """The latent of a sum as text, and the code that draws it."""
+async def mix_json(request: Request, studio: StudioDep, query: Annotated[SumParameters, Query()]) -> Response:
+    """The latent of a sum as text, and the code that reproduces it."""
     model, terms, plain = studio.model(query.model), parse_sum(query.terms), query.plain == "1"
+    # Not truncated: the page passes psi again when it shows this latent.
     w = await result_of(studio.background.submit(lambda: sum_latent(model, terms, plain=plain)), request)
     code = reproduce_sum(model, terms, query.psi, plain=plain)
     return uncached_json({"face": write_latent(w[0].cpu().numpy(), model.hash), **code})
 
 
 @router.get("/api/walk.json")
-async def walk_json(studio: StudioState, query: Annotated[WalkParameters, Query()]) -> Response:
-    """The command that makes a walk."""
+async def walk_json(studio: StudioDep, query: Annotated[WalkParameters, Query()]) -> Response:
+    """The command that makes the same film, if there is one."""
     return uncached_json(reproduce_walk(studio.model(query.model), requested_walk(query)))
 
 
 @router.get("/api/walk.{film_format}")
 async def walk_film(
-    request: Request, studio: StudioState, film_format: FilmFormat, query: Annotated[WalkParameters, Query()]
+    request: Request, studio: StudioDep, film_format: FilmFormat, query: Annotated[WalkParameters, Query()]
 ) -> Response:
     """A walk as a film."""
     model, walk = studio.model(query.model), requested_walk(query)
-    headers = cached_forever(address_etag(request))
+    headers = cached_forever(url_etag(request))
     if response := not_modified(request, headers):
         return response
     cancelled = Event()
@@ -101,7 +96,7 @@ async def walk_film(
         film = studio.background.submit(lambda: render_walk(model, walk, f".{film_format}", cancelled))
         content = await result_of(film, request)
     finally:
-        cancelled.set()
+        cancelled.set()  # stops the background thread if the client has disconnected
     return Response(content, media_type=MEDIA_TYPES[film_format], headers=headers)
 
 
@@ -114,24 +109,10 @@ async def _png(
     live: bool,
     provenance: Mapping[str, str],
 ) -> Response:
-    """A rendered face as a PNG, unless the browser already has it."""
-    headers = cached_forever(address_etag(request))
+    """Render a latent as a PNG, unless the browser already has it."""
+    headers = cached_forever(url_etag(request))
     if response := not_modified(request, headers):
         return response
     pixels = await result_of(studio.render_queue.submit(RenderJob(model, latent, live)), request)
     content = await asyncio.to_thread(png_bytes, pixels, model.provenance(provenance))
     return Response(content, media_type="image/png", headers=headers)
-
-
-def face_provenance(face: Face, psi: float) -> dict[str, str]:
-    """How a face was made. An unedited seed has the same entries as in `facesmith sample`."""
-    if face.seed is not None and not face.edits:
-        return {"Seeds": f"[{face.seed}]", "Psi": repr(psi)}
-    return {"Face": str(face), "Psi": repr(psi), **_description([face])}
-
-
-def _description(faces: Iterable[Face]) -> dict[str, str]:
-    """A warning if a face starts from a latent, because the latent may come from a photo of a person."""
-    if all(face.seed is not None for face in faces):
-        return {}
-    return {"Description": "A synthetic picture. It may have been made to resemble a person in a photo."}

@@ -1,4 +1,4 @@
-"""Addresses of what is open: models, runs and their evaluations."""
+"""Endpoints for the open models and runs, and for evaluations."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from facesmith.studio.query import (
     SheetParameters,
 )
 from facesmith.studio.responses import NO_STORE, etag_of, not_modified, result_of, revalidated, uncached_json
-from facesmith.studio.services import StudioState
+from facesmith.studio.services import StudioDep
 
 router = APIRouter()
 
 
 @router.get("/api/models")
-async def models(studio: StudioState) -> Response:
-    """The open models, in their newest versions."""
+async def models(studio: StudioDep) -> Response:
+    """The newest version of each open model."""
     opened = await asyncio.to_thread(studio.models.refresh)
     return uncached_json({"version": __version__, "models": [_model_facts(each) for each in opened]})
 
 
 @router.get("/api/runs")
-async def runs(request: Request, studio: StudioState, query: Annotated[Parameters, Query()]) -> Response:
+async def runs(request: Request, studio: StudioDep, query: Annotated[Parameters, Query()]) -> Response:
     """The open runs, with their progress."""
 
     def summaries() -> list[dict[str, Any]]:
@@ -44,15 +44,15 @@ async def runs(request: Request, studio: StudioState, query: Annotated[Parameter
 
 
 @router.get("/api/run")
-async def run(request: Request, studio: StudioState, query: Annotated[RunParameters, Query()]) -> Response:
-    """The report of a run in training."""
+async def run(request: Request, studio: StudioDep, query: Annotated[RunParameters, Query()]) -> Response:
+    """The changing parts of a run's report."""
     folder = studio.run(query.run)
     return uncached_json(await result_of(studio.background.submit(lambda: run_view.details(folder)), request))
 
 
 @router.get("/api/compare")
-async def compare(request: Request, studio: StudioState, query: Annotated[CompareParameters, Query()]) -> Response:
-    """Charts that compare several runs."""
+async def compare(request: Request, studio: StudioDep, query: Annotated[CompareParameters, Query()]) -> Response:
+    """Charts with several runs in each."""
     ids = query.runs.split(",")[: len(studio.runs)]
     folders = [(studio.run_names.get(run_id, ""), studio.run(run_id)) for run_id in ids]
     charts = studio.background.submit(lambda: run_view.comparison_charts(folders))
@@ -60,23 +60,23 @@ async def compare(request: Request, studio: StudioState, query: Annotated[Compar
 
 
 @router.get("/api/sheet.png")
-async def sheet(request: Request, studio: StudioState, query: Annotated[SheetParameters, Query()]) -> Response:
+async def sheet_png(request: Request, studio: StudioDep, query: Annotated[SheetParameters, Query()]) -> Response:
     """The contact sheet of a run after `seen` images."""
     content = await asyncio.to_thread(run_view.sheet_png, studio.run(query.run), query.seen)
-    headers = revalidated(etag_of(content))  # after a rollback, a run draws this sheet again
+    headers = revalidated(etag_of(content))  # a run that was rolled back writes this sheet again
     return not_modified(request, headers) or Response(content, media_type="image/png", headers=headers)
 
 
 @router.get("/api/evaluation")
-async def evaluation(studio: StudioState, query: Annotated[ModelParameters, Query()]) -> Response:
+async def evaluation(studio: StudioDep, query: Annotated[ModelParameters, Query()]) -> Response:
     """The evaluation of a model."""
     model = studio.model(query.model)
     return uncached_json(await asyncio.to_thread(evaluation_view.evaluation_of, model))
 
 
 @router.get("/api/real.png")
-async def real_face(request: Request, studio: StudioState, query: Annotated[RealFaceParameters, Query()]) -> Response:
-    """A real face from the closest pairs of an evaluation."""
+async def real_png(request: Request, studio: StudioDep, query: Annotated[RealFaceParameters, Query()]) -> Response:
+    """The real face that is nearest to a sample of the evaluation."""
     model = studio.model(query.model)
     face = studio.background.submit(lambda: evaluation_view.real_face(model, query.pair, query.kind))
     return Response(png_bytes(await result_of(face, request)), media_type="image/png", headers=NO_STORE)
@@ -98,5 +98,5 @@ def _model_facts(opened: OpenModel) -> dict[str, Any]:
         "channels": model.G.channels,
         "directions": directions,
         "directions_error": directions_error,
-        "directions_command": f"facesmith directions --model {model.path} --data LABELLED",
+        "directions_command": f"facesmith directions --model {model.path} --data LABELED_FACES",
     }

@@ -1,4 +1,4 @@
-"""What the page shows of a run folder, during the training or later; the page reads it again and again."""
+"""What the page shows of a run folder, during or after training. The page polls it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from facesmith.report.run_sections import BALANCE, DIAGNOSIS, duration, live_sec
 from facesmith.training.curves import KIMG_LABEL, LABELS, VALIDATION_KID, points, smoothed
 from facesmith.training.diagnosis import DISTANCE, VARIETY
 
-STALLED_SECONDS = 1800.0  # without a save
+STALLED_SECONDS = 1800.0  # A run without a checkpoint for this long is shown as stopped. This is a guess.
 COMPARED_TERMS = (VALIDATION_KID, DISTANCE, VARIETY, "G/loss", "D/loss", "images_per_second")
 SECTION_FIELDS = ("title", "lines", "header", "rows", "bullets", "explanation")
 OPEN_SECTIONS = (DIAGNOSIS, BALANCE)  # the page folds the others
 
 
 def summary(run_id: str, name: str, folder: Path) -> dict[str, Any]:
-    """The facts of a run that change with every save."""
+    """Return the facts that identify a run, and its progress."""
     run = read_plan_and_log(folder)
     budget = run.plan.budget if run.plan is not None else max(run.seen, 1)
-    seconds_since_save = time.time() - _last_save(folder)
-    state = "training" if seconds_since_save < STALLED_SECONDS else "stopped"
-    left = seconds_left(run)
+    seconds_since_checkpoint = time.time() - _last_checkpoint_time(folder)
+    state = "training" if seconds_since_checkpoint < STALLED_SECONDS else "stopped"
+    time_left = seconds_left(run)
     return {
         "id": run_id,
         "name": name,
@@ -42,20 +42,20 @@ def summary(run_id: str, name: str, folder: Path) -> dict[str, Any]:
         "seen": run.seen,
         "budget": budget,
         "state": "finished" if run.seen >= budget else state,
-        "left": None if left is None else duration(left),
-        "seconds_since_save": round(seconds_since_save),
+        "time_left": None if time_left is None else duration(time_left),
+        "seconds_since_checkpoint": round(seconds_since_checkpoint),
         "sheets": [int(path.stem) for path in sheets(folder)],
     }
 
 
 def details(folder: Path) -> dict[str, Any]:
-    """The sections of the run's report that change during training, and how to read the contact sheets."""
-    return _details(folder, _last_save(folder))
+    """Return the sections of the report that change during training, and a text about the contact sheets."""
+    return _details(folder, _last_checkpoint_time(folder))
 
 
 @lru_cache(maxsize=8)
-def _details(folder: Path, last_save: float) -> dict[str, Any]:
-    """As `details`. Drawing the charts takes a second, so it is done once per save."""
+def _details(folder: Path, last_checkpoint_time: float) -> dict[str, Any]:
+    """As `details`. The charts take a second to draw, so the result is kept until the next checkpoint."""
     run = read_plan_and_log(folder)
     sections = [_section_values(section) for section in live_sections(run)]
     if run.missing:
@@ -65,10 +65,10 @@ def _details(folder: Path, last_save: float) -> dict[str, Any]:
 
 
 def sheet_png(folder: Path, seen: int) -> bytes:
-    """The content of the contact sheet after `seen` images.
+    """Return the contact sheet after `seen` images, as a PNG file.
 
     Raises:
-        BadData: there is none.
+        BadData: there is none after this number of images.
     """
     for path in sheets(folder, SHEETS):
         if int(path.stem) == seen:
@@ -77,7 +77,11 @@ def sheet_png(folder: Path, seen: int) -> bytes:
 
 
 def comparison_charts(folders: Sequence[tuple[str, Path]]) -> list[dict[str, Any]]:
-    """One chart for each term, with a line for each run. Folders come with the run's name."""
+    """Return one chart for each term, with one line for each run.
+
+    Args:
+        folders: pairs of run name and run folder.
+    """
     runs = [(name, read_plan_and_log(folder)) for name, folder in folders]
     charts = []
     for term in COMPARED_TERMS:
@@ -105,8 +109,8 @@ def _section_values(section: Section) -> dict[str, Any]:
     }
 
 
-def _last_save(folder: Path) -> float:
-    """When the run last wrote its log; before the first save, when its folder changed; 0 if that is gone."""
+def _last_checkpoint_time(folder: Path) -> float:
+    """When the log was last written; before the first checkpoint, when the folder changed; 0 if it is gone."""
     for path in (folder / LOG, folder):
         with suppress(OSError):
             return path.stat().st_mtime

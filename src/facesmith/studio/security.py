@@ -1,8 +1,8 @@
-"""Who may send requests, how much they may send, and what a browser may do with the response.
+"""Which requests are accepted, how large and slow they may be, and what a browser may do with the response.
 
-The studio listens on this machine only. But pages of other sites run in the same browser and could send requests too.
-Therefore a request must name this machine as its host (otherwise a site could point its own name at this machine), and
-it must not come from the page of another site.
+The studio listens on this machine only, but pages of other sites run in the same browser and could send requests to it.
+Therefore a request must name this machine as its host, which prevents DNS rebinding. And it must not come from the page
+of another site, which prevents cross-site requests.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
+from facesmith.studio.limits import MAX_UPLOAD_BYTES, MAX_UPLOAD_SECONDS, MAX_URL_BYTES
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_UPLOAD_BYTES = 24 * 2**20
-MAX_PHOTO_PIXELS = 40_000_000
-MAX_ADDRESS_BYTES = 60_000  # path and query
-UPLOAD_SECONDS = 30.0
 METHODS = ("GET", "HEAD", "POST")
 RESPONSE_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -46,7 +44,9 @@ class UploadTooSlow(Exception):
 
 
 class SecurityMiddleware:
-    """Refuses forbidden requests and adds the security headers to every response. Plain ASGI, so nothing is buffered.
+    """Refuses forbidden requests, and adds the security headers to every response.
+
+    It is plain ASGI rather than a Starlette `BaseHTTPMiddleware`, so that bodies are not buffered.
 
     Args:
         hosts: the values of the Host header that are accepted, such as 127.0.0.1:8400.
@@ -59,7 +59,7 @@ class SecurityMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
-        elif scope["type"] == "http":  # no websockets, because nothing here would check them
+        elif scope["type"] == "http":  # websockets are refused: the studio has none
             refusal = self._refusal(scope)
             if refusal is None:
                 await self.app(scope, LimitedReceive(receive), _with_security_headers(send))
@@ -71,16 +71,17 @@ class SecurityMiddleware:
         headers = Headers(scope=scope)
         hosts = [host.lower() for host in headers.getlist("host")]
         if len(hosts) != 1 or hosts[0] not in self.hosts:
-            return 403, f"The studio is at {', '.join(sorted(self.hosts))}. Open one of these addresses."
+            return 403, f"The studio is at {' and '.join(sorted(self.origins))}. Open one of these URLs."
         if any(origin.lower() not in self.origins for origin in headers.getlist("origin")):
             return 403, OTHER_SITE
+        # A link on another site may open the page, but other sites may load nothing from here.
         opens_page = scope["path"] == "/" and headers.getlist("sec-fetch-dest") == ["document"]
         if not opens_page and {"cross-site", "same-site"} & set(headers.getlist("sec-fetch-site")):
             return 403, OTHER_SITE
         if scope["method"] not in METHODS:
             return 405, f"The method {scope['method']} is not supported."
-        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_ADDRESS_BYTES:
-            return 414, "This address is too long. Choose fewer faces."
+        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
+            return 414, "This URL is too long. Choose fewer faces."
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_UPLOAD_BYTES:
             return 413, TOO_LARGE
@@ -88,12 +89,12 @@ class SecurityMiddleware:
 
 
 class LimitedReceive:
-    """Passes on the messages of a request, and limits the size and the duration of its body."""
+    """Wraps `receive` of a request, and limits the size of its body and the time until it is complete."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._received_bytes = 0
-        self._deadline: float | None = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+        self._deadline: float | None = asyncio.get_running_loop().time() + MAX_UPLOAD_SECONDS
 
     async def __call__(self) -> Message:
         try:
@@ -105,7 +106,7 @@ class LimitedReceive:
         if self._received_bytes > MAX_UPLOAD_BYTES:
             raise UploadTooLarge
         if not message.get("more_body", False):
-            self._deadline = None  # the body is complete; only the disconnection can follow, at any time
+            self._deadline = None  # The body is complete. The next message is the disconnect, which may take any time.
         return message
 
 

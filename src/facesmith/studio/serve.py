@@ -1,4 +1,4 @@
-"""`facesmith studio`: opens models and runs, and serves the page on this machine."""
+"""Open models and runs, and serve the page on this machine: `facesmith studio`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from facesmith.errors import BadOption, MissingExtra
-from facesmith.model import load
+from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.run_folder import PLAN
 from facesmith.report.read_run import read_plan_and_log
+from facesmith.studio.limits import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
     from facesmith.studio.services import Studio
 
 HOST = "127.0.0.1"
-MAX_CONNECTIONS = 512
 KEEP_ALIVE_SECONDS = 10
 
 
@@ -29,8 +29,10 @@ def serve(models: Sequence[Path], runs: Sequence[Path], port: int, *, browser: b
     """Serve the page until Ctrl-C.
 
     Args:
+        models: paths of models to explore. Without models and runs, the bundled generator.
+        runs: folders of runs to watch.
         port: 0 chooses a free one.
-        browser: open the page in a browser.
+        browser: whether to open the page in a browser.
 
     Raises:
         MissingExtra: fastapi or uvicorn is not installed.
@@ -44,7 +46,7 @@ def serve(models: Sequence[Path], runs: Sequence[Path], port: int, *, browser: b
         from facesmith.studio.app import create_app
     except ImportError as error:
         raise MissingExtra(f"The studio needs an extra ({error.name}): pip install 'facesmith[studio]'") from None
-    studio = _open(models, runs)
+    studio = _open_studio(models, runs)
     with _listen(port) as server_socket:
         hosts = [f"{name}:{server_socket.getsockname()[1]}" for name in (HOST, "localhost")]
         config = uvicorn.Config(
@@ -56,34 +58,41 @@ def serve(models: Sequence[Path], runs: Sequence[Path], port: int, *, browser: b
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=2,
         )
-        address = f"http://{hosts[0]}/"
-        console.print(f"The studio is at {address}  (Ctrl-C stops it)")
+        url = f"http://{hosts[0]}/"
+        console.print(f"The studio is at {url}  (Ctrl-C stops it)")
         if browser:
-            threading.Timer(0.5, webbrowser.open, (address,)).start()
+            threading.Timer(0.5, webbrowser.open, (url,)).start()
         uvicorn.Server(config).run(sockets=[server_socket])
 
 
-def _open(models: Sequence[Path], runs: Sequence[Path]) -> Studio:
-    """The models and runs to show; without any, the bundled model."""
+def _open_studio(models: Sequence[Path], runs: Sequence[Path]) -> Studio:
+    """Open the models and runs; without any, the bundled generator."""
     from facesmith.studio.open_models import OpenModels
     from facesmith.studio.services import Studio
 
+    paths = list(dict.fromkeys([*models, *runs])) or [model_file(None)]
+    open_models = OpenModels(paths, _short_names(paths))
     for path in models:
-        load(path)  # reports a damaged model before the page opens
-    paths = list(dict.fromkeys([*models, *runs])) or [load().path]
+        open_models.open(path)  # reports a damaged model before the page opens; a run may have no model yet
     run_folders = [path for path in paths if (path / PLAN).is_file() or path in runs]
+    for folder in run_folders:
+        read_plan_and_log(folder)  # reports a folder that is not a run
     runs_by_id = {_run_id(folder): folder for folder in run_folders}
     run_names = dict(zip(runs_by_id, _short_names(list(runs_by_id.values())), strict=True))
-    return Studio(OpenModels(paths, _short_names(paths)), runs_by_id, run_names)
+    return Studio(open_models, runs_by_id, run_names)
 
 
 def _run_id(folder: Path) -> str:
     """An id that does not reveal where the folder is."""
-    read_plan_and_log(folder)  # reports a folder that is not a run before the page opens
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
 
 
 def _listen(port: int) -> socket.socket:
+    """Return a socket that is bound to the port.
+
+    Raises:
+        BadOption: the port is not available.
+    """
     server_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -97,6 +106,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
-    """The last folder of each path, or the whole path if two would have the same name."""
-    short = [path.parent.name if path.suffix else path.name for path in (path.resolve() for path in paths)]
-    return [name if short.count(name) == 1 else str(path) for name, path in zip(short, paths, strict=True)]
+    """The name of the folder in each path, or the whole path if two folders have the same name."""
+    folders = [path.parent if path.suffix else path for path in (path.resolve() for path in paths)]
+    names = [folder.name for folder in folders]
+    return [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]

@@ -1,4 +1,4 @@
-"""What all routes share: the open models, the run folders and the workers."""
+"""What all routes share: the open models, the run folders and the worker threads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from facesmith.studio.render_queue import BackgroundJobs, RenderQueue
 
 
 class NotOpen(Exception):
-    """The requested model, run or film format does not exist here."""
+    """The requested model or run is not open."""
 
 
 @dataclass
 class Studio:
-    """The state of the application. None of it depends on who sends a request.
+    """The state of the application. It is the same for all clients.
 
     Attributes:
         runs: run folders by id.
@@ -66,4 +66,4 @@ async def studio_of(request: Request) -> Studio:
     return studio
 
 
-StudioState = Annotated[Studio, Depends(studio_of)]
+StudioDep = Annotated[Studio, Depends(studio_of)]

@@ -71,16 +71,16 @@ export async function copy(text, name) {
   }
 }
 
-// A picture that loads from an address. Its space is reserved from the start, so nothing shifts when it arrives.
+// A picture that loads from a URL. Its space is reserved from the start, so nothing shifts when it arrives.
 export class Picture {
   constructor(label = '') {
     this.img = h('img', { alt: label, decoding: 'async', draggable: 'false' });
     this.element = h('span', { class: 'face' }, this.img);
-    this.requested = this.shown = null; // addresses
+    this.requested = this.shown = null; // URLs
     this.loading = false;
   }
 
-  // One request runs at a time: the newest address replaces those that wait, and cancels a request that is slow.
+  // One request runs at a time: the newest URL replaces those that wait, and cancels a request that is slow.
   show(url, label) {
     if (label !== undefined) this.img.alt = label;
     this.requested = url;

@@ -30,7 +30,7 @@ export function editPart(openPart) {
 
   function sliders() {
     if (!state.model.directions.length) {
-      const reason = state.model.directions_error ?? 'This generator has no attribute directions yet. Learn them from labelled faces; it takes a few minutes:';
+      const reason = state.model.directions_error ?? 'This generator has no attribute directions yet. Learn them from labeled faces; it takes a few minutes:';
       return notice(reason, state.model.directions_command);
     }
     return h('div', { class: 'sliders' }, state.model.directions.map(sliderRow));

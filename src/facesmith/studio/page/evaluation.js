@@ -1,4 +1,4 @@
-// The evaluation of the generator: verdicts, metrics, and the samples closest to training faces.
+// The evaluation of the generator: verdicts, metrics, and the samples nearest to training faces.
 
 import { h, Picture, requestJson } from './dom.js';
 import { apiUrl } from './state.js';
@@ -31,7 +31,7 @@ function content(evaluation) {
       ...evaluation.metrics.map((metric) => [h('code', {}, metric.name), withInterval(metric), rounded(metric.real), metric.meaning]),
       ['faces found', percent(evaluation.face_rate.value), percent(evaluation.face_rate.real), 'share of pictures in which a detector finds a face'],
     ]),
-    ...closestPairs(evaluation),
+    ...nearestPairs(evaluation),
   ];
 }
 
@@ -47,9 +47,9 @@ function table(header, rows) {
     h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => h('td', { class: numeric(i) }, cell)))))));
 }
 
-function closestPairs({ closest, threshold }) {
+function nearestPairs({ nearest_pairs: pairs, threshold }) {
   const grid = h('div', { class: 'verdicts' });
-  const draw = (showPhotos) => grid.replaceChildren(...closest.slice(0, MAX_PAIRS).map((pair, place) => pairPanel(pair, place, showPhotos)));
+  const draw = (showPhotos) => grid.replaceChildren(...pairs.slice(0, MAX_PAIRS).map((pair, place) => pairPanel(pair, place, showPhotos)));
   const showPhotos = h('input', { type: 'checkbox', onchange: () => draw(showPhotos.checked) });
   draw(false);
   return [h('h2', {}, 'Nearest training faces'),

@@ -63,7 +63,7 @@ async function start() {
   });
   document.querySelector('.logo').addEventListener('click', (event) => { event.preventDefault(); openPart('faces'); });
   addEventListener('popstate', (event) => {
-    if (!event.state?.ours) restore(); // an address that was typed or pasted, not a step back
+    if (!event.state?.ours) restore(); // a URL that was typed or pasted, not a step back
     showPart(partOf(location.hash));
   });
   try {

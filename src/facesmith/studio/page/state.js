@@ -1,8 +1,8 @@
-// What the user has chosen. It is stored in the address of the page and in this browser, never on the server.
+// What the user has chosen. It is stored in the URL of the page and in this browser, never on the server.
 
 const STORAGE_KEY = 'facesmith-studio';
 const PARTS = ['faces', 'edit', 'mix', 'walk', 'me', 'watch', 'evaluation'];
-const MAX_KEPT_LENGTH = 4000; // characters of kept faces in the address; longer lists are stored in this browser only
+const MAX_KEPT_LENGTH = 4000; // characters of kept faces in the URL; longer lists are stored in this browser only
 
 export const state = {
   part: 'faces',
@@ -39,11 +39,11 @@ function storeSoon() {
     const stored = { model: state.model.id, hash: state.model.hash };
     for (const name of STORED) stored[name] = state[name];
     try { localStorage.setItem(STORAGE_KEY, JSON.stringify(stored)); } catch { /* private windows store nothing */ }
-    history.replaceState({ ours: true }, '', `#${state.part}?${addressQuery()}`);
+    history.replaceState({ ours: true }, '', `#${state.part}?${urlQuery()}`);
   }, 150);
 }
 
-function addressQuery() {
+function urlQuery() {
   const pairs = [`psi=${state.psi}`, `first=${state.first}`];
   const kept = state.kept.map(({ face }) => face).join(',');
   if (kept && kept.length <= MAX_KEPT_LENGTH) pairs.push(`kept=${encodeURI(kept)}`);
@@ -60,7 +60,7 @@ function readStored() {
 }
 export const storedModel = () => readStored().model;
 
-// Reads the address first, then what this browser has stored. A latent belongs to one model, so another model drops it.
+// Reads the URL first, then what this browser has stored. A latent belongs to one model, so another model drops it.
 export function restore() {
   const stored = readStored();
   const query = new URLSearchParams(location.hash.split('?')[1] ?? '');
@@ -120,7 +120,7 @@ export function labelOf(face) {
 }
 export const readable = (name) => name.replaceAll('_', ' ');
 
-// Addresses. Live pictures are fast; exact ones, for downloads, have the same pixels as those of the command line.
+// URLs of the server. Live pictures are fast. Exact ones, for downloads, have the same pixels as on the command line.
 export function faceUrl(face, { psi = state.psi, live = true, kind = 'png' } = {}) {
   const { base, edits } = parseFace(face);
   const query = new URLSearchParams({ model: state.model.id });

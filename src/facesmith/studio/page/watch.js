@@ -15,14 +15,14 @@ const sheetUrl = (run, seen) => `/api/sheet.png?${new URLSearchParams({ run: run
 
 export function watchPart() {
   const body = h('div', { class: 'part' }, h('p', { class: 'soft' }, 'Looking for runs …'));
-  const element = h('section', { class: 'part', 'aria-label': 'Watch a run' }, heading('Watch it learn', 'The same 64 seeds after each save of a training run: first blurs, then faces, then details.'), body);
+  const element = h('section', { class: 'part', 'aria-label': 'Watch a run' }, heading('Watch it learn', 'The same 64 seeds at each checkpoint of a training run: first blurs, then faces, then details.'), body);
   let runs = [];
   let run = null; // one of runs
   let sheetViews = [];
   let refreshTimer;
 
   const runList = h('select', { onchange: () => { run = runs.find(({ id }) => id === runList.value); showRun(); showFacts(); } });
-  const bar = h('progress', { max: '1', 'aria-label': 'Progress of the training' });
+  const bar = h('progress', { max: '1', 'aria-label': 'Progress of the run' });
   const facts = h('dl', { class: 'facts' });
   const report = h('div', { class: 'part' });
   const timeline = h('div', { class: 'timeline' });
@@ -61,7 +61,7 @@ export function watchPart() {
         h('section', { class: 'one', 'aria-label': 'One face over time' }, h('h2', {}, 'One face over time'), timelineCaption, timeline)), report);
   }
 
-  // A contact sheet with its own run, and a slider for the save.
+  // A contact sheet with its own run, and a slider for the checkpoint.
   function createSheetView(name) {
     const runChoice = h('select', { 'aria-label': `Run of sheet ${name}`, onchange: () => update() });
     const image = h('img', { alt: '', class: 'sheet', width: 526, height: 526 });
@@ -117,11 +117,11 @@ export function watchPart() {
     return { element: figure, update, stop, showRun: (id) => { runChoice.value = id; update(); } };
   }
 
-  // One seed at several saves, evenly spaced over the run.
+  // One seed at several checkpoints, evenly spaced over the run.
   function showTimeline(ofRun, seed) {
     const last = ofRun.sheets.length - 1;
     const places = [...new Set(Array.from({ length: MAX_TIMELINE }, (_, i) => Math.round((i * last) / (MAX_TIMELINE - 1))))];
-    timelineCaption.textContent = `Seed ${seed} of ${ofRun.name}, from the first save to the last.`;
+    timelineCaption.textContent = `Seed ${seed} of ${ofRun.name}, from the first checkpoint to the last.`;
     timeline.replaceChildren(...places.map((place) => {
       const seen = ofRun.sheets[place];
       const canvas = h('canvas', { width: 64, height: 64, role: 'img', 'aria-label': `Seed ${seed} after ${inKimg(seen)}` });
@@ -157,8 +157,8 @@ export function watchPart() {
 
   function showFacts() {
     const seen = `${(run.seen / 1000).toFixed(1)} of ${inKimg(run.budget, run.budget < 10_000 ? 1 : 0)}`;
-    const left = run.state === 'finished' ? 'none' : run.left ?? 'unknown';
-    const rows = [['Recipe', run.recipe], ['State', run.state], ['Images shown', seen], ['Time left', left], ['Last save', ago(run.seconds_since_save)]];
+    const timeLeft = run.state === 'finished' ? 'none' : run.time_left ?? 'unknown';
+    const rows = [['Recipe', run.recipe], ['State', run.state], ['Images shown', seen], ['Time left', timeLeft], ['Last checkpoint', ago(run.seconds_since_checkpoint)]];
     bar.value = Math.min(1, run.seen / run.budget);
     facts.replaceChildren(...rows.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
   }

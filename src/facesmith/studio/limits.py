@@ -1,0 +1,22 @@
+"""Limits on requests, so that the studio stays responsive and needs little memory."""
+
+from __future__ import annotations
+
+MAX_URL_BYTES = 60_000  # of path and query together
+
+# Photos
+MAX_UPLOAD_BYTES = 24 * 2**20
+MAX_UPLOAD_SECONDS = 30.0
+MAX_PHOTO_PIXELS = 40_000_000  # checked before a photo is decoded
+MAX_FACES_IN_PHOTO = 32
+
+# Faces, sums and walks
+MAX_STRENGTH = 10.0  # of an edit; at 1 the attribute is clearly visible
+MAX_EDITS = 64
+MIN_WALK_FACES, MAX_WALK_FACES = 2, 24
+MAX_FILM_FRAMES = 1200
+
+# Waiting work
+MAX_QUEUED_FACES = 240
+MAX_QUEUED_JOBS = 6  # films, photos and files
+MAX_CONNECTIONS = 512
