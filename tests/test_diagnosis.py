@@ -31,7 +31,7 @@ from facesmith.training.diagnosis import (
     VARIETY,
     diagnose,
     is_healthy,
-    signs,
+    sample_statistics,
     thumbnails,
 )
 from facesmith.training.monitor import Monitor
@@ -86,8 +86,8 @@ def test_low_variety_is_no_collapse_while_samples_still_improve():
 PLANTED = {
     "mode collapse": [(0.5, 0.2, 0.9), (0.8, 0.1, 0.9), (0.9, 0.08, 0.9), (0.2, 0.09, 0.9), (0.1, 0.1, 0.9),
                  (0.1, 0.1, 0.9)],
-    "discriminator won": [(1.9, 1.62, 1.0), (1.5, 1.63, 1.0), (1.0, 2.05, 1.0), (1.1, 2.16, 1.0), (1.0, 2.5, 1.0),
-                   (1.1, 2.46, 1.0)],
+    "discriminator too strong": [(1.9, 1.62, 1.0), (1.5, 1.63, 1.0), (1.0, 2.05, 1.0), (1.1, 2.16, 1.0),
+                   (1.0, 2.5, 1.0), (1.1, 2.46, 1.0)],
     "divergence": [(0.6, 0.1, 0.9), (0.8, 0.03, 0.9), (0.8, 0.02, 0.9), (0.9, 0.2, 0.9), (0.9, 0.3, 0.9),
                    (0.8, 0.4, 0.9)],
 }  # fmt: skip
@@ -161,18 +161,18 @@ def test_a_damaged_log_raises_nothing(damaged):
 def test_signs_of_real_faces_of_one_face_and_of_noise():
     pixels = procedural_pixels(576)
     real = thumbnails(pixels[64:])
-    like_real = signs(thumbnails(pixels[:64]), real)
+    like_real = sample_statistics(thumbnails(pixels[:64]), real)
     assert like_real[VARIETY] == pytest.approx(1, abs=0.2)
     assert abs(like_real[DISTANCE]) < 0.03
-    single = signs(thumbnails(np.repeat(pixels[:1], 64, 0)), real)
+    single = sample_statistics(thumbnails(np.repeat(pixels[:1], 64, 0)), real)
     assert single[VARIETY] == pytest.approx(0, abs=0.01)
     assert single[DISTANCE] > 0.3
-    few = signs(thumbnails(np.repeat(pixels[:4], 16, 0)), real)
+    few = sample_statistics(thumbnails(np.repeat(pixels[:4], 16, 0)), real)
     assert few[VARIETY] == pytest.approx(0, abs=0.01)
     noise = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
-    assert signs(thumbnails(noise), real)[DISTANCE] > 0.25
-    assert signs(thumbnails(pixels[:64]), real[:1]) == {}
-    assert set(signs(thumbnails(pixels[:64]), real[:2])) == {VARIETY, DISTANCE}
+    assert sample_statistics(thumbnails(noise), real)[DISTANCE] > 0.25
+    assert sample_statistics(thumbnails(pixels[:64]), real[:1]) == {}
+    assert set(sample_statistics(thumbnails(pixels[:64]), real[:2])) == {VARIETY, DISTANCE}
 
 
 def test_a_generator_without_input_is_diagnosed_as_collapsed(tmp_path):
@@ -183,8 +183,8 @@ def test_a_generator_without_input_is_diagnosed_as_collapsed(tmp_path):
             if save == 2:
                 with torch.no_grad():
                     next(state.averages["G"].parameters()).zero_()
-            problems = monitor.log_save(inference_networks(state))
-        assert "mode collapse" in [problem.name for problem in problems]
+            monitor.log_checkpoint(inference_networks(state))
+        assert "mode collapse" in names_of(monitor.lines, state.budget)
         assert "collapse" in monitor.lines[-1]["problems"]
         assert "problems" not in monitor.lines[1]
 
@@ -193,15 +193,15 @@ def test_a_discriminator_trained_on_few_faces_is_diagnosed_as_overfitting(tmp_pa
     state = small_state("dcgan32", faces=32, budget=10_000, lr=2e-3, batch_size=16, mirror=False)
     others = procedural_pixels(400)[200:]
     with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET, others) as monitor:
-        monitor.log_save(inference_networks(state))
+        monitor.log_checkpoint(inference_networks(state))
         for _ in range(3):
             for _ in range(50):
                 train_step(state)
-            problems = monitor.log_save(inference_networks(state))
+            monitor.log_checkpoint(inference_networks(state))
     shares = [line[TRAINING_AUC] for line in monitor.lines]
     assert shares[0] < 0.6
     assert min(shares[1:]) > 0.7
-    assert [problem.name for problem in problems] == ["overfitting"]
+    assert names_of(monitor.lines, state.budget) == ["overfitting"]
 
 
 class Collapsing(NonSaturating):

@@ -159,7 +159,7 @@ def workspace(tmp_path_factory):
     for name in ("me.jpg", "photos/me.jpg"):
         Image.fromarray(astronaut()).save(folder / name)
     shutil.copytree(bundled_model().parent, folder / "runs" / "first")
-    (folder / "runs" / "first" / "log.jsonl").write_text('{"seen": 1000, "signs/distance": 0.1}\n')
+    (folder / "runs" / "first" / "log.jsonl").write_text('{"seen": 1000, "samples/distance": 0.1}\n')
     return folder
 
 
@@ -213,7 +213,7 @@ def test_every_diagnosis_is_described():
 def test_log_keys_in_the_docs_exist():
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "facesmith").rglob("*.py"))
     for page in DOCS.rglob("*.md"):
-        for key in re.findall(r"`((?:D|G|signs|scores)/[a-z_]+)`", page.read_text(encoding="utf-8")):
+        for key in re.findall(r"`((?:D|G|samples|scores|validation)/[a-z_]+)`", page.read_text(encoding="utf-8")):
             assert f'"{key}"' in source, f"{name_of(page)}: {key}"
 
 

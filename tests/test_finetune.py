@@ -17,9 +17,9 @@ from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.recipes.quick64 import Quick64
-from facesmith.training.finetune import WARMUP, load_origin, open_origin, save_discriminator
+from facesmith.training.choose_recipe import recipe_name
+from facesmith.training.finetune import WARMUP, load_pretrained, open_pretrained, save_discriminator
 from facesmith.training.plan import TrainOptions
-from facesmith.training.run import recipe_name
 from facesmith.training.train import train
 
 SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
@@ -61,7 +61,7 @@ def options(parent, faces, tmp_path):
 
 def test_networks_start_with_the_weights_of_model_and_discriminator(parent):
     state = small_state(seed=5)
-    load_origin(state, open_origin(parent, None))
+    load_pretrained(state, open_pretrained(parent, None))
     model, kept = load_model(parent), load_state(parent / "state.pt")
     for name, tensor in model.nets["G"].state_dict().items():
         assert torch.equal(state.nets["G"].state_dict()[name], tensor)
@@ -74,7 +74,7 @@ def test_a_discriminator_beside_a_copied_model_is_used(parent, tmp_path):
     file = tmp_path / "kept.safetensors"
     shutil.copy(parent / MODEL, file)
     assert save_discriminator(parent, file) == tmp_path / "kept.discriminator.safetensors"
-    alone, whole = open_origin(file, None), open_origin(parent, None)
+    alone, whole = open_pretrained(file, None), open_pretrained(parent, None)
     assert alone.warmup == whole.warmup == 0.0
     for name, tensor in whole.weights["D"].items():
         assert torch.equal(alone.weights["D"][name], tensor)
@@ -89,7 +89,7 @@ def test_a_discriminator_belongs_to_one_model(parent, tmp_path, faces):
     save_discriminator(parent, tmp_path / MODEL)
     shutil.copy(other / MODEL, tmp_path / MODEL)
     with pytest.raises(BadModel, match="was made for another model"):
-        open_origin(tmp_path / MODEL, None)
+        open_pretrained(tmp_path / MODEL, None)
 
 
 def test_fine_tuning_uses_the_models_recipe_and_hyperparameters(options, parent):
@@ -103,10 +103,10 @@ def test_fine_tuning_uses_the_models_recipe_and_hyperparameters(options, parent)
 
 def test_with_a_new_discriminator_the_generator_is_warmed_up(options, parent, tmp_path, monkeypatch):
     file = shutil.copy(parent / MODEL, tmp_path / "model.safetensors")
-    origin = open_origin(file, "dcgan64")
-    assert origin.warmup == WARMUP
+    pretrained = open_pretrained(file, "dcgan64")
+    assert pretrained.warmup == WARMUP
     state = small_state(budget=1000)
-    state.warmup = origin.warmup
+    state.warmup = pretrained.warmup
     usual = state.recipe.knobs(0).lr["G"]
     rates = []
     for seen in (0, 25, 50, 500):
@@ -136,22 +136,22 @@ def test_resuming_a_fine_tuning_needs_the_same_model(options, parent, tmp_path, 
 def test_a_run_resumes_when_its_origin_is_gone_or_replaced(options, parent, quick, tmp_path, monkeypatch):
     straight = replace(options, out=tmp_path / "straight")
     assert train(straight, QUIET).finished
-    origin = tmp_path / "origin"
-    shutil.copytree(parent, origin)
-    options = replace(options, finetune_from=origin)
+    pretrained = tmp_path / "pretrained"
+    shutil.copytree(parent, pretrained)
+    options = replace(options, finetune_from=pretrained)
     with monkeypatch.context() as patched:
         stop_after(4, patched)
         assert not train(options, QUIET).finished
     with pytest.raises(BadData, match="recipe was dcgan64, now dcgan32"):
         train(replace(options, recipe="dcgan32", hyperparameters={"resolution": RESOLUTION}), QUIET)
-    shutil.copy(quick / MODEL, origin / MODEL)  # another model in its place
+    shutil.copy(quick / MODEL, pretrained / MODEL)  # another model in its place
     with monkeypatch.context() as patched:
         stop_after(1, patched)
         assert not train(options, QUIET).finished
-    shutil.rmtree(origin)
-    assert recipe_name(None, origin, options.out) == "dcgan64"
+    shutil.rmtree(pretrained)
+    assert recipe_name(None, pretrained, options.out) == "dcgan64"
     with pytest.raises(BadModel, match="does not exist"):
-        recipe_name(None, origin, options.out, force=True)
+        recipe_name(None, pretrained, options.out, force=True)
     assert train(options, QUIET).finished
     assert (options.out / MODEL).read_bytes() == (straight.out / MODEL).read_bytes()
     assert train(replace(options, kimg=0.16, extend=True), QUIET).finished

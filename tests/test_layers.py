@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,27 +14,20 @@ import facesmith
 
 SOURCE = Path(facesmith.__file__).parent
 
-# Folders, and modules at the root, from the lowest layer to the highest. Each may import from itself and from lower
-# layers, but not from others of its own layer.
-LAYERS = (
-    ("errors",),
-    ("device", "io"),
-    ("photos", "procedural"),
-    ("faces",),
-    ("attributes", "metrics"),
-    ("gan",),
-    ("modelfiles", "nets"),
-    ("latent", "recipes"),
-    ("training",),
-    ("inversion", "report", "card"),
-    ("model",),
-    ("directions", "evaluation", "explore", "export"),
-    ("api",),
-    ("demo", "info", "studio"),
-    ("cli",),
-    ("__main__",),
-)
-LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+TABLE_ROW = re.compile(r"^\| ((?:`[a-z_]+(?:/|\.py)`(?:, )?)+) \|", re.MULTILINE)
+
+
+def layers():
+    """The rows of the table in docs/architecture.md, from the lowest layer to the highest.
+
+    A folder, or a module at the root, may import from itself and from lower layers, but not from others of its own.
+    """
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [re.findall(r"`([a-z_]+)(?:/|\.py)`", row) for row in TABLE_ROW.findall(page)]
+    return [*reversed(rows), ["__main__"]]
+
+
+LAYER = {name: number for number, names in enumerate(layers()) for name in names}
 
 
 def modules():
@@ -58,12 +52,12 @@ def imports(path):
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_come_from_lower_layers(path):
     own = folder_of(path)
-    assert own in LAYER, f"{own} has no layer: add it to LAYERS"
+    assert own in LAYER, f"{own} is missing in the table of docs/architecture.md"
     for other in set(imports(path)) - {own, "__version__"}:
         assert LAYER[other] < LAYER[own], f"{own} imports {other}, which is not in a lower layer"
 
 
-def test_layers_list_exactly_the_folders_that_exist():
+def test_the_table_of_the_architecture_lists_exactly_the_folders_that_exist():
     assert set(LAYER) == {folder_of(path) for path in modules()}
 
 

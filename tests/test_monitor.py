@@ -33,7 +33,7 @@ def run(tmp_path, saves=2, console=QUIET, seconds=0.0):
                 terms = train_step(state)
                 shown.append(terms)
                 monitor.log_step(terms)
-            monitor.log_save(inference_networks(state))
+            monitor.log_checkpoint(inference_networks(state))
     return state, shown
 
 
@@ -72,7 +72,7 @@ def test_images_of_a_recipe_are_written_and_removed_with_the_rest(tmp_path):
     with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
         for state.seen in (8, 16):
             monitor.log_step({"G/loss": torch.tensor(1.0), "G/epoch": shown})
-        monitor.log_save(inference_networks(state))
+        monitor.log_checkpoint(inference_networks(state))
     row = read_picture(tmp_path / "shown" / "000000008.png")
     assert row.shape == (4, 5 * 6 - 2, 3)
     assert row[0, ::6, 0].tolist() == [0, 64, 128, 191, 255]
@@ -114,7 +114,7 @@ def test_a_log_file_gets_the_time_left(tmp_path, capsys, monkeypatch):
         for seen, second in ((100, 60), (200, 120), (600, 360)):  # 100 images a minute
             state.seen = seen
             monkeypatch.setattr(time, "monotonic", lambda second=second: now + second)
-            monitor.log_save(inference_networks(state))
+            monitor.log_checkpoint(inference_networks(state))
     lines = capsys.readouterr().err.splitlines()
     assert ["5 min left" in lines[0], "4 min left" in lines[1], "min left" in lines[2]] == [True, True, False]
 

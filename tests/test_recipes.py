@@ -24,7 +24,7 @@ from facesmith.gan.recipe import find_recipe, make_recipe, parse_settings, recip
 from facesmith.gan.recipe_options import option, options_of
 from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.training.averages import inference_networks
-from facesmith.training.step import play, train_step
+from facesmith.training.step import run_turn, train_step
 
 PARAMETERS = {  # of the texts' own networks
     "balanced64": {"D": 6_500_897, "G": 4_109_571},
@@ -176,7 +176,7 @@ def test_networks_have_as_many_parameters_as_in_the_text(name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_file_documents_source_command_cost_and_result(name):
     text = "\n".join(describe_recipe(name))
-    assert "Text:" in text or "Paper:" in text
+    assert "Source:" in text or "Paper:" in text
     assert f"facesmith train {name}" in text
     for part in ("Needs:", "Cost:", "Result:", "What it does:"):
         assert part in text
@@ -390,7 +390,7 @@ def changed(before, after):
 def play_and_record(state, turn):
     """Play a turn. For each of its players: the name, whether it took its step, and which networks changed."""
     objective, state.objective = state.objective, Recorder(state.objective)
-    play(state, turn, state.knobs, torch.Generator().manual_seed(state.step))
+    run_turn(state, turn, state.knobs, torch.Generator().manual_seed(state.step))
     steps, state.objective = state.objective.steps, objective
     after = [before for _, before, _ in steps[1:]] + [all_weights(state.nets)]
     return [
@@ -436,12 +436,12 @@ def test_a_waiting_decoder_learns_nothing_from_the_discriminator():
     for sign in (1, -1):
         state = state_with_waiting(small_state("vaegan64", balance="skip"), "G")
         (turn,) = state.recipe.turns(0)
-        play(state, replace(turn, players=("D",)), state.knobs, torch.Generator().manual_seed(0))
+        run_turn(state, replace(turn, players=("D",)), state.knobs, torch.Generator().manual_seed(0))
         assert bool(state.objective.balance.g_waits)
         with torch.no_grad():
             state.nets["D"].layers[-1].weight.mul_(sign)
         torch.manual_seed(0)
-        play(state, replace(turn, players=("G",)), state.knobs, torch.Generator().manual_seed(0))
+        run_turn(state, replace(turn, players=("G",)), state.knobs, torch.Generator().manual_seed(0))
         weights.append(weights_of(state.nets["G"]))
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
@@ -455,7 +455,7 @@ def state_with_waiting(state, player):
     state.objective.balance.mode = "none"
     for step in range(25):  # train D alone until it detects both kinds
         alone = Turn(("D",), turn.n_real, turn.n_fake)
-        play(state, alone, replace(state.knobs, lr={"D": 2e-3}), torch.Generator().manual_seed(step))
+        run_turn(state, alone, replace(state.knobs, lr={"D": 2e-3}), torch.Generator().manual_seed(step))
     state.objective.balance.mode = "skip"
     return state
 

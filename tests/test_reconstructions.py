@@ -71,7 +71,7 @@ def test_recipes_with_an_encoder_show_held_out_faces(tmp_path, recipe, held_out)
     state = small_state(recipe, budget=10**6)
     with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET, procedural_pixels()[:held_out]) as monitor:
         monitor.log_step(train_step(state))
-        monitor.log_save(inference_networks(state))
+        monitor.log_checkpoint(inference_networks(state))
     expected = recipe == "test-autoencoder" and held_out > 0
     assert (tmp_path / "reconstructions.png").exists() == expected
     line = json.loads((tmp_path / "log.jsonl").read_text())

@@ -117,7 +117,7 @@ def test_each_kind_of_recipe_has_its_own_figures(trained, tmp_path):
 def test_it_shows_the_diagnosis_and_rollbacks(run):
     file = run / "log.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    collapsed = [{**lines[-1], "signs/variety": 0.0, "seen": 110 + n} for n in range(3)]
+    collapsed = [{**lines[-1], "samples/variety": 0.0, "seen": 110 + n} for n in range(3)]
     rollback = {"seen": 40, "rolled_back_from": 80, "problems": "divergence"}
     file.write_text("".join(json.dumps(line) + "\n" for line in [lines[0], rollback, *lines[1:], *collapsed]))
     text = page_of(run)
@@ -178,13 +178,13 @@ def test_the_commands_of_the_page_reproduce_the_run(run, tmp_path, monkeypatch):
     assert (tmp_path / "progress.mp4").exists()
 
 
-def test_the_command_repeats_on_trouble_and_eval_every(run):
+def test_the_command_repeats_on_trouble_and_validate_every(run):
     plan = read_plan(run / "run.json")
     assert "--on-trouble" not in train_command(plan, plan.hyperparameters, run)
     plan = replace(plan, on_trouble="rollback", validation={"kimg": 0.05, "every": 80, "samples": 64})
     words = shlex.split(train_command(plan, plan.hyperparameters, run).replace("\\\n", " "))
     assert words[words.index("--on-trouble") + 1] == "rollback"
-    assert words[words.index("--eval-every") + 1] == "0.05"
+    assert words[words.index("--validate-every") + 1] == "0.05"
 
 
 @given(st.integers(1, 10**10))

@@ -20,14 +20,14 @@ def test_bfloat16_is_chosen_if_it_is_clearly_faster(monkeypatch):
         monkeypatch.setattr(speed_module, "_time_steps", lambda state, steps, rates=rates: rates[state.precision])
         speed = measure(small_recipe("dcgan64"), CPU)
         assert speed.precision == chosen
-        assert speed.best == rates[speed_module.PRECISIONS[chosen]]
+        assert speed.chosen == rates[speed_module.PRECISIONS[chosen]]
         assert f"{gain:.2f} times" in speed.why
 
 
 def test_a_requested_precision_is_the_only_one_measured():
     speed = measure(small_recipe("dcgan64"), CPU, "float32", procedural_pixels())
     assert set(speed.images_per_second) == {"float32"}
-    assert speed.best > 0
+    assert speed.chosen > 0
     assert speed.memory_bytes > 2**20
     assert speed.why == "as requested"
 
@@ -41,7 +41,7 @@ def test_a_cpu_without_native_bfloat16_uses_float32(monkeypatch):
 
 def test_pretraining_is_not_measured():
     speed = measure(small_recipe("test-pretrained", pretraining=5), CPU, "float32")
-    assert speed.best > 0
+    assert speed.chosen > 0
 
 
 def test_a_growing_recipe_is_measured_at_all_sizes(monkeypatch):
@@ -51,13 +51,13 @@ def test_a_growing_recipe_is_measured_at_all_sizes(monkeypatch):
 
     monkeypatch.setattr(speed_module, "_time_steps", by_level)
     speed = measure(small_recipe("progressive64", growing=0.5), CPU, "float32")
-    assert speed.best == pytest.approx(1 / (0.5 / 100 + 0.5 / 20))  # half of the images at each speed
+    assert speed.chosen == pytest.approx(1 / (0.5 / 100 + 0.5 / 20))  # half of the images at each speed
 
 
 def test_the_median_of_several_rounds_counts(monkeypatch):
     seen = iter([20.0, 100.0, 20.0, 10.0])  # the first one does not count
     monkeypatch.setattr(speed_module, "_time_steps", lambda state, steps: next(seen))
-    assert measure(small_recipe("dcgan64"), CPU, "float32").best == pytest.approx(20)
+    assert measure(small_recipe("dcgan64"), CPU, "float32").chosen == pytest.approx(20)
 
 
 def test_periodic_steps_count_by_their_share(monkeypatch):
@@ -66,11 +66,11 @@ def test_periodic_steps_count_by_their_share(monkeypatch):
 
     monkeypatch.setattr(speed_module, "_time_steps", by_step)
     rare = pytest.approx(8 / (1 / 10 + 7 / 100))
-    assert measure(small_recipe("quick64", penalty_every=8), CPU, "float32").best == rare
-    assert measure(small_recipe("quick64", penalty_every=8, gamma=0.0), CPU, "float32").best == 10.0
+    assert measure(small_recipe("quick64", penalty_every=8), CPU, "float32").chosen == rare
+    assert measure(small_recipe("quick64", penalty_every=8, gamma=0.0), CPU, "float32").chosen == 10.0
     values = {"growing": 0.0, "penalty_every": 8}
-    assert measure(small_recipe("progressive64", **values), CPU, "float32").best == rare
-    assert measure(small_recipe("progressive64", **values, loss="wgan-gp"), CPU, "float32").best == 10.0
+    assert measure(small_recipe("progressive64", **values), CPU, "float32").chosen == rare
+    assert measure(small_recipe("progressive64", **values, loss="wgan-gp"), CPU, "float32").chosen == 10.0
 
 
 def test_a_step_is_measured_under_its_own_number(monkeypatch):
@@ -93,7 +93,7 @@ def test_shares_of_representative_steps_sum_to_one(name):
 
 @pytest.mark.skipif(not has_bfloat16(CPU), reason="this CPU has no native bfloat16")
 def test_bfloat16_trains_to_finite_terms():
-    assert measure(small_recipe("dcgan64"), CPU, "bfloat16").best > 0
+    assert measure(small_recipe("dcgan64"), CPU, "bfloat16").chosen > 0
 
 
 def test_unknown_precisions_and_devices_are_refused():

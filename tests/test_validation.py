@@ -51,7 +51,7 @@ def test_validation_is_reproducible_and_does_not_change_the_training(faces):
     again = validate(G, validation)
     assert torch.equal(torch.rand(3), drawn)
     assert first == again
-    assert set(first) == {KID, "eval/precision", "eval/coverage"}
+    assert set(first) == {KID, "validation/precision", "validation/coverage"}
 
 
 def test_training_improves_the_validation_kid(faces):
@@ -101,7 +101,7 @@ def test_the_time_of_sampling_and_of_batch_norm_counts_too(monkeypatch):
 def test_too_few_validation_faces_are_refused(faces):
     check_validation_split(faces)
     few = replace(faces, parts=np.zeros_like(faces.parts))
-    with pytest.raises(BadData, match="--eval-every"):
+    with pytest.raises(BadData, match="--validate-every"):
         check_validation_split(few)
 
 
@@ -112,7 +112,7 @@ def options(faces, tmp_path, monkeypatch):
     monkeypatch.setattr(plan_module, "affordable_validation", lambda *_: (64, 40))
     values = {"resolution": 16, "width": 4, "z_dim": 8, "batch_size": 8}
     return TrainOptions(
-        "dcgan64", faces.path, tmp_path / "run", values, kimg=0.12, save_every_kimg=0.072, eval_every_kimg=0.04,
+        "dcgan64", faces.path, tmp_path / "run", values, kimg=0.12, save_every_kimg=0.072, validate_every_kimg=0.04,
         precision="float32", threads=1,
     )  # fmt: skip
 
@@ -148,7 +148,7 @@ def test_stop_and_resume_give_the_same_validations(options, tmp_path, monkeypatc
 
 
 def test_validation_can_start_later_and_does_not_change_the_weights(options, tmp_path):
-    plain = replace(options, out=tmp_path / "plain", eval_every_kimg=None, kimg=0.056)
+    plain = replace(options, out=tmp_path / "plain", validate_every_kimg=None, kimg=0.056)
     train(plain, QUIET)
     assert not (plain.out / "best.safetensors").exists()
     train(replace(options, out=plain.out, extend=True), QUIET)
@@ -159,9 +159,9 @@ def test_validation_can_start_later_and_does_not_change_the_weights(options, tmp
 
 
 def test_impossible_validations_are_refused(options, tmp_path):
-    with pytest.raises(BadOption, match="--eval-every"):
-        train(replace(options, eval_every_kimg=0.0), QUIET)
-    with pytest.raises(BadData, match="leave out --eval-every"):
+    with pytest.raises(BadOption, match="--validate-every"):
+        train(replace(options, validate_every_kimg=0.0), QUIET)
+    with pytest.raises(BadData, match="leave out --validate-every"):
         train(replace(options, data=faces_folder(tmp_path / "few", 40)), QUIET)
     train(options, QUIET)
     plan = options.out / "run.json"

@@ -20,8 +20,8 @@ from facesmith.gan.recipe import parse_condition
 from facesmith.io.messages import SafeConsole
 from facesmith.photos.extract import extract as extract_faces
 from facesmith.photos.extraction_report import ExtractReport
+from facesmith.training.choose_recipe import recipe_name
 from facesmith.training.plan import TrainOptions
-from facesmith.training.run import recipe_name
 from facesmith.training.train import TrainReport
 from facesmith.training.train import train as train_generator
 
@@ -112,7 +112,7 @@ def train(
     mirror: bool = True,
     snapshots: int = 0,
     save_every: float | None = None,
-    eval_every: float | None = None,
+    validate_every: float | None = None,
     on_trouble: str = "warn",
     extend: bool = False,
     force: bool = False,
@@ -141,7 +141,7 @@ def train(
         mirror: mirror every other face.
         snapshots: keep the models of this many last checkpoints.
         save_every: kimg between two checkpoints.
-        eval_every: kimg between two small evaluations; keeps the best model as `best.safetensors`.
+        validate_every: kimg between two small evaluations; keeps the best model as `best.safetensors`.
         on_trouble: `"warn"`, `"rollback"` (to the last healthy checkpoint) or `"stop"`.
         extend: continue a finished run to a larger budget.
         force: delete the run in `out` and start over.
@@ -160,7 +160,7 @@ def train(
         hyperparameters["condition"] = parse_condition(name, ",".join(condition))
     options = TrainOptions(
         recipe, Path(data), folder, hyperparameters, minutes, kimg, seed, device, precision, limit, mirror, snapshots,
-        save_every, eval_every, on_trouble, start, extend, force, threads,
+        save_every, validate_every, on_trouble, start, extend, force, threads,
     )  # fmt: skip
     return train_generator(options, _console(quiet))
 

@@ -20,7 +20,7 @@ def train(
     ] = None,
     finetune_from: Annotated[
         Path | None,
-        typer.Option("--from", help="Fine-tune this model or run. bundled: the bundled generator."),
+        typer.Option("--from", help="Fine-tune a model or run, or the bundled generator: --from bundled."),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Budget in minutes, at the speed measured at the start. Default: 30.")
@@ -39,32 +39,33 @@ def train(
     precision: Annotated[str, typer.Option(help="auto (the faster one, measured), float32 or bfloat16.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Use at most N faces.")] = None,
     mirror: Annotated[bool, typer.Option(help="Augment by mirroring images at random.")] = True,
-    snapshots: Annotated[int, typer.Option(min=0, help="Keep the models of the last N saves.")] = 0,
+    snapshots: Annotated[int, typer.Option(min=0, help="Keep the models of the last N checkpoints.")] = 0,
     save_every: Annotated[
-        float | None, typer.Option(help="Kimg between saves; a killed process loses at most this.")
-    ] = None,
-    eval_every: Annotated[
         float | None,
-        typer.Option(help="Kimg between evaluations on the validation split. The best model is kept too."),
+        typer.Option(help="Kimg (thousands of images) between checkpoints; a killed process loses at most these."),
+    ] = None,
+    validate_every: Annotated[
+        float | None,
+        typer.Option(help="Kimg between evaluations on the validation split. The best model is kept, too."),
     ] = None,
     on_trouble: Annotated[
         str,
-        typer.Option(help="If training fails: warn, rollback (return to the last healthy save) or stop."),
+        typer.Option(help="If the diagnosis finds a problem: warn, rollback (to the last healthy checkpoint) or stop."),
     ] = "warn",
-    extend: Annotated[bool, typer.Option("--extend", help="Train a run further, to a larger budget.")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Continue a run to a larger --minutes or --kimg.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete the run in --out and start over.")] = False,
 ) -> None:
     """Train a generator. Stop with Ctrl-C at any time; the same command resumes.
 
     Example: facesmith train --data faces --out runs/first --minutes 40
 
-    With the recipe of a tutorial: facesmith train dcgan64 --data faces --out runs/dcgan
+    With plain DCGAN: facesmith train dcgan64 --data faces --out runs/dcgan
 
     Fine-tune the bundled generator: facesmith train --from bundled --data mine --out runs/mine
     """
     from facesmith.gan.recipe import parse_condition, parse_settings
+    from facesmith.training.choose_recipe import recipe_name
     from facesmith.training.plan import TrainOptions
-    from facesmith.training.run import recipe_name
     from facesmith.training.train import train
 
     name = recipe_name(recipe, finetune_from, out, force=force)
@@ -87,7 +88,7 @@ def train(
         mirror=mirror,
         snapshots=snapshots,
         save_every_kimg=save_every,
-        eval_every_kimg=eval_every,
+        validate_every_kimg=validate_every,
         on_trouble=on_trouble,
         finetune_from=finetune_from,
         extend=extend,
@@ -97,7 +98,7 @@ def train(
     report = train(options, console)
     if not report.finished:
         console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. Run the same command to resume.")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt  # main() exits with 130
     show(out / "model.safetensors")
     console.print(f"trained on {report.seen / 1000:.1f} kimg")
     console.print(f"samples: {out / 'samples.png'}, curves: {out / 'curves.png'}")

@@ -1,4 +1,4 @@
-"""Balancing generator and discriminator by the rules of the text "Generating Faces with Torch"."""
+"""Balancing generator and discriminator by the rules of the tutorial "Generating Faces with Torch"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facesmith.gan.losses import NonSaturating, accuracy_terms
 BalanceMode = Literal["none", "skip", "l2"]
 
 MARGIN = 0.3  # of cross-entropies, in nats
-G_LOSS_LOW, G_LOSS_HIGH = 0.9, 1.3  # the text says 1.2, its code 1.3
+G_LOSS_LOW, G_LOSS_HIGH = 0.9, 1.3  # the tutorial says 1.2, its code 1.3
 L2_STEP = 1e-5
 
 

@@ -40,7 +40,7 @@ class Generator(nn.Module):
             keep that norm; otherwise they are linear.
         label_dim: number of labels of a conditional generator, else 0. The labels are the last entries of `w`, and
             truncation leaves them unchanged.
-        fits_prior: whether `fit_prior` must be called with latents of real faces before a model is saved.
+        fits_prior: whether latents are drawn from a distribution that `fit_prior` fits to encoded training faces.
     """
 
     spherical: bool = True
@@ -133,7 +133,7 @@ class Turn:
         players: names of players of the recipe.
         n_real: number of real images; 0 if no player of this turn needs any.
         n_fake: number of fakes.
-        phase: only real images of the phase "train" count as seen.
+        phase: "train", or "pretrain", whose images do not count as seen.
         replacement: draw real images with replacement. By default every image is drawn once per epoch.
     """
 
@@ -150,7 +150,7 @@ class Knobs:
 
     Attributes:
         lr: learning rate of each player, by name.
-        ema_share: half-life of the moving average of weights, as a share of the images seen so far. A constant
+        ema_share: half-life of the moving average of weights, as a fraction of the images seen so far. A constant
             half-life would be too long for a small budget and too short for a large one.
         level: how far growing networks have grown, from 0 (lowest resolution) to 1 (full resolution).
     """
@@ -204,8 +204,8 @@ class Objective(nn.Module, ABC):
     """Computes the loss of each player. State between steps is kept in buffers, so that checkpoints contain it.
 
     Attributes:
-        real_threshold: a logit above it means "real". 0 if the sigmoid of a logit is a probability, 0.5 for targets of
-            0 and 1, None for Wasserstein losses, where only differences of logits have a meaning.
+        real_threshold: logits above it count as real. Cross-entropy: 0. Least squares: 0.5. Wasserstein: None, because
+            only differences of its outputs have a meaning.
     """
 
     real_threshold: ClassVar[float | None] = 0.0
@@ -216,7 +216,7 @@ class Objective(nn.Module, ABC):
 
 
 def current_level(nets: nn.ModuleDict) -> float:
-    """How far growing networks have grown, 0 to 1; 0 if no network grows."""
+    """How far growing networks have grown, 0 to 1; 0, which raises no schedule, if no network grows."""
     return max((float(level) for level in _levels(nets)), default=0.0)
 
 

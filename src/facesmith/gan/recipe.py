@@ -1,6 +1,8 @@
-"""Recipes: everything that defines a training run, as plain values that every model file contains.
+"""Recipes: the code that defines networks, losses, optimizers and schedule of a run.
 
-Each file in `recipes/` adds one recipe; `recipes()` imports all of them. This is the only registry of the package.
+Most recipes reproduce a paper or a published tutorial. Every model file contains the name and the hyperparameters of
+its recipe, which are plain values. Each file in `recipes/` adds one recipe; `recipes()` imports all of them. This is
+the only registry of the package.
 """
 
 from __future__ import annotations
@@ -28,13 +30,13 @@ R = TypeVar("R", bound="Recipe")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(ABC):
-    """Options, and the networks, players, objective and schedule that follow from them.
+    """Hyperparameters, and the networks, players, objective and schedule that follow from them.
 
     Attributes:
         name: set by the decorator `recipe`.
-        source: the paper or text that it implements.
+        source: the paper or tutorial that it reproduces.
         averaged: networks whose weights are averaged (EMA). The averages are what is saved and sampled.
-        few_faces: options for fine-tuning on a few hundred images, where the defaults would overfit.
+        few_faces: hyperparameters for fine-tuning on a few hundred images, where the defaults would overfit.
     """
 
     name: ClassVar[str]
@@ -66,17 +68,17 @@ class Recipe(ABC):
 
     @abstractmethod
     def turns(self, step: int) -> tuple[Turn, ...]:
-        """The turns of a step, counted from 0. Sooner or later a step must have a turn of the phase "train"."""
+        """The turns of a step, counted from 0. Pretraining must end: some step has a turn of the phase "train"."""
 
     @abstractmethod
     def knobs(self, progress: float) -> Knobs:
-        """The scheduled values at a progress of 0 to 1, the share of the budget that is used."""
+        """The scheduled values at a progress of 0 to 1, the fraction of the budget that is used."""
 
     def representative_steps(self) -> Mapping[int, float]:
-        """One step of each cost, and the share of all steps that cost the same. Used to forecast the training time.
+        """Representative steps for measuring the speed: step number -> fraction of all steps that cost the same.
 
-        A recipe with an extra loss term in some steps returns one step with the term and one without it. Instead of a
-        pretraining step, the first step after pretraining is measured.
+        A recipe with an extra loss term in some steps returns one step with the term and one without it. A step number
+        during pretraining stands for the first step after it.
         """
         return {0: 1.0}
 
@@ -87,7 +89,7 @@ class Recipe(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Conditional(Recipe):
-    """A recipe whose networks can be conditioned on attributes of a face, one label each, in this order."""
+    """A recipe that can be conditional. `condition` names the attributes; labels have the same order."""
 
     condition: tuple[str, ...] = option((), "attributes to condition on, columns of the faces' metadata.csv")
 
@@ -108,10 +110,10 @@ def condition_of(recipe: Recipe) -> tuple[str, ...]:
 
 
 def parse_condition(name: str, text: str) -> tuple[str, ...]:
-    """The attributes of a text such as smiling,male, for the recipe of that name.
+    """Parse a text such as `smiling,male` into attribute names.
 
     Raises:
-        BadOption: the recipe can't be conditional.
+        BadOption: recipe `name` can't be conditional.
     """
     if not issubclass(find_recipe(name), Conditional):
         conditional = ", ".join(other for other, cls in recipes().items() if issubclass(cls, Conditional))

@@ -16,7 +16,7 @@ class Generator(contracts.Generator):
     The sizes are 8, 12, 16, upsampled to 32, then 34, 36, 38, and 36 after the last convolution.
 
     Args:
-        width: channels of the last layers; 32 in the text.
+        width: channels of the last layers; 32 in the tutorial.
     """
 
     def __init__(self, z_dim: int = 256, width: int = 32, channels: int = 3) -> None:
@@ -50,7 +50,7 @@ class Discriminator(contracts.Discriminator):
     """Convolutions with max-pooling, a tanh layer of features, and two classes: fake and real.
 
     Args:
-        width: channels of the first layer; 32 in the text. There are `8 * width` features.
+        width: channels of the first layer; 32 in the tutorial. There are `8 * width` features.
     """
 
     def __init__(self, width: int = 32, channels: int = 3) -> None:

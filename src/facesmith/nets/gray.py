@@ -18,7 +18,7 @@ class Generator(contracts.Generator):
     """A linear layer to 4x4 maps, four transposed convolutions to 64x64, and a 1x1 convolution.
 
     Args:
-        width: channels of the last two transposed convolutions; 128 in the text.
+        width: channels of the last two transposed convolutions; 128 in the tutorial.
         prior: distribution of latents, with mean 0 and variance 1: normal, uniform in ±√3, or Poisson(1) minus 1.
         smooth: blur the image, to remove the checkerboard pattern of the transposed convolutions.
     """

@@ -1,4 +1,4 @@
-"""The networks of quick64: those of `upsampling`, smaller for a CPU, and modulated by the latent in every layer."""
+"""The networks of quick64: those of nets/upsampling.py, smaller, and modulated by the latent in every layer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from facesmith.gan import contracts
 from facesmith.nets.layers import MinibatchStd, UpConv2d, pooled_conv, single_w
 
-FIRST_SIDE = 8  # of the generator's first maps
-LAST_SIDE = 4  # of the discriminator's last maps
-D_CHANNELS = (8, 16, 32, 64, 128, 256)  # of its layers; a lower resolution uses the last ones only
+FIRST_SIDE = 8  # height and width of the generator's first feature maps
+LAST_SIDE = 4  # height and width of the discriminator's last feature maps
+D_CHANNELS = (8, 16, 32, 64, 128, 256)  # of the discriminator's layers at 256x256; lower resolutions start later
 
 
 class Generator(contracts.Generator):
-    """A linear layer to 8x8 maps, then nearest-neighbor upsampling and a 5x5 convolution until the full resolution.
+    """A linear layer to 8x8 maps, then blocks of nearest-neighbor upsampling and a 5x5 convolution.
 
     A residual block precedes the first two upsamplings, where maps are small and it costs little. Labels are
     concatenated to `z`, and `w` modulates every BatchNorm.
@@ -46,8 +46,8 @@ class Generator(contracts.Generator):
         # Scales the labels to half the norm of z. With the same norm as z (Karras et al. 2020, arXiv:2006.06676, in
         # their code), all faces with one label looked alike.
         self.label_scale = sqrt(z_dim / label_dim) / 2 if label_dim else 0.0
-        doublings = round(log2(resolution // FIRST_SIDE))
-        widths = [min(width * 2**halvings, max(width, max_channels)) for halvings in range(doublings, -1, -1)]
+        upsamplings = round(log2(resolution // FIRST_SIDE))
+        widths = [min(width * 2**level, max(width, max_channels)) for level in range(upsamplings, -1, -1)]
         layers: list[nn.Module] = [
             nn.Linear(self.w_dim, widths[0] * FIRST_SIDE**2),
             nn.Unflatten(1, (widths[0], FIRST_SIDE, FIRST_SIDE)),
@@ -100,7 +100,7 @@ class ModulatedResidualBlock(nn.Module):
 
     def __init__(self, w_dim: int, channels: int) -> None:
         super().__init__()
-        norm = ModulatedBatchNorm2d(w_dim, channels)  # before the convolution: initial weights depend on the order
+        norm = ModulatedBatchNorm2d(w_dim, channels)  # created first: the order determines the initial weights
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = norm
         nn.init.zeros_(norm.weight)
@@ -138,8 +138,8 @@ class Discriminator(contracts.Discriminator):
         max_channels: int = 256,
     ) -> None:
         super().__init__()
-        halvings = round(log2(resolution // LAST_SIDE))
-        widths = (channels, *(min(c, max_channels) for c in D_CHANNELS[-halvings:]))
+        poolings = round(log2(resolution // LAST_SIDE))
+        widths = (channels, *(min(c, max_channels) for c in D_CHANNELS[-poolings:]))
         layers: list[nn.Module] = []
         for number, (c_in, c_out) in enumerate(pairwise(widths)):
             layers += pooled_conv(c_in, c_out, 3 if number else 5, dropout)

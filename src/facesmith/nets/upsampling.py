@@ -1,6 +1,6 @@
 """The networks of "Generating Faces with Torch": an upsampling generator, a max-pooling discriminator, an encoder.
 
-The text describes the first two. It does not describe the encoder of its VAE, so this one is plain.
+The tutorial describes the first two. It does not describe the encoder of its VAE, so this one is plain.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Discriminator(contracts.Discriminator):
     """Three 5x5 convolutions with max-pooling and spatial dropout, a wide linear layer, and one logit.
 
     Args:
-        norm: "batch" adds BatchNorm after each convolution. The text shows that it makes the discriminator too strong.
+        norm: "batch" adds BatchNorm after each convolution. The tutorial shows that D becomes too strong.
         hidden: units of the wide layer.
     """
 

@@ -1,6 +1,6 @@
 """The balanced GAN of "Generating Faces with Torch": neither network may get far ahead of the other.
 
-Text:   "Generating Faces with Torch" (generating-faces-with-torch), Torch7 on aligned LFW faces: "spooky faces" after 5
+Source: "Generating Faces with Torch" (generating-faces-with-torch), Torch7 on aligned LFW faces: "spooky faces" after 5
         epochs (30 minutes on a GPU), pleasant faces after 100, decent walks after a day.
 Needs:  64x64 faces.
 Run:    facesmith train balanced64 --data faces --out runs/balanced --minutes 60
@@ -11,9 +11,9 @@ What it does: an upsampling generator, a max-pooling discriminator, and three wa
 nothing. With `skip`, a player skips its step while the discriminator's cross-entropies show that it is ahead (margin
 0.3; if both would skip, both train). With `l2`, the weight of an L2 penalty on the discriminator rises by 1e-5 while
 the generator's loss is above 1.3, and falls while it is below 0.9. `d_norm=batch` adds BatchNorm to the discriminator,
-which makes it too strong, as the text shows.
+which makes it too strong, as the tutorial shows.
 
-Faults of the text, and what this recipe does instead:
+Faults of the tutorial, and what this recipe does instead:
 - It gives no latent size, learning rate or batch size. Here: 100, 2e-4 and 16.
 - Its generator has no tanh, so the output is unbounded. Here: tanh.
 - It aims at a generator loss of 0.9 to 1.2, its code at 0.9 to 1.3. Here: as in the code.

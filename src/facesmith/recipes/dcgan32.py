@@ -1,7 +1,7 @@
-"""DCGAN at 32x32, with all extensions that the text "Face Generation" proposes as options.
+"""DCGAN at 32x32, with all extensions that the tutorial "Face Generation" proposes as options.
 
 Paper:  Radford et al. 2016, arXiv:1511.06434.
-Text:   "Face Generation" (face-generation-dcgan32), PyTorch 0.4.1 on CelebA faces.
+Source: "Face Generation" (face-generation-dcgan32), PyTorch 0.4.1 on CelebA faces.
 Needs:  32x32 faces (larger ones are downsampled), or 64x64 with --set resolution=64.
 Run:    facesmith train dcgan32 --data faces --out runs/dcgan32 --minutes 20
 Cost:   87 images/s on one CPU thread while the other core is busy; 20 minutes for the result.
@@ -11,7 +11,7 @@ What it does: a discriminator of four strided convolutions and a linear layer, a
 weights N(0, 0.02), and one-sided label smoothing. Options: the loss (`loss=lsgan`), larger networks
 (`blocks=residual`, `deeper`, `width`), augmentation (`brightness`, `rotation_degrees`) and `dropout`.
 
-Faults of the text, and what this recipe does instead:
+Faults of the tutorial, and what this recipe does instead:
 - It says 64x64 in one place and 32x32 in another. Here: 32 by default.
 - It gives no constants. Here: those of the paper, with z of 100, width 64, batch 64, and Adam (2e-4, betas 0.5, 0.999).
 - It proposes to augment the training images, so a generator would learn to draw tilted and darkened faces. Here the

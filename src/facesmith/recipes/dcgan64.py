@@ -2,7 +2,7 @@
 
 Paper:  Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
         Networks", arXiv:1511.06434.
-Text:   "DCGAN - Generate Faces" (dcgan-generate-faces-64), PyTorch on CelebA, 50 epochs.
+Source: "DCGAN - Generate Faces" (dcgan-generate-faces-64), PyTorch on CelebA, 50 epochs.
 Needs:  64x64 faces, or another power of two with --set resolution=N.
 Run:    facesmith train dcgan64 --data faces --out runs/first
 Cost:   65 images/s on one CPU thread while the other core is busy; 59 minutes for the result.
@@ -12,14 +12,15 @@ What it does: the architecture that made GAN training stable. The generator maps
 transposed convolutions with BatchNorm and ReLU. The discriminator uses strided convolutions with BatchNorm and leaky
 ReLU. Both minimize cross-entropies with Adam (learning rate 2e-4, beta1 0.5) on batches of 64.
 
-Faults of the text, and what this recipe does instead:
+Faults of the tutorial, and what this recipe does instead:
 - Weights are drawn with standard deviation 0.2, where text and paper say 0.02. BatchNorm's scale is centered on 0,
   which switches its layer off at the start. Here: N(0, 0.02), and N(1, 0.02) for BatchNorm.
 - There is a full batch of latents even if the last batch of real images is smaller. Here every batch is full.
-- Sigmoid and BCELoss lose precision for confident outputs, as the text itself warns. Here: cross-entropy on logits.
-- The text describes a linear layer reshaped to 4x4; its code has a transposed convolution of a 1x1 image. Both
+- Sigmoid and BCELoss lose precision for confident outputs, as the tutorial itself warns. Here: cross-entropy on logits.
+- The tutorial describes a linear layer reshaped to 4x4; its code has a transposed convolution of a 1x1 image. Both
   multiply z by one matrix. This recipe follows the code, so parameter counts agree.
-- The recap recommends label smoothing, but the code has none. Here: `label_smoothing`, 0 by default; the text says 0.1.
+- The recap recommends label smoothing, but the code has none. Here: `label_smoothing`, 0 by default; the tutorial says
+  0.1.
 - The data loader is called `celeb_loader` in one place and `pokemon_loader` in another.
 - TensorBoard images are stretched to their own range. Here it shows 32 real and 32 generated faces unchanged.
 - Samples are drawn in training mode, so they depend on each other. Here they come from averaged weights in evaluation

@@ -1,10 +1,10 @@
 """A 36x36 GAN with ELUs: a slow discriminator, trained by SGD, and a fast generator, trained by Adam.
 
-Text:   "Generative adversarial nets 101", a notebook after Lasagne's recipes (faces-gan-notebook-36), on LFW cropped to
+Source: "Generative adversarial nets 101", a notebook after Lasagne's recipes (faces-gan-notebook-36), on LFW cropped to
         its center and downsampled to 36x36; about 15,000 iterations of five discriminator steps and one generator step
         on 100 faces.
 Needs:  36x36 faces; larger ones are downsampled. facesmith extract lfw.zip --out faces --crop 90 --size 36 crops LFW as
-        the text does.
+        the tutorial does.
 Run:    facesmith train elu36 --data faces --out runs/elu --batch 20 --minutes 40
 Cost:   178 images/s on one CPU thread while the other core is busy; 32 minutes for the result.
 Result: fd2k_lite0 94.4 (real faces 5.1), face rate 31.2% (61.0%), after 341 kimg of LFW cropped to 36x36, 2026-11-22.
@@ -13,10 +13,10 @@ What it does: the discriminator is a classifier with two classes, log-softmax, a
 output weights. Training uses SGD at 1e-3 for the discriminator, Adam at 1e-4 for the generator, five discriminator
 steps per generator step, batches of 100 drawn with replacement, and Glorot's initialization. With these defaults a
 generator step needs 500 faces: after 330 steps (165 kimg) on LFW, samples were colored blots. `--batch 20` makes five
-times as many steps in the same time and showed faces at 280 kimg. As in the text, every save shows a histogram of D(x)
-and D(G(z)).
+times as many steps in the same time and showed faces at 280 kimg. As in the tutorial, every save shows a histogram of
+D(x) and D(G(z)).
 
-Faults of the text, and what this recipe does instead:
+Faults of the tutorial, and what this recipe does instead:
 - All five discriminator steps see the same faces and the same noise. Here each has its own.
 - The generator's output is unbounded, while its training images lie in 0 to 1. Here: tanh.
 - Samples are clipped for display only if they vary at all. Here there is nothing to clip.

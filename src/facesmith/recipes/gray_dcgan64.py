@@ -1,6 +1,6 @@
 """The gray DCGAN of "Face synthesis with GANs in PyTorch": a pretrained discriminator with occasionally flipped labels.
 
-Text:   "Face synthesis with GANs in PyTorch (and Keras)", N. Prabhu, 30 July 2020 (face-synthesis-gray-dcgan), on
+Source: "Face synthesis with GANs in PyTorch (and Keras)", N. Prabhu, 30 July 2020 (face-synthesis-gray-dcgan), on
         11,000 faces that MTCNN cropped from Flickr photos; 100 epochs of 500 steps, about 3 hours on an RTX 2060S.
 Needs:  gray 64x64 faces; colors are converted.
 Run:    facesmith train gray-dcgan64 --data faces --out runs/gray --batch 16 --set width=32 --set d_steps=1
@@ -12,17 +12,17 @@ What it does: the discriminator is pretrained on 10 epochs of 5 batches (500 rea
 has five discriminator turns of 64 + 64 images, drawn with replacement, and one generator turn of 128. Labels are
 flipped in one of ten discriminator batches. Gradients are clipped to a norm of 0.01; RMSprop at 5e-5. Every 500 steps
 ("an epoch"), the log gets the GAN accuracy, the share of 50 fakes that the discriminator detects, and the run folder
-`shown` gets five of them. For the text's snapshots every fifth epoch, use --snapshots 20 --save-every 800: with the
+`shown` gets five of them. For the tutorial's snapshots every fifth epoch, use --snapshots 20 --save-every 800: with the
 defaults, an epoch is 160 kimg. The defaults take hours on a GPU: 70 of the 50,000 generator steps gave stripes. The
 command above has a narrower generator, a quarter of the batch, one discriminator step per generator step and ten times
 the learning rate. It makes 90 times as many generator steps in half an hour on a CPU.
 
-Faults of the text, and what this recipe does instead:
+Faults of the tutorial, and what this recipe does instead:
 - `n_critics` and `update_freq` are two names for one number, and the constructor uses the one that it is not given.
 - The GAN's optimizer also holds the discriminator's parameters. Here each player has its own.
 - Discriminator steps don't detach the fakes, so they leave gradients in the generator, and the discriminator is frozen
   by hand. Here the trainer freezes every network that the current player does not train.
-- The text says that gradients are clipped to ±0.01; its code clips their norm. Here: the norm.
+- The tutorial says that gradients are clipped to ±0.01; its code clips their norm. Here: the norm.
 - Its results show a checkerboard pattern. The discriminator's first convolution has a stride of 2 and four kernels, so
   it hardly detects the pattern: a checkerboard of ±0.1 changes its logit by a fortieth of what noise of that size does.
   The pattern comes from the generator's transposed convolutions, where it is nine tenths of the initial contrast. Here:
@@ -34,7 +34,7 @@ Faults of the text, and what this recipe does instead:
 - Its latent arithmetic calls a torch method on a numpy array. `facesmith mix` takes seeds.
 - Samples come from the current weights. Here: from their moving average.
 - The generator's last two leaky ReLUs have the default slope of 0.01, the others 0.2, probably by accident. Here:
-  unchanged, since the text's result depends on it.
+  unchanged, since the tutorial's result depends on it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class FlippedLabels(NonSaturating):
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
         if batch.phase == "train" and float(torch.rand(())) < self.flipped:
             real_logits, fake_logits = fake_logits, real_logits
-        return 0.5 * super().discriminator_loss(real_logits, fake_logits, batch)  # the text averages over real and fake
+        # The tutorial averages over real and fake.
+        return 0.5 * super().discriminator_loss(real_logits, fake_logits, batch)
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss(player, nets, batch)
@@ -103,7 +104,7 @@ def gan_accuracy(D: gray.Discriminator, fakes: Tensor) -> Tensor:
 class GrayDcgan64(Recipe):
     source: ClassVar[str] = "Face synthesis with GANs in PyTorch (N. Prabhu 2020)"
 
-    channels: int = option(1, "1 for gray, as in the text; 3 for color", at_least=1, at_most=3)
+    channels: int = option(1, "1 for gray, as in the tutorial; 3 for color", at_least=1, at_most=3)
     batch_size: int = option(64, "real images in a discriminator batch, with as many fakes", at_least=1, at_most=4096)
     z_dim: int = option(200, "dimensions of the latent", at_least=1, at_most=4096)
     width: int = option(128, "channels of the generator's last layers", at_least=8, at_most=1024)

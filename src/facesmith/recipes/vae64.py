@@ -1,7 +1,7 @@
 """The variational autoencoder of "Generating Faces with Torch": smooth faces, and an encoder for any photo.
 
 Paper:  Kingma and Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114.
-Text:   "Generating Faces with Torch", section "Going Further" (generating-faces-with-torch), on LFW.
+Source: "Generating Faces with Torch", section "Going Further" (generating-faces-with-torch), on LFW.
 Needs:  64x64 faces.
 Run:    facesmith train vae64 --data faces --out runs/vae --minutes 40
 Cost:   47 images/s on one CPU thread while the other core is busy; 22 minutes for the result.
@@ -11,7 +11,7 @@ What it does: encoder and decoder learn to reconstruct faces from 100 numbers wh
 N(0, I). The decoder is the generator of balanced64 with a quarter of its width. At every save, the run folder gets
 reconstructions of held-out faces.
 
-Faults of the text, and what this recipe does instead:
+Faults of the tutorial, and what this recipe does instead:
 - It gives no sizes, weights or noise level for its VAE. Those here are our own.
 - "We seek to minimize the pixelwise reconstruction error", without the scale that decides between blur and noise.
   Here: `noise`, the standard deviation of a pixel, where the full range is 2.

@@ -1,8 +1,8 @@
 """A VAE and a GAN that share the decoder: reconstructions with the detail that a VAE alone blurs.
 
 Paper:  Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric", arXiv:1512.09300, whose
-        idea the text describes.
-Text:   "Generating Faces with Torch", section "Going Further" (generating-faces-with-torch), on LFW.
+        idea the tutorial describes.
+Source: "Generating Faces with Torch", section "Going Further" (generating-faces-with-torch), on LFW.
 Needs:  64x64 faces.
 Run:    facesmith train vaegan64 --data faces --out runs/vaegan --minutes 60
 Cost:   27 images/s on one CPU thread while the other core is busy; 26 minutes for the result.
@@ -14,7 +14,7 @@ that the GAN loss contributes the share `gan_share` of the gradient at the decod
 2021, arXiv:2012.09841, eq. 7). A constant weight would fit only one phase of training. Generator and discriminator are
 balanced as in balanced64. While the generator waits, it keeps learning to reconstruct.
 
-Faults of the text, and what this recipe does instead:
+Faults of the tutorial, and what this recipe does instead:
 - Its decoder's gradients "are weighted to ensure a sensible contribution from both models", but it does not say how.
   Here: `gan_share`.
 - It gives no sizes and does not say which images the discriminator gets. Here: faces of random latents.

@@ -24,7 +24,7 @@ def train_command(plan: Plan, hyperparameters: Mapping[str, Any], out: Path) -> 
     parts += [] if plan.mirror else ["--no-mirror"]
     parts += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]
     parts += [f"--on-trouble {plan.on_trouble}"] if plan.on_trouble != "warn" else []
-    parts += [f"--eval-every {plan.validation['kimg']:g}"] if plan.validation else []
+    parts += [f"--validate-every {plan.validation['kimg']:g}"] if plan.validation else []
     parts += [f"--set {shlex.quote(f'{name}={_option_text(value)}')}" for name, value in hyperparameters.items()]
     return _wrap(parts)
 

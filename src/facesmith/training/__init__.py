@@ -1,7 +1,8 @@
 """faces -> a run folder with a trained model.
 
-train.py                 the training loop: step, log, validate, save, diagnose, roll back, stop
-run.py                   a run: opened or resumed; saved, validated, rolled back
+train.py                 the training loop: step, log, validate, save, diagnose, stop or roll back
+run.py                   open or resume a run; validate, save, diagnose and roll back
+choose_recipe.py         which recipe a run uses
 plan.py                  what the user requests, and the plan that the run folder stores
 make_plan.py             a plan for a new run, or the stored one checked against the options
 speed.py                 training speed and precision, measured before a run
@@ -9,9 +10,9 @@ finetune.py              start from the networks of a model
 state.py                 networks, averages, optimizers, counters; saved and loaded
 step.py                  one training step, for any recipe
 averages.py              moving averages, and the networks that are saved and sampled
-validation.py            a small evaluation during training
+validation.py            validation during training
 monitor.py               progress line, log, sheets, TensorBoard
-diagnosis.py             recognizes how a training fails
+diagnosis.py             recognizes how training fails
 discriminator_scores.py  D(x) against D(G(z)), and overfitting
 reconstructions.py       held-out faces and G(E(x))
 curves.py                the log as a figure

@@ -1,4 +1,4 @@
-"""Moving averages of the networks, and the networks that are saved and sampled."""
+"""Moving averages (EMA) of the networks, and the networks that are saved and sampled."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from facesmith.latent.from_seeds import average_latent, draw_latents
 from facesmith.training.state import TrainState
 
 CALIBRATION_BATCHES, CALIBRATION_BATCH_SIZE = 8, 64
-PRIOR_BATCHES = 32  # faces to which a prior is fitted: about twenty for each number of a latent
-CALIBRATION_SEED = 20_160_000
+PRIOR_BATCHES = 32  # of 64 faces each: about 20 faces for each dimension of a latent
+CALIBRATION_SEED = 20_160_000  # any fixed number
 
 
 @torch.no_grad()
 def update_averages(state: TrainState, knobs: Knobs, new_images: int) -> None:
-    """Move the averages towards the networks after `new_images` images; buffers are copied. In place."""
+    """Update the moving averages after `new_images` images, in place; buffers are copied.
+
+    The half-life is `knobs.ema_share` of the images seen, as in the ramp-up of Karras et al. 2020, arXiv:1912.04958.
+    """
     if new_images == 0:
         return
     half_life = knobs.ema_share * state.seen
@@ -35,10 +38,10 @@ def update_averages(state: TrainState, knobs: Knobs, new_images: int) -> None:
 
 @torch.no_grad()
 def inference_networks(state: TrainState) -> nn.ModuleDict:
-    """Copies of the averaged networks, ready to be saved and sampled: in evaluation mode, with statistics of their own.
+    """Copies of the averaged networks in evaluation mode, to be saved and sampled.
 
-    The BatchNorm statistics of the training networks don't fit averaged weights. They are estimated again: from a
-    fixed sample of faces for networks that take images, from latents for the generator. So is `w_avg`.
+    The BatchNorm statistics of the training networks don't fit averaged weights. They are estimated again, and so is
+    `w_avg`: from latents for the generator, from a fixed sample of faces for networks that take images.
     """
     nets = copy.deepcopy(state.averages).eval()
     for net in nets.values():
@@ -82,7 +85,7 @@ def _calibration_faces(state: TrainState) -> Iterator[Tensor]:
 
 
 def _calibration_latents(state: TrainState, nets: nn.ModuleDict, rng: torch.Generator) -> Iterator[Tensor]:
-    """Batches of `w` like those that the generator is trained on: random ones, encoded faces, or both in turn."""
+    """Batches of `w` like those that the generator is trained on: random ones, encoded faces, or both, alternating."""
     G, faces = nets["G"], _calibration_faces(state)
     assert isinstance(G, Generator)
     draws_latents = any(turn.n_fake for turn in state.recipe.turns(state.step))

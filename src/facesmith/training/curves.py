@@ -54,7 +54,7 @@ SIGNS = {  # what the diagnosis reads
     DISTANCE: "distance from real faces; 0 is the same distribution",
     TRAINING_AUC: "training AUC: a training face scores above a held-out face",
 }
-VALIDATION_KID = "eval/kid"
+VALIDATION_KID = "validation/kid"
 LABELS = {
     **{key: label for key, (label, _) in (STEP_SHARES | SAVE_SHARES).items()},
     **SIGNS,
@@ -66,7 +66,7 @@ LABELS = {
     "memory_mib": "memory in MiB",
 }
 NOT_LOSS_TERMS = (  # prefixes of keys that have charts of their own, or none
-    *("lr/", "knob/", "scores", "reconstruction/", "eval/", "signs/"),
+    *("lr/", "knob/", "scores", "reconstruction/", "validation/", "samples/"),
     *("seen", "step", "seconds", "images_per_second", "memory_mib"),
 )
 KIMG_LABEL = "real images shown (kimg)"

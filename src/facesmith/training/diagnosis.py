@@ -1,15 +1,15 @@
-"""The diagnosis: recognize, from signs measured at every save, how a GAN training fails.
+"""The diagnosis: recognize at every checkpoint how GAN training fails.
 
-Losses do not show these failures; samples do. So two signs compare the samples of fixed seeds with real faces, both
-reduced to 8x8 pixels in color:
+Losses do not show these failures; samples do. So two statistics compare the samples of fixed seeds with real faces.
+Both are reduced to 8x8 pixels in color:
 
-- `signs/variety`: the median distance of a sample to its nearest neighbor, relative to real faces. 1 means as varied
-  as real faces; near 0 means mode collapse.
-- `signs/distance`: the energy distance (Szekely and Rizzo 2013, "Energy statistics") of samples to real faces, relative
-  to the mean distance between real faces. 0 means the same distribution.
+- `samples/variety`: the median distance of a sample to its nearest neighbor, relative to real faces. 1 means as
+  varied as real faces; near 0 means mode collapse.
+- `samples/distance`: the energy distance (Szekely and Rizzo 2013, "Energy statistics") of samples to real faces,
+  relative to the mean distance between real faces. 0 means the same distribution.
 
-Two more come from the discriminator: `scores/auc`, the share of pairs of a real face and a fake that it ranks
-correctly, and `scores/training_auc`, the same for a training face and a held-out one. 0.5 means no overfitting.
+Two more come from the discriminator. `scores/auc` is the share of pairs of a real face and a fake that it ranks
+correctly. `scores/training_auc` is the same for a training face and a held-out one; 0.5 means no overfitting.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from facesmith.io.images import Pixels, to_float
 from facesmith.modelfiles.run_folder import is_number
 
-VARIETY, DISTANCE, TRAINING_AUC, AUC = "signs/variety", "signs/distance", "scores/training_auc", "scores/auc"
+VARIETY, DISTANCE, TRAINING_AUC, AUC = "samples/variety", "samples/distance", "scores/training_auc", "scores/auc"
 FACES, HELD_OUT_FACES = "scores/faces", "scores/held_out_faces"
 LEVEL = "knob/level"
 THUMBNAIL_PX = 8
@@ -35,17 +35,17 @@ MAX_REAL_FACES = 512
 # Thresholds from runs of the recipes on CelebA and LFW, healthy and with planted faults; see
 # docs/background/how-training-fails.md. A healthy
 # dcgan64 goes from a variety of .25 and a distance of .27 at 7 kimg to .9 and .01 at 56 kimg.
-SAVES_IN_A_ROW = 3  # that must agree, because single saves are noisy
-EARLY = 0.2  # share of the budget in which low variety is normal
+CHECKPOINTS_IN_A_ROW = 3  # a problem must show in so many, because single measurements are noisy
+EARLY = 0.2  # in this first part of the budget, low variety is normal
 COLLAPSED_VARIETY = 0.25
-COLLAPSED_SHARE = 0.4  # of the best variety so far
-NO_FACES_DISTANCE = 0.1  # above this, samples are not faces yet
-WON_AUC = 0.99
+COLLAPSED_SHARE = 0.4  # variety below this share of the best so far is a collapse
+NO_FACES_DISTANCE = 0.1  # above this distance, samples are not faces yet
+TOO_STRONG_AUC = 0.99
 IMPROVED_SHARE = 0.95  # a distance below this share of the best so far counts as an improvement
-DIVERGED_FACTOR, DIVERGED_INCREASE = 2.5, 0.05  # over the best distance so far
-HEALTHY_DISTANCE_INCREASE, HEALTHY_VARIETY_SHARE = 0.02, 0.7  # compared with the best so far
+DIVERGED_FACTOR, DIVERGED_INCREASE = 2.5, 0.05  # compared with the best distance so far
+HEALTHY_DISTANCE_INCREASE, HEALTHY_VARIETY_SHARE = 0.02, 0.7  # compared with the best distance and variety so far
 OVERFIT_AUC = 0.6
-OVERFIT_STANDARD_DEVIATIONS = 3.5  # above 0.5
+OVERFIT_STANDARD_DEVIATIONS = 3.5  # distance of the AUC from 0.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Problem:
     """A failure that was recognized.
 
     Attributes:
-        name: mode collapse, discriminator won, overfitting or divergence.
+        name: such as "mode collapse".
         symptom: what was measured.
         advice: what to try.
     """
@@ -71,11 +71,12 @@ def thumbnails(images: Pixels) -> Tensor:
     return adaptive_avg_pool2d(to_float(torch.tensor(images)), THUMBNAIL_PX).flatten(1)
 
 
-def signs(fake: Tensor, real: Tensor) -> dict[str, float]:
+def sample_statistics(fake: Tensor, real: Tensor) -> dict[str, float]:
     """Variety and distance of thumbnails `[n, D]` of samples, given `[m, D]` of real faces; empty if n < 2."""
     fake = fake[: len(real)]
     if len(fake) < 2:
         return {}
+    # The distance to the nearest neighbor depends on the number of images, so real faces are measured in subsets.
     stride = len(real) // len(fake)
     nearest_real = torch.stack([_nearest_neighbor(real[start::stride][: len(fake)]) for start in range(stride)]).mean()
     variety = _nearest_neighbor(fake) / nearest_real.clamp_min(1e-6)
@@ -83,40 +84,41 @@ def signs(fake: Tensor, real: Tensor) -> dict[str, float]:
 
 
 def diagnose(lines: Sequence[Mapping[str, Any]], budget: int) -> list[Problem]:
-    """The problems at the newest save; none where there are too few saves to tell.
+    """The problems at the newest checkpoint; none where there are too few checkpoints to tell.
 
     Args:
         lines: of the run's log.
         budget: of the run, in images.
     """
-    saves = _comparable_saves(lines)
-    checks = (_mode_collapse, _discriminator_won, _overfitting, _divergence)
-    return [problem for check in checks for problem in check(saves, budget)]
+    checkpoints = _comparable_saves(lines)
+    checks = (_mode_collapse, _discriminator_too_strong, _overfitting, _divergence)
+    return [problem for check in checks for problem in check(checkpoints, budget)]
 
 
 def is_healthy(lines: Sequence[Mapping[str, Any]], budget: int) -> bool:
-    """Whether the newest save is worth returning to: no problem, and signs close to the best so far."""
-    saves = _comparable_saves(lines)
-    if not saves or diagnose(lines, budget):
+    """Whether the newest checkpoint is worth returning to: no problem, and statistics close to the best so far."""
+    checkpoints = _comparable_saves(lines)
+    if not checkpoints or diagnose(lines, budget):
         return False
-    distance, variety = min(line[DISTANCE] for line in saves), max(line[VARIETY] for line in saves)
-    newest = saves[-1]
+    distance, variety = min(line[DISTANCE] for line in checkpoints), max(line[VARIETY] for line in checkpoints)
+    newest = checkpoints[-1]
     return bool(
         newest[DISTANCE] <= distance + HEALTHY_DISTANCE_INCREASE and newest[VARIETY] >= HEALTHY_VARIETY_SHARE * variety
     )
 
 
-def _mode_collapse(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
-    variety = [float(line[VARIETY]) for line in saves]
-    recent, before = variety[-SAVES_IN_A_ROW:], variety[:-SAVES_IN_A_ROW]
-    if len(recent) < SAVES_IN_A_ROW:
+def _mode_collapse(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
+    """Variety has fallen far below its best, or is still low late in the run while the distance has stalled."""
+    variety = [float(line[VARIETY]) for line in checkpoints]
+    recent, before = variety[-CHECKPOINTS_IN_A_ROW:], variety[:-CHECKPOINTS_IN_A_ROW]
+    if len(recent) < CHECKPOINTS_IN_A_ROW:
         return
-    best = min(1.0, max(before, default=0.0))  # noise is more varied than faces are
+    best = min(1.0, max(before, default=0.0))  # early samples are noise, which is more varied than faces
     has_fallen = max(recent) < COLLAPSED_SHARE * best
-    distance = [float(line[DISTANCE]) for line in saves]
-    # While samples still approach real faces, low variety is a phase that passes.
-    has_stalled = bool(before) and not _has_improved(distance[-SAVES_IN_A_ROW:], distance[:-SAVES_IN_A_ROW])
-    is_late = saves[-1]["seen"] > EARLY * budget
+    distance = [float(line[DISTANCE]) for line in checkpoints]
+    # Low variety is normal while the distance to real faces still falls.
+    has_stalled = bool(before) and not _has_improved(distance[-CHECKPOINTS_IN_A_ROW:], distance[:-CHECKPOINTS_IN_A_ROW])
+    is_late = checkpoints[-1]["seen"] > EARLY * budget
     if max(recent) < COLLAPSED_VARIETY and (has_fallen or (is_late and has_stalled)):
         yield Problem(
             "mode collapse",
@@ -131,27 +133,29 @@ def _mode_collapse(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[
         )
 
 
-def _discriminator_won(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
-    scored = [line for line in saves if is_number(line.get(AUC))]
-    recent, before = scored[-SAVES_IN_A_ROW:], scored[:-SAVES_IN_A_ROW]
-    if len(before) < SAVES_IN_A_ROW or min(float(line[AUC]) for line in recent) < WON_AUC:
+def _discriminator_too_strong(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
+    """The discriminator ranks nearly all pairs correctly, and the distance has stalled before samples are faces."""
+    scored = [line for line in checkpoints if is_number(line.get(AUC))]
+    recent, before = scored[-CHECKPOINTS_IN_A_ROW:], scored[:-CHECKPOINTS_IN_A_ROW]
+    if len(before) < CHECKPOINTS_IN_A_ROW or min(float(line[AUC]) for line in recent) < TOO_STRONG_AUC:
         return
     recent_distance, earlier_distance = ([float(line[DISTANCE]) for line in lines] for lines in (recent, before))
     distance = min(recent_distance)
     if distance > NO_FACES_DISTANCE and not _has_improved(recent_distance, earlier_distance):
         yield Problem(
-            "discriminator won",
+            "discriminator too strong",
             f"it ranks {float(recent[-1][AUC]):.1%} of real-fake pairs correctly, and samples no longer approach real "
             f"faces (distance {distance:.2f}).",
-            "Lower its learning rate, give it fewer steps, add dropout, or smooth its labels.",
+            "Lower the discriminator's learning rate, give it fewer steps, add dropout, or smooth its labels.",
         )
 
 
-def _overfitting(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
+def _overfitting(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
+    """The discriminator scores training faces above held-out ones more often than chance explains."""
     names = (TRAINING_AUC, FACES, HELD_OUT_FACES)
-    scored = [line for line in saves if all(is_number(line.get(name)) for name in names)]
-    scored = [line for line in scored if min(line[FACES], line[HELD_OUT_FACES]) >= 1][-SAVES_IN_A_ROW:]
-    if len(scored) < SAVES_IN_A_ROW:
+    scored = [line for line in checkpoints if all(is_number(line.get(name)) for name in names)]
+    scored = [line for line in scored if min(line[FACES], line[HELD_OUT_FACES]) >= 1][-CHECKPOINTS_IN_A_ROW:]
+    if len(scored) < CHECKPOINTS_IN_A_ROW:
         return
     # Under the null hypothesis the variance of an AUC of n and m scores is about (1 / n + 1 / m) / 12
     # (Mann and Whitney 1947).
@@ -162,14 +166,15 @@ def _overfitting(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Pr
             "overfitting",
             f"the discriminator memorizes its training faces: it scores them above held-out ones in {lowest:.0%} of "
             "pairs.",
-            "More faces help most. Otherwise stop and use the best model (--eval-every), or train again with lower "
+            "More faces help most. Otherwise stop and use the best model (--validate-every), or train again with lower "
             "learning rates and, where the recipe has them, more dropout or augmentation (facesmith recipes NAME).",
         )
 
 
-def _divergence(saves: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
-    distance = [float(line[DISTANCE]) for line in saves]
-    recent, before = distance[-SAVES_IN_A_ROW:], distance[:-SAVES_IN_A_ROW]
+def _divergence(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
+    """The distance has risen far above its best."""
+    distance = [float(line[DISTANCE]) for line in checkpoints]
+    recent, before = distance[-CHECKPOINTS_IN_A_ROW:], distance[:-CHECKPOINTS_IN_A_ROW]
     if before and min(recent) > max(DIVERGED_FACTOR * min(before), min(before) + DIVERGED_INCREASE):
         yield Problem(
             "divergence",
@@ -184,9 +189,9 @@ def _has_improved(recent: Sequence[float], before: Sequence[float]) -> bool:
 
 
 def _comparable_saves(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The saves at which a growing network had its present size; a new size disturbs samples for a while."""
-    saves = [line for line in lines if all(is_number(line.get(name)) for name in (VARIETY, DISTANCE))]
-    return [line for line in saves if line.get(LEVEL, 1.0) == saves[-1].get(LEVEL, 1.0)]
+    """The checkpoints at which a growing network had its present size; a new size disturbs samples for a while."""
+    checkpoints = [line for line in lines if all(is_number(line.get(name)) for name in (VARIETY, DISTANCE))]
+    return [line for line in checkpoints if line.get(LEVEL, 1.0) == checkpoints[-1].get(LEVEL, 1.0)]
 
 
 def _nearest_neighbor(points: Tensor) -> Tensor:

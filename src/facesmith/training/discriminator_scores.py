@@ -1,6 +1,6 @@
 """What the discriminator gives real faces and fakes at one moment: D(x) against D(G(z)).
 
-Text: "Faces GAN" (notebook, 36x36), `sample_probas`: two histograms of 1,000 scores each. As in training, BatchNorm
+Source: "Faces GAN" (notebook, 36x36), `sample_probas`: two histograms of 1,000 scores each. As in training, BatchNorm
       sees one kind of image at a time; dropout is off.
 """
 
@@ -29,7 +29,7 @@ MIN_HELD_OUT = 8  # held-out faces needed to look for overfitting; the diagnosis
 BINS = 40
 SEED = 20_140_610
 # Scoring one pair costs .2 (dcgan64) to .44 (elu36) of training on one image. One pair per 24 images therefore takes
-# less than 2 % of a run, except where saves are very frequent.
+# less than 2 % of a run, except where checkpoints are very frequent.
 IMAGES_PER_PAIR = 24
 
 

@@ -1,4 +1,4 @@
-"""Fine-tuning: start a training from the networks of a model instead of random weights."""
+"""Fine-tuning: start a run from the networks of a model instead of random weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facesmith.modelfiles.run_folder import MODEL, STATE
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 from facesmith.training.state import TrainState, set_label_shares
 
-# Share of the budget over which the generator's learning rate is warmed up if the discriminator starts from scratch.
+# Fraction of the budget over which the generator's learning rate is warmed up if the discriminator starts from scratch.
 # An untrained discriminator would otherwise destroy what the generator has learned.
 WARMUP = 0.05
 FEW_FACES = 1000  # with fewer training faces, fine-tuning uses the recipe's gentler hyperparameters
@@ -25,11 +25,11 @@ DISCRIMINATOR = "discriminator"  # the sidecar with the networks that only train
 
 
 @dataclass(frozen=True)
-class Origin:
-    """The model that a training starts from.
+class PretrainedModel:
+    """A model to fine-tune.
 
     Attributes:
-        weights: state dicts by network: those of the model, and any others found in its run or beside it.
+        weights: state dicts by network, the discriminator included if its run or its sidecar has it.
     """
 
     model: LoadedModel
@@ -37,17 +37,17 @@ class Origin:
 
     @property
     def warmup(self) -> float:
-        """The share of the budget in `TrainState.warmup`; 0 where every trained network has weights."""
+        """Fraction of the budget for the warm-up of G: 0 if the discriminator has weights, too, else WARMUP."""
         trained = {net for player in self.model.recipe.players().values() for net in player.nets}
         return 0.0 if trained <= set(self.weights) else WARMUP
 
-    def described(self, path: Path | None) -> dict[str, Any]:
+    def plan_entry(self, path: Path | None) -> dict[str, Any]:
         """The entry `finetuned_from` of a plan."""
         return {"model": str(path), "hash": self.model.hash, "warmup": self.warmup}
 
 
-def open_origin(path: Path, recipe: str | None) -> Origin:
-    """Open a model file with the discriminator beside it, or a run folder with all networks in their last state.
+def open_pretrained(path: Path, recipe: str | None) -> PretrainedModel:
+    """Open a run folder, or a model file with its discriminator sidecar.
 
     Args:
         recipe: the requested recipe, or None for that of the model.
@@ -66,11 +66,11 @@ def open_origin(path: Path, recipe: str | None) -> Origin:
     for key, tensor in _other_networks(model).items():
         net, _, rest = key.partition(".")
         weights.setdefault(net, {})[rest] = tensor
-    return Origin(model, weights)
+    return PretrainedModel(model, weights)
 
 
 def save_discriminator(run: Path, model_file: Path) -> Path:
-    """Save the networks of a run that its model file lacks beside a copy of that file, for fine-tuning.
+    """Save the discriminator of a run as a sidecar of a copy of its model, so that the copy can be fine-tuned.
 
     Raises:
         BadModel: the copy is another model than the run's.
@@ -104,23 +104,23 @@ def hyperparameters_for_few_faces(recipe: Recipe, faces: int, requested: Mapping
     }
 
 
-def check_same_shapes(origin: Origin, recipe: Recipe) -> None:
+def check_same_shapes(pretrained: PretrainedModel, recipe: Recipe) -> None:
     """Raise BadData where the recipe's hyperparameters give networks of other shapes than the model's."""
     with torch.device("meta"):
         networks = recipe.networks()
-    for name, weights in origin.weights.items():
+    for name, weights in pretrained.weights.items():
         network = networks[name].state_dict() if name in networks else {}
         expected = {key: tensor.shape for key, tensor in network.items()}
         if {key: tensor.shape for key, tensor in weights.items()} != expected:
             raise BadData(
-                f"With these hyperparameters network {name} has other shapes than in {origin.model.path}. "
+                f"With these hyperparameters network {name} has other shapes than in {pretrained.model.path}. "
                 "Leave out those that change its size."
             )
 
 
-def load_origin(state: TrainState, origin: Origin) -> None:
-    """Load the model's weights into a training at step 0; in place."""
-    for name, weights in origin.weights.items():
+def load_pretrained(state: TrainState, pretrained: PretrainedModel) -> None:
+    """Load the model's weights into a run at step 0; in place."""
+    for name, weights in pretrained.weights.items():
         state.nets[name].load_state_dict(weights)
         if name in state.averages:
             state.averages[name].load_state_dict(weights)
@@ -128,7 +128,7 @@ def load_origin(state: TrainState, origin: Origin) -> None:
 
 
 def _other_networks(model: LoadedModel) -> dict[str, Tensor]:
-    """The trained networks that a model file lacks, by `net.parameter`; empty where they were not kept."""
+    """The tensors of the networks outside a model file, from `state.pt` or the sidecar; empty if there is neither."""
     state = model.path.parent / STATE
     if model.path.name == MODEL and state.is_file():  # the model of a run
         networks = load_state(state)["nets"]

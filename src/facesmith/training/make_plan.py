@@ -19,20 +19,22 @@ from facesmith.gan.contracts import set_level
 from facesmith.gan.recipe import Recipe, condition_of
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, STATE
-from facesmith.training.finetune import Origin
+from facesmith.training.finetune import PretrainedModel
 from facesmith.training.plan import Plan, TrainOptions, read_plan, write_plan
 from facesmith.training.speed import Speed, measure
 from facesmith.training.state import new_state
 from facesmith.training.validation import EXTRACTOR, affordable_validation, check_validation_split
 
 DEFAULT_MINUTES = 30.0
-MAX_SAVES = 40  # in a budget
+MAX_SAVES = 40  # per run, if --save-every is not given
 MIN_SAVE_SECONDS = 20.0
 MIB = 2**20
-COPIES_WHILE_WRITING = 2  # a new file is complete before it replaces the old one
+COPIES_WHILE_WRITING = 2  # files are replaced atomically, so old and new exist for a moment
 
 
-def make_plan(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origin | None, console: Console) -> Plan:
+def make_plan(
+    options: TrainOptions, recipe: Recipe, faces: Faces, pretrained: PretrainedModel | None, console: Console
+) -> Plan:
     """The plan in the run folder, checked against the options, or a new one.
 
     Raises:
@@ -42,7 +44,7 @@ def make_plan(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origi
     if not file.exists() and any(path.name != LOCK for path in options.out.iterdir()):
         raise OutputExists(f"{options.out} is not empty and contains no run. Choose another --out.")
     if options.force or not file.exists():
-        plan = _new_plan(options, recipe, faces, origin, console)
+        plan = _new_plan(options, recipe, faces, pretrained, console)
         plan = _with_validation(options, plan, recipe, faces, console)
         _remove_run(options.out)  # only now: everything that can fail has succeeded
         write_plan(file, plan)
@@ -54,7 +56,7 @@ def make_plan(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origi
             f"{options.out} contains a model but no {STATE}, so the run can't be resumed. "
             "Choose another --out, or start over with --force."
         )
-    _check_same(options, recipe, faces, origin, stored)
+    _check_same(options, recipe, faces, pretrained, stored)
     plan = _with_validation(options, _updated(options, stored), recipe, faces, console)
     if plan != stored:
         write_plan(file, plan)
@@ -69,16 +71,18 @@ def training_stream(plan: Plan, faces: Faces) -> Stream:
     return Stream(faces.pixels, rows, seed=plan.seed, mirror=plan.mirror, labels=faces.labels)
 
 
-def _new_plan(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origin | None, console: Console) -> Plan:
-    """Measure the speed, fix the plan, and print what the run will take."""
+def _new_plan(
+    options: TrainOptions, recipe: Recipe, faces: Faces, pretrained: PretrainedModel | None, console: Console
+) -> Plan:
+    """Measure the training speed, make the plan, and print the time, memory and disk space that the run needs."""
     device = pick_device(options.device)
     threads = options.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     console.print("measuring training speed on this machine ...", highlight=False)
     speed = measure(recipe, device, options.precision, faces.pixels)
     request = {"kimg": options.kimg} if options.kimg else {"minutes": options.minutes or DEFAULT_MINUTES}
-    budget = _budget_in_images(request, speed.best, recipe.batch_size)
-    save_every = int(max(budget / MAX_SAVES, speed.best * MIN_SAVE_SECONDS))
+    budget = _budget_in_images(request, speed.chosen, recipe.batch_size)
+    save_every = int(max(budget / MAX_SAVES, speed.chosen * MIN_SAVE_SECONDS))
     if options.save_every_kimg:
         save_every = round(options.save_every_kimg * 1000)
     plan = Plan(
@@ -94,10 +98,10 @@ def _new_plan(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origi
         precision=speed.precision,
         device=device.type,
         threads=threads,
-        images_per_second=round(speed.best, 1),
+        images_per_second=round(speed.chosen, 1),
         data=str(options.data),
         on_trouble=options.on_trouble,
-        finetuned_from=origin.described(options.finetune_from) if origin else {},
+        finetuned_from=pretrained.plan_entry(options.finetune_from) if pretrained else {},
         labels=labels_fingerprint(faces.labels),
     )
     _print_requirements(plan, recipe, faces, speed, options, console)
@@ -105,8 +109,11 @@ def _new_plan(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origi
 
 
 def _with_validation(options: TrainOptions, plan: Plan, recipe: Recipe, faces: Faces, console: Console) -> Plan:
-    """The plan with evaluations during training if they are requested, measured so that they stay cheap."""
-    kimg = options.eval_every_kimg
+    """Add the validation to a plan, if --validate-every asks for it: as much as takes at most 5 % of the time.
+
+    Without the option, a stored plan keeps its validation.
+    """
+    kimg = options.validate_every_kimg
     if kimg is None or plan.validation.get("kimg") == kimg:
         return plan
     check_validation_split(faces)
@@ -116,7 +123,7 @@ def _with_validation(options: TrainOptions, plan: Plan, recipe: Recipe, faces: F
     set_level(state.averages, 1.0)  # a growing network is slowest at its full size
     samples, every = affordable_validation(open_extractor(EXTRACTOR), state, requested, plan.images_per_second)
     instead = f" instead of {kimg:g}, so that it takes less than 5 % of the run" if every > requested else ""
-    console.print(f"evaluating {samples} samples every {every / 1000:.3g} kimg{instead}", highlight=False)
+    console.print(f"validating with {samples} samples every {every / 1000:.3g} kimg{instead}", highlight=False)
     return replace(plan, validation={"kimg": kimg, "every": every, "samples": samples})
 
 
@@ -130,15 +137,15 @@ def _print_requirements(
     """
     weights = {name: sum(p.numel() for p in net.parameters()) * 4 for name, net in recipe.networks().items()}
     model_bytes = sum(weights[name] for name in recipe.averaged)
-    state_bytes = 3 * sum(weights.values()) + model_bytes  # weights, at most two moments each, and the averages
-    states = COPIES_WHILE_WRITING + (options.on_trouble == "rollback")
+    state_bytes = 3 * sum(weights.values()) + model_bytes  # weights, up to two moments of the optimizer, averages
+    states = COPIES_WHILE_WRITING + (1 if options.on_trouble == "rollback" else 0)
     models = COPIES_WHILE_WRITING + options.snapshots + 1
     disk_bytes = states * state_bytes + models * model_bytes + MAX_SAVES * MIB
     free_bytes = shutil.disk_usage(options.out).free
-    minutes = plan.budget / speed.best / 60
+    minutes = plan.budget / speed.chosen / 60
     console.print(
         f"{plan.recipe}: {plan.budget / 1000:.1f} kimg of {len(faces.part('train'))} faces "
-        f"at {speed.best:.0f} images/s, about {minutes:.0f} min\n"
+        f"at {speed.chosen:.0f} images/s, about {minutes:.0f} min\n"
         f"{plan.precision} ({speed.why}), {plan.device}, {plan.threads} threads\n"
         f"memory {speed.memory_bytes / 2**30:.1f} GiB ({psutil.virtual_memory().available / 2**30:.1f} free), "
         f"disk {disk_bytes / 2**30:.2f} GiB ({free_bytes / 2**30:.1f} free)",
@@ -156,18 +163,24 @@ def _budget_in_images(request: Mapping[str, float], images_per_second: float, ba
     return max(batch_size, round(images))
 
 
-def _check_same(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Origin | None, stored: Plan) -> None:
+def _check_same(
+    options: TrainOptions, recipe: Recipe, faces: Faces, pretrained: PretrainedModel | None, stored: Plan
+) -> None:
     """Raise BadData, naming each difference, where the options request another run than the stored one."""
-    defaults_and_stored = {**type(recipe)().hyperparameters(), **stored.hyperparameters}
-    before = {name: tuple(each) if isinstance(each, list) else each for name, each in defaults_and_stored.items()}
-    now = {name: each for name, each in recipe.hyperparameters().items() if name != "condition"}
-    origin_hash = None
+    stored_values = {
+        name: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+        for name, value in {**type(recipe)().hyperparameters(), **stored.hyperparameters}.items()
+    }
+    requested_values = recipe.hyperparameters()
+    condition = stored_values.pop("condition", ())  # compared on a line of its own
+    requested_values.pop("condition", None)
+    pretrained_hash = None
     if options.finetune_from is not None:  # a run that has its own state no longer needs the model
-        origin_hash = str(origin.model.hash if origin else stored.finetuned_from["hash"])[:16]
+        pretrained_hash = str(pretrained.model.hash if pretrained else stored.finetuned_from["hash"])[:16]
     pairs: dict[str, tuple[object, object]] = {  # (stored, requested)
         "recipe": (stored.recipe, recipe.name),
-        "--condition": (",".join(before.get("condition", ())) or None, ",".join(condition_of(recipe)) or None),
-        **{f"--set {name}": (before.get(name), requested) for name, requested in now.items()},
+        "--condition": (",".join(condition) or None, ",".join(condition_of(recipe)) or None),
+        **{f"--set {name}": (stored_values.get(name), value) for name, value in requested_values.items()},
         "the faces' fingerprint": (stored.fingerprint[:16], faces.fingerprint[:16]),
         "the faces' labels": (stored.labels, labels_fingerprint(faces.labels)),
         "--seed": (stored.seed, options.seed),
@@ -176,9 +189,9 @@ def _check_same(options: TrainOptions, recipe: Recipe, faces: Faces, origin: Ori
         "--precision": (stored.precision, stored.precision if options.precision == "auto" else options.precision),
         "--device": (stored.device, stored.device if options.device == "auto" else options.device),
         "--threads": (stored.threads, options.threads or stored.threads),
-        "--from": (stored.finetuned_from.get("hash", "")[:16] or None, origin_hash),
+        "--from": (stored.finetuned_from.get("hash", "")[:16] or None, pretrained_hash),
     }
-    differences = [f"{name} was {was}, now {now}" for name, (was, now) in pairs.items() if was != now]
+    differences = [f"{option} was {was}, now {now}" for option, (was, now) in pairs.items() if was != now]
     if differences:
         raise BadData(
             f"{options.out} contains another run: {'; '.join(differences)}. "
@@ -198,10 +211,10 @@ def _updated(options: TrainOptions, stored: Plan) -> Plan:
         return plan
     budget = _budget_in_images(request, stored.images_per_second, 1)
     if not options.extend:
-        planned = " and ".join(f"{number:g} {unit}" for unit, number in stored.budget_request.items())
+        ((unit, number),) = stored.budget_request.items()
         raise BadData(
-            f"{options.out} was planned for {planned} ({stored.budget / 1000:g} kimg). Give the same budget to resume "
-            "it, or add --extend to train to the new one."
+            f"{options.out} was planned for {number:g} {unit} ({stored.budget / 1000:g} kimg). Give the same budget to "
+            "resume it, or add --extend to train to the new one."
         )
     if budget < stored.budget:
         raise BadOption(f"--extend makes a run longer: {budget / 1000:g} kimg is less than {stored.budget / 1000:g}.")

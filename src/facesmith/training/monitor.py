@@ -39,7 +39,15 @@ from facesmith.modelfiles.run_folder import (
     write_log,
 )
 from facesmith.training.curves import draw_curves, draw_scores
-from facesmith.training.diagnosis import LEVEL, MAX_REAL_FACES, VARIETY, Problem, diagnose, signs, thumbnails
+from facesmith.training.diagnosis import (
+    LEVEL,
+    MAX_REAL_FACES,
+    VARIETY,
+    Problem,
+    diagnose,
+    sample_statistics,
+    thumbnails,
+)
 from facesmith.training.discriminator_scores import MAX_SCORES, Scores, discriminator_scores, training_faces
 from facesmith.training.reconstructions import MEASURED_FACES, write_reconstructions
 from facesmith.training.state import TrainState
@@ -49,18 +57,18 @@ FIXED_SEEDS = range(64)
 TENSORBOARD_IMAGES = 32
 MAX_HELD_OUT = MAX_SCORES
 REFRESH_SECONDS = 0.5
-MEMORY_RELEASE_SECONDS = 5.0  # between two; one takes as long as a save of a small run
+MEMORY_RELEASE_SECONDS = 5.0  # at most so often: it takes as long as a checkpoint of a small run
 
 
 class Monitor:
-    """Follows a training and reports it; used as a context manager.
+    """Prints the progress of a run and writes its log, contact sheets, curves and TensorBoard files; a context manager.
 
     Args:
-        out: the run folder. What a killed run wrote after its last save is removed.
+        out: the run folder. What a killed run wrote after its last checkpoint is removed.
         state: not changed.
         real: real faces uint8 `[N, S, S, C]`, shown next to samples.
         seconds: spent on training before this start.
-        held_out: faces that are not trained on, to be scored and reconstructed; may be empty.
+        held_out: faces of the validation split, to be scored and reconstructed; may be empty.
         held_out_labels: `[M, K]`, for a conditional recipe.
     """
 
@@ -82,9 +90,9 @@ class Monitor:
         self.counts: dict[str, int] = defaultdict(int)
         self.printed: set[str] = set()
         self.lines, self.tensorboard = self._open_log()
-        self.started = self.last_refresh = self.last_save = time.monotonic()
+        self.started = self.last_refresh = self.last_checkpoint = time.monotonic()
         self.last_memory_release = -inf
-        self.seconds_before, self.seen_at_save, self.seen_at_start = seconds, state.seen, state.seen
+        self.seconds_before, self.seen_at_checkpoint, self.seen_at_start = seconds, state.seen, state.seen
         self.progress, self.task = _progress(console, state)
 
     def __enter__(self) -> Monitor:
@@ -118,7 +126,7 @@ class Monitor:
             self.progress.update(self.task, completed=self.state.seen, status=status, kimg=_kimg(self.state))
 
     def log_validation(self, scores: Mapping[str, float], *, is_best: bool) -> None:
-        """Print an evaluation and add it to the log; the next save writes it to the disk."""
+        """Print a validation and add it to the log; the next checkpoint writes it to the disk."""
         self.lines.append({"seen": self.state.seen, **scores})
         for name, number in scores.items():
             self.tensorboard.add_scalar(name, number, self.state.seen)
@@ -126,21 +134,18 @@ class Monitor:
         best = "  best so far" if is_best else ""
         self.print(f"{self.state.seen / 1000:8.1f} kimg  validation: {numbers}{best}")
 
-    def log_save(self, nets: nn.ModuleDict) -> list[Problem]:
-        """Write a line of the log, sheets and curves, and diagnose the training.
+    def log_checkpoint(self, nets: nn.ModuleDict) -> None:
+        """Write a line of the log, contact sheets and curves; print the problems that the diagnosis finds.
 
         Args:
             nets: the averaged networks in evaluation mode.
-
-        Returns:
-            The problems that the diagnosis finds; new ones are printed.
         """
         state, now = self.state, time.monotonic()
         if now - self.last_memory_release >= MEMORY_RELEASE_SECONDS:
             release_memory()
             self.last_memory_release = now
         means = self._means()
-        images_per_second = (state.seen - self.seen_at_save) / max(now - self.last_save, 1e-9)
+        images_per_second = (state.seen - self.seen_at_checkpoint) / max(now - self.last_checkpoint, 1e-9)
         line: dict[str, Any] = {
             "seen": state.seen,
             "step": state.step,
@@ -151,7 +156,7 @@ class Monitor:
             **({LEVEL: state.knobs.level} if state.recipe.knobs(0.0).level < 1 else {}),  # a growing network
             **means,
         }
-        scores = discriminator_scores(state, state.seen - self.seen_at_save, self.held_out, self.held_out_labels)
+        scores = discriminator_scores(state, state.seen - self.seen_at_checkpoint, self.held_out, self.held_out_labels)
         if scores is not None:
             histogram = scores.histogram()
             line |= {**scores.summary(), "scores": asdict(histogram)}
@@ -161,7 +166,7 @@ class Monitor:
         samples = synthesize_seeds(nets["G"], FIXED_SEEDS)
         problems: list[Problem] = []
         if "D" in state.nets:
-            line |= signs(thumbnails(samples), self.real_thumbnails)
+            line |= sample_statistics(thumbnails(samples), self.real_thumbnails)
             problems = diagnose([*self.lines, line], state.budget)
         if problems:
             line["problems"] = ", ".join(problem.name for problem in problems)
@@ -174,10 +179,9 @@ class Monitor:
             self.print(f"{state.seen / 1000:8.1f} kimg  {self._time_left(now)}{_status(means, images_per_second)}")
         self._print_new(problems)
         self._begin_interval()
-        return problems
 
     def log_rollback(self, problems: str, seen_before: int) -> None:
-        """Follow the state back to an earlier one: remove what was written since, and log the rollback."""
+        """After a rollback of the state, remove newer lines and sheets, and log the rollback."""
         self.tensorboard.close()
         best = best_kid(self.lines)
         self.lines, self.tensorboard = self._open_log()
@@ -187,14 +191,15 @@ class Monitor:
         if remaining := sheets(self.out):
             shutil.copyfile(remaining[-1], self.out / SHEET)
         draw_curves(self.out / CURVES, self.lines, self.state.recipe.name)
-        # A bar that was full would show its final time forever; reset starts it again.
+        # Rich freezes the time of a finished bar; reset starts it again.
         self.progress.reset(self.task, completed=self.state.seen, status="", kimg=_kimg(self.state))
         self._begin_interval()
         # Speed and time left are measured from here.
-        self.started, self.seconds_before, self.seen_at_start = time.monotonic(), self.seconds, self.state.seen
+        self.seconds_before = self.seconds
+        self.started, self.seen_at_start = time.monotonic(), self.state.seen
 
     def print_once(self, message: str) -> None:
-        """Print a message, unless this run has already printed it."""
+        """Print a message, unless this process has already printed it."""
         if message not in self.printed:
             self.printed.add(message)
             self.print(message)
@@ -209,21 +214,21 @@ class Monitor:
         return lines, SummaryWriter(str(self.out / TENSORBOARD), purge_step=self.state.seen + 1)
 
     def _begin_interval(self) -> None:
-        """Begin the means and the speed of the next save."""
+        """Reset the sums and the timer that the next line of the log averages over."""
         self.sums.clear()
         self.counts.clear()
-        self.last_save, self.seen_at_save = time.monotonic(), self.state.seen
+        self.last_checkpoint, self.seen_at_checkpoint = time.monotonic(), self.state.seen
 
     def _means(self) -> dict[str, float]:
         return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
 
     def _time_left(self, now: float) -> str:
-        """What the progress bar shows on a terminal, for a log file."""
+        """The time left, for output without a progress bar."""
         shown, images = self.state.seen - self.seen_at_start, self.state.budget - self.state.seen
         return f"{images * (now - self.started) / shown / 60:.0f} min left  " if shown and images > 0 else ""
 
     def _print_new(self, problems: list[Problem]) -> None:
-        """Print each problem once, until it has passed."""
+        """Print the problems that the previous checkpoint did not have."""
         before = next((str(line.get("problems", "")) for line in self.lines[-2::-1] if VARIETY in line), "")
         for problem in problems:
             if problem.name not in before:
@@ -294,8 +299,8 @@ def _status(means: Mapping[str, float], images_per_second: float) -> str:
 def release_memory() -> None:
     """Collect cyclic garbage, and return free memory to the system where the C library can.
 
-    Without this the memory of a long training grows by a tenth: matplotlib figures are cyclic garbage of many
-    megabytes, which Python collects late, and glibc keeps freed blocks between others.
+    Without this, memory grows by 10 % in a long run. Matplotlib figures are large reference cycles, which Python
+    collects late. The C library then keeps the freed blocks.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None

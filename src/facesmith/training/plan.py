@@ -1,7 +1,8 @@
-"""What a user requests of a training, and the plan that its run folder stores.
+"""The options of a run, and the plan that its run folder stores.
 
-The plan is fixed when the run begins. A budget in minutes becomes a number of images then, so that every schedule is a
-share of a fixed budget. A resumed run follows the stored plan.
+The plan is written when the run begins. A budget in minutes becomes a number of images then, so that every schedule is
+a fraction of a fixed budget. A resumed run follows the stored plan. Only --on-trouble, --save-every, --validate-every
+and, with --extend, the budget may change.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class TrainOptions:
     mirror: bool = True
     snapshots: int = 0
     save_every_kimg: float | None = None
-    eval_every_kimg: float | None = None
+    validate_every_kimg: float | None = None
     on_trouble: str = "warn"
     finetune_from: Path | None = None
     extend: bool = False
@@ -49,17 +50,17 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was started with. To resume it, the same command must request the same.
+    """What a run was started with, as stored in `run.json`.
 
     Attributes:
-        fingerprint: of the faces: a hash of their pixels.
-        budget_request: the budget as requested: `{"minutes": …}` or `{"kimg": …}`.
+        fingerprint: a hash of the pixels of all faces.
+        budget_request: the budget as requested, `{"minutes": …}` or `{"kimg": …}`.
         budget: the same in images.
-        save_every: images between two saves; a killed process loses at most these.
+        save_every: images from one checkpoint to the next; a killed process loses at most these.
         images_per_second: measured when the run began.
         on_trouble: "warn", "rollback" or "stop": what happens when the diagnosis finds a problem.
-        validation: of evaluations during training: `kimg` as requested, images between two (`every`), `samples`.
-            Empty where none were requested.
+        validation: `kimg` is the requested interval, `every` the interval in images, `samples` their number. Empty if
+            validation was not requested.
         finetuned_from: the `model` (a path), its `hash`, and the `warmup` of `TrainState`; empty if trained from
             scratch.
         labels: a hash of the labels of a conditional recipe, else empty.
@@ -96,7 +97,7 @@ def check_options(options: TrainOptions) -> None:
         ("--minutes", options.minutes),
         ("--kimg", options.kimg),
         ("--save-every", options.save_every_kimg),
-        ("--eval-every", options.eval_every_kimg),
+        ("--validate-every", options.validate_every_kimg),
     ):
         if number is not None and not 0 < number <= MAX_BUDGET:
             raise BadOption(f"{name} is {number:g}; it must be more than 0 and at most {MAX_BUDGET:g}.")
@@ -126,7 +127,7 @@ def read_plan(file: Path) -> Plan:
 
 
 def write_plan(file: Path, plan: Plan) -> None:
-    """Write a plan so that the file is complete or unchanged."""
+    """Write a plan atomically."""
     with atomic_write(file, "w") as stream:
         json.dump(asdict(plan), stream, indent=2)
 
@@ -142,11 +143,11 @@ def _check_plan(plan: Plan) -> None:
         raise ValueError(f"on_trouble is {plan.on_trouble!r}")
     if min(plan.budget, plan.save_every, plan.threads, plan.seed + 1) < 1 or not plan.images_per_second > 0:
         raise ValueError("a number is out of its range")
-    validation, origin = plan.validation, plan.finetuned_from
+    validation, pretrained = plan.validation, plan.finetuned_from
     if validation and not (set(validation) == {"kimg", "every", "samples"} and min(validation.values()) > 0):
         raise ValueError(f"validation is {validation}")
-    if origin and not (set(origin) == {"model", "hash", "warmup"} and type(origin["warmup"]) is float):
-        raise ValueError(f"finetuned_from is {origin}")
+    if pretrained and not (set(pretrained) == {"model", "hash", "warmup"} and type(pretrained["warmup"]) is float):
+        raise ValueError(f"finetuned_from is {pretrained}")
     request = list(plan.budget_request.items())
     if len(request) != 1 or request[0][0] not in ("kimg", "minutes") or type(request[0][1]) not in (int, float):
         raise ValueError(f"budget_request is {plan.budget_request}")

@@ -15,7 +15,7 @@ LAST_FRAME_SECONDS = 2
 
 
 def progress_film(run: Path, out: Path) -> Path:
-    """Write the samples of a run's fixed seeds, from its first save to its last, as an MP4 or GIF.
+    """Write the samples of a run's fixed seeds, from the first checkpoint to the last, as an MP4 or GIF.
 
     Raises:
         BadData: the run has no sample sheets.

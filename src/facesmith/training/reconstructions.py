@@ -39,7 +39,7 @@ def reconstruction_errors(faces: Pixels, reconstructed: Pixels) -> dict[str, flo
 def write_reconstructions(out: Path, nets: nn.ModuleDict, faces: Pixels, seen: int) -> dict[str, float]:
     """Write faces above their reconstructions to one sheet, and the reconstructions alone to a folder.
 
-    The first sheet contains photos of real people. It is therefore not marked as synthetic, and each save replaces it.
+    The first sheet contains photos of real people. So it is not marked as synthetic, and each checkpoint replaces it.
 
     Args:
         out: the run folder.

@@ -41,7 +41,7 @@ class Speed:
     memory_bytes: int
 
     @property
-    def best(self) -> float:
+    def chosen(self) -> float:
         """Images per second in the chosen precision."""
         return self.images_per_second[self.precision]
 

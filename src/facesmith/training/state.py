@@ -1,7 +1,7 @@
-"""The state of a training: networks, averages, optimizers and counters.
+"""The state of a run: networks, averages, optimizers and counters.
 
-Every random choice of a step follows from the seed and the step number. So resuming needs only the tensors, the
-counters and the position of the data stream; no state of a random number generator is saved.
+Every random choice of a step follows from the seed and the step number. So no state of a random number generator is
+saved. Resuming needs the tensors, the counters and the position of the data stream.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from facesmith.modelfiles.checkpoint import MODEL_FORMAT
 
 @dataclass
 class TrainState:
-    """A training at one moment.
+    """The state of a run at one moment.
 
     Attributes:
-        nets: the networks being trained, by the recipe's names.
-        averages: moving averages of the networks that the recipe lists; these are saved and sampled.
+        nets: the trained networks by name, such as "G" and "D".
+        averages: moving averages (EMA) of those in `recipe.averaged`, such as G_ema; these are saved and sampled.
         budget: images; progress is `seen / budget`.
         step: counted from 0.
         seen: real images shown to any player in the phase "train". The only clock.
-        rollbacks: how often the run has returned to an earlier state; each halves the learning rates.
-        warmup: share of the budget over which the learning rate of the generator's player is warmed up from 0.
+        rollbacks: how often the run was rolled back; each halves the learning rates.
+        warmup: fraction of the budget over which the learning rate of G's player is warmed up from 0.
     """
 
     recipe: Recipe
@@ -54,7 +54,7 @@ class TrainState:
 
     @property
     def knobs(self) -> Knobs:
-        """The recipe's schedule at this moment, with warm-up and rollbacks applied to the learning rates."""
+        """The recipe's scheduled values, with warm-up and rollbacks applied to the learning rates."""
         progress = min(self.seen / self.budget, 1.0)
         knobs = self.recipe.knobs(progress)
         lr = {name: lr * self._lr_factor(name, progress) for name, lr in knobs.lr.items()}
@@ -70,7 +70,7 @@ class TrainState:
 def new_state(
     recipe: Recipe, stream: Stream, *, seed: int, budget: int, precision: torch.dtype, device: torch.device
 ) -> TrainState:
-    """A training at step 0. Initializes the weights from `seed` and sets torch's global seed."""
+    """A run at step 0. Initializes the weights from `seed` and sets torch's global seed."""
     torch.manual_seed(seed)
     nets = nn.ModuleDict(recipe.networks()).to(device).to(memory_format=torch.channels_last)
     averages = nn.ModuleDict({name: copy.deepcopy(nets[name]) for name in recipe.averaged}).requires_grad_(False)
@@ -114,7 +114,7 @@ def state_dict(state: TrainState) -> dict[str, Any]:
 
 
 def load_state_dict(state: TrainState, saved: dict[str, Any]) -> None:
-    """Load a saved training into a new state of the same recipe; in place."""
+    """Restore a saved state, in place. The recipe must be the same."""
     state.nets.load_state_dict(saved["nets"])
     state.averages.load_state_dict(saved["averages"])
     for name, optimizer in state.optimizers.items():

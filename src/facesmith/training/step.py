@@ -1,7 +1,7 @@
 """One training step, for any recipe.
 
-A step is: the schedule's values for this moment; for each turn one batch; for each player of the turn its loss and one
-optimizer step; then the moving averages.
+A step looks up the scheduled values. For each turn it makes one batch, and each player of the turn computes its loss
+and updates its networks. At the end the moving averages are updated.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def train_step(state: TrainState) -> dict[str, Tensor]:
         Diverged: a loss or a gradient is not finite; the weights of that player were not changed.
     """
     knobs, seen_before = state.knobs, state.seen
-    # Dropout and the like use the global generator, latents use their own.
+    # Dropout and augmentation use torch's global random number generator; latents and labels use `rng`.
     torch.manual_seed(_mix_seeds(state.seed, state.step, 0))
     rng = torch.Generator().manual_seed(_mix_seeds(state.seed, state.step, 1))
     set_level(state.nets, knobs.level)
     terms: dict[str, Tensor] = {}
     for turn in state.recipe.turns(state.step):
-        terms |= play(state, turn, knobs, rng)
+        terms |= run_turn(state, turn, knobs, rng)
         if turn.phase == "train":
             state.seen += turn.n_real
     update_averages(state, knobs, state.seen - seen_before)
@@ -44,18 +44,19 @@ def train_step(state: TrainState) -> dict[str, Tensor]:
     return terms
 
 
-def play(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator) -> dict[str, Tensor]:
-    """Let each player of a turn take one optimizer step on the same batch; returns terms as `train_step` does."""
+def run_turn(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator) -> dict[str, Tensor]:
+    """Update the networks of each player of a turn on one batch; returns loss terms as `train_step` does."""
+    # While the fakes are generated, G requires gradients if a player of this turn trains it: its loss uses these fakes.
     set_trainable(state.nets, [net for name in turn.players for net in state.players[name].nets])
     batch = make_batch(state, turn, knobs, rng)
     terms: dict[str, Tensor] = {}
     for name in turn.players:
-        # Gradients pass through the other networks, but not into their weights.
+        # Only the weights of this player's networks collect gradients.
         set_trainable(state.nets, state.players[name].nets)
         with autocast(state):
             loss = state.objective.loss(name, state.nets, batch)
         if loss.update:
-            descend(state, name, loss, knobs.lr[name])
+            optimizer_step(state, name, loss, knobs.lr[name])
         terms |= {key: term.detach() for key, term in loss.terms.items()}
     return terms
 
@@ -82,14 +83,16 @@ def _labels_for_fakes(G: Generator, count: int, labels: Tensor | None, rng: torc
     return torch.cat([labels[:count], extra])
 
 
-def descend(state: TrainState, name: str, loss: Loss, lr: float) -> None:
+def optimizer_step(state: TrainState, name: str, loss: Loss, lr: float) -> None:
     """Take one optimizer step of a player.
 
     Raises:
         Diverged: the loss or the gradient is not finite; raised before the weights change.
     """
     optimizer, player = state.optimizers[name], state.players[name]
-    optimizer.zero_grad()  # discards gradients that another player's loss left in these networks
+    # The graph of the fakes was made while G required gradients. So a loss of D that does not detach them leaves
+    # gradients in G, which are not G's own.
+    optimizer.zero_grad()
     loss.total.backward()  # type: ignore[no-untyped-call]
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -98,7 +101,8 @@ def descend(state: TrainState, name: str, loss: Loss, lr: float) -> None:
         raise Diverged(
             f"Training diverged at step {state.step} ({state.seen / 1000:.1f} kimg): the loss of {name} is "
             f"{loss.total.item():.3g}, its gradient norm {norm.item():.3g}",
-            f"the last save is intact. Try a lower learning rate (now {lr:g}) or --precision float32, in a new --out.",
+            "the last checkpoint is intact. "
+            f"Try a lower learning rate (now {lr:g}) or --precision float32, in a new --out.",
         )
     if player.clip_norm is not None:
         clip_grads_with_norm_(parameters, player.clip_norm, norm)

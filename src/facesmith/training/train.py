@@ -14,26 +14,22 @@ from rich.console import Console
 
 from facesmith.errors import Diverged, TrainingStopped
 from facesmith.modelfiles.run_folder import MODEL
-from facesmith.training.diagnosis import Problem, diagnose
+from facesmith.training.diagnosis import Problem
 from facesmith.training.plan import TrainOptions
 from facesmith.training.run import open_run
 from facesmith.training.step import train_step
 
-STOP_SIGNALS = [
-    signal.SIGINT,
-    signal.SIGTERM,
-    *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []),
-]  # not on Windows
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """How a training ended.
+    """How a run ended.
 
     Attributes:
         out: the run folder.
         seen: images seen.
-        finished: False where the user stopped it before the end of the budget.
+        finished: False where the user stopped the run before the end of its budget.
     """
 
     out: Path
@@ -42,67 +38,65 @@ class TrainReport:
 
 
 def train(options: TrainOptions, console: Console) -> TrainReport:
-    """Train to the end of the budget. Resumes a run where the run folder contains one of the same plan.
+    """Train to the end of the budget; resumes the run if the run folder contains one with the same options.
 
     Raises:
         FacesmithError: the data, the options or the run folder can't be used.
-        Diverged: a loss or gradient is not finite, and there is no healthy state to roll back to.
+        Diverged: a loss or gradient is not finite, and there is no healthy checkpoint to roll back to.
         TrainingStopped: the diagnosis found a problem and `on_trouble` is "stop", or rollbacks did not help.
     """
     with open_run(options, console) as run, _stop_requests() as stop:
         state, monitor = run.state, run.monitor
 
-        # A run that was finished before may still be rolled back, if --on-trouble rollback is new.
+        # A finished run continues only if --on-trouble rollback is given now and its end has a problem.
         if run.is_finished:
             if not (run.out / MODEL).exists():
                 run.save()
-            problems = diagnose(monitor.lines, state.budget)
-            if problems and options.on_trouble == "rollback":
-                run.roll_back(*_described(problems))
+            if options.on_trouble == "rollback" and (problems := run.diagnose()):
+                run.roll_back(problems)
 
         while not run.is_finished:
             seen_before = state.seen
 
-            # Step. A loss that is not finite leaves the weights as they were.
+            # Step. If a loss is not finite, its player is not updated; players before it in the step are.
             try:
                 terms = train_step(state)
             except Diverged as error:
-                if options.on_trouble != "rollback" or not run.roll_back("divergence", f"{error.cause}."):
+                if options.on_trouble != "rollback":
                     raise
-                monitor.print(f"diagnosis: {error.cause}")
+                monitor.print(f"diagnosis: {error.cause}.")
+                if not run.roll_back([Problem("non-finite loss", f"{error.cause}.", "Use a lower learning rate.")]):
+                    raise
                 continue
 
             # Log.
             monitor.log_step(terms)
 
             # Validate, and keep the best model so far.
-            if run.validates_after(seen_before):
+            if run.is_validation_due(seen_before):
                 run.validate()
 
-            # Save and diagnose: regularly, at the end, and before stopping. The event is read once, since it may be
-            # set between two reads, and a user who stops a run must find it saved.
+            # Save: regularly, at the end, and before stopping. The stop request is read only once: if it came between
+            # two reads, the run would stop without being saved.
             is_stopping = stop.is_set()
-            if not (is_stopping or run.saves_after(seen_before)):
+            if not (is_stopping or run.is_save_due(seen_before)):
                 continue
-            problems = run.save()
+            run.save()
 
             # Stop, because the user asked for it.
             if is_stopping:
                 break
 
-            # Stop or roll back, because something is wrong. After the end there is nothing left to stop.
+            # Diagnose. After the end of the budget there is nothing left to stop, but a rollback continues the run.
+            problems = run.diagnose()
             if problems and options.on_trouble == "stop" and not run.is_finished:
-                _, description = _described(problems)
-                raise TrainingStopped(f"Stopped and saved at {state.seen / 1000:.1f} kimg. {description}")
+                raise TrainingStopped(
+                    f"Stopped and saved at {state.seen / 1000:.1f} kimg. {' '.join(map(str, problems))}"
+                )
             if problems and options.on_trouble == "rollback":
-                run.roll_back(*_described(problems))
+                run.roll_back(problems)
 
         return TrainReport(run.out, state.seen, run.is_finished)
-
-
-def _described(problems: list[Problem]) -> tuple[str, str]:
-    """The names of problems, and their symptoms with advice."""
-    return ", ".join(problem.name for problem in problems), " ".join(map(str, problems))
 
 
 @contextmanager

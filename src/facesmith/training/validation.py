@@ -1,7 +1,7 @@
-"""A small, fixed evaluation during training, which shows whether the generator still improves.
+"""Validation during training, which shows whether the generator still improves.
 
-It draws few samples and compares them with the validation split by KID, which is unbiased for small samples. The best
-model is chosen on the validation split, so `facesmith evaluate` measures it on the test split.
+It compares a few hundred samples with the validation split by KID, which is unbiased for small samples. The best model
+is chosen on the validation split, so `facesmith evaluate` measures it on the test split.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from facesmith.training.state import TrainState
 
 EXTRACTOR = "lite0"
 MAX_SHARE_OF_RUN = 0.05  # of the training time
-# Plan with half of that share: comparing and saving add to it, and an evaluation during training was measured to take
-# twice as long as one before it, because the training fills the CPU's caches.
+# Plan with half of that share. Comparing and saving add to it, and a validation during training was measured to take
+# twice as long as one before it, probably because of cold caches.
 PLANNED_SHARE = 0.5 * MAX_SHARE_OF_RUN
 MIN_SAMPLES, MAX_SAMPLES = 256, 1024
 TIMED_SAMPLES = 16
 MIN_VALIDATION_FACES = 50
 KID_SUBSETS = 10
-KID = "eval/kid"  # chooses the best model; lower is better
-SECONDS = "eval/seconds"  # duration of an evaluation, including the networks' statistics and saving the best model
-BEST_BEFORE_ROLLBACK = "eval/best_before"  # the best KID among log lines that a rollback removed
+KID = "validation/kid"  # chooses the best model; lower is better
+SECONDS = "validation/seconds"  # duration of a validation, with preparing the networks and saving the best model
+BEST_BEFORE_ROLLBACK = "validation/best_before"  # best KID in lines that a rollback removed; the model is kept
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a generator is compared with: features of the validation split, and the number of samples to draw."""
+    """The features of the validation split, and the number of samples to compare with them."""
 
     extractor: Extractor
-    real: NDArray[np.float32]
+    real_features: NDArray[np.float32]
     samples: int
 
 
@@ -54,8 +54,8 @@ def check_validation_split(faces: Faces) -> None:
     """Raise BadData where the validation split has too few faces."""
     if (count := len(faces.part("validation"))) < MIN_VALIDATION_FACES:
         raise BadData(
-            f"{faces.path} has {count} faces in its validation split; --eval-every needs {MIN_VALIDATION_FACES}. "
-            "Give more faces, or leave out --eval-every."
+            f"{faces.path} has {count} faces in its validation split; --validate-every needs {MIN_VALIDATION_FACES}. "
+            "Give more faces, or leave out --validate-every."
         )
 
 
@@ -66,35 +66,35 @@ def prepare_validation(faces: Faces, extractor: Extractor, samples: int, console
 
 
 def validate(G: nn.Module, validation: Validation) -> dict[str, float]:
-    """Evaluate a generator in evaluation mode on the validation split.
+    """Measure a generator in evaluation mode on the validation split.
 
     Returns:
-        `eval/kid`, `eval/precision` and `eval/coverage`. The seeds are 0, 1, 2, …, so the numbers depend on the
-        generator, the faces and the number of samples only.
+        `validation/kid`, `validation/precision` and `validation/coverage`. The seeds are always 0, 1, 2, …, so
+        the numbers depend on the generator, the faces and the number of samples only.
     """
     samples = synthesize_seeds(G, range(validation.samples))
     fake = extract_features(validation.extractor, samples, "samples", Console(quiet=True))
-    scores = prdc(validation.real, fake, K)
+    scores = prdc(validation.real_features, fake, K)
     return {
-        KID: kid(validation.real, fake, subsets=KID_SUBSETS),
-        "eval/precision": scores["precision"],
-        "eval/coverage": scores["coverage"],
+        KID: kid(validation.real_features, fake, subsets=KID_SUBSETS),
+        "validation/precision": scores["precision"],
+        "validation/coverage": scores["coverage"],
     }
 
 
 def best_kid(lines: Sequence[Mapping[str, Any]]) -> float:
-    """The lowest KID in the log of a run; infinity where no evaluation took place."""
+    """The lowest KID in the log of a run; infinity if there is none."""
     return min((number for name in (KID, BEST_BEFORE_ROLLBACK) for number in points(lines, name)[1]), default=inf)
 
 
 def affordable_validation(
     extractor: Extractor, state: TrainState, every: int, images_per_second: float
 ) -> tuple[int, int]:
-    """The number of samples, and of images between two evaluations, that keep their share of the run small.
+    """The number of samples, and of images between two validations, that keep their share of the run small.
 
     Args:
-        state: a training to measure on; not changed.
-        every: images between two evaluations, as requested. The result is larger where even few samples would take
+        state: a run to measure with; not changed.
+        every: images between two validations, as requested. The result is larger where even few samples would take
             too long.
         images_per_second: the speed of the training.
     """

@@ -1,0 +1,82 @@
+"""Which recipe a run uses: the requested one, that of a model to fine-tune, or the one of the run to resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, make_recipe
+from facesmith.modelfiles.checkpoint import read_header
+from facesmith.modelfiles.run_folder import STATE
+from facesmith.training.finetune import (
+    PretrainedModel,
+    check_same_shapes,
+    hyperparameters_for_few_faces,
+    open_pretrained,
+)
+from facesmith.training.plan import Plan, TrainOptions, stored_plan
+
+
+def recipe_name(recipe: str | None, finetune_from: Path | None, out: Path, *, force: bool = False) -> str:
+    """The name of the recipe that the options stand for; the command line needs it to parse `--set`.
+
+    Args:
+        out: the run folder. A resumed run does not need the pretrained model any more.
+
+    Raises:
+        BadModel: there is no such model, or the run's plan is damaged.
+    """
+    if recipe is not None or finetune_from is None:
+        return recipe or DEFAULT_RECIPE
+    stored = stored_plan(out, force)
+    if stored is not None and stored.finetuned_from:
+        return stored.recipe
+    return str(read_header(finetune_from)["recipe"])
+
+
+def choose_recipe(options: TrainOptions, stored: Plan | None) -> tuple[Recipe, PretrainedModel | None]:
+    """The recipe of a run, and the pretrained model whose weights it starts from, if any.
+
+    Args:
+        stored: the plan in the run folder; None for a new run.
+
+    Raises:
+        FacesmithError: the recipe, its hyperparameters or the model can't be used.
+    """
+    requested = dict(options.hyperparameters)
+    if options.finetune_from is None:
+        return make_recipe(options.recipe or DEFAULT_RECIPE, requested), None
+    pretrained = None
+    if not _has_weights_of_its_own(options, stored):
+        pretrained = open_pretrained(options.finetune_from, options.recipe)
+    if stored is not None and stored.finetuned_from and options.recipe in (None, stored.recipe):
+        return make_recipe(stored.recipe, stored.hyperparameters | requested), pretrained
+    if pretrained is None:  # another recipe than the stored one was requested; make_plan will refuse it
+        return make_recipe(options.recipe or DEFAULT_RECIPE, requested), None
+    recipe = make_recipe(pretrained.model.recipe.name, pretrained.model.recipe.hyperparameters() | requested)
+    check_same_shapes(pretrained, recipe)
+    return recipe, pretrained
+
+
+def adapt_to_few_faces(
+    recipe: Recipe, pretrained: PretrainedModel, options: TrainOptions, faces: int, console: Console
+) -> Recipe:
+    """The recipe for fine-tuning on this many training faces; prints what is used and what is changed."""
+    if "D" in pretrained.model.recipe.networks():
+        found = "with its discriminator"
+        if pretrained.warmup:
+            found = "with a new discriminator; the generator's learning rate is warmed up"
+        console.print(f"fine-tuning {options.finetune_from} {found}", highlight=False, markup=False)
+    changes = hyperparameters_for_few_faces(recipe, faces, options.hyperparameters)
+    if not changes:
+        return recipe
+    settings = " ".join(f"{name}={number:g}" for name, number in changes.items())
+    console.print(f"only {faces} training faces, so to limit overfitting: {settings}", highlight=False)
+    return make_recipe(recipe.name, recipe.hyperparameters() | changes)
+
+
+def _has_weights_of_its_own(options: TrainOptions, stored: Plan | None) -> bool:
+    """Whether the run folder contains a state of this fine-tuning, so that the pretrained model may be gone."""
+    is_same = stored is not None and stored.finetuned_from.get("model") == str(options.finetune_from)
+    return is_same and (options.out / STATE).exists()
