@@ -100,7 +100,7 @@ def test_photo_is_inverted_and_the_face_put_back(client, model_id, run, photo, t
         "First guess",
         "Improving",
     ]
-    assert [(each["done"], each["of"]) for each in messages if "of" in each] == [(i, 3) for i in range(3)]
+    assert [(each["step"], each["steps"]) for each in messages if "steps" in each] == [(i, 3) for i in range(3)]
     result = messages[-1]
     assert result["psnr_db"] > 0
     face = client.get("/api/face.png", params={"model": model_id, "w": result["face"]})

@@ -41,18 +41,18 @@ def main() -> None:
     command = [sys.executable, "-m", "facesmith", "studio", "--port", "0", "--no-browser"]
     command += ["--model", str(options.model), "--run", str(options.run)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as studio, sync_playwright() as playwright:
-        address = studio.stderr.readline().split()[4]
+        url = studio.stderr.readline().split()[4]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
-            shoot(browser, address, options.kept, photo(options.model))
+            shoot(browser, url, options.kept, photo(options.model))
         finally:
             browser.close()
             studio.terminate()
 
 
-def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
+def shoot(browser: Browser, url: str, kept: str, photo: bytes) -> None:
     """Take each part of the page, wide and light; then three of them at a phone's size in dark mode."""
-    page = opened(browser, address, kept, WIDE, "light")
+    page = opened(browser, url, kept, WIDE, "light")
     save(page, "faces")
     part(page, "edit")
     if page.locator(".sliders input").count():
@@ -83,7 +83,7 @@ def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
     part(page, "evaluation")
     page.wait_for_timeout(2000)
     save(page, "evaluation")
-    phone = opened(browser, address, kept, PHONE, "dark")
+    phone = opened(browser, url, kept, PHONE, "dark")
     save(phone, "phone-faces")
     for name in ("edit", "mix"):
         part(phone, name)
@@ -93,10 +93,10 @@ def shoot(browser: Browser, address: str, kept: str, photo: bytes) -> None:
         save(phone, f"phone-{name}")
 
 
-def opened(browser: Browser, address: str, kept: str, size: dict[str, int], scheme: str) -> Page:
+def opened(browser: Browser, url: str, kept: str, size: dict[str, int], scheme: str) -> Page:
     page = browser.new_context(viewport=size, color_scheme=scheme).new_page()
     page.set_default_timeout(TIMEOUT_MS)
-    page.goto(f"{address}#faces?kept={kept}")
+    page.goto(f"{url}#faces?kept={kept}")
     page.wait_for_selector(".wall img.loaded")
     page.wait_for_timeout(6000)
     return page

@@ -1,12 +1,11 @@
-"""The FastAPI application. It keeps no state about clients: the URL of a picture determines its pixels."""
+"""The FastAPI application. It stores nothing about clients: the URL of a picture determines its pixels."""
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from pathlib import Path
+from pathlib import PurePath
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,10 +17,10 @@ from facesmith.studio import routes_photos, routes_render, routes_runs
 from facesmith.studio.query import refusal_message, refuse_repeated
 from facesmith.studio.render_queue import Busy
 from facesmith.studio.responses import NO_STORE, ClientDisconnected, etag_of, not_modified, revalidated
-from facesmith.studio.security import TOO_LARGE, SecurityMiddleware, UploadTooLarge, UploadTooSlow
+from facesmith.studio.security import TOO_LARGE_MESSAGE, SecurityMiddleware, UploadTooLarge, UploadTooSlow
 from facesmith.studio.services import NotOpen, Studio
 
-PAGE_FILES = ("index.html", "style.css", "icon.svg")
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def create_app(studio: Studio, hosts: Iterable[str]) -> FastAPI:
@@ -49,41 +48,42 @@ def create_app(studio: Studio, hosts: Iterable[str]) -> FastAPI:
 def _add_error_messages(app: FastAPI) -> None:
     """Answer each exception with a status code and one line of JSON that says what to do."""
 
-    def add(kind: type[Exception], status: int, message: str | None = None, **headers: str) -> None:
+    def answer(kind: type[Exception], status: int, message: str | None = None, **headers: str) -> None:
         async def handle(_: Request, error: Exception) -> Response:
             return JSONResponse({"error": message or str(error)}, status, NO_STORE | headers)
 
         app.add_exception_handler(kind, handle)
 
-    add(FacesmithError, 400)
-    add(NotOpen, 404)
-    add(Busy, 503, "The studio is busy. Try again in a moment.", **{"retry-after": "1"})
-    add(UploadTooLarge, 413, TOO_LARGE)
-    add(UploadTooSlow, 408, "The photo did not arrive in time. Try again.")
-    add(ClientDisconnected, 499, "The client has disconnected.")
-    add(ClientDisconnect, 499, "The client has disconnected.")
+    answer(FacesmithError, 400)
+    answer(NotOpen, 404)
+    answer(Busy, 503, "The studio is busy. Try again in a moment.", **{"retry-after": "1"})
+    answer(UploadTooLarge, 413, TOO_LARGE_MESSAGE)
+    answer(UploadTooSlow, 408, "The photo did not arrive in time. Try again.")
+    # Nobody receives these two, but otherwise they would be logged as errors. The second one is Starlette's.
+    answer(ClientDisconnected, 499, "The client has disconnected.")
+    answer(ClientDisconnect, 499, "The client has disconnected.")
 
-    async def refuse_parameter(_: Request, error: Exception) -> Response:
+    async def answer_invalid_parameter(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        in_path = error.errors()[0]["loc"][0] == "path"
+        in_path = error.errors()[0]["loc"][0] == "path"  # as in /api/walk.avi
         return JSONResponse({"error": refusal_message(error)}, 404 if in_path else 400, NO_STORE)
 
-    app.add_exception_handler(RequestValidationError, refuse_parameter)
+    app.add_exception_handler(RequestValidationError, answer_invalid_parameter)
 
 
 def _add_page(app: FastAPI) -> None:
     """Add a route for each file of the page. The files are read only here: no request path is used as a file path."""
     folder = files("facesmith.studio") / "page"
-    scripts = sorted(each.name for each in folder.iterdir() if each.name.endswith(".js"))
-    for name in (*PAGE_FILES, *scripts):
-        media_type = mimetypes.types_map.get(Path(name).suffix, "text/javascript")
-        _add_page_file(app, "/" if name == "index.html" else f"/{name}", (folder / name).read_bytes(), media_type)
+    for file in folder.iterdir():
+        if media_type := MEDIA_TYPES.get(PurePath(file.name).suffix):
+            url_path = "/" if file.name == "index.html" else f"/{file.name}"
+            _add_page_file(app, url_path, file.read_bytes(), media_type)
 
 
-def _add_page_file(app: FastAPI, path: str, content: bytes, media_type: str) -> None:
+def _add_page_file(app: FastAPI, url_path: str, content: bytes, media_type: str) -> None:
     headers = revalidated(etag_of(content))
 
     async def page_file(request: Request) -> Response:
         return not_modified(request, headers) or Response(content, media_type=media_type, headers=headers)
 
-    app.add_api_route(path, page_file, methods=["GET", "HEAD"])
+    app.add_api_route(url_path, page_file, methods=["GET", "HEAD"])

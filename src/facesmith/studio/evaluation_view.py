@@ -30,20 +30,21 @@ def evaluation_of(model: Model) -> dict[str, Any]:
     Raises:
         BadData: the report is damaged.
     """
-    report = _read_report(model)
-    if report is None:
+    evaluation = _read_report(model)
+    if evaluation is None:
         out = model.path.parent / SUBFOLDER
         return {
             "missing": "This generator has not been evaluated yet. An evaluation takes a few minutes:",
             "command": f"facesmith evaluate --model {model.path} --data FACES --out {out}",
         }
     try:
-        return _page_values(*report)
+        return _page_values(*evaluation)
     except (KeyError, TypeError, ValueError):
         raise BadData("The evaluation of this model is damaged. Repeat it with --force.") from None
 
 
 def _page_values(report: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of a report and its result for one model."""
     protocol, copies = report["protocol"], result["copies"]
     return {
         "verdicts": [{"question": name, "answer": str(answer)} for name, answer in result["verdicts"].items()],
@@ -73,11 +74,14 @@ def real_face(model: Model, pair: int, kind: str) -> Pixels:
     Raises:
         BadData: there is no such pair, or the data has moved or changed.
     """
-    report = _read_report(model)
-    nearest_pairs = report[1]["copies"]["nearest_pairs"] if report else []
-    if report is None or not 0 <= pair < len(nearest_pairs):
+    evaluation = _read_report(model)
+    if evaluation is None:
+        raise BadData("This generator has not been evaluated.")
+    report, result = evaluation
+    nearest_pairs = result["copies"]["nearest_pairs"]
+    if not 0 <= pair < len(nearest_pairs):
         raise BadData("The evaluation has no such pair.")
-    faces = _open_evaluated_faces(model, report[0]["data"])
+    faces = _open_evaluated_faces(model, report["data"])
     try:
         pixels: Pixels = faces.pixels[faces.names.index(nearest_pairs[pair][kind])]
         return pixels
@@ -86,6 +90,11 @@ def real_face(model: Model, pair: int, kind: str) -> Pixels:
 
 
 def _open_evaluated_faces(model: Model, data: Mapping[str, Any]) -> Faces:
+    """Open the faces that the model was compared with.
+
+    Raises:
+        BadData: they have moved or changed.
+    """
     try:
         faces = open_faces(Path(data["path"]), model.G.resolution, model.G.channels, console=Console(quiet=True))
     except (FacesmithError, OSError) as error:
@@ -96,7 +105,7 @@ def _open_evaluated_faces(model: Model, data: Mapping[str, Any]) -> Faces:
 
 
 def _read_report(model: Model) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return the report and its result for this model, or None if there is none."""
+    """Return the report and the part of it that is about this model, or None if there is none."""
     for folder in (model.path.parent, model.path.parent / SUBFOLDER):
         path = folder / JSON
         try:
@@ -112,7 +121,8 @@ def _read_report(model: Model) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
 
 def _meaning(name: str) -> str:
-    metric = "fd" if name.startswith("fid") else name  # FID is a Fréchet distance (fd) with Inception features
+    """Return what a metric measures."""
+    metric = "fd" if name.startswith("fid") else name  # FID is a Fréchet distance (fd), too
     return next((meaning for start, meaning in MEANINGS.items() if metric.startswith(start)), "")
 
 

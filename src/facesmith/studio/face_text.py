@@ -1,7 +1,7 @@
 """Faces, sums of faces and latents, written as text in a URL, so that the server never has to store a face.
 
-A face is a base with edits, such as `42` or `42(smiling=1.5,male=-1)`. The base is a seed, or a latent encoded as `w.`
-and letters.
+A face is a base with edits, such as `42` or `42(smiling=1.5,male=-1)`. The base is a seed, or an encoded
+latent, which starts with `w.`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesmith.errors import BadOption
+from facesmith.io.messages import shorten
 from facesmith.io.seeds import parse_seed
 from facesmith.latent.arithmetic import parse_terms
 from facesmith.studio.limits import MAX_EDITS, MAX_STRENGTH, MAX_WALK_FACES, MIN_WALK_FACES
 
-LATENT_TEXT = r"w\.[A-Za-z0-9_.]+"
-FACE_TEXT = re.compile(rf"(?P<base>[0-9]{{1,19}}|{LATENT_TEXT})(?:\((?P<edits>[^()]*)\))?")
-NUMBER = re.compile(r"[+-]?(?:[0-9]{1,6}(?:\.[0-9]{0,24})?|\.[0-9]{1,24})(?:e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+LATENT_PATTERN = r"w\.[A-Za-z0-9_.]+"
+FACE_PATTERN = re.compile(rf"(?P<base>[0-9]{{1,19}}|{LATENT_PATTERN})(?:\((?P<edits>[^()]*)\))?")
+NUMBER_PATTERN = re.compile(r"[+-]?(?:[0-9]{1,6}(?:\.[0-9]{0,24})?|\.[0-9]{1,24})(?:e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 LATENT_FORMAT = 1
 # The header of an encoded latent: format, 4 bytes of the model's hash, num_ws (0: one `w` for all layers), w_dim.
 HEADER = struct.Struct("<B4sHH")
-EXAMPLE = "Write a seed such as 42, or with edits 42(smiling=1.5)."
+FACE_SYNTAX = "Write a seed such as 42, or with edits 42(smiling=1.5)."
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def parse_face(text: str) -> Face:
     Raises:
         BadOption: the text is not a face.
     """
-    match = FACE_TEXT.fullmatch(text.strip())
+    match = FACE_PATTERN.fullmatch(text.strip())
     if match is None:
-        raise BadOption(f"{shortened(text)} is not a face. {EXAMPLE}")
+        raise BadOption(f"{quoted(text)} is not a face. {FACE_SYNTAX}")
     pairs = [part.partition("=") for part in (match["edits"] or "").split(",") if part.strip()]
     return make_face(match["base"], {name.strip(): _strength(number, name.strip()) for name, _, number in pairs})
 
@@ -80,10 +81,11 @@ def make_face(base: str, edits: Mapping[str, float]) -> Face:
 
 
 def _strength(text: str, name: str) -> float:
-    strength = float(text) if NUMBER.fullmatch(text.strip()) else float("nan")
+    """Parse the strength of an edit, and check its bounds."""
+    strength = float(text) if NUMBER_PATTERN.fullmatch(text.strip()) else float("nan")
     if not abs(strength) <= MAX_STRENGTH:
         bounds = f"from {-MAX_STRENGTH:g} to {MAX_STRENGTH:g}"
-        raise BadOption(f"Edit {shortened(name)} is {shortened(text)}; it should be a number {bounds}.")
+        raise BadOption(f"Edit {quoted(name)} is {quoted(text)}; it should be a number {bounds}.")
     return strength
 
 
@@ -106,7 +108,7 @@ def parse_sum(text: str) -> list[tuple[float, Face]]:
         BadOption: the text is not a sum.
     """
     if "@" in text:
-        raise BadOption(f"{shortened(text)} is not a sum of faces. {EXAMPLE}")
+        raise BadOption(f"{quoted(text)} is not a sum of faces. {FACE_SYNTAX}")
     # Edits and latents may contain + and -. So each face that has any is replaced by a name while the sum is parsed:
     # 2*3(smiling=1) - 4 becomes 2*@0 - 4.
     faces: dict[str, Face] = {}
@@ -116,7 +118,7 @@ def parse_sum(text: str) -> list[tuple[float, Face]]:
         faces[name] = parse_face(match[0])
         return name
 
-    sum_of_names = re.sub(rf"{LATENT_TEXT}(?:\([^()]*\))?|[0-9]{{1,19}}\([^()]*\)", replace_by_name, text)
+    sum_of_names = re.sub(rf"{LATENT_PATTERN}(?:\([^()]*\))?|[0-9]{{1,19}}\([^()]*\)", replace_by_name, text)
     return [(term.coefficient, faces.get(term.name) or parse_face(term.name)) for term in parse_terms(sum_of_names)]
 
 
@@ -137,7 +139,7 @@ def read_latent(text: str, model_hash: str, w_dim: int, num_ws: int) -> NDArray[
     """Decode the text of `write_latent` to a latent `[w_dim]` or `[num_ws, w_dim]`.
 
     Args:
-        model_hash, w_dim, num_ws: of the model that the latent must belong to.
+        model_hash, w_dim, num_ws: values of the model that the latent must belong to.
 
     Raises:
         BadOption: the text is damaged, or belongs to another model.
@@ -148,14 +150,14 @@ def read_latent(text: str, model_hash: str, w_dim: int, num_ws: int) -> NDArray[
         content, checksum = decoded[:-4], decoded[-4:]
         if _checksum(content) != checksum:
             raise ValueError
-        latent_format, hash_start, rows, columns = HEADER.unpack(content[: HEADER.size])
+        latent_format, hash_start, stored_num_ws, stored_w_dim = HEADER.unpack(content[: HEADER.size])
         w: NDArray[np.float32] = np.frombuffer(content[HEADER.size :], "<f4").astype(np.float32)
-        w = w.reshape((rows, columns) if rows else (columns,))
+        w = w.reshape((stored_num_ws, stored_w_dim) if stored_num_ws else (stored_w_dim,))
         if latent_format != LATENT_FORMAT or not np.isfinite(w).all():
             raise ValueError
     except (ValueError, struct.error, binascii.Error):
         raise BadOption("A latent is damaged. Copy the whole text or URL again.") from None
-    if hash_start.hex() != model_hash[:8] or columns != w_dim or rows not in (0, num_ws):
+    if hash_start.hex() != model_hash[:8] or stored_w_dim != w_dim or stored_num_ws not in (0, num_ws):
         raise BadOption("A latent belongs to another model. Find the face again with this model.")
     return w
 
@@ -164,6 +166,6 @@ def _checksum(content: bytes) -> bytes:
     return zlib.crc32(content).to_bytes(4, "little")
 
 
-def shortened(text: str) -> str:
+def quoted(text: str) -> str:
     """Quote a text for a message, on one line and cut to 40 characters."""
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    return repr(shorten(text, 40))

@@ -21,7 +21,7 @@ from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.sidecar import sidecar_path
 
 ID_LENGTH = 16
-MAX_OPEN_MODELS = 8  # Outdated versions of models are closed if more are open.
+MAX_OPEN_MODELS = 8  # If more are open, the oldest outdated versions are closed.
 
 
 class OpenModel(NamedTuple):
@@ -42,7 +42,7 @@ class OpenModels:
 
     def __init__(self, paths: Sequence[Path], names: Sequence[str]) -> None:
         self.paths, self.names = list(paths), list(names)
-        self._open: OrderedDict[str, Model] = OrderedDict()
+        self._models: OrderedDict[str, Model] = OrderedDict()
         self._current_ids: list[str | None] = [None] * len(self.paths)
         self._file_versions: list[list[tuple[int, int]] | None] = [None] * len(self.paths)
         self._lock = threading.Lock()
@@ -63,14 +63,14 @@ class OpenModels:
                 with suppress(BadModel, OSError):  # no model yet, or being replaced: the earlier version stays open
                     self._open_if_changed(i)
             return [
-                OpenModel(model_id, name, self._open[model_id])
+                OpenModel(model_id, name, self._models[model_id])
                 for model_id, name in zip(self._current_ids, self.names, strict=True)
                 if model_id is not None
             ]
 
     def get(self, model_id: str) -> Model | None:
         """Return the model with an id that `refresh` returned, or None."""
-        return self._open.get(model_id)  # without the lock, which is taken while a model is opened
+        return self._models.get(model_id)  # Without the lock: another thread may hold it while it opens a model.
 
     def _open_if_changed(self, i: int) -> None:
         file = model_file(self.paths[i])
@@ -79,17 +79,18 @@ class OpenModels:
         if self._file_versions[i] == versions:
             return
         model = load(file)
+        # Pictures don't depend on the inversion file, so the id does not either.
         hashes = model.hash + (sha256(directions) if directions.exists() else "")
         self._file_versions[i] = versions
         model_id = self._current_ids[i] = hashlib.sha256(hashes.encode()).hexdigest()[:ID_LENGTH]
-        self._open[model_id] = model
-        outdated = [each for each in self._open if each not in self._current_ids]
-        for old_id in outdated[: max(0, len(self._open) - MAX_OPEN_MODELS)]:
-            del self._open[old_id]
+        self._models[model_id] = model
+        outdated = [each for each in self._models if each not in self._current_ids]
+        for old_id in outdated[: max(0, len(self._models) - MAX_OPEN_MODELS)]:
+            del self._models[old_id]
 
 
 def _file_version(path: Path) -> tuple[int, int]:
-    """Modification time and size; the same for all files that don't exist."""
+    """Return modification time and size, or the same pair for all files that don't exist."""
     try:
         stat = path.stat()
     except FileNotFoundError:

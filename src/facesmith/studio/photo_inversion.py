@@ -55,6 +55,13 @@ def detect_faces(content: bytes) -> dict[str, Any]:
 def invert_face(model: Model, content: bytes, face_number: int, send: Callable[[dict[str, Any]], None]) -> None:
     """Find the latent of a face in a photo, and send the progress and the result.
 
+    Each message is a dict with some of these keys:
+        stage: the current stage, as text for the user.
+        aligned: the aligned face, as a data URL.
+        guess: the latent that the encoder predicts, as text.
+        step, steps: the progress of the optimization.
+        face, psnr_db, average_psnr_db: the final latent, as text, and its PSNR; the PSNR of the average face.
+
     Args:
         content: the photo, as a file.
         face_number: 1 is the largest face.
@@ -62,7 +69,7 @@ def invert_face(model: Model, content: bytes, face_number: int, send: Callable[[
 
     Raises:
         BadPicture: it is not a photo, or it has no such face.
-        BadModel: the model has no inverter.
+        BadModel: the model can't invert photos.
     """
     send({"stage": "Looking for the face"})
     inverter, G = model.inverter, model.G
@@ -73,7 +80,7 @@ def invert_face(model: Model, content: bytes, face_number: int, send: Callable[[
     send({"stage": "Improving", "guess": _latent_text(model, guess[0])})
 
     def send_progress(step: int, steps: int) -> None:
-        send({"done": step, "of": steps})
+        send({"step": step, "steps": steps})
 
     w = inverter.invert(faces, optimize=True, console=QUIET, on_step=send_progress).numpy()
     reconstruction, average = model.synthesize(w), model.synthesize(G.w_avg[None].cpu().numpy())
@@ -95,6 +102,7 @@ def paste_face(model: Model, content: bytes, face_number: int, face: Pixels, pro
 
     Raises:
         BadPicture: it is not a photo, or it has no such face.
+        BadModel: the model can't invert photos.
     """
     photo, template = open_photo(content), model.inverter.template
     located = locate_face(photo, template, model.G.resolution, model.G.channels, which=face_number)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from facesmith.errors import BadOption
 from facesmith.io.seeds import MAX_SEED
-from facesmith.studio.face_text import LATENT_TEXT, Face, make_face, parse_faces, shortened
+from facesmith.studio.face_text import LATENT_PATTERN, Face, make_face, parse_faces, quoted
 from facesmith.studio.limits import MAX_FACES_IN_PHOTO, MAX_STRENGTH
 from facesmith.studio.render import Walk
 
@@ -30,7 +30,7 @@ class FilmFormat(StrEnum):
 
 
 class Parameters(BaseModel):
-    """Base class. Unknown parameters are refused, unless a subclass sets `extra="allow"`."""
+    """The base of all parameters. Unknown ones are refused, unless a subclass sets `extra="allow"`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,7 +41,7 @@ class Parameters(BaseModel):
         unknown = sorted(set(values) - set(cls.model_fields))
         if unknown and cls.model_config["extra"] == "forbid":
             allowed = ", ".join(cls.model_fields) or "none"
-            raise BadOption(f"Unknown parameter {shortened(unknown[0])}. Allowed here: {allowed}.")
+            raise BadOption(f"Unknown parameter {quoted(unknown[0])}. Allowed here: {allowed}.")
         return values
 
 
@@ -62,7 +62,7 @@ class FaceParameters(ModelParameters):
     __pydantic_extra__: dict[str, Strength]
 
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
-    w: Annotated[str, Field(pattern=f"^{LATENT_TEXT}$")] | None = None
+    w: Annotated[str, Field(pattern=f"^{LATENT_PATTERN}$")] | None = None
     psi: Psi = 1.0
     live: Flag = "0"
 
@@ -72,7 +72,7 @@ class SumParameters(ModelParameters):
 
     Attributes:
         terms: the sum as text; see `face_text.parse_sum`.
-        plain: do not rescale the sum to the length of its terms.
+        plain: do not rescale the sum; see `latent.arithmetic.combine`.
     """
 
     terms: str
@@ -130,7 +130,7 @@ class RealFaceParameters(ModelParameters):
 
 
 def requested_face(parameters: FaceParameters) -> Face:
-    """The face that the parameters describe.
+    """Return the face that the parameters describe.
 
     Raises:
         BadOption: no face, two faces, or too many edits.
@@ -142,20 +142,20 @@ def requested_face(parameters: FaceParameters) -> Face:
 
 
 def requested_walk(parameters: WalkParameters) -> Walk:
-    """The walk that the parameters describe.
+    """Return the walk that the parameters describe.
 
     Raises:
         BadOption: a face can't be parsed, or the film would be too long.
     """
     walk = Walk(
         tuple(parse_faces(parameters.faces)),
-        parameters.psi,
-        parameters.closed == "1",
-        parameters.seconds,
-        parameters.fps,
-        parameters.scale,
+        psi=parameters.psi,
+        closed=parameters.closed == "1",
+        seconds=parameters.seconds,
+        fps=parameters.fps,
+        scale=parameters.scale,
     )
-    walk.frame_count()
+    walk.frame_count()  # raises if the film would be too long
     return walk
 
 
@@ -168,17 +168,17 @@ async def refuse_repeated(request: Request) -> None:
     counts = Counter(name for name, _ in request.query_params.multi_items())
     for name, count in counts.items():
         if count > 1:
-            raise BadOption(f"Parameter {shortened(name)} is given {count} times. Give it once.")
+            raise BadOption(f"Parameter {quoted(name)} is given {count} times. Give it once.")
 
 
 def refusal_message(error: RequestValidationError) -> str:
-    """One line about the first parameter that FastAPI refused: its value, and what is allowed."""
+    """Return one line about the first parameter that FastAPI refused: its value, and what is allowed."""
     first = error.errors()[0]
-    name, given = shortened(str(first["loc"][-1])), shortened(str(first["input"]))
+    name, value = quoted(str(first["loc"][-1])), quoted(str(first["input"]))
     if first["type"] == "missing":
         return f"Parameter {name} is missing."
     # Pydantic's messages have the form "Input should be a valid integer, unable to parse string as an integer".
     allowed = first["msg"].removeprefix("Input should be ").partition(", unable")[0]
     if first["type"] == "string_pattern_mismatch":
         allowed = "a latent as text, such as w.AQJh"
-    return f"Parameter {name} is {given}; it should be {allowed}."
+    return f"Parameter {name} is {value}; it should be {allowed}."

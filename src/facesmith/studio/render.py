@@ -1,4 +1,4 @@
-"""Compute the latents of faces and sums of faces, render walks, and say in the metadata how a picture was made.
+"""Compute the latents of faces and sums of faces, render walks, and make the metadata of pictures.
 
 A face is truncated first and edited afterwards, so an edit has the same strength at every psi. In sums and walks, the
 faces are edited first, and the result is truncated. `facesmith edit`, `mix` and `walk` do the same.
@@ -57,7 +57,7 @@ def sum_latent(model: Model, terms: Sequence[tuple[float, Face]], psi: float = 1
 
     Args:
         terms: pairs of coefficient and face.
-        plain: do not rescale the sum to the length of its terms.
+        plain: do not rescale the sum; see `latent.arithmetic.combine`.
 
     Raises:
         BadOption: the terms cancel out.
@@ -92,7 +92,7 @@ def sum_provenance(text: str, faces: Iterable[Face], psi: float, *, plain: bool)
 
 
 def _resemblance_notice(faces: Iterable[Face]) -> dict[str, str]:
-    """A notice if a face starts from a latent, because the latent may come from a photo of a person."""
+    """Return a notice if a face starts from a latent, because the latent may come from a photo of a person."""
     if all(face.seed is not None for face in faces):
         return {}
     return {"Description": "A synthetic picture. It may have been made to resemble a person in a photo."}
@@ -141,6 +141,7 @@ def render_walk(model: Model, walk: Walk, suffix: str, cancelled: Event) -> byte
     Raises:
         RenderCancelled: `cancelled` was set.
     """
+    # The entry "Walk" has the form of `facesmith walk`: 1x1 is one face per frame.
     provenance = model.provenance({
         "Faces": json.dumps([str(face) for face in walk.faces]),
         "Psi": repr(walk.psi),
@@ -153,6 +154,7 @@ def render_walk(model: Model, walk: Walk, suffix: str, cancelled: Event) -> byte
 
 @torch.inference_mode()
 def _frames(model: Model, walk: Walk, cancelled: Event) -> Iterator[Pixels]:
+    """Yield the frames of a walk, `[H, W, 3]`."""
     w = stack_latents(model, walk.faces)
     flat, count = w.flatten(1), walk.frame_count()
     positions = walk_positions(len(w), count, closed=walk.closed)

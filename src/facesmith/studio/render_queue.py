@@ -143,6 +143,7 @@ def _render_unpadded(G: Generator, w: Tensor) -> Pixels:
 
 
 def _not_cancelled(jobs: deque[RenderJob]) -> deque[RenderJob]:
+    """Return the jobs that nobody has cancelled."""
     return deque(job for job in jobs if not job.pixels.cancelled())
 
 

@@ -34,7 +34,7 @@ async def result_of(future: Future[T], request: Request) -> T:
         return result.result()
     finally:
         disconnected.cancel()
-        result.cancel()
+        result.cancel()  # cancels work that has not started; no effect on finished work
 
 
 async def wait_for_disconnect(request: Request) -> None:
@@ -44,32 +44,32 @@ async def wait_for_disconnect(request: Request) -> None:
 
 
 def etag_of(content: bytes) -> str:
-    """An ETag for this content."""
+    """Return an ETag for this content."""
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def url_etag(request: Request) -> str:
-    """An ETag for content that depends only on its URL."""
+    """Return an ETag for content that depends only on its URL."""
     return etag_of(f"{request.url.path}?{request.url.query}".encode())
 
 
 def not_modified(request: Request, headers: dict[str, str]) -> Response | None:
-    """The response 304 if the browser already has the content with the ETag in `headers`, otherwise None."""
+    """Return a 304 response if the browser already has the content with the ETag in `headers`, otherwise None."""
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     return None
 
 
 def cached_forever(etag: str) -> dict[str, str]:
-    """Headers for content that never changes."""
+    """Return headers for content that never changes."""
     return {"etag": etag, "cache-control": FOREVER}
 
 
 def revalidated(etag: str) -> dict[str, str]:
-    """Headers for content that may change: browsers keep it, but ask each time whether it has changed."""
+    """Return headers for content that may change: browsers store it, but ask each time whether it has changed."""
     return {"etag": etag, "cache-control": "no-cache"}
 
 
 def uncached_json(content: Any) -> Response:
-    """A JSON response that browsers must not cache."""
+    """Return a JSON response that browsers must not cache."""
     return JSONResponse(content, headers=NO_STORE)

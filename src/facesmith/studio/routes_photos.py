@@ -81,6 +81,7 @@ class MessageStream:
             while True:
                 next_message = asyncio.create_task(self._messages.get())
                 await asyncio.wait((next_message, disconnected), return_when=asyncio.FIRST_COMPLETED)
+                # Stop if the client has disconnected, or after the last message.
                 if not next_message.done() or (message := next_message.result()) is None:
                     next_message.cancel()
                     return

@@ -32,10 +32,10 @@ MEDIA_TYPES = {FilmFormat.mp4: "video/mp4", FilmFormat.gif: "image/gif"}
 
 
 @router.get("/api/face.png")
-async def face_png(request: Request, studio: StudioDep, query: Annotated[FaceParameters, Query()]) -> Response:
+async def face_png_response(request: Request, studio: StudioDep, query: Annotated[FaceParameters, Query()]) -> Response:
     """A face as a PNG."""
     model, face = studio.model(query.model), requested_face(query)
-    return await _png(
+    return await _png_response(
         request,
         studio,
         model,
@@ -53,10 +53,10 @@ async def face_json(studio: StudioDep, query: Annotated[FaceParameters, Query()]
 
 
 @router.get("/api/mix.png")
-async def mix_png(request: Request, studio: StudioDep, query: Annotated[SumParameters, Query()]) -> Response:
+async def mix_png_response(request: Request, studio: StudioDep, query: Annotated[SumParameters, Query()]) -> Response:
     """A sum of faces as a PNG."""
     model, terms, plain = studio.model(query.model), parse_sum(query.terms), query.plain == "1"
-    return await _png(
+    return await _png_response(
         request,
         studio,
         model,
@@ -100,7 +100,7 @@ async def walk_film(
     return Response(content, media_type=MEDIA_TYPES[film_format], headers=headers)
 
 
-async def _png(
+async def _png_response(
     request: Request,
     studio: Studio,
     model: Model,

@@ -83,6 +83,7 @@ async def real_png(request: Request, studio: StudioDep, query: Annotated[RealFac
 
 
 def _model_facts(opened: OpenModel) -> dict[str, Any]:
+    """Return what the page shows of a model."""
     model = opened.model
     try:
         directions, directions_error = list(model.directions), None

@@ -25,7 +25,7 @@ from facesmith.training.diagnosis import DISTANCE, VARIETY
 STALLED_SECONDS = 1800.0  # A run without a checkpoint for this long is shown as stopped. This is a guess.
 COMPARED_TERMS = (VALIDATION_KID, DISTANCE, VARIETY, "G/loss", "D/loss", "images_per_second")
 SECTION_FIELDS = ("title", "lines", "header", "rows", "bullets", "explanation")
-OPEN_SECTIONS = (DIAGNOSIS, BALANCE)  # the page folds the others
+OPEN_SECTIONS = (DIAGNOSIS, BALANCE)  # the page shows the others collapsed
 
 
 def summary(run_id: str, name: str, folder: Path) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def details(folder: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def _details(folder: Path, last_checkpoint_time: float) -> dict[str, Any]:
-    """As `details`. The charts take a second to draw, so the result is kept until the next checkpoint."""
+    """Do the work of `details`. The charts take a second to draw, so they are cached until the next checkpoint."""
     run = read_plan_and_log(folder)
     sections = [_section_values(section) for section in live_sections(run)]
     if run.missing:
@@ -87,7 +87,9 @@ def comparison_charts(folders: Sequence[tuple[str, Path]]) -> list[dict[str, Any
     for term in COMPARED_TERMS:
         title, colors = LABELS[term], cycle(COLORS)
         lines = [
-            line for (name, run), color in zip(runs, colors, strict=False) for line in _lines(run, term, name, color)
+            line
+            for (name, run), color in zip(runs, colors, strict=False)
+            for line in _term_lines(run, term, name, color)
         ]
         if lines:
             chart = line_chart(f"{title}, of several runs", lines, x_label=KIMG_LABEL, title=title)
@@ -95,12 +97,13 @@ def comparison_charts(folders: Sequence[tuple[str, Path]]) -> list[dict[str, Any
     return charts
 
 
-def _lines(run: RunRecord, term: str, name: str, color: str) -> list[Line]:
+def _term_lines(run: RunRecord, term: str, name: str, color: str) -> list[Line]:
     kimg, values = points(run.lines, term)
     return [Line(name, kimg, smoothed(values) or values, color)] if kimg else []
 
 
 def _section_values(section: Section) -> dict[str, Any]:
+    """Return what the page shows of a section of the report."""
     values = {name: getattr(section, name) for name in SECTION_FIELDS}
     return {
         **values,
@@ -110,7 +113,7 @@ def _section_values(section: Section) -> dict[str, Any]:
 
 
 def _last_checkpoint_time(folder: Path) -> float:
-    """When the log was last written; before the first checkpoint, when the folder changed; 0 if it is gone."""
+    """Return when the log was last written. Without a log: when the folder changed; without a folder: 0."""
     for path in (folder / LOG, folder):
         with suppress(OSError):
             return path.stat().st_mtime

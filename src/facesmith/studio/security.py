@@ -31,8 +31,8 @@ RESPONSE_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 }
-TOO_LARGE = f"The photo is too large: the limit is {MAX_UPLOAD_BYTES // 2**20} MiB. Make it smaller."
-OTHER_SITE = "This request comes from another site. Use the studio's own page."
+TOO_LARGE_MESSAGE = f"The photo is too large: the limit is {MAX_UPLOAD_BYTES // 2**20} MiB. Make it smaller."
+OTHER_SITE_MESSAGE = "This request comes from another site. Use the studio's own page."
 
 
 class UploadTooLarge(Exception):
@@ -67,29 +67,29 @@ class SecurityMiddleware:
                 await _refuse(send, *refusal)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and reason if a request must be refused."""
+        """Return status and message if the request must be refused, otherwise None."""
         headers = Headers(scope=scope)
         hosts = [host.lower() for host in headers.getlist("host")]
         if len(hosts) != 1 or hosts[0] not in self.hosts:
             return 403, f"The studio is at {' and '.join(sorted(self.origins))}. Open one of these URLs."
         if any(origin.lower() not in self.origins for origin in headers.getlist("origin")):
-            return 403, OTHER_SITE
+            return 403, OTHER_SITE_MESSAGE
         # A link on another site may open the page, but other sites may load nothing from here.
         opens_page = scope["path"] == "/" and headers.getlist("sec-fetch-dest") == ["document"]
         if not opens_page and {"cross-site", "same-site"} & set(headers.getlist("sec-fetch-site")):
-            return 403, OTHER_SITE
+            return 403, OTHER_SITE_MESSAGE
         if scope["method"] not in METHODS:
             return 405, f"The method {scope['method']} is not supported."
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
             return 414, "This URL is too long. Choose fewer faces."
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_UPLOAD_BYTES:
-            return 413, TOO_LARGE
+            return 413, TOO_LARGE_MESSAGE
         return None
 
 
 class LimitedReceive:
-    """Wraps `receive` of a request, and limits the size of its body and the time until it is complete."""
+    """Wraps the `receive` of a request. Limits the size of the body and the time until it is complete."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -119,11 +119,12 @@ def _with_security_headers(send: Send) -> Send:
     return send_with_headers
 
 
-async def _refuse(send: Send, status: int, reason: str) -> None:
+async def _refuse(send: Send, status: int, message: str) -> None:
     headers = [*_encoded(RESPONSE_HEADERS), (b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"error": reason}).encode()})
+    await send({"type": "http.response.body", "body": json.dumps({"error": message}).encode()})
 
 
 def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), text.encode()) for name, text in headers.items()]
+    """Return headers in the form that ASGI needs."""
+    return [(name.encode(), content.encode()) for name, content in headers.items()]

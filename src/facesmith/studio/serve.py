@@ -74,16 +74,17 @@ def _open_studio(models: Sequence[Path], runs: Sequence[Path]) -> Studio:
     open_models = OpenModels(paths, _short_names(paths))
     for path in models:
         open_models.open(path)  # reports a damaged model before the page opens; a run may have no model yet
+    # A run folder that is given as a model is shown as a run, too.
     run_folders = [path for path in paths if (path / PLAN).is_file() or path in runs]
     for folder in run_folders:
-        read_plan_and_log(folder)  # reports a folder that is not a run
+        read_plan_and_log(folder)  # reports a folder that is not a run before the page opens
     runs_by_id = {_run_id(folder): folder for folder in run_folders}
     run_names = dict(zip(runs_by_id, _short_names(list(runs_by_id.values())), strict=True))
     return Studio(open_models, runs_by_id, run_names)
 
 
 def _run_id(folder: Path) -> str:
-    """An id that does not reveal where the folder is."""
+    """Return an id that does not reveal where the folder is."""
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
 
 
@@ -106,7 +107,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
-    """The name of the folder in each path, or the whole path if two folders have the same name."""
+    """Return the name of the folder in each path, or the whole path if two folders have the same name."""
     folders = [path.parent if path.suffix else path for path in (path.resolve() for path in paths)]
     names = [folder.name for folder in folders]
     return [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]

@@ -20,7 +20,7 @@ class NotOpen(Exception):
 
 @dataclass
 class Studio:
-    """The state of the application. It is the same for all clients.
+    """The state of the application, shared by all clients.
 
     Attributes:
         runs: run folders by id.
@@ -34,7 +34,7 @@ class Studio:
     background: BackgroundJobs = field(default_factory=BackgroundJobs)
 
     def model(self, model_id: str) -> Model:
-        """The open model with this id.
+        """Return the open model with this id.
 
         Raises:
             NotOpen: there is none.
@@ -45,7 +45,7 @@ class Studio:
         return model
 
     def run(self, run_id: str) -> Path:
-        """The run folder with this id.
+        """Return the run folder with this id.
 
         Raises:
             NotOpen: there is none.
@@ -61,7 +61,7 @@ class Studio:
 
 
 async def studio_of(request: Request) -> Studio:
-    """The state of the application that answers this request."""
+    """Return the state of the application that received the request."""
     studio: Studio = request.app.state.studio
     return studio
 

@@ -112,7 +112,7 @@ export function myFacePart(openPart) {
         if (message.stage) status.textContent = `${message.stage} …`;
         if (message.aligned) { aligned.src = message.aligned; aligned.hidden = false; }
         if (message.guess) showFace(drawn, message.guess, 'First guess');
-        if (message.of) bar.value = message.done / message.of;
+        if (message.steps) bar.value = message.step / message.steps;
         if (message.face) {
           latent = message.face;
           enableResultButtons(true);
