@@ -209,7 +209,7 @@ def test_version_is_printed(facesmith):
         (["push", "hf://ada/faces", "--model", "nowhere"], 1, "does not exist"),
         (["nothing"], 2, "nothing"),
         (["faces", "nowhere"], 1, "does not exist"),
-        (["faces", "FACES/000000.png"], 1, "neither a folder nor a zip"),
+        (["faces", "FACES/metadata.csv"], 1, "no pictures among its 1 files"),
         (["film", "FACES"], 1, "no sample sheets"),
         (["recipes", "dcgan46"], 2, "did you mean"),
         (["extract", "nowhere", "--out", "OUT"], 1, "nowhere"),

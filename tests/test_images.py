@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image, ImageCms, features
 from skimage.data import astronaut
 
 from facesmith.errors import BadPicture, FacesmithError, PictureUnavailable
@@ -32,7 +32,7 @@ from facesmith.io.images import (
 
 PHOTO = Image.fromarray(astronaut()).resize((60, 40))  # not square, so that a rotation changes its shape
 assert features.check("webp")
-FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(["AVIF"] if features.check("avif") else [])]
 
 
 def encoded(picture: Image.Image, file_format: str = "PNG", **options) -> bytes:
@@ -124,6 +124,56 @@ def test_float_images_are_scaled_and_nan_is_refused():
     values[0, 0] = np.nan
     with pytest.raises(BadPicture, match="contains NaN"):
         read_picture(encoded(Image.fromarray(values), "TIFF"))
+
+
+def test_colors_of_an_embedded_profile_are_converted_to_srgb():
+    red, green, blue = PHOTO.split()
+    swapped = Image.merge("RGB", (blue, green, red))
+    read = read_picture(encoded(swapped, "PNG", icc_profile=swapped_profile()))
+    assert mean_difference(read, PHOTO) < 2
+    with_alpha = swapped.copy()
+    with_alpha.putalpha(255)
+    assert mean_difference(read_picture(encoded(with_alpha, "PNG", icc_profile=swapped_profile())), PHOTO) < 2
+
+
+def test_srgb_profile_changes_no_pixel_and_a_damaged_or_unfitting_one_is_ignored():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, srgb[:100], b"nonsense"):
+        assert np.array_equal(read_picture(encoded(PHOTO, "PNG", icc_profile=profile)), np.asarray(PHOTO))
+    gray = PHOTO.convert("L")
+    assert mean_difference(read_picture(encoded(gray, "PNG", icc_profile=srgb)), gray.convert("RGB")) == 0
+
+
+def swapped_profile():
+    """A profile like sRGB that exchanges red and blue, but says that it is sRGB."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(profile)
+
+
+def test_lab_is_converted_to_rgb():
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    picture = ImageCms.applyTransform(PHOTO, ImageCms.buildTransform(srgb, lab, "RGB", "LAB"))
+    assert mean_difference(read_picture(encoded(picture, "TIFF")), PHOTO) < 4
+
+
+def test_first_picture_of_mpo_and_apng_is_read():
+    second = Image.new("RGB", PHOTO.size)
+    for file_format in ("MPO", "PNG"):
+        read = read_picture(encoded(PHOTO, file_format, save_all=True, append_images=[second, second]))
+        assert mean_difference(read, PHOTO) < 12
+
+
+def test_reason_says_what_an_unreadable_file_is():
+    for raw, reason in (
+        (b"<!DOCTYPE html><p>404", "not a picture but: web page"),
+        (b"PK\3\4", "not a picture but: zip"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (encoded(Image.fromarray(np.zeros((8, 8), np.float32)), "TIFF")[:30], "a rare variant of TIFF"),
+    ):
+        with pytest.raises(BadPicture, match=reason):
+            read_picture(raw)
 
 
 def test_heic_is_recognized_by_content_not_by_name(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zipfile
@@ -8,9 +9,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from facesmith.errors import BadData, BadPicture, FacesmithError
-from facesmith.faces.store import open_store, printable
+from facesmith.io.store import open_store, printable, sort_by_kind
 
 
 def zipped(path, files):
@@ -113,16 +115,86 @@ def test_zip_bomb_is_not_unpacked(tmp_path):
         open_store(archive).read("a.txt")
 
 
-def test_path_that_is_neither_folder_nor_zip_is_an_error(tmp_path):
+def test_path_that_can_not_be_opened_is_an_error(tmp_path):
     with pytest.raises(BadData, match="does not exist"):
         open_store(tmp_path / "gone")
-    (tmp_path / "file.png").write_bytes(b"x")
-    with pytest.raises(BadData, match="neither a folder nor a zip"):
-        open_store(tmp_path / "file.png")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadData, match="neither a folder nor a file"):
+        open_store(tmp_path / "pipe")
     whole = zipped(tmp_path / "whole.zip", [("a.txt", "x" * 1000)]).read_bytes()
-    (tmp_path / "half.zip").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(BadData, match="Is the copy or download complete"):
-        open_store(tmp_path / "half.zip")
+    for name in ("half.zip", "half"):  # the second is recognized by its content
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(BadData, match="Is the copy or download complete"):
+            open_store(tmp_path / name)
+
+
+def test_archive_is_recognized_by_content_not_by_name(tmp_path):
+    for name in ("photos", "photos.jpg", "photos.zip.1"):
+        zipped(tmp_path / name, [("a.txt", "one")])
+        assert names(tmp_path / name) == ["a.txt"]
+
+
+def test_single_file_is_a_store_of_one_file(tmp_path):
+    (tmp_path / "a.txt").write_text("one")
+    assert names(tmp_path / "a.txt") == ["a.txt"]
+    assert open_store(tmp_path / "a.txt").read("a.txt") == b"one"
+
+
+def picture_bytes(file_format="PNG"):
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 16), "teal").save(stream, file_format)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_pictures_are_recognized_by_content_not_by_name(tmp_path, archived):
+    pictures = ["IMG_3", "a.jpg_large", "b.jpeg.1", "c.jpg?width=300", "d.txt", "e.mp4", "f.JPEG", "g.png.jpg"]
+    files = {name: picture_bytes("JPEG") for name in pictures} | {"h": picture_bytes("AVIF")}
+    others = {
+        "x.pdf": b"%PDF-1.4",
+        "notes.txt": b"hello",
+        "y.nef": b"II*\0 raw",
+        "z.docx": b"PK\3\4",
+        "BM.csv": b"BM,1",
+    }
+    if archived:
+        root = zipped(tmp_path / "photos.zip", (files | others).items())
+    else:
+        root = tmp_path
+        for name, content in (files | others).items():
+            (root / name).write_bytes(content)
+    result = sort_by_kind(open_store(root))
+    assert [file.name for file in result.pictures] == sorted(files)
+    assert result.ignored == {
+        "PDF": 1,
+        ".txt": 1,
+        ".csv": 1,
+        ".docx": 1,
+        "camera raw (.nef): convert it to JPEG first": 1,
+    }
+
+
+def test_each_linked_file_is_listed_once_by_its_direct_name(tmp_path):
+    faces = tmp_path / "faces"
+    (faces / "z").mkdir(parents=True)
+    (faces / "z" / "real.txt").write_text("x")
+    (faces / "a.txt").symlink_to(faces / "z" / "real.txt")
+    (faces / "b").symlink_to(faces / "z")
+    (tmp_path / "outside.txt").write_text("y")
+    (faces / "c.txt").symlink_to(tmp_path / "outside.txt")
+    (faces / "d.txt").symlink_to(tmp_path / "outside.txt")
+    assert names(faces) == ["c.txt", "z/real.txt"]
+
+
+@pytest.mark.parametrize("folder", ["@eaDir", "$RECYCLE.BIN", "__MACOSX", ".thumbnails", "System Volume Information"])
+def test_system_folders_are_skipped(tmp_path, folder):
+    faces = tmp_path / "faces"
+    (faces / "class" / folder).mkdir(parents=True)
+    (faces / "class" / folder / "a.png").write_bytes(picture_bytes())
+    (faces / "class" / "b.png").write_bytes(picture_bytes())
+    assert names(faces) == ["class/b.png"]
+    archive = zipped(tmp_path / "x.zip", [(f"class/{folder}/a.png", "x"), ("class/b.png", "x"), ("Thumbs.db", "")])
+    assert names(archive) == ["class/b.png"]
 
 
 @settings(max_examples=150, deadline=None)

@@ -9,8 +9,9 @@ from typing import Protocol
 from rich.console import Console
 
 from facesmith.errors import BadData, BadOption
+from facesmith.io.file_kinds import PICTURE_SUFFIXES
 from facesmith.io.files import refuse_to_overwrite
-from facesmith.io.images import MEDIA_TYPES, PICTURE_SUFFIXES, Pixels, grid, read_provenance, write_picture
+from facesmith.io.images import MEDIA_TYPES, Pixels, grid, read_provenance, write_picture
 from facesmith.io.progress import bar
 from facesmith.io.provenance import Sign, parse_provenance, seed_metadata
 from facesmith.io.seeds import BATCH_SIZE

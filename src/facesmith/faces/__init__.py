@@ -1,6 +1,5 @@
 """Datasets of faces -> batches. Training, evaluation and all other readers open faces with `open_faces`.
 
-store.py     a folder or a zip, as names and bytes
 layouts.py   the supported dataset layouts -> a list of pictures with attributes and persons
 packed.py    pictures -> a memory-mapped uint8 cache, keyed by their contents
 dataset.py   pixels, attributes, groups and split in one object

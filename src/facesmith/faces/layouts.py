@@ -21,8 +21,7 @@ from typing import Any, TypeVar
 from unicodedata import normalize
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.faces.store import Store, StoredFile, printable
-from facesmith.io.images import PICTURE_SUFFIXES
+from facesmith.io.store import SortedFiles, Store, StoredFile, printable, sort_by_kind
 from facesmith.photos.align import LANDMARK_NAMES
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.split import person_of
@@ -36,6 +35,13 @@ PERSON_COLUMNS = ("person", "identity")
 TEXT_VALUES = {"": nan, "true": 1.0, "false": 0.0}
 CELEBA_VALUES = {"1": 1.0, "-1": 0.0, "0": 0.0}
 MAX_CLASSES = 64
+KNOWN_FILES = frozenset(  # tables that are read, and what `extract` writes
+    {
+        *("metadata.csv", "faces.json", "rejected.csv", "report.html", "dataset.json"),
+        *("list_attr_celeba.txt", "identity_CelebA.txt"),
+    }
+)
+MAX_KINDS_LISTED = 5
 MAX_MEAN_PER_PERSON = 100  # folders with more pictures on average are classes: smiling/smiling_0001.jpg
 
 Row = TypeVar("Row")
@@ -68,12 +74,34 @@ def read_listing(store: Store) -> Listing:
     Raises:
         BadData: there are no pictures, or a table can't be read.
     """
-    files = store.files()
-    pictures = [file for file in files if splitext(file.name)[1].lower() in PICTURE_SUFFIXES]
-    if not pictures:
-        raise BadData(f"{store.path} has no pictures among its {len(files)} files. Give a folder or a zip of faces.")
+    files = sort_by_kind(store)
+    if not files.pictures:
+        count = len(files.videos) + len(files.others)
+        raise BadData(
+            f"{store.path} has no pictures among its {count} files{_ignored_text(files)}. "
+            "Give a folder or a zip of faces. To find faces in photos and videos: facesmith extract"
+        )
+    listing = _read_layout(store, files)
+    if ignored := _ignored_text(files, listing.layout):
+        listing.notices.append(f"files that are no pictures are ignored{ignored}")
+    return listing
+
+
+def _ignored_text(files: SortedFiles, layout: str = "") -> str:
+    """The number of files by kind that are no pictures, in brackets. Tables of a known layout are not counted."""
+    ignored = files.ignored.copy()
+    for file in files.others if layout else ():
+        if basename(file.name) in KNOWN_FILES:
+            ignored[splitext(file.name)[1].lower()] -= 1
+    ignored["videos"] += len(files.videos)
+    text = ", ".join(f"{count} {kind}" for kind, count in ignored.most_common(MAX_KINDS_LISTED) if count > 0)
+    return f" ({text})" if text else ""
+
+
+def _read_layout(store: Store, files: SortedFiles) -> Listing:
+    pictures = files.pictures
     tables: dict[str, list[str]] = {}  # paths by file name, the least nested first
-    for name in sorted((file.name for file in files), key=lambda name: (name.count("/"), name)):
+    for name in sorted((file.name for file in files.others), key=lambda name: (name.count("/"), name)):
         tables.setdefault(basename(name), []).append(name)
     if "metadata.csv" in tables:
         return _read_metadata(store, pictures, tables["metadata.csv"], tables.get("faces.json", []))

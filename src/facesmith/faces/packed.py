@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture, FacesmithError, PictureUnavailable
-from facesmith.faces.store import Store, StoredFile
 from facesmith.io.files import atomic_write
 from facesmith.io.images import Pixels, crop_and_resize, read_picture
 from facesmith.io.progress import bar
+from facesmith.io.store import Store, StoredFile
 from facesmith.photos.near_duplicates import Hashes, near_duplicate_groups, perceptual_hash
 
 FORMAT = 2

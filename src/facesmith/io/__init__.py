@@ -1,7 +1,10 @@
 """Files in and out: everything that other folders read, write or print.
 
 files.py              atomic writes, refusing to overwrite, hashes
+file_kinds.py         what a file is, by its first bytes
+store.py              a folder, an archive or a file as names and bytes; its files sorted by kind
 images.py             read photos, write PNG and JPEG, convert between uint8 and float, grids
+color_profiles.py     colors of embedded profiles -> sRGB
 batches.py            batches of equal size, the last one padded
 captions.py           images with text below or on the left
 video.py              write MP4 and GIF

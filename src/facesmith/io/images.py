@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from facesmith.errors import BadOption, BadPicture, PictureUnavailable
+from facesmith.io.color_profiles import to_srgb
+from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content
 from facesmith.io.files import atomic_write
 from facesmith.io.provenance import Sign, xmp
 
@@ -30,12 +32,19 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
-HEIC_SUFFIXES = frozenset({".heic", ".heif"})
-PICTURE_SUFFIXES = HEIC_SUFFIXES.union(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-)
-HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF")  # Pillow would run Ghostscript on an EPS
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+    "GIF",
+    "TIFF",
+    "PPM",
+    "AVIF",
+    "MPO",
+    "HEIF",
+    "JXL",
+)  # Pillow would run Ghostscript on an EPS
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}  # of the formats that we write
 PNG_XMP = "XML:com.adobe.xmp"
 JPEG_QUALITY = 95
@@ -85,10 +94,11 @@ def grid(pictures: Pixels, columns: int | None = None, gap_px: int = 2) -> Pixel
 
 
 def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Read a photo upright, as uint8 RGB `[H, W, 3]`, whatever its format and color mode.
+    """Read a photo upright, as uint8 sRGB `[H, W, 3]`, whatever its format and color mode.
 
-    The EXIF orientation is applied. Transparency is composited on white. 16-bit gray is scaled to 8 bits. CMYK and
-    palettes are converted to RGB. An animation gives its first frame.
+    The EXIF orientation is applied. Transparency is composited on white. 16-bit gray is scaled to 8 bits. CMYK, LAB
+    and palettes are converted to RGB, and the colors of an embedded profile to sRGB. An animation gives its first
+    frame.
 
     Args:
         source: a file's path or its content.
@@ -104,9 +114,10 @@ def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: i
         raw = source if isinstance(source, bytes) else read_file(source)
         if not raw:
             raise BadPicture("empty file")
-        formats = _formats(raw, suffix)
+        kind = kind_of_content(raw[:HEAD_BYTES])
+        formats = _formats(kind, suffix)
         with _quiet_pillow:
-            with _bad_picture_if_damaged():
+            with _bad_picture_if_damaged(kind):
                 picture = Image.open(io.BytesIO(raw), formats=formats)
             with picture:
                 if picture.width * picture.height > max_pixels:
@@ -120,17 +131,28 @@ def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: i
 
 
 @contextmanager
-def _bad_picture_if_damaged() -> Iterator[None]:
-    """Turn what Pillow raises on a damaged file into `BadPicture`. The block may call Pillow only."""
+def _bad_picture_if_damaged(kind: FileKind = UNKNOWN) -> Iterator[None]:
+    """Turn what Pillow raises on a damaged file into `BadPicture`. The block may call Pillow only.
+
+    Args:
+        kind: what the file is by its first bytes.
+    """
     try:
         yield
     except UnidentifiedImageError:
-        raise BadPicture("not a picture") from None
+        raise BadPicture(_unidentified_reason(kind)) from None
     except Image.DecompressionBombError:
         raise BadPicture(f"more than {MAX_PIXELS // 10**6} million pixels") from None
     except DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadPicture(f"damaged: {reason[:120]}") from None
+
+
+def _unidentified_reason(kind: FileKind) -> str:
+    """Why Pillow does not recognize a picture."""
+    if kind.category == "picture":
+        return f"damaged, or a rare variant of {kind.name} that can't be read; convert it to PNG"
+    return f"not a picture but: {kind.name}" if kind.name else "not a picture"
 
 
 def read_file(path: Path) -> bytes:
@@ -178,19 +200,26 @@ class _QuietPillow:
 _quiet_pillow = _QuietPillow()
 
 
-def _formats(raw: bytes, suffix: str) -> list[str]:
-    """The formats that Pillow may try. HEIC is recognized by content: some phones name HEIC files .jpg, or JPEGs .heic.
+def _formats(kind: FileKind, suffix: str) -> list[str]:
+    """The formats that Pillow may try. The content decides: some phones name HEIC files .jpg, or JPEGs .heic.
 
     Raises:
-        PictureUnavailable: the file is HEIC, and pillow-heif is not installed.
+        PictureUnavailable: the picture is in HEIC or JPEG XL, and the package that reads it is not installed.
     """
-    if raw[4:8] == b"ftyp" and (suffix in HEIC_SUFFIXES or raw[8:12] in HEIC_BRANDS):
+    if kind.name == "HEIC" or (suffix in HEIC_SUFFIXES and kind.category == "video"):
         try:
             import pillow_heif
         except ImportError:
             raise PictureUnavailable("HEIC needs an extra: pip install 'facesmith[heic]'") from None
         pillow_heif.register_heif_opener()
+    if kind.name == "JPEG XL":
+        try:
+            import pillow_jxl  # noqa: F401 (importing it registers the format)
+        except ImportError:
+            raise PictureUnavailable("JPEG XL needs a package: pip install pillow-jxl-plugin") from None
     Image.init()
+    if kind.name == "AVIF" and "AVIF" not in Image.OPEN:
+        raise PictureUnavailable("AVIF needs a newer Pillow: pip install 'pillow>=11.3'")
     return [name for name in FORMATS if name in Image.OPEN]
 
 
@@ -207,8 +236,10 @@ def _as_8bit_rgb(picture: Image.Image) -> Image.Image:
     with _bad_picture_if_damaged():  # a damaged palette or transparency entry shows up only here
         if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
             layer = picture.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-        return picture.convert("RGB")
+            color = to_srgb(picture.convert("L" if picture.mode in ("LA", "La") else "RGB"), picture.info)
+            color.putalpha(layer.getchannel("A"))
+            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), color).convert("RGB")
+        return to_srgb(picture.convert("RGB") if picture.mode == "P" else picture, picture.info)
 
 
 def _scale_to_8_bits(values: NDArray[Any], mode: str) -> Pixels:
@@ -230,7 +261,7 @@ def _scale_to_8_bits(values: NDArray[Any], mode: str) -> Pixels:
 def _white_level(mode: str, highest: float) -> float:
     """The value that means white. Files don't state it, so it is guessed from their highest value."""
     if mode == "F":
-        return 1.0 if highest <= 1 else 255.0
+        return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
     if mode == "I":  # images stored as 32-bit integers use only 8 or 16 bits
         return 255.0 if highest <= 255 else 65535.0
     return 65535.0
@@ -358,7 +389,7 @@ def read_provenance(path: Path) -> dict[str, str]:
     Raises:
         BadPicture: `path` is not a readable image.
     """
-    formats = _formats(b"", "")
+    formats = _formats(UNKNOWN, "")
     with _quiet_pillow:
         try:
             with Image.open(path, formats=formats) as picture:

@@ -6,32 +6,19 @@
 from __future__ import annotations
 
 import hashlib
-import lzma
-import os
-import stat
-import struct
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+from pathlib import Path
 
 import av
 import numpy as np
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.io.images import MAX_FILE_BYTES, MAX_PIXELS, PICTURE_SUFFIXES, Pixels, read_picture
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"})
-# What zipfile and its decompressors raise for damaged entries and for compression methods that they don't support.
-ZIP_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(OSError, EOFError, NotImplementedError, ValueError),
-)
+from facesmith.io.images import MAX_PIXELS, Pixels, read_picture
+from facesmith.io.store import Store, open_store, sort_by_kind
 
 
 @dataclass(frozen=True)
@@ -55,84 +42,41 @@ class PhotoFile:
 
     name: str
     size_bytes: int
-
-    @property
-    def is_video(self) -> bool:
-        return PurePosixPath(self.name).suffix.lower() in VIDEO_SUFFIXES
+    is_video: bool
 
 
-class PhotoSource(Protocol):
+@dataclass
+class PhotoSource:
     """An opened PHOTOS.
 
     Attributes:
-        name: name of the folder, zip or file, without its path.
+        name: name of the folder, archive or file, without its path.
         files: pictures and videos, sorted by name.
-        ignored: number of other files by suffix.
+        ignored: number of other files by suffix or kind.
     """
 
+    store: Store
     name: str
     files: list[PhotoFile]
     ignored: Counter[str]
 
     def load(self, file: PhotoFile) -> Pixels:
         """The pixels of a picture. Raises BadPicture."""
-        ...
+        return read_picture(self.store.read(file.name), name=file.name)
 
     def video_path(self, file: PhotoFile) -> Path:
         """The path of a video. Raises BadPicture."""
-        ...
-
-    def close(self) -> None: ...
-
-
-@dataclass
-class PhotoFolder:
-    """A folder, or a single file in one."""
-
-    root: Path
-    name: str
-    files: list[PhotoFile] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
-
-    def load(self, file: PhotoFile) -> Pixels:
-        return read_picture(self.root / file.name)
-
-    def video_path(self, file: PhotoFile) -> Path:
-        return self.root / file.name
+        path = self.store.local_path(file.name)
+        if path is None:
+            raise BadPicture("video inside an archive; unpack it first")
+        return path
 
     def close(self) -> None:
-        pass
-
-
-@dataclass
-class PhotoZip:
-    """A zip file, read in place: nothing is unpacked to disk."""
-
-    archive: zipfile.ZipFile
-    name: str
-    files: list[PhotoFile] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
-
-    def load(self, file: PhotoFile) -> Pixels:
-        if file.size_bytes > MAX_FILE_BYTES:
-            raise BadPicture(f"file of {file.size_bytes / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
-        try:
-            content = self.archive.read(file.name)
-        except ZIP_ERRORS as error:
-            raise BadPicture(f"damaged in the zip: {error}") from None
-        except RuntimeError:
-            raise BadPicture("encrypted in the zip; unpack it first") from None
-        return read_picture(content, name=file.name)
-
-    def video_path(self, file: PhotoFile) -> Path:
-        raise BadPicture("video inside a zip; unpack it first")
-
-    def close(self) -> None:
-        self.archive.close()
+        self.store.close()
 
 
 def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
-    """List the pictures and videos of PHOTOS; hidden files, `__MACOSX` and all other suffixes are ignored.
+    """List the pictures and videos of PHOTOS. `io/store.py` has the rules for folders, links and names.
 
     Args:
         outside: a folder to leave out because it is the output.
@@ -140,23 +84,15 @@ def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
     Raises:
         BadData: PHOTOS does not exist, can't be opened, or contains no picture and no video.
     """
-    source: PhotoSource
-    if photos.is_dir():
-        source = PhotoFolder(photos, photos.resolve().name)
-        _list_folder(source, outside)
-    elif photos.suffix.lower() == ".zip" and photos.is_file():
-        source = PhotoZip(_open_zip(photos), photos.name)
-        _list_zip(source)
-    elif photos.is_file():
-        source = PhotoFolder(photos.parent, photos.name)
-        _add_file(source, photos.name, photos.stat().st_size)
-    else:
-        raise BadData(f"{photos} does not exist. Give a folder, a zip, a picture or a video.")
-    source.files.sort(key=lambda file: file.name)
-    if not source.files:
-        others = ", ".join(f"{count} {suffix}" for suffix, count in source.ignored.most_common(5)) or "no files"
+    store = open_store(photos, exclude=outside)
+    sorted_files = sort_by_kind(store)
+    files = [PhotoFile(file.name, file.size_bytes, False) for file in sorted_files.pictures]
+    files += [PhotoFile(file.name, file.size_bytes, True) for file in sorted_files.videos]
+    files.sort(key=lambda file: file.name)
+    if not files:
+        others = ", ".join(f"{count} {kind}" for kind, count in sorted_files.ignored.most_common(5)) or "no files"
         raise BadData(f"{photos} contains no pictures or videos, only: {others}. Give a folder or zip of photos.")
-    return source
+    return PhotoSource(store, photos.resolve().name if photos.is_dir() else photos.name, files, sorted_files.ignored)
 
 
 def iterate_photos(source: PhotoSource, every: int) -> Iterator[Photo]:
@@ -194,57 +130,6 @@ def _frame_count(source: PhotoSource, file: PhotoFile) -> int:
             return container.streams.video[0].frames
     except (BadPicture, av.FFmpegError, OSError, IndexError):
         return 1  # `_frames` yields one photo that fails with the reason
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise BadData(f"{path} can't be read as a zip ({error}). Is the copy or download complete?") from None
-
-
-def _list_folder(source: PhotoFolder, outside: Path | None) -> None:
-    skipped = outside.resolve() if outside is not None else None
-
-    def list_unreadable(error: OSError) -> None:  # as if it were a picture: reading it then gives the reason
-        source.files.append(PhotoFile(Path(error.filename).relative_to(source.root).as_posix(), 0))
-
-    for folder, folders, names in os.walk(source.root, onerror=list_unreadable):
-        here = Path(folder)
-        folders[:] = [n for n in folders if not _is_hidden(n) and (here / n).resolve() != skipped]
-        for name in names:
-            path = here / name
-            try:
-                status = path.stat()
-            except OSError:  # a broken link: reading it gives the reason
-                _add_file(source, path.relative_to(source.root).as_posix(), 0)
-                continue
-            if stat.S_ISREG(status.st_mode):  # reading a pipe would block forever
-                _add_file(source, path.relative_to(source.root).as_posix(), status.st_size)
-
-
-def _list_zip(source: PhotoZip) -> None:
-    names: set[str] = set()
-    for entry in source.archive.infolist():
-        # Of several entries with one name, reading returns the last, so each name is listed once.
-        if not entry.is_dir() and entry.filename not in names:
-            names.add(entry.filename)
-            _add_file(source, entry.filename, entry.file_size)
-
-
-def _add_file(source: PhotoFolder | PhotoZip, name: str, size_bytes: int) -> None:
-    """Add a file to the source's pictures and videos, or count it as ignored."""
-    path = PurePosixPath(name)
-    if any(_is_hidden(part) for part in path.parts):
-        return
-    if path.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
-        source.files.append(PhotoFile(name, size_bytes))
-    else:
-        source.ignored[path.suffix.lower() or "no suffix"] += 1
-
-
-def _is_hidden(part: str) -> bool:
-    return (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX"
 
 
 def _frames(source: PhotoSource, file: PhotoFile, every: int) -> Iterator[Photo]:

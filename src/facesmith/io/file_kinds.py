@@ -1,0 +1,151 @@
+"""What a file is, recognized by its first bytes. Names only decide where bytes can't.
+
+A picture may be called `IMG_3`, `a.jpeg.1` or `a.jpg?width=300`, and a zip may have no suffix at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+HEAD_BYTES = 512  # enough for every signature below; tar has its signature at byte 257
+
+HEIC_SUFFIXES = frozenset({".heic", ".heif"})
+PICTURE_SUFFIXES = HEIC_SUFFIXES.union(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+    (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jxl"),
+)
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"})
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".rar", ".7z"})
+RAW_SUFFIXES = frozenset(  # most of them look like TIFF files, but only their small preview can be read
+    {".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
+)
+DOCUMENT_SUFFIXES = frozenset(  # zips that are no archives of photos
+    {".apk", ".docx", ".epub", ".jar", ".npz", ".odp", ".ods", ".odt", ".pptx", ".pt", ".pth", ".whl", ".xlsx"}
+)
+# Folders and files that systems create. They contain thumbnails, deleted files or settings, never the user's photos.
+SYSTEM_NAMES = frozenset(
+    {
+        *("__macosx", "@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot"),
+        *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found"),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini"),
+    }
+)
+HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
+AVIF_BRANDS = frozenset({b"avif", b"avis"})
+AUDIO_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P "})
+BMP_HEADER_BYTES = frozenset({12, 40, 52, 56, 64, 108, 124})
+MOVIE_ATOMS = frozenset({b"moov", b"mdat", b"wide"})  # at the start of QuickTime files without `ftyp`
+
+Category = Literal["picture", "video", "archive", "other"]
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of file, such as ("picture", "JPEG"). The name is empty if the content was not recognized."""
+
+    category: Category
+    name: str = ""
+
+
+UNKNOWN = FileKind("other")
+SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
+    (b"\xff\xd8\xff", FileKind("picture", "JPEG")),
+    (b"\x89PNG\r\n\x1a\n", FileKind("picture", "PNG")),
+    (b"GIF87a", FileKind("picture", "GIF")),
+    (b"GIF89a", FileKind("picture", "GIF")),
+    (b"II*\0", FileKind("picture", "TIFF")),
+    (b"MM\0*", FileKind("picture", "TIFF")),
+    (b"II+\0", FileKind("picture", "TIFF")),
+    (b"MM\0+", FileKind("picture", "TIFF")),
+    (b"\xff\x0a", FileKind("picture", "JPEG XL")),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", FileKind("picture", "JPEG XL")),
+    (b"\x1aE\xdf\xa3", FileKind("video", "Matroska or WebM")),
+    (b"\0\0\1\xba", FileKind("video", "MPEG")),
+    (b"\0\0\1\xb3", FileKind("video", "MPEG")),
+    (b"0&\xb2u\x8ef\xcf\x11", FileKind("video", "Windows Media")),
+    (b"FLV\1", FileKind("video", "Flash video")),
+    (b"PK\3\4", FileKind("archive", "zip")),
+    (b"PK\5\6", FileKind("archive", "zip")),
+    (b"PK\7\x08PK\3\4", FileKind("archive", "zip")),
+    (b"Rar!\x1a\7", FileKind("archive", "RAR")),
+    (b"7z\xbc\xaf'\x1c", FileKind("archive", "7z")),
+    (b"\x1f\x8b", FileKind("archive", "gzip")),
+    (b"\xfd7zXZ\0", FileKind("archive", "xz")),
+    (b"BZh", FileKind("archive", "bzip2")),
+    (b"(\xb5/\xfd", FileKind("archive", "zstd")),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("other", "JPEG 2000")),
+    (b"8BPS", FileKind("other", "Photoshop file")),
+    (b"%PDF", FileKind("other", "PDF")),
+    (b"version https://git-lfs", FileKind("other", "Git LFS pointer (run: git lfs pull)")),
+)
+
+
+def kind_of_content(head: bytes) -> FileKind:
+    """The kind of a file that starts with `head`, its first `HEAD_BYTES` bytes."""
+    for signature, kind in SIGNATURES:
+        if head.startswith(signature):
+            return kind
+    if head[4:8] == b"ftyp":
+        return _kind_of_brands(head)
+    if head[:4] == b"RIFF":
+        by_form = {b"WEBP": FileKind("picture", "WebP"), b"AVI ": FileKind("video", "AVI")}
+        return by_form.get(head[8:12], UNKNOWN)
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in BMP_HEADER_BYTES:
+        return FileKind("picture", "BMP")
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace() and head[3:4] in b"0123456789#":
+        return FileKind("picture", "PPM")
+    if head[4:8] in MOVIE_ATOMS:
+        return FileKind("video", "QuickTime")
+    if head[257:262] == b"ustar":
+        return FileKind("archive", "tar")
+    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return FileKind("other", "web page")
+    return UNKNOWN
+
+
+def kind_of_file(name: str, head: bytes) -> FileKind:
+    """The kind of a file by its content, and by its suffix where the content says nothing, as in a truncated video."""
+    suffix = suffix_of(name)
+    if suffix in RAW_SUFFIXES:
+        return FileKind("other", f"camera raw ({suffix}): convert it to JPEG first")
+    kind = kind_of_content(head)
+    if kind.category == "archive" and suffix in DOCUMENT_SUFFIXES:
+        return UNKNOWN
+    if kind.category == "other" and not kind.name:
+        for category, suffixes in _CATEGORY_SUFFIXES:
+            if suffix in suffixes:
+                return FileKind(category)
+    return kind
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name in lower case, such as `.jpg`."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path, with `/` as separator, lies in a hidden or system folder, or is a file of these kinds."""
+    parts = name.split("/")
+    return any((p.startswith(".") and p not in (".", "..")) or p.lower() in SYSTEM_NAMES for p in parts)
+
+
+_CATEGORY_SUFFIXES: tuple[tuple[Category, frozenset[str]], ...] = (
+    ("picture", PICTURE_SUFFIXES),
+    ("video", VIDEO_SUFFIXES),
+    ("archive", ARCHIVE_SUFFIXES),
+)
+
+
+def _kind_of_brands(head: bytes) -> FileKind:
+    """The kind of an ISO media file: its first brand, and for pictures also the compatible ones, tell."""
+    end = max(16, min(int.from_bytes(head[:4], "big"), len(head)))
+    brands = {head[8:12], *(head[i : i + 4] for i in range(16, end, 4))}
+    if brands & AVIF_BRANDS:
+        return FileKind("picture", "AVIF")
+    if head[8:12] in HEIC_BRANDS:
+        return FileKind("picture", "HEIC")
+    if head[8:12] in AUDIO_BRANDS:
+        return FileKind("other", "audio")
+    return FileKind("video", "MP4 or QuickTime")

@@ -1,0 +1,314 @@
+"""A folder, an archive or a single file as names and bytes, so that readers of pictures need not distinguish them.
+
+All commands open their photos and faces with `open_store`, and sort the files by content with `sort_by_kind`.
+Therefore they agree on which files are pictures, and on what is left aside and why.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facesmith.errors import BadData, BadPicture
+from facesmith.io.file_kinds import (
+    DOCUMENT_SUFFIXES,
+    HEAD_BYTES,
+    PICTURE_SUFFIXES,
+    FileKind,
+    is_hidden,
+    kind_of_file,
+    suffix_of,
+)
+from facesmith.io.images import MAX_FILE_BYTES, read_file
+
+# What zipfile and its decompressors raise for damaged entries and for compression methods that they don't support.
+ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(OSError, EOFError, NotImplementedError, ValueError),
+)
+UNREADABLE_FOLDER = "unreadable folder"  # stamp; such a folder counts as a picture, and reading it gives the reason
+MAX_SUFFIX_SHOWN = 16  # characters; `.jpg?width=300&height=…` is cut
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in a store. `stamp` changes when the file changes; to get it, the file need not be read."""
+
+    name: str
+    stamp: str
+    size_bytes: int
+
+
+@dataclass
+class SortedFiles:
+    """The files of a store by kind, each list sorted by name.
+
+    Attributes:
+        others: neither pictures nor videos, such as tables.
+        ignored: number of `others` by suffix or kind, and of folders that can't be read.
+    """
+
+    pictures: list[StoredFile] = field(default_factory=list)
+    videos: list[StoredFile] = field(default_factory=list)
+    others: list[StoredFile] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+
+
+class Store(ABC):
+    """Files by name, with `/` as separator. Hidden and system files and folders are skipped."""
+
+    path: Path
+
+    @abstractmethod
+    def files(self) -> list[StoredFile]:
+        """All files, sorted by name.
+
+        Raises:
+            BadData: the store can't be listed.
+        """
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Threads may share a store.
+
+        Raises:
+            BadPicture: the file can't be read; the message is the reason.
+        """
+
+    @abstractmethod
+    def head(self, name: str) -> bytes:
+        """The first `HEAD_BYTES` bytes of a file; empty if it can't be read."""
+
+    def local_path(self, name: str) -> Path | None:
+        """The path of a file on the disk; None if it lies in an archive."""
+        return None
+
+    def close(self) -> None:  # noqa: B027 (most stores have nothing to close)
+        """Close the files that the store keeps open."""
+
+
+def printable(name: str) -> str:
+    """A name that any terminal can print in one line: unprintable characters are replaced."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
+
+
+def sort_by_kind(store: Store) -> SortedFiles:
+    """The pictures, videos and other files of a store.
+
+    The content of a file decides. Only files with a picture's suffix are not looked into, because a dataset may have
+    hundreds of thousands of them on a slow disk. If one is no picture, reading it later gives the reason.
+    """
+    result = SortedFiles()
+    for file in store.files():
+        trusted = suffix_of(file.name) in PICTURE_SUFFIXES and not isinstance(store, FileStore)
+        if trusted or file.stamp == UNREADABLE_FOLDER:
+            result.pictures.append(file)
+            continue
+        kind = kind_of_file(file.name, store.head(file.name))
+        if kind.category == "picture":
+            result.pictures.append(file)
+        elif kind.category == "video":
+            result.videos.append(file)
+        else:
+            result.others.append(file)
+            result.ignored[_ignored_label(file.name, kind)] += 1
+    return result
+
+
+def _ignored_label(name: str, kind: FileKind) -> str:
+    """The name under which an ignored file is counted: its kind if that explains more than its suffix."""
+    return kind.name or printable(suffix_of(name))[:MAX_SUFFIX_SHOWN] or "no suffix"
+
+
+class FolderStore(Store):
+    """A folder with its subfolders.
+
+    Symbolic links are followed. Each folder and each file is listed once, so circular links end. A file that is
+    reached both directly and through links has its direct name.
+
+    Args:
+        exclude: a folder to leave out.
+    """
+
+    def __init__(self, path: Path, exclude: Path | None = None) -> None:
+        self.path = path
+        self.exclude = exclude.resolve() if exclude is not None else None
+
+    def files(self) -> list[StoredFile]:
+        listed: list[StoredFile] = []
+        links: list[str] = []
+        folders, linked_folders = [""], list[str]()
+        seen: set[tuple[int, int]] = set()  # device and inode of folders and files
+        while folders or linked_folders:
+            if not folders:  # only now, so that no direct name is hidden by a link to the same folder
+                linked_folders.sort(reverse=True)
+            self._list(folders.pop() if folders else linked_folders.pop(), listed, folders, linked_folders, links, seen)
+        for name in sorted(links):
+            self._add(name, listed, seen)
+        return sorted(listed, key=lambda file: file.name)
+
+    def _list(
+        self,
+        folder: str,
+        listed: list[StoredFile],
+        folders: list[str],
+        linked_folders: list[str],
+        links: list[str],
+        seen: set[tuple[int, int]],
+    ) -> None:
+        """Add the files of one folder to `listed`, and its subfolders and links to the other lists."""
+        here = self.path / folder
+        try:
+            status = here.stat()
+            if (status.st_dev, status.st_ino) in seen or here.resolve() == self.exclude:
+                return
+            seen.add((status.st_dev, status.st_ino))
+            entries = list(os.scandir(here))
+        except OSError as error:
+            if not folder:
+                advice = "Change its permissions, or choose another folder."
+                raise BadData(f"{here} can't be read: {error.strerror}. {advice}") from None
+            listed.append(StoredFile(folder.rstrip("/"), UNREADABLE_FOLDER, 0))
+            return
+        for entry in entries:
+            name = f"{folder}{entry.name}"
+            if is_hidden(entry.name):
+                continue
+            try:
+                is_folder = entry.is_dir()
+            except OSError:
+                is_folder = False
+            if is_folder:
+                (linked_folders if entry.is_symlink() else folders).append(f"{name}/")
+            elif entry.is_symlink():
+                links.append(name)
+            else:
+                self._add(name, listed, seen)
+
+    def _add(self, name: str, listed: list[StoredFile], seen: set[tuple[int, int]]) -> None:
+        """Add a file to `listed`, unless it is a link to a listed file, or no regular file."""
+        path = self.path / name
+        try:
+            status = path.stat()
+        except OSError:  # a broken link: reading it gives the reason
+            listed.append(StoredFile(name, "broken", 0))
+            return
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block forever
+            return
+        identity = (status.st_dev, status.st_ino)
+        if identity in seen and path.is_symlink():
+            return
+        seen.add(identity)
+        listed.append(StoredFile(name, f"{status.st_size}-{status.st_mtime_ns}", status.st_size))
+
+    def read(self, name: str) -> bytes:
+        return read_file(self.path / name)
+
+    def head(self, name: str) -> bytes:
+        return _file_head(self.path / name)
+
+    def local_path(self, name: str) -> Path:
+        return self.path / name
+
+
+class FileStore(Store):
+    """A single file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def files(self) -> list[StoredFile]:
+        status = self.path.stat()
+        return [StoredFile(self.path.name, f"{status.st_size}-{status.st_mtime_ns}", status.st_size)]
+
+    def read(self, name: str) -> bytes:
+        return read_file(self.path)
+
+    def head(self, name: str) -> bytes:
+        return _file_head(self.path)
+
+    def local_path(self, name: str) -> Path:
+        return self.path
+
+
+class ZipStore(Store):
+    """A zip, read in place. Nothing is unpacked to disk, so no name in it can reach outside."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.zip = zipfile.ZipFile(path)
+        except ZIP_ERRORS as error:
+            raise BadData(f"{path} can't be read as a zip ({error}). Is the copy or download complete?") from None
+
+    def files(self) -> list[StoredFile]:
+        # Of several entries with one name, reading returns the last, so each name is listed once.
+        entries = {i.filename: i for i in self.zip.infolist() if not i.is_dir() and not is_hidden(i.filename)}
+        return [
+            StoredFile(name, f"{entries[name].file_size}-{entries[name].CRC:08x}", entries[name].file_size)
+            for name in sorted(entries)
+        ]
+
+    def read(self, name: str) -> bytes:
+        info = self.zip.getinfo(name)
+        if info.file_size > MAX_FILE_BYTES:  # a small zip can unpack to more than the memory
+            raise BadPicture(f"file of {info.file_size / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
+        if info.flag_bits & 1:
+            raise BadPicture("encrypted in the zip; unpack it first")
+        try:
+            with self.zip.open(info) as stream:
+                return stream.read(info.file_size)
+        except ZIP_ERRORS as error:
+            raise BadPicture(f"damaged in the zip: {printable(str(error))[:120]}") from None
+
+    def head(self, name: str) -> bytes:
+        try:
+            with self.zip.open(name) as stream:
+                return stream.read(HEAD_BYTES)
+        except (*ZIP_ERRORS, RuntimeError):  # encrypted files raise RuntimeError
+            return b""
+
+    def close(self) -> None:
+        self.zip.close()
+
+
+def open_store(path: Path, exclude: Path | None = None) -> Store:
+    """The store at a path. A path to another file than an archive gives a store with this file.
+
+    Args:
+        exclude: a folder to leave out.
+
+    Raises:
+        BadData: the path does not exist, or can't be opened.
+    """
+    if path.is_dir():
+        return FolderStore(path, exclude)
+    if not path.is_file():
+        problem = "is neither a folder nor a file" if path.exists() else "does not exist"
+        raise BadData(f"{path} {problem}. Give a folder or a zip of pictures.")
+    kind = kind_of_file(path.name, _file_head(path))
+    if kind.category == "archive" or _is_zip_with_prefix(path, kind):
+        return ZipStore(path)
+    return FileStore(path)
+
+
+def _is_zip_with_prefix(path: Path, kind: FileKind) -> bool:
+    """Whether a file of unknown kind is a zip after other bytes, such as a program that unpacks itself."""
+    unknown = kind.category == "other" and not kind.name and suffix_of(path.name) not in DOCUMENT_SUFFIXES
+    return unknown and zipfile.is_zipfile(path)
+
+
+def _file_head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(HEAD_BYTES)
+    except OSError:
+        return b""
