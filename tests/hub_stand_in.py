@@ -17,6 +17,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, token="hf_allowed"):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repos, self.private, self.token = {}, {}, token
+        self.statuses = {}  # by repository: answer everything with this status
 
     @property
     def url(self):
@@ -69,6 +70,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.repos.setdefault(repo, [{}])
             return self.answer(409 if exists else 200, {"url": f"{self.server.url}/{repo}", "id": repo})
         repo, verb = "/".join(parts[2:4]), parts[4]
+        if repo in self.server.statuses:
+            return self.answer(self.server.statuses[repo], {"error": "refused"})
         if verb == "preupload":
             files = [
                 {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
@@ -91,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
         api = parts[0] == "api"
         repo, revision = ("/".join(parts[2:4]), [*parts[5:], "main"][0]) if api else ("/".join(parts[:2]), parts[3])
+        if repo in self.server.statuses:
+            return self.answer(self.server.statuses[repo], {"error": "refused"})
         if repo not in self.server.repos:
             return self.missing("RepoNotFound")
         version = self.server.at(repo, revision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -48,3 +49,11 @@ def test_outputs_that_cant_be_written_are_refused(tmp_path):
     refuse_to_overwrite(tmp_path / "file", force=True)
     (tmp_path / "empty").mkdir()
     refuse_to_overwrite(tmp_path / "empty", force=False)
+
+
+def test_a_full_disk_is_reported_with_the_files_name(tmp_path):
+    target = tmp_path / "a.txt"
+    with pytest.raises(OSError, match="No space") as caught, atomic_write(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(target)
+    assert not list(tmp_path.iterdir())

@@ -158,6 +158,28 @@ def test_uploading_without_permission_is_reported(home, facesmith):
     assert "hf auth login" in err
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (403, "no right"),
+        (404, "no such model"),
+        (413, "too large"),
+        (429, "too many requests"),
+        (507, "status 507"),
+    ],
+)
+def test_an_answer_of_the_hub_is_never_called_a_missing_network(home, hub, facesmith, status, message):
+    hub.statuses["dan/faces"] = status
+    for command in (
+        ["sample", "--model", "hf://dan/faces", "--out", "dan.png"],
+        ["push", "hf://dan/faces", "--model", home / "run"],
+    ):
+        code, out, err = facesmith(*command)
+        assert (code, out) == (1, "")
+        assert message in err.splitlines()[-1], err
+        assert "network" not in err
+
+
 NAMES = st.text("abzAZ09_-", min_size=1, max_size=20)
 
 

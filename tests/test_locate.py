@@ -10,9 +10,11 @@ from small import saved_model
 
 import facesmith
 from facesmith.errors import BadModel
+from facesmith.export.run_onnx import load as load_onnx
 from facesmith.io.files import sha256
 from facesmith.modelfiles import locate
 from facesmith.modelfiles.run_folder import MODEL
+from facesmith.modelfiles.sidecar import load_sidecar
 
 
 @pytest.fixture
@@ -53,3 +55,19 @@ def test_the_bundled_generator_is_inside_the_package():
 def test_the_bundled_generator_loads_and_is_small():
     assert facesmith.load().sample([0]).shape == (1, 64, 64, 3)
     assert locate.bundled_model().stat().st_size <= 8 * 2**20
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 2300000\n"
+
+
+def test_a_git_lfs_pointer_is_recognized_wherever_a_model_is_read(tmp_path):
+    for name in (MODEL, "model.onnx", "me.latent"):
+        (tmp_path / name).write_bytes(LFS_POINTER)
+    for read in (
+        lambda: facesmith.load(tmp_path),
+        lambda: facesmith.load(tmp_path / MODEL),
+        lambda: load_onnx(tmp_path / "model.onnx"),
+        lambda: load_sidecar(tmp_path / "me.latent", "latent", "a" * 64),
+    ):
+        with pytest.raises(BadModel, match=r"Git LFS pointer.*git lfs pull.*hf://"):
+            read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small import QUIET, RECIPES, Tiny, TinyD, saved_model
 from torch import nn
 
@@ -183,6 +186,104 @@ def test_other_files_are_refused(exported, tmp_path):
     onnx.save(proto, tmp_path / "m.onnx")
     with pytest.raises(BadModel, match="facesmith export"):
         load_onnx(tmp_path / "m.onnx")
+
+
+def reshaped(proto, **sizes):
+    metadata = json.loads(proto.metadata_props[0].value)
+    proto.metadata_props[0].value = json.dumps(metadata | sizes)
+
+
+def with_nan(proto):
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == 1 and len(tensor.dims) > 1:  # weights
+            tensor.raw_data = np.full(len(tensor.raw_data) // 4, np.nan, np.float32).tobytes()
+
+
+def with_image_of(*nodes):
+    """Replace the images by the result of nodes that follow them, the last of which has no output yet."""
+
+    def change(proto):
+        for node in proto.graph.node:
+            for i, name in enumerate(node.output):
+                if name == "images":
+                    node.output[i] = "drawn"
+        for node in nodes:
+            proto.graph.node.append(node())
+
+    return change
+
+
+def helper():
+    return pytest.importorskip("onnx").helper
+
+
+def endless_loop():
+    onnx = pytest.importorskip("onnx")
+    value, boolean = onnx.helper.make_tensor_value_info, onnx.TensorProto.BOOL
+    body = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["c"], ["go"]), onnx.helper.make_node("Identity", ["x"], ["y"])],
+        "body",
+        [value("i", 7, []), value("c", boolean, []), value("x", 1, None)],
+        [value("go", boolean, []), value("y", 1, None)],
+    )
+    return onnx.helper.make_node("Loop", ["", "", "drawn"], ["images"], body=body)
+
+
+def enormous():
+    onnx = pytest.importorskip("onnx")
+    sizes = onnx.helper.make_tensor("sizes", 7, [3], [4096, 4096, 4096])
+    return onnx.helper.make_node("Constant", [], ["sizes"], value=sizes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda proto: reshaped(proto, resolution=32), "contradicts its metadata"),
+        (lambda proto: reshaped(proto, channels=1), "contradicts its metadata"),
+        (lambda proto: reshaped(proto, z_dim=7), "contradicts its metadata"),
+        (lambda proto: reshaped(proto, num_ws=2), "contradicts its metadata"),
+        (lambda proto: reshaped(proto, resolution=2**16), "not a Facesmith model"),
+        (lambda proto: reshaped(proto, model="a" * 100_000), "not a Facesmith model"),
+        (with_nan, "not finite"),
+        (with_image_of(endless_loop), "'Loop'"),
+        (with_image_of(lambda: helper().make_node("Fly", ["drawn"], ["images"])), "invalid"),
+        (with_image_of(lambda: helper().make_node("Fly", ["drawn"], ["images"], domain="evil")), "'Fly'"),
+        (
+            with_image_of(
+                enormous,
+                lambda: helper().make_node("ConstantOfShape", ["sizes"], ["cube"]),
+                lambda: helper().make_node("ReduceSum", ["cube"], ["sum"], keepdims=0),
+                lambda: helper().make_node("Add", ["drawn", "sum"], ["images"]),
+            ),
+            "too much memory",
+        ),
+    ],
+)
+def test_a_hostile_file_is_refused_in_one_line(exported, tmp_path, change, message):
+    onnx = pytest.importorskip("onnx")
+    proto = onnx.load(exported[1])
+    change(proto)
+    onnx.save(proto, tmp_path / "m.onnx")
+    with pytest.raises(BadModel, match=message) as caught:
+        load_onnx(tmp_path / "m.onnx").sample([1])
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_refused_or_draws_faces(exported, tmp_path_factory, data):
+    content = bytearray(exported[1].read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file = tmp_path_factory.mktemp("damaged") / "m.onnx"
+    file.write_bytes(content)
+    try:
+        faces = load_onnx(file, threads=1).sample([1])
+    except BadModel as error:
+        assert len(str(error)) < 1000
+    else:
+        assert faces.shape[0] == 1
 
 
 @pytest.mark.slow

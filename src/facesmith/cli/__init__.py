@@ -16,7 +16,6 @@ machine.py     demo, info
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import Any
 
@@ -29,24 +28,13 @@ from facesmith.cli import photos, training, sampling, inverting, editing, evalua
 # isort: on
 from facesmith.cli.shared import app
 from facesmith.errors import FacesmithError
+from facesmith.io.files import DISK_ERRORS
 from facesmith.io.messages import one_line
 
 INTERRUPTED = 130
 UsageError: type[Any] = typer.BadParameter.__mro__[
     1
 ]  # the base class of typer's option errors; typer doesn't export it
-DISK_ERRORS = {  # reported in one line; any other OSError is our own bug
-    errno.EEXIST,
-    errno.ENOENT,
-    errno.EISDIR,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-}
 
 
 def main() -> None:

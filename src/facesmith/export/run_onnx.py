@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from facesmith.errors import BadData, BadModel, BadOption
-from facesmith.export.onnx_format import INPUTS, METADATA_KEY, ONNX_FORMAT, OUTPUTS, Metadata, missing_extra
+from facesmith.export.check_onnx import check_onnx
+from facesmith.export.onnx_format import OUTPUTS, Metadata, missing_extra
 from facesmith.export.seeded_noise import DRAWS, Floats
 from facesmith.io.batches import full_batches
-from facesmith.io.files import sha256
+from facesmith.io.files import refuse_lfs_pointer, sha256
 from facesmith.io.images import Pixels, to_uint8_numpy
+from facesmith.io.messages import one_line
 from facesmith.io.provenance import synthetic_metadata
 from facesmith.io.seeds import BATCH_SIZE, check_psi, check_seeds
 
-MAX_BYTES = 2 * 2**30
+MAX_BYTES = 2**29
 
 
 class Session:
@@ -40,11 +41,6 @@ class Session:
     def metadata(self) -> dict[str, str]:
         """The file's metadata entries."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
-
-    def names(self) -> tuple[list[str], list[str]]:
-        """The names of the inputs and of the outputs."""
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        return [node.name for node in inputs], [node.name for node in outputs]
 
 
 class OnnxModel:
@@ -110,9 +106,17 @@ class OnnxModel:
         side, channels = self.metadata["resolution"], self.metadata["channels"]
         images = np.empty((len(z) + len(w), side, side, channels), np.uint8)
         for rows, n in full_batches(len(images), BATCH_SIZE):
-            batch = self._session.run(z[rows] if len(z) else z, w[rows] if len(w) else w, psi)
+            batch = self._run(z[rows] if len(z) else z, w[rows] if len(w) else w, psi)
+            if batch.shape != (len(rows), channels, side, side) or not np.isfinite(batch).all():
+                raise BadModel(f"{self.path} draws no valid images: they are not finite or of the wrong size.")
             images[rows[:n]] = to_uint8_numpy(batch)[:n]
         return images
+
+    def _run(self, z: Floats, w: Floats, psi: float) -> Floats:
+        try:
+            return self._session.run(z, w, psi)
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base class
+            raise BadModel(f"{self.path} can't be run ({one_line(str(error), 150)}).") from None
 
 
 def load(path: Path, threads: int | None = None) -> OnnxModel:
@@ -123,14 +127,16 @@ def load(path: Path, threads: int | None = None) -> OnnxModel:
 
     Raises:
         MissingExtra: onnxruntime is not installed.
-        BadModel: the file is missing, damaged or not ours.
+        BadModel: the file is missing, damaged, not ours, or unsafe to run.
     """
     if not path.is_file():
         raise BadModel(f"{path} does not exist. Write such a file with facesmith export.")
     if path.stat().st_size > MAX_BYTES:
         raise BadModel(f"{path} is larger than any model that Facesmith exports.")
-    session = open_session(path.read_bytes(), path, threads)
-    return OnnxModel(path, session, _checked_metadata(path, session))
+    refuse_lfs_pointer(path)
+    content = path.read_bytes()
+    metadata = check_onnx(content, str(path))
+    return OnnxModel(path, open_session(content, path, threads), metadata)
 
 
 def open_session(content: bytes, path: Path = Path("the model"), threads: int | None = None) -> Session:
@@ -150,23 +156,4 @@ def open_session(content: bytes, path: Path = Path("the model"), threads: int | 
     try:
         return Session(onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]))
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base class
-        raise BadModel(f"{path} can't be opened as ONNX ({' '.join(str(error).split())[:120]}). Is it whole?") from None
-
-
-def _checked_metadata(path: Path, session: Session) -> Metadata:
-    not_ours = BadModel(f"{path} is not a Facesmith model. Expected a file that facesmith export wrote.")
-    try:
-        metadata: Metadata = json.loads(session.metadata()[METADATA_KEY])
-        if metadata["format"] != ONNX_FORMAT:
-            raise BadModel(
-                f"{path} has format {metadata['format']!r}; this version reads {ONNX_FORMAT}. Update facesmith."
-            )
-        sizes = (metadata["resolution"], metadata["channels"], metadata["z_dim"], metadata["w_dim"], metadata["num_ws"])
-        texts = (metadata["model"], metadata["header"]["recipe"], metadata["license"])
-        valid = all(type(size) is int and 0 < size <= 2**16 for size in sizes)
-        valid = valid and all(isinstance(text, str) for text in texts) and metadata.get("z", "normal") in DRAWS
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        raise not_ours from None
-    if not valid or session.names() != (list(INPUTS), list(OUTPUTS)):
-        raise not_ours
-    return metadata
+        raise BadModel(f"{path} can't be opened as ONNX ({one_line(str(error), 120)}). Is it whole?") from None

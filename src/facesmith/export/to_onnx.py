@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from facesmith import __version__
 from facesmith.errors import BadModel, BadOption
+from facesmith.export.check_onnx import check_onnx
 from facesmith.export.onnx_format import INPUTS, METADATA_KEY, ONNX_FORMAT, OUTPUTS, SUFFIX, Metadata, missing_extra
 from facesmith.export.run_onnx import Session, open_session
 from facesmith.export.seeded_noise import DRAWS
@@ -100,6 +101,7 @@ def export(
             f"the range [-1, 1], more than {TOLERANCE:g}). Nothing was written: recipe {model.recipe.name} can't be "
             "exported."
         )
+    check_onnx(content, str(out))  # what sample would refuse must not be written
     with atomic_write(out) as stream:
         stream.write(content)
     yield str(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -10,7 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from facesmith.errors import BadOption, OutputExists
+from facesmith.errors import BadModel, BadOption, OutputExists
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+# Faults of a disk, its permissions or its limits, rather than of our code. A message names the file and the fault.
+DISK_ERRORS = frozenset(
+    {
+        *(errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.EBUSY, errno.EMFILE, errno.ENFILE),
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
+    }
+)
 
 
 @contextmanager
@@ -22,6 +33,7 @@ def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iter
 
     Raises:
         BadOption: `path` is a folder, or can't be in one.
+        OSError: the file can't be written, for example because the disk is full. It names `path`.
     """
     if path.is_dir():
         raise BadOption(f"{path} is a folder; expected the name of a file to write.")
@@ -39,6 +51,10 @@ def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iter
                 stream.flush()
                 os.fsync(stream.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        if error.filename in (None, str(partial)):  # a full disk is reported without a name
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -48,6 +64,17 @@ def refuse_to_overwrite(path: Path, force: bool) -> None:
     exists = any(path.iterdir()) if path.is_dir() else path.exists()
     if exists and not force:
         raise OutputExists(f"{path} already exists. Choose another --out, or add --force to replace it.")
+
+
+def refuse_lfs_pointer(path: Path) -> None:
+    """Raise BadModel if a file is a Git LFS pointer: a short text that replaces a file that was not downloaded."""
+    with open(path, "rb") as stream:
+        start = stream.read(len(LFS_POINTER))
+    if start == LFS_POINTER:
+        raise BadModel(
+            f"{path} is a Git LFS pointer, not the model itself. Download it: git lfs pull. Or use --model "
+            "hf://user/name, which downloads it."
+        )
 
 
 def sha256(file: Path) -> str:

@@ -21,6 +21,7 @@ from torch import nn
 from facesmith.errors import BadModel, FacesmithError
 from facesmith.gan.recipe import Recipe, make_recipe
 from facesmith.io.files import atomic_write, sha256
+from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.sidecar import HEADER_KEY
 
@@ -105,7 +106,7 @@ def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
 
 
 def _unreadable(file: Path, error: Exception) -> BadModel:
-    return BadModel(f"{file} can't be read as safetensors ({error}). Is it whole?")
+    return BadModel(f"{file} can't be read as safetensors ({one_line(str(error), 200)}). Is it whole?")
 
 
 def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
@@ -116,9 +117,8 @@ def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     except (KeyError, ValueError, TypeError, RecursionError):
         raise BadModel(f"{file} is not a Facesmith model: its header is missing or damaged.") from None
     if header.get("format") != MODEL_FORMAT:
-        raise BadModel(
-            f"{file} has format {header.get('format')!r}; this version reads {MODEL_FORMAT}. Update facesmith."
-        )
+        found = shorten(repr(header.get("format")), 40)
+        raise BadModel(f"{file} has format {found}; this version reads {MODEL_FORMAT}. Update facesmith.")
     return dict(header)
 
 
@@ -139,7 +139,9 @@ def _empty_networks(
     expected = {key: (tuple(t.shape), DTYPES.get(t.dtype, "")) for key, t in nets.state_dict().items()}
     if expected != dict(specs):
         name, _ = sorted(set(expected.items()) ^ set(specs.items()))[0]
-        raise BadModel(f"{file} does not fit its recipe {recipe.name}: {name} differs ({len(specs)} tensors found).")
+        raise BadModel(
+            f"{file} does not fit its recipe {recipe.name}: {shorten(name)} differs ({len(specs)} tensors found)."
+        )
     return recipe, nets
 
 

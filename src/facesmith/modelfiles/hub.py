@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from facesmith.errors import BadModel, BadOption, MissingExtra
-from facesmith.io.files import sha256
+from facesmith.io.files import DISK_ERRORS, sha256
+from facesmith.io.messages import one_line
 from facesmith.modelfiles.frontmatter import CARD, stated_hash
 from facesmith.modelfiles.run_folder import MODEL
 
@@ -20,6 +21,15 @@ SIDECARS = ("directions.safetensors", "inversion.safetensors")
 PREFIX = "hf:/"  # with one slash, because a Path collapses two
 ADDRESS = re.compile(r"hf:/{1,2}(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
 LOGIN = "Log in with a token that has access: hf auth login"
+UNREACHABLE = "the Hub can't be reached, and the cache has no copy. Check the network."
+HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
+STATUS_REASONS = {
+    401: f"you are not logged in. {LOGIN}",
+    403: f"your token has no right to do this there. {LOGIN}",
+    404: "there is no such model or file on the Hub.",
+    413: "the files are too large for the Hub to accept.",
+    429: "the Hub received too many requests. Wait a few minutes, then run the same command again.",
+}
 
 
 @dataclass(frozen=True)
@@ -125,21 +135,39 @@ def _import_hub() -> Any:
 
 
 def _as_bad_model(error: Exception, address: Address) -> BadModel:
-    """Explain an error of the Hub in one line."""
+    """Explain an error of the Hub in one line. A fault of the disk is raised as it is.
+
+    Raises:
+        OSError: the disk is full or can't be written.
+    """
     from huggingface_hub import errors
 
-    match error:
+    answer = _find_cause(error, errors.HfHubHTTPError)
+    match answer or error:
         case errors.GatedRepoError():
             reason = f"the owner requires you to request access first, on the model's page. {LOGIN}"
         case errors.RepositoryNotFoundError():
             reason = f"there is no such model, or it is private. {LOGIN}"
         case errors.RevisionNotFoundError():
             reason = f"it has no revision {address.revision!r}."
-        case errors.HfHubHTTPError() if error.response is not None and error.response.status_code in (401, 403):
-            reason = LOGIN
+        case errors.HfHubHTTPError(response=response):
+            status = 0 if response is None else response.status_code
+            reason = STATUS_REASONS.get(status) or f"the Hub answered with status {status}. Try again later."
         case errors.HFValidationError():
             reason = "this is not a valid name on the Hub."
+        case OSError() if error.errno in DISK_ERRORS:
+            raise error
+        case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled() | ConnectionError() | TimeoutError():
+            reason = f"{UNREACHABLE} ({one_line(str(error), 150)})"
+        case _ if type(error).__module__.partition(".")[0] in HTTP_LIBRARIES:
+            reason = f"{UNREACHABLE} ({one_line(str(error), 150)})"
         case _:
-            details = " ".join(str(error).split())[:150]
-            reason = f"the Hub can't be reached, and the cache has no copy. Check the network. ({details})"
+            reason = f"the transfer failed ({type(error).__name__}: {one_line(str(error), 150)})."
     return BadModel(f"{address}: {reason}")
+
+
+def _find_cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    """The first error of a kind among an error and those that caused it."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error

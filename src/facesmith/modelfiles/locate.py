@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from facesmith.errors import BadModel
+from facesmith.io.files import refuse_lfs_pointer
 from facesmith.modelfiles.hub import fetch, is_address, parse_address
 from facesmith.modelfiles.run_folder import MODEL
 
@@ -45,4 +46,5 @@ def model_file(path: Path | None) -> Path:
     if not file.is_file():
         found = f"{path} contains no {MODEL}" if path.is_dir() else f"{path} does not exist"
         raise BadModel(f"{found}. Expected a run folder or a .safetensors file that facesmith train wrote.")
+    refuse_lfs_pointer(file)
     return file

@@ -17,7 +17,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from facesmith.errors import BadModel
-from facesmith.io.files import atomic_write
+from facesmith.io.files import atomic_write, refuse_lfs_pointer
+from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.run_folder import MODEL
 
 SIDECAR_FORMAT = 1
@@ -67,18 +68,18 @@ def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tens
     """
     if not path.is_file():
         raise BadModel(f"{path} does not exist; expected a file of kind {kind!r}.")
+    refuse_lfs_pointer(path)
     try:
         with safe_open(path, "pt", device="cpu") as opened:
             header = _header(path, opened.metadata())
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise BadModel(f"{path} can't be read as safetensors ({error}). Is it whole?") from None
+        raise BadModel(f"{path} can't be read as safetensors ({one_line(str(error), 200)}). Is it whole?") from None
     if header["kind"] != kind:
         raise BadModel(f"{path} is of kind {str(header['kind'])[:40]!r}; expected {kind!r}.")
     if header["format"] != SIDECAR_FORMAT:
-        raise BadModel(
-            f"{path} has format {header['format']!r}; this version reads {SIDECAR_FORMAT}. Update facesmith."
-        )
+        found = shorten(repr(header["format"]), 40)
+        raise BadModel(f"{path} has format {found}; this version reads {SIDECAR_FORMAT}. Update facesmith.")
     if header["model"] != model_hash:
         raise BadModel(
             f"{path} was made for another model (hash {header['model'][:12]}) than this one ({model_hash[:12]}). "
