@@ -164,7 +164,7 @@ def test_uploading_without_permission_is_reported(home, facesmith):
         (403, "no right"),
         (404, "no such model"),
         (413, "too large"),
-        (429, "too many requests"),
+        pytest.param(429, "too many requests", marks=pytest.mark.slow),  # the client waits and tries again
         (507, "status 507"),
     ],
 )

@@ -155,7 +155,7 @@ def _as_bad_model(error: Exception, address: Address) -> BadModel:
             reason = STATUS_REASONS.get(status) or f"the Hub answered with status {status}. Try again later."
         case errors.HFValidationError():
             reason = "this is not a valid name on the Hub."
-        case OSError() if error.errno in DISK_ERRORS:
+        case OSError(errno=number) if number in DISK_ERRORS:
             raise error
         case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled() | ConnectionError() | TimeoutError():
             reason = f"{UNREACHABLE} ({one_line(str(error), 150)})"
