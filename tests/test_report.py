@@ -57,6 +57,13 @@ def trained(faces, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def pages(trained, tmp_path_factory):
+    """The page of each run."""
+    folder = tmp_path_factory.mktemp("pages")
+    return {recipe: page_of(trained / recipe, out=folder / f"{recipe}.html") for recipe in RECIPES}
+
+
 @pytest.fixture
 def run(trained, tmp_path):
     return shutil.copytree(trained / "dcgan64", tmp_path / "run")
@@ -84,8 +91,8 @@ def headings_in(text):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_page_is_complete_and_self_contained(trained, recipe, tmp_path):
-    text = page_of(trained / recipe, out=tmp_path / "page.html")
+def test_the_page_is_complete_and_self_contained(pages, recipe):
+    text = pages[recipe]
     Balanced(text)
     assert len(text) < MAX_BYTES
     assert re.findall(r"(?:src|href)=\"(?!data:|#)|https?://|url\((?!#)|<script|<link|@import", text) == []
@@ -98,8 +105,7 @@ def test_the_page_is_complete_and_self_contained(trained, recipe, tmp_path):
     assert "What is missing" not in text
 
 
-def test_each_kind_of_recipe_has_its_own_figures(trained, tmp_path):
-    pages = {name: page_of(trained / name, out=tmp_path / f"{name}.html") for name in RECIPES}
+def test_each_kind_of_recipe_has_its_own_figures(pages):
     for name, text in pages.items():
         assert (
             ("Discriminator scores" in headings_in(text))
@@ -125,9 +131,9 @@ def test_it_shows_the_diagnosis_and_rollbacks(run):
     assert "At 0.1 kimg (divergence) the run was rolled back to 0.0 kimg" in text
 
 
-def test_it_shows_whether_the_discriminator_memorized_training_faces(run):
+def test_it_shows_whether_the_discriminator_memorized_training_faces(run, pages):
     file, label = run / "log.jsonl", "training AUC: a training face scores above a held-out face"
-    assert label not in page_of(run)  # too few faces
+    assert label not in pages["dcgan64"]  # too few faces
     overfitting = {"scores/training_auc": 0.7, "scores/faces": 500, "scores/held_out_faces": 100}
     lines = [json.loads(line) | overfitting for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -136,8 +142,8 @@ def test_it_shows_whether_the_discriminator_memorized_training_faces(run):
     assert "Overfitting: the discriminator memorizes its training faces" in text
 
 
-def test_it_describes_the_run(run):
-    text = page_of(run)
+def test_it_describes_the_run(run, pages):
+    text = pages["dcgan64"]
     assert "dcgan64, trained on some faces" in text
     assert "0.1 of 0.12 kimg: finished" in text
     assert "Radford et al. 2016" in text
@@ -149,14 +155,14 @@ def test_it_describes_the_run(run):
     assert "split</td><td>train" in text
 
 
-def test_the_film_contains_every_save(run):
-    (data,) = re.findall(r'<video [^>]*src="data:video/mp4;base64,([^"]+)"', page_of(run))
+def test_the_film_contains_every_save(pages):
+    (data,) = re.findall(r'<video [^>]*src="data:video/mp4;base64,([^"]+)"', pages["dcgan64"])
     with av.open(io.BytesIO(base64.b64decode(data))) as film:
         assert len(list(film.decode(video=0))) == 3 + 16
 
 
-def test_the_newest_sheet_is_shown(run):
-    shown = dict(pictures_in(page_of(run)))
+def test_the_newest_sheet_is_shown(run, pages):
+    shown = dict(pictures_in(pages["dcgan64"]))
     np.testing.assert_array_equal(
         shown["Generated faces of seeds 0 to 63 after 0.1 kimg"], read_picture(run / "samples.png")
     )
@@ -182,9 +188,9 @@ def test_the_command_repeats_on_trouble_and_validate_every(run):
     plan = read_plan(run / "run.json")
     assert "--on-trouble" not in train_command(plan, plan.hyperparameters, run)
     plan = replace(plan, on_trouble="rollback", validation={"kimg": 0.05, "every": 80, "samples": 64})
-    words = shlex.split(train_command(plan, plan.hyperparameters, run).replace("\\\n", " "))
-    assert words[words.index("--on-trouble") + 1] == "rollback"
-    assert words[words.index("--validate-every") + 1] == "0.05"
+    arguments = shlex.split(train_command(plan, plan.hyperparameters, run).replace("\\\n", " "))
+    assert arguments[arguments.index("--on-trouble") + 1] == "rollback"
+    assert arguments[arguments.index("--validate-every") + 1] == "0.05"
 
 
 @given(st.integers(1, 10**10))
@@ -193,14 +199,12 @@ def test_a_budget_in_the_command_is_the_same_number_of_images(images):
 
 
 @pytest.mark.parametrize("recipe", ["vaegan64", "dcgan64"])
-def test_no_pictures_leaves_out_all_real_photos(trained, faces, recipe, tmp_path):
+def test_no_pictures_leaves_out_all_real_photos(trained, pages, faces, recipe, tmp_path):
     real = contact_sheet(open_faces(faces, 16))
     pairs = trained / recipe / "reconstructions.png"
     photos = [real, *([read_picture(pairs)] if pairs.exists() else [])]
-    with_them, without = (
-        pictures_in(page_of(trained / recipe, out=tmp_path / f"{pictures}.html", pictures=pictures))
-        for pictures in (True, False)
-    )
+    with_them = pictures_in(pages[recipe])
+    without = pictures_in(page_of(trained / recipe, out=tmp_path / "page.html", pictures=False))
 
     def shows(pictures, photo):
         return any(picture.shape == photo.shape and (picture == photo).all() for _, picture in pictures)
