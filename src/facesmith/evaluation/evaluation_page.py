@@ -76,7 +76,7 @@ def _protocol(reference: Reference, samples: int, psi: float) -> list[str]:
 def _samples(result: ModelResult, owner: str) -> Section:
     pictures = result.pictures[:MAX_SAMPLES_SHOWN]
     seeds = f"seeds 0 to {len(pictures) - 1}"
-    lines = [f"{seeds.capitalize()}, psi {result.psi:g}; none was selected."]
+    lines = [f"{seeds.capitalize()}, psi {result.psi:g}, not selected by hand."]
     return Section(f"Samples{owner}", lines, figures=[as_picture(grid(pictures), f"Samples{owner}, {seeds}")])
 
 
@@ -132,7 +132,7 @@ def _ratio_chart(result: ModelResult, reference: Reference) -> Chart:
         histograms,
         RATIO_EDGES.tolist(),
         x_label="distance to the nearest training face / distance to the nearest held-out face",
-        title="Samples below the dotted line count as copies" if result.copy_check else "",
+        title="Samples to the left of the dotted line count as copies" if result.copy_check else "",
         threshold=result.copy_check.threshold if result.copy_check else None,
         log_x=True,
     )
