@@ -130,7 +130,7 @@ class Monitor:
         self.lines.append({"seen": self.state.seen, **scores})
         for name, number in scores.items():
             self.tensorboard.add_scalar(name, number, self.state.seen)
-        numbers = "  ".join(f"{name.removeprefix('eval/')} {number:.4g}" for name, number in scores.items())
+        numbers = "  ".join(f"{name.removeprefix('validation/')} {number:.4g}" for name, number in scores.items())
         best = "  best so far" if is_best else ""
         self.print(f"{self.state.seen / 1000:8.1f} kimg  validation: {numbers}{best}")
 
