@@ -15,5 +15,5 @@ seeds.py              parse and check seeds
 attribute_options.py  parse attribute values such as smiling=1
 progress.py           progress bars
 html.py               the self-contained HTML pages of reports
-charts.py             charts for these pages
+charts.py             charts by matplotlib: PNG files, and SVG for these pages
 """
