@@ -158,6 +158,13 @@ def test_sum_has_the_pixels_of_mix(client, model):
     assert "cancel" in error_of(client.get("/api/mix.png", params={"terms": "3-3"}))
 
 
+def test_latent_of_a_truncated_sum_draws_the_same_picture(client):
+    query = {"terms": "29-3+34", "psi": 0.6}
+    latent_text = client.get("/api/mix.json", params=query).json()["face"]
+    shown = pixels_of(client.get("/api/mix.png", params=query))
+    assert (pixels_of(client.get("/api/face.png", params={"w": latent_text})) == shown).all()
+
+
 def test_copied_python_draws_the_same_picture(client, tmp_path):
     latent_text = client.get("/api/mix.json", params={"terms": "4-9"}).json()["face"]
     for endpoint, query in (

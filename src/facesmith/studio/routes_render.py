@@ -32,7 +32,7 @@ MEDIA_TYPES = {FilmFormat.mp4: "video/mp4", FilmFormat.gif: "image/gif"}
 
 
 @router.get("/api/face.png")
-async def face_png_response(request: Request, studio: StudioDep, query: Annotated[FaceParameters, Query()]) -> Response:
+async def face_png(request: Request, studio: StudioDep, query: Annotated[FaceParameters, Query()]) -> Response:
     """A face as a PNG."""
     model, face = studio.model(query.model), requested_face(query)
     return await _png_response(
@@ -53,7 +53,7 @@ async def face_json(studio: StudioDep, query: Annotated[FaceParameters, Query()]
 
 
 @router.get("/api/mix.png")
-async def mix_png_response(request: Request, studio: StudioDep, query: Annotated[SumParameters, Query()]) -> Response:
+async def mix_png(request: Request, studio: StudioDep, query: Annotated[SumParameters, Query()]) -> Response:
     """A sum of faces as a PNG."""
     model, terms, plain = studio.model(query.model), parse_sum(query.terms), query.plain == "1"
     return await _png_response(
@@ -68,10 +68,9 @@ async def mix_png_response(request: Request, studio: StudioDep, query: Annotated
 
 @router.get("/api/mix.json")
 async def mix_json(request: Request, studio: StudioDep, query: Annotated[SumParameters, Query()]) -> Response:
-    """The latent of a sum as text, and the code that reproduces it."""
+    """The latent of a sum as text, truncated with psi, and the code that reproduces the picture."""
     model, terms, plain = studio.model(query.model), parse_sum(query.terms), query.plain == "1"
-    # Not truncated: the page passes psi again when it shows this latent.
-    w = await result_of(studio.background.submit(lambda: sum_latent(model, terms, plain=plain)), request)
+    w = await result_of(studio.background.submit(lambda: sum_latent(model, terms, query.psi, plain=plain)), request)
     code = reproduce_sum(model, terms, query.psi, plain=plain)
     return uncached_json({"face": write_latent(w[0].cpu().numpy(), model.hash), **code})
 
