@@ -1,4 +1,4 @@
-// Sums and blends of kept faces, with the terms beside the result.
+// Sums and blends of kept faces, with the terms next to the result.
 
 import { h, Picture, requestJson, showMessage } from './dom.js';
 import { apiUrl, change, labelOf, onChange, state, toggleKept } from './state.js';
