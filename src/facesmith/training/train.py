@@ -83,7 +83,7 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
                 continue
             run.save()
 
-            # Stop, because the user asked for it.
+            # Stop, because the user requested it.
             if is_stopping:
                 break
 
