@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import RECIPES, TEST_RECIPES, small_state, train_to_end
 
-from facesmith.errors import Diverged
+from facesmith.errors import NonFiniteLoss
 from facesmith.gan.contracts import Generator, Knobs, Loss, Objective
 from facesmith.modelfiles.checkpoint import load_state, save_state
 from facesmith.training.averages import inference_networks, update_averages
@@ -216,7 +216,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights(poison):
 
     state.objective = Poisoned()
     before = {name: weights(net) for name, net in state.nets.items()}
-    with pytest.raises(Diverged, match="lower learning rate"):
+    with pytest.raises(NonFiniteLoss, match="lower learning rate"):
         train_step(state)
     assert all(torch.equal(weights(net), before[name]) for name, net in state.nets.items())
 
@@ -236,7 +236,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights():
 
     state.objective = Overflowing()
     before = weights(G)
-    with pytest.raises(Diverged):
+    with pytest.raises(NonFiniteLoss):
         train_step(state)
     assert torch.equal(weights(G), before)
 

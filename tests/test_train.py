@@ -17,7 +17,7 @@ import pytest
 import torch
 from small import QUIET, RESOLUTION, TEST_RECIPES, faces_folder, stop_after
 
-from facesmith.errors import BadData, BadModel, BadOption, Diverged, OutputExists, RunBusy
+from facesmith.errors import BadData, BadModel, BadOption, NonFiniteLoss, OutputExists, RunBusy
 from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.photos.split import PARTS
 from facesmith.training.plan import TrainOptions
@@ -167,7 +167,7 @@ def test_a_diverging_run_stops_with_the_last_save_intact(options):
     key = next(key for key in state["nets"] if key.startswith("D.") and key.endswith("weight"))
     state["nets"][key].fill_(float("inf"))
     torch.save(state, options.out / "state.pt")
-    with pytest.raises(Diverged, match="lower learning rate"):
+    with pytest.raises(NonFiniteLoss, match="lower learning rate"):
         train(replace(options, kimg=0.5, extend=True), QUIET)
     assert (options.out / "model.safetensors").read_bytes() == before
 

@@ -16,6 +16,7 @@ from facesmith.gan.recipe import DEFAULT_RECIPE
 from facesmith.io.files import atomic_write
 from facesmith.io.images import write_png
 from facesmith.io.progress import bar
+from facesmith.io.provenance import seed_metadata
 from facesmith.model import load
 from facesmith.modelfiles.run_folder import CURVES, PLAN
 from facesmith.training.plan import TrainOptions, read_plan
@@ -90,7 +91,8 @@ def _draw_training_faces(folder: Path, console: Console) -> None:
         numbers = missing[start : start + DRAW_BATCH]
         pictures = model.sample([FIRST_TRAINING_SEED + i for i in numbers])
         for i, picture in zip(numbers, pictures, strict=True):
-            write_png(folder / f"{i:06d}.png", picture)
+            metadata = model.provenance(seed_metadata([FIRST_TRAINING_SEED + i], psi=1.0))
+            write_png(folder / f"{i:06d}.png", picture, metadata)
 
 
 def _claim_folder(out: Path, generator_hash: str, force: bool) -> None:

@@ -7,7 +7,7 @@ FacesmithError              exit code 1: the input can't be used
 ├── BadModel                a model file is missing, damaged, not ours or of another version
 ├── OutputExists            an output exists, and --force was not given
 ├── RunBusy                 another process is training in this run folder
-├── Diverged                a loss is no longer finite
+├── NonFiniteLoss           a loss is no longer finite
 ├── TrainingStopped         training found a problem and stopped, as --on-trouble requested
 ├── MissingExtra            an optional package is not installed
 └── BadOption               exit code 2: the value of an option can't be used
@@ -46,7 +46,7 @@ class RunBusy(FacesmithError):
     """Another process is training in this run folder."""
 
 
-class Diverged(FacesmithError):
+class NonFiniteLoss(FacesmithError):
     """A loss is no longer finite. The weights were not updated with it.
 
     Attributes:

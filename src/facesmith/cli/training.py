@@ -42,11 +42,11 @@ def train(
     snapshots: Annotated[int, typer.Option(min=0, help="Keep the models of the last N checkpoints.")] = 0,
     save_every: Annotated[
         float | None,
-        typer.Option(help="Kimg (thousands of images) between checkpoints; a killed process loses at most these."),
+        typer.Option(help="Kimg (thousands of images) between checkpoints; a killed process loses at most that much."),
     ] = None,
     validate_every: Annotated[
         float | None,
-        typer.Option(help="Kimg between evaluations on the validation split. The best model is kept, too."),
+        typer.Option(help="Validate every N kimg, and keep the best model too, as best.safetensors."),
     ] = None,
     on_trouble: Annotated[
         str,
@@ -125,7 +125,7 @@ def film(
     out: Annotated[Path, typer.Option(help="The film to write, an .mp4 or .gif.")] = Path("progress.mp4"),
     force: Force = False,
 ) -> None:
-    """Make a film of a run: the samples of fixed seeds from the first save to the last."""
+    """Make a film of a run: the samples of fixed seeds from the first checkpoint to the last."""
     from facesmith.io.files import refuse_to_overwrite
     from facesmith.training.progress_film import progress_film
 

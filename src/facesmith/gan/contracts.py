@@ -216,7 +216,7 @@ class Objective(nn.Module, ABC):
 
 
 def current_level(nets: nn.ModuleDict) -> float:
-    """How far growing networks have grown, 0 to 1; 0, which raises no schedule, if no network grows."""
+    """The level of the growing networks, 0 to 1; 0 if no network grows, so that the scheduled level is kept."""
     return max((float(level) for level in _levels(nets)), default=0.0)
 
 

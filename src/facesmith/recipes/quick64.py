@@ -9,7 +9,7 @@ Result: fd5k_lite0 13.9 (real faces 3.1, dcgan64 45.9), recall 0.25, coverage 0.
         98.3 %), after 169 kimg of CelebA, 2026-11-26. After 500 kimg: fd5k_lite0 10.0, recall 0.38, coverage 0.91.
         This is the bundled generator. Metrics: docs/background/metrics.md.
 
-What it does: of the networks in the tutorials, those of balanced64 gave the best faces for the number of images seen.
+What it does: among the recipes that reproduce a tutorial, balanced64 gave the best faces for the images seen.
 They are an upsampling generator with BatchNorm and a max-pooling discriminator without normalization. But they are slow
 on a CPU, and their samples lack variety. This recipe makes them smaller, lets the latent control every layer of the
 generator, and keeps the two networks balanced by regularization instead of skipped steps.

@@ -16,7 +16,7 @@ from facesmith.latent.from_seeds import average_latent, draw_latents
 from facesmith.training.state import TrainState
 
 CALIBRATION_BATCHES, CALIBRATION_BATCH_SIZE = 8, 64
-PRIOR_BATCHES = 32  # of 64 faces each: about 20 faces for each dimension of a latent
+PRIOR_BATCHES = 32  # of 64 faces each: about 20 faces for each of the 100 dimensions of vae64's latent
 CALIBRATION_SEED = 20_160_000  # any fixed number
 
 
@@ -40,8 +40,8 @@ def update_averages(state: TrainState, knobs: Knobs, new_images: int) -> None:
 def inference_networks(state: TrainState) -> nn.ModuleDict:
     """Copies of the averaged networks in evaluation mode, to be saved and sampled.
 
-    The BatchNorm statistics of the training networks don't fit averaged weights. They are estimated again, and so is
-    `w_avg`: from latents for the generator, from a fixed sample of faces for networks that take images.
+    The BatchNorm statistics of the training networks don't fit averaged weights. So they are estimated again:
+    from latents for the generator, from a fixed sample of faces for an encoder. `w_avg` is estimated again, too.
     """
     nets = copy.deepcopy(state.averages).eval()
     for net in nets.values():

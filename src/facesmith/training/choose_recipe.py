@@ -19,10 +19,10 @@ from facesmith.training.plan import Plan, TrainOptions, stored_plan
 
 
 def recipe_name(recipe: str | None, finetune_from: Path | None, out: Path, *, force: bool = False) -> str:
-    """The name of the recipe that the options stand for; the command line needs it to parse `--set`.
+    """The name of the recipe that the options select; the command line needs it to parse `--set`.
 
     Args:
-        out: the run folder. A resumed run does not need the pretrained model any more.
+        out: the run folder. A resumed run does not need the pretrained model anymore.
 
     Raises:
         BadModel: there is no such model, or the run's plan is damaged.
@@ -60,7 +60,7 @@ def choose_recipe(options: TrainOptions, stored: Plan | None) -> tuple[Recipe, P
 
 
 def adapt_to_few_faces(
-    recipe: Recipe, pretrained: PretrainedModel, options: TrainOptions, faces: int, console: Console
+    recipe: Recipe, pretrained: PretrainedModel, options: TrainOptions, face_count: int, console: Console
 ) -> Recipe:
     """The recipe for fine-tuning on this many training faces; prints what is used and what is changed."""
     if "D" in pretrained.model.recipe.networks():
@@ -68,11 +68,13 @@ def adapt_to_few_faces(
         if pretrained.warmup:
             found = "with a new discriminator; the generator's learning rate is warmed up"
         console.print(f"fine-tuning {options.finetune_from} {found}", highlight=False, markup=False)
-    changes = hyperparameters_for_few_faces(recipe, faces, options.hyperparameters)
+    changes = hyperparameters_for_few_faces(recipe, face_count, options.hyperparameters)
     if not changes:
         return recipe
     settings = " ".join(f"{name}={number:g}" for name, number in changes.items())
-    console.print(f"only {faces} training faces, so to limit overfitting: {settings}", highlight=False)
+    console.print(
+        f"only {face_count} training faces; hyperparameters changed to limit overfitting: {settings}", highlight=False
+    )
     return make_recipe(recipe.name, recipe.hyperparameters() | changes)
 
 

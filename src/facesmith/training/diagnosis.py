@@ -1,9 +1,9 @@
 """The diagnosis: recognize at every checkpoint how GAN training fails.
 
 Losses do not show these failures; samples do. So two statistics compare the samples of fixed seeds with real faces.
-Both are reduced to 8x8 pixels in color:
+All images are first reduced to 8x8 pixels:
 
-- `samples/variety`: the median distance of a sample to its nearest neighbor, relative to real faces. 1 means as
+- `samples/variety`: the median distance of a sample to the nearest other sample, relative to real faces. 1 means as
   varied as real faces; near 0 means mode collapse.
 - `samples/distance`: the energy distance (Szekely and Rizzo 2013, "Energy statistics") of samples to real faces,
   relative to the mean distance between real faces. 0 means the same distribution.
@@ -84,20 +84,20 @@ def sample_statistics(fake: Tensor, real: Tensor) -> dict[str, float]:
 
 
 def diagnose(lines: Sequence[Mapping[str, Any]], budget: int) -> list[Problem]:
-    """The problems at the newest checkpoint; none where there are too few checkpoints to tell.
+    """The problems at the newest checkpoint; none if there are too few checkpoints to tell.
 
     Args:
         lines: of the run's log.
         budget: of the run, in images.
     """
-    checkpoints = _comparable_saves(lines)
+    checkpoints = _comparable_checkpoints(lines)
     checks = (_mode_collapse, _discriminator_too_strong, _overfitting, _divergence)
     return [problem for check in checks for problem in check(checkpoints, budget)]
 
 
 def is_healthy(lines: Sequence[Mapping[str, Any]], budget: int) -> bool:
     """Whether the newest checkpoint is worth returning to: no problem, and statistics close to the best so far."""
-    checkpoints = _comparable_saves(lines)
+    checkpoints = _comparable_checkpoints(lines)
     if not checkpoints or diagnose(lines, budget):
         return False
     distance, variety = min(line[DISTANCE] for line in checkpoints), max(line[VARIETY] for line in checkpoints)
@@ -188,8 +188,8 @@ def _has_improved(recent: Sequence[float], before: Sequence[float]) -> bool:
     return min(recent) <= IMPROVED_SHARE * min(before)
 
 
-def _comparable_saves(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The checkpoints at which a growing network had its present size; a new size disturbs samples for a while."""
+def _comparable_checkpoints(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The checkpoints since a growing network last grew, since growing disturbs samples; all for other networks."""
     checkpoints = [line for line in lines if all(is_number(line.get(name)) for name in (VARIETY, DISTANCE))]
     return [line for line in checkpoints if line.get(LEVEL, 1.0) == checkpoints[-1].get(LEVEL, 1.0)]
 

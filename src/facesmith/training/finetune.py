@@ -86,15 +86,15 @@ def save_discriminator(run: Path, model_file: Path) -> Path:
     return path
 
 
-def hyperparameters_for_few_faces(recipe: Recipe, faces: int, requested: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters to change when a model is fine-tuned on few faces; none where there are enough.
+def hyperparameters_for_few_faces(recipe: Recipe, face_count: int, requested: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters to change when a model is fine-tuned on few faces; none if there are enough.
 
     Args:
-        faces: in the training split.
+        face_count: number of faces in the training split.
         requested: hyperparameters that the user set; these are left alone, as are those in which the model differs
             from the recipe's defaults.
     """
-    if faces >= FEW_FACES:
+    if face_count >= FEW_FACES:
         return {}
     defaults, own = type(recipe)().hyperparameters(), recipe.hyperparameters()
     return {
@@ -105,7 +105,7 @@ def hyperparameters_for_few_faces(recipe: Recipe, faces: int, requested: Mapping
 
 
 def check_same_shapes(pretrained: PretrainedModel, recipe: Recipe) -> None:
-    """Raise BadData where the recipe's hyperparameters give networks of other shapes than the model's."""
+    """Raise BadData if the recipe's hyperparameters give networks of other shapes than the model's."""
     with torch.device("meta"):
         networks = recipe.networks()
     for name, weights in pretrained.weights.items():
@@ -114,7 +114,7 @@ def check_same_shapes(pretrained: PretrainedModel, recipe: Recipe) -> None:
         if {key: tensor.shape for key, tensor in weights.items()} != expected:
             raise BadData(
                 f"With these hyperparameters network {name} has other shapes than in {pretrained.model.path}. "
-                "Leave out those that change its size."
+                "Leave out the hyperparameters that change its size."
             )
 
 

@@ -109,7 +109,9 @@ def _new_plan(
 
 
 def _with_validation(options: TrainOptions, plan: Plan, recipe: Recipe, faces: Faces, console: Console) -> Plan:
-    """Add the validation to a plan, if --validate-every asks for it: as much as takes at most 5 % of the time.
+    """Add validation to a plan, if --validate-every requests it.
+
+    The number of samples and the interval are chosen so that it takes at most 5 % of the training time.
 
     Without the option, a stored plan keeps its validation.
     """
@@ -142,9 +144,9 @@ def _print_requirements(
     models = COPIES_WHILE_WRITING + options.snapshots + 1
     disk_bytes = states * state_bytes + models * model_bytes + MAX_SAVES * MIB
     free_bytes = shutil.disk_usage(options.out).free
-    minutes = plan.budget / speed.chosen / 60
+    minutes, face_count = plan.budget / speed.chosen / 60, len(faces.part("train"))
     console.print(
-        f"{plan.recipe}: {plan.budget / 1000:.1f} kimg of {len(faces.part('train'))} faces "
+        f"{plan.recipe}: {plan.budget / 1000:.1f} kimg, {plan.budget / face_count:.3g} epochs of {face_count} faces, "
         f"at {speed.chosen:.0f} images/s, about {minutes:.0f} min\n"
         f"{plan.precision} ({speed.why}), {plan.device}, {plan.threads} threads\n"
         f"memory {speed.memory_bytes / 2**30:.1f} GiB ({psutil.virtual_memory().available / 2**30:.1f} free), "
@@ -166,13 +168,13 @@ def _budget_in_images(request: Mapping[str, float], images_per_second: float, ba
 def _check_same(
     options: TrainOptions, recipe: Recipe, faces: Faces, pretrained: PretrainedModel | None, stored: Plan
 ) -> None:
-    """Raise BadData, naming each difference, where the options request another run than the stored one."""
+    """Raise BadData, naming each difference, if the options request another run than the stored one."""
     stored_values = {
         name: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
         for name, value in {**type(recipe)().hyperparameters(), **stored.hyperparameters}.items()
     }
     requested_values = recipe.hyperparameters()
-    condition = stored_values.pop("condition", ())  # compared on a line of its own
+    condition = stored_values.pop("condition", ())  # compared separately
     requested_values.pop("condition", None)
     pretrained_hash = None
     if options.finetune_from is not None:  # a run that has its own state no longer needs the model

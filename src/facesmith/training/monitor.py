@@ -57,7 +57,7 @@ FIXED_SEEDS = range(64)
 TENSORBOARD_IMAGES = 32
 MAX_HELD_OUT = MAX_SCORES
 REFRESH_SECONDS = 0.5
-MEMORY_RELEASE_SECONDS = 5.0  # at most so often: it takes as long as a checkpoint of a small run
+MEMORY_RELEASE_SECONDS = 5.0  # at least this long between two: one takes as long as a small checkpoint
 
 
 class Monitor:
@@ -66,7 +66,7 @@ class Monitor:
     Args:
         out: the run folder. What a killed run wrote after its last checkpoint is removed.
         state: not changed.
-        real: real faces uint8 `[N, S, S, C]`, shown next to samples.
+        real: real faces uint8 `[N, S, S, C]`, shown in TensorBoard.
         seconds: spent on training before this start.
         held_out: faces of the validation split, to be scored and reconstructed; may be empty.
         held_out_labels: `[M, K]`, for a conditional recipe.
@@ -297,7 +297,7 @@ def _status(means: Mapping[str, float], images_per_second: float) -> str:
 
 
 def release_memory() -> None:
-    """Collect cyclic garbage, and return free memory to the system where the C library can.
+    """Collect cyclic garbage, and return free memory to the system if the C library can.
 
     Without this, memory grows by 10 % in a long run. Matplotlib figures are large reference cycles, which Python
     collects late. The C library then keeps the freed blocks.

@@ -2,7 +2,7 @@
 
 The plan is written when the run begins. A budget in minutes becomes a number of images then, so that every schedule is
 a fraction of a fixed budget. A resumed run follows the stored plan. Only --on-trouble, --save-every, --validate-every
-and, with --extend, the budget may change.
+and, with --extend, the budget may change; the plan is then rewritten. --snapshots is not part of it.
 """
 
 from __future__ import annotations
@@ -50,17 +50,18 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was started with, as stored in `run.json`.
+    """The settings of a run, stored in `run.json`.
 
     Attributes:
         fingerprint: a hash of the pixels of all faces.
         budget_request: the budget as requested, `{"minutes": …}` or `{"kimg": …}`.
         budget: the same in images.
-        save_every: images from one checkpoint to the next; a killed process loses at most these.
+        save_every: images from one checkpoint to the next; a killed process loses at most the training since the
+            last one.
         images_per_second: measured when the run began.
         on_trouble: "warn", "rollback" or "stop": what happens when the diagnosis finds a problem.
-        validation: `kimg` is the requested interval, `every` the interval in images, `samples` their number. Empty if
-            validation was not requested.
+        validation: `kimg` is the requested interval, `every` the interval in images, `samples` the number of
+            samples. Empty if validation was not requested.
         finetuned_from: the `model` (a path), its `hash`, and the `warmup` of `TrainState`; empty if trained from
             scratch.
         labels: a hash of the labels of a conditional recipe, else empty.
@@ -104,7 +105,7 @@ def check_options(options: TrainOptions) -> None:
 
 
 def stored_plan(out: Path, force: bool) -> Plan | None:
-    """The plan of the run that a folder contains; None where it contains none, or `force` starts over.
+    """The plan of the run that a folder contains; None if it contains none, or `force` starts over.
 
     Raises:
         BadModel: the plan is damaged.
@@ -122,7 +123,7 @@ def read_plan(file: Path) -> Plan:
         plan = Plan(**json.loads(file.read_text(encoding="utf-8")))
         _check_plan(plan)
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise BadModel(f"{file} is not a valid plan ({error}). Start over with --force.") from None
+        raise BadModel(f"{file} is not a valid plan ({error}). Train again: facesmith train ... --force") from None
     return plan
 
 

@@ -72,7 +72,7 @@ class Run:
         return self._has_crossed(self.plan.save_every, seen_before)
 
     def _has_crossed(self, every: int, seen_before: int) -> bool:
-        """Whether a step crossed a multiple of `every` images, or the end. An interruption changes nothing."""
+        """Whether a step crossed a multiple of `every` images, or the end; a resumed run gives the same answer."""
         return self.is_finished or self.state.seen // every > seen_before // every
 
     def validate(self) -> None:
@@ -87,10 +87,10 @@ class Run:
         self.monitor.log_validation(scores | {SECONDS: round(time.monotonic() - start, 2)}, is_best=is_best)
 
     def save(self) -> None:
-        """Write a checkpoint: model, log, contact sheets, and at last the state.
+        """Write a checkpoint: model, snapshot, log and contact sheets, and the state last.
 
-        If the process is killed before the state is written, the run resumes from the previous checkpoint, and the
-        monitor removes what is newer.
+        If the process is killed before the state is written, the run resumes from the previous checkpoint. The monitor
+        then removes newer log lines and sheets; the other files are overwritten.
         """
         nets = inference_networks(self.state)
         self._save_model(nets)
@@ -105,13 +105,15 @@ class Run:
         return diagnose(self.monitor.lines, self.state.budget)
 
     def roll_back(self, problems: Sequence[Problem]) -> bool:
-        """Return to the last healthy checkpoint with halved learning rates, and remove everything newer.
+        """Return to the last healthy checkpoint with halved learning rates.
+
+        Newer log lines, sheets and snapshots are removed. The best model is kept.
 
         Returns:
-            False where there is no healthy checkpoint; then nothing has changed.
+            False if there is no healthy checkpoint; then nothing has changed.
 
         Raises:
-            TrainingStopped: this was one rollback too many. The run is left at the healthy checkpoint.
+            TrainingStopped: there were more than MAX_ROLLBACKS. The run is left at the healthy checkpoint.
         """
         if not (self.out / HEALTHY_STATE).exists():
             self.monitor.print_once("diagnosis: cannot roll back, because there is no healthy checkpoint yet.")
@@ -208,7 +210,7 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
 
 
 def _open_faces(options: TrainOptions, recipe: Recipe, console: Console) -> Faces:
-    """The data, with labels where the recipe is conditional; prints its notices."""
+    """The data, with labels if the recipe is conditional; prints its notices."""
     faces = open_faces(options.data, recipe.resolution, recipe.channels, limit=options.limit, console=console)
     faces = with_labels(faces, condition_of(recipe))
     for notice in faces.notices:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from facesmith.errors import Diverged
+from facesmith.errors import NonFiniteLoss
 from facesmith.gan.contracts import Batch, Generator, Knobs, Loss, Turn, set_level
 from facesmith.latent.label_shares import draw_labels
 from facesmith.training.averages import update_averages
@@ -24,10 +24,10 @@ def train_step(state: TrainState) -> dict[str, Tensor]:
     """Run all turns of one step; the state is changed in place.
 
     Returns:
-        The loss terms by name, detached, on the device: scalars, and images `[N, C, H, W]` that a recipe wants to show.
+        The loss terms by name, detached, on the device: scalars, and images `[N, C, H, W]` that the objective logs.
 
     Raises:
-        Diverged: a loss or a gradient is not finite; the weights of that player were not changed.
+        NonFiniteLoss: a loss or a gradient is not finite; the weights of that player were not changed.
     """
     knobs, seen_before = state.knobs, state.seen
     # Dropout and augmentation use torch's global random number generator; latents and labels use `rng`.
@@ -46,12 +46,12 @@ def train_step(state: TrainState) -> dict[str, Tensor]:
 
 def run_turn(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator) -> dict[str, Tensor]:
     """Update the networks of each player of a turn on one batch; returns loss terms as `train_step` does."""
-    # While the fakes are generated, G requires gradients if a player of this turn trains it: its loss uses these fakes.
+    # The fakes need a gradient graph if a player of this turn trains G, because that player's loss uses them.
     set_trainable(state.nets, [net for name in turn.players for net in state.players[name].nets])
     batch = make_batch(state, turn, knobs, rng)
     terms: dict[str, Tensor] = {}
     for name in turn.players:
-        # Only the weights of this player's networks collect gradients.
+        # In the graph of the loss, only this player's networks require gradients. That of the fakes exists already.
         set_trainable(state.nets, state.players[name].nets)
         with autocast(state):
             loss = state.objective.loss(name, state.nets, batch)
@@ -75,7 +75,7 @@ def make_batch(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator
 
 
 def _labels_for_fakes(G: Generator, count: int, labels: Tensor | None, rng: torch.Generator) -> Tensor | None:
-    """The labels of the batch's real images, so that both have the same; any further ones are drawn at random."""
+    """Labels for the fakes: those of the batch's real images. For further fakes they are drawn at random."""
     if labels is None:
         return None
     extra = draw_labels(G, max(0, count - len(labels)), rng)
@@ -87,19 +87,19 @@ def optimizer_step(state: TrainState, name: str, loss: Loss, lr: float) -> None:
     """Take one optimizer step of a player.
 
     Raises:
-        Diverged: the loss or the gradient is not finite; raised before the weights change.
+        NonFiniteLoss: the loss or the gradient is not finite; raised before the weights change.
     """
     optimizer, player = state.optimizers[name], state.players[name]
-    # The graph of the fakes was made while G required gradients. So a loss of D that does not detach them leaves
-    # gradients in G, which are not G's own.
+    # The graph of the fakes was made while G required gradients. If a loss of D does not detach the fakes, it leaves
+    # gradients in G.
     optimizer.zero_grad()
     loss.total.backward()  # type: ignore[no-untyped-call]
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
     if not bool(torch.isfinite(norm + loss.total.detach())):
         optimizer.zero_grad()
-        raise Diverged(
-            f"Training diverged at step {state.step} ({state.seen / 1000:.1f} kimg): the loss of {name} is "
+        raise NonFiniteLoss(
+            f"At step {state.step} ({state.seen / 1000:.1f} kimg) the loss of {name} is "
             f"{loss.total.item():.3g}, its gradient norm {norm.item():.3g}",
             "the last checkpoint is intact. "
             f"Try a lower learning rate (now {lr:g}) or --precision float32, in a new --out.",

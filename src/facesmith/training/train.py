@@ -12,7 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from facesmith.errors import Diverged, TrainingStopped
+from facesmith.errors import NonFiniteLoss, TrainingStopped
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.training.diagnosis import Problem
 from facesmith.training.plan import TrainOptions
@@ -29,7 +29,7 @@ class TrainReport:
     Attributes:
         out: the run folder.
         seen: images seen.
-        finished: False where the user stopped the run before the end of its budget.
+        finished: False if the user stopped the run before the end of its budget.
     """
 
     out: Path
@@ -42,13 +42,13 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
 
     Raises:
         FacesmithError: the data, the options or the run folder can't be used.
-        Diverged: a loss or gradient is not finite, and there is no healthy checkpoint to roll back to.
+        NonFiniteLoss: `on_trouble` is not "rollback", or there is no healthy checkpoint yet.
         TrainingStopped: the diagnosis found a problem and `on_trouble` is "stop", or rollbacks did not help.
     """
     with open_run(options, console) as run, _stop_requests() as stop:
         state, monitor = run.state, run.monitor
 
-        # A finished run continues only if --on-trouble rollback is given now and its end has a problem.
+        # A finished run continues only with --on-trouble rollback, if its last checkpoint has a problem.
         if run.is_finished:
             if not (run.out / MODEL).exists():
                 run.save()
@@ -58,10 +58,10 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
         while not run.is_finished:
             seen_before = state.seen
 
-            # Step. If a loss is not finite, its player is not updated; players before it in the step are.
+            # Step. If a loss is not finite, its player is not updated; earlier players of the step were.
             try:
                 terms = train_step(state)
-            except Diverged as error:
+            except NonFiniteLoss as error:
                 if options.on_trouble != "rollback":
                     raise
                 monitor.print(f"diagnosis: {error.cause}.")

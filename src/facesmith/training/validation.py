@@ -51,7 +51,7 @@ class Validation:
 
 
 def check_validation_split(faces: Faces) -> None:
-    """Raise BadData where the validation split has too few faces."""
+    """Raise BadData if the validation split has too few faces."""
     if (count := len(faces.part("validation"))) < MIN_VALIDATION_FACES:
         raise BadData(
             f"{faces.path} has {count} faces in its validation split; --validate-every needs {MIN_VALIDATION_FACES}. "
@@ -94,7 +94,7 @@ def affordable_validation(
 
     Args:
         state: a run to measure with; not changed.
-        every: images between two validations, as requested. The result is larger where even few samples would take
+        every: images between two validations, as requested. The result is larger if even few samples would take
             too long.
         images_per_second: the speed of the training.
     """
@@ -107,7 +107,7 @@ def affordable_validation(
 
 
 def _measure(extractor: Extractor, state: TrainState) -> tuple[float, float]:
-    """Seconds to prepare the networks for inference, and to draw and examine one sample."""
+    """Seconds to prepare the networks for inference, and to draw one sample and extract its features."""
     G, quiet = inference_networks(state)["G"], Console(quiet=True)
     extract_features(extractor, synthesize_seeds(G, range(TIMED_SAMPLES)), "", quiet)  # the first call is slower
     start = time.monotonic()
