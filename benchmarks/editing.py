@@ -42,9 +42,9 @@ from facesmith.attributes.train_classifier import (
     train_network,
 )
 from facesmith.device import has_bfloat16
+from facesmith.io.archives import open_store
 from facesmith.io.images import read_picture, resize, to_float
 from facesmith.io.progress import bar
-from facesmith.io.store import open_store
 from facesmith.metrics.extractors.lite0 import Lite0
 from facesmith.metrics.features import cached_features, extract_features
 from facesmith.metrics.frechet import frechet_distance

@@ -9,7 +9,7 @@ import pytest
 
 from facesmith.errors import BadData, FacesmithError
 from facesmith.faces.layouts import GEOMETRY_COLUMNS, read_listing
-from facesmith.io.store import open_store
+from facesmith.io.archives import open_store
 from facesmith.photos.faces_folder import COLUMNS
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.procedural import write_faces

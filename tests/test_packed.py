@@ -15,8 +15,9 @@ from rich.console import Console
 from facesmith.errors import BadData
 from facesmith.faces import packed
 from facesmith.faces.packed import cache_folder, pack
+from facesmith.io.archives import open_store
 from facesmith.io.images import write_png
-from facesmith.io.store import FolderStore, open_store
+from facesmith.io.store import FolderStore
 from facesmith.procedural import draw_many, write_faces
 
 QUIET = Console(quiet=True)
@@ -201,7 +202,7 @@ from pathlib import Path
 from rich.console import Console
 from facesmith.errors import FacesmithError
 from facesmith.faces.packed import pack
-from facesmith.io.store import open_store
+from facesmith.io.archives import open_store
 if sys.argv[2] != "0":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 store = open_store(Path(sys.argv[1]))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gzip
 import io
 import os
+import random
 import struct
+import tarfile
 import zipfile
 from contextlib import suppress
 
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facesmith.errors import BadData, BadPicture, FacesmithError
-from facesmith.io.store import open_store, printable, sort_by_kind
+from facesmith.io.archives import open_store
+from facesmith.io.store import printable, sort_by_kind
 
 
 def zipped(path, files):
@@ -95,14 +99,14 @@ def test_zip_writes_nothing_and_lists_repeated_names_once(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.zip"]
 
 
-def test_encrypted_file_has_a_reason(tmp_path):
+def test_encrypted_zip_is_an_error_that_names_the_command(tmp_path):
     archive = zipped(tmp_path / "x.zip", [("a.txt", "secret")])
     raw = bytearray(archive.read_bytes())
     raw[6] |= 1  # the flag in the local header
     raw[raw.index(b"PK\1\2") + 8] |= 1  # and in the directory
     archive.write_bytes(raw)
-    with pytest.raises(BadPicture, match="encrypted in the zip; unpack it first"):
-        open_store(archive).read("a.txt")
+    with pytest.raises(BadData, match=r"encrypted. Unpack it first: unzip x\.zip"):
+        open_store(archive)
 
 
 def test_zip_bomb_is_not_unpacked(tmp_path):
@@ -195,6 +199,125 @@ def test_system_folders_are_skipped(tmp_path, folder):
     assert names(faces) == ["class/b.png"]
     archive = zipped(tmp_path / "x.zip", [(f"class/{folder}/a.png", "x"), ("class/b.png", "x"), ("Thumbs.db", "")])
     assert names(archive) == ["class/b.png"]
+
+
+def tarred(path, files, mode="w"):
+    with tarfile.open(path, mode) as archive:
+        for name, content in files:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+FILES = [("b.txt", b"two"), ("a/c.txt", b"three"), ("__MACOSX/x.txt", b"-"), ("b.txt", b"newer"), ("../up.txt", b"up")]
+
+
+@pytest.mark.parametrize("compression", ["", "gz", "bz2", "xz"])
+def test_tar_is_read_in_place(tmp_path, compression):
+    store = open_store(tarred(tmp_path / "faces", FILES, f"w:{compression}"))
+    assert {file.name: store.read(file.name) for file in store.files()} == {
+        "../up.txt": b"up",
+        "a/c.txt": b"three",
+        "b.txt": b"newer",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+    store.close()
+
+
+def test_tar_links_are_not_followed(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
+            info = tarfile.TarInfo("link.txt")
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    assert names(tmp_path / "x.tar") == []
+
+
+def test_archives_in_folders_and_archives_are_read_in_place(tmp_path):
+    inner = zipped(tmp_path / "inner.zip", [("deep/a.png", "a")])
+    tar = tarred(tmp_path / "middle.tgz", [("b.png", b"b"), ("i.zip", inner.read_bytes())], "w:gz")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    outer = zipped(folder / "outer.zip", [("m.tgz", tar.read_bytes()), ("c.png", "c")])
+    (folder / "d.png").write_bytes(b"d")
+    expected = {"m.tgz/i.zip/deep/a.png": b"a", "m.tgz/b.png": b"b", "c.png": b"c"}
+    store = open_store(outer)
+    assert {file.name: store.read(file.name) for file in sort_by_kind(store).pictures} == expected
+    store = open_store(folder)
+    assert {file.name: store.read(file.name) for file in sort_by_kind(store).pictures} == {
+        "d.png": b"d",
+        **{f"outer.zip/{name}": content for name, content in expected.items()},
+    }
+    before = store.files()
+    assert open_store(folder).files() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "command"),
+    [
+        (b"Rar!\x1a\x07\x01\0", "unrar x x.zip"),
+        (b"7z\xbc\xaf'\x1c\0\x04", "7z x x.zip"),
+        (b"(\xb5/\xfd....", "tar --zstd -xf x.zip"),
+    ],
+)
+def test_archive_that_can_not_be_read_names_the_command(tmp_path, content, command):
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(BadData, match=command):
+        open_store(tmp_path / "x.zip")
+    (tmp_path / "a.png").write_bytes(b"a")
+    result = sort_by_kind(open_store(tmp_path))
+    assert [file.name for file in result.pictures] == ["a.png"]
+    ((reason, count),) = result.ignored.items()
+    assert count == 1
+    assert command in reason
+
+
+def test_gzip_without_a_tar_is_an_error(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"text" * 1000))
+    with pytest.raises(BadData, match="not of a tar"):
+        open_store(tmp_path / "a.gz")
+
+
+def test_truncated_tar_is_an_error(tmp_path):
+    whole = tarred(tmp_path / "x.tgz", FILES, "w:gz").read_bytes()
+    (tmp_path / "x.tgz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadData, match="copy or download complete"):
+        open_store(tmp_path / "x.tgz")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED])
+def test_entry_is_read_only_up_to_its_stated_size(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", method) as archive:
+        archive.writestr("a.txt", bytes(50 * 2**20))
+    raw = bytearray((tmp_path / "x.zip").read_bytes())
+    at = raw.index(b"PK\1\2") + 24
+    raw[at : at + 4] = struct.pack("<I", 1000)
+    (tmp_path / "x.zip").write_bytes(raw)
+    store = open_store(tmp_path / "x.zip")
+    with suppress(BadPicture):  # the checksum may not fit
+        assert len(store.read("a.txt")) <= 1000
+
+
+def test_archive_that_unpacks_to_suspiciously_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("facesmith.io.archives.MIN_UNPACKED_LIMIT", 2**20)
+    (tmp_path / "x.tgz").write_bytes(gzip.compress(bytes(20 * 2**20)))
+    with pytest.raises(BadData, match="unpacks to more than"):
+        open_store(tmp_path / "x.tgz")
+
+
+def test_any_damage_to_a_tar_gives_only_a_facesmith_error(tmp_path):
+    rng = random.Random(0)
+    for compression in ("", "gz", "xz"):
+        whole = tarred(tmp_path / "x.tar", FILES, f"w:{compression}").read_bytes()
+        for _ in range(40):
+            raw = bytearray(whole[: rng.randrange(1, len(whole))])
+            raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+            (tmp_path / "x.tar").write_bytes(raw)
+            with suppress(FacesmithError):  # no other error
+                store = open_store(tmp_path / "x.tar")
+                for file in store.files():
+                    store.read(file.name)
 
 
 @settings(max_examples=150, deadline=None)

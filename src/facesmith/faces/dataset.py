@@ -14,8 +14,9 @@ from rich.console import Console
 from facesmith.errors import BadData, BadOption
 from facesmith.faces.layouts import Listing, read_listing
 from facesmith.faces.packed import Packed, pack
+from facesmith.io.archives import open_store
 from facesmith.io.images import Pixels
-from facesmith.io.store import Store, StoredFile, open_store, printable
+from facesmith.io.store import Store, StoredFile, printable
 from facesmith.photos import split
 
 MAX_NAMED = 3  # files that a notice lists by name

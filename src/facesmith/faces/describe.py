@@ -15,8 +15,9 @@ from rich.console import Console
 from facesmith.errors import BadPicture
 from facesmith.faces.dataset import Faces, faces_from_listing
 from facesmith.faces.layouts import Listing, read_listing
+from facesmith.io.archives import open_store
 from facesmith.io.images import Pixels, grid, read_picture, write_png
-from facesmith.io.store import Store, open_store, printable
+from facesmith.io.store import Store, printable
 from facesmith.photos import split
 
 SHEET_FACES = 64

@@ -2,7 +2,8 @@
 
 files.py              atomic writes, refusing to overwrite, hashes
 file_kinds.py         what a file is, by its first bytes
-store.py              a folder, an archive or a file as names and bytes; its files sorted by kind
+store.py              a folder or a file as names and bytes; files sorted by kind
+archives.py           zip and tar, also inside each other, as names and bytes; opens every source
 images.py             read photos, write PNG and JPEG, convert between uint8 and float, grids
 color_profiles.py     colors of embedded profiles -> sRGB
 batches.py            batches of equal size, the last one padded

@@ -1,25 +1,21 @@
 """A folder, an archive or a single file as names and bytes, so that readers of pictures need not distinguish them.
 
-All commands open their photos and faces with `open_store`, and sort the files by content with `sort_by_kind`.
+All commands open their photos and faces with `archives.open_store`, and sort the files by content with `sort_by_kind`.
 Therefore they agree on which files are pictures, and on what is left aside and why.
 """
 
 from __future__ import annotations
 
-import lzma
 import os
 import stat
-import struct
-import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from facesmith.errors import BadData, BadPicture
+from facesmith.errors import BadData
 from facesmith.io.file_kinds import (
-    DOCUMENT_SUFFIXES,
     HEAD_BYTES,
     PICTURE_SUFFIXES,
     FileKind,
@@ -27,13 +23,8 @@ from facesmith.io.file_kinds import (
     kind_of_file,
     suffix_of,
 )
-from facesmith.io.images import MAX_FILE_BYTES, read_file
+from facesmith.io.images import read_file
 
-# What zipfile and its decompressors raise for damaged entries and for compression methods that they don't support.
-ZIP_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(OSError, EOFError, NotImplementedError, ValueError),
-)
 UNREADABLE_FOLDER = "unreadable folder"  # stamp; such a folder counts as a picture, and reading it gives the reason
 MAX_SUFFIX_SHOWN = 16  # characters; `.jpg?width=300&height=…` is cut
 
@@ -87,6 +78,18 @@ class Store(ABC):
     def head(self, name: str) -> bytes:
         """The first `HEAD_BYTES` bytes of a file; empty if it can't be read."""
 
+    def kind(self, name: str) -> FileKind:
+        """The kind of a file by its content."""
+        return kind_of_file(name, self.head(name))
+
+    def trusts(self, file: StoredFile) -> bool:
+        """Whether a file counts as a picture without a look at its content."""
+        return suffix_of(file.name) in PICTURE_SUFFIXES or file.stamp == UNREADABLE_FOLDER
+
+    def unpack(self, name: str) -> IO[bytes]:
+        """A temporary file with the content of a file in an archive. Raises BadData."""
+        raise NotImplementedError
+
     def local_path(self, name: str) -> Path | None:
         """The path of a file on the disk; None if it lies in an archive."""
         return None
@@ -108,11 +111,10 @@ def sort_by_kind(store: Store) -> SortedFiles:
     """
     result = SortedFiles()
     for file in store.files():
-        trusted = suffix_of(file.name) in PICTURE_SUFFIXES and not isinstance(store, FileStore)
-        if trusted or file.stamp == UNREADABLE_FOLDER:
+        if store.trusts(file):
             result.pictures.append(file)
             continue
-        kind = kind_of_file(file.name, store.head(file.name))
+        kind = store.kind(file.name)
         if kind.category == "picture":
             result.pictures.append(file)
         elif kind.category == "video":
@@ -225,6 +227,9 @@ class FileStore(Store):
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def trusts(self, file: StoredFile) -> bool:
+        return False  # one file is quickly looked at
+
     def files(self) -> list[StoredFile]:
         status = self.path.stat()
         return [StoredFile(self.path.name, f"{status.st_size}-{status.st_mtime_ns}", status.st_size)]
@@ -237,73 +242,6 @@ class FileStore(Store):
 
     def local_path(self, name: str) -> Path:
         return self.path
-
-
-class ZipStore(Store):
-    """A zip, read in place. Nothing is unpacked to disk, so no name in it can reach outside."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.zip = zipfile.ZipFile(path)
-        except ZIP_ERRORS as error:
-            raise BadData(f"{path} can't be read as a zip ({error}). Is the copy or download complete?") from None
-
-    def files(self) -> list[StoredFile]:
-        # Of several entries with one name, reading returns the last, so each name is listed once.
-        entries = {i.filename: i for i in self.zip.infolist() if not i.is_dir() and not is_hidden(i.filename)}
-        return [
-            StoredFile(name, f"{entries[name].file_size}-{entries[name].CRC:08x}", entries[name].file_size)
-            for name in sorted(entries)
-        ]
-
-    def read(self, name: str) -> bytes:
-        info = self.zip.getinfo(name)
-        if info.file_size > MAX_FILE_BYTES:  # a small zip can unpack to more than the memory
-            raise BadPicture(f"file of {info.file_size / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
-        if info.flag_bits & 1:
-            raise BadPicture("encrypted in the zip; unpack it first")
-        try:
-            with self.zip.open(info) as stream:
-                return stream.read(info.file_size)
-        except ZIP_ERRORS as error:
-            raise BadPicture(f"damaged in the zip: {printable(str(error))[:120]}") from None
-
-    def head(self, name: str) -> bytes:
-        try:
-            with self.zip.open(name) as stream:
-                return stream.read(HEAD_BYTES)
-        except (*ZIP_ERRORS, RuntimeError):  # encrypted files raise RuntimeError
-            return b""
-
-    def close(self) -> None:
-        self.zip.close()
-
-
-def open_store(path: Path, exclude: Path | None = None) -> Store:
-    """The store at a path. A path to another file than an archive gives a store with this file.
-
-    Args:
-        exclude: a folder to leave out.
-
-    Raises:
-        BadData: the path does not exist, or can't be opened.
-    """
-    if path.is_dir():
-        return FolderStore(path, exclude)
-    if not path.is_file():
-        problem = "is neither a folder nor a file" if path.exists() else "does not exist"
-        raise BadData(f"{path} {problem}. Give a folder or a zip of pictures.")
-    kind = kind_of_file(path.name, _file_head(path))
-    if kind.category == "archive" or _is_zip_with_prefix(path, kind):
-        return ZipStore(path)
-    return FileStore(path)
-
-
-def _is_zip_with_prefix(path: Path, kind: FileKind) -> bool:
-    """Whether a file of unknown kind is a zip after other bytes, such as a program that unpacks itself."""
-    unknown = kind.category == "other" and not kind.name and suffix_of(path.name) not in DOCUMENT_SUFFIXES
-    return unknown and zipfile.is_zipfile(path)
 
 
 def _file_head(path: Path) -> bytes:

@@ -17,8 +17,9 @@ import av
 import numpy as np
 
 from facesmith.errors import BadData, BadPicture
+from facesmith.io.archives import open_store
 from facesmith.io.images import MAX_PIXELS, Pixels, read_picture
-from facesmith.io.store import Store, open_store, sort_by_kind
+from facesmith.io.store import Store, sort_by_kind
 
 
 @dataclass(frozen=True)
