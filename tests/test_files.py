@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facesmith.errors import BadOption, OutputExists
-from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.io.files import atomic_write, refuse_to_overwrite, shorten_name
 from facesmith.io.images import write_png
 
 
@@ -57,3 +57,15 @@ def test_a_full_disk_is_reported_with_the_files_name(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(target)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ü" * 127])
+def test_name_at_the_limit_is_written(tmp_path, name):
+    with atomic_write(tmp_path / name) as stream:
+        stream.write(b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_shortened_name_has_no_half_characters():
+    assert shorten_name("äöü", 5) == "äö"
+    assert shorten_name("abc", 5) == "abc"

@@ -14,7 +14,7 @@ from rich.console import Console
 from small import QUIET, faces_folder, procedural_pixels, saved_model
 
 import facesmith
-from facesmith.errors import BadData, BadModel, BadOption, BadPicture, OutputExists
+from facesmith.errors import BadData, BadModel, BadOption, BadPicture, FacesmithError, OutputExists
 from facesmith.explore.invert import GAP_PX, MAX_PICTURES, InvertOptions, invert
 from facesmith.explore.reconstruction_error import ReconstructionError, psnr, reconstruction_errors
 from facesmith.inversion.encoder import InversionEncoder
@@ -338,3 +338,34 @@ def test_inversion_without_optimization_takes_less_than_a_second(run_with_encode
     start = time.process_time()
     model.invert(np.asarray(photo()), optimize=False)
     assert time.process_time() - start < 1
+
+
+def test_outputs_of_pictures_with_very_long_names_are_written(run, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(2):
+        write_png(photos / f"{'a' * 250}{i}.png", procedural_pixels(2)[i])
+    write_png(photos / "short.png", procedural_pixels(3)[2])
+    options = InvertOptions(aligned=True, optimize=False, latents=tmp_path / "latents")
+    list(invert(run, [photos], tmp_path / "out.png", options, console=QUIET))
+    names = sorted(path.name for path in (tmp_path / "latents").iterdir())
+    assert names == [f"{'a' * 240}-2.latent", f"{'a' * 240}.latent", "short.latent"]
+
+
+def test_output_that_can_not_be_written_does_not_prevent_the_others(run, tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, name in enumerate("abc"):
+        write_png(photos / f"{name}.png", procedural_pixels(3)[i])
+    save = facesmith.explore.invert.save_latent
+
+    def fail_for_a(file, *rest):
+        if file.name == "a.latent":
+            raise OSError(28, "No space left on device")
+        return save(file, *rest)
+
+    monkeypatch.setattr("facesmith.explore.invert.save_latent", fail_for_a)
+    options = InvertOptions(aligned=True, optimize=False, latents=tmp_path / "latents")
+    with pytest.raises(FacesmithError, match=r"1 files could not be written; all others were.*a\.latent: No space"):
+        list(invert(run, [photos], tmp_path / "out.png", options, console=QUIET))
+    assert sorted(path.name for path in (tmp_path / "latents").iterdir()) == ["b.latent", "c.latent"]

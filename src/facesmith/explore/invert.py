@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ from rich.console import Console
 from torch import Tensor
 
 from facesmith import __version__
-from facesmith.errors import BadData, BadOption, BadPicture
+from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError
 from facesmith.explore.reconstruction_error import ReconstructionError, reconstruction_errors
 from facesmith.inversion.face_template import LocatedFace, center_square_matrix, locate_face
 from facesmith.inversion.paste import paste
 from facesmith.io.captions import with_caption
-from facesmith.io.files import refuse_to_overwrite
+from facesmith.io.files import MAX_NAME_BYTES, refuse_to_overwrite, shorten_name
 from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_png
 from facesmith.latent import truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
@@ -30,6 +31,7 @@ COLUMNS = 8
 GAP_PX = 8
 MAX_PICTURES = 256
 MAX_PASTED_PHOTOS = 32  # these photos are kept in memory
+ROOM_BYTES = 15  # in the names of outputs, for a number and a suffix
 FRAME_STEP = 25  # every 25th frame of a film, as in extract
 
 
@@ -97,6 +99,7 @@ def invert(
         BadData: no picture can be used, or there are too many.
         BadOption: options contradict one another, or an edit is unknown.
         OutputExists: an output exists, and `force` is not set.
+        FacesmithError: some files in `latents` or `paste` could not be written; all others were.
     """
     edits = parse_edits(options.edits)
     _check_outputs(out, options, force)
@@ -121,8 +124,11 @@ def invert(
         yield str(save_latent(out, w[0], model.hash, _latent_details(model, inputs[0], errors[0], options)))
     else:
         yield str(_write_sheet(model, out, rows, errors))
-    yield from _write_latents(model, inputs, w, errors, options)
-    yield from _write_pasted(model, inputs, rows[-1], options)
+    failures: list[str] = []
+    yield from _write_latents(model, inputs, w, errors, options, failures)
+    yield from _write_pasted(model, inputs, rows[-1], options, failures)
+    if failures:
+        raise FacesmithError(f"{len(failures)} files could not be written; all others were. First: {failures[0]}")
 
 
 def _check_outputs(out: Path, options: InvertOptions, force: bool) -> None:
@@ -241,17 +247,25 @@ def _write_sheet(model: Model, out: Path, rows: Sequence[Pixels], errors: Sequen
 
 
 def _write_latents(
-    model: Model, pictures: Sequence[_Picture], w: Tensor, errors: Sequence[ReconstructionError], options: InvertOptions
+    model: Model,
+    pictures: Sequence[_Picture],
+    w: Tensor,
+    errors: Sequence[ReconstructionError],
+    options: InvertOptions,
+    failures: list[str],
 ) -> Iterator[str]:
     if options.latents is None:
         return
     for picture, latent, error, name in zip(pictures, w, errors, _file_names(pictures), strict=True):
         details = _latent_details(model, picture, error, options)
-        save_latent(options.latents / f"{name}{LATENT_SUFFIX}", latent, model.hash, details)
+        with _note_failure(file := options.latents / f"{name}{LATENT_SUFFIX}", failures):
+            save_latent(file, latent, model.hash, details)
     yield str(options.latents)
 
 
-def _write_pasted(model: Model, pictures: Sequence[_Picture], faces: Pixels, options: InvertOptions) -> Iterator[str]:
+def _write_pasted(
+    model: Model, pictures: Sequence[_Picture], faces: Pixels, options: InvertOptions, failures: list[str]
+) -> Iterator[str]:
     if options.paste is None:
         return
     template, single = model.inverter.template, options.paste.suffix.lower() == ".png"
@@ -265,15 +279,28 @@ def _write_pasted(model: Model, pictures: Sequence[_Picture], faces: Pixels, opt
     for picture, face, name in zip(pictures, faces, _file_names(pictures), strict=True):
         assert picture.photo is not None, "kept because options.paste is set"
         pasted = paste(picture.photo, face, picture.located.matrix, template.targets(face.shape[0]))
-        write_png(options.paste if single else options.paste / f"{name}.png", pasted, metadata)
+        with _note_failure(file := options.paste if single else options.paste / f"{name}.png", failures):
+            write_png(file, pasted, metadata)
     yield str(options.paste)
 
 
+@contextmanager
+def _note_failure(file: Path, failures: list[str]) -> Iterator[None]:
+    """Note why a file can't be written, so that the others are still written after minutes of inversion."""
+    try:
+        yield
+    except OSError as error:
+        failures.append(f"{file}: {error.strerror or error}.")
+
+
 def _file_names(pictures: Sequence[_Picture]) -> list[str]:
-    """Return a file name without suffix for each picture, numbered if two have the same name."""
+    """Return a file name without suffix for each picture, numbered if two have the same name.
+
+    Long names are shortened, so that there is room for a number and a suffix.
+    """
     names: list[str] = []
     for picture in pictures:
-        stem = Path(picture.name.replace("#", "-")).stem or "face"
+        stem = shorten_name(Path(picture.name.replace("#", "-")).stem or "face", MAX_NAME_BYTES - ROOM_BYTES)
         name, number = stem, 2
         while name in names:
             name, number = f"{stem}-{number}", number + 1

@@ -23,6 +23,8 @@ DISK_ERRORS = frozenset(
     }
 )
 
+MAX_NAME_BYTES = 255  # of a file name, on most systems
+
 
 @contextmanager
 def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iterator[IO[Any]]:
@@ -41,7 +43,8 @@ def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iter
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise BadOption(f"{path} can't be written: {path.parent} must be a folder, but a file is in the way.") from None
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    ending = f".{os.getpid()}-{threading.get_ident()}.part"
+    partial = path.with_name(f".{shorten_name(path.name, MAX_NAME_BYTES - len(ending) - 1)}{ending}")
     # The text may contain file names that are not valid UTF-8: surrogateescape writes them as they were read.
     text: dict[str, Any] = {} if "b" in mode else {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
     try:
@@ -57,6 +60,13 @@ def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iter
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def shorten_name(name: str, max_bytes: int) -> str:
+    """The start of a file name, at most `max_bytes` long, without half a character at its end."""
+    while len(os.fsencode(name)) > max_bytes:
+        name = name[:-1]
+    return name
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:
