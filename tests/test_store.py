@@ -277,6 +277,7 @@ def test_gzip_without_a_tar_is_an_error(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"text" * 1000))
     with pytest.raises(BadData, match="not of a tar"):
         open_store(tmp_path / "a.gz")
+    assert sort_by_kind(open_store(tmp_path)).ignored == {".gz": 1}
 
 
 def test_truncated_tar_is_an_error(tmp_path):

@@ -46,6 +46,10 @@ DECOMPRESSORS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
 }
 
 
+class NotATar(BadData):
+    """A compressed file has no tar inside, such as a table that is compressed alone."""
+
+
 def open_archive(path: Path, kind: FileKind, stream: IO[bytes] | None = None) -> Store:
     """The store of an archive.
 
@@ -172,7 +176,7 @@ class TarStore(Store):
             self.close()
             stream.close()
             if compression != "tar" and isinstance(error, tarfile.ReadError):
-                raise BadData(
+                raise NotATar(
                     f"{path} is a {compression} file, but not of a tar. Give a tar, a zip or a folder."
                 ) from None
             reason = printable(str(error))[:120]
@@ -279,8 +283,11 @@ class NestedStore(Store):
             path = self.outer.local_path(file.name)
             stream = self.outer.unpack(file.name) if path is None else open(path, "rb")  # noqa: SIM115
             store = NestedStore(open_archive(Path(file.name), kind, stream), self.depth + 1)
+        except NotATar:
+            self.kinds[file.name] = FileKind("other")
+            return None
         except (BadData, OSError) as error:
-            self.kinds[file.name] = FileKind("other", f"archive that can't be read: {error}")
+            self.kinds[file.name] = FileKind("other", f"archive that can't be read: {str(error).rstrip('.')}")
             return None
         self.inner[file.name] = store
         return store
