@@ -268,6 +268,8 @@ def train_to_end(state):
 def stop_after(steps, monkeypatch, number=signal.SIGTERM):
     """Make the next training receive a signal after this many steps."""
     log_step, taken = Monitor.log_step, 0
+    if signal.getsignal(number) is signal.SIG_IGN:  # the tests run under nohup
+        signal.signal(number, signal.SIG_DFL)
 
     def log_and_stop(self, terms):
         nonlocal taken

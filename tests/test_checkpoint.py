@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import struct
+import zipfile
 
 import pytest
 import torch
@@ -172,3 +174,19 @@ def test_a_full_disk_leaves_the_previous_file_intact(tmp_path, monkeypatch):
         write_model(file, state)
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [file.name], "no partial file is left"
+
+
+@pytest.mark.parametrize("attack", ["deflate", "overlap", "pipe"])
+def test_a_state_that_would_fill_the_memory_or_never_end_is_refused(tmp_path, attack):
+    path = tmp_path / "state.pt"
+    if attack == "pipe":
+        os.mkfifo(path)
+    elif attack == "deflate":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("archive/data.pkl", bytes(10**8))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data/0", bytes(1000))
+            archive.filelist *= 1000
+    with pytest.raises(BadModel, match=r"--force"):
+        load_state(path)

@@ -10,6 +10,7 @@ import time
 import zipfile
 
 import numpy as np
+import filelock
 import pytest
 from pictures import EYES, FACE_BOX, bomb, photo, portrait, shared, without_face, write_video
 from PIL import Image, ImageEnhance, ImageFilter
@@ -429,7 +430,7 @@ def test_force_replaces_an_extraction_and_nothing_else(tmp_path):
 def test_second_process_on_the_same_folder_is_an_error(tmp_path, monkeypatch):
     photo().save(tmp_path / "a.png")
     (tmp_path / "out").mkdir()
-    lock = extract_module.FileLock(tmp_path / "out" / ".extract.lock")
+    lock = filelock.FileLock(tmp_path / "out" / ".extract.lock")
     with lock, pytest.raises(FacesmithError, match="Another process"):
         run(tmp_path / "a.png", tmp_path / "out")
     assert run(tmp_path / "a.png", tmp_path / "out").faces == 1

@@ -44,3 +44,11 @@ def test_a_console_prints_no_control_characters():
     stream = io.StringIO()
     SafeConsole(file=stream, markup=False, soft_wrap=True).print("recipe \x1b]0;title\x07", "\udc80")
     assert stream.getvalue() == "recipe \\x1b]0;title\\x07 \\udc80\n"
+
+
+def test_a_closed_terminal_does_not_stop_the_work():
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    SafeConsole(file=Closed()).print("saved")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -71,4 +73,19 @@ def test_other_suffixes_and_too_fast_or_too_large_gifs_are_refused(tmp_path, mon
     monkeypatch.setattr(video, "MAX_GIF_BYTES", 3 * 31 * 33)
     with pytest.raises(BadOption, match=r"Write an \.mp4"):
         write_film(tmp_path / "a.gif", FRAMES, 5)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+def test_a_full_disk_leaves_no_film_and_names_the_file(tmp_path, name):
+    code = (
+        "import resource, sys; from pathlib import Path; import numpy as np\n"
+        "from facesmith.io.video import write_film\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "noise = np.random.default_rng(0).integers(0, 255, (60, 64, 64, 3), dtype=np.uint8)\n"
+        "try: write_film(Path(sys.argv[1]), noise, 8)\n"
+        "except OSError as error: print(error.strerror, error.filename)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True, check=True)
+    assert process.stdout == f"File too large {tmp_path / name}\n"
     assert not list(tmp_path.iterdir())

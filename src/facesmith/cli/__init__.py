@@ -30,6 +30,7 @@ from facesmith.cli.shared import app
 from facesmith.errors import FacesmithError
 from facesmith.io.files import DISK_ERRORS
 from facesmith.io.messages import one_line
+from facesmith.io.stopping import handling_stop_signals, interrupt
 
 INTERRUPTED = 130
 UsageError: type[Any] = typer.BadParameter.__mro__[
@@ -40,7 +41,8 @@ UsageError: type[Any] = typer.BadParameter.__mro__[
 def main() -> None:
     """Run the program. A user's mistake is reported in one line; only our own bugs show a traceback."""
     try:
-        code = app(_with_global_options_first(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
+        with handling_stop_signals(interrupt):
+            code = app(_with_global_options_first(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
         if code == INTERRUPTED:  # typer returns this after Ctrl-C
             raise KeyboardInterrupt
     except UsageError as error:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture, FacesmithError, PictureUnavailable
+from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import atomic_write
 from facesmith.io.images import Pixels, crop_and_resize, read_picture
 from facesmith.io.progress import bar
@@ -198,7 +199,7 @@ def _remove_abandoned(root: Path) -> None:
 
 def _read_all(store: Store, files: Sequence[StoredFile], resolution: int, channels: int) -> Iterator[_Picture]:
     """Pictures decoded and resized by all cores, in order."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for start in range(0, len(files), READ_AHEAD):
             chunk = files[start : start + READ_AHEAD]
             yield from pool.map(lambda file: _read(store, file.name, resolution, channels), chunk)

@@ -1,5 +1,6 @@
 """Files in and out: everything that other folders read, write or print.
 
+cpus.py               CPUs that this process may use
 files.py              atomic writes, refusing to overwrite, hashes
 file_kinds.py         what a file is, by its first bytes
 store.py              a folder or a file as names and bytes; files sorted by kind
@@ -11,8 +12,10 @@ captions.py           images with text below or on the left
 video.py              write MP4 and GIF
 provenance.py         metadata of synthetic images: what they are and how to draw them again
 credentials.py        signed content credentials (C2PA)
+lock.py               lock a folder against a second process
 messages.py           texts made fit for messages: short, and without control characters
 seeds.py              parse and check seeds
+stopping.py           signals that stop a command
 attribute_options.py  parse attribute values such as smiling=1
 progress.py           progress bars
 html.py               the self-contained HTML pages of reports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -21,7 +22,8 @@ class SafeConsole(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print like `Console.print`; texts pass through `printable`."""
-        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **options)
+        with suppress(OSError):  # a closed terminal or a full log must not stop the work, or keep it from being saved
+            super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **options)
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 LOAD_ERRORS = (
     *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError),
     pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    NotImplementedError,
 )
 
 
@@ -157,10 +160,26 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         BadModel: the file is damaged or contains anything else.
     """
+    if path.exists() and not path.is_file():
+        raise BadModel(f"{path} is not a file. Remove it, then start over with --force.")
     try:
+        _check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except LOAD_ERRORS:
         raise BadModel(f"{path} is damaged, or contains more than tensors and values. Start over: --force.") from None
     if not isinstance(state, dict) or state.get("format") != MODEL_FORMAT:
         raise BadModel(f"{path} is not a state of this version. Start over with --force, or update facesmith.")
     return state
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ValueError if a zip that torch.load reads would need more memory than the file's size.
+
+    torch.save never compresses, so a compressed entry, or the same bytes in several entries, is an attack.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("compressed entries")
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise ValueError("entries larger than the file")

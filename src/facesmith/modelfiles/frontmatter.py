@@ -31,7 +31,7 @@ def read_front_matter(card: Path) -> dict[str, Any]:
         BadData: the front matter is not YAML.
     """
     try:
-        if card.stat().st_size > MAX_BYTES:
+        if not card.is_file() or card.stat().st_size > MAX_BYTES:  # a named pipe would never end
             return {}
         text = card.read_text(encoding="utf-8", errors="replace")
     except OSError:

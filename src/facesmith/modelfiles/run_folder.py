@@ -35,7 +35,7 @@ RUN_FILES = (
 
 def sheets(run: Path, folder: str = SHEETS) -> list[Path]:
     """The contact sheets of a run in order, one per save. Files whose names are not numbers are ignored."""
-    return sorted(path for path in (run / folder).glob("*.png") if path.stem.isdecimal())
+    return sorted(path for path in (run / folder).glob("*.png") if path.stem.isdecimal() and path.is_file())
 
 
 def read_log(log: Path) -> tuple[list[dict[str, Any]], int]:

@@ -8,7 +8,6 @@ workers nor on interruptions.
 from __future__ import annotations
 
 import base64
-import os
 from collections import Counter, deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,10 +18,11 @@ from typing import get_args
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from facesmith.errors import BadOption, FacesmithError
+from facesmith.io.cpus import usable_cpus
+from facesmith.io.lock import locked
 from facesmith.io.progress import progress
 from facesmith.photos import faces_folder, journal
 from facesmith.photos.align import DEFAULT_MARGIN, MAX_MARGIN, MAX_SIZE_PX, Alignment, CenterCrop
@@ -101,11 +101,10 @@ def extract(
     if report is not None:
         return report
     out.mkdir(parents=True, exist_ok=True)
+    busy = FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.")
     try:
-        with FileLock(out / LOCK_NAME, timeout=0):
-            return _extract(source, out, settings, workers or os.cpu_count() or 1, pictures, force, console)
-    except Timeout:
-        raise FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.") from None
+        with locked(out / LOCK_NAME, busy):
+            return _extract(source, out, settings, workers or usable_cpus(), pictures, force, console)
     except OSError as error:
         advice = "Fix this, then run the same command again without --force: it resumes."
         raise FacesmithError(f"{out}: {error.strerror or error}. {advice}") from None

@@ -16,8 +16,10 @@ from typing import Any, get_origin, get_type_hints
 from facesmith.device import PRECISIONS
 from facesmith.errors import BadModel, BadOption
 from facesmith.io.files import atomic_write
+from facesmith.io.messages import one_line
 from facesmith.modelfiles.run_folder import PLAN
 
+MAX_PLAN_BYTES = 2**20
 PLAN_FORMAT = 1
 MAX_BUDGET = 1e9  # minutes or kimg
 ON_TROUBLE = ("warn", "rollback", "stop")
@@ -119,11 +121,14 @@ def read_plan(file: Path) -> Plan:
     Raises:
         BadModel: it is missing or damaged.
     """
+    if not file.is_file() or file.stat().st_size > MAX_PLAN_BYTES:
+        raise BadModel(f"{file} is not a valid plan (it is not a file, or too large). Train again: facesmith train ... --force")
     try:
         plan = Plan(**json.loads(file.read_text(encoding="utf-8")))
         _check_plan(plan)
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise BadModel(f"{file} is not a valid plan ({error}). Train again: facesmith train ... --force") from None
+        reason = one_line(str(error), 200)
+        raise BadModel(f"{file} is not a valid plan ({reason}). Train again: facesmith train ... --force") from None
     return plan
 
 

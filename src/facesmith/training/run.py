@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import torch
 from rich.console import Console
@@ -24,6 +23,7 @@ from facesmith.device import PRECISIONS, check_precision, pick_device
 from facesmith.errors import BadData, BadModel, OutputExists, RunBusy, TrainingStopped
 from facesmith.faces import Faces, open_faces
 from facesmith.gan.recipe import Recipe, condition_of
+from facesmith.io.lock import locked
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles import checkpoint
 from facesmith.modelfiles.checkpoint import load_state, save_model
@@ -191,7 +191,7 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
     if options.out.exists() and not options.out.is_dir():
         raise OutputExists(f"{options.out} is a file. Choose another --out.")
     options.out.mkdir(parents=True, exist_ok=True)
-    with _locked(options.out):
+    with locked(options.out / LOCK, _busy(options.out)):
         plan = make_plan(options, recipe, faces, pretrained, console)
         torch.set_num_threads(plan.threads)
         state, seconds = _open_state(plan, recipe, faces, pretrained, options.out)
@@ -254,11 +254,5 @@ def _open_monitor(out: Path, state: TrainState, faces: Faces, seconds: float, co
     return Monitor(out, state, real, seconds, console, np.asarray(faces.pixels[rows]), labels)
 
 
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Lock the run folder; the operating system unlocks it even if the process is killed."""
-    try:
-        with filelock.FileLock(out / LOCK, timeout=0):
-            yield
-    except filelock.Timeout:
-        raise RunBusy(f"Another process trains in {out}. Wait for it, stop it, or choose another --out.") from None
+def _busy(out: Path) -> RunBusy:
+    return RunBusy(f"Another process trains in {out}. Wait for it, stop it, or choose another --out.")

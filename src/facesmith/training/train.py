@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +12,12 @@ from types import FrameType
 from rich.console import Console
 
 from facesmith.errors import NonFiniteLoss, TrainingStopped
+from facesmith.io.stopping import handling_stop_signals
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.training.diagnosis import Problem
 from facesmith.training.plan import TrainOptions
 from facesmith.training.run import open_run
 from facesmith.training.step import train_step
-
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)
@@ -101,23 +99,13 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """An event that asks to finish the step, save and stop. A second Ctrl-C ends at once.
-
-    Ctrl-C, SIGTERM and SIGHUP (a closed terminal, a lost connection) set it.
-    """
+    """An event that asks to finish the step, save and stop: see `io.stopping`. A second Ctrl-C ends at once."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
-        yield stop
-        return
 
     def request(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    handlers = {number: signal.signal(number, request) for number in STOP_SIGNALS}
-    try:
+    with handling_stop_signals(request):
         yield stop
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

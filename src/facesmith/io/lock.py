@@ -1,0 +1,44 @@
+"""Lock a folder, so that two processes don't write into it, on disks with and without file locks."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)  # some network and FUSE disks
+
+
+@contextmanager
+def locked(file: Path, busy: Exception) -> Iterator[None]:
+    """Hold a lock while the block runs. The operating system releases it even if the process is killed.
+
+    A disk may have no file locks. There a second file marks that the folder is in use. It names the process, so that
+    the next start removes it if that process was killed.
+
+    Raises:
+        busy: another process holds the lock.
+    """
+    try:
+        lock = _acquire(file)
+    except Timeout:
+        raise busy from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(file: Path) -> BaseFileLock:
+    lock: BaseFileLock = FileLock(file, timeout=0, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if isinstance(error, Timeout) or error.errno not in NO_LOCKS:
+            raise
+        lock = SoftFileLock(file.with_name(f"{file.name}-process"), timeout=0)
+        lock.acquire()
+    return lock

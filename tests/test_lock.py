@@ -1,0 +1,57 @@
+"""One process at a time writes into a folder, also on disks without file locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import subprocess
+import sys
+
+import pytest
+
+from facesmith.errors import RunBusy
+from facesmith.io.lock import locked
+
+BUSY = RunBusy("busy")
+
+
+@pytest.fixture(params=[None, "ENOSYS", "ENOTSUP", "ENOLCK"])
+def disk(request, monkeypatch):
+    """A disk with file locks, and disks without."""
+
+    def refuse(*_):
+        raise OSError(getattr(errno, request.param), "no locks here")
+
+    if request.param:
+        monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_second_holder_is_refused_until_the_first_is_done(tmp_path):
+    for _ in range(2):
+        with locked(tmp_path / ".lock", BUSY), pytest.raises(RunBusy), locked(tmp_path / ".lock", BUSY):
+            pass
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_killed_process_does_not_block_the_folder(tmp_path):
+    code = (
+        "import errno, fcntl, os, sys\n"
+        "def refuse(*_): raise OSError(errno.ENOLCK, 'no locks here')\n"
+        "fcntl.flock = refuse\n"
+        "from pathlib import Path\n"
+        "from facesmith.io.lock import locked\n"
+        "with locked(Path(sys.argv[1]), ValueError()): os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / ".lock"], check=False).returncode == 9
+    with locked(tmp_path / ".lock", BUSY):
+        pass
+
+
+def test_other_faults_of_the_disk_are_not_hidden(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match="Input/output"), locked(tmp_path / ".lock", BUSY):
+        pass
