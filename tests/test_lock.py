@@ -8,10 +8,14 @@ import subprocess
 import sys
 
 import pytest
+from small import QUIET, RESOLUTION, faces_folder, stop_after
 
 from facesmith.errors import RunBusy
 from facesmith.io.lock import locked
+from facesmith.training.plan import TrainOptions
+from facesmith.training.train import train
 
+SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
 BUSY = RunBusy("busy")
 
 
@@ -55,3 +59,20 @@ def test_other_faults_of_the_disk_are_not_hidden(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", fail)
     with pytest.raises(OSError, match="Input/output"), locked(tmp_path / ".lock", BUSY):
         pass
+
+
+@pytest.mark.parametrize("kind", ["ENOSYS", "ENOTSUP", "ENOLCK"])
+def test_a_run_is_trained_and_resumed_without_file_locks(tmp_path, monkeypatch, kind):
+    def refuse(*_):
+        raise OSError(getattr(errno, kind), "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    faces, run = faces_folder(tmp_path / "faces"), tmp_path / "run"
+    options = TrainOptions(
+        "dcgan64", faces, run, SMALL, kimg=0.05, save_every_kimg=0.04, precision="float32", threads=1
+    )
+    with monkeypatch.context() as patched:
+        stop_after(2, patched)
+        assert not train(options, QUIET).finished
+    assert train(options, QUIET).finished
+    assert not (run / ".lock-process").exists()

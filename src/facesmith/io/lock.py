@@ -12,6 +12,11 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)  # some network and FUSE disks
 
 
+def lock_names(name: str) -> set[str]:
+    """The names of the files that a lock of this name may leave in a folder."""
+    return {name, f"{name}-process"}
+
+
 @contextmanager
 def locked(file: Path, busy: Exception) -> Iterator[None]:
     """Hold a lock while the block runs. The operating system releases it even if the process is killed.

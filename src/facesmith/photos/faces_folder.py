@@ -21,6 +21,7 @@ from typing import Any
 
 from facesmith.errors import OutputExists
 from facesmith.io.files import atomic_write, refuse_to_overwrite, sha256
+from facesmith.io.lock import lock_names
 from facesmith.photos import journal
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
@@ -96,7 +97,7 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
         _check_same_settings(out, header["settings"], settings.to_values(), "an extraction")
         return ExtractReport(out, **header["counts"], was_complete=True)
     except (FileNotFoundError, NotADirectoryError):
-        leftovers = {JOURNAL_NAME, LOCK_NAME}  # of a run that was stopped before its first batch
+        leftovers = {JOURNAL_NAME, *lock_names(LOCK_NAME)}  # of a run that was stopped before its first batch
         if not out.is_dir() or not {path.name for path in out.iterdir()} <= leftovers:
             refuse_to_overwrite(out, force)
         return None
@@ -106,7 +107,7 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
 
 def _is_replaceable(out: Path) -> bool:
     """Whether a folder is new, empty, or contains an earlier extraction."""
-    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {LOCK_NAME}):
+    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= lock_names(LOCK_NAME)):
         return True
     if (out / JOURNAL_NAME).exists():
         return True

@@ -17,6 +17,7 @@ from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces, Stream
 from facesmith.gan.contracts import set_level
 from facesmith.gan.recipe import Recipe, condition_of
+from facesmith.io.lock import lock_names
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, STATE
 from facesmith.training.finetune import PretrainedModel
@@ -41,7 +42,7 @@ def make_plan(
         FacesmithError: the folder contains something else, its plan differs or is damaged, or the disk is too full.
     """
     file = options.out / PLAN
-    if not file.exists() and any(path.name != LOCK for path in options.out.iterdir()):
+    if not file.exists() and {path.name for path in options.out.iterdir()} - lock_names(LOCK):
         raise OutputExists(f"{options.out} is not empty and contains no run. Choose another --out.")
     if options.force or not file.exists():
         plan = _new_plan(options, recipe, faces, pretrained, console)
