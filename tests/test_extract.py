@@ -9,8 +9,8 @@ import textwrap
 import time
 import zipfile
 
-import numpy as np
 import filelock
+import numpy as np
 import pytest
 from pictures import EYES, FACE_BOX, bomb, photo, portrait, shared, without_face, write_video
 from PIL import Image, ImageEnhance, ImageFilter

@@ -121,8 +121,10 @@ def read_plan(file: Path) -> Plan:
     Raises:
         BadModel: it is missing or damaged.
     """
-    if not file.is_file() or file.stat().st_size > MAX_PLAN_BYTES:
-        raise BadModel(f"{file} is not a valid plan (it is not a file, or too large). Train again: facesmith train ... --force")
+    if file.exists() and not (file.is_file() and file.stat().st_size <= MAX_PLAN_BYTES):
+        raise BadModel(
+            f"{file} is not a valid plan (it is not a file, or too large). Train again: facesmith train ... --force"
+        )
     try:
         plan = Plan(**json.loads(file.read_text(encoding="utf-8")))
         _check_plan(plan)
