@@ -1,11 +1,11 @@
 """The interface between a recipe and the code that trains, samples and logs it.
 
-A recipe defines networks, players, an objective and a schedule:
+A recipe defines networks, players, an objective, turns and knobs:
 
 - A `Player` is an optimizer and the networks that it updates.
 - A `Turn` is one batch and the players that each take one optimizer step on it. A training step is a list of turns.
 - The `Objective` computes a player's `Loss` on the `Batch` of a turn.
-- `Knobs` hold all scheduled values, such as learning rates, for one step.
+- `Knobs` hold the scheduled values, such as learning rates, for one step.
 
 Common training schemes in these terms:
 

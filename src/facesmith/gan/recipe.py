@@ -1,4 +1,4 @@
-"""Recipes: the code that defines networks, losses, optimizers and schedule of a run.
+"""Recipes: the code that defines the networks, players, objective, turns and knobs of a run.
 
 Most recipes reproduce a paper or a published tutorial. Every model file contains the name and the hyperparameters of
 its recipe, which are plain values. Each file in `recipes/` adds one recipe; `recipes()` imports all of them. This is
@@ -30,13 +30,13 @@ R = TypeVar("R", bound="Recipe")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(ABC):
-    """Hyperparameters, and the networks, players, objective and schedule that follow from them.
+    """Hyperparameters, and the networks, players, objective, turns and knobs that follow from them.
 
     Attributes:
         name: set by the decorator `recipe`.
         source: the paper or tutorial that it reproduces.
         averaged: networks whose weights are averaged (EMA). The averages are what is saved and sampled.
-        few_faces: hyperparameters for fine-tuning on a few hundred images, where the defaults would overfit.
+        few_faces: hyperparameters for fine-tuning on a few hundred images, on which the defaults would overfit.
     """
 
     name: ClassVar[str]
@@ -83,7 +83,7 @@ class Recipe(ABC):
         return {0: 1.0}
 
     def hyperparameters(self) -> dict[str, Any]:
-        """The options as plain values, from which `make_recipe` builds an equal recipe."""
+        """The hyperparameters as plain values, from which `make_recipe` builds an equal recipe."""
         return asdict(self)
 
 
@@ -175,17 +175,17 @@ def find_recipe(name: str) -> type[Recipe]:
 
 
 def make_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
-    """The recipe of that name, with these options instead of its defaults.
+    """The recipe of that name, with these hyperparameters instead of its defaults.
 
     Raises:
-        BadOption: the recipe or an option does not exist, or a value has the wrong type or is out of range.
+        BadOption: the recipe or a hyperparameter does not exist, or a value has the wrong type or is out of range.
     """
     cls = find_recipe(name)
     options = options_of(cls)
     for key in values:
         if key not in options:
             known = ", ".join(sorted(options))
-            raise BadOption(f"Recipe {name} has no option {key!r}{did_you_mean(key, options)} It has: {known}.")
+            raise BadOption(f"Recipe {name} has no hyperparameter {key!r}{did_you_mean(key, options)} It has: {known}.")
     # JSON has no tuples; they come back as lists.
     plain: dict[str, Any] = {
         key: tuple(value) if options[key].is_tuple and isinstance(value, list) else value
@@ -195,12 +195,12 @@ def make_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
 
 
 def parse_settings(name: str, settings: Iterable[str]) -> dict[str, Any]:
-    """Options from texts of the form name=value, each value converted to the option's type.
+    """Hyperparameters from texts of the form name=value, each converted to its type.
 
     Unknown names are left to `make_recipe`.
 
     Raises:
-        BadOption: a text has another form, or a value is not of the option's type.
+        BadOption: a text has another form, or a value has the wrong type.
     """
     options = options_of(find_recipe(name))
     values: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Options of a recipe: how they are declared, which values they accept and how text is parsed.
+"""The options of a recipe, its hyperparameters: declared, checked and parsed from text.
 
 An option is a dataclass field of a recipe, declared by `option()`. Its type is int, float, bool, str, a `Literal` of
 strings, or a tuple of one of these.

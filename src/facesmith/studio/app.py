@@ -72,7 +72,7 @@ def _add_error_messages(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    """Add a route for each file of the page. The files are read only here: no request path is used as a file path."""
+    """Add a route for each file of the page. Each file is read once; no request path is used as a file path."""
     folder = files("facesmith.studio") / "page"
     for file in folder.iterdir():
         if media_type := MEDIA_TYPES.get(PurePath(file.name).suffix):

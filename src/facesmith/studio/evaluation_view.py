@@ -30,9 +30,8 @@ def evaluation_of(model: Model) -> dict[str, Any]:
     Raises:
         BadData: the report is damaged.
     """
-    evaluation = _read_report(model)
+    evaluation, out = _read_report(model), model.path.parent / SUBFOLDER
     if evaluation is None:
-        out = model.path.parent / SUBFOLDER
         return {
             "missing": "This generator has not been evaluated yet. An evaluation takes a few minutes:",
             "command": f"facesmith evaluate --model {model.path} --data FACES --out {out}",
@@ -40,7 +39,10 @@ def evaluation_of(model: Model) -> dict[str, Any]:
     try:
         return _page_values(*evaluation)
     except (KeyError, TypeError, ValueError):
-        raise BadData("The evaluation of this model is damaged. Repeat it with --force.") from None
+        raise BadData(
+            "The evaluation of this model is damaged. Repeat it: "
+            f"facesmith evaluate --model {model.path} --data FACES --out {out} --force"
+        ) from None
 
 
 def _page_values(report: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,5 +129,5 @@ def _meaning(name: str) -> str:
 
 
 def _numbers(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float | None]:
-    """Return these values as floats, or None where they are missing or not numbers."""
+    """Return these values as floats, or None if they are missing or not numbers."""
     return {name: float(values[name]) if isinstance(values.get(name), int | float) else None for name in names}

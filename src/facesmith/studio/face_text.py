@@ -109,8 +109,8 @@ def parse_sum(text: str) -> list[tuple[float, Face]]:
     """
     if "@" in text:
         raise BadOption(f"{quoted(text)} is not a sum of faces. {FACE_SYNTAX}")
-    # Edits and latents may contain + and -. So each face that has any is replaced by a name while the sum is parsed:
-    # 2*3(smiling=1) - 4 becomes 2*@0 - 4.
+    # parse_terms knows seeds and file names only. So each face with an edit or a latent is replaced by a name while the
+    # sum is parsed: 2*3(smiling=1) - 4 becomes 2*@0 - 4.
     faces: dict[str, Face] = {}
 
     def replace_by_name(match: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ averages.py              moving averages, and the networks that are saved and sa
 validation.py            validation during training
 monitor.py               progress line, log, sheets, TensorBoard
 diagnosis.py             recognizes how training fails
-discriminator_scores.py  D(x) against D(G(z)), and overfitting
+discriminator_scores.py  D(x) compared with D(G(z)), and overfitting
 reconstructions.py       held-out faces and G(E(x))
 curves.py                the log as a figure
 progress_film.py         the samples of a run as a film

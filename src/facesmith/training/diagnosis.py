@@ -35,7 +35,7 @@ MAX_REAL_FACES = 512
 # Thresholds from runs of the recipes on CelebA and LFW, healthy and with planted faults; see
 # docs/background/how-training-fails.md. A healthy
 # dcgan64 goes from a variety of .25 and a distance of .27 at 7 kimg to .9 and .01 at 56 kimg.
-CHECKPOINTS_IN_A_ROW = 3  # a problem must show in so many, because single measurements are noisy
+CHECKPOINTS_IN_A_ROW = 3  # with a problem, since single measurements are noisy
 EARLY = 0.2  # in this first part of the budget, low variety is normal
 COLLAPSED_VARIETY = 0.25
 COLLAPSED_SHARE = 0.4  # variety below this share of the best so far is a collapse
@@ -167,7 +167,7 @@ def _overfitting(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Itera
             f"the discriminator memorizes its training faces: it scores them above held-out ones in {lowest:.0%} of "
             "pairs.",
             "More faces help most. Otherwise stop and use the best model (--validate-every), or train again with lower "
-            "learning rates and, where the recipe has them, more dropout or augmentation (facesmith recipes NAME).",
+            "learning rates and, if the recipe has them, more dropout or augmentation (facesmith recipes NAME).",
         )
 
 

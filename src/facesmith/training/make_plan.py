@@ -57,7 +57,7 @@ def make_plan(
             f"{options.out} contains a model but no {STATE}, so the run can't be resumed. "
             "Choose another --out, or start over with --force."
         )
-    _check_same(options, recipe, faces, pretrained, stored)
+    _check_same_run(options, recipe, faces, pretrained, stored)
     plan = _with_validation(options, _updated(options, stored), recipe, faces, console)
     if plan != stored:
         write_plan(file, plan)
@@ -166,7 +166,7 @@ def _budget_in_images(request: Mapping[str, float], images_per_second: float, ba
     return max(batch_size, round(images))
 
 
-def _check_same(
+def _check_same_run(
     options: TrainOptions, recipe: Recipe, faces: Faces, pretrained: PretrainedModel | None, stored: Plan
 ) -> None:
     """Raise BadData, naming each difference, if the options request another run than the stored one."""

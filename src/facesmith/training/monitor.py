@@ -214,7 +214,7 @@ class Monitor:
         return lines, SummaryWriter(str(self.out / TENSORBOARD), purge_step=self.state.seen + 1)
 
     def _begin_interval(self) -> None:
-        """Reset the sums and the timer that the next line of the log averages over."""
+        """Reset the sums and the timer for the next line of the log."""
         self.sums.clear()
         self.counts.clear()
         self.last_checkpoint, self.seen_at_checkpoint = time.monotonic(), self.state.seen
