@@ -231,7 +231,7 @@ def test_a_run_before_its_first_save_has_a_page(trained, tmp_path):
     shutil.copy(trained / "dcgan64" / "run.json", tmp_path / "new")
     text = page_of(tmp_path / "new")
     assert "0.0 of 0.12 kimg, 0%" in text
-    assert "drawn at the first save" in text
+    assert "drawn at the first checkpoint" in text
     assert "Data" in headings_in(text)
     assert "Balance of the networks" not in text
 

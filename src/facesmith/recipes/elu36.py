@@ -13,8 +13,8 @@ What it does: the discriminator is a classifier with two classes, log-softmax, a
 output weights. Training uses SGD at 1e-3 for the discriminator, Adam at 1e-4 for the generator, five discriminator
 steps per generator step, batches of 100 drawn with replacement, and Glorot's initialization. With these defaults a
 generator step needs 500 faces: after 330 steps (165 kimg) on LFW, samples were colored blots. `--batch 20` makes five
-times as many steps in the same time and showed faces at 280 kimg. As in the tutorial, every save shows a histogram of
-D(x) and D(G(z)).
+times as many steps in the same time and showed faces at 280 kimg. As in the tutorial, every checkpoint shows a
+histogram of D(x) and D(G(z)).
 
 Faults of the tutorial, and what this recipe does instead:
 - All five discriminator steps see the same faces and the same noise. Here each has its own.

@@ -7,8 +7,8 @@ Run:    facesmith train vae64 --data faces --out runs/vae --minutes 40
 Cost:   47 images/s on one CPU thread while the other core is busy; 22 minutes for the result.
 Result: fd5k_lite0 98.4 (real faces 3.1), face rate 94.9% (98.3%), after 62 kimg of CelebA, 2026-11-22.
 
-What it does: encoder and decoder learn to reconstruct faces from 100 numbers whose distribution is kept close to
-N(0, I). The decoder is the generator of balanced64 with a quarter of its width. At every save, the run folder gets
+What it does: encoder and decoder learn to reconstruct faces from 100 numbers whose distribution is kept close to N(0,
+I). The decoder is the generator of balanced64 with a quarter of its width. At every checkpoint, the run folder gets
 reconstructions of held-out faces.
 
 Faults of the tutorial, and what this recipe does instead:

@@ -8,12 +8,12 @@ from typing import Any
 from facesmith.training.discriminator_scores import Histogram
 
 FILM = (
-    "Every frame is a save, and each place always shows the same seed. Colors and blurs come first, then faces, then "
-    "details. A seed that keeps its face while it gets sharper is a good sign. Faces that keep changing into other "
-    "faces show that the two networks have not settled. If the faces get worse, the best model was an earlier one."
+    "Every frame is a checkpoint, and each place always shows the same seed. Colors and blurs come first, then faces, "
+    "then details. A seed that keeps its face while it gets sharper is a good sign. Faces that keep changing "
+    "into other faces show that the two networks have not settled. If the faces get worse, the best model was an earlier one."
 )
 SCORES_OVER_TIME = (
-    "The same histograms at several saves, from the first to the last. If the two distributions move apart, the "
+    "The same histograms at several checkpoints, from the first to the last. If the two distributions move apart, the "
     "discriminator is getting ahead. If they move together, the generator is catching up. Each histogram has its own "
     "scale, so don't compare heights, or widths of scores without bounds."
 )
@@ -22,12 +22,12 @@ RECONSTRUCTIONS = (
     "faces were not trained on, so they can't have been memorized. Fine hair, backgrounds and glasses are usually "
     "lost. PSNR measures how close a reconstruction is to the original. Higher is better: 6 dB more is half the error."
 )
-SIGNS = (
-    "These signs are measured at every save, on 8x8 versions of the generated faces shown above. Variety is the "
-    "distance from each face to the most similar other one, compared with real faces. If it falls, faces repeat. "
+DIAGNOSIS_STATISTICS = (
+    "These statistics are measured at every checkpoint, on 8x8 versions of the generated faces shown above. Variety is "
+    "the distance from each face to the most similar other one, compared with real faces. If it falls, faces repeat. "
     "Distance is that of all these faces from real faces. It falls fast at first and should stay low. The training AUC "
     "is the share of pairs in which the discriminator scores a training face above a held-out face. Clearly above one "
-    "half, it has memorized training faces. These signs are coarse: they show problems, not quality."
+    "half, it has memorized training faces. They are coarse: they show problems, not quality."
 )
 ORIGINALS_LEFT_OUT = "This page leaves out the real faces and shows their reconstructions only."
 SCHEDULES = (
@@ -119,7 +119,8 @@ def balance(log: Sequence[Mapping[str, Any]]) -> str:
         )
     if any(key.startswith("scores/") for key in keys):
         sentences.append(
-            "Lines are means over all steps between two saves. Dots were measured at a save, on fixed faces and fakes."
+            "Lines are means over all steps between two checkpoints. Dots were measured at a checkpoint, on fixed "
+            "faces and fakes."
         )
     if "G/fooling_rate" in keys:
         sentences.append(

@@ -11,7 +11,7 @@ from facesmith.training.curves import (
     CHANCE,
     KIMG_LABEL,
     LABELS,
-    SIGNS,
+    DIAGNOSIS_STATISTICS,
     Log,
     bin_edges,
     loss_names,
@@ -58,8 +58,8 @@ def schedule_charts(log: Log) -> tuple[list[Chart], ConstantTerms]:
 
 
 def sign_charts(log: Log) -> list[Chart]:
-    """The signs that the diagnosis reads."""
-    return [chart for key in SIGNS for chart in term_chart(log, key)]
+    """The statistics that the diagnosis reads."""
+    return [chart for key in DIAGNOSIS_STATISTICS for chart in term_chart(log, key)]
 
 
 def term_chart(log: Log, key: str) -> list[Chart]:

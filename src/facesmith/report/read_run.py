@@ -49,7 +49,7 @@ class RunRecord:
 
     @property
     def seen(self) -> int:
-        """Real images shown until the last save."""
+        """Real images shown until the last checkpoint."""
         return int(self.lines[-1]["seen"]) if self.lines else 0
 
     @property
@@ -88,7 +88,7 @@ def read_run(folder: Path, console: Console) -> RunRecord:
         run.missing.append(f"The model is not described: {error}")
     run.frames = _read_sheets(run, SHEETS)
     if not run.frames:
-        run.missing.append("There are no generated faces yet. They are drawn at the first save.")
+        run.missing.append("There are no generated faces yet. They are drawn at the first checkpoint.")
     run.reconstructions = _read_sheets(run, RECONSTRUCTIONS)
     if (folder / RECONSTRUCTION_PAIRS).exists():
         run.pairs = _read_picture(run, folder / RECONSTRUCTION_PAIRS)
@@ -107,7 +107,7 @@ def _read_plan(run: RunRecord) -> None:
 def _read_log(run: RunRecord) -> None:
     run.lines, damaged = read_log(run.folder / LOG)
     if not run.lines:
-        run.missing.append(f"There are no curves yet: {LOG} is empty until the first save.")
+        run.missing.append(f"There are no curves yet: {LOG} is empty until the first checkpoint.")
     if damaged:
         run.missing.append(f"Damaged lines of {LOG} that are left out: {damaged}.")
     histograms = [(line["seen"], read_histogram(line)) for line in run.lines]

@@ -29,7 +29,7 @@ CONSTANT_TERMS_HEADER = ("name", "constant at")
 STRIP_PICTURES = 6
 STRIP_PX = 264
 STRIP_SIDE, SHEET_SIDE = 4, 8  # faces in a row: in the strip, and on a contact sheet
-SPEED_SAVES = 5  # the last saves, which the remaining time is estimated from
+SPEED_CHECKPOINTS = 5  # the last checkpoints, which the remaining time is estimated from
 Item = TypeVar("Item")
 
 
@@ -62,9 +62,9 @@ def live_sections(run: RunRecord) -> Iterator[Section]:
 
 
 def seconds_left(run: RunRecord) -> float | None:
-    """How long the run will still train at the speed of its last saves; None if unknown or finished."""
+    """How long the run will still train at the speed of its last checkpoints; None if unknown or finished."""
     budget = run.plan.budget if run.plan is not None else 0
-    kimg, seconds = (numbers[-SPEED_SAVES:] for numbers in points(run.lines, "seconds"))
+    kimg, seconds = (numbers[-SPEED_CHECKPOINTS:] for numbers in points(run.lines, "seconds"))
     if len(kimg) < 2 or kimg[-1] <= kimg[0] or run.seen >= budget:
         return None
     return (budget - run.seen) / 1000 * (seconds[-1] - seconds[0]) / (kimg[-1] - kimg[0])
@@ -112,7 +112,7 @@ def _samples(run: RunRecord, film: bytes | None) -> Iterator[Section]:
     explanation = explanations.contact_sheet(run.has_discriminator)
     yield Section("Samples", figures=[as_picture(newest, label)], explanation=explanation)
     if len(run.frames) > 1:
-        videos = [Video(film, "The same 64 faces from the first save to the last")] if film else []
+        videos = [Video(film, "The same 64 faces from the first checkpoint to the last")] if film else []
         frames = _evenly_spaced(run.frames, STRIP_PICTURES)
         strip = [as_picture(_upper_left_faces(sheet), f"{at / 1000:.1f} kimg") for at, sheet in frames]
         yield Section("Samples over time", videos=videos, strip=strip, explanation=explanations.FILM)
@@ -143,7 +143,7 @@ def _balance(run: RunRecord) -> Iterator[Section]:
 
 
 def _diagnosis(run: RunRecord) -> Iterator[Section]:
-    """The problems of a GAN, and the signs that show them."""
+    """The problems of a GAN, and the statistics that show them."""
     charts = sign_charts(run.lines)
     if not charts:
         return
@@ -155,7 +155,12 @@ def _diagnosis(run: RunRecord) -> Iterator[Section]:
         for line in run.lines
         if type(line.get("rolled_back_from")) is int
     ]
-    yield Section(DIAGNOSIS, bullets=bullets or ["No problem found."], charts=charts, explanation=explanations.SIGNS)
+    yield Section(
+        DIAGNOSIS,
+        bullets=bullets or ["No problem found."],
+        charts=charts,
+        explanation=explanations.DIAGNOSIS_STATISTICS,
+    )
 
 
 def _reconstructions(run: RunRecord, pictures: bool) -> Iterator[Section]:

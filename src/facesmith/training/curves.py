@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Log = Sequence[Mapping[str, Any]]
 
-STEP_SHARES = {  # means over the steps since the last save; drawn as lines
+STEP_SHARES = {  # means over the steps since the last checkpoint; drawn as lines
     "D/accuracy_real": ("discriminator accuracy on real faces", BLUE),
     "D/accuracy_fake": ("discriminator accuracy on fakes", ORANGE),
     "G/fooling_rate": ("fooling rate: fakes scored as real", GREEN),
@@ -44,20 +44,20 @@ STEP_SHARES = {  # means over the steps since the last save; drawn as lines
     "D/plays": ("turns in which the discriminator trains", YELLOW),
     "G/plays": ("turns in which the generator trains", GRAY),
 }
-SAVE_SHARES = {  # measured at a save on fixed faces and fakes; drawn as dots
-    "scores/accuracy_real": ("accuracy on real faces, at a save", BLUE),
-    "scores/accuracy_fake": ("accuracy on fakes, at a save", ORANGE),
-    "scores/auc": ("AUC, at a save", PINK),
+CHECKPOINT_SHARES = {  # measured at a checkpoint on fixed faces and fakes; drawn as dots
+    "scores/accuracy_real": ("accuracy on real faces, at a checkpoint", BLUE),
+    "scores/accuracy_fake": ("accuracy on fakes, at a checkpoint", ORANGE),
+    "scores/auc": ("AUC, at a checkpoint", PINK),
 }
-SIGNS = {  # what the diagnosis reads
+DIAGNOSIS_STATISTICS = {  # what the diagnosis reads
     VARIETY: "variety of generated faces; 1 is as varied as real faces",
     DISTANCE: "distance from real faces; 0 is the same distribution",
     TRAINING_AUC: "training AUC: a training face scores above a held-out face",
 }
 VALIDATION_KID = "validation/kid"
 LABELS = {
-    **{key: label for key, (label, _) in (STEP_SHARES | SAVE_SHARES).items()},
-    **SIGNS,
+    **{key: label for key, (label, _) in (STEP_SHARES | CHECKPOINT_SHARES).items()},
+    **DIAGNOSIS_STATISTICS,
     VALIDATION_KID: "KID to the validation split; lower is better",
     "reconstruction/psnr_db": "PSNR in dB",
     "G/loss": "generator loss",
@@ -75,7 +75,7 @@ MAX_RAW_POINTS = 60  # of a line; longer lines are drawn as their moving average
 
 
 def draw_curves(path: Path, log: Log, title: str) -> None:
-    """Write curves.png: losses, other terms, KID, shares and signs, each in a panel if the log has any."""
+    """Write curves.png: losses, other terms, KID, shares and sample statistics, each in a panel if the log has any."""
     names = loss_names(log)
     losses = [name for name in names if name.endswith("/loss")]
     others = [name for name in names if not name.endswith("/loss")]
@@ -84,7 +84,7 @@ def draw_curves(path: Path, log: Log, title: str) -> None:
         "other terms": named_lines(log, others),
         "KID": named_lines(log, [VALIDATION_KID]),
         "share": share_lines(log),
-        "signs": named_lines(log, list(SIGNS)),
+        "statistics": named_lines(log, list(DIAGNOSIS_STATISTICS)),
     }
     panels = {y_label: lines for y_label, lines in panels.items() if lines} or {"": []}
     height = 1.7 + 2.8 * len(panels)
@@ -138,10 +138,10 @@ def score_label(scores: Histogram) -> str:
 
 
 def share_lines(log: Log) -> list[Line]:
-    """The balance of the players: shares of the steps as lines, those of the saves as dots."""
+    """The balance of the players: shares of the steps as lines, those of the checkpoints as dots."""
     lines = [line for key, (label, color) in STEP_SHARES.items() for line in term_lines(log, key, label, color)]
     for key in save_shares(log):
-        label, color = SAVE_SHARES[key]
+        label, color = CHECKPOINT_SHARES[key]
         lines.append(Line(label, *points(log, key), color, dots=True))
     return lines
 
@@ -163,8 +163,8 @@ def term_lines(log: Log, key: str, label: str, color: str = BLUE) -> list[Line]:
 
 
 def save_shares(log: Log) -> list[str]:
-    """The keys of `SAVE_SHARES` in a log; the AUC only where the discriminator has no threshold for real."""
-    keys = [key for key in SAVE_SHARES if points(log, key)[0]]
+    """The keys of `CHECKPOINT_SHARES` in a log; the AUC only where the discriminator has no threshold for real."""
+    keys = [key for key in CHECKPOINT_SHARES if points(log, key)[0]]
     return [key for key in keys if key != "scores/auc" or "scores/accuracy_real" not in keys]
 
 
