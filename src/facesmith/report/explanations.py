@@ -8,9 +8,10 @@ from typing import Any
 from facesmith.training.discriminator_scores import Histogram
 
 FILM = (
-    "Every frame is a checkpoint, and each place always shows the same seed. Colors and blurs come first, then faces, "
-    "then details. A seed that keeps its face while it gets sharper is a good sign. Faces that keep changing "
-    "into other faces show that the two networks have not settled. If the faces get worse, the best model was an earlier one."
+    "Every frame is a checkpoint, and each place always shows the same seed. Colors and blurs come first, then faces,"
+    " then details. A seed that keeps its face while it gets sharper is a good sign. Faces that keep changing into "
+    "other faces show that the two networks have not settled. If the faces get worse, the best model was an earlier "
+    "one."
 )
 SCORES_OVER_TIME = (
     "The same histograms at several checkpoints, from the first to the last. If the two distributions move apart, the "

@@ -9,9 +9,9 @@ from facesmith.io.charts import histogram_chart, line_chart
 from facesmith.io.html import Chart
 from facesmith.training.curves import (
     CHANCE,
+    DIAGNOSIS_STATISTICS,
     KIMG_LABEL,
     LABELS,
-    DIAGNOSIS_STATISTICS,
     Log,
     bin_edges,
     loss_names,
