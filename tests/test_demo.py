@@ -84,6 +84,7 @@ def test_the_demo_never_touches_a_folder_that_it_did_not_make(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it trains for three minutes, and more on a busy machine
 def test_the_demo_learns_to_draw_faces(tmp_path):
     """The samples are close to those of the bundled generator: in their mean and in the main principal components."""
     list(demo(tmp_path / "demo", console=QUIET))
