@@ -18,12 +18,12 @@ MODEL = "model.safetensors"
 BEST = "best.safetensors"  # the model with the best validation score so far
 SNAPSHOTS = "snapshots"
 LOG = "log.jsonl"
-SHEETS, SHEET = "samples", "samples.png"  # contact sheets of fixed seeds: one per save, and the latest
+SHEETS, SHEET = "samples", "samples.png"  # contact sheets of fixed seeds: one per checkpoint, and the latest
 RECIPE_SHEETS = "shown"  # images that the recipe's objective logs
 CURVES = "curves.png"
 SCORES = "scores.png"
-RECONSTRUCTION_PAIRS = "reconstructions.png"  # photos above their reconstructions, from the latest save
-RECONSTRUCTIONS = "reconstructions"  # reconstructions of the same photos, one sheet per save
+RECONSTRUCTION_PAIRS = "reconstructions.png"  # photos above their reconstructions, from the latest checkpoint
+RECONSTRUCTIONS = "reconstructions"  # reconstructions of the same photos, one sheet per checkpoint
 REPORT = "report.html"
 TENSORBOARD = "tensorboard"
 # Everything that a run writes; --force deletes these and nothing else.
