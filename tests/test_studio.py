@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,11 @@ from fastapi.testclient import TestClient
 
 from facesmith.studio import evaluation_view, render, run_view
 from facesmith.studio.app import create_app
+from facesmith.studio.fair_queue import FairQueue
+from facesmith.studio.job_queue import JobQueue
 from facesmith.studio.open_models import OpenModels
 from facesmith.studio.render import Walk, face_latent
-from facesmith.studio.render_queue import BackgroundJobs, Busy, RenderJob, RenderQueue
+from facesmith.studio.render_queue import Busy, RenderCancelled, RenderJob, RenderQueue
 from facesmith.studio.serve import serve
 from facesmith.studio.services import Studio
 from facesmith.training.diagnosis import DISTANCE, VARIETY
@@ -465,22 +468,194 @@ def test_full_render_queue_is_busy(model, monkeypatch):
 
 
 def test_busy_response_says_when_to_retry(run):
-    studio = Studio(OpenModels([run], ["tiny"]), render_queue=RenderQueue(limit=0), background=BackgroundJobs(1, 0))
+    studio = Studio(OpenModels([run], ["tiny"]), render_queue=RenderQueue(limit=0))
     with client_of(studio) as client:
         response = client.get("/api/face.png", params={"model": first_model(client)["id"], "seed": 1})
         assert "busy" in error_of(response, 503)
         assert int(response.headers["retry-after"]) >= 1
 
 
-def test_background_jobs_are_limited():
-    go_on = threading.Event()
-    jobs = BackgroundJobs(threads=1, limit=1)
-    futures = [jobs.submit(lambda: go_on.wait(20)) for _ in range(2)]
-    with pytest.raises(Busy):
-        jobs.submit(lambda: None)
+def test_jobs_are_limited_and_take_turns_between_clients():
+    started, go_on = threading.Event(), threading.Event()
+    finished = []
+
+    def block(_):
+        started.set()
+        return go_on.wait(20)
+
+    queue = JobQueue(threads=1, limit=4, client_limit=3)
+    first = queue.submit(block, "a")
+    assert started.wait(20)
+    jobs = [queue.submit(lambda job: finished.append(job.client), client) for client in ("a", "a", "a", "b")]
+    for client in ("a", "b"):  # one has too many jobs, then the queue has
+        with pytest.raises(Busy):
+            queue.submit(lambda _: None, client)
+    jobs[1].cancel()
+    jobs.append(queue.submit(lambda job: finished.append(job.client), "b"))
     go_on.set()
-    assert [future.result(20) for future in futures] == [True, True]
-    jobs.close()
+    assert first.future.result(20) is True
+    for job in (jobs[0], *jobs[2:]):
+        job.future.result(20)
+    assert finished == ["a", "b", "a", "b"]
+    queue.close()
+
+
+def test_queue_says_how_many_jobs_are_ahead_and_estimates_the_time_left():
+    started, go_on = threading.Event(), threading.Event()
+
+    def half(job):
+        job.progress = 0.5
+        started.set()
+        go_on.wait(20)
+
+    queue = JobQueue(threads=1)
+    queue.submit(half, "a", "film")
+    assert started.wait(20)
+    time.sleep(1.1)  # so the first film takes 2.2 seconds
+    later = [queue.submit(lambda _: None, client, "film") for client in ("b", "a")]
+    (running, waiting), ahead_of_b = queue.status("a")["jobs"], queue.job_status(later[0])
+    assert (running["progress"], running["ahead"], running["seconds_left"]) == (0.5, 0, 1)
+    assert (waiting["progress"], waiting["ahead"], ahead_of_b["ahead"]) == (None, 2, 1)
+    assert 4 <= waiting["seconds_left"] <= 7, "the rest of the first film, and two more films"
+    assert ahead_of_b["seconds_left"] == 3
+    go_on.set()
+    queue.close()
+
+
+def test_error_in_a_job_is_raised_where_its_result_is_read():
+    queue = JobQueue(threads=1)
+    with pytest.raises(ZeroDivisionError):
+        queue.submit(lambda _: 1 / 0).future.result(20)
+    assert queue.submit(lambda _: 2).future.result(20) == 2, "the thread goes on"
+    queue.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9))))
+def test_fair_queue_keeps_the_order_of_each_client_and_lets_no_client_wait_twice(items):
+    queue = FairQueue()
+    for item in items:
+        queue.append(item[0], item)
+    expected = list(queue)
+    popped = [queue.pop() for _ in items]
+    assert popped == expected
+    assert queue.pop() is None
+    for client in "abc":
+        assert [each for each in popped if each[0] == client] == [each for each in items if each[0] == client]
+    for place in range(len(popped) - 1):
+        others = {client for client, _ in popped[place + 1 :]} - {popped[place][0]}
+        assert not others or popped[place + 1][0] != popped[place][0], "another client was waiting"
+
+
+def test_slider_waits_for_one_turn_at_most_and_nothing_starves(model, monkeypatch):
+    """Walls, a film and a slider that always wants more: the order of their turns."""
+    turns, enough = [], threading.Event()
+    synthesize, unpadded = render_queue.synthesize, render_queue._render_unpadded
+
+    def record(kind, draw):
+        def recorded(*args):
+            turns.append(kind)
+            time.sleep(0.02)
+            return draw(*args)
+
+        return recorded
+
+    monkeypatch.setattr(render_queue, "synthesize", record("batch", synthesize))
+    monkeypatch.setattr(render_queue, "_render_unpadded", record("live", unpadded))
+    queue = RenderQueue()
+
+    def draw_film():
+        while not enough.is_set():
+            with queue.background_turn():
+                turns.append("film")
+                time.sleep(0.02)
+
+    def submit(live, client):
+        return queue.submit(RenderJob(model, lambda: face_latent(model, Face("1")), live, client))
+
+    film = threading.Thread(target=draw_film)
+    wall = [submit(False, str(i % 3)) for i in range(20 * 16)]
+    film.start()
+    for _ in range(12):  # one slider waits for its picture before it asks for the next
+        before = len(turns)
+        submit(True, "slider").result(20)
+        assert len(turns) - before <= 3, "the current turn, one that began meanwhile, and its own"
+    sliders = [submit(True, str(i)) for i in range(60)]  # too many sliders for all work to wait for them
+    for each in sliders:
+        each.result(20)
+    during = turns[-60:]
+    assert {"batch", "film"} <= set(during)
+    enough.set()
+    film.join()
+    for each in wall:
+        each.cancel()
+    queue.close()
+
+
+def test_faces_of_all_clients_share_a_batch(model):
+    queue, go_on = RenderQueue(), threading.Event()
+
+    def slow_latent():
+        go_on.wait(20)
+        return face_latent(model, Face("1"))
+
+    first = queue.submit(RenderJob(model, slow_latent, client="wall"))
+    wall = [queue.submit(RenderJob(model, lambda: face_latent(model, Face("2")), client="wall")) for _ in range(200)]
+    other = queue.submit(RenderJob(model, lambda: face_latent(model, Face("3")), client="other"))
+    go_on.set()
+    first.result(20)
+    other.result(20)
+    assert sum(each.done() for each in wall) <= 32, "the other client is in the first batch that begins after its request"
+    queue.close()
+
+
+def test_background_turn_ends_when_the_studio_stops(model):
+    queue = RenderQueue()
+    with queue.background_turn():
+        waiting = queue.submit(RenderJob(model, lambda: face_latent(model, Face("1"))))
+        closing = threading.Thread(target=queue.close)
+        closing.start()
+    closing.join(20)
+    assert waiting.cancelled()
+    with pytest.raises(RenderCancelled), queue.background_turn():
+        pass
+
+
+def test_pictures_load_after_a_restart_before_anything_else_was_requested(run):
+    with client_of(Studio(OpenModels([run], ["tiny"]))) as client:
+        model_id = first_model(client)["id"]
+    for path in ("face.png?seed=1", "face.json?seed=1", "mix.png?terms=1-2%2B3", "walk.json?faces=1,2", "evaluation?"):
+        with client_of(Studio(OpenModels([run], ["tiny"]))) as restarted:
+            response = restarted.get(f"/api/{path}&model={model_id}")
+            assert response.status_code == 200, (path, response.text)
+    with client_of(Studio(OpenModels([run], ["tiny"]))) as restarted:
+        error_of(restarted.get("/api/face.png?seed=1&model=0123456789abcdef"), 404)
+
+
+def test_queue_of_a_client_lists_its_own_films_only(run, monkeypatch):
+    from facesmith.studio import routes_render
+
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow_film(*_):
+        started.set()
+        go_on.wait(20)
+        return b"film"
+
+    monkeypatch.setattr(routes_render, "render_walk", slow_film)
+    with client_of(Studio(OpenModels([run], ["tiny"]))) as client:
+        model_id = first_model(client)["id"]
+        query = {"model": model_id, "faces": "1,2", "seconds": 1}
+        owner, stranger = {"x-client": "a" * 32}, {"x-client": "b" * 32}
+        film = threading.Thread(target=client.get, args=("/api/walk.mp4",), kwargs={"params": query, "headers": owner})
+        film.start()
+        assert started.wait(20)
+        (job,) = client.get("/api/queue", headers=owner).json()["jobs"]
+        assert (job["kind"], job["ahead"], job["progress"]) == ("film", 0, 0)
+        assert client.get("/api/queue", headers=stranger).json() == {"jobs": [], "waiting": 0}
+        assert client.get("/api/queue", headers={"x-client": "a	b"}).json()["jobs"] == []
+        go_on.set()
+        film.join()
 
 
 def test_error_in_one_face_does_not_affect_the_others(model):

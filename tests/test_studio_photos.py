@@ -8,6 +8,7 @@ import json
 import logging
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -20,15 +21,17 @@ from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.photos.align import Alignment
-from facesmith.studio import photo_inversion, security
+from facesmith.studio import photo_inversion, routes_photos, security
 from facesmith.training.averages import inference_networks
 
 pytest.importorskip("fastapi", reason="the studio is an extra")
 from fastapi.testclient import TestClient
 
 from facesmith.studio.app import create_app
+from facesmith.studio.job_queue import JobQueue
+from facesmith.studio.limits import MAX_WAITING_UPLOAD_BYTES
 from facesmith.studio.open_models import OpenModels
-from facesmith.studio.services import Studio
+from facesmith.studio.services import Studio, UploadMemory
 
 data = pytest.importorskip("skimage.data", reason="its public-domain photo of an astronaut")
 HOST = "127.0.0.1:8400"
@@ -117,6 +120,36 @@ def test_photo_is_inverted_and_the_face_put_back(client, model_id, run, photo, t
     changed = (after != before).any(-1)
     assert changed[60:180, 80:200].mean() > 0.3
     assert not changed[220:].any(), "no pixel outside the face changes"
+
+
+def test_many_photos_wait_in_a_queue_and_all_finish(run, photo, monkeypatch):
+    monkeypatch.setattr(inverter, "STEPS", 2)
+    monkeypatch.setattr(routes_photos, "STATUS_SECONDS", 0.05)
+    studio = Studio(OpenModels([run], ["tiny"]), long_jobs=JobQueue(threads=1))
+    with TestClient(create_app(studio, [HOST]), base_url=f"http://{HOST}") as client:
+        model_id = client.get("/api/models").json()["models"][0]["id"]
+        with ThreadPoolExecutor(6) as pool:
+            futures = [pool.submit(inversion_messages, client, photo, model=model_id) for _ in range(6)]
+        conversations = [future.result() for future in futures]
+    assert all("psnr_db" in messages[-1] for messages in conversations)
+    places = [[each["ahead"] for each in messages if "ahead" in each] for messages in conversations]
+    assert max(max(each, default=0) for each in places) >= 3
+    assert all(each == sorted(each, reverse=True) for each in places), "nobody is overtaken"
+    assert studio.uploads._free == MAX_WAITING_UPLOAD_BYTES, "no photo is in memory any more"
+
+
+def test_photos_beyond_the_memory_limit_are_busy(run, photo):
+    studio = Studio(OpenModels([run], ["tiny"]), uploads=UploadMemory(len(photo) - 1))
+    with TestClient(create_app(studio, [HOST]), base_url=f"http://{HOST}") as client:
+        assert "busy" in error_of(client.post("/api/detect", content=photo), 503)
+        assert "can't be used" in error_of(client.post("/api/detect", content=photo[:-2000])), "which is truncated"
+
+
+def test_studio_without_photos_refuses_them(run, photo):
+    studio = Studio(OpenModels([run], ["tiny"]), photos=False)
+    with TestClient(create_app(studio, [HOST]), base_url=f"http://{HOST}") as client:
+        for path in ("detect", "invert?model=x", "paste.png?model=x&seed=1"):
+            assert "--no-photos" in error_of(client.post(f"/api/{path}", content=photo), 403)
 
 
 def test_photo_without_a_face_says_so(client, model_id):

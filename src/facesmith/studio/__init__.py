@@ -1,7 +1,7 @@
 """A web page for exploring a generator and watching a training run.
 
-Start reading at app.py. A route checks its parameters with query.py, hands the work to a thread of render_queue.py and
-answers with the help of responses.py.
+Start reading at app.py. A route checks its parameters with query.py, hands the work to a thread of render_queue.py or
+job_queue.py and answers with the help of responses.py.
 
 Server
 serve.py            `facesmith studio`: opens models and runs, starts the server
@@ -13,7 +13,7 @@ open_models.py      the open models, by id
 Routes
 routes_render.py    faces, sums of faces and walks
 routes_photos.py    photos: find faces, invert one, paste a generated face
-routes_runs.py      models, runs and evaluations
+routes_runs.py      models, runs, evaluations and the queue
 responses.py        waiting for a worker thread; ETags and cache headers
 
 Parameters
@@ -22,7 +22,9 @@ face_text.py        faces, sums of faces and latents, written as text
 limits.py           limits on requests
 
 Work
-render_queue.py     the worker threads
+render_queue.py     the render thread, and the order in which everything takes turns to compute
+job_queue.py        threads for films, photos and files, with a queue that reports its progress
+fair_queue.py       a queue in which clients take turns
 render.py           latents of faces and sums; walks as films; what is written into the metadata of pictures
 photo_inversion.py  faces in a photo, the latent of a face, a generated face in the photo
 reproduce.py        the commands and the Python code that draw the same picture

@@ -17,6 +17,7 @@ from facesmith.studio import routes_photos, routes_render, routes_runs
 from facesmith.studio.query import refusal_message, refuse_repeated
 from facesmith.studio.render_queue import Busy
 from facesmith.studio.responses import NO_STORE, ClientDisconnected, etag_of, not_modified, revalidated
+from facesmith.studio.routes_photos import PhotosOff
 from facesmith.studio.security import TOO_LARGE_MESSAGE, SecurityMiddleware, UploadTooLarge, UploadTooSlow
 from facesmith.studio.services import NotOpen, Studio
 
@@ -56,6 +57,7 @@ def _add_error_messages(app: FastAPI) -> None:
 
     answer(FacesmithError, 400)
     answer(NotOpen, 404)
+    answer(PhotosOff, 403, "This studio accepts no photos: it was started with --no-photos.")
     answer(Busy, 503, "The studio is busy. Try again in a moment.", **{"retry-after": "1"})
     answer(UploadTooLarge, 413, TOO_LARGE_MESSAGE)
     answer(UploadTooSlow, 408, "The photo did not arrive in time. Try again.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,9 @@ from facesmith.inversion.paste import paste
 from facesmith.io.images import Pixels, png_bytes, read_picture
 from facesmith.model import Model
 from facesmith.studio.face_text import write_latent
+from facesmith.studio.job_queue import Job
 from facesmith.studio.limits import MAX_FACES_IN_PHOTO, MAX_PHOTO_PIXELS
+from facesmith.studio.render_queue import RenderCancelled, RenderQueue
 
 QUIET = Console(quiet=True)
 
@@ -52,38 +55,56 @@ def detect_faces(content: bytes) -> dict[str, Any]:
     return {"width": photo.shape[1], "height": photo.shape[0], "faces": faces}
 
 
-def invert_face(model: Model, content: bytes, face_number: int, send: Callable[[dict[str, Any]], None]) -> None:
+def invert_face(
+    model: Model,
+    content: bytes,
+    face_number: int,
+    job: Job[None],
+    queue: RenderQueue,
+    send: Callable[[dict[str, Any]], None],
+) -> None:
     """Find the latent of a face in a photo, and send the progress and the result.
 
     Each message is a dict with some of these keys:
         stage: the current stage, as text for the user.
         aligned: the aligned face, as a data URL.
         guess: the latent that the encoder predicts, as text.
-        step, steps: the progress of the optimization.
+        step, steps, seconds_left: the progress of the optimization.
         face, psnr_db, average_psnr_db: the final latent, as text, and its PSNR; the PSNR of the average face.
 
     Args:
         content: the photo, as a file.
         face_number: 1 is the largest face.
+        job: its progress is updated.
+        queue: gives the turns to compute.
         send: called with each message (JSON-serializable). If it raises an exception, the work stops.
 
     Raises:
         BadPicture: it is not a photo, or it has no such face.
         BadModel: the model can't invert photos.
+        RenderCancelled: the job was cancelled.
     """
     send({"stage": "Looking for the face"})
     inverter, G = model.inverter, model.G
     located = locate_face(open_photo(content), inverter.template, G.resolution, G.channels, which=face_number)
     faces = located.face[None]
     send({"stage": "First guess", "aligned": _data_url(located.face)})
-    guess = inverter.invert(faces, optimize=False, console=QUIET).numpy()
-    send({"stage": "Improving", "guess": _latent_text(model, guess[0])})
+    with queue.background_turn() as turn:
+        guess = inverter.invert(faces, optimize=False, console=QUIET).numpy()
+        send({"stage": "Improving", "guess": _latent_text(model, guess[0])})
+        start = time.monotonic()
 
-    def send_progress(step: int, steps: int) -> None:
-        send({"step": step, "steps": steps})
+        def send_progress(step: int, steps: int) -> None:
+            if job.cancelled.is_set():
+                raise RenderCancelled
+            job.progress = step / steps
+            seconds = round((time.monotonic() - start) * (steps - step) / step) if step else None
+            send({"step": step, "steps": steps, "seconds_left": seconds})
+            turn.renew()
 
-    w = inverter.invert(faces, optimize=True, console=QUIET, on_step=send_progress).numpy()
-    reconstruction, average = model.synthesize(w), model.synthesize(G.w_avg[None].cpu().numpy())
+        w = inverter.invert(faces, optimize=True, console=QUIET, on_step=send_progress).numpy()
+        turn.renew()
+        reconstruction, average = model.synthesize(w), model.synthesize(G.w_avg[None].cpu().numpy())
     send({
         "face": _latent_text(model, w[0]),
         "psnr_db": round(float(psnr(faces, reconstruction)[0]), 1),

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
 
 import torch
 from torch import Tensor
@@ -27,13 +26,11 @@ from facesmith.latent.interpolation import walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
 from facesmith.studio.face_text import Face, read_latent
+from facesmith.studio.job_queue import Job
 from facesmith.studio.limits import MAX_FILM_FRAMES
+from facesmith.studio.render_queue import RenderCancelled, RenderQueue
 
 FILM_PX = 256  # small faces are enlarged to about this size
-
-
-class RenderCancelled(Exception):
-    """The work was cancelled, because the client has disconnected."""
 
 
 def face_latent(model: Model, face: Face, psi: float = 1.0) -> Tensor:
@@ -131,15 +128,16 @@ class Walk:
         return max(1, count)
 
 
-def render_walk(model: Model, walk: Walk, suffix: str, cancelled: Event) -> bytes:
+def render_walk(model: Model, walk: Walk, suffix: str, job: Job[bytes], queue: RenderQueue) -> bytes:
     """Return the content of a video file that shows the walk.
 
     Args:
         suffix: ".mp4" or ".gif".
-        cancelled: set it to stop the work.
+        job: its progress is updated.
+        queue: gives the turns to compute.
 
     Raises:
-        RenderCancelled: `cancelled` was set.
+        RenderCancelled: the job was cancelled.
     """
     # The entry "Walk" has the form of `facesmith walk`: 1x1 is one face per frame.
     provenance = model.provenance({
@@ -148,20 +146,22 @@ def render_walk(model: Model, walk: Walk, suffix: str, cancelled: Event) -> byte
         "Walk": f"{'closed' if walk.closed else 'open'}, {'spherical' if model.G.spherical else 'straight'}, 1x1",
     })  # fmt: skip
     with TemporaryDirectory() as folder:
-        path = write_film(Path(folder) / f"walk{suffix}", _frames(model, walk, cancelled), walk.fps, provenance)
+        path = write_film(Path(folder) / f"walk{suffix}", _frames(model, walk, job, queue), walk.fps, provenance)
         return path.read_bytes()
 
 
 @torch.inference_mode()
-def _frames(model: Model, walk: Walk, cancelled: Event) -> Iterator[Pixels]:
+def _frames(model: Model, walk: Walk, job: Job[bytes], queue: RenderQueue) -> Iterator[Pixels]:
     """Yield the frames of a walk, `[H, W, 3]`."""
     w = stack_latents(model, walk.faces)
     flat, count = w.flatten(1), walk.frame_count()
     positions = walk_positions(len(w), count, closed=walk.closed)
     scale = walk.scale or max(1, FILM_PX // model.G.resolution)
     for start in range(0, count, BATCH_SIZE):
-        if cancelled.is_set():
+        if job.cancelled.is_set():
             raise RenderCancelled
+        job.progress = start / count
         interpolated = walk_latents(flat, positions[start : start + BATCH_SIZE], spherical=model.G.spherical)
-        faces = synthesize(model.G, interpolated.reshape(-1, *w.shape[1:]), walk.psi)
+        with queue.background_turn():
+            faces = synthesize(model.G, interpolated.reshape(-1, *w.shape[1:]), walk.psi)
         yield from enlarge(as_rgb(faces), scale)

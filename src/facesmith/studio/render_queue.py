@@ -1,17 +1,23 @@
-"""The worker threads: one renders faces in batches; a few others make films, process photos and read files.
+"""The render thread, and the order in which everything that runs a network takes turns.
 
-A full queue raises Busy. The pixels of a face do not depend on the other faces in its batch (`io.seeds.BATCH_SIZE`), so
-a batch may contain faces of several requests.
+Three kinds of work share the processor. Live faces, for sliders that are being dragged, go first. Batches of faces, for
+walls and downloads, alternate with background work: films and inversions, which run in other threads and wait here for
+each of their turns. A turn is short: one batch, or one step of an inversion. So a slider waits for one turn at most.
+
+The pixels of a face do not depend on the other faces in its batch (`io.seeds.BATCH_SIZE`), so a batch may contain faces
+of several clients. Clients take turns, too.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from enum import Enum
 
 import torch
 from torch import Tensor
@@ -21,14 +27,27 @@ from facesmith.io.images import Pixels, to_uint8
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
-from facesmith.studio.limits import MAX_QUEUED_FACES, MAX_QUEUED_JOBS
+from facesmith.studio.fair_queue import FairQueue
+from facesmith.studio.limits import MAX_QUEUED_FACES, MAX_QUEUED_FACES_PER_CLIENT
 
-T = TypeVar("T")
-BACKGROUND_THREADS = 2
+LIVE_SECONDS = 0.1  # live faces may take this long in a row while other work waits, which must not starve
+UNKNOWN_CLIENT = ""
 
 
 class Busy(Exception):
     """The queue is full. The client should try again in a moment."""
+
+
+class RenderCancelled(Exception):
+    """The work was cancelled: the client has disconnected, or the studio stops."""
+
+
+class Kind(Enum):
+    """What takes the next turn."""
+
+    LIVE = "live"
+    BATCH = "batch"
+    BACKGROUND = "background"
 
 
 @dataclass
@@ -38,24 +57,45 @@ class RenderJob:
     Attributes:
         latent: returns `w`, `[1, w_dim]` or `[1, num_ws, w_dim]`; called in the render thread.
         live: render the face alone and before the others, for a slider that is being dragged.
+        client: whose turn it takes.
         pixels: the future result, `[H, W, C]`.
     """
 
     model: Model
     latent: Callable[[], Tensor]
     live: bool = False
+    client: str = UNKNOWN_CLIENT
     pixels: Future[Pixels] = field(default_factory=Future)
 
 
-class RenderQueue:
-    """A thread that renders faces in batches. `close` stops it."""
+class BackgroundTurn:
+    """The right of a background thread to compute, until the next `renew`."""
 
-    def __init__(self, limit: int = MAX_QUEUED_FACES) -> None:
-        self.limit = limit
-        self._live_jobs: deque[RenderJob] = deque()
-        self._batched_jobs: deque[RenderJob] = deque()
+    def __init__(self, queue: RenderQueue) -> None:
+        self._queue = queue
+
+    def renew(self) -> None:
+        """Let the others take their turns, and wait for the next one.
+
+        Raises:
+            RenderCancelled: the studio stops.
+        """
+        self._queue.end_background_turn()
+        self._queue.wait_for_background_turn(self)
+
+
+class RenderQueue:
+    """A thread that renders faces, and gives turns to background threads. `close` stops it."""
+
+    def __init__(self, limit: int = MAX_QUEUED_FACES, client_limit: int = MAX_QUEUED_FACES_PER_CLIENT) -> None:
+        self.limit, self.client_limit = limit, client_limit
+        self._live_jobs: FairQueue[RenderJob] = FairQueue()
+        self._batched_jobs: FairQueue[RenderJob] = FairQueue()
+        self._background: deque[BackgroundTurn] = deque()
         self._condition = threading.Condition()
-        self._closed = False
+        self._computing = self._closed = False
+        self._live_seconds = 0.0  # since other work had a turn
+        self._last_other = Kind.BACKGROUND
         self._thread = threading.Thread(target=self._run, name="render", daemon=True)
         self._thread.start()
 
@@ -63,52 +103,102 @@ class RenderQueue:
         """Queue a face, and return its future pixels. Cancel the future to remove a face that is still waiting.
 
         Raises:
-            Busy: the queue is full.
+            Busy: the queue is full, or the client has too many faces in it.
         """
         with self._condition:
-            if len(self) >= self.limit:
-                self._live_jobs = _not_cancelled(self._live_jobs)
-                self._batched_jobs = _not_cancelled(self._batched_jobs)
-            if len(self) >= self.limit or self._closed:
+            if self._is_full(job.client):
+                for queue in (self._live_jobs, self._batched_jobs):
+                    queue.remove(lambda waiting: waiting.pixels.cancelled())
+            if self._is_full(job.client) or self._closed:
                 raise Busy
-            (self._live_jobs if job.live else self._batched_jobs).append(job)
-            self._condition.notify()
+            (self._live_jobs if job.live else self._batched_jobs).append(job.client, job)
+            self._condition.notify_all()
         return job.pixels
 
+    @contextmanager
+    def background_turn(self) -> Iterator[BackgroundTurn]:
+        """Wait for a turn of a background thread. Keep it short, or call `renew` often.
+
+        Raises:
+            RenderCancelled: the studio stops.
+        """
+        turn = BackgroundTurn(self)
+        self.wait_for_background_turn(turn)
+        try:
+            yield turn
+        finally:
+            self.end_background_turn()
+
+    def wait_for_background_turn(self, turn: BackgroundTurn) -> None:
+        """Return when it is this turn's time."""
+        with self._condition:
+            self._background.append(turn)
+            self._condition.notify_all()
+            self._condition.wait_for(
+                lambda: self._closed or (self._background[0] is turn and self._next_kind() is Kind.BACKGROUND)
+            )
+            self._background.remove(turn)
+            self._computing = not self._closed
+            if self._closed:
+                raise RenderCancelled
+
+    def end_background_turn(self) -> None:
+        """Let the others go on."""
+        self._end_turn(Kind.BACKGROUND, 0.0)
+
     def close(self) -> None:
-        """Cancel the waiting faces, and stop after the current batch."""
+        """Cancel the waiting faces, and stop after the current turn."""
         with self._condition:
             self._closed = True
             for job in (*self._live_jobs, *self._batched_jobs):
                 job.pixels.cancel()
-            self._condition.notify()
+            self._condition.notify_all()
         self._thread.join()
 
     def __len__(self) -> int:
         return len(self._live_jobs) + len(self._batched_jobs)
 
-    def _run(self) -> None:
-        last_was_live = False
-        while batch := self._next_batch(last_was_live):
-            last_was_live = batch[0].live
-            _render([job for job in batch if job.pixels.set_running_or_notify_cancel()])
+    def _is_full(self, client: str) -> bool:
+        waiting = self._live_jobs.count(client) + self._batched_jobs.count(client)
+        return len(self) >= self.limit or waiting >= self.client_limit
 
-    def _next_batch(self, last_was_live: bool) -> list[RenderJob]:
-        """Wait for faces, and remove a batch of one model from the queue; empty after `close`."""
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            start = time.monotonic()
+            _render([job for job in batch if job.pixels.set_running_or_notify_cancel()])
+            self._end_turn(Kind.LIVE if batch[0].live else Kind.BATCH, time.monotonic() - start)
+
+    def _next_batch(self) -> list[RenderJob]:
+        """Wait for faces and for a turn, and remove a batch of one model from the queue; empty after `close`."""
         with self._condition:
-            self._condition.wait_for(lambda: len(self) or self._closed)
+            self._condition.wait_for(lambda: self._closed or self._next_kind() in (Kind.LIVE, Kind.BATCH))
             if self._closed:
                 return []
-            # Live faces go first, but not twice in a row while other faces wait.
-            if self._live_jobs and not (last_was_live and self._batched_jobs):
-                return [self._live_jobs.popleft()]
+            live = self._next_kind() is Kind.LIVE
+            queue, size = (self._live_jobs, 1) if live else (self._batched_jobs, BATCH_SIZE)
             batch: list[RenderJob] = []
-            rest: deque[RenderJob] = deque()
-            for job in self._batched_jobs:
-                fits = len(batch) < BATCH_SIZE and (not batch or job.model is batch[0].model)
-                (batch if fits else rest).append(job)
-            self._batched_jobs = rest
+            while len(batch) < size and (job := queue.pop(lambda job: not batch or job.model is batch[0].model)):
+                batch.append(job)
+            self._computing = True
             return batch
+
+    def _end_turn(self, kind: Kind, seconds: float) -> None:
+        with self._condition:
+            self._computing = False
+            if kind is Kind.LIVE:
+                self._live_seconds += seconds
+            else:
+                self._live_seconds, self._last_other = 0.0, kind
+            self._condition.notify_all()
+
+    def _next_kind(self) -> Kind | None:
+        """Return what takes the next turn; None while a turn lasts, or if nothing waits."""
+        if self._computing:
+            return None
+        others = [Kind.BATCH] * bool(self._batched_jobs) + [Kind.BACKGROUND] * bool(self._background)
+        if self._live_jobs and (not others or self._live_seconds < LIVE_SECONDS):
+            return Kind.LIVE
+        return next((kind for kind in others if kind is not self._last_other), others[0] if others else None)
 
 
 @torch.inference_mode()
@@ -140,32 +230,3 @@ def _render_unpadded(G: Generator, w: Tensor) -> Pixels:
     Because of rounding, a few of 100,000 values differ from those of `synthesize`, by one level of 255.
     """
     return to_uint8(G.synthesis(w.to(G.w_avg.device))).cpu().numpy()
-
-
-def _not_cancelled(jobs: deque[RenderJob]) -> deque[RenderJob]:
-    """Return the jobs that nobody has cancelled."""
-    return deque(job for job in jobs if not job.pixels.cancelled())
-
-
-class BackgroundJobs:
-    """A few threads for films, photos and files. `close` stops them."""
-
-    def __init__(self, threads: int = BACKGROUND_THREADS, limit: int = MAX_QUEUED_JOBS) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="background")
-        self._free_places = threading.BoundedSemaphore(threads + limit)
-
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run a function in the background, and return its future result.
-
-        Raises:
-            Busy: the queue is full.
-        """
-        if not self._free_places.acquire(blocking=False):
-            raise Busy
-        future = self._pool.submit(work)
-        future.add_done_callback(lambda _: self._free_places.release())
-        return future
-
-    def close(self) -> None:
-        """Cancel the waiting jobs, and stop after the current ones."""
-        self._pool.shutdown(cancel_futures=True)

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from facesmith.studio.job_queue import Job
+
 T = TypeVar("T")
 NO_STORE = {"cache-control": "no-store"}
 FOREVER = "public, max-age=31536000, immutable"
@@ -19,13 +21,13 @@ class ClientDisconnected(Exception):
     """The client no longer waits for the response."""
 
 
-async def result_of(future: Future[T], request: Request) -> T:
+async def result_of(work: Future[T] | Job[T], request: Request) -> T:
     """Return the result of a worker thread. If the client disconnects first, cancel the work.
 
     Raises:
         ClientDisconnected: the client disconnected.
     """
-    result = asyncio.wrap_future(future)
+    result = asyncio.wrap_future(work.future if isinstance(work, Job) else work)
     disconnected = asyncio.create_task(wait_for_disconnect(request))
     try:
         await asyncio.wait((result, disconnected), return_when=asyncio.FIRST_COMPLETED)
@@ -34,7 +36,8 @@ async def result_of(future: Future[T], request: Request) -> T:
         return result.result()
     finally:
         disconnected.cancel()
-        result.cancel()  # cancels work that has not started; no effect on finished work
+        work.cancel()  # no effect on finished work
+        result.cancel()
 
 
 async def wait_for_disconnect(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Endpoints for photos. A photo stays in memory for one request and is never stored."""
+"""Endpoints for photos. A photo stays in memory until its request is answered, and is never stored."""
 
 from __future__ import annotations
 
@@ -6,54 +6,87 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from facesmith.errors import FacesmithError
 from facesmith.model import Model
 from facesmith.studio import photo_inversion
+from facesmith.studio.job_queue import Job, JobQueue
 from facesmith.studio.query import InvertParameters, Parameters, PasteParameters, requested_face
 from facesmith.studio.render import face_latent, face_provenance
-from facesmith.studio.render_queue import RenderJob
+from facesmith.studio.render_queue import RenderCancelled, RenderJob, RenderQueue
 from facesmith.studio.responses import NO_STORE, ClientDisconnected, result_of, uncached_json, wait_for_disconnect
-from facesmith.studio.services import StudioDep
+from facesmith.studio.services import ClientDep, StudioDep, submit_upload
 
-router = APIRouter()
+STATUS_SECONDS = 1.0  # between two messages about the place in the queue
 logger = logging.getLogger(__name__)
 ProgressMessage = dict[str, Any]
 
 
+class PhotosOff(Exception):
+    """The studio was started with --no-photos."""
+
+
+async def refuse_if_off(studio: StudioDep) -> None:
+    """Raise PhotosOff if this studio accepts no photos."""
+    if not studio.photos:
+        raise PhotosOff
+
+
+router = APIRouter(dependencies=[Depends(refuse_if_off)])
+
+
 @router.post("/api/detect")
-async def detect(request: Request, studio: StudioDep, query: Annotated[Parameters, Query()]) -> Response:
+async def detect(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[Parameters, Query()]
+) -> Response:
     """The faces in a photo."""
-    photo = await request.body()
-    faces = studio.background.submit(lambda: photo_inversion.detect_faces(photo))
-    return uncached_json(await result_of(faces, request))
+    job = await submit_upload(
+        request, studio, studio.quick_jobs, lambda photo, _: photo_inversion.detect_faces(photo), client, "photo"
+    )
+    return uncached_json(await result_of(job, request))
 
 
 @router.post("/api/invert")
 async def stream_inversion(
-    request: Request, studio: StudioDep, query: Annotated[InvertParameters, Query()]
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[InvertParameters, Query()]
 ) -> Response:
-    """Find the latent of a face, and stream the progress as NDJSON (one message of JSON per line)."""
-    model, photo = studio.model(query.model), await request.body()
-    messages = MessageStream()
-    studio.background.submit(lambda: _send_inversion(model, photo, query.face, messages))
-    return StreamingResponse(messages.lines(request), media_type="application/x-ndjson", headers=NO_STORE)
+    """Find the latent of a face, and stream the progress as NDJSON (one message of JSON per line).
+
+    While the photo waits, each message says how many jobs are ahead of it, and the seconds left.
+    """
+    model, messages = await studio.model(query.model), MessageStream()
+
+    def invert(photo: bytes, job: Job[None]) -> None:
+        _send_inversion(model, photo, query.face, job, studio.render_queue, messages.send)
+
+    job = await submit_upload(request, studio, studio.long_jobs, invert, client, "inversion")
+    lines = messages.lines(request, studio.long_jobs, job)
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=NO_STORE)
 
 
 @router.post("/api/paste.png")
-async def paste(request: Request, studio: StudioDep, query: Annotated[PasteParameters, Query()]) -> Response:
+async def paste(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[PasteParameters, Query()]
+) -> Response:
     """Replace one face of a photo by a generated face."""
-    model, face, photo = studio.model(query.model), requested_face(query), await request.body()
-    job = RenderJob(model, lambda: face_latent(model, face, query.psi))
-    pixels = await result_of(studio.render_queue.submit(job), request)
+    model, face = await studio.model(query.model), requested_face(query)
+    rendering = RenderJob(model, lambda: face_latent(model, face, query.psi), client=client)
+    pixels = await asyncio.wrap_future(studio.render_queue.submit(rendering))  # the body is read after it
     provenance = face_provenance(face, query.psi)
-    pasted = studio.background.submit(lambda: photo_inversion.paste_face(model, photo, query.face, pixels, provenance))
-    return Response(await result_of(pasted, request), media_type="image/png", headers=NO_STORE)
+    job = await submit_upload(
+        request,
+        studio,
+        studio.quick_jobs,
+        lambda photo, _: photo_inversion.paste_face(model, photo, query.face, pixels, provenance),
+        client,
+        "photo",
+    )
+    return Response(await result_of(job, request), media_type="image/png", headers=NO_STORE)
 
 
 class MessageStream:
@@ -74,35 +107,57 @@ class MessageStream:
             raise ClientDisconnected
         self._loop.call_soon_threadsafe(self._messages.put_nowait, message)
 
-    async def lines(self, request: Request) -> AsyncIterator[bytes]:
-        """Yield each message as a line of JSON, until the end or until the client disconnects."""
+    async def lines(self, request: Request, queue: JobQueue, job: Job[None]) -> AsyncIterator[bytes]:
+        """Yield each message as a line of JSON, until the end or until the client disconnects.
+
+        While the job waits, also yield its place in the queue.
+        """
         disconnected = asyncio.create_task(wait_for_disconnect(request))
+        next_message = asyncio.create_task(self._messages.get())
         try:
-            while True:
-                next_message = asyncio.create_task(self._messages.get())
-                await asyncio.wait((next_message, disconnected), return_when=asyncio.FIRST_COMPLETED)
-                # Stop if the client has disconnected, or after the last message.
-                if not next_message.done() or (message := next_message.result()) is None:
-                    next_message.cancel()
-                    return
-                yield json.dumps(message).encode() + b"\n"
+            while not disconnected.done():
+                if job.started is None:
+                    status = queue.job_status(job)
+                    yield _line({"ahead": status["ahead"], "seconds_left": status["seconds_left"]})
+                await asyncio.wait(
+                    (next_message, disconnected), timeout=STATUS_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if next_message.done():
+                    message = next_message.result()
+                    if message is None:
+                        return
+                    next_message = asyncio.create_task(self._messages.get())
+                    yield _line(message)
         finally:
-            disconnected.cancel()
             self._closed.set()
+            job.cancel()
+            for task in (disconnected, next_message):
+                task.cancel()
 
 
-def _send_inversion(model: Model, photo: bytes, face_number: int, messages: MessageStream) -> None:
+def _line(message: ProgressMessage) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def _send_inversion(
+    model: Model,
+    photo: bytes,
+    face_number: int,
+    job: Job[None],
+    queue: RenderQueue,
+    send: Callable[[ProgressMessage | None], None],
+) -> None:
     """Invert a face in a background thread. Its result is never read, so errors are sent as messages."""
     try:
         try:
-            photo_inversion.invert_face(model, photo, face_number, messages.send)
+            photo_inversion.invert_face(model, photo, face_number, job, queue, send)
         except FacesmithError as error:
-            messages.send({"error": str(error)})
-        except ClientDisconnected:
+            send({"error": str(error)})
+        except (ClientDisconnected, RenderCancelled):
             raise
         except Exception:
             logger.exception("Inverting a photo failed. This is a bug in Facesmith.")
-            messages.send({"error": "Something went wrong in the studio itself. The terminal shows the details."})
-        messages.send(None)
-    except ClientDisconnected:
-        pass  # raised by every `messages.send` after the client has disconnected
+            send({"error": "Something went wrong in the studio itself. The terminal shows the details."})
+        send(None)
+    except (ClientDisconnected, RenderCancelled):
+        pass  # the client has disconnected, or the studio stops

@@ -1,4 +1,4 @@
-"""Endpoints for the open models and runs, and for evaluations."""
+"""Endpoints for the open models and runs, for evaluations, and for the queue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from facesmith.studio.query import (
     SheetParameters,
 )
 from facesmith.studio.responses import NO_STORE, etag_of, not_modified, result_of, revalidated, uncached_json
-from facesmith.studio.services import StudioDep
+from facesmith.studio.services import ClientDep, StudioDep
 
 router = APIRouter()
 
@@ -33,29 +33,41 @@ async def models(studio: StudioDep) -> Response:
     return uncached_json({"version": __version__, "models": [_model_facts(each) for each in opened]})
 
 
+@router.get("/api/queue")
+async def queue(studio: StudioDep, client: ClientDep, query: Annotated[Parameters, Query()]) -> Response:
+    """What the client waits for: its films, downloads and inversions, with the time left."""
+    return uncached_json(studio.long_jobs.status(client))
+
+
 @router.get("/api/runs")
-async def runs(request: Request, studio: StudioDep, query: Annotated[Parameters, Query()]) -> Response:
+async def runs(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[Parameters, Query()]
+) -> Response:
     """The open runs, with their progress."""
 
-    def summaries() -> list[dict[str, Any]]:
+    def summaries(_: object) -> list[dict[str, Any]]:
         return [run_view.summary(run_id, studio.run_names[run_id], folder) for run_id, folder in studio.runs.items()]
 
-    return uncached_json(await result_of(studio.background.submit(summaries), request))
+    return uncached_json(await result_of(studio.quick_jobs.submit(summaries, client), request))
 
 
 @router.get("/api/run")
-async def run(request: Request, studio: StudioDep, query: Annotated[RunParameters, Query()]) -> Response:
+async def run(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[RunParameters, Query()]
+) -> Response:
     """The changing parts of a run's report."""
     folder = studio.run(query.run)
-    return uncached_json(await result_of(studio.background.submit(lambda: run_view.details(folder)), request))
+    return uncached_json(await result_of(studio.quick_jobs.submit(lambda _: run_view.details(folder), client), request))
 
 
 @router.get("/api/compare")
-async def compare(request: Request, studio: StudioDep, query: Annotated[CompareParameters, Query()]) -> Response:
+async def compare(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[CompareParameters, Query()]
+) -> Response:
     """Charts with several runs in each."""
     ids = query.runs.split(",")[: len(studio.runs)]
     folders = [(studio.run_names.get(run_id, ""), studio.run(run_id)) for run_id in ids]
-    charts = studio.background.submit(lambda: run_view.comparison_charts(folders))
+    charts = studio.quick_jobs.submit(lambda _: run_view.comparison_charts(folders), client)
     return uncached_json(await result_of(charts, request))
 
 
@@ -70,15 +82,17 @@ async def sheet_png(request: Request, studio: StudioDep, query: Annotated[SheetP
 @router.get("/api/evaluation")
 async def evaluation(studio: StudioDep, query: Annotated[ModelParameters, Query()]) -> Response:
     """The evaluation of a model."""
-    model = studio.model(query.model)
+    model = await studio.model(query.model)
     return uncached_json(await asyncio.to_thread(evaluation_view.evaluation_of, model))
 
 
 @router.get("/api/real.png")
-async def real_png(request: Request, studio: StudioDep, query: Annotated[RealFaceParameters, Query()]) -> Response:
+async def real_png(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[RealFaceParameters, Query()]
+) -> Response:
     """The real face that is nearest to a sample of the evaluation."""
-    model = studio.model(query.model)
-    face = studio.background.submit(lambda: evaluation_view.real_face(model, query.pair, query.kind))
+    model = await studio.model(query.model)
+    face = studio.quick_jobs.submit(lambda _: evaluation_view.real_face(model, query.pair, query.kind), client)
     return Response(png_bytes(await result_of(face, request)), media_type="image/png", headers=NO_STORE)
 
 
