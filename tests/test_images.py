@@ -190,6 +190,22 @@ def test_heic_is_recognized_by_content_not_by_name(tmp_path, monkeypatch):
         read_picture(tmp_path / "photo.heic")
 
 
+def test_jpeg_xl_is_recognized_by_content_not_by_name(tmp_path, monkeypatch):
+    pytest.importorskip("pillow_jxl")
+    bare = encoded(PHOTO, "JXL", quality=90)
+    container = encoded(PHOTO, "JXL", quality=90, use_container=True)
+    assert bare[:2] == b"\xff\x0a"
+    assert container[4:8] == b"JXL "
+    for raw in (bare, container):
+        (tmp_path / "photo.jpg").write_bytes(raw)
+        assert mean_difference(read_picture(tmp_path / "photo.jpg"), PHOTO) < 8
+    with pytest.raises(BadPicture, match="damaged"):
+        read_picture(bare[: len(bare) // 2])
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)  # as if the extra were not installed
+    with pytest.raises(PictureUnavailable, match=r"pip install 'facesmith\[jxl\]'"):
+        read_picture(tmp_path / "photo.jpg")
+
+
 def test_the_first_frame_of_an_animation_is_read():
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     read = read_picture(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))

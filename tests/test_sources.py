@@ -1,4 +1,5 @@
 import os
+import tarfile
 import zipfile
 
 import numpy as np
@@ -162,15 +163,81 @@ def test_damaged_video_has_a_reason(tmp_path, keep_bytes):
         photo.load()
 
 
-def test_video_in_a_zip_has_a_reason(tmp_path):
-    write_video(tmp_path / "video.mp4", [np.zeros((32, 32, 3), np.uint8)])
-    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
-        archive.write(tmp_path / "video.mp4", "video.mp4")
-    source = open_source(tmp_path / "photos.zip")
+ARCHIVES = ["stored.zip", "deflated.zip", "x.tar", "x.tar.gz", "outer.zip/stored.zip", "outer.zip/x.tar.gz"]
+
+
+def archived(name, files, folder):
+    """An archive of files; `outer.zip/stored.zip` is an archive in another one."""
+    outer, _, inner = name.rpartition("/")
+    path = folder / inner
+    if ".tar" in inner:
+        with tarfile.open(path, "w:gz" if inner.endswith("gz") else "w") as archive:
+            for file in files:
+                archive.add(file, file.name)
+    else:
+        method = zipfile.ZIP_STORED if "stored" in inner else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for file in files:
+                archive.write(file, file.name)
+    return archived(outer, [path], folder) if outer else path
+
+
+@pytest.mark.parametrize("archive", ARCHIVES)
+def test_videos_in_archives_give_the_same_frames(tmp_path, archive):
+    frames = [np.full((32, 48, 3), gray, np.uint8) for gray in range(0, 250, 25)]
+    videos = [write_video(tmp_path / f"{i}.mp4", frames[i:]) for i in range(2)]
+    source = open_source(archived(archive, videos, tmp_path))
+    photos = [photo for path in videos for photo in iterate_photos(open_source(path), 4)]
+    from_archive = list(iterate_photos(source, 4))
+    assert [photo.source.rpartition("/")[2] for photo in from_archive] == [photo.source for photo in photos]
+    for photo, expected in zip(from_archive, photos, strict=True):
+        np.testing.assert_array_equal(photo.load(), expected.load())
+    assert count_photos(source, 4) is None
+    source.close()
+
+
+@pytest.mark.parametrize("archive", ["stored.zip", "deflated.zip", "x.tar.gz"])
+@pytest.mark.parametrize("keep_bytes", [1, 20, 1500])
+def test_damaged_video_in_an_archive_has_a_reason(tmp_path, archive, keep_bytes):
+    video = write_video(tmp_path / "video.mp4", [np.zeros((64, 64, 3), np.uint8)] * 20)
+    video.write_bytes(video.read_bytes()[:keep_bytes])
+    source = open_source(archived(archive, [video], tmp_path))
     (photo,) = iterate_photos(source, 1)
-    with pytest.raises(BadPicture, match="unpack it first"):
+    with pytest.raises(BadPicture, match="damaged video"):
         photo.load()
     source.close()
+
+
+def test_damaged_entry_of_a_video_has_a_reason(tmp_path):
+    video = write_video(tmp_path / "video.mp4", [np.zeros((64, 64, 3), np.uint8)] * 20)
+    path = archived("deflated.zip", [video], tmp_path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    source = open_source(path)
+    (photo,) = iterate_photos(source, 1)
+    with pytest.raises(BadPicture, match="damaged in the zip"):
+        photo.load()
+    source.close()
+
+
+def test_full_disk_is_no_damage_of_a_video(tmp_path, monkeypatch):
+    video = write_video(tmp_path / "video.mp4", [np.zeros((32, 32, 3), np.uint8)])
+    source = open_source(archived("deflated.zip", [video], tmp_path))
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr("facesmith.io.seekable.tempfile.TemporaryFile", lambda: full)
+        (photo,) = iterate_photos(source, 1)
+    with pytest.raises(BadPicture, match=r"can't be unpacked to .* \(No space left on device\); set TMPDIR"):
+        photo.load()
+    source.close()
+
+
+def test_playlist_named_like_a_video_opens_no_other_file(tmp_path):
+    write_video(tmp_path / "secret.mp4", [np.zeros((32, 32, 3), np.uint8)])
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
+    (photo,) = iterate_photos(open_source(tmp_path / "list.mp4"), 1)
+    with pytest.raises(BadPicture, match="damaged video"):
+        photo.load()
 
 
 def test_fingerprint_changes_with_the_files(folder):

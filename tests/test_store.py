@@ -301,7 +301,7 @@ def test_entry_is_read_only_up_to_its_stated_size(tmp_path, method):
 
 
 def test_archive_that_unpacks_to_suspiciously_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("facesmith.io.archives.MIN_UNPACKED_LIMIT", 2**20)
+    monkeypatch.setattr("facesmith.io.seekable.MIN_UNPACKED_LIMIT", 2**20)
     (tmp_path / "x.tgz").write_bytes(gzip.compress(bytes(20 * 2**20)))
     with pytest.raises(BadData, match="unpacks to more than"):
         open_store(tmp_path / "x.tgz")

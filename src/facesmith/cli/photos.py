@@ -18,7 +18,7 @@ FaceChoice = Literal["largest", "all"]
 @app.command()
 def extract(
     context: typer.Context,
-    photos: Annotated[Path, typer.Argument(help="A folder with its subfolders, a zip, one picture, or a video.")],
+    photos: Annotated[Path, typer.Argument(help="A folder with its subfolders, an archive, a Parquet file, a picture or a video.")],
     out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
     size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,
     margin: Annotated[float, typer.Option(help="Space around the face, as a fraction of its height.")] = DEFAULT_MARGIN,
@@ -60,7 +60,7 @@ def extract(
 
 @app.command()
 def faces(
-    data: Annotated[Path, typer.Argument(help="A folder or zip of faces.")],
+    data: Annotated[Path, typer.Argument(help="A folder, archive or Parquet file of faces.")],
     sheet: Annotated[Path | None, typer.Option(help="File for the contact sheet; by default in the cache.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only this many faces.")] = None,
     force: Force = False,

@@ -5,6 +5,9 @@ files.py              atomic writes, refusing to overwrite, hashes
 file_kinds.py         what a file is, by its first bytes
 store.py              a folder or a file as names and bytes; files sorted by kind
 archives.py           zip and tar, also inside each other, as names and bytes; opens every source
+seekable.py           files in archives as open files: a part of the archive, or a temporary copy
+parquet.py            Parquet files of datasets as names and bytes, with their labels
+parquet_columns.py    which columns of a Parquet file are pictures, and which are labels
 images.py             read photos, write PNG and JPEG, convert between uint8 and float, grids
 color_profiles.py     colors of embedded profiles -> sRGB
 batches.py            batches of equal size, the last one padded

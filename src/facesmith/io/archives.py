@@ -1,4 +1,4 @@
-"""Zip and tar archives, read in place, as stores of names and bytes.
+"""Zip and tar archives and Parquet files, read in place, as stores of names and bytes.
 
 Nothing is unpacked to a name on the disk, so no name in an archive can reach outside. Compressed tars and archives
 inside archives are unpacked to a temporary file without a name, because they can't be read at any place.
@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import shlex
 import struct
 import tarfile
-import tempfile
 import threading
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.file_kinds import DOCUMENT_SUFFIXES, HEAD_BYTES, FileKind, is_hidden, suffix_of
 from facesmith.io.images import MAX_FILE_BYTES
-from facesmith.io.store import FileStore, FolderStore, Store, StoredFile, printable
+from facesmith.io.parquet import ParquetStore, RecentReaders
+from facesmith.io.seekable import SMALL_COPY_BYTES, Slice, read_at, temporary_copy
+from facesmith.io.store import FileStore, FolderStore, LabelTable, NotAStore, Store, StoredFile, printable
 
 # What the archive modules and their decompressors raise for damaged entries and for unsupported compression methods.
 ARCHIVE_ERRORS = (
@@ -31,10 +34,8 @@ ARCHIVE_ERRORS = (
     *(OSError, EOFError, NotImplementedError, ValueError, OverflowError),
 )
 COPY_BYTES = 2**20
-SMALL_COPY_BYTES = 2**12  # bzip2 and LZMA unpack all that they get, up to 20,000 times as much
-MAX_UNPACKED_RATIO = 100  # pictures hardly shrink, so an archive that unpacks to more than this is an attack
-MIN_UNPACKED_LIMIT = 2**30
 METHOD_NAMES = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
+LOCAL_HEADER = struct.Struct("<26x2H")  # of a zip entry, with the lengths of name and extra field
 MAX_DEPTH = 3  # of archives in archives
 MAX_INNER = 256  # archives in a store; each keeps a file open
 SUPPORTED_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
@@ -46,25 +47,25 @@ DECOMPRESSORS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
 }
 
 
-class NotATar(BadData):
-    """A compressed file has no tar inside, such as a table that is compressed alone."""
-
-
-def open_archive(path: Path, kind: FileKind, stream: IO[bytes] | None = None) -> Store:
+def open_archive(path: Path, kind: FileKind, readers: RecentReaders, stream: IO[bytes] | None = None) -> Store:
     """The store of an archive.
 
     Args:
         path: of the archive; only a name in messages if `stream` is given.
         kind: its kind by content, or without a name if the content was not recognized.
+        readers: shared by all Parquet files of a dataset.
         stream: its content, which the store closes.
 
     Raises:
         BadData: it is damaged, encrypted, or of a kind that can't be read; the message names the command that unpacks.
+        NotAStore: it has no files inside, such as a table that is compressed alone.
     """
     if kind.name in UNPACK_COMMANDS:
         if stream is not None:
             stream.close()
         raise _unpack_first(path, f"is a {kind.name} archive, which can't be read in place", UNPACK_COMMANDS[kind.name])
+    if kind.name == "Parquet":
+        return ParquetStore(path, stream, readers)
     if kind.name in ("tar", *DECOMPRESSORS):
         version = "" if stream is not None else str(path.stat().st_mtime_ns)
         return TarStore(path, stream or open(path, "rb"), kind.name, version)
@@ -130,11 +131,26 @@ class ZipStore(Store):
 
     def unpack(self, name: str) -> IO[bytes]:
         info = self.zip.getinfo(name)
+        if problem := self._problem(info):
+            raise BadData(f"{problem} in the zip; unpack it first")
         try:
+            if info.compress_type == zipfile.ZIP_STORED and self.stream is None:
+                return self._slice(info)
             with self.zip.open(info) as stream:
-                return _temporary_copy(stream, info.compress_size)
-        except (*ARCHIVE_ERRORS, RuntimeError) as error:
+                return temporary_copy(stream, info.compress_size)
+        except ARCHIVE_ERRORS as error:
             raise BadData(f"damaged in the zip: {printable(str(error))[:120]}") from None
+
+    def _slice(self, info: zipfile.ZipInfo) -> IO[bytes]:
+        """An entry that is stored without compression, without a copy."""
+        file = open(self.path, "rb")  # noqa: SIM115 (the slice closes it)
+        file.seek(info.header_offset)
+        header = file.read(LOCAL_HEADER.size)
+        if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+            file.close()
+            raise zipfile.BadZipFile("bad magic number for file header")
+        offset = info.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(header))
+        return io.BufferedReader(Slice(partial(read_at, file, threading.Lock()), offset, info.file_size, file))
 
     def close(self) -> None:
         self.zip.close()
@@ -166,17 +182,20 @@ class TarStore(Store):
                 packed_bytes = stream.seek(0, 2)
                 stream.seek(0)
                 with DECOMPRESSORS[compression](stream) as decompressed:
-                    self.stream = _temporary_copy(decompressed, packed_bytes)
+                    self.stream = temporary_copy(decompressed, packed_bytes)
                 stream.close()
             with tarfile.TarFile(fileobj=self.stream) as tar:
                 for member in tar:
                     if member.isreg() and not member.issparse() and not is_hidden(member.name):
                         self.entries[member.name] = (member.offset_data, member.size)
+        except BadData as error:
+            stream.close()
+            raise BadData(f"{path} {error}.") from None
         except ARCHIVE_ERRORS as error:
             self.close()
             stream.close()
             if compression != "tar" and isinstance(error, tarfile.ReadError):
-                raise NotATar(
+                raise NotAStore(
                     f"{path} is a {compression} file, but not of a tar. Give a tar, a zip or a folder."
                 ) from None
             reason = printable(str(error))[:120]
@@ -201,17 +220,10 @@ class TarStore(Store):
         return self._read_at(offset, min(size, HEAD_BYTES))
 
     def _read_at(self, offset: int, size: int) -> bytes:
-        with self.lock:  # threads share the stream and its position
-            self.stream.seek(offset)
-            return self.stream.read(size)
+        return read_at(self.stream, self.lock, offset, size)
 
     def unpack(self, name: str) -> IO[bytes]:
-        offset, size = self.entries[name]
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
-        for start in range(0, size, COPY_BYTES):
-            copy.write(self._read_at(offset + start, min(COPY_BYTES, size - start)))
-        copy.seek(0)
-        return copy
+        return io.BufferedReader(Slice(self._read_at, *self.entries[name]))
 
     def close(self) -> None:
         self.stream.close()
@@ -225,34 +237,14 @@ def _check_size(size_bytes: int) -> None:
         raise BadPicture(f"file of {size_bytes / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
 
 
-def _temporary_copy(stream: IO[bytes], packed_bytes: int) -> IO[bytes]:
-    """A temporary file with the content of a stream that decompresses `packed_bytes`.
-
-    Raises:
-        ValueError: it unpacks to suspiciously much.
-    """
-    limit = max(MIN_UNPACKED_LIMIT, MAX_UNPACKED_RATIO * packed_bytes)
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
-    try:
-        while content := stream.read(SMALL_COPY_BYTES * 16):
-            copy.write(content)
-            if copy.tell() > limit:
-                raise ValueError(f"unpacks to more than {limit / 2**30:.0f} GiB")
-    except BaseException:
-        copy.close()
-        raise
-    copy.seek(0)
-    return copy
-
-
 class NestedStore(Store):
     """A store whose archives are read like folders: `img.zip` in it gives files such as `img.zip/a.jpg`.
 
     Archives that can't be opened stay files, and their kind is the reason.
     """
 
-    def __init__(self, outer: Store, depth: int = 1) -> None:
-        self.path, self.outer, self.depth = outer.path, outer, depth
+    def __init__(self, outer: Store, readers: RecentReaders, depth: int = 1) -> None:
+        self.path, self.outer, self.readers, self.depth = outer.path, outer, readers, depth
         self.inner: dict[str, Store] = {}
         self.kinds: dict[str, FileKind] = {}
 
@@ -278,19 +270,24 @@ class NestedStore(Store):
         if kind.category != "archive":
             return None
         try:
-            if self.depth > MAX_DEPTH or len(self.inner) >= MAX_INNER:
-                raise BadData(f"an archive too many or too deep (limits {MAX_INNER} and {MAX_DEPTH}); unpack it first")
-            path = self.outer.local_path(file.name)
-            stream = self.outer.unpack(file.name) if path is None else open(path, "rb")  # noqa: SIM115
-            store = NestedStore(open_archive(Path(file.name), kind, stream), self.depth + 1)
-        except NotATar:
-            self.kinds[file.name] = FileKind("other")
+            store = NestedStore(self._open_inner(file.name, kind), self.readers, self.depth + 1)
+        except NotAStore as error:
+            self.kinds[file.name] = error.kind
             return None
         except (BadData, OSError) as error:
             self.kinds[file.name] = FileKind("other", f"archive that can't be read: {str(error).rstrip('.')}")
             return None
         self.inner[file.name] = store
         return store
+
+    def _open_inner(self, name: str, kind: FileKind) -> Store:
+        path = self.outer.local_path(name)
+        if path is not None and kind.name == "Parquet":  # is not kept open, so there may be many
+            return ParquetStore(path, None, self.readers)
+        if self.depth > MAX_DEPTH or len(self.inner) >= MAX_INNER:
+            raise BadData(f"an archive too many or too deep (limits {MAX_INNER} and {MAX_DEPTH}); unpack it first")
+        stream = self.outer.unpack(name) if path is None else open(path, "rb")  # noqa: SIM115
+        return open_archive(Path(name), kind, self.readers, stream)
 
     def _locate(self, name: str) -> tuple[Store, str]:
         """The store that has a file, and the file's name there."""
@@ -314,9 +311,30 @@ class NestedStore(Store):
         store, inside = self._locate(name)
         return store.head(inside)
 
+    def trusts(self, file: StoredFile) -> bool:
+        store, inside = self._locate(file.name)
+        return store.trusts(StoredFile(inside, file.stamp, file.size_bytes))
+
+    def forward_only(self, name: str) -> bool:
+        store, inside = self._locate(name)
+        return store.forward_only(inside)
+
     def local_path(self, name: str) -> Path | None:
         store, inside = self._locate(name)
         return store.local_path(inside)
+
+    def unpack(self, name: str) -> IO[bytes]:
+        store, inside = self._locate(name)
+        return store.unpack(inside)
+
+    def label_tables(self) -> list[LabelTable]:
+        tables = self.outer.label_tables()
+        for prefix, store in sorted(self.inner.items()):
+            for table in store.label_tables():
+                rows = [[f"{prefix}/{name}", *cells] for name, *cells in table.rows]
+                name = f"{prefix}/{table.name}".rstrip("/")
+                tables.append(LabelTable(name, table.columns, rows, table.notices))
+        return tables
 
     def close(self) -> None:
         for store in (*self.inner.values(), self.outer):
@@ -332,14 +350,15 @@ def open_store(path: Path, exclude: Path | None = None) -> Store:
     Raises:
         BadData: the path does not exist, or can't be opened.
     """
+    readers = RecentReaders()
     if path.is_dir():
-        return NestedStore(FolderStore(path, exclude))
+        return NestedStore(FolderStore(path, exclude), readers)
     if not path.is_file():
         problem = "is neither a folder nor a file" if path.exists() else "does not exist"
         raise BadData(f"{path} {problem}. Give a folder or a zip of pictures.")
     kind = FileStore(path).kind(path.name)
     if kind.category == "archive" or _is_zip_with_prefix(path, kind):
-        return NestedStore(open_archive(path, kind))
+        return NestedStore(open_archive(path, kind, readers), readers)
     return FileStore(path)
 
 

@@ -75,6 +75,7 @@ SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\xfd7zXZ\0", FileKind("archive", "xz")),
     (b"BZh", FileKind("archive", "bzip2")),
     (b"(\xb5/\xfd", FileKind("archive", "zstd")),
+    (b"PAR1", FileKind("archive", "Parquet")),
     (b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("other", "JPEG 2000")),
     (b"8BPS", FileKind("other", "Photoshop file")),
     (b"%PDF", FileKind("other", "PDF")),

@@ -216,7 +216,7 @@ def _formats(kind: FileKind, suffix: str) -> list[str]:
         try:
             import pillow_jxl  # noqa: F401 (importing it registers the format)
         except ImportError:
-            raise PictureUnavailable("JPEG XL needs a package: pip install pillow-jxl-plugin") from None
+            raise PictureUnavailable("JPEG XL needs an extra: pip install 'facesmith[jxl]'") from None
     Image.init()
     if kind.name == "AVIF" and "AVIF" not in Image.OPEN:
         raise PictureUnavailable("AVIF needs a newer Pillow: pip install 'pillow>=11.3'")

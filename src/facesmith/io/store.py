@@ -18,6 +18,7 @@ from facesmith.errors import BadData
 from facesmith.io.file_kinds import (
     HEAD_BYTES,
     PICTURE_SUFFIXES,
+    UNKNOWN,
     FileKind,
     is_hidden,
     kind_of_file,
@@ -53,6 +54,31 @@ class SortedFiles:
     ignored: Counter[str] = field(default_factory=Counter)
 
 
+class NotAStore(BadData):
+    """A file has no files inside, although it looks like an archive. In a folder it counts as `kind`."""
+
+    def __init__(self, message: str, kind: FileKind = UNKNOWN) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labels that a store has for its own files, such as the columns beside the pictures of a Parquet file.
+
+    Attributes:
+        name: of the table in the store; empty for that of the store itself.
+        columns: names; the first one is `file_name`.
+        rows: texts as in a CSV, empty where unknown. The file names are those of the store.
+        notices: one line each, for the user.
+    """
+
+    name: str
+    columns: list[str]
+    rows: list[list[str]]
+    notices: list[str] = field(default_factory=list)
+
+
 class Store(ABC):
     """Files by name, with `/` as separator. Hidden and system files and folders are skipped."""
 
@@ -86,8 +112,16 @@ class Store(ABC):
         """Whether a file counts as a picture without a look at its content."""
         return suffix_of(file.name) in PICTURE_SUFFIXES or file.stamp == UNREADABLE_FOLDER
 
+    def forward_only(self, name: str) -> bool:
+        """Whether a file is read quickly only after those before it, in the order of `files`."""
+        return False
+
+    def label_tables(self) -> list[LabelTable]:
+        """The labels that the store has for its own files. Raises BadData if they can't be read."""
+        return []
+
     def unpack(self, name: str) -> IO[bytes]:
-        """A temporary file with the content of a file in an archive. Raises BadData."""
+        """The content of a file in an archive as an open file that is seekable. Raises BadData."""
         raise NotImplementedError
 
     def local_path(self, name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""The photos to search: a folder with its subfolders, a zip, one picture or one video.
+"""The photos to search: a folder with its subfolders, an archive, a Parquet file, one picture or one video.
 
 `open_source` lists the files in a stable order; `iterate_photos` yields pictures and video frames one by one.
 """
@@ -8,18 +8,22 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
+from av.container import InputContainer
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.archives import open_store
 from facesmith.io.images import MAX_PIXELS, Pixels, read_picture
 from facesmith.io.store import Store, sort_by_kind
+
+VIDEO_FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg"  # playlists would open other files or the network
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Photo:
     Attributes:
         source: its path inside PHOTOS, with `/` as separator; frames are called `video.mp4#000120`.
         load: returns the pixels, or raises BadPicture with the reason. Call it once, from any thread.
-        pixels_in_memory: number of pixels that the photo already occupies; 0 except for video frames.
+        pixels_in_memory: number of pixels whose memory the photo already occupies; 0 if it is not read yet.
     """
 
     source: str
@@ -65,12 +69,21 @@ class PhotoSource:
         """The pixels of a picture. Raises BadPicture."""
         return read_picture(self.store.read(file.name), name=file.name)
 
-    def video_path(self, file: PhotoFile) -> Path:
-        """The path of a video. Raises BadPicture."""
+    @contextmanager
+    def open_video(self, file: PhotoFile) -> Iterator[InputContainer]:
+        """A video, also of an archive. Raises BadPicture, or what PyAV raises for damaged videos."""
         path = self.store.local_path(file.name)
-        if path is None:
-            raise BadPicture("video inside an archive; unpack it first")
-        return path
+        with ExitStack() as stack:
+            if path is None:
+                try:
+                    video: IO[bytes] | str = stack.enter_context(self.store.unpack(file.name))
+                except BadData as reason:
+                    raise BadPicture(str(reason)) from None
+            else:
+                video = str(path)
+            options = {"format_whitelist": VIDEO_FORMATS}
+            container = av.open(video, "r", metadata_errors="replace", options=options)
+            yield stack.enter_context(closing(container))
 
     def close(self) -> None:
         self.store.close()
@@ -101,8 +114,19 @@ def iterate_photos(source: PhotoSource, every: int) -> Iterator[Photo]:
     for file in source.files:
         if file.is_video:
             yield from _frames(source, file, every)
+        elif source.store.forward_only(file.name):
+            yield _read_now(source, file)
         else:
             yield Photo(file.name, partial(source.load, file))
+
+
+def _read_now(source: PhotoSource, file: PhotoFile) -> Photo:
+    """A picture whose bytes are in memory, because threads would read its store in a slow order."""
+    try:
+        content = source.store.read(file.name)
+    except BadPicture as reason:
+        return Photo(file.name, _failing_loader(str(reason)))
+    return Photo(file.name, partial(read_picture, content, name=file.name), len(content) // 3)
 
 
 def count_photos(source: PhotoSource, every: int) -> int | None:
@@ -125,9 +149,11 @@ def source_fingerprint(source: PhotoSource) -> str:
 
 
 def _frame_count(source: PhotoSource, file: PhotoFile) -> int:
-    """The number of frames that a video states, or 0."""
+    """The number of frames that a video states, or 0. A video in an archive is not unpacked only to count."""
+    if source.store.local_path(file.name) is None:
+        return 0
     try:
-        with closing(av.open(str(source.video_path(file)))) as container:
+        with source.open_video(file) as container:
             return container.streams.video[0].frames
     except (BadPicture, av.FFmpegError, OSError, IndexError):
         return 1  # `_frames` yields one photo that fails with the reason
@@ -137,7 +163,7 @@ def _frames(source: PhotoSource, file: PhotoFile, every: int) -> Iterator[Photo]
     """Every n-th frame of a video. Where decoding fails, the last photo raises the reason when it is loaded."""
     number = -1
     try:
-        with closing(av.open(str(source.video_path(file)))) as container:
+        with source.open_video(file) as container:
             container.streams.video[0].thread_type = "AUTO"
             for number, frame in enumerate(container.decode(video=0)):
                 if number % every == 0:
