@@ -92,7 +92,7 @@ def test_an_evaluation_of_another_model_is_not_used(run, tmp_path):
 @pytest.mark.parametrize("damage", ["{", "[]", '{"models": 3}', "[" * 9999])
 def test_a_damaged_evaluation_gives_a_one_line_error(run, tmp_path, damage):
     (tmp_path / "report.json").write_text(damage)
-    with pytest.raises(BadData, match="has no evaluation"):
+    with pytest.raises(BadData, match=r"report\.json can't be used: .*facesmith evaluate again"):
         write_card(run, tmp_path / "c.md", evaluation=tmp_path, options=CardOptions())
 
 

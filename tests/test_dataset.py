@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
 from facesmith.io.images import write_png
 from facesmith.photos import split
+from facesmith.photos.align import Alignment
 from facesmith.procedural import draw_many, face_labels, random_face, write_faces
 
 
@@ -161,13 +163,16 @@ def test_names_that_are_not_utf8_are_supported(tmp_path):
         assert faces.notices == ["1 pictures skipped: \ufffd\ufffd.png (empty file)"]
 
 
-def test_alignment_is_a_json_object_or_none(tmp_path):
+def test_an_alignment_that_cant_be_used_counts_as_unknown_with_a_notice(tmp_path):
     pictures(tmp_path, [1])
     with open(tmp_path / "metadata.csv", "w", newline="") as stream:
         csv.writer(stream).writerows([["file_name"], ["1.png"]])
-    for text, expected in (('{"alignment": [1]}', None), ('{"alignment": {"eyes": 1}}', {"eyes": 1})):
-        (tmp_path / "faces.json").write_text(text)
-        assert open_faces(tmp_path, 32).alignment == expected
+    aligned = Alignment(32).to_values()
+    for alignment in (None, [1], {"eyes": 1}, {**aligned, "size": "32"}, {**aligned, "margin": -1}, aligned):
+        (tmp_path / "faces.json").write_text(json.dumps({"alignment": alignment}))
+        faces = open_faces(tmp_path, 32)
+        assert faces.alignment == (aligned if alignment is aligned else None)
+        assert any("alignment unknown" in notice for notice in faces.notices) == (alignment is not aligned)
 
 
 def test_describing_does_not_import_torch():

@@ -504,3 +504,69 @@ def test_force_does_not_touch_other_folders(tmp_path):
         extract(photos, out, force=True, console=Console(quiet=True))
     assert (out / "000001.png").read_bytes() == b"mine"
     assert (out / "metadata.csv").read_text().startswith("file_name,age")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"n_photos": "2"},
+        {"n_photos": -1},
+        {"kept": 5},
+        {"kept": [["../photos/000.png", "x"]]},
+        {"hashes": ["zz"]},
+        {"sizes_bytes": []},
+        {"rejected": [["a.png", "too small", 3]]},
+        {"rejected": [["a.png", "too small", "no base64!"]]},
+    ],
+)
+def test_a_damaged_journal_is_repeated_from_the_damage(tmp_path, monkeypatch, small_batches, damage):
+    photos = different_faces(tmp_path / "photos", 6)
+    run(photos, tmp_path / "whole")
+    interrupted(monkeypatch, photos, tmp_path / "out", 4)
+    journal = tmp_path / "out" / JOURNAL_NAME
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[2] = json.dumps({**json.loads(lines[2]), **damage}).encode() + b"\n"
+    journal.write_bytes(b"".join(lines))
+    run(photos, tmp_path / "out")
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("first_line", [b"", b"[1]\n", b"{}\n", b"\xff\n", b"[" * 9999 + b"\n", b'{"size": NaN}\n'])
+def test_a_journal_with_damaged_settings_gives_one_line_or_starts_over(tmp_path, force, first_line):
+    photos = different_faces(tmp_path / "photos", 1)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / JOURNAL_NAME).write_bytes(first_line + b'{"n_photos": 1, "n_unreadable": 0, "n_faceless": 1}\n')
+    try:
+        report = run(photos, out, force=force)
+    except OutputExists as error:
+        assert not force
+        assert "--force" in str(error)
+    else:
+        assert report.faces == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[]", b'{"settings": {}}', b"\xff", b"[" * 9999, b'{"settings": ' + b"9" * 5000 + b"}"],
+)
+def test_a_damaged_faces_json_names_the_fault_and_force_extracts_again(tmp_path, damage):
+    photos, out = different_faces(tmp_path / "photos", 1), tmp_path / "out"
+    run(photos, out)
+    before = content(out)
+    (out / "faces.json").write_bytes(damage)
+    with pytest.raises(OutputExists, match=r"faces\.json can't be used: .* --force"):
+        run(photos, out)
+    run(photos, out, force=True)
+    assert content(out) == before
+
+
+@pytest.mark.parametrize("table", [b"\xff\xfe\x00", b'file_name,affine_00\n"000001.png', b"x" * 200_000])
+def test_force_replaces_an_extraction_with_a_damaged_table(tmp_path, table):
+    photos, out = different_faces(tmp_path / "photos", 2), tmp_path / "out"
+    run(photos, out)
+    before = content(out)
+    (out / "metadata.csv").write_bytes(table)
+    run(photos, out, force=True)
+    assert content(out) == before

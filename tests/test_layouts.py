@@ -10,9 +10,12 @@ import pytest
 from facesmith.errors import BadData, FacesmithError
 from facesmith.faces.layouts import GEOMETRY_COLUMNS, read_listing
 from facesmith.io.archives import open_store
+from facesmith.photos.align import Alignment
 from facesmith.photos.faces_folder import COLUMNS
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.procedural import write_faces
+
+ALIGNED = Alignment(64).to_values()
 
 
 def write(root, files):
@@ -63,10 +66,10 @@ def test_all_columns_of_extract_are_geometry_columns():
 
 def test_extraction_has_its_alignment_and_the_persons_of_its_sources(tmp_path):
     table = "file_name,source,blur,smiling\n000001.png,lfw/Ann/Ann_0001.jpg,3,1\n000002.png,video.mp4#000010,4,\n"
-    extra = {"rejected.csv": "source,reason\n", "report.html": "", "faces.json": '{"alignment": {"size_px": 64}}'}
+    extra = {"rejected.csv": "source,reason\n", "report.html": "", "faces.json": json.dumps({"alignment": ALIGNED})}
     listing = listing_of(tmp_path, {"metadata.csv": table, "000001.png": "", "000002.png": "", **extra})
     assert listing.layout == "extracted faces"
-    assert listing.header["alignment"] == {"size_px": 64}
+    assert listing.header["alignment"] == ALIGNED
     assert listing.persons == ["Ann", None]
     assert list(listing.attributes) == ["smiling"]
     assert same(listing.attributes["smiling"], [1.0, NAN])
@@ -114,7 +117,7 @@ def test_mixed_alignments_are_unknown(tmp_path):
     files = {}
     for folder, size_px in (("a", 64), ("b", 128)):
         files |= {f"{folder}/metadata.csv": "file_name\nx.png\n", f"{folder}/x.png": ""}
-        files |= {f"{folder}/faces.json": json.dumps({"alignment": {"size_px": size_px}})}
+        files |= {f"{folder}/faces.json": json.dumps({"alignment": Alignment(size_px).to_values()})}
     listing = listing_of(tmp_path, files)
     assert listing.header == {}
     assert "different alignments" in listing.notices[0]
@@ -191,15 +194,15 @@ def test_stylegan_labels_are_read_and_null_is_unknown(tmp_path):
         ("metadata.csv", "file_name\nother.png\n", "none of the 2 pictures"),
         ("metadata.csv", "file_name\n", "none of the 2 pictures is among the 0 rows"),
         ("faces.json", "{", "not JSON"),
-        ("faces.json", "[" * 100_000, "not JSON"),
-        ("faces.json", "[1]", "not a JSON object"),
-        ("faces.json", '{"x": ' + "9" * 5000 + "}", "not JSON"),
+        ("faces.json", "[" * 100_000, "nested too deeply"),
+        ("faces.json", "[1]", "it is a list of 1; expected an object"),
+        ("faces.json", '{"x": ' + "9" * 5000 + "}", "5000 digits"),
         ("dataset.json", '{"labels": 5}', "StyleGAN"),
         ("dataset.json", '{"labels": "abc"}', "StyleGAN"),
         ("dataset.json", '{"labels": [["a.png", [[1]]]]}', "StyleGAN"),
         ("dataset.json", '{"labels": [[5, 1]]}', "StyleGAN"),
         ("dataset.json", '{"labels": [["a.png", [1]], ["b.png", [1, 2]]]}', "StyleGAN"),
-        ("dataset.json", '{"labels": [["a.png", 1' + "0" * 400 + "]]}", "StyleGAN"),
+        ("dataset.json", '{"labels": [["a.png", 1' + "0" * 400 + "]]}", "401 digits"),
         ("list_attr_celeba.txt", "", "none of the 2 pictures"),
         ("list_attr_celeba.txt", "1\nSmiling\nz.png 1\n", "none of the 2 pictures"),
         ("list_attr_celeba.txt", "1\nSmiling Male\na.png 1\n", "line of a.png should have 2 values"),

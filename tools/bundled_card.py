@@ -13,9 +13,10 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from facesmith.card.facts import REPORT, CardOptions
+from facesmith.card.facts import CardOptions
 from facesmith.card.write_card import write_card
 from facesmith.modelfiles.checkpoint import load_model
+from facesmith.modelfiles.evaluation_file import EVALUATION
 from facesmith.modelfiles.frontmatter import CARD
 from facesmith.modelfiles.locate import bundled_model
 from facesmith.modelfiles.run_folder import LOG, MODEL, PLAN
@@ -56,7 +57,7 @@ OPTIONS = CardOptions(
 def bundled_card(folder: Path) -> Path:
     """Write the card into an empty folder, next to links to the bundled files and a record of the run."""
     model = load_model(None)
-    for name in (MODEL, REPORT):
+    for name in (MODEL, EVALUATION):
         (folder / name).symlink_to(model.path.with_name(name))
     header = model.header
     plan = Plan(

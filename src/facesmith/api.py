@@ -18,6 +18,7 @@ from facesmith.evaluation.evaluate import EvaluateOptions
 from facesmith.evaluation.evaluate import evaluate as evaluate_models
 from facesmith.gan.recipe import parse_condition
 from facesmith.io.messages import SafeConsole
+from facesmith.modelfiles.evaluation_file import EVALUATION
 from facesmith.photos.extract import extract as extract_faces
 from facesmith.photos.extraction_report import ExtractReport
 from facesmith.training.choose_recipe import recipe_name
@@ -206,7 +207,7 @@ def evaluate(
         pictures, force, psi,
     )  # fmt: skip
     lines = list(evaluate_models(options, _console(quiet)))
-    stored = json.loads((options.out / "report.json").read_text(encoding="utf-8"))
+    stored = json.loads((options.out / EVALUATION).read_text(encoding="utf-8"))
     text = "\n".join(lines[:-2]).strip()  # the last two lines name the files
     return EvaluationReport(options.out, text, [each["metrics"] for each in stored["models"]], stored)
 

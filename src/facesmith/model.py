@@ -18,6 +18,7 @@ from facesmith.gan.recipe import condition_of
 from facesmith.inversion.face_template import locate_face
 from facesmith.inversion.inverter import Inverter, open_inverter
 from facesmith.io.images import Pixels
+from facesmith.io.json_files import as_schema
 from facesmith.io.provenance import synthetic_metadata
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize, synthesize_seeds
@@ -229,8 +230,11 @@ def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32
         BadModel: the file is missing or damaged, or belongs to another model.
     """
     tensors, header = load_sidecar(path, "directions", model.hash)
-    names = header.get("names")
-    if not isinstance(names, list) or set(map(str, names)) != set(tensors):
+    try:
+        names = as_schema(header.get("names"), list[str])
+    except ValueError as error:
+        raise BadModel(f"{path}: the names of the directions in its header are damaged: {error}.") from None
+    if sorted(names) != sorted(tensors):
         raise BadModel(f"{path}: the names in the header differ from the directions in the file.")
     if any(t.shape != (model.G.w_dim,) or t.dtype != torch.float32 for t in tensors.values()):
         raise BadModel(f"{path} does not fit this model; expected directions of float32 [{model.G.w_dim}].")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from facesmith.card.facts import Facts
+from facesmith.modelfiles.evaluation_file import Score
 
 UNKNOWN = "unknown"
 NEW_FACES = "Are they new?"  # the question of an evaluation that the copy check answers
@@ -109,7 +109,7 @@ def evaluation(facts: Facts) -> Iterator[str]:
         "Only compare these numbers with others of the same features, counts and data."
     )
     scores = {**result["metrics"], "share of samples with a detected face": result["face_rate"]}
-    rows = [(name, f"{s['value']:.4g}", f"{s['low']:.4g} to {s['high']:.4g}", _real(s)) for name, s in scores.items()]
+    rows = [(name, f"{s['value']:.4g}", _interval(s), _real(s)) for name, s in scores.items()]
     yield _table(("metric", "value", "95 % interval", "real faces"), rows)
     yield "\n".join(f"- {question} {answer}" for question, answer in result["verdicts"].items())
     if result.get("notice"):
@@ -125,8 +125,8 @@ def memorization(facts: Facts) -> Iterator[str]:
         yield "Not checked: it is unknown whether the model copies faces of its training data."
         return
     copies = facts.result["copies"]
-    yield facts.result["verdicts"][NEW_FACES]
-    if "threshold" not in copies:
+    yield facts.result["verdicts"].get(NEW_FACES, "The report has no verdict on copies.")
+    if not copies.keys() >= COPY_CHECK:
         yield "There were too few held-out faces to check for copies of training faces."
         return
     yield (
@@ -163,6 +163,7 @@ def provenance(facts: Facts) -> Iterator[str]:
     )
 
 
+COPY_CHECK = {"threshold", "real_ratio", "samples", "allowed"}  # entries of a report, if copies were searched
 SECTIONS = (intro, usage, license, data, training, evaluation, memorization, biases, provenance)
 
 
@@ -183,7 +184,12 @@ def _yes_or_no(value: object) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else UNKNOWN
 
 
-def _real(score: dict[str, Any]) -> str:
+def _interval(score: Score) -> str:
+    low, high = score.get("low"), score.get("high")
+    return UNKNOWN if low is None or high is None else f"{low:.4g} to {high:.4g}"
+
+
+def _real(score: Score) -> str:
     return UNKNOWN if score.get("real") is None else f"{score['real']:.4g}"
 
 

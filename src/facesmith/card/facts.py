@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from facesmith.errors import BadData, FacesmithError
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
+from facesmith.modelfiles.evaluation_file import (
+    EVALUATION,
+    Evaluation,
+    ModelEvaluation,
+    find_evaluation,
+    read_evaluation,
+)
 from facesmith.modelfiles.run_folder import LOG, PLAN, is_number, read_log
 from facesmith.training.plan import Plan, read_plan
-
-REPORT = "report.json"
-REPORT_FOLDERS = ("", "evaluation")  # searched in the model's folder
-MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Facts:
     model: LoadedModel
     plan: Plan | None
     seconds: float | None
-    report: dict[str, Any] | None
-    result: dict[str, Any] | None
+    report: Evaluation | None
+    result: ModelEvaluation | None
     options: CardOptions
 
     @property
@@ -69,15 +70,15 @@ def gather_facts(path: Path | None, evaluation: Path | None, options: CardOption
 
     Raises:
         BadModel: the model can't be opened.
-        BadData: `evaluation` can't be read or is about another model.
+        BadData: a report is damaged, or `evaluation` is about another model.
     """
     model = load_model(path)
     folder = model.path.parent
     if evaluation is None:
-        files = [folder / each / REPORT for each in REPORT_FOLDERS]
+        found = find_evaluation(folder, model.hash)
     else:
-        files = [evaluation / REPORT if evaluation.is_dir() else evaluation]
-    report, result = next((found for file in files if (found := _read_report(file, model))), (None, None))
+        found = read_evaluation(evaluation / EVALUATION if evaluation.is_dir() else evaluation, model.hash)
+    report, result = found or (None, None)
     if evaluation is not None and result is None:
         raise BadData(
             f"{evaluation} has no evaluation of {model.path} (sha256 {model.hash[:12]}). "
@@ -86,17 +87,6 @@ def gather_facts(path: Path | None, evaluation: Path | None, options: CardOption
     plan = _read_plan(folder, model)
     seconds = None if plan is None else _training_seconds(folder, model)
     return Facts(model, plan, seconds, report, result, options)
-
-
-def _read_report(file: Path, model: LoadedModel) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The report and the model's entry in it; None if it has none."""
-    try:
-        if file.stat().st_size > MAX_BYTES:
-            return None
-        report = json.loads(file.read_text(encoding="utf-8"))
-        return next((report, result) for result in report["models"] if result["sha256"] == model.hash)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration, RecursionError):
-        return None
 
 
 def _read_plan(folder: Path, model: LoadedModel) -> Plan | None:

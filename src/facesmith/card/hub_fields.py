@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from facesmith.card.facts import Facts
+from facesmith.modelfiles.evaluation_file import ModelEvaluation
 from facesmith.modelfiles.frontmatter import HASH, OWN_FIELDS
 
 TASK = "unconditional-image-generation"
@@ -45,7 +46,7 @@ def _license(text: str | None) -> dict[str, str]:
     return {"license": "other", "license_name": text}
 
 
-def _evaluation(facts: Facts, result: dict[str, Any]) -> dict[str, Any]:
+def _evaluation(facts: Facts, result: ModelEvaluation) -> dict[str, Any]:
     data = facts.options.data or "unknown"
     return {
         "task": {"type": TASK},

@@ -7,7 +7,6 @@ from pathlib import Path
 from facesmith.card.card_sections import SECTIONS
 from facesmith.card.facts import CardOptions, Facts, gather_facts
 from facesmith.card.hub_fields import hub_fields
-from facesmith.errors import BadData
 from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.modelfiles.frontmatter import CARD, front_matter
 
@@ -39,13 +38,6 @@ def write_card(
 
 
 def card_text(facts: Facts) -> str:
-    """The whole card.
-
-    Raises:
-        BadData: the evaluation's report lacks something that a card states.
-    """
-    try:
-        paragraphs = [paragraph for section in SECTIONS for paragraph in section(facts)]
-        return front_matter(hub_fields(facts)) + "\n" + "\n\n".join(paragraphs) + "\n"
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadData(f"The evaluation's report is damaged ({error!r}). Run facesmith evaluate again.") from None
+    """The whole card."""
+    paragraphs = [paragraph for section in SECTIONS for paragraph in section(facts)]
+    return front_matter(hub_fields(facts)) + "\n" + "\n\n".join(paragraphs) + "\n"

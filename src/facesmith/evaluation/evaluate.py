@@ -23,9 +23,10 @@ from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.metrics.comparison import MIN_SAMPLES
 from facesmith.metrics.features import open_extractor
 from facesmith.model import Model, load
+from facesmith.modelfiles.evaluation_file import EVALUATION
 
 BUNDLED = "bundled"
-JSON, HTML = "report.json", "report.html"
+HTML = "report.html"
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,12 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
         seconds |= {f"{task}, {name}": spent for task, spent in result.seconds.items()}
     seconds["all"] = round(time.monotonic() - start, 1)
     yield from _summary(results, names, reference)
-    with atomic_write(options.out / JSON, "w") as stream:
+    with atomic_write(options.out / EVALUATION, "w") as stream:
         content = evaluation_json(results, reference, options.samples, seconds)
         json.dump(content, stream, indent=1, ensure_ascii=False)
     with atomic_write(options.out / HTML, "w") as stream:
         stream.write(evaluation_page(results, names, reference, pictures=options.pictures))
-    yield str(options.out / JSON)
+    yield str(options.out / EVALUATION)
     yield f"look at {options.out / HTML}"
 
 

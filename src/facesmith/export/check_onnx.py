@@ -6,7 +6,6 @@ is refused in one line.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from facesmith.errors import BadModel
 from facesmith.export.onnx_format import INPUTS, METADATA_KEY, ONNX_FORMAT, OUTPUTS, Metadata, missing_extra
 from facesmith.export.seeded_noise import DRAWS
+from facesmith.io.json_files import parse_json
 from facesmith.io.messages import one_line, shorten
 from facesmith.io.seeds import BATCH_SIZE
 
@@ -60,7 +60,7 @@ def check_onnx(content: bytes, name: str) -> Metadata:
 def _metadata(proto: Any, name: str) -> Metadata:
     not_ours = BadModel(f"{name} is not a Facesmith model. Expected a file that facesmith export wrote.")
     try:
-        metadata: Metadata = json.loads({entry.key: entry.value for entry in proto.metadata_props}[METADATA_KEY])
+        metadata: Metadata = parse_json({entry.key: entry.value for entry in proto.metadata_props}[METADATA_KEY])
         if metadata["format"] != ONNX_FORMAT:
             found = shorten(repr(metadata["format"]), 40)
             raise BadModel(f"{name} has format {found}; this version reads {ONNX_FORMAT}. Update facesmith.")
@@ -69,7 +69,7 @@ def _metadata(proto: Any, name: str) -> Metadata:
         valid = valid and isinstance(metadata["header"], dict) and all(isinstance(text, str) for text in texts)
         valid = valid and len(texts[0]) <= MAX_NAME and SHA256.fullmatch(metadata["model"]) is not None
         valid = valid and metadata.get("z", "normal") in DRAWS
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+    except (KeyError, ValueError, TypeError, AttributeError):
         raise not_ours from None
     names = [[each.name for each in values] for values in (proto.graph.input, proto.graph.output)]
     if not valid or names != [list(INPUTS), list(OUTPUTS)]:

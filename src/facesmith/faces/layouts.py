@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -21,8 +20,9 @@ from typing import Any, TypeVar
 from unicodedata import normalize
 
 from facesmith.errors import BadData, BadPicture
+from facesmith.io.json_files import as_schema, parse_as
 from facesmith.io.store import SortedFiles, Store, StoredFile, printable, sort_by_kind
-from facesmith.photos.align import LANDMARK_NAMES
+from facesmith.photos.align import LANDMARK_NAMES, framing_from_header
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.split import person_of
 
@@ -177,6 +177,11 @@ def _add_header(listing: Listing, store: Store, headers: list[str]) -> None:
     if not contents:
         return
     listing.layout = "extracted faces"
+    try:
+        framing_from_header(as_schema(contents[0].get("alignment"), dict[str, Any]))
+    except (BadData, ValueError) as error:
+        listing.notices.append(f"alignment unknown, so invert has to estimate it: {printable(headers[0])}: {error}")
+        return
     if all(header.get("alignment") == contents[0].get("alignment") for header in contents):
         listing.header = contents[0]
     else:
@@ -290,9 +295,6 @@ def _read_text(store: Store, name: str) -> str:
 
 def _read_json(store: Store, name: str) -> dict[str, Any]:
     try:
-        content = json.loads(_read_text(store, name))
-    except (ValueError, RecursionError) as error:
-        raise BadData(f"{store.path}: {printable(name)} is not JSON ({error}). Correct it, or remove it.") from None
-    if not isinstance(content, dict):
-        raise BadData(f"{store.path}: {printable(name)} is not a JSON object. Correct it, or remove it.")
-    return content
+        return parse_as(_read_text(store, name), dict[str, Any])
+    except ValueError as error:
+        raise BadData(f"{store.path}: {printable(name)} can't be used: {error}. Correct it, or remove it.") from None

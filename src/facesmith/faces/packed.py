@@ -17,16 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture, FacesmithError, PictureUnavailable
 from facesmith.io.cpus import usable_cpus
-from facesmith.io.files import atomic_write
+from facesmith.io.files import atomic_write, read_regular_file
 from facesmith.io.images import Pixels, crop_and_resize, read_picture
+from facesmith.io.json_files import parse_as
 from facesmith.io.progress import bar
 from facesmith.io.store import Store, StoredFile
 from facesmith.photos.near_duplicates import Hashes, near_duplicate_groups, perceptual_hash
@@ -35,6 +37,8 @@ FORMAT = 2
 READ_AHEAD = 512  # pictures; limits the memory for packing
 ABANDONED_SECONDS = 24 * 3600  # after this time, the unfinished folder of a killed process is removed
 SPARE_BYTES = 2**26  # of disk space that must stay free
+MAX_INDEX_BYTES = 2**30  # ten million pictures
+_Count = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 @dataclass
@@ -64,6 +68,18 @@ class Packed:
     skipped_contents: dict[str, str]
     folder: Path
     changed: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Index:
+    """The content of index.json; see `Packed`. `left_out`: sha256, reason and `retry` by name."""
+
+    shape: tuple[_Count, _Count, _Count, _Count]
+    names: list[str]
+    contents: list[str]
+    sizes: list[tuple[_Count, _Count]]
+    near: list[_Count]
+    left_out: dict[str, tuple[str, str, bool]]
 
 
 @dataclass(frozen=True)
@@ -156,16 +172,16 @@ def _pack_all(store: Store, files: Sequence[StoredFile], resolution: int, channe
             stream.flush()
             os.fsync(stream.fileno())
         near = near_duplicate_groups(np.array([picture.hash for picture in kept], np.uint64).reshape(-1, 4))
-        index = {
-            "shape": [len(kept), resolution, resolution, channels],
-            "names": [picture.name for picture in kept],
-            "contents": [picture.content for picture in kept],
-            "sizes": [picture.size for picture in kept],
-            "near": near.tolist(),
-            "left_out": {picture.name: [picture.content, picture.reason, picture.retry] for picture in skipped},
-        }
+        index = _Index(
+            shape=(len(kept), resolution, resolution, channels),
+            names=[picture.name for picture in kept],
+            contents=[picture.content for picture in kept],
+            sizes=[picture.size for picture in kept],
+            near=near.tolist(),
+            left_out={picture.name: (picture.content, picture.reason, picture.retry) for picture in skipped},
+        )
         with atomic_write(temporary / "index.json", "w", durable=True) as stream:
-            stream.write(json.dumps(index))
+            stream.write(json.dumps(vars(index)))
         contents = [(picture.name, picture.content) for picture in (*kept, *skipped)]
         return _move_into_cache(temporary, _folder(contents, resolution, channels))
     finally:
@@ -221,36 +237,39 @@ def _read(store: Store, name: str, resolution: int, channels: int) -> _Picture:
 def _open(folder: Path) -> Packed | None:
     """The packed pictures in a folder; None if it is missing or damaged."""
     try:
-        index: dict[str, Any] = json.loads((folder / "index.json").read_bytes())
-        count, *_ = shape = tuple(index["shape"])
-        pixels = np.memmap(folder / "pixels.u8", np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8)
-        sizes = np.array(index["sizes"], np.int32).reshape(-1, 2)
-        near = np.array(index["near"], np.int64)
-        lengths = {len(each) for each in (index["names"], index["contents"], sizes, near)}
-        if lengths != {count} or (folder / "pixels.u8").stat().st_size != pixels.nbytes:
+        index = parse_as(read_regular_file(folder / "index.json", MAX_INDEX_BYTES), _Index)
+        count, resolution, _, channels = shape = index.shape
+        lengths = {len(each) for each in (index.names, index.contents, index.sizes, index.near)}
+        skipped_contents = {name: content for name, (content, _, _) in index.left_out.items()}
+        contents = [*zip(index.names, index.contents, strict=False), *skipped_contents.items()]
+        is_whole = lengths <= {count} and max(index.near, default=-1) < count
+        # The folder is named by a hash of the files' names and contents.
+        if not is_whole or folder != _folder(contents, resolution, channels):
             return None
-        skipped = index["left_out"].items()
+        pixels = np.memmap(folder / "pixels.u8", np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8)
+        if (folder / "pixels.u8").stat().st_size != pixels.nbytes:
+            return None
         return Packed(
             pixels,
-            index["names"],
-            index["contents"],
-            sizes,
-            near,
-            skipped={name: reason for name, (_, reason, _) in skipped},
-            retry=[name for name, (_, _, retry) in skipped if retry],
-            skipped_contents={name: content for name, (content, _, _) in skipped},
+            index.names,
+            index.contents,
+            np.array(index.sizes, np.int32).reshape(-1, 2),
+            np.array(index.near, np.int64),
+            skipped={name: reason for name, (_, reason, _) in index.left_out.items()},
+            retry=[name for name, (_, _, retry) in index.left_out.items() if retry],
+            skipped_contents=skipped_contents,
             folder=folder,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (OSError, ValueError, OverflowError):
         return None
 
 
 def _read_stamps(stamps_file: Path) -> dict[str, list[str]]:
     """Stamp and sha256 of each file by name; empty if the stamps file is missing or damaged."""
     try:
-        stamps = json.loads(stamps_file.read_bytes())
+        stamps = parse_as(read_regular_file(stamps_file, MAX_INDEX_BYTES), dict[str, tuple[str, str]])
         return {name: [stamp, content] for name, (stamp, content) in stamps.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError):
         return {}
 
 

@@ -3,6 +3,7 @@
 cpus.py               CPUs that this process may use
 files.py              atomic writes, refusing to overwrite, hashes
 file_kinds.py         what a file is, by its first bytes
+json_files.py         JSON that Facesmith writes, checked against a schema where it is read
 store.py              a folder or a file as names and bytes; files sorted by kind
 archives.py           zip and tar, also inside each other, as names and bytes; opens every source
 seekable.py           files in archives as open files: a part of the archive, or a temporary copy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +86,38 @@ def refuse_lfs_pointer(path: Path) -> None:
             f"{path} is a Git LFS pointer, not the model itself. Download it: git lfs pull. Or use --model "
             "hf://user/name, which downloads it."
         )
+
+
+def open_regular_file(path: Path) -> IO[bytes]:
+    """Open a file to read its bytes. Named pipes, sockets and devices are refused: they could block or never end.
+
+    Raises:
+        OSError: there is no file, or it can't be read. The error names it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO
+        raise OSError(number, "is not a regular file, but " + _kind_of_mode(mode), str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def _kind_of_mode(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def read_regular_file(path: Path, max_bytes: int) -> bytes:
+    """The content of a small file; see `open_regular_file`.
+
+    Raises:
+        OSError: it can't be read, or has more than `max_bytes`.
+    """
+    with open_regular_file(path) as stream:
+        if os.fstat(stream.fileno()).st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"it has more than {max_bytes / 2**20:.0f} MiB", str(path))
+        return stream.read()
 
 
 def sha256(file: Path) -> str:

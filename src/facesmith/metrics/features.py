@@ -112,7 +112,7 @@ def cached_features(extractor: Extractor, pixels: Pixels, description: str, cons
     """As `extract_features`, but from the cache if the features of the same pictures are in it."""
     file = cache_folder() / "features" / f"{extractor.name}-{_key(extractor, pixels)}.npy"
     try:
-        cached = np.load(file, allow_pickle=False)
+        cached = np.load(file, "r", allow_pickle=False)  # mapped, so that a forged shape allocates no memory
         if cached.shape == (len(pixels), extractor.dims) and cached.dtype == np.float32 and np.isfinite(cached).all():
             return np.asarray(cached)
     except (OSError, ValueError, EOFError):

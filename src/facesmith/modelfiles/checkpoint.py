@@ -12,9 +12,10 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
+from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
@@ -22,11 +23,14 @@ from torch import nn
 from facesmith.errors import BadModel, FacesmithError
 from facesmith.gan.recipe import Recipe, make_recipe
 from facesmith.io.files import atomic_write, sha256
+from facesmith.io.json_files import as_schema, parse_json
 from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.sidecar import HEADER_KEY
 
 MODEL_FORMAT = 1
+Count = Annotated[int, Meta(ge=0)]
+ShortText = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 TensorSpec = tuple[tuple[int, ...], str]  # a tensor's shape and its dtype as safetensors names it
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 # torch.load raises any of these on a damaged file.
@@ -36,6 +40,32 @@ LOAD_ERRORS = (
     zipfile.BadZipFile,
     NotImplementedError,
 )
+
+
+class ModelHeader(TypedDict):
+    """The header of a model file. Only a run adds the entries that are not required.
+
+    Attributes:
+        seen: real images shown.
+        seed, mirror: of the training.
+        fingerprint: a hash of the pixels of the faces.
+        split: described by `split.describe`.
+        alignment: a framing as plain values, or None if it is unknown.
+        version: of Facesmith.
+        finetuned_from: sha256 of the model that was fine-tuned.
+    """
+
+    format: int
+    recipe: ShortText
+    hyperparameters: dict[str, Any]
+    seen: NotRequired[Count]
+    seed: NotRequired[Count]
+    mirror: NotRequired[bool]
+    fingerprint: NotRequired[ShortText]
+    split: NotRequired[dict[str, Any]]
+    alignment: NotRequired[dict[str, Any] | None]
+    version: NotRequired[ShortText]
+    finetuned_from: NotRequired[ShortText]
 
 
 @dataclass
@@ -114,15 +144,16 @@ def _unreadable(file: Path, error: Exception) -> BadModel:
 
 def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     try:
-        header = json.loads((metadata or {})[HEADER_KEY])
-        if not (isinstance(header["recipe"], str) and isinstance(header["hyperparameters"], dict)):
-            raise TypeError
-    except (KeyError, ValueError, TypeError, RecursionError):
-        raise BadModel(f"{file} is not a Facesmith model: its header is missing or damaged.") from None
-    if header.get("format") != MODEL_FORMAT:
-        found = shorten(repr(header.get("format")), 40)
-        raise BadModel(f"{file} has format {found}; this version reads {MODEL_FORMAT}. Update facesmith.")
-    return dict(header)
+        header: dict[str, Any] = parse_json((metadata or {})[HEADER_KEY])
+        as_schema(header, ModelHeader)
+    except KeyError:
+        raise BadModel(f"{file} is not a Facesmith model: it has no header.") from None
+    except ValueError as error:
+        reason = one_line(str(error), 200)
+        raise BadModel(f"{file} is not a Facesmith model, or its header is damaged: {reason}.") from None
+    if header["format"] != MODEL_FORMAT:
+        raise BadModel(f"{file} has format {header['format']}; this version reads {MODEL_FORMAT}. Update facesmith.")
+    return header
 
 
 def _empty_networks(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from facesmith.errors import BadModel
 from facesmith.io.files import atomic_write, refuse_lfs_pointer
+from facesmith.io.json_files import as_schema, parse_json
 from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.run_folder import MODEL
 
@@ -29,6 +30,14 @@ HOW_TO_MAKE = {
     "inversion": "Make one for this model: facesmith train-inverter --model MODEL --data FACES",
     "latent": "Make one for this model: facesmith invert --model MODEL PHOTO",
 }
+
+
+class SidecarHeader(TypedDict):
+    """The entries that every sidecar's header has; each kind adds its own."""
+
+    format: int
+    kind: str
+    model: str
 
 
 def sidecar_path(model_file: Path, kind: str) -> Path:
@@ -92,10 +101,11 @@ def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tens
 
 def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     try:
-        header = json.loads((metadata or {})[HEADER_KEY])
-        # isinstance(True, int) holds in Python, so check the exact type.
-        if not (isinstance(header["kind"], str) and isinstance(header["model"], str) and type(header["format"]) is int):
-            raise TypeError
-    except (KeyError, ValueError, TypeError, RecursionError):
-        raise BadModel(f"{path} was not written by Facesmith, or its header is damaged.") from None
-    return dict(header)
+        header: dict[str, Any] = parse_json((metadata or {})[HEADER_KEY])
+        as_schema(header, SidecarHeader)
+    except KeyError:
+        raise BadModel(f"{path} was not written by Facesmith: it has no header.") from None
+    except ValueError as error:
+        reason = one_line(str(error), 200)
+        raise BadModel(f"{path} was not written by Facesmith, or its header is damaged: {reason}.") from None
+    return header

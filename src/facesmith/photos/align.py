@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 from PIL import Image
 
 from facesmith.errors import BadData
 from facesmith.io.images import Pixels
+from facesmith.io.json_files import as_schema
+from facesmith.io.messages import shorten
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.floating[Any]]
@@ -40,8 +43,8 @@ class Alignment:
         margin: added on each side, as a fraction of the square from forehead to chin.
     """
 
-    size: int = 64
-    margin: float = DEFAULT_MARGIN
+    size: Annotated[int, Meta(ge=1, le=MAX_SIZE_PX)] = 64
+    margin: Annotated[float, Meta(ge=0, le=MAX_MARGIN)] = DEFAULT_MARGIN
 
     def targets(self) -> Points:
         """The positions that the five landmarks should have in the crop, `[5, 2]`, pixels."""
@@ -61,8 +64,8 @@ class CenterCrop:
         crop: side in pixels of the square in the middle of each photo.
     """
 
-    size: int
-    crop: int
+    size: Annotated[int, Meta(ge=1, le=MAX_SIZE_PX)]
+    crop: Annotated[int, Meta(ge=1)]
 
     def matrix(self, photo_size: tuple[int, int]) -> Matrix:
         """The transform from a photo of this (height, width) to its crop; its edges lie between pixels."""
@@ -82,18 +85,19 @@ def framing_from_header(values: Mapping[str, Any]) -> Framing:
     """The framing that was saved with `to_values`.
 
     Raises:
-        BadData: the layout is unknown, or a value is missing.
+        BadData: the layout is unknown, or a value is missing or out of range.
     """
     kinds: dict[str, type[Framing]] = {"eyes-nose-mouth-1": Alignment, "center-crop-1": CenterCrop}
     kind = kinds.get(str(values.get("layout")))
-    try:
-        if kind is None:
-            raise KeyError
-        return kind(**{each.name: values[each.name] for each in fields(kind)})
-    except KeyError:
+    if kind is None or any(each.name not in values for each in fields(kind)):
         raise BadData(
-            f"Unknown alignment {dict(values)}; this version supports {' and '.join(kinds)}. Extract the faces again."
-        ) from None
+            f"Unknown alignment {shorten(repr(dict(values)))}; this version supports {' and '.join(kinds)}. "
+            "Extract the faces again."
+        )
+    try:
+        return as_schema(dict(values), kind)
+    except ValueError as error:
+        raise BadData(f"The alignment can't be used: {error}. Extract the faces again.") from None
 
 
 def similarity(points: Points, targets: Points) -> Matrix:

@@ -172,7 +172,7 @@ class _State:
             if isinstance(outcome, Rejection):
                 record.rejected.append(self._rejected_row(outcome))
             elif (original := self.hash_index.find(outcome.hash)) is not None:
-                reason = f"near-duplicate: of {faces_folder.face_name(original)}"
+                reason = f"near-duplicate: of {journal.face_name(original)}"
                 record.rejected.append(self._rejected_row(Rejection(outcome.source, reason, outcome.png)))
             else:
                 self._keep(outcome, record)
@@ -180,7 +180,7 @@ class _State:
         return record
 
     def _keep(self, face: CroppedFace, record: BatchRecord) -> None:
-        name = faces_folder.face_name(self.hash_index.add(face.hash))
+        name = journal.face_name(self.hash_index.add(face.hash))
         (self.out / name).write_bytes(face.png)
         record.kept.append(faces_folder.metadata_row(name, face))
         record.hashes.append(face.hash.tobytes().hex())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -20,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from facesmith.errors import OutputExists
-from facesmith.io.files import atomic_write, refuse_to_overwrite, sha256
+from facesmith.io.files import atomic_write, open_regular_file, refuse_to_overwrite, sha256
+from facesmith.io.json_files import read_json
 from facesmith.io.lock import lock_names
 from facesmith.photos import journal
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page
-from facesmith.photos.journal import JOURNAL_NAME
+from facesmith.photos.journal import JOURNAL_NAME, Count
 from facesmith.photos.split import describe, group_name, person_of, split
 
 FORMAT = 2
@@ -38,6 +40,8 @@ COLUMNS = (
     *(f"affine_{row}{column}" for row in range(2) for column in range(3)),
 )
 SOURCE_COLUMN = COLUMNS.index("source")
+FACE_NAME = re.compile(r"\d{6,}\.png")  # the names that `journal.face_name` gives
+MAX_HEADER_BYTES = 2**16
 ENCODING_ERRORS = "backslashreplace"  # file names need not be valid Unicode
 
 
@@ -61,9 +65,37 @@ class ExtractSettings:
         return {"format": FORMAT, **alignment, **values}
 
 
-def face_name(number: int) -> str:
-    """The file name of the face with this number, counted from 0."""
-    return f"{number + 1:06d}.png"
+@dataclass(frozen=True)
+class Counts:
+    """The counts of an extraction in `faces.json`; see `ExtractReport`."""
+
+    photos: Count
+    unreadable: Count
+    faceless: Count
+    faces: Count
+    rejected: dict[str, Count]
+    ignored: dict[str, Count]
+
+
+@dataclass(frozen=True)
+class FacesHeader:
+    """The content of `faces.json`.
+
+    Attributes:
+        photos: the name of PHOTOS.
+        alignment: a framing as plain values.
+        settings: of `ExtractSettings`.
+        split: described by `split.describe`.
+        versions: of the packages that the result depends on.
+    """
+
+    format: int
+    photos: str
+    alignment: dict[str, Any]
+    settings: dict[str, Any]
+    counts: Counts
+    split: dict[str, Any]
+    versions: dict[str, str]
 
 
 def metadata_row(name: str, face: CroppedFace) -> list[str]:
@@ -93,16 +125,20 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
         _check_same_settings(out, unfinished, settings.to_values(), "an interrupted extraction")
         return None
     try:
-        header = json.loads((out / "faces.json").read_text("utf-8"))
-        _check_same_settings(out, header["settings"], settings.to_values(), "an extraction")
-        return ExtractReport(out, **header["counts"], was_complete=True)
+        header = _read_header(out)
     except (FileNotFoundError, NotADirectoryError):
         leftovers = {JOURNAL_NAME, *lock_names(LOCK_NAME)}  # of a run that was stopped before its first batch
         if not out.is_dir() or not {path.name for path in out.iterdir()} <= leftovers:
             refuse_to_overwrite(out, force)
         return None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise OutputExists(f"{out / 'faces.json'} was not written by extract. Choose another --out.") from None
+    _check_same_settings(out, header.settings, settings.to_values(), "an extraction")
+    return ExtractReport(out, **asdict(header.counts), was_complete=True)
+
+
+def _read_header(out: Path) -> FacesHeader:
+    """Read `faces.json`. Raises OutputExists if it is damaged."""
+    advice = "Choose another --out, or add --force if extract wrote this folder: it extracts all faces again."
+    return read_json(out / "faces.json", FacesHeader, advice, error=OutputExists)
 
 
 def _is_replaceable(out: Path) -> bool:
@@ -112,9 +148,18 @@ def _is_replaceable(out: Path) -> bool:
     if (out / JOURNAL_NAME).exists():
         return True
     try:
-        return isinstance(json.loads((out / "faces.json").read_text("utf-8"))["settings"], dict)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return bool(_read_header(out))
+    except (OSError, OutputExists):  # missing or damaged; the table shows as well who wrote it
+        return _listed_columns(out)[: len(COLUMNS)] == list(COLUMNS)
+
+
+def _listed_columns(out: Path) -> list[str]:
+    """The first line of `metadata.csv`; empty if it can't be read."""
+    try:
+        with open_regular_file(out / "metadata.csv") as stream:
+            return stream.readline(MAX_HEADER_BYTES).decode("utf-8", ENCODING_ERRORS).rstrip("\r\n").split(",")
+    except OSError:
+        return []
 
 
 def _check_same_settings(out: Path, stored: dict[str, Any], requested: dict[str, Any], what: str) -> None:
@@ -134,13 +179,22 @@ def _check_same_settings(out: Path, stored: dict[str, Any], requested: dict[str,
 
 def clear(out: Path) -> None:
     """Remove the files of an earlier extraction, and no others."""
-    names = [row[0] for row in _kept_rows(out)]
-    with suppress(FileNotFoundError), open(out / "metadata.csv", newline="", encoding="utf-8") as stream:
-        names += [row["file_name"] for row in csv.DictReader(stream) if row.get("affine_00")]
+    names = [*(row[0] for row in _kept_rows(out)), *_listed_faces(out)]
     # faces.json goes first: if this is interrupted, the folder must not look complete. metadata.csv lists the pictures.
     for name in ("faces.json", JOURNAL_NAME, *names, "metadata.csv", "rejected.csv", "report.html"):
-        if Path(name).name == name:
-            (out / name).unlink(missing_ok=True)
+        (out / name).unlink(missing_ok=True)
+
+
+def _listed_faces(out: Path) -> Iterator[str]:
+    """The faces that `metadata.csv` lists. A damaged table ends at the damage."""
+    try:
+        with open_regular_file(out / "metadata.csv") as stream:
+            text = io.TextIOWrapper(stream, "utf-8", ENCODING_ERRORS, newline="")
+            for row in csv.DictReader(text):
+                if row.get("affine_00") and FACE_NAME.fullmatch(row.get("file_name") or ""):
+                    yield row["file_name"]
+    except (FileNotFoundError, csv.Error):
+        return
 
 
 def finish(out: Path, settings: ExtractSettings, photos: str, ignored: Counter[str], pictures: bool) -> ExtractReport:
@@ -157,22 +211,22 @@ def finish(out: Path, settings: ExtractSettings, photos: str, ignored: Counter[s
     _write_table(out / "rejected.csv", ("source", "reason"), _rejected_rows(out))
     report = _count(out, ignored)
     _write_text(out / "report.html", extraction_page(report, photos, journal.records(out), pictures))
-    counts = {name: value for name, value in asdict(report).items() if name not in ("out", "was_complete")}
+    counts = Counts(report.photos, report.unreadable, report.faceless, report.faces, report.rejected, report.ignored)
     groups = [
         group_name(person_of(row[SOURCE_COLUMN]), sha256(out / row[0]))
         for row in _kept_rows(out)
         if (out / row[0]).exists()
     ]
-    header = {
-        "format": FORMAT,
-        "photos": photos,
-        "alignment": settings.alignment.to_values(),
-        "settings": settings.to_values(),
-        "counts": counts,
-        "split": describe(split(groups)),
-        "versions": _versions(),
-    }
-    _write_text(out / "faces.json", json.dumps(header, indent=2) + "\n")
+    header = FacesHeader(
+        format=FORMAT,
+        photos=photos,
+        alignment=settings.alignment.to_values(),
+        settings=settings.to_values(),
+        counts=counts,
+        split=describe(split(groups)),
+        versions=_versions(),
+    )
+    _write_text(out / "faces.json", json.dumps(asdict(header), indent=2) + "\n")
     (out / JOURNAL_NAME).unlink()
     return report
 

@@ -1,20 +1,35 @@
 """The record of finished batches on disk, from which an interrupted extraction resumes.
 
 The first line of JSON has the settings. Each further line is one finished batch of photos, written after its pictures.
-An incomplete last line is ignored. When all photos are done, the tables are written from the journal, and it is
-removed.
+The journal ends before the first line that is incomplete or damaged; photos after it are searched again. When all
+photos are done, the tables are written from the journal, and it is removed.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Annotated, Any
+
+from msgspec import Meta
+
+from facesmith.io.files import open_regular_file
+from facesmith.io.json_files import parse_as
 
 JOURNAL_NAME = ".extract.jsonl"
+MAX_LINE_BYTES = 2**26
+Count = Annotated[int, Meta(ge=0)]
+FaceRow = Annotated[list[str], Meta(min_length=2)]  # file name, source, ...
+FaceHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+def face_name(number: int) -> str:
+    """The file name of the face with this number, counted from 0."""
+    return f"{number + 1:06d}.png"
 
 
 @dataclass
@@ -29,33 +44,33 @@ class BatchRecord:
         rejected: source, reason, and a thumbnail (a PNG in base64) or None.
     """
 
-    n_photos: int
-    n_unreadable: int
-    n_faceless: int
-    kept: list[list[str]] = field(default_factory=list)
-    hashes: list[str] = field(default_factory=list)
-    sizes_bytes: list[int] = field(default_factory=list)
+    n_photos: Count
+    n_unreadable: Count
+    n_faceless: Count
+    kept: list[FaceRow] = field(default_factory=list)
+    hashes: list[FaceHash] = field(default_factory=list)
+    sizes_bytes: list[Count] = field(default_factory=list)
     rejected: list[tuple[str, str, str | None]] = field(default_factory=list)
 
 
 def begin(out: Path, settings: dict[str, Any]) -> None:
     """Prepare the journal in `out` for more batches, and create it if there is none.
 
-    The journal is cut before the first batch that did not reach the disk: an incomplete line, or a batch whose
-    pictures have the wrong size (a power cut can leave empty files).
+    The journal is cut before the first batch that did not reach the disk: an incomplete or damaged line, or a batch
+    whose pictures have the wrong size (a power cut can leave empty files).
     """
     path = out / JOURNAL_NAME
     valid_bytes = 0
+    if settings_of(out) is not None:
+        with open_regular_file(path) as stream:
+            stream.readline()
+            valid_bytes = stream.tell()
+            for record in _read_records(stream):
+                if not _is_on_disk(out, record):
+                    break
+                valid_bytes = stream.tell()
     if path.exists():
-        with open(path, "rb+") as stream:
-            for number, line in enumerate(stream):
-                if number == 0 and _parse(line) is None:
-                    break
-                record = _parse_record(line) if number else None
-                if number and (record is None or not _is_on_disk(out, record)):
-                    break
-                valid_bytes += len(line)
-            stream.truncate(valid_bytes)
+        os.truncate(path, valid_bytes)
     if valid_bytes == 0:
         _append(path, settings)
 
@@ -66,25 +81,22 @@ def add(out: Path, record: BatchRecord) -> None:
 
 
 def records(out: Path) -> Iterator[BatchRecord]:
-    """The batches in the journal, one at a time; none if there is no journal."""
+    """The batches in the journal before the first damaged one, one at a time; none if there is no journal."""
     try:
-        with open(out / JOURNAL_NAME, "rb") as stream:
-            next(stream, None)
-            for line in stream:
-                if (record := _parse_record(line)) is not None:
-                    yield record
+        with open_regular_file(out / JOURNAL_NAME) as stream:
+            stream.readline(MAX_LINE_BYTES)
+            yield from _read_records(stream)
     except FileNotFoundError:
         return
 
 
 def settings_of(out: Path) -> dict[str, Any] | None:
-    """The settings of an interrupted extraction in `out`, or None."""
+    """The settings of an interrupted extraction in `out`; None without one, or if the line is damaged."""
     try:
-        with open(out / JOURNAL_NAME, "rb") as stream:
-            line = stream.readline()
-    except (FileNotFoundError, NotADirectoryError):
+        with open_regular_file(out / JOURNAL_NAME) as stream:
+            return parse_as(_complete_line(stream), dict[str, Any])
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return _parse(line)
 
 
 def _append(path: Path, values: dict[str, Any]) -> None:
@@ -94,20 +106,39 @@ def _append(path: Path, values: dict[str, Any]) -> None:
         os.fsync(stream.fileno())
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """The JSON object in a line, or None if the line is incomplete or damaged."""
-    try:
-        values = json.loads(line) if line.endswith(b"\n") else None
-    except (ValueError, RecursionError):
-        return None
-    return values if isinstance(values, dict) else None
+def _read_records(stream: IO[bytes]) -> Iterator[BatchRecord]:
+    """The batches in the lines that follow, up to the first that is incomplete or damaged."""
+    n_faces = 0
+    while True:
+        try:
+            record = parse_as(_complete_line(stream), BatchRecord)
+            _check(record, n_faces)
+        except ValueError:
+            return
+        n_faces += len(record.kept)
+        yield record
 
 
-def _parse_record(line: bytes) -> BatchRecord | None:
-    try:
-        return BatchRecord(**(_parse(line) or {}))
-    except TypeError:
-        return None
+def _complete_line(stream: IO[bytes]) -> bytes:
+    line = stream.readline(MAX_LINE_BYTES)
+    if not line.endswith(b"\n"):
+        raise ValueError("the line is incomplete")
+    return line
+
+
+def _check(record: BatchRecord, n_faces: int) -> None:
+    """Raise ValueError for a batch that extract can't have written.
+
+    Args:
+        n_faces: faces in the batches before. It determines the names of the faces, so that a forged journal can't make
+            `--force` delete other files.
+    """
+    if not len(record.kept) == len(record.hashes) == len(record.sizes_bytes):
+        raise ValueError("the numbers of faces, hashes and sizes differ")
+    if any(row[0] != face_name(n_faces + i) for i, row in enumerate(record.kept)):
+        raise ValueError("a face has a wrong name")
+    for _, _, thumbnail in record.rejected:
+        base64.b64decode(thumbnail or "", validate=True)
 
 
 def _is_on_disk(out: Path, record: BatchRecord) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,18 @@ from typing import Any
 from rich.console import Console
 
 from facesmith.errors import BadData, FacesmithError
-from facesmith.evaluation.evaluate import JSON
 from facesmith.evaluation.verdicts import MEANINGS
 from facesmith.faces import Faces, open_faces
 from facesmith.io.images import Pixels
 from facesmith.model import Model
+from facesmith.modelfiles.evaluation_file import (
+    EVALUATION_FOLDER,
+    EvaluatedData,
+    Evaluation,
+    ModelEvaluation,
+    find_evaluation,
+)
 
-SUBFOLDER = "evaluation"  # The report is in the folder of the model, or in this subfolder.
-MAX_REPORT_BYTES = 16 * 2**20
 PAIR_VALUES = ("ratio", "to_training", "to_held_out")
 SCORE_VALUES = ("value", "low", "high", "real")
 
@@ -30,22 +33,16 @@ def evaluation_of(model: Model) -> dict[str, Any]:
     Raises:
         BadData: the report is damaged.
     """
-    evaluation, out = _read_report(model), model.path.parent / SUBFOLDER
+    evaluation, out = find_evaluation(model.path.parent, model.hash), model.path.parent / EVALUATION_FOLDER
     if evaluation is None:
         return {
             "missing": "This generator has not been evaluated yet. An evaluation takes a few minutes:",
             "command": f"facesmith evaluate --model {model.path} --data FACES --out {out}",
         }
-    try:
-        return _page_values(*evaluation)
-    except (KeyError, TypeError, ValueError):
-        raise BadData(
-            "The evaluation of this model is damaged. Repeat it: "
-            f"facesmith evaluate --model {model.path} --data FACES --out {out} --force"
-        ) from None
+    return _page_values(*evaluation)
 
 
-def _page_values(report: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+def _page_values(report: Evaluation, result: ModelEvaluation) -> dict[str, Any]:
     """Return what the page shows of a report and its result for one model."""
     protocol, copies = report["protocol"], result["copies"]
     return {
@@ -76,7 +73,7 @@ def real_face(model: Model, pair: int, kind: str) -> Pixels:
     Raises:
         BadData: there is no such pair, or the data has moved or changed.
     """
-    evaluation = _read_report(model)
+    evaluation = find_evaluation(model.path.parent, model.hash)
     if evaluation is None:
         raise BadData("This generator has not been evaluated.")
     report, result = evaluation
@@ -85,13 +82,13 @@ def real_face(model: Model, pair: int, kind: str) -> Pixels:
         raise BadData("The evaluation has no such pair.")
     faces = _open_evaluated_faces(model, report["data"])
     try:
-        pixels: Pixels = faces.pixels[faces.names.index(nearest_pairs[pair][kind])]
+        pixels: Pixels = faces.pixels[faces.names.index(nearest_pairs[pair][kind])]  # type: ignore[literal-required]
         return pixels
     except ValueError:
         raise BadData("This face is no longer in the data.") from None
 
 
-def _open_evaluated_faces(model: Model, data: Mapping[str, Any]) -> Faces:
+def _open_evaluated_faces(model: Model, data: EvaluatedData) -> Faces:
     """Open the faces that the model was compared with.
 
     Raises:
@@ -106,28 +103,12 @@ def _open_evaluated_faces(model: Model, data: Mapping[str, Any]) -> Faces:
     return faces
 
 
-def _read_report(model: Model) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return the report and the part of it that is about this model, or None if there is none."""
-    for folder in (model.path.parent, model.path.parent / SUBFOLDER):
-        path = folder / JSON
-        try:
-            if path.stat().st_size > MAX_REPORT_BYTES:
-                continue
-            report = json.loads(path.read_text(encoding="utf-8"))
-            for result in report["models"]:
-                if result["sha256"] == model.hash:
-                    return dict(report), dict(result)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return None
-
-
 def _meaning(name: str) -> str:
     """Return what a metric measures."""
     metric = "fd" if name.startswith("fid") else name  # FID is a Fréchet distance (fd), too
     return next((meaning for start, meaning in MEANINGS.items() if metric.startswith(start)), "")
 
 
-def _numbers(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float | None]:
-    """Return these values as floats, or None if they are missing or not numbers."""
-    return {name: float(values[name]) if isinstance(values.get(name), int | float) else None for name in names}
+def _numbers(values: Mapping[str, object], names: tuple[str, ...]) -> dict[str, float | None]:
+    """Return these values as floats, or None if they are missing."""
+    return {name: float(value) if isinstance(value := values.get(name), int | float) else None for name in names}

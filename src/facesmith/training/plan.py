@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Annotated, Any, TypedDict
+
+from msgspec import Meta
 
 from facesmith.device import PRECISIONS
 from facesmith.errors import BadModel, BadOption
 from facesmith.io.files import atomic_write
+from facesmith.io.json_files import PathText, as_schema, read_json
 from facesmith.io.messages import one_line
 from facesmith.modelfiles.run_folder import PLAN
 
 MAX_PLAN_BYTES = 2**20
 PLAN_FORMAT = 1
 MAX_BUDGET = 1e9  # minutes or kimg
+MAX_THREADS = 1024
 ON_TROUBLE = ("warn", "rollback", "stop")
+Whole = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,14 @@ class TrainOptions:
     threads: int | None = None
 
 
+class FinetunedFrom(TypedDict):
+    """The entry `finetuned_from` of a plan."""
+
+    model: PathText
+    hash: str
+    warmup: Annotated[float, Meta(ge=0, le=1)]
+
+
 @dataclass(frozen=True)
 class Plan:
     """The settings of a run, stored in `run.json`.
@@ -72,19 +86,19 @@ class Plan:
     recipe: str
     hyperparameters: dict[str, Any]
     fingerprint: str
-    seed: int
+    seed: Annotated[int, Meta(ge=0)]
     mirror: bool
-    limit: int | None
-    budget_request: dict[str, float]
-    budget: int
-    save_every: int
+    limit: Whole | None
+    budget_request: dict[str, Positive]
+    budget: Whole
+    save_every: Whole
     precision: str
     device: str
-    threads: int
-    images_per_second: float
-    data: str
+    threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)]
+    images_per_second: Positive
+    data: PathText
     on_trouble: str = "warn"
-    validation: dict[str, float] = field(default_factory=dict)
+    validation: dict[str, Positive] = field(default_factory=dict)
     finetuned_from: dict[str, Any] = field(default_factory=dict)
     labels: str = ""
     format: int = PLAN_FORMAT
@@ -121,16 +135,17 @@ def read_plan(file: Path) -> Plan:
     Raises:
         BadModel: it is missing or damaged.
     """
-    if file.exists() and not (file.is_file() and file.stat().st_size <= MAX_PLAN_BYTES):
-        raise BadModel(
-            f"{file} is not a valid plan (it is not a file, or too large). Train again: facesmith train ... --force"
-        )
+    advice = "Train again: facesmith train ... --force"
     try:
-        plan = Plan(**json.loads(file.read_text(encoding="utf-8")))
+        values = read_json(file, dict[str, Any], advice, error=BadModel, max_bytes=MAX_PLAN_BYTES)
+        if unknown := values.keys() - {each.name for each in fields(Plan)}:
+            raise ValueError(f"the entry {sorted(unknown)[0]} is unknown")
+        plan = as_schema(values, Plan)
         _check_plan(plan)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        reason = one_line(str(error), 200)
-        raise BadModel(f"{file} is not a valid plan ({reason}). Train again: facesmith train ... --force") from None
+    except FileNotFoundError:
+        raise BadModel(f"{file} does not exist. {advice}") from None
+    except ValueError as error:
+        raise BadModel(f"{file} is not a valid plan ({one_line(str(error), 200)}). {advice}") from None
     return plan
 
 
@@ -141,21 +156,16 @@ def write_plan(file: Path, plan: Plan) -> None:
 
 
 def _check_plan(plan: Plan) -> None:
-    """Raise ValueError for a plan that Facesmith cannot have written."""
-    for name, kind in get_type_hints(Plan).items():
-        if not isinstance(getattr(plan, name), get_origin(kind) if get_origin(kind) is dict else kind):
-            raise ValueError(f"{name} is {getattr(plan, name)!r}")
-    if plan.format != PLAN_FORMAT or plan.precision not in PRECISIONS:
-        raise ValueError(f"format {plan.format}, precision {plan.precision}")
+    """Raise ValueError where entries of a plan contradict each other, or are of another version."""
+    if plan.format != PLAN_FORMAT:
+        raise ValueError(f"format is {plan.format}; this version reads {PLAN_FORMAT}")
+    if plan.precision not in PRECISIONS:
+        raise ValueError(f"precision is {plan.precision}; expected one of {', '.join(PRECISIONS)}")
     if plan.on_trouble not in ON_TROUBLE:
-        raise ValueError(f"on_trouble is {plan.on_trouble!r}")
-    if min(plan.budget, plan.save_every, plan.threads, plan.seed + 1) < 1 or not plan.images_per_second > 0:
-        raise ValueError("a number is out of its range")
-    validation, pretrained = plan.validation, plan.finetuned_from
-    if validation and not (set(validation) == {"kimg", "every", "samples"} and min(validation.values()) > 0):
-        raise ValueError(f"validation is {validation}")
-    if pretrained and not (set(pretrained) == {"model", "hash", "warmup"} and type(pretrained["warmup"]) is float):
-        raise ValueError(f"finetuned_from is {pretrained}")
-    request = list(plan.budget_request.items())
-    if len(request) != 1 or request[0][0] not in ("kimg", "minutes") or type(request[0][1]) not in (int, float):
-        raise ValueError(f"budget_request is {plan.budget_request}")
+        raise ValueError(f"on_trouble is {plan.on_trouble}; expected one of {', '.join(ON_TROUBLE)}")
+    if set(plan.budget_request) not in ({"kimg"}, {"minutes"}):
+        raise ValueError("budget_request has other entries than kimg or minutes")
+    if plan.validation and set(plan.validation) != {"kimg", "every", "samples"}:
+        raise ValueError("validation has other entries than kimg, every and samples")
+    if plan.finetuned_from:
+        as_schema(plan.finetuned_from, FinetunedFrom)

@@ -1,0 +1,113 @@
+"""Read report.json, which `facesmith evaluate` writes: what others show of it, and where it is searched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NotRequired, TypedDict
+
+from msgspec import Meta
+
+from facesmith.io.json_files import PathText, read_json
+
+EVALUATION = "report.json"
+EVALUATION_FOLDER = "evaluation"  # in the folder of the model; the report is there or beside the model
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Score(TypedDict):
+    """A measured value with its 95 % interval, and the same measure of real faces."""
+
+    value: float
+    low: NotRequired[float | None]
+    high: NotRequired[float | None]
+    real: NotRequired[float | None]
+
+
+class NearestPair(TypedDict):
+    """A sample, and the names of the nearest faces."""
+
+    seed: Count
+    ratio: float
+    to_training: float
+    training: str
+    to_held_out: float
+    held_out: str
+
+
+class Copies(TypedDict):
+    """The search for copies of training faces; without a threshold there were too few faces for it."""
+
+    ratio: Score
+    nearest_pairs: list[NearestPair]
+    threshold: NotRequired[float]
+    samples: NotRequired[Count]
+    allowed: NotRequired[Count]
+    real_ratio: NotRequired[float]
+
+
+class ModelEvaluation(TypedDict):
+    """The results of one model."""
+
+    sha256: str
+    metrics: dict[str, Score]
+    face_rate: Score
+    verdicts: dict[str, str]
+    copies: Copies
+    notice: NotRequired[str | None]
+
+
+class Protocol(TypedDict):
+    """How the samples were drawn and compared."""
+
+    samples: Count
+    seeds: str
+    psi: float
+    features: str
+
+
+class ReferenceFaces(TypedDict):
+    """The real faces that the samples were compared with."""
+
+    part: str
+    count: Count
+
+
+class EvaluatedData(TypedDict):
+    """The real faces."""
+
+    path: PathText
+    fingerprint: str
+    reference: ReferenceFaces
+
+
+class Evaluation(TypedDict):
+    """The entries of report.json that are read. `evaluation/evaluation_json.py` writes them, and more."""
+
+    protocol: Protocol
+    data: EvaluatedData
+    models: list[ModelEvaluation]
+    warnings: list[str]
+
+
+def find_evaluation(folder: Path, model_hash: str) -> tuple[Evaluation, ModelEvaluation] | None:
+    """The first report in a model's folder or in its subfolder that is about this model; None if there is none.
+
+    Raises:
+        BadData: a report is damaged.
+    """
+    files = (folder / EVALUATION, folder / EVALUATION_FOLDER / EVALUATION)
+    return next((found for file in files if (found := read_evaluation(file, model_hash)) is not None), None)
+
+
+def read_evaluation(file: Path, model_hash: str) -> tuple[Evaluation, ModelEvaluation] | None:
+    """A report and its results for the model with this sha256; None if it has none, or there is no such file.
+
+    Raises:
+        BadData: the report is damaged.
+    """
+    advice = "Run facesmith evaluate again, with --force. Or remove the file: then the model counts as not evaluated."
+    try:
+        evaluation: Evaluation = read_json(file, Evaluation, advice)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return next(((evaluation, each) for each in evaluation["models"] if each["sha256"] == model_hash), None)
