@@ -49,7 +49,7 @@ GOOD = {"seed": 1, "rate": 2}
     ],
 )
 def test_texts_that_are_no_json_have_a_reason(text, reason):
-    with pytest.raises(ValueError, match="^(?!Exceeds)") as caught:
+    with pytest.raises(ValueError, match=r"^(?!Exceeds)") as caught:
         parse_json(text)
     assert reason in str(caught.value)
 
@@ -70,14 +70,14 @@ def test_texts_that_are_no_json_have_a_reason(text, reason):
     ],
 )
 def test_entries_of_wrong_types_are_named_with_what_was_found_and_expected(change, message):
-    with pytest.raises(ValueError, match="expected|missing") as caught:
+    with pytest.raises(ValueError, match=r"expected|missing") as caught:
         as_schema({**GOOD, **change}, Example)
     assert str(caught.value).startswith(message)
     assert len(str(caught.value)) < 150
 
 
 def test_a_missing_entry_is_named():
-    with pytest.raises(ValueError, match="^rate is missing$"):
+    with pytest.raises(ValueError, match=r"^rate is missing$"):
         as_schema({"seed": 1}, Example)
 
 

@@ -726,7 +726,7 @@ def test_damaged_evaluation_is_reported(run, tmp_path):
     model = load(tmp_path)
     report = {"models": [{"sha256": model.hash}]}
     (tmp_path / "report.json").write_text(json.dumps(report))
-    with pytest.raises(BadData, match=r"protocol is missing\. Run facesmith evaluate again"):
+    with pytest.raises(BadData, match=r"metrics is missing\. Run facesmith evaluate again"):
         evaluation_view.evaluation_of(model)
 
 
