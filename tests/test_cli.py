@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 from pictures import shared
-from small import RESOLUTION, faces_folder, saved_model, small_recipe
+from small import RESOLUTION, faces_folder, saved_model, small_recipe, stop_after
 
 from facesmith import cli
 from facesmith.errors import BadOption, BadPicture
@@ -246,6 +247,23 @@ def test_a_full_disk_is_reported_in_one_line(facesmith, faces, tmp_path, monkeyp
     code, _, err = train(facesmith, faces, tmp_path / "run")
     assert code == 1
     assert "No space left on device" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_the_exit_code_names_the_signal_that_stopped_a_command(facesmith, faces, tmp_path, monkeypatch, name, code):
+    number = getattr(signal, name)
+    earlier = signal.signal(number, signal.SIG_DFL)  # the tests may run under nohup
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr("facesmith.gan.list_recipes.recipe_table", lambda: signal.raise_signal(number))
+            assert facesmith("recipes") == (code, "", "facesmith: interrupted\n")
+        stop_after(3, monkeypatch, number)
+        stopped_code, _, err = train(facesmith, faces, tmp_path / "run")
+        assert stopped_code == code
+        assert "Run the same command to resume" in err
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, earlier)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 4 TB")])

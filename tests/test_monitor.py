@@ -119,6 +119,21 @@ def test_a_log_file_gets_the_time_left(tmp_path, capsys, monkeypatch):
     assert ["5 min left" in lines[0], "4 min left" in lines[1], "min left" in lines[2]] == [True, True, False]
 
 
+def test_a_log_file_gets_a_line_between_two_saves_that_are_far_apart(tmp_path, capsys, monkeypatch):
+    state = small_state(budget=6000)
+    now = time.monotonic()
+    with Monitor(tmp_path, state, procedural_pixels(), 0.0, Console(stderr=True)) as monitor:
+        for second in range(1, 71):
+            state.seen = 10 * second
+            monkeypatch.setattr(time, "monotonic", lambda second=second: now + second)
+            monitor.log_step({"G/loss": torch.tensor(1.0)})
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3, "after 5, 35 and 65 seconds"
+    assert "0.1/6 kimg" in lines[0]
+    assert "min left" in lines[0]
+    assert "G 1.00" in lines[0]
+
+
 def test_curves_are_drawn_if_terms_come_and_go(tmp_path):
     lines = [{"seen": 10, "step": 1, "D/loss": 1.0}, {"seen": 20, "step": 2, "G/fooling_rate": 0.5, "G/loss": 2.0}]
     draw_curves(tmp_path / "curves.png", lines, "a title")
@@ -128,7 +143,7 @@ def test_curves_are_drawn_if_terms_come_and_go(tmp_path):
 
 def test_the_film_shows_every_sheet_and_holds_the_last(tmp_path):
     run(tmp_path, saves=3)
-    film = progress_film(tmp_path, tmp_path / "progress.mp4")
+    film = progress_film(tmp_path, tmp_path / "progress.mp4", QUIET)
     with av.open(str(film)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 3 + 16
@@ -137,7 +152,7 @@ def test_the_film_shows_every_sheet_and_holds_the_last(tmp_path):
         height, width, _ = sheet.shape
         assert abs(frame[:height, :width].astype(int) - sheet).mean() < 12  # the film's own losses
     with pytest.raises(BadData, match="no sample sheets"):
-        progress_film(tmp_path / "samples", tmp_path / "other.mp4")
+        progress_film(tmp_path / "samples", tmp_path / "other.mp4", QUIET)
 
 
 def test_scores_are_logged_and_drawn(tmp_path):

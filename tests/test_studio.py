@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -22,6 +24,7 @@ from facesmith import cli
 from facesmith.errors import BadData, BadModel, BadOption, MissingExtra
 from facesmith.explore.sample import sample_like
 from facesmith.io.images import read_provenance
+from facesmith.io.stopping import handling_stop_signals, interrupt
 from facesmith.model import load
 from facesmith.modelfiles.run_folder import LOG, PLAN
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
@@ -38,6 +41,7 @@ from facesmith.studio.face_text import (
 from facesmith.studio.limits import MAX_STRENGTH
 
 pytest.importorskip("fastapi", reason="the studio is an extra")
+import uvicorn
 from fastapi.testclient import TestClient
 
 from facesmith.studio import evaluation_view, render, run_view
@@ -605,7 +609,9 @@ def test_faces_of_all_clients_share_a_batch(model):
     go_on.set()
     first.result(20)
     other.result(20)
-    assert sum(each.done() for each in wall) <= 32, "the other client is in the first batch that begins after its request"
+    assert sum(each.done() for each in wall) <= 32, (
+        "the other client is in the first batch that begins after its request"
+    )
     queue.close()
 
 
@@ -734,6 +740,27 @@ def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingExtra, match=r"facesmith\[studio\]"):
         serve([], [], 0, browser=False, console=QUIET)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_every_stop_signal_ends_the_studio_in_an_orderly_way(tmp_path, monkeypatch, name):
+    number = getattr(signal, name)
+    startup, closed = uvicorn.Server.startup, []
+
+    async def start_and_stop(server, sockets=None):
+        await startup(server, sockets)
+        asyncio.get_running_loop().call_later(0.1, signal.raise_signal, number)
+
+    monkeypatch.setattr(uvicorn.Server, "startup", start_and_stop)
+    monkeypatch.setattr(Studio, "close", lambda studio: closed.append(studio))
+    earlier = signal.signal(number, signal.SIG_DFL)  # the tests may run under nohup
+    try:
+        with handling_stop_signals(interrupt) as stop, pytest.raises(KeyboardInterrupt):
+            serve([saved_model(tmp_path)], [], 0, browser=False, console=QUIET)
+        assert stop.received == number
+    finally:
+        signal.signal(number, earlier)
+    assert len(closed) == 1
 
 
 def test_missing_model_is_reported_before_the_page_opens(tmp_path):

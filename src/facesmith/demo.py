@@ -65,7 +65,7 @@ def demo(
         console.print("Stopped and saved. Run the same command again to continue.")
         raise KeyboardInterrupt
     (new_sheet,) = sample(lambda: load(run), SHEET_SEEDS, out / "faces.png", force=True, console=console)
-    film = progress_film(run, out / "progress.mp4")
+    film = progress_film(run, out / "progress.mp4", console)
     yield f"new generator      {new_sheet}"
     yield f"how it improved    {film}"
     yield f"training curves    {run / CURVES}"

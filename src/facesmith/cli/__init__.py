@@ -32,7 +32,7 @@ from facesmith.io.files import DISK_ERRORS
 from facesmith.io.messages import one_line
 from facesmith.io.stopping import handling_stop_signals, interrupt
 
-INTERRUPTED = 130
+INTERRUPTED = 130  # typer's return value after a KeyboardInterrupt
 UsageError: type[Any] = typer.BadParameter.__mro__[
     1
 ]  # the base class of typer's option errors; typer doesn't export it
@@ -40,10 +40,17 @@ UsageError: type[Any] = typer.BadParameter.__mro__[
 
 def main() -> None:
     """Run the program. A user's mistake is reported in one line; only our own bugs show a traceback."""
+    with handling_stop_signals(interrupt) as stop:
+        try:
+            _run()
+        except KeyboardInterrupt:
+            _fail("interrupted", stop.exit_code)
+
+
+def _run() -> None:
     try:
-        with handling_stop_signals(interrupt):
-            code = app(_with_global_options_first(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
-        if code == INTERRUPTED:  # typer returns this after Ctrl-C
+        code = app(_with_global_options_first(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
+        if code == INTERRUPTED:
             raise KeyboardInterrupt
     except UsageError as error:
         message = error.format_message()  # empty if typer has printed the help instead
@@ -62,8 +69,6 @@ def main() -> None:
             "Use a smaller --batch, fewer --samples or narrower networks.",
             1,
         )
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
 
 
 def _fail(message: str, code: int) -> None:

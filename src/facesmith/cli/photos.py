@@ -18,7 +18,9 @@ FaceChoice = Literal["largest", "all"]
 @app.command()
 def extract(
     context: typer.Context,
-    photos: Annotated[Path, typer.Argument(help="A folder with its subfolders, an archive, a Parquet file, a picture or a video.")],
+    photos: Annotated[
+        Path, typer.Argument(help="A folder with its subfolders, an archive, a Parquet file, a picture or a video.")
+    ],
     out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
     size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,
     margin: Annotated[float, typer.Option(help="Space around the face, as a fraction of its height.")] = DEFAULT_MARGIN,

@@ -132,7 +132,7 @@ def film(
     from facesmith.training.progress_film import progress_film
 
     refuse_to_overwrite(out, force)
-    show(progress_film(run, out))
+    show(progress_film(run, out, console))
 
 
 @app.command()

@@ -112,7 +112,9 @@ def edit(options: EditOptions, console: Console) -> Iterator[Path]:
     yield write_png(options.out, _sheet(model, w, names, directions, options), metadata)
     if options.film is not None:
         count = round(FILM_SECONDS * FPS)
-        frames = bar(_frames(model, w, directions, options, count), count, f"drawing {options.film.name}", console)
+        frames = bar(
+            _frames(model, w, directions, options, count), count, f"drawing {options.film.name}, frames", console
+        )
         yield write_film(options.film, frames, FPS, metadata)
 
 

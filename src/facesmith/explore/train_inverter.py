@@ -23,7 +23,7 @@ from facesmith.inversion.inverter import KIND, predict_latents, save_encoder
 from facesmith.inversion.prior import latent_prior
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels
-from facesmith.io.progress import progress
+from facesmith.io.progress import Progress
 from facesmith.io.seeds import random_seeds
 from facesmith.model import Model, load
 from facesmith.modelfiles.sidecar import sidecar_path
@@ -93,12 +93,11 @@ def _train(model: Model, faces: Faces, budget: int, seed: int, console: Console)
     steps = max(1, -(-budget // BATCH_SIZE))
     training = EncoderTraining(model.G, latent_prior(model.G), lambda count: stream.draw(count).to(device), steps, seed)
     done = 0
-    with progress(console) as display:
-        task = display.add_task("training the encoder", total=steps)
+    with Progress(console, "training the encoder, steps", steps) as progress:
         try:
             for done in range(1, steps + 1):
                 terms = training.step(done - 1)
-                display.update(task, advance=1, description=f"training the encoder, latent loss {terms['latent']:.2f}")
+                progress.advance(description=f"training the encoder, latent loss {terms['latent']:.2f}, steps")
         except KeyboardInterrupt:
             console.print(f"stopped after {done} of {steps} steps; the encoder is written as it is now")
     encoder = training.E.eval().requires_grad_(False)

@@ -130,7 +130,7 @@ def walk(
         "Walk": f"{'closed' if options.closed else 'open'}, {kind}, {options.grid[0]}x{options.grid[1]}",
     })  # fmt: skip
     for out in outs:
-        frames = bar(_frames(model, options, count, scale, labels), count, f"drawing {out.name}", console)
+        frames = bar(_frames(model, options, count, scale, labels), count, f"drawing {out.name}, frames", console)
         yield write_film(out, frames, options.fps, metadata)
 
 

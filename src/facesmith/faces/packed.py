@@ -112,7 +112,9 @@ def pack(store: Store, files: Sequence[StoredFile], resolution: int, channels: i
     """
     stamps_file = cache_folder() / "stamps" / f"{_digest(str(store.path.resolve()))}.json"
     old_stamps = _read_stamps(stamps_file)
-    contents = {f.name: _content_hash(store, f, old_stamps) for f in files if f.name in old_stamps}
+    known = [file for file in files if file.name in old_stamps]
+    checked = bar(known, len(known), "checking pictures", console)
+    contents = {file.name: _content_hash(store, file, old_stamps) for file in checked}
     packed = None
     if len(contents) == len(files):
         packed = _open(_folder(contents.items(), resolution, channels))
@@ -163,7 +165,7 @@ def _pack_all(store: Store, files: Sequence[StoredFile], resolution: int, channe
         kept: list[_Picture] = []
         skipped: list[_Picture] = []
         with open(temporary / "pixels.u8", "wb") as stream:
-            for picture in bar(_read_all(store, files, resolution, channels), len(files), "packing", console):
+            for picture in bar(_read_all(store, files, resolution, channels), len(files), "packing pictures", console):
                 if picture.pixels is None:
                     skipped.append(picture)
                     continue

@@ -21,7 +21,7 @@ messages.py           texts made fit for messages: short, and without control ch
 seeds.py              parse and check seeds
 stopping.py           signals that stop a command
 attribute_options.py  parse attribute values such as smiling=1
-progress.py           progress bars
+progress.py           progress bars, or plain lines in a log
 html.py               the self-contained HTML pages of reports
 charts.py             charts by matplotlib: PNG files, and SVG for these pages
 """

@@ -7,29 +7,61 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+class StopHandler:
+    """A handler of stop signals that remembers the last one.
+
+    Attributes:
+        received: the number of the last signal; SIGINT if there was none.
+    """
+
+    def __init__(self, function: Callable[[int, FrameType | None], None]) -> None:
+        self.function = function
+        self.replaced: dict[int, Any] = {}  # the handlers that were in place before, by signal
+        self.received: int = signal.SIGINT
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._remember(number)
+        self.function(number, frame)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a program that the last signal stopped: 130, 143 or 129, as shells count them."""
+        return 128 + self.received
+
+    def _remember(self, number: int) -> None:
+        """Remember a signal here and in the handlers around this one, so that the program's exit code names it."""
+        self.received = number
+        if isinstance(outer := self.replaced.get(number), StopHandler):
+            outer._remember(number)
+
+
 @contextmanager
-def handling_stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Call `handler` for each stop signal while the block runs.
+def handling_stop_signals(function: Callable[[int, FrameType | None], None]) -> Iterator[StopHandler]:
+    """Call `function` for each stop signal while the block runs.
 
     SIGTERM and SIGHUP stay ignored if they are: `nohup` ignores SIGHUP, so that work continues after a logout. Does
     nothing outside the main thread, which alone can handle signals.
     """
+    handler = StopHandler(function)
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield handler
         return
     numbers = [n for n in STOP_SIGNALS if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in numbers}
+    handler.replaced = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, handler)
     try:
-        yield
+        yield handler
     finally:
-        for number, earlier in before.items():
+        for number, earlier in handler.replaced.items():
             signal.signal(number, earlier)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """A handler that stops a command as Ctrl-C does."""
+    """Stops a command as Ctrl-C does."""
     raise KeyboardInterrupt

@@ -23,7 +23,7 @@ from rich.console import Console
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.lock import locked
-from facesmith.io.progress import progress
+from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
 from facesmith.photos.align import DEFAULT_MARGIN, MAX_MARGIN, MAX_SIZE_PX, Alignment, CenterCrop
 from facesmith.photos.crop import (
@@ -130,11 +130,10 @@ def _extract(
     total = count_photos(source, settings.every)
     try:
         results = _results_in_order(cropper, _batches(remaining), workers)
-        with progress(console) as progress_bar, closing(results):
-            task = progress_bar.add_task("Extracting faces", total=total, completed=state.n_photos)
+        with Progress(console, "extracting faces, photos", total, state.n_photos) as progress, closing(results):
             for result in results:
                 journal.add(out, state.commit(result))
-                progress_bar.update(task, completed=state.n_photos)
+                progress.advance(result.n_photos)
     except KeyboardInterrupt:
         console.print(f"Stopped after {state.n_photos} photos. To resume, run the same command without --force.")
         raise

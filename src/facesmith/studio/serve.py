@@ -8,17 +8,21 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from facesmith.errors import BadOption, MissingExtra
+from facesmith.io.stopping import handling_stop_signals
 from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.run_folder import PLAN
 from facesmith.report.read_run import read_plan_and_log
 from facesmith.studio.limits import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from facesmith.studio.services import Studio
 
 HOST = "127.0.0.1"
@@ -62,7 +66,24 @@ def serve(models: Sequence[Path], runs: Sequence[Path], port: int, *, browser: b
         console.print(f"The studio is at {url}  (Ctrl-C stops it)")
         if browser:
             threading.Timer(0.5, webbrowser.open, (url,)).start()
-        uvicorn.Server(config).run(sockets=[server_socket])
+        _run_server(uvicorn.Server(config), server_socket)
+
+
+def _run_server(server: uvicorn.Server, server_socket: socket.socket) -> None:
+    """Run the server until a stop signal. Then it answers the requests in progress, and this raises KeyboardInterrupt.
+
+    Uvicorn handles SIGINT and SIGTERM, and passes them on when it has stopped. It doesn't handle SIGHUP.
+    """
+    stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = server.should_exit = True
+
+    with handling_stop_signals(stop):
+        server.run(sockets=[server_socket])
+    if stopped:
+        raise KeyboardInterrupt
 
 
 def _open_studio(models: Sequence[Path], runs: Sequence[Path]) -> Studio:

@@ -19,11 +19,13 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from facesmith.io.images import Pixels, grid, to_uint8, write_png
+from facesmith.io.progress import LineClock, duration, shows_bars, shows_lines
 from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.modelfiles.run_folder import (
     CURVES,
@@ -94,6 +96,7 @@ class Monitor:
         self.last_memory_release = -inf
         self.seconds_before, self.seen_at_checkpoint, self.seen_at_start = seconds, state.seen, state.seen
         self.progress, self.task = _progress(console, state)
+        self.line_clock = LineClock(state.budget, state.seen) if shows_lines(console) else None
 
     def __enter__(self) -> Monitor:
         self.progress.start()
@@ -124,6 +127,8 @@ class Monitor:
             images_per_second = (self.state.seen - self.seen_at_start) / (now - self.started)
             status = _status(self._means(), images_per_second)
             self.progress.update(self.task, completed=self.state.seen, status=status, kimg=_kimg(self.state))
+            if self.line_clock is not None and self.line_clock.is_due(self.state.seen):
+                self._print_line(now, status)
 
     def log_validation(self, scores: Mapping[str, float], *, is_best: bool) -> None:
         """Print a validation and add it to the log; the next checkpoint writes it to the disk."""
@@ -175,8 +180,8 @@ class Monitor:
         self._write_sheets(samples)
         draw_curves(self.out / CURVES, self.lines, state.recipe.name)
         self._write_tensorboard(line, scores, grid(samples[:TENSORBOARD_IMAGES]))
-        if not self.console.is_terminal:
-            self.print(f"{state.seen / 1000:8.1f} kimg  {self._time_left(now)}{_status(means, images_per_second)}")
+        if self.line_clock is not None:
+            self._print_line(now, _status(means, images_per_second))
         self._print_new(problems)
         self._begin_interval()
 
@@ -222,10 +227,13 @@ class Monitor:
     def _means(self) -> dict[str, float]:
         return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
 
-    def _time_left(self, now: float) -> str:
-        """The time left, for output without a progress bar."""
+    def _print_line(self, now: float, status: str) -> None:
+        """Print a plain line in place of the progress bar."""
+        assert self.line_clock is not None
         shown, images = self.state.seen - self.seen_at_start, self.state.budget - self.state.seen
-        return f"{images * (now - self.started) / shown / 60:.0f} min left  " if shown and images > 0 else ""
+        left = f"{duration(images * (now - self.started) / shown)} left  " if shown and images > 0 else ""
+        self.print(f"{_kimg(self.state):>18}  {left}{status}")
+        self.line_clock.shown(self.state.seen)
 
     def _print_new(self, problems: list[Problem]) -> None:
         """Print the problems that the previous checkpoint did not have."""
@@ -266,7 +274,7 @@ class Monitor:
         self.tensorboard.flush()
 
 
-def _progress(console: Console, state: TrainState) -> tuple[Progress, TaskID]:
+def _progress(console: Console, state: TrainState) -> tuple[Bars, TaskID]:
     columns = (
         TextColumn("{task.fields[kimg]}"),
         BarColumn(bar_width=24),
@@ -274,8 +282,7 @@ def _progress(console: Console, state: TrainState) -> tuple[Progress, TaskID]:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[status]}"),
     )
-    hidden = console.quiet or not console.is_terminal
-    progress = Progress(*columns, console=console, disable=hidden, speed_estimate_period=120)
+    progress = Bars(*columns, console=console, disable=not shows_bars(console), speed_estimate_period=120)
     return progress, progress.add_task("", total=state.budget, completed=state.seen, status="", kimg=_kimg(state))
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.console import Console
+
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.images import Pixels, read_picture
+from facesmith.io.progress import bar
 from facesmith.io.video import check_film, write_film
 from facesmith.modelfiles.run_folder import sheets
 
@@ -14,7 +17,7 @@ FRAMES_PER_SECOND = 8
 LAST_FRAME_SECONDS = 2
 
 
-def progress_film(run: Path, out: Path) -> Path:
+def progress_film(run: Path, out: Path, console: Console) -> Path:
     """Write the samples of a run's fixed seeds, from the first checkpoint to the last, as an MP4 or GIF.
 
     Raises:
@@ -23,13 +26,16 @@ def progress_film(run: Path, out: Path) -> Path:
     check_film(out, FRAMES_PER_SECOND)
     if not run.is_dir():
         raise BadData(f"{run} is not a folder. Give a run folder.")
-    if not sheets(run):
+    paths = sheets(run)
+    if not paths:
         raise BadData(f"{run} contains no sample sheets. Give the folder of a run that has been trained.")
-    return write_film(out, _frames(sheets(run)), FRAMES_PER_SECOND)
+    paths += paths[-1:] * FRAMES_PER_SECOND * LAST_FRAME_SECONDS
+    frames = bar(_frames(paths), len(paths), f"writing {out.name}, frames", console)
+    return write_film(out, frames, FRAMES_PER_SECOND)
 
 
 def _frames(paths: list[Path]) -> Iterator[Pixels]:
-    for path in [*paths, *paths[-1:] * FRAMES_PER_SECOND * LAST_FRAME_SECONDS]:
+    for path in paths:
         try:
             yield read_picture(path)
         except BadPicture as reason:
