@@ -169,6 +169,15 @@ def test_folders_are_read_up_to_the_limit(run, tmp_path, monkeypatch):
         list(invert(run, [folder], tmp_path / "more.png", ENCODER_ONLY, console=QUIET))
 
 
+def test_files_that_are_no_pictures_are_counted(run, tmp_path):
+    folder = faces_folder(tmp_path / "faces", 1)
+    (folder / "notes.txt").write_text("no picture")
+    console = Console(file=io.StringIO(), width=200)
+    list(invert(run, [folder], tmp_path / "out.png", ENCODER_ONLY, console=console))
+    assert "files that are no pictures are ignored (" in console.file.getvalue()
+    assert "1 .txt" in console.file.getvalue()
+
+
 def test_damaged_picture_does_not_stop_the_others(run, tmp_path):
     Image.fromarray(procedural_pixels(1)[0]).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:100])

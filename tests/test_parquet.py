@@ -189,6 +189,16 @@ def test_without_pyarrow_one_line_names_the_extra(tmp_path, monkeypatch):
             open_source(path)
 
 
+def test_arrow_files_of_datasets_are_named_with_the_command(tmp_path):
+    table = pa.table({"image": images([png(1)])})
+    with pa.ipc.new_stream(tmp_path / "data-00000-of-00001.arrow", table.schema) as stream:
+        stream.write_table(table)
+    with pa.ipc.new_file(tmp_path / "renamed", table.schema) as file:
+        file.write_table(table)
+    with pytest.raises(BadData, match=r"2 Arrow file; write Parquet instead: datasets\.load_from_disk"):
+        open_source(tmp_path)
+
+
 def test_changed_file_has_other_stamps(tmp_path):
     path = write(tmp_path / "a.parquet", {"image": images([png(1)])})
     before = open_store(path).files()

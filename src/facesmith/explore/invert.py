@@ -20,6 +20,7 @@ from facesmith.inversion.paste import paste
 from facesmith.io.captions import with_caption
 from facesmith.io.files import MAX_NAME_BYTES, refuse_to_overwrite, shorten_name
 from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_png
+from facesmith.io.store import kinds_text
 from facesmith.latent import truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
 from facesmith.latent.latent_file import LATENT_SUFFIX, save_latent
@@ -162,6 +163,8 @@ def _read_pictures(model: Model, pictures: Sequence[Path], options: InvertOption
     limit = MAX_PICTURES if options.paste is None else MAX_PASTED_PHOTOS
     for path in pictures:
         source = open_source(path)
+        if ignored := kinds_text(source.ignored):
+            console.print(f"{path}: files that are no pictures are ignored ({ignored})")
         try:
             for photo in iterate_photos(source, FRAME_STEP):
                 if len(usable) == limit:

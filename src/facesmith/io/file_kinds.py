@@ -50,6 +50,7 @@ class FileKind:
 
 
 UNKNOWN = FileKind("other")
+ARROW = FileKind("other", "Arrow file; write Parquet instead: datasets.load_from_disk(FOLDER).to_parquet(FILE)")
 SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\xff\xd8\xff", FileKind("picture", "JPEG")),
     (b"\x89PNG\r\n\x1a\n", FileKind("picture", "PNG")),
@@ -76,6 +77,7 @@ SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"BZh", FileKind("archive", "bzip2")),
     (b"(\xb5/\xfd", FileKind("archive", "zstd")),
     (b"PAR1", FileKind("archive", "Parquet")),
+    (b"ARROW1", ARROW),
     (b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("other", "JPEG 2000")),
     (b"8BPS", FileKind("other", "Photoshop file")),
     (b"%PDF", FileKind("other", "PDF")),
@@ -109,6 +111,8 @@ def kind_of_content(head: bytes) -> FileKind:
 def kind_of_file(name: str, head: bytes) -> FileKind:
     """The kind of a file by its content, and by its suffix where the content says nothing, as in a truncated video."""
     suffix = suffix_of(name)
+    if suffix == ".arrow":  # its stream format has no signature
+        return ARROW
     if suffix in RAW_SUFFIXES:
         return FileKind("other", f"camera raw ({suffix}): convert it to JPEG first")
     kind = kind_of_content(head)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from facesmith.errors import BadOption, BadPicture, PictureUnavailable
 from facesmith.io.color_profiles import to_srgb
@@ -123,6 +123,7 @@ def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: i
                 if picture.width * picture.height > max_pixels:
                     limit = f"{max_pixels // 10**6} million"
                     raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {limit}")
+                _check_variant(picture)
                 with _bad_picture_if_damaged():
                     picture.load()
                 return np.asarray(_as_8bit_rgb(_upright(picture)))
@@ -153,6 +154,15 @@ def _unidentified_reason(kind: FileKind) -> str:
     if kind.category == "picture":
         return f"damaged, or a rare variant of {kind.name} that can't be read; convert it to PNG"
     return f"not a picture but: {kind.name}" if kind.name else "not a picture"
+
+
+def _check_variant(picture: Image.Image) -> None:
+    """Raise BadPicture for a variant that Pillow reads wrongly: uncompressed 16-bit TIFF with one plane per color."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        tags = picture.tag_v2
+        bits, compression = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.COMPRESSION, 1)
+        if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 and max(bits) > 8 and compression == 1:
+            raise BadPicture("a rare variant of TIFF that can't be read; convert it to PNG")
 
 
 def read_file(path: Path) -> bytes:

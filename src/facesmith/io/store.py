@@ -27,6 +27,7 @@ from facesmith.io.file_kinds import (
 from facesmith.io.images import read_file
 
 UNREADABLE_FOLDER = "unreadable folder"  # stamp; such a folder counts as a picture, and reading it gives the reason
+MAX_KINDS_LISTED = 5
 MAX_SUFFIX_SHOWN = 16  # characters; `.jpg?width=300&height=…` is cut
 
 
@@ -135,6 +136,11 @@ class Store(ABC):
 def printable(name: str) -> str:
     """A name that any terminal can print in one line: unprintable characters are replaced."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
+
+
+def kinds_text(counts: Counter[str]) -> str:
+    """The most frequent kinds of ignored files with their numbers, such as `2 .txt, 1 PDF`; empty if there are none."""
+    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common(MAX_KINDS_LISTED) if count > 0)
 
 
 def sort_by_kind(store: Store) -> SortedFiles:

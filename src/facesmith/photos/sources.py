@@ -21,7 +21,7 @@ from av.container import InputContainer
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.archives import open_store
 from facesmith.io.images import MAX_PIXELS, Pixels, read_picture
-from facesmith.io.store import Store, sort_by_kind
+from facesmith.io.store import Store, kinds_text, sort_by_kind
 
 VIDEO_FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg"  # playlists would open other files or the network
 
@@ -104,7 +104,7 @@ def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
     files += [PhotoFile(file.name, file.size_bytes, True) for file in sorted_files.videos]
     files.sort(key=lambda file: file.name)
     if not files:
-        others = ", ".join(f"{count} {kind}" for kind, count in sorted_files.ignored.most_common(5)) or "no files"
+        others = kinds_text(sorted_files.ignored) or "no files"
         raise BadData(f"{photos} contains no pictures or videos, only: {others}. Give a folder or zip of photos.")
     return PhotoSource(store, photos.resolve().name if photos.is_dir() else photos.name, files, sorted_files.ignored)
 
