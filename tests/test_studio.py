@@ -45,17 +45,19 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from facesmith.studio import evaluation_view, render, run_view
+from facesmith.studio.access import Access
 from facesmith.studio.app import create_app
 from facesmith.studio.fair_queue import FairQueue
 from facesmith.studio.job_queue import JobQueue
 from facesmith.studio.open_models import OpenModels
 from facesmith.studio.render import Walk, face_latent
 from facesmith.studio.render_queue import Busy, RenderCancelled, RenderJob, RenderQueue
-from facesmith.studio.serve import serve
+from facesmith.studio.serve import StudioOptions, serve
 from facesmith.studio.services import Studio
 from facesmith.training.diagnosis import DISTANCE, VARIETY
 
 HOST = "127.0.0.1:8400"
+ACCESS = Access(frozenset([HOST]))
 LETTERS = st.text("0123456789wabc.()=,-+*@ _eE\u0664\u00e9\n\x00", max_size=40)
 DIRECTIONS = ("smiling", "5_o_clock_shadow", "psi")  # the last has the name of a parameter
 
@@ -87,7 +89,7 @@ def client(run):
 
 
 def client_of(studio):
-    return TestClient(create_app(studio, [HOST]), base_url=f"http://{HOST}")
+    return TestClient(create_app(studio, ACCESS), base_url=f"http://{HOST}")
 
 
 def first_model(client):
@@ -404,7 +406,8 @@ def test_requests_of_its_own_page_are_accepted(client):
     assert client.get("/api/models", headers=own).status_code == 200
     link = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
     assert client.get("/", headers=link).status_code == 200
-    error_of(client.get("/api/face.png?seed=1", headers=link), 403)
+    error_of(client.get("/api/face.png?seed=1", headers=link | {"sec-fetch-dest": "image"}), 403)
+    assert client.get("/api/face.png?seed=1", headers=link).status_code == 403
     error_of(client.put("/"), 405)
 
 
@@ -739,7 +742,7 @@ def test_damaged_evaluation_is_reported(run, tmp_path):
 def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingExtra, match=r"facesmith\[studio\]"):
-        serve([], [], 0, browser=False, console=QUIET)
+        serve(StudioOptions(), QUIET)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -756,7 +759,7 @@ def test_every_stop_signal_ends_the_studio_in_an_orderly_way(tmp_path, monkeypat
     earlier = signal.signal(number, signal.SIG_DFL)  # the tests may run under nohup
     try:
         with handling_stop_signals(interrupt) as stop, pytest.raises(KeyboardInterrupt):
-            serve([saved_model(tmp_path)], [], 0, browser=False, console=QUIET)
+            serve(StudioOptions(models=[saved_model(tmp_path)]), QUIET)
         assert stop.received == number
     finally:
         signal.signal(number, earlier)
@@ -765,4 +768,4 @@ def test_every_stop_signal_ends_the_studio_in_an_orderly_way(tmp_path, monkeypat
 
 def test_missing_model_is_reported_before_the_page_opens(tmp_path):
     with pytest.raises(BadModel, match="does not exist"):
-        serve([tmp_path / "nothing"], [], 0, browser=False, console=QUIET)
+        serve(StudioOptions(models=[tmp_path / "nothing"]), QUIET)

@@ -27,6 +27,7 @@ from facesmith.training.averages import inference_networks
 pytest.importorskip("fastapi", reason="the studio is an extra")
 from fastapi.testclient import TestClient
 
+from facesmith.studio.access import Access
 from facesmith.studio.app import create_app
 from facesmith.studio.job_queue import JobQueue
 from facesmith.studio.limits import MAX_WAITING_UPLOAD_BYTES
@@ -35,6 +36,7 @@ from facesmith.studio.services import Studio, UploadMemory
 
 data = pytest.importorskip("skimage.data", reason="its public-domain photo of an astronaut")
 HOST = "127.0.0.1:8400"
+ACCESS = Access(frozenset([HOST]))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(run):
-    with TestClient(create_app(Studio(OpenModels([run], ["tiny"])), [HOST]), base_url=f"http://{HOST}") as client:
+    with TestClient(create_app(Studio(OpenModels([run], ["tiny"])), ACCESS), base_url=f"http://{HOST}") as client:
         yield client
 
 
@@ -126,7 +128,7 @@ def test_many_photos_wait_in_a_queue_and_all_finish(run, photo, monkeypatch):
     monkeypatch.setattr(inverter, "STEPS", 2)
     monkeypatch.setattr(routes_photos, "STATUS_SECONDS", 0.05)
     studio = Studio(OpenModels([run], ["tiny"]), long_jobs=JobQueue(threads=1))
-    with TestClient(create_app(studio, [HOST]), base_url=f"http://{HOST}") as client:
+    with TestClient(create_app(studio, ACCESS), base_url=f"http://{HOST}") as client:
         model_id = client.get("/api/models").json()["models"][0]["id"]
         with ThreadPoolExecutor(6) as pool:
             futures = [pool.submit(inversion_messages, client, photo, model=model_id) for _ in range(6)]
@@ -140,14 +142,14 @@ def test_many_photos_wait_in_a_queue_and_all_finish(run, photo, monkeypatch):
 
 def test_photos_beyond_the_memory_limit_are_busy(run, photo):
     studio = Studio(OpenModels([run], ["tiny"]), uploads=UploadMemory(len(photo) - 1))
-    with TestClient(create_app(studio, [HOST]), base_url=f"http://{HOST}") as client:
+    with TestClient(create_app(studio, ACCESS), base_url=f"http://{HOST}") as client:
         assert "busy" in error_of(client.post("/api/detect", content=photo), 503)
         assert "can't be used" in error_of(client.post("/api/detect", content=photo[:-2000])), "which is truncated"
 
 
 def test_studio_without_photos_refuses_them(run, photo):
     studio = Studio(OpenModels([run], ["tiny"]), photos=False)
-    with TestClient(create_app(studio, [HOST]), base_url=f"http://{HOST}") as client:
+    with TestClient(create_app(studio, ACCESS), base_url=f"http://{HOST}") as client:
         for path in ("detect", "invert?model=x", "paste.png?model=x&seed=1"):
             assert "--no-photos" in error_of(client.post(f"/api/{path}", content=photo), 403)
 

@@ -20,14 +20,41 @@ def studio(
     ] = None,
     run: Annotated[list[Path] | None, typer.Option(help="A run folder to watch; repeatable, to compare.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 chooses a free one.")] = PORT,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser, unless it needs a token.")] = True,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on; 0.0.0.0 accepts other machines. Any address but a loopback one needs a token, "
+            "which is random and shown in the terminal."
+        ),
+    ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name under which browsers reach the studio through a proxy; repeatable. Needs a token."),
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="Path below which a proxy serves the studio, such as /user/me/proxy/8400.")
+    ] = "",
+    photos: Annotated[bool, typer.Option(help="Accept photos, to find faces in them.")] = True,
 ) -> None:
     """Explore a generator, and watch a training run, on a page in the browser. Nothing leaves this machine.
 
     Example: facesmith studio --model runs/first
 
     During training: facesmith studio --run runs/first
-    """
-    from facesmith.studio.serve import serve
 
-    serve(model or [], run or [], port, browser=browser, console=console)
+    For a class: facesmith studio --host 0.0.0.0 --no-photos
+    """
+    from facesmith.studio.serve import StudioOptions, serve
+
+    options = StudioOptions(
+        models=model or [],
+        runs=run or [],
+        port=port,
+        browser=browser,
+        host=host,
+        allow_hosts=allow_host or [],
+        root_path=root_path,
+        photos=photos,
+    )
+    serve(options, console)

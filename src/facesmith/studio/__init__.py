@@ -7,6 +7,8 @@ Server
 serve.py            `facesmith studio`: opens models and runs, starts the server
 app.py              the FastAPI application: routes, error messages, the files of the page
 security.py         which requests are accepted; the security headers of all responses
+access.py           who may use the studio: host names, and the token for other machines
+refusal_page.py     the page that says why the studio can't be opened
 services.py         what all routes share: the open models, the run folders and the worker threads
 open_models.py      the open models, by id
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import PurePath
@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from facesmith.errors import FacesmithError
 from facesmith.studio import routes_photos, routes_render, routes_runs
+from facesmith.studio.access import Access
 from facesmith.studio.query import refusal_message, refuse_repeated
 from facesmith.studio.render_queue import Busy
 from facesmith.studio.responses import NO_STORE, ClientDisconnected, etag_of, not_modified, revalidated
@@ -24,11 +25,11 @@ from facesmith.studio.services import NotOpen, Studio
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def create_app(studio: Studio, hosts: Iterable[str]) -> FastAPI:
+def create_app(studio: Studio, access: Access) -> FastAPI:
     """Return the application.
 
     Args:
-        hosts: the accepted values of the Host header, such as 127.0.0.1:8400.
+        access: which hosts it answers to, and the token that requests need.
     """
 
     @asynccontextmanager
@@ -42,7 +43,7 @@ def create_app(studio: Studio, hosts: Iterable[str]) -> FastAPI:
         app.include_router(routes.router, dependencies=[Depends(refuse_repeated)])
     _add_page(app)
     _add_error_messages(app)
-    app.add_middleware(SecurityMiddleware, hosts=tuple(hosts))
+    app.add_middleware(SecurityMiddleware, access=access)
     return app
 
 

@@ -1,12 +1,21 @@
-"""Open models and runs, and serve the page on this machine: `facesmith studio`."""
+"""Open models and runs, and serve the page: `facesmith studio`.
+
+By default, it is served to this machine only. Whenever other machines can reach it, a random token is needed.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import ipaddress
+import os
+import re
+import secrets
 import socket
 import threading
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -14,6 +23,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from facesmith.errors import BadOption, MissingExtra
+from facesmith.io.messages import shorten
 from facesmith.io.stopping import handling_stop_signals
 from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.run_folder import PLAN
@@ -23,24 +33,47 @@ from facesmith.studio.limits import MAX_CONNECTIONS
 if TYPE_CHECKING:
     import uvicorn
 
+    from facesmith.studio.access import Access
     from facesmith.studio.services import Studio
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 KEEP_ALIVE_SECONDS = 10
+BACKLOG = 512
+TOKEN_VARIABLE = "FACESMITH_STUDIO_TOKEN"
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~@+-]+)+")
 
 
-def serve(models: Sequence[Path], runs: Sequence[Path], port: int, *, browser: bool, console: Console) -> None:
-    """Serve the page until Ctrl-C.
+@dataclass(frozen=True)
+class StudioOptions:
+    """What to serve, and to whom.
 
-    Args:
+    Attributes:
         models: paths of models to explore. Without models and runs, the bundled generator.
         runs: folders of runs to watch.
         port: 0 chooses a free one.
-        browser: whether to open the page in a browser.
+        browser: whether to open the page in a browser, if no token is needed.
+        host: the address to listen on; 0.0.0.0 for all addresses of this machine.
+        allow_hosts: further names under which browsers reach the studio, for example through a proxy.
+        root_path: the start of all paths, if a proxy serves the studio below a path.
+        photos: whether photos are accepted.
+    """
+
+    models: Sequence[Path] = ()
+    runs: Sequence[Path] = ()
+    port: int = 0
+    browser: bool = False
+    host: str = LOOPBACK
+    allow_hosts: Sequence[str] = ()
+    root_path: str = ""
+    photos: bool = True
+
+
+def serve(options: StudioOptions, console: Console) -> None:
+    """Serve the page until Ctrl-C.
 
     Raises:
         MissingExtra: fastapi or uvicorn is not installed.
-        BadOption: the port is not available.
+        BadOption: the address is not available, or an option can't be read.
         BadModel: a model can't be opened.
         BadData: a run can't be opened.
     """
@@ -50,22 +83,27 @@ def serve(models: Sequence[Path], runs: Sequence[Path], port: int, *, browser: b
         from facesmith.studio.app import create_app
     except ImportError as error:
         raise MissingExtra(f"The studio needs an extra ({error.name}): pip install 'facesmith[studio]'") from None
-    studio = _open_studio(models, runs)
-    with _listen(port) as server_socket:
-        hosts = [f"{name}:{server_socket.getsockname()[1]}" for name in (HOST, "localhost")]
+    _check_options(options)
+    studio = _open_studio(options)
+    with _listen(options.host, options.port) as server_socket:
+        access = _access(options, server_socket)
         config = uvicorn.Config(
-            create_app(studio, hosts),
+            create_app(studio, access),
             log_level="warning",
-            access_log=False,
+            access_log=False,  # it would contain the token
             server_header=False,
+            proxy_headers=bool(options.root_path or options.allow_hosts),
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=2,
         )
-        url = f"http://{hosts[0]}/"
-        console.print(f"The studio is at {url}  (Ctrl-C stops it)")
-        if browser:
-            threading.Timer(0.5, webbrowser.open, (url,)).start()
+        urls = _urls(access, server_socket)
+        console.print(f"The studio is at {urls[0]}  (Ctrl-C stops it)")
+        for url in urls[1:]:
+            console.print(f"From other machines: {url}")
+        # The command line of a browser is visible to other users of the machine, so a token must not be in it.
+        if options.browser and not access.token:
+            threading.Timer(0.5, webbrowser.open, (urls[0],)).start()
         _run_server(uvicorn.Server(config), server_socket)
 
 
@@ -86,11 +124,91 @@ def _run_server(server: uvicorn.Server, server_socket: socket.socket) -> None:
         raise KeyboardInterrupt
 
 
-def _open_studio(models: Sequence[Path], runs: Sequence[Path]) -> Studio:
+def _check_options(options: StudioOptions) -> None:
+    """Raise BadOption if an option has the wrong form."""
+    from facesmith.studio.access import HOST_NAME
+
+    for name in options.allow_hosts:
+        if HOST_NAME.fullmatch(name.lower()) is None:
+            raise BadOption(
+                f"--allow-host {shorten(name, 60)!r} is not a host name. Write it as browsers do, without https:// "
+                "and path, such as hub.example.org."
+            )
+    if options.root_path and ROOT_PATH.fullmatch(options.root_path.rstrip("/")) is None:
+        raise BadOption(
+            f"--root-path {shorten(options.root_path, 60)!r} is not a path such as /user/me/proxy/8400: start with a "
+            "slash, and leave out the host."
+        )
+
+
+def _access(options: StudioOptions, server_socket: socket.socket) -> Access:
+    """Return who may use the studio. The token is empty only if nobody but this machine can reach it.
+
+    Raises:
+        BadOption: the token in the environment is too short.
+    """
+    from facesmith.studio.access import MIN_TOKEN_LENGTH, Access
+
+    address, port = server_socket.getsockname()[:2]
+    is_loopback = ipaddress.ip_address(address).is_loopback
+    token = ""
+    if not is_loopback or options.allow_hosts:
+        token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(24)
+        if len(token) < MIN_TOKEN_LENGTH or re.fullmatch(r"[A-Za-z0-9_-]+", token) is None:
+            raise BadOption(
+                f"{TOKEN_VARIABLE} must have at least {MIN_TOKEN_LENGTH} letters, digits, - or _. Make one with: "
+                "python -c 'import secrets; print(secrets.token_urlsafe())'"
+            )
+    return Access(
+        hosts=frozenset(f"{name}:{port}" for name in (LOOPBACK, "localhost", _bracketed(address))),
+        names=frozenset(name.lower() for name in (*options.allow_hosts, *_own_names(is_loopback))),
+        any_address=not is_loopback,
+        token=token,
+        cookie=f"facesmith-{port}",  # cookies are shared by all ports of a host
+        root_path=options.root_path.rstrip("/"),
+    )
+
+
+def _own_names(is_loopback: bool) -> list[str]:
+    """Return the names of this machine in the network, unless it listens to itself only."""
+    return [] if is_loopback else list(dict.fromkeys([socket.gethostname(), socket.getfqdn()]))
+
+
+def _urls(access: Access, server_socket: socket.socket) -> list[str]:
+    """Return the address of the page on this machine, and the addresses for other machines."""
+    address, port = server_socket.getsockname()[:2]
+    is_any, is_loopback = (getattr(ipaddress.ip_address(address), name) for name in ("is_unspecified", "is_loopback"))
+    here = LOOPBACK if is_any else _bracketed(address)
+    path = f"{access.root_path}/" + (f"?token={access.token}" if access.token else "")
+    urls = [f"http://{here}:{port}{path}"]
+    if is_any:
+        urls.append(f"http://{_outgoing_address()}:{port}{path}")
+    if is_loopback:
+        urls += [f"https://{name}{path}" for name in sorted(access.names)]
+    return urls
+
+
+def _outgoing_address() -> str:
+    """Return the address that other machines see, or this machine's name if it has no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation; connecting a datagram socket sends nothing
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
+
+
+def _bracketed(address: str) -> str:
+    """Return an address as it is written in a URL."""
+    return f"[{address}]" if ":" in address else address
+
+
+def _open_studio(options: StudioOptions) -> Studio:
     """Open the models and runs; without any, the bundled generator."""
     from facesmith.studio.open_models import OpenModels
     from facesmith.studio.services import Studio
 
+    models, runs = options.models, options.runs
     paths = list(dict.fromkeys([*models, *runs])) or [model_file(None)]
     open_models = OpenModels(paths, _short_names(paths))
     for path in models:
@@ -101,7 +219,7 @@ def _open_studio(models: Sequence[Path], runs: Sequence[Path]) -> Studio:
         read_plan_and_log(folder)  # reports a folder that is not a run before the page opens
     runs_by_id = {_run_id(folder): folder for folder in run_folders}
     run_names = dict(zip(runs_by_id, _short_names(list(runs_by_id.values())), strict=True))
-    return Studio(open_models, runs_by_id, run_names)
+    return Studio(open_models, runs_by_id, run_names, photos=options.photos)
 
 
 def _run_id(folder: Path) -> str:
@@ -109,18 +227,27 @@ def _run_id(folder: Path) -> str:
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
 
 
-def _listen(port: int) -> socket.socket:
-    """Return a socket that is bound to the port.
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address and port.
 
     Raises:
-        BadOption: the port is not available.
+        BadOption: they are not available.
     """
-    server_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError):
+        raise BadOption(
+            f"--host {shorten(host, 60)!r} is not an address of this machine; expected one like 127.0.0.1 or 0.0.0.0."
+        ) from None
+    server_socket = socket.socket(family, socket.SOCK_STREAM)
     server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        server_socket.bind((HOST, port))
+        server_socket.bind(address)
+        server_socket.listen(BACKLOG)  # from now on, browsers wait until the server has started
     except OSError as error:
         server_socket.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise BadOption(f"--host {shorten(host, 60)!r} is not an address of this machine.") from None
         raise BadOption(
             f"Port {port} is not available ({error.strerror}). Choose another --port, or 0 for a free one."
         ) from None
