@@ -36,7 +36,7 @@ features = datasets.Features({
 })
 rows = range(len(pictures))
 data = datasets.Dataset.from_dict({
-    "image": [Image.open(path) for path in pictures],
+    "image": [Image.open(path).copy() for path in pictures],
     "age_group": [row % 3 for row in rows],
     "smiling": [row % 2 == 0 for row in rows],
     "person": [f"person {row // 2}" for row in rows],
@@ -61,7 +61,7 @@ def test_datasets_reads_what_extract_writes(tmp_path):
     photos.mkdir()
     for i in range(3):
         portrait().rotate(20 * i, expand=False).save(photos / f"{i}.png")
-    extract(photos, tmp_path / "faces", size=64, crop=100 + 20, console=Console(quiet=True))
+    extract(photos, tmp_path / "faces", size=64, crop=120, console=Console(quiet=True))
     result = json.loads(run_datasets(READ_IMAGEFOLDER, tmp_path / "faces", home=tmp_path / "home"))
     assert result["splits"] == ["train"]
     with open(tmp_path / "faces" / "metadata.csv", newline="") as stream:

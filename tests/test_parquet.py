@@ -91,7 +91,7 @@ def test_rows_without_a_picture_have_a_reason(tmp_path):
     source = open_source(write(tmp_path / "a.parquet", {"image": column}))
     first, *damaged, last = iterate_photos(source, 1)
     assert first.load().shape == last.load().shape == (16, 16, 3)
-    for photo, reason in zip(damaged, ("without the content", "empty file", "not a picture"), strict=True):
+    for photo, reason in zip(damaged, ("row without a picture", "empty file", "not a picture"), strict=True):
         with pytest.raises(BadPicture, match=reason):
             photo.load()
 

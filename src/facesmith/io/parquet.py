@@ -248,7 +248,7 @@ class ParquetStore(Store):
         except _parquet_errors() as error:  # the file changed or vanished after it was examined
             raise PictureUnavailable(f"can't be read: {_reason(error)}") from None
         if content is None:
-            raise BadPicture("row without the content of a picture")
+            raise BadPicture("row without a picture, or with only the path of one")
         return content
 
     def head(self, name: str) -> bytes:
