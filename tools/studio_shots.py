@@ -55,9 +55,9 @@ def shoot(browser: Browser, url: str, kept: str, photo: bytes) -> None:
     page = opened(browser, url, kept, WIDE, "light")
     save(page, "faces")
     part(page, "edit")
-    if page.locator(".sliders input").count():
+    if page.locator(".sliders input[type=range]").count():
         for place, strength in ((0, "1.5"), (2, "-1")):
-            page.locator(".sliders input").nth(place).fill(strength)
+            page.locator(".sliders input[type=range]").nth(place).fill(strength)
     page.wait_for_timeout(4000)
     save(page, "edit")
     part(page, "mix")
@@ -72,7 +72,7 @@ def shoot(browser: Browser, url: str, kept: str, photo: bytes) -> None:
     save(page, "walk")
     part(page, "me")
     page.set_input_files("input[type=file]", {"name": "photo.png", "mimeType": "image/png", "buffer": photo})
-    page.get_by_role("button", name="Find this face").click()
+    page.get_by_role("button", name="Redraw this face").click()
     page.wait_for_selector("button:enabled:has-text('Edit it')")
     page.wait_for_timeout(2000)
     save(page, "me")

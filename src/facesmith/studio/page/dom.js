@@ -1,4 +1,4 @@
-// Elements, messages to the user, requests to the server, and pictures that load.
+// Elements, and lists of elements that keep the keyboard focus when they change.
 
 // Creates an element. Properties that start with "on" are event listeners.
 export function h(tag, properties = {}, ...children) {
@@ -14,122 +14,40 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-let messageTimer;
-export function showMessage(text) {
-  const message = document.getElementById('message');
-  message.textContent = text;
-  message.classList.add('on');
-  clearTimeout(messageTimer);
-  messageTimer = setTimeout(() => message.classList.remove('on'), 3200);
-}
+export const button = (text, onclick, properties = {}) => h('button', { type: 'button', onclick, ...properties }, text);
 
-// An error whose text is written for the user.
-export class RequestError extends Error {
-  constructor(text, status) {
-    super(text);
-    this.status = status;
-  }
-}
+export const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-// Returns a successful response, or throws the server's message. Retries a few times while the server is busy.
-export async function request(url, options = {}) {
-  for (let attempt = 0; ; attempt++) {
-    let response;
-    try {
-      response = await fetch(url, options);
-    } catch (error) {
-      if (error.name === 'AbortError') throw error;
-      throw new RequestError('The studio does not respond. Is facesmith studio still running?', 0);
-    }
-    if (response.ok) return response;
-    if (response.status === 503 && attempt < 8) {
-      await pause(250 * 1.6 ** attempt * (0.75 + Math.random() / 2), options.signal);
-      continue;
-    }
-    let text = `The studio reports an error (${response.status}).`;
-    try { text = (await response.json()).error ?? text; } catch { /* the body is not JSON */ }
-    throw new RequestError(text, response.status);
-  }
-}
+// Returns a function that draws a list of items into a container. Each item keeps its element, so pictures don't load
+// again. The focus stays on the same control of the same item. If its item is gone, it moves to the item that took the
+// place, or to `fallback`. A control is an element with the attribute data-control.
+//   keyOf(item): text; items with the same text are told apart by their order.
+//   create(item): an element.
+//   update(element, item, place)
+export function listDrawer(container, { keyOf, create, update, fallback }) {
+  const elements = new Map();
+  return (items) => {
+    const focused = container.contains(document.activeElement) ? document.activeElement : null;
+    const control = focused?.dataset.control;
+    const placeOfFocus = focused ? [...container.children].findIndex((child) => child.contains(focused)) : -1;
 
-export const requestJson = async (url, options) => (await request(url, options)).json();
+    const counts = new Map();
+    const used = new Set();
+    items.forEach((item, place) => {
+      const text = keyOf(item);
+      counts.set(text, (counts.get(text) ?? 0) + 1);
+      const key = `${text}#${counts.get(text)}`;
+      used.add(key);
+      if (!elements.has(key)) elements.set(key, create(item));
+      const element = elements.get(key);
+      if (container.children[place] !== element) container.insertBefore(element, container.children[place] ?? null);
+      update(element, item, place);
+    });
+    for (const [key, element] of elements) if (!used.has(key)) { element.remove(); elements.delete(key); }
 
-function pause(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    const stop = () => { clearTimeout(timer); reject(new DOMException('stopped', 'AbortError')); };
-    const timer = setTimeout(() => { signal?.removeEventListener('abort', stop); resolve(); }, milliseconds);
-    signal?.addEventListener('abort', stop, { once: true });
-  });
-}
-
-export async function copy(text, name) {
-  try {
-    await navigator.clipboard.writeText(text);
-    showMessage(`${name} copied`);
-  } catch {
-    showMessage('The browser does not let this page copy. Select the text instead.');
-  }
-}
-
-// A picture that loads from a URL. Its space is reserved from the start, so nothing shifts when it arrives.
-export class Picture {
-  constructor(label = '') {
-    this.img = h('img', { alt: label, decoding: 'async', draggable: 'false' });
-    this.element = h('span', { class: 'face' }, this.img);
-    this.requested = this.shown = null; // URLs
-    this.loading = false;
-  }
-
-  // One request runs at a time: the newest URL replaces those that wait, and cancels a request that is slow.
-  show(url, label) {
-    if (label !== undefined) this.img.alt = label;
-    this.requested = url;
-    if (!this.loading) this.#load();
-    else if (performance.now() - this.started > 400) this.controller.abort();
-    return this;
-  }
-
-  stop() {
-    this.requested = this.shown;
-    this.controller?.abort();
-  }
-
-  clear() {
-    this.stop();
-    this.requested = this.shown = null;
-    this.img.classList.remove('loaded');
-  }
-
-  async #load() {
-    this.loading = true;
-    while (this.requested && this.requested !== this.shown) {
-      const url = this.requested;
-      this.controller = new AbortController();
-      this.started = performance.now();
-      try {
-        const blob = await (await request(url, { signal: this.controller.signal })).blob();
-        const previous = this.objectUrl;
-        this.img.src = this.objectUrl = URL.createObjectURL(blob);
-        await this.img.decode().catch(() => {});
-        if (previous) URL.revokeObjectURL(previous);
-        this.shown = url;
-        this.img.classList.add('loaded');
-        this.#showError('');
-      } catch (error) {
-        if (this.requested === url) {
-          this.requested = this.shown;
-          if (error.name !== 'AbortError') this.#showError(error.message);
-        }
-      }
-    }
-    this.loading = false;
-  }
-
-  #showError(text) {
-    this.error?.remove();
-    this.error = null;
-    if (!text) return;
-    this.img.classList.remove('loaded');
-    this.element.append(this.error = h('span', { class: 'error' }, text));
-  }
+    if (!focused || document.activeElement === focused) return;
+    if (focused.isConnected && container.contains(focused)) { focused.focus(); return; }
+    const nearby = container.children[Math.min(placeOfFocus, items.length - 1)];
+    (nearby?.querySelector(`[data-control="${control}"]`) ?? fallback?.())?.focus();
+  };
 }

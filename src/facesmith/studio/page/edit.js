@@ -1,121 +1,165 @@
 // One face, and a slider for each attribute direction of the model.
 
-import { h, Picture, showMessage } from './dom.js';
-import { change, faceText, isKept, isLatent, labelOf, onChange, parseFace, readable, state, toggleKept } from './state.js';
-import { capitalized } from './tray.js';
-import { heading, linksOfFace, notice, pictureButtons, showFace, varietySlider } from './widgets.js';
+import { navigate } from './address.js';
+import { soon } from './describe.js';
+import { button, capitalized, h } from './dom.js';
+import { faceText, parseFace, readable } from './face_text.js';
+import { isKept, toggleKept } from './kept.js';
+import { Picture } from './picture.js';
+import { requestJson } from './server.js';
+import { apiUrl, change, labelOf, onChange, state, studio } from './state.js';
+import { variationsPanel } from './variations.js';
+import { heading, linksOfFace, notice, pictureButtons, seedField, showFace, strengthSlider, varietySlider } from './widgets.js';
+import { openZoom } from './zoom.js';
 
 const MAX_STRENGTH = 3; // at 1 the attribute is clearly visible
 const MAX_UNDO = 200;
 
-export function editPart(openPart) {
-  const before = new Picture('Before');
-  const after = new Picture('After');
-  const undoHistory = { undo: [], redo: [] }; // lists of edits
-  const rowSetters = new Map(); // direction -> function that shows its strength
+export function editPart(signal) {
+  const before = new Picture();
+  const after = new Picture();
+  const editsOfFaces = new Map(); // face -> its edits, so that returning to a face finds them again
+  const undoHistory = new Map(); // face -> {undo, redo}: lists of edits
+  const rows = new Map(); // direction -> slider
   const name = h('h2', {}, '');
-  const keep = h('button', { type: 'button', class: 'main', onclick: () => showMessage(toggleKept(face()) ? 'Kept' : 'Removed') }, 'Keep');
-  const undo = h('button', { type: 'button', onclick: () => step('undo', 'redo'), title: 'Ctrl+Z' }, 'Undo');
-  const redo = h('button', { type: 'button', onclick: () => step('redo', 'undo'), title: 'Ctrl+Shift+Z' }, 'Redo');
-  const reset = h('button', { type: 'button', onclick: () => replaceEdits({}) }, 'Reset');
-  const back = h('button', { type: 'button', hidden: true, onclick: () => openPart('me') }, 'Back to the photo');
-  const seed = h('input', { type: 'number', min: '0', step: '1', inputmode: 'numeric', onchange: () => /^\d{1,10}$/.test(seed.value) && startEditing(seed.value) });
-  const columns = h('div', { class: 'columns' },
-    h('div', { class: 'sticky pairing' }, name,
-      h('div', { class: 'pair' }, h('figure', {}, before.element, h('figcaption', {}, 'Before')), h('figure', {}, after.element, h('figcaption', {}, 'After')))),
-    h('div', { class: 'panel' }, h('div', { class: 'row' }, keep, undo, redo, reset, back), sliders(), h('div', { class: 'bar' }, varietySlider(), h('label', { class: 'field' }, h('span', {}, 'Another seed'), seed)),
-      pictureButtons(() => linksOfFace(face()))));
-  const element = h('section', { class: 'part', 'aria-label': 'Edit' },
-    heading('Change a face', 'Each slider changes one attribute. At 1 it is clearly visible. Click a kept face below to edit another one.'), columns);
+  const description = h('p', { class: 'small soft description' });
+  const keep = button('Keep', () => toggleKept(face()), { class: 'main' });
+  const undo = button('Undo', () => step('undo', 'redo'), { title: 'Ctrl+Z' });
+  const redo = button('Redo', () => step('redo', 'undo'), { title: 'Ctrl+Shift+Z' });
+  const reset = button('Reset', () => replaceEdits({}), { title: 'All sliders to zero' });
+  const compare = button('Hold to compare', () => {}, { title: 'Shows the face without the changes while you hold the button' });
+  const seed = seedField('Another seed', '', (number) => startEditing(String(number), {}));
+  const zoomable = (picture, current, label) => {
+    const zoom = button('', () => openZoom(current()), { class: 'bare', 'aria-label': label, title: 'Zoom in' });
+    zoom.append(picture.element);
+    return zoom;
+  };
+  const variations = variationsPanel(signal);
+  const pair = h('div', { class: 'pair' },
+    h('figure', { class: 'before' }, zoomable(before, () => state.editing, 'Zoom into the face before'), h('figcaption', {}, 'Before')),
+    h('figure', { class: 'after' }, zoomable(after, face, 'Zoom into the face after'), h('figcaption', {}, 'After')));
+  const element = h('section', { class: 'part edit', 'aria-label': 'Edit' },
+    heading('Change a face', 'Drag to change the face; 1 is a clear change. Tap a kept face to edit it.'),
+    h('div', { class: 'columns' },
+      h('div', { class: 'sticky pairing' }, h('div', { class: 'row spread' }, name, compare), pair, description),
+      h('div', { class: 'panel' }, h('div', { class: 'row' }, keep, undo, redo, reset), sliders(), unlabeledSliders(),
+        h('div', { class: 'bar' }, varietySlider(signal), seed.element), pictureButtons((scale) => linksOfFace(face(), scale)))),
+    variations.element);
 
   function sliders() {
-    if (!state.model.directions.length) {
-      const reason = state.model.directions_error ?? 'This generator has no attribute directions yet. Learn them from labeled faces; it takes a few minutes:';
-      return notice(reason, state.model.directions_command);
+    if (!studio.model.directions.length) {
+      const reason = studio.model.directions_error ?? 'This generator has no attribute directions yet. Learn them from labeled faces; it takes a few minutes:';
+      return notice(reason, studio.model.directions_command);
     }
-    return h('div', { class: 'sliders' }, state.model.directions.map(sliderRow));
+    return h('div', { class: 'sliders' }, studio.model.directions.map((direction) => sliderRow(direction)));
+  }
+
+  // Directions that were found without labels. They have numbers instead of names; each changes several things at once.
+  function unlabeledSliders() {
+    const methods = studio.model.unlabeled ?? [];
+    if (!methods.length) return null;
+    const box = h('div', { class: 'sliders' });
+    const about = h('p', { class: 'small soft' });
+    const show = async (method) => {
+      try {
+        const { directions, about: text } = await requestJson(apiUrl('directions', { method }));
+        about.textContent = text;
+        box.replaceChildren(...directions.map((direction) => sliderRow(direction)));
+        draw();
+      } catch (error) { about.textContent = error.message; }
+    };
+    const labels = { pca: 'PCA', sefa: 'SeFa' };
+    const choice = h('select', { 'aria-label': 'Method', onchange: () => show(choice.value) }, methods.map((method) => h('option', { value: method }, labels[method] ?? method)));
+    const details = h('details', { ontoggle: () => details.open && !box.childElementCount && show(choice.value) },
+      h('summary', {}, 'More directions, found without labels'), h('div', { class: 'part' }, h('div', { class: 'row' }, choice, about), box));
+    return details;
   }
 
   function sliderRow(direction) {
-    const output = h('span', { class: 'value', 'aria-hidden': 'true' }, '0.0');
     let editsBeforeDrag = null;
-    const input = h('input', {
-      type: 'range', min: String(-MAX_STRENGTH), max: String(MAX_STRENGTH), step: '0.1', value: '0', 'aria-label': readable(direction),
-      oninput: () => { editsBeforeDrag ??= edits(); showEdits({ ...edits(), [direction]: Math.abs(input.value) < 0.05 ? 0 : Number(input.value) }); },
+    const row = strengthSlider(readable(direction), {
+      max: MAX_STRENGTH,
+      oninput: (strength) => { editsBeforeDrag ??= state.edits; showEdits({ ...state.edits, [direction]: strength }); },
       onchange: () => { if (editsBeforeDrag) remember(editsBeforeDrag); editsBeforeDrag = null; },
-      ondblclick: () => replaceEdits({ ...edits(), [direction]: 0 }),
     });
-    const label = h('label', { class: 'slider', title: 'Double-click to reset' }, readable(direction), output, input);
-    rowSetters.set(direction, (strength) => {
-      if (document.activeElement !== input || Number(input.value) !== strength) input.value = String(strength);
-      output.textContent = (strength > 0 ? '+' : strength < 0 ? '−' : '') + Math.abs(strength).toFixed(1);
-      label.classList.toggle('set', strength !== 0);
-    });
-    return label;
+    rows.set(direction, row);
+    return row.element;
   }
 
-  const edits = () => state.edits[state.editing] ?? {};
-  const face = () => faceText(state.editing, edits());
+  function face() { return faceText(state.editing, state.edits); }
+  function historyOfFace() {
+    if (!undoHistory.has(state.editing)) undoHistory.set(state.editing, { undo: [], redo: [] });
+    return undoHistory.get(state.editing);
+  }
 
-  function showEdits(newEdits) {
-    const nonzero = Object.fromEntries(Object.entries(newEdits).filter(([, strength]) => strength));
-    change({ edits: { ...state.edits, [state.editing]: nonzero } });
+  function showEdits(edits) {
+    const nonzero = Object.fromEntries(Object.entries(edits).filter(([, strength]) => strength));
+    editsOfFaces.set(state.editing, nonzero);
+    change({ edits: nonzero });
   }
   function remember(previousEdits) {
-    undoHistory.undo.push(previousEdits);
-    if (undoHistory.undo.length > MAX_UNDO) undoHistory.undo.shift();
-    undoHistory.redo = [];
+    const lists = historyOfFace();
+    lists.undo.push(previousEdits);
+    if (lists.undo.length > MAX_UNDO) lists.undo.shift();
+    lists.redo = [];
     draw();
   }
-  function replaceEdits(newEdits) {
-    const previousEdits = edits();
-    showEdits(newEdits);
+  function replaceEdits(edits) {
+    const previousEdits = state.edits;
+    showEdits(edits);
     remember(previousEdits);
   }
   function step(from, to) {
-    if (!undoHistory[from].length) return;
-    undoHistory[to].push(edits());
-    showEdits(undoHistory[from].pop());
+    const lists = historyOfFace();
+    if (!lists[from].length) return;
+    lists[to].push(state.edits);
+    showEdits(lists[from].pop());
+    draw();
   }
-  function startEditing(base, newEdits) {
-    undoHistory.undo = [];
-    undoHistory.redo = [];
-    change({ editing: base, edits: newEdits ? { ...state.edits, [base]: newEdits } : state.edits });
-  }
+  const startEditing = (base, edits) => navigate({ editing: base, edits: Object.keys(edits).length ? edits : editsOfFaces.get(base) ?? {} });
 
   function draw() {
     if (state.part !== 'edit' || !state.editing) return;
-    showFace(before, state.editing, 'The face before');
-    showFace(after, face(), `The face after: ${labelOf(face())}`);
+    const lists = historyOfFace();
+    showFace(before, state.editing, 'The face before', { live: 1 });
+    showFace(after, face(), `The face after: ${labelOf(face())}`, { live: 1 });
     name.textContent = capitalized(labelOf(state.editing));
-    for (const [direction, setRow] of rowSetters) setRow(edits()[direction] ?? 0);
+    for (const [direction, row] of rows) row.set(state.edits[direction] ?? 0);
     keep.textContent = isKept(face()) ? 'Kept ✓' : 'Keep';
-    undo.disabled = !undoHistory.undo.length;
-    redo.disabled = !undoHistory.redo.length;
-    reset.disabled = !Object.keys(edits()).length;
-    back.hidden = !isLatent(state.editing);
+    keep.title = isKept(face()) ? 'Remove this face from the kept faces' : '';
+    undo.disabled = !lists.undo.length;
+    redo.disabled = !lists.redo.length;
+    reset.disabled = compare.disabled = !Object.keys(state.edits).length;
+    variations.draw(face());
+    soon(face(), (text) => { description.textContent = text && capitalized(text); });
   }
-  onChange((names) => names.some((each) => ['edits', 'editing', 'psi', 'kept'].includes(each)) && draw());
+  onChange((names) => names.some((each) => ['edits', 'editing', 'psi', 'kept'].includes(each)) && draw(), signal);
+
   addEventListener('keydown', (event) => {
-    if (state.part !== 'edit' || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== 'z' || event.target.matches('input[type=number]')) return;
+    if (state.part !== 'edit' || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== 'z' || event.target.matches('input:not([type=range])')) return;
     event.preventDefault();
     if (event.shiftKey) step('redo', 'undo');
     else step('undo', 'redo');
-  });
+  }, { signal });
+
+  // While the button or its key is down, "after" shows the face before.
+  const comparing = (on) => () => pair.classList.toggle('comparing', on);
+  for (const eventName of ['pointerdown', 'keydown']) compare.addEventListener(eventName, (event) => (event.key === undefined || event.key === ' ' || event.key === 'Enter') && comparing(true)());
+  for (const eventName of ['pointerup', 'pointercancel', 'pointerleave', 'keyup', 'blur']) compare.addEventListener(eventName, comparing(false));
 
   return {
     element,
     tray: {
-      hint: 'Click a face to edit it.', emptyHint: 'Keep faces, then edit them.', currentFace: face,
-      onClick(item) { const { base, edits: itemEdits } = parseFace(item.face); startEditing(base, itemEdits); },
+      hint: 'Tap a face to edit it.', emptyHint: 'Keep faces, then edit them.', currentFace: face,
+      onClick({ face: chosen }) { const { base, edits } = parseFace(chosen); startEditing(base, edits); },
     },
-    enter(item) {
-      if (item) {
-        const { base, edits: itemEdits } = parseFace(item.face);
-        startEditing(base, Object.keys(itemEdits).length ? itemEdits : undefined);
-      } else if (!state.editing) startEditing(parseFace(state.kept[0]?.face ?? String(state.first)).base);
+    enter() {
+      if (!state.editing) {
+        const { base, edits } = parseFace(studio.kept[0]?.face ?? String(state.first));
+        change({ editing: base, edits });
+      }
       draw();
     },
-    leave() { before.stop(); after.stop(); },
+    leave() { before.stop(); after.stop(); variations.stop(); },
   };
 }

@@ -1,7 +1,11 @@
 // The evaluation of the generator: verdicts, metrics, and the samples nearest to training faces.
 
-import { h, Picture, requestJson } from './dom.js';
+import { table } from './charts.js';
+import { h } from './dom.js';
+import { Picture } from './picture.js';
+import { requestJson } from './server.js';
 import { apiUrl } from './state.js';
+import { openCard } from './tray.js';
 import { heading, notice, showFace } from './widgets.js';
 
 const MAX_PAIRS = 12;
@@ -19,7 +23,7 @@ export function evaluationPart() {
       body.replaceChildren(notice(error.message));
     }
   }
-  return { element, tray: { hint: 'Your kept faces.', onClick: () => {} }, enter };
+  return { element, tray: { hint: 'Tap a face to open it.', onClick: openCard }, enter };
 }
 
 function content(evaluation) {
@@ -27,10 +31,10 @@ function content(evaluation) {
     h('div', { class: 'verdicts' }, evaluation.verdicts.map(({ question, answer }) => h('div', { class: 'panel' }, h('h2', {}, question), h('p', {}, answer)))),
     ...[evaluation.notice, ...evaluation.warnings].filter(Boolean).map((text) => notice(text)),
     h('h2', {}, 'Numbers'), h('p', { class: 'soft' }, evaluation.about),
-    table(['metric', 'this generator', 'real faces', 'what it means'], [
+    table(['Metric', 'This generator', 'Real faces', 'What it means'], [
       ...evaluation.metrics.map((metric) => [h('code', {}, metric.name), withInterval(metric), rounded(metric.real), metric.meaning]),
       ['faces found', percent(evaluation.face_rate.value), percent(evaluation.face_rate.real), 'share of pictures in which a detector finds a face'],
-    ]),
+    ], { label: 'Metrics', isNumeric: (place) => place === 1 || place === 2, stacked: true }),
     ...nearestPairs(evaluation),
   ];
 }
@@ -39,13 +43,6 @@ const isMissing = (value) => value === null || value === undefined;
 const rounded = (value) => (isMissing(value) ? '–' : Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString());
 const withInterval = ({ value, high }) => (high === null ? rounded(value) : `${rounded(value)} ± ${rounded(high - value)}`);
 const percent = (value) => (isMissing(value) ? '–' : `${(value * 100).toFixed(1)} %`);
-
-function table(header, rows) {
-  const numeric = (i) => (i && i < header.length - 1 ? 'num' : '');
-  return h('div', { class: 'table', tabIndex: 0, role: 'group', 'aria-label': header[0] }, h('table', {},
-    h('thead', {}, h('tr', {}, header.map((name, i) => h('th', { class: numeric(i), scope: 'col' }, name)))),
-    h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => h('td', { class: numeric(i) }, cell)))))));
-}
 
 function nearestPairs({ nearest_pairs: pairs, threshold }) {
   const grid = h('div', { class: 'verdicts' });

@@ -1,24 +1,30 @@
 // The wall: one face for each seed, and more faces as the user scrolls.
 
-import { h, Picture, showMessage } from './dom.js';
-import { change, isKept, onChange, state, toggleKept } from './state.js';
+import { navigate } from './address.js';
+import { button, h } from './dom.js';
+import { MAX_SEED } from './face_text.js';
+import { describe } from './describe.js';
+import { isKept, keep, toggleKept } from './kept.js';
+import { Picture } from './picture.js';
+import { change, onChange, state } from './state.js';
 import { openCard } from './tray.js';
-import { heading, showFace, slider, varietySlider } from './widgets.js';
+import { heading, seedField, showFace, slider, varietySlider } from './widgets.js';
+import { openZoom } from './zoom.js';
 
 const PAGE_SIZE = 48;
-const MAX_FIRST = 2 ** 32 - 100_000;
+const RANDOM_SEEDS = 1_000_000; // short numbers are easier to remember
 
-export function facesPart(openPart) {
+export function facesPart(signal) {
   const wall = h('ul', { class: 'wall', 'aria-label': 'Faces by seed' });
   const end = h('div', { class: 'more', 'aria-hidden': 'true' });
   const tiles = []; // {seed, picture, button, visible}
-  const first = h('input', { type: 'number', min: '0', step: '1', inputmode: 'numeric', value: String(state.first), onchange: () => startAt(Number(first.value)) });
+  const first = seedField('First seed', state.first, (seed) => navigate({ first: seed }));
   const size = slider('Size', { min: 48, max: 224, step: 8, value: state.tile, format: (px) => `${px} px`, oninput: (tile) => change({ tile }) });
   const element = h('section', { class: 'part', 'aria-label': 'Faces' },
-    heading('These people do not exist', 'Each number, called a seed, always gives the same face. Click a face to keep it. Scroll down for more.'),
-    h('div', { class: 'bar' }, h('button', { type: 'button', class: 'main', onclick: () => startAt(Math.floor(Math.random() * 1_000_000)) }, 'New faces'),
-      varietySlider(), size.element, h('label', { class: 'field' }, h('span', {}, 'First seed'), first),
-      h('p', { class: 'keys small soft' }, h('kbd', {}, '↑ ↓ ← →'), ' move  ', h('kbd', {}, 'Enter'), ' keep  ', h('kbd', {}, 'E'), ' edit')),
+    heading('These people do not exist', 'Every face has a number, its seed. Tap to keep it.'),
+    h('div', { class: 'bar' }, button('New faces', () => navigate({ first: Math.floor(Math.random() * RANDOM_SEEDS) }), { class: 'main' }),
+      varietySlider(signal), size.element, first.element,
+      h('p', { class: 'keys small soft' }, h('kbd', {}, '↑ ↓ ← →'), ' move  ', h('kbd', {}, 'Enter'), ' keep  ', h('kbd', {}, 'E'), ' edit  ', h('kbd', {}, 'Z'), ' zoom')),
     wall, end);
 
   const visibility = new IntersectionObserver((entries) => {
@@ -31,34 +37,33 @@ export function facesPart(openPart) {
   const endObserver = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && addPage(), { rootMargin: '600px' });
 
   function draw(tile) {
-    if (state.part === 'faces' && state.model) showFace(tile.picture, String(tile.seed), `Face of seed ${tile.seed}`);
+    if (state.part === 'faces') showFace(tile.picture, String(tile.seed), `Face of seed ${tile.seed}`);
   }
 
   function addPage() {
     if (state.part !== 'faces') return;
-    for (let i = 0; i < PAGE_SIZE; i++) addTile(state.first + tiles.length);
+    const start = state.first + tiles.length;
+    for (let seed = start; seed < start + PAGE_SIZE && seed <= MAX_SEED; seed++) addTile(seed);
     endObserver.unobserve(end); // observing it again reports whether it is still visible
-    endObserver.observe(end);
+    if (state.first + tiles.length <= MAX_SEED) endObserver.observe(end);
   }
 
   function addTile(seed) {
     const picture = new Picture(`Face of seed ${seed}`);
-    const button = h('button', { type: 'button', 'aria-pressed': String(isKept(String(seed))), 'aria-label': `Seed ${seed}`, tabIndex: tiles.length ? -1 : 0 },
+    const tileButton = h('button', { type: 'button', 'aria-pressed': String(isKept(String(seed))), 'aria-label': `Seed ${seed}`, tabIndex: tiles.length ? -1 : 0 },
       picture.element, h('span', { class: 'seed', 'aria-hidden': 'true' }, String(seed)), h('span', { class: 'tick', 'aria-hidden': 'true' }, '✓'));
-    const tile = { seed, picture, button, visible: false };
-    button.tile = tile;
+    const tile = { seed, picture, button: tileButton, visible: false };
+    tileButton.tile = tile;
     tiles.push(tile);
-    wall.append(h('li', {}, button));
-    visibility.observe(button);
+    wall.append(h('li', {}, tileButton));
+    visibility.observe(tileButton);
   }
 
-  function startAt(seed) {
-    const from = Number.isSafeInteger(seed) && seed >= 0 ? Math.min(seed, MAX_FIRST) : 0;
-    for (const { picture, button } of tiles) { picture.stop(); visibility.unobserve(button); }
+  function startWall() {
+    for (const { picture, button: tileButton } of tiles) { picture.stop(); visibility.unobserve(tileButton); }
     tiles.length = 0;
     wall.replaceChildren();
-    first.value = String(from);
-    change({ first: from });
+    first.set(state.first);
     addPage();
   }
 
@@ -66,25 +71,27 @@ export function facesPart(openPart) {
     const tile = target.closest('button')?.tile;
     if (!tile) return;
     makeFocusable(tile);
-    const kept = toggleKept(String(tile.seed));
-    showMessage(`Seed ${tile.seed} ${kept ? 'kept' : 'removed'}`);
+    toggleKept(String(tile.seed));
   });
+  wall.addEventListener('focusin', ({ target }) => target.tile && target.matches(':focus-visible') && describe(String(target.tile.seed), target));
   wall.addEventListener('keydown', (event) => {
     const tile = event.target.closest('button')?.tile;
-    if (!tile) return;
+    if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;
     const place = tiles.indexOf(tile);
     const columns = getComputedStyle(wall).gridTemplateColumns.split(' ').length;
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -place, End: tiles.length - 1 - place }[event.key];
+    const face = String(tile.seed);
     if (step !== undefined) {
       if (place + step >= tiles.length) addPage();
       const next = tiles[Math.max(0, Math.min(place + step, tiles.length - 1))];
       makeFocusable(next);
       next.button.focus();
-      event.preventDefault();
-    } else if (event.key === 'e' && !event.ctrlKey && !event.metaKey) {
-      if (!isKept(String(tile.seed))) toggleKept(String(tile.seed));
-      openPart('edit', { face: String(tile.seed) });
-    }
+    } else if (event.key.toLowerCase() === 'e') {
+      keep(face);
+      navigate({ part: 'edit', editing: face, edits: {} });
+    } else if (event.key.toLowerCase() === 'z') openZoom(face);
+    else return;
+    event.preventDefault();
   });
 
   // The Tab key stops at one tile only; the arrow keys move between tiles.
@@ -93,21 +100,24 @@ export function facesPart(openPart) {
   }
 
   onChange((names) => {
-    if (names.includes('tile')) { wall.style.setProperty('--tile', `${state.tile}px`); size.set(state.tile); }
-    if (names.includes('kept')) for (const { seed, button } of tiles) button.setAttribute('aria-pressed', String(isKept(String(seed))));
-    if (names.includes('psi') || names.includes('model')) for (const tile of tiles) if (tile.visible) draw(tile);
-  });
-  wall.style.setProperty('--tile', `${state.tile}px`);
-  startAt(state.first);
-  endObserver.observe(end);
+    if (names.includes('tile')) showSize();
+    if (names.includes('kept')) for (const { seed, button: tileButton } of tiles) tileButton.setAttribute('aria-pressed', String(isKept(String(seed))));
+    if (names.includes('first') && state.part === 'faces') startWall();
+    if (names.includes('psi')) for (const tile of tiles) if (tile.visible) draw(tile);
+  }, signal);
+  signal.addEventListener('abort', () => { visibility.disconnect(); endObserver.disconnect(); });
+  function showSize() {
+    wall.style.setProperty('--tile', `${state.tile}px`);
+    size.set(state.tile);
+  }
+  showSize();
 
   return {
     element,
-    tray: { hint: 'Click a face to open it.', emptyHint: 'Click a face to keep it.', onClick: (item) => openCard(item, openPart) },
+    tray: { hint: 'Tap a face to open it.', emptyHint: 'Tap a face to keep it.', onClick: openCard },
     enter() {
-      if (tiles[0] && tiles[0].seed !== state.first) startAt(state.first);
+      if (tiles[0]?.seed !== state.first) startWall();
       for (const tile of tiles) if (tile.visible) draw(tile);
-      if (!tiles.length) addPage();
     },
     leave() { for (const { picture } of tiles) picture.stop(); },
   };

@@ -1,86 +1,186 @@
-// Starts the page: loads the list of models and opens a part.
+// Starts the page: the list of models, the address, and the parts.
 
-import { h, requestJson } from './dom.js';
+import { addressOf, followAddress, navigate, readAddress } from './address.js';
+import { button, h } from './dom.js';
 import { facesPart } from './faces.js';
-import { change, partOf, restore, state, storedModel } from './state.js';
+import { hasStored, mergeKept, openKept } from './kept.js';
+import { showMessage, undoRemoval } from './messages.js';
+import { importModule, onConnection, requestJson } from './server.js';
+import { change, notify, onChange, PARTS, shortHash, state, studio } from './state.js';
 import { connectTray, startTray } from './tray.js';
 import { notice } from './widgets.js';
 
-// The parts other than the first are loaded when they are opened.
-const LOADERS = {
+// The parts other than the first are loaded when they are opened, or when the browser has time.
+const CREATORS = {
   faces: async () => facesPart,
-  edit: async () => (await import('./edit.js')).editPart,
-  mix: async () => (await import('./mix.js')).mixPart,
-  walk: async () => (await import('./walk.js')).walkPart,
-  me: async () => (await import('./me.js')).myFacePart,
-  watch: async () => (await import('./watch.js')).watchPart,
-  evaluation: async () => (await import('./evaluation.js')).evaluationPart,
+  edit: async () => (await importModule('./edit.js')).editPart,
+  mix: async () => (await importModule('./mix.js')).mixPart,
+  walk: async () => (await importModule('./walk.js')).walkPart,
+  me: async () => (await importModule('./me.js')).myFacePart,
+  watch: async () => (await importModule('./watch.js')).watchPart,
+  evaluation: async () => (await importModule('./evaluation.js')).evaluationPart,
 };
 const main = document.getElementById('main');
-const createdParts = {};
+const modelChoice = document.getElementById('model');
+let parts = {}; // name -> promise of a part, of the current model
+let partsController = new AbortController(); // stops the listeners of these parts
 let currentPart = null;
 
-// Shows a part. A kept face can be handed to it.
-async function showPart(name, item) {
-  const part = createdParts[name] ?? (createdParts[name] = (await LOADERS[name]())(openPart));
+async function showPart(name) {
+  markLink(name);
+  const controller = partsController;
+  parts[name] ??= CREATORS[name]().then((create) => create(controller.signal));
+  const opening = setTimeout(() => main.replaceChildren(notice('This part opens in a moment.')), 300);
+  let part;
+  try {
+    part = await parts[name];
+  } catch (error) {
+    delete parts[name];
+    main.replaceChildren(notice(`This part could not be opened: ${error.message}`));
+    return;
+  } finally { clearTimeout(opening); }
+  if (state.part !== name || controller.signal.aborted) return; // the user has gone on
   currentPart?.leave?.();
-  change({ part: name });
   currentPart = part;
   main.replaceChildren(part.element);
-  for (const link of document.querySelectorAll('.parts a')) {
-    if (link.hash === `#${name}`) {
-      link.setAttribute('aria-current', 'page');
-      link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
-    } else link.removeAttribute('aria-current');
-  }
-  document.title = `${document.querySelector(`.parts a[href="#${name}"]`).textContent} · Facesmith studio`;
-  part.enter?.(item);
+  part.enter?.();
   connectTray(part.tray);
 }
 
-function openPart(name, item) {
-  history.pushState({ ours: true }, '', `#${name}`);
-  scrollTo(0, 0);
-  return showPart(name, item);
+function markLink(name) {
+  for (const link of document.querySelectorAll('.parts a')) {
+    if (link.hash === `#${name}`) {
+      link.setAttribute('aria-current', 'page');
+      link.scrollIntoView({ block: 'nearest', inline: 'center' });
+      document.title = `${link.textContent} · Facesmith studio`;
+    } else link.removeAttribute('aria-current');
+  }
 }
 
-function fillModelList(select) {
-  select.replaceChildren(...state.models.map(({ id, name, seen }) => h('option', { value: id, selected: id === state.model.id }, seen ? `${name} · ${Math.round(seen / 1000)} kimg` : name)));
-  select.disabled = state.models.length < 2;
-  select.onchange = () => {
-    location.hash = `#${state.part}`;
-    change({ model: state.models.find(({ id }) => id === select.value) });
-    setTimeout(() => location.reload(), 200); // after the choice is stored
+// Makes all parts again, for another model.
+function renewParts() {
+  currentPart?.leave?.();
+  currentPart = null;
+  partsController.abort();
+  partsController = new AbortController();
+  parts = {};
+}
+
+// Chooses the model of the address, and says so if it is not open here.
+function chooseModel() {
+  const wanted = studio.models.find((model) => shortHash(model) === state.model);
+  const missing = state.model && !wanted ? state.model : null;
+  const previous = studio.model;
+  studio.model = wanted ?? studio.models.find(({ id }) => id === previous?.id) ?? studio.models[0] ?? null;
+  if (studio.model && state.model !== shortHash(studio.model)) change({ model: shortHash(studio.model) });
+  if (missing && studio.model) sayOtherModel(missing);
+  fillModelList();
+  if (studio.model?.id === previous?.id) return;
+  renewParts();
+  openKept();
+}
+
+function sayOtherModel(digits) {
+  const warning = notice(`This link was made with another model (${digits}…), which is not open here. The same seeds show other faces with this one: ${nameOf(studio.model)}.`);
+  warning.append(button('Close', () => warning.remove()));
+  warning.id = 'other-model';
+  document.getElementById('other-model')?.remove();
+  main.before(warning);
+}
+
+function fillModelList() {
+  modelChoice.replaceChildren(...studio.models.map((model) => h('option', { value: shortHash(model), selected: model === studio.model }, nameOf(model))));
+  if (!studio.models.length) modelChoice.append(h('option', {}, 'no model yet'));
+  modelChoice.disabled = studio.models.length < 2;
+}
+const nameOf = ({ name, seen }) => {
+  if (name === 'bundled') return 'Built-in generator';
+  return seen ? `${name} · ${Math.round(seen / 1000)} kimg` : name;
+};
+
+async function loadModels() {
+  const { models, photos, osc } = await requestJson('api/models');
+  Object.assign(studio, { models, photos: photos ?? true, osc: osc ?? false, hasExtras: photos !== undefined });
+  chooseModel();
+}
+
+// Opens an address. A link adds its kept faces to those of this browser; a step back does not.
+function openAddress({ values, kept }, isLink) {
+  if (!values.model && studio.model) values.model = shortHash(studio.model);
+  if (!studio.model) values.part = 'watch';
+  change(values);
+  if (isLink && kept.length) mergeKept(kept.map((face) => ({ face })), 'this link');
+}
+
+function showConnection(connected) {
+  document.getElementById('disconnected').hidden = connected;
+  if (!connected) return;
+  showMessage('Connected again');
+  loadModels().then(() => { notify(['connection']); showPart(state.part); }).catch(() => {});
+}
+
+// A file that is dropped anywhere must not replace the page.
+function guardDrops() {
+  for (const name of ['dragover', 'drop']) addEventListener(name, (event) => {
+    if (event.defaultPrevented || ![...event.dataTransfer.types].includes('Files')) return;
+    event.preventDefault();
+    const [file] = event.dataTransfer.files;
+    if (name === 'drop' && file) importModule('./open_file.js').then(({ openFile }) => openFile(file));
+  });
+}
+
+function connectHeader() {
+  document.querySelector('.top').addEventListener('click', (event) => {
+    const link = event.target.closest('a');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    navigate({ part: link.hash.slice(1) });
+    scrollTo(0, 0);
+    if (link.matches('.parts a')) main.focus({ preventScroll: true });
+  });
+  document.querySelector('.skip').addEventListener('click', (event) => { event.preventDefault(); main.focus(); });
+  modelChoice.addEventListener('change', () => { navigate({ model: modelChoice.value }); });
+  document.getElementById('menu').addEventListener('beforetoggle', () => importModule('./menu.js').then(({ fillMenu }) => fillMenu()), { once: true });
+  addEventListener('keydown', (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.key.toLowerCase() !== 'z' || event.target.matches('input:not([type=range])')) return;
+    if (undoRemoval()) { event.preventDefault(); event.stopImmediatePropagation(); }
+  }, { capture: true });
+  const nav = document.querySelector('.parts');
+  const markHidden = () => {
+    nav.classList.toggle('more-left', nav.scrollLeft > 4);
+    nav.classList.toggle('more-right', nav.scrollLeft + nav.clientWidth < nav.scrollWidth - 4);
   };
+  nav.addEventListener('scroll', markHidden, { passive: true });
+  new ResizeObserver(markHidden).observe(nav);
 }
 
 async function start() {
-  document.querySelector('.parts').addEventListener('click', (event) => {
-    const link = event.target.closest('a');
-    if (!link) return;
-    event.preventDefault();
-    openPart(link.hash.slice(1)).then(() => main.focus({ preventScroll: true }));
-  });
-  document.querySelector('.logo').addEventListener('click', (event) => { event.preventDefault(); openPart('faces'); });
-  addEventListener('popstate', (event) => {
-    if (!event.state?.ours) restore(); // a URL that was typed or pasted, not a step back
-    showPart(partOf(location.hash));
-  });
+  connectHeader();
+  guardDrops();
+  onConnection(showConnection);
+  const { values, kept } = readAddress(location.hash);
+  Object.assign(state, values);
   try {
-    const { models } = await requestJson('/api/models');
-    const stored = storedModel();
-    state.models = models;
-    state.model = models.find(({ id }) => id === stored) ?? models[0] ?? null;
+    await loadModels();
   } catch (error) {
     main.replaceChildren(notice(error.message));
     return;
   }
-  const select = document.getElementById('model');
-  restore();
-  if (state.model) fillModelList(select);
-  else select.replaceChildren(h('option', {}, 'no model yet'));
+  if (!studio.model) change({ part: 'watch' });
+  // A reload keeps the faces of this browser as they are; a link adds its own.
+  if (kept.length && (!history.state?.ours || !hasStored())) mergeKept(kept.map((face) => ({ face })), 'this link');
   startTray();
-  await showPart(state.model ? partOf(location.hash) : 'watch');
+  onChange((names) => {
+    if (names.includes('model')) chooseModel();
+    if (names.includes('model') || names.includes('part')) showPart(state.part);
+  });
+  followAddress(openAddress);
+  history.replaceState({ ours: true }, '', addressOf());
+  await showPart(state.part);
+  (window.requestIdleCallback ?? setTimeout)(() => {
+    for (const name of PARTS) CREATORS[name]().catch(() => {});
+    importModule('./history.js').then(({ recordHistory }) => recordHistory());
+  });
 }
 
 start();

@@ -1,221 +1,269 @@
 // A face in a photo: detected, drawn again by the generator, edited, and put back into the photo.
+// A result belongs to the face that it was made from. So each face of the photo has its own result.
 
-import { h, Picture, request, RequestError, showMessage } from './dom.js';
-import { faceText, onChange, state, toggleKept } from './state.js';
-import { fileName, heading, notice, showFace } from './widgets.js';
+import { navigate } from './address.js';
+import { button, h } from './dom.js';
+import { faceText, fileName, parseFace } from './face_text.js';
+import { isKept, toggleKept } from './kept.js';
+import { showMessage } from './messages.js';
+import { Camera, readPhoto } from './photo_input.js';
+import { Picture } from './picture.js';
+import { waitText } from './queue.js';
+import { request, requestBlob, RequestError } from './server.js';
+import { onChange, state, studio } from './state.js';
+import { openCard } from './tray.js';
+import { heading, notice, save, showFace, whileBusy } from './widgets.js';
 
-const MAX_UPLOAD_BYTES = 24 * 2 ** 20;
 const FIRST_STEP = 'Choose a photo first.';
+const MAX_ASPECT = 0.75; // taller photos get a frame of this width / height
 
-export function myFacePart(openPart) {
-  let photo = null; // the file
-  let bitmap = null;
-  let detected = null; // {width, height, faces}
+// The photo of the page. It stays here when another model is chosen, and is forgotten with the page.
+let photo = null; // {name, bitmap, upload, note, width, height, faces}; width and height as the server sees it
+export const givePhoto = (file) => { waitingFile = file; };
+let waitingFile = null; // dropped on another part
+
+export function myFacePart(signal) {
+  if (!studio.photos) return photosAreOff();
   let faceNumber = 1; // of the detected faces; 1 is the largest
-  let stream = null; // of the camera
-  let controller = null;
-  let latent = null; // of the result, as text
-  let pastedUrl = null;
+  let results = new Map(); // face number -> {status, progress, aligned, guess, latent, edits, score}
+  let controller = null; // of the running search
+  let opening = 0; // counts the photos, to ignore an earlier one that arrives late
 
-  const canvas = h('canvas', { role: 'img', 'aria-label': 'Your photo', hidden: true });
+  const canvas = h('canvas', { role: 'img', 'aria-label': 'Your photo' });
+  const boxes = h('div', { class: 'boxes', role: 'group', 'aria-label': 'Faces in the photo' });
+  const shown = h('div', { class: 'shown', hidden: true }, canvas, boxes);
   const video = h('video', { muted: true, playsInline: true, hidden: true, 'aria-label': 'Your camera' });
+  const camera = new Camera(video);
   const fileInput = h('input', { type: 'file', accept: 'image/*', class: 'visually-hidden', 'aria-label': 'A photo', tabIndex: -1, onchange: () => fileInput.files[0] && openPhoto(fileInput.files[0]) });
-  const choose = h('button', { type: 'button', class: 'main', onclick: () => fileInput.click() }, 'Choose a photo');
-  const camera = h('button', { type: 'button', onclick: openCamera }, 'Use the camera');
-  const welcome = h('div', { class: 'welcome' }, h('p', {}, 'Choose a photo, or drop one here. It stays on this machine and is not stored.'), h('div', { class: 'row' }, choose, camera), fileInput);
-  const frame = h('div', { class: 'photo' }, welcome, canvas, video);
-  const takePicture = h('button', { type: 'button', class: 'main', hidden: true, onclick: shoot }, 'Take the picture');
-  const another = h('button', { type: 'button', hidden: true, onclick: startOver }, 'Another photo');
-  const faceButtons = h('div', { class: 'row', role: 'group', 'aria-label': 'Faces in the photo' });
-  const start = h('button', { type: 'button', class: 'main', disabled: true, onclick: invert }, 'Find this face');
+  const choose = button('Choose a photo', () => fileInput.click(), { class: 'main' });
+  const welcome = h('div', { class: 'welcome' },
+    h('p', {}, 'Choose a photo, or drop one here. The studio on your computer looks at it and forgets it after each answer.'),
+    h('div', { class: 'row' }, choose, button('Use the camera', openCamera)), fileInput);
+  const frame = h('div', { class: 'photo' }, welcome, shown, video);
+  const shoot = button('Take the picture', async () => openPhoto(await camera.takePicture()), { class: 'main', hidden: true });
+  const another = button('Another photo', startOver, { hidden: true });
+  const start = button('Redraw this face', invert, { class: 'main', disabled: true });
   const status = h('p', { class: 'soft', role: 'status' }, FIRST_STEP);
-  const bar = h('progress', { max: '1', value: '0', 'aria-label': 'Progress', style: 'visibility:hidden' });
+  const bar = h('progress', { max: '1', 'aria-label': 'Progress', style: 'visibility:hidden' });
   const aligned = h('img', { alt: 'Your face, cropped for the generator', class: 'loaded', hidden: true });
   const drawn = new Picture('Your face, drawn by the generator');
   const score = h('p', { class: 'small' });
-  const keep = h('button', { type: 'button', class: 'main', onclick: () => showMessage(toggleKept(face(), 'my face') ? 'Kept' : 'Removed') }, 'Keep');
-  const edit = h('button', { type: 'button', onclick: () => openPart('edit', { face: face() }) }, 'Edit it');
-  const paste = h('button', { type: 'button', onclick: pasteFace }, 'Put it into the photo');
-  const downloadLink = h('a', { class: 'button', hidden: true, download: 'photo-with-face.png' }, 'Download the photo');
-  const results = h('div', { class: 'panel' }, status, bar, h('div', { class: 'row' }, start),
+  const keep = button('Keep', () => toggleKept(face(), 'my face'), { class: 'main' });
+  const edit = button('Edit it', () => { const { base, edits } = parseFace(face()); navigate({ part: 'edit', editing: base, edits }); });
+  const paste = button('Put it into the photo', () => whileBusy(paste, pasteFace));
+  const downloadButton = button('Download the photo', () => save(current().pasted, fileName(`${photo.name.replace(/\.\w+$/, '')}-with-face`, 'png')), { hidden: true });
+  const panel = h('div', { class: 'panel' }, h('div', { class: 'row' }, start), status, bar,
     h('div', { class: 'pair' }, h('figure', {}, h('span', { class: 'face' }, aligned), h('figcaption', {}, 'Your photo')), h('figure', {}, drawn.element, h('figcaption', {}, 'The generator'))), score,
-    h('div', { class: 'row' }, keep, edit, paste, downloadLink));
+    h('div', { class: 'row' }, keep, edit, paste, downloadButton));
   const element = h('section', { class: 'part', 'aria-label': 'My face' }, heading('Your face, drawn again', 'Choose a photo. The generator searches for the face that looks most like yours. You can edit it and put it back into the photo.'),
-    h('div', { class: 'columns' }, h('div', { class: 'part' }, frame, h('div', { class: 'row' }, takePicture, another, faceButtons)), results));
+    h('div', { class: 'columns' }, h('div', { class: 'part' }, frame, h('div', { class: 'row' }, shoot, another)), panel),
+    h('details', {}, h('summary', {}, 'What is kept where?'), h('ul', { class: 'messages' },
+      h('li', {}, 'The photo is in the memory of this page until you close or reload it, or choose another one. It is sent to the computer that runs the studio, which stores nothing.'),
+      h('li', {}, 'A face that you keep is stored in this browser until you remove it.'),
+      h('li', {}, 'A face that you keep, edit, mix or walk through is also in the address of the page: in the browser’s history, and in links that you copy.'),
+      h('li', {}, '“Forget everything in this browser” in the menu removes the kept faces. The browser’s history you clear yourself.'))));
 
-  const enableResultButtons = (enabled) => { for (const button of [keep, edit, paste]) button.disabled = !enabled; };
-  enableResultButtons(false);
-  const edits = () => state.edits[latent] ?? {};
-  const face = () => faceText(latent, edits());
+  const current = () => results.get(faceNumber) ?? {};
+  const face = () => faceText(current().latent, current().edits ?? {});
 
   async function openPhoto(file) {
-    stopCamera();
-    if (file.size > MAX_UPLOAD_BYTES) return showMessage('This photo is too large: the limit is 24 MiB.');
     forgetPhoto();
-    photo = file;
-    status.textContent = 'Looking for faces …';
+    const number = ++opening;
+    showStatus('Looking for faces …');
     try {
-      detected = await (await request('/api/detect', { method: 'POST', body: photo })).json();
-      bitmap = await createImageBitmap(photo).catch(() => null);
-      if (bitmap === null) throw new RequestError('This browser can’t show such a photo. Use a JPEG or PNG.', 0);
+      const { bitmap, upload, note } = await readPhoto(file);
+      const detected = await (await request('api/detect', { method: 'POST', body: upload })).json();
+      if (number !== opening) return;
+      photo = { ...detected, name: file.name ?? 'photo', bitmap, upload, note };
+      showPhoto();
     } catch (error) {
-      photo = null;
-      return showError(error);
+      if (number === opening) { startOver(); showError(error); }
     }
-    frame.classList.add('full');
+  }
+
+  function openWaitingFile() {
+    const file = waitingFile;
+    waitingFile = null;
+    if (file) openPhoto(file);
+    return Boolean(file);
+  }
+
+  function showPhoto() {
     welcome.hidden = true;
-    canvas.hidden = another.hidden = false;
-    faceNumber = 1;
-    offerFaces();
-    return drawPhoto(bitmap);
+    shown.hidden = another.hidden = false;
+    frame.classList.add('full');
+    draw();
+    if (!current().status) showStatus(`${foundText(photo.faces.length)} ${photo.note}`);
+  }
+  const foundText = (count) => ({ 0: 'No face found. Choose a photo that shows the face larger and from the front.', 1: 'Found one face.' }[count] ?? `Found ${count} faces. Choose one.`);
+
+  function drawBoxes() {
+    boxes.replaceChildren(...photo.faces.map(({ box: [left, top, width, height] }, i) => {
+      const percent = (part, whole) => `${(100 * part) / whole}%`;
+      return button(String(i + 1), () => chooseFace(i + 1), {
+        'aria-label': `Face ${i + 1}`, 'aria-pressed': String(i + 1 === faceNumber), 'data-number': String(i + 1),
+        style: `left:${percent(left, photo.width)};top:${percent(top, photo.height)};width:${percent(width, photo.width)};height:${percent(height, photo.height)}`,
+      });
+    }));
+  }
+  function chooseFace(number) {
+    faceNumber = number;
+    draw();
+    boxes.querySelector(`[data-number="${number}"]`)?.focus();
   }
 
-  function offerFaces() {
-    const count = detected.faces.length;
-    status.textContent = { 0: 'No face found. Choose a photo that shows the face larger and from the front.', 1: 'Found one face.' }[count] ?? `Found ${count} faces. Choose one.`;
-    faceButtons.replaceChildren(...(count > 1 ? detected.faces.map((_, i) => h('button', { type: 'button', class: 'choice', 'aria-pressed': String(i + 1 === faceNumber), onclick: () => { faceNumber = i + 1; offerFaces(); drawPhoto(bitmap); } }, `Face ${i + 1}`)) : []));
-    start.disabled = !count;
-    canvas.setAttribute('aria-label', `Your photo; faces found: ${count}`);
-  }
-
-  function drawPhoto(image, withBoxes = true) {
+  function drawPhoto(image) {
     canvas.width = image.width;
     canvas.height = image.height;
-    const pen = canvas.getContext('2d');
-    pen.drawImage(image, 0, 0);
-    frame.style.aspectRatio = `${Math.max(image.width / image.height, 0.75)}`;
-    if (!withBoxes) return;
-    const unit = Math.max(image.width, image.height) / 320;
-    const scale = image.width / detected.width;
-    const style = getComputedStyle(document.documentElement);
-    detected.faces.forEach(({ box: [left, top, width, height], landmarks }, i) => {
-      const isChosen = i + 1 === faceNumber;
-      pen.strokeStyle = isChosen ? style.getPropertyValue('--accent') : '#fff';
-      pen.lineWidth = (isChosen ? 2.5 : 1.5) * unit;
-      pen.strokeRect(left * scale, top * scale, width * scale, height * scale);
-      pen.fillStyle = pen.strokeStyle;
-      for (const [x, y] of landmarks) { pen.beginPath(); pen.arc(x * scale, y * scale, 2 * unit, 0, 7); pen.fill(); }
-    });
+    canvas.getContext('2d').drawImage(image, 0, 0);
+    const aspect = image.width / image.height;
+    shown.style.setProperty('--aspect', String(aspect));
+    frame.style.aspectRatio = String(Math.max(aspect, MAX_ASPECT));
+    canvas.setAttribute('aria-label', `Your photo; faces found: ${photo.faces.length}`);
+  }
+
+  // Draws the photo, and the result of the chosen face.
+  function draw() {
+    if (state.part !== 'me' || !photo) return;
+    const result = current();
+    drawPhoto(result.pastedBitmap ?? photo.bitmap);
+    drawBoxes();
+    start.disabled = !photo.faces.length || Boolean(result.running);
+    bar.style.visibility = result.running ? 'visible' : 'hidden';
+    if (result.progress === undefined) bar.removeAttribute('value');
+    else bar.value = result.progress;
+    aligned.hidden = !result.aligned;
+    if (result.aligned) aligned.src = result.aligned;
+    const shownFace = result.latent ? face() : result.guess;
+    if (shownFace) showFace(drawn, shownFace, result.latent ? 'Your face, drawn by the generator' : 'First guess');
+    else drawn.clear();
+    for (const each of [keep, edit, paste]) each.disabled = !result.latent;
+    keep.textContent = result.latent && isKept(face()) ? 'Kept ✓' : 'Keep';
+    downloadButton.hidden = !result.pasted;
+    score.textContent = result.score ?? '';
+    if (result.status) showStatus(result.status);
+    else if (photo.faces.length > 1) showStatus(`Face ${faceNumber} of ${photo.faces.length}.`);
   }
 
   async function invert() {
-    controller?.abort();
+    controller?.abort(); // one search at a time
     controller = new AbortController();
-    start.disabled = true;
-    bar.style.visibility = 'visible';
-    bar.removeAttribute('value');
+    const search = controller;
+    const [number, result] = [faceNumber, { running: true, status: `Redrawing face ${faceNumber} …` }];
+    results.set(number, result);
+    draw();
     try {
-      const query = new URLSearchParams({ model: state.model.id, face: faceNumber });
-      const response = await request(`/api/invert?${query}`, { method: 'POST', body: photo, signal: controller.signal });
+      const query = new URLSearchParams({ model: studio.model.id, face: number });
+      const response = await request(`api/invert?${query}`, { method: 'POST', body: photo.upload, signal: search.signal });
       for await (const message of messagesOf(response.body)) {
-        if (message.error) throw new RequestError(message.error, 400);
-        if (message.stage) status.textContent = `${message.stage} …`;
-        if (message.aligned) { aligned.src = message.aligned; aligned.hidden = false; }
-        if (message.guess) showFace(drawn, message.guess, 'First guess');
-        if (message.steps) bar.value = message.step / message.steps;
-        if (message.face) {
-          latent = message.face;
-          enableResultButtons(true);
-          status.textContent = 'Done.';
-          score.textContent = `Similarity (PSNR): ${message.psnr_db} dB. The average face reaches ${message.average_psnr_db} dB. From about 20 dB on, faces look alike at first glance. A small generator can’t draw every detail.`;
-        }
+        readMessage(message, result);
+        if (number === faceNumber) draw();
       }
-      draw();
+      if (!result.latent) throw new RequestError('The connection to the studio broke. Press “Redraw this face” again.', 0);
     } catch (error) {
-      if (error.name !== 'AbortError') showError(error);
+      if (error.name === 'AbortError') { if (results.get(number) === result) results.delete(number); }
+      else result.status = error instanceof RequestError ? error.message : 'The connection to the studio broke. Press “Redraw this face” again.';
     }
-    start.disabled = false;
-    bar.style.visibility = 'hidden';
+    result.running = false;
+    draw();
   }
 
+  function readMessage(message, result) {
+    if (message.error) throw new RequestError(message.error, 400);
+    if (message.ahead !== undefined) result.status = waitText(message, 'Starting …');
+    if (message.stage) result.status = `${message.stage} …`;
+    if (message.aligned) result.aligned = message.aligned;
+    if (message.guess) result.guess = message.guess;
+    if (message.steps) result.progress = message.step / message.steps;
+    if (!message.face) return;
+    result.latent = message.face;
+    result.status = 'Done.';
+    result.score = `Likeness ${message.psnr_db} dB (PSNR). The average face reaches ${message.average_psnr_db} dB. From about 20 dB on, faces look alike at first glance. A small generator can’t draw every detail.`;
+  }
+
+  // Puts the chosen face's result into the photo, at the place of this face.
   async function pasteFace() {
-    paste.disabled = true;
+    const [number, result, from] = [faceNumber, current(), photo];
+    const { base, edits } = parseFace(face());
     try {
-      const query = new URLSearchParams({ model: state.model.id, w: latent, face: faceNumber, psi: 1 });
-      for (const [name, strength] of Object.entries(edits())) query.set(name, strength);
-      const blob = await (await request(`/api/paste.png?${query}`, { method: 'POST', body: photo })).blob();
-      if (pastedUrl) URL.revokeObjectURL(pastedUrl);
-      pastedUrl = URL.createObjectURL(blob);
-      drawPhoto(await createImageBitmap(blob), false);
-      downloadLink.href = pastedUrl;
-      downloadLink.download = fileName(`${photo.name?.replace(/\.\w+$/, '') ?? 'photo'}-with-face`, 'png');
-      downloadLink.hidden = false;
-      status.textContent = 'The face is in the photo.';
-    } catch (error) { showError(error); }
-    paste.disabled = false;
-  }
-
-  function draw() {
-    if (state.part === 'me' && latent) showFace(drawn, face(), 'Your face, drawn by the generator');
+      const query = new URLSearchParams({ model: studio.model.id, w: base, face: number, psi: 1, ...edits });
+      result.pasted = await requestBlob(`api/paste.png?${query}`, { method: 'POST', body: from.upload });
+      result.pastedBitmap = await createImageBitmap(result.pasted);
+      result.status = 'The face is in the photo.';
+    } catch (error) { result.status = error.message; }
+    if (photo === from) draw();
   }
 
   async function openCamera() {
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280, height: 720 } });
-      video.srcObject = stream;
-      await video.play();
+      await camera.open();
       welcome.hidden = true;
-      video.hidden = takePicture.hidden = another.hidden = false;
-      status.textContent = 'Look into the camera.';
+      video.hidden = shoot.hidden = another.hidden = false;
+      showStatus('Look into the camera.');
     } catch {
       showMessage('The camera is not available. Allow it for this page, or choose a photo.');
     }
   }
-  function shoot() {
-    const still = h('canvas', { width: video.videoWidth, height: video.videoHeight });
-    still.getContext('2d').drawImage(video, 0, 0);
-    still.toBlob((blob) => openPhoto(blob), 'image/jpeg', 0.95);
-  }
-  function stopCamera() {
-    stream?.getTracks().forEach((track) => track.stop());
-    stream = null;
-    video.hidden = takePicture.hidden = true;
+  function closeCamera() {
+    camera.close();
+    video.hidden = shoot.hidden = true;
   }
   function forgetPhoto() {
+    closeCamera();
     controller?.abort();
-    if (pastedUrl) URL.revokeObjectURL(pastedUrl);
-    photo = bitmap = detected = latent = pastedUrl = null;
-    aligned.hidden = true;
-    aligned.removeAttribute('src');
+    opening += 1;
+    photo = null;
+    results = new Map();
+    faceNumber = 1;
+    start.disabled = true;
+    for (const each of [keep, edit, paste]) each.disabled = true;
+    bar.style.visibility = 'hidden';
+    aligned.hidden = downloadButton.hidden = true;
     drawn.clear();
-    enableResultButtons(false);
     score.textContent = '';
-    downloadLink.hidden = true;
-    faceButtons.replaceChildren();
+    boxes.replaceChildren();
   }
   function startOver() {
-    stopCamera();
     forgetPhoto();
     fileInput.value = '';
     frame.classList.remove('full');
     frame.style.aspectRatio = '';
     welcome.hidden = false;
-    canvas.hidden = another.hidden = true;
-    start.disabled = true;
-    status.textContent = FIRST_STEP;
+    shown.hidden = another.hidden = true;
+    showStatus(FIRST_STEP);
   }
-  // A command at the end of the message gets a copy button.
-  function showError(error) {
-    const [text, command] = error.message.split(/ (?=facesmith )/);
-    status.replaceChildren(command ? notice(text, command) : text);
+  function showStatus(text) {
+    // A command at the end of the message gets a copy button.
+    const [message, command] = text.split(/ (?=facesmith )/);
+    if (status.textContent !== text || command) status.replaceChildren(command ? notice(message, command) : text);
   }
+  const showError = (error) => showStatus(error.message);
 
   frame.addEventListener('dragover', (event) => { event.preventDefault(); frame.classList.add('over'); });
   frame.addEventListener('dragleave', () => frame.classList.remove('over'));
-  frame.addEventListener('drop', (event) => {
-    event.preventDefault();
-    frame.classList.remove('over');
-    if (event.dataTransfer.files[0]) openPhoto(event.dataTransfer.files[0]);
-  });
-  addEventListener('paste', (event) => state.part === 'me' && event.clipboardData.files[0] && openPhoto(event.clipboardData.files[0]));
-  onChange((names) => names.includes('edits') && draw());
+  frame.addEventListener('drop', () => frame.classList.remove('over')); // the page opens the file, as anywhere else
+  addEventListener('paste', (event) => state.part === 'me' && event.clipboardData.files[0] && openPhoto(event.clipboardData.files[0]), { signal });
+  onChange((names) => {
+    // Edits of this face in Edit belong to its result.
+    if (names.includes('edits')) for (const result of results.values()) if (result.latent === state.editing) result.edits = state.edits;
+    if (names.includes('kept') || names.includes('edits')) draw();
+    if (names.includes('photo')) openWaitingFile();
+  }, signal);
+  signal.addEventListener('abort', () => { controller?.abort(); camera.close(); });
+  for (const each of [keep, edit, paste]) each.disabled = true;
 
   return {
     element,
-    tray: { hint: 'Click a face to edit it.', onClick: (item) => openPart('edit', item) },
-    enter: draw,
-    leave: stopCamera,
+    tray: { hint: 'Tap a face to edit it.', onClick: (item) => { const { base, edits } = parseFace(item.face); navigate({ part: 'edit', editing: base, edits }); } },
+    enter: () => openWaitingFile() || (photo && showPhoto()),
+    leave: closeCamera,
   };
+}
+
+function photosAreOff() {
+  const element = h('section', { class: 'part', 'aria-label': 'My face' }, heading('Your face, drawn again', 'The studio was started without photos.'),
+    notice('Photos are switched off here. Start the studio without --no-photos to use them.'));
+  return { element, tray: { hint: 'Tap a face to open it.', onClick: openCard } };
 }
 
 // Parses a stream of NDJSON: one line of JSON for each message.

@@ -1,113 +1,179 @@
 // Sums and blends of kept faces, with the terms next to the result.
 
-import { h, Picture, requestJson, showMessage } from './dom.js';
-import { apiUrl, change, labelOf, onChange, state, toggleKept } from './state.js';
-import { heading, linksOfSum, pictureButtons, shortenLatents, showFace, varietySlider } from './widgets.js';
+import { button, h, listDrawer } from './dom.js';
+import { navigate } from './address.js';
+import { parseFace, sumText } from './face_text.js';
+import { isKept, keep as keepFace, removeKept } from './kept.js';
+import { showMessage, showRemoval } from './messages.js';
+import { Picture } from './picture.js';
+import { requestJson } from './server.js';
+import { apiUrl, change, labelOf, onChange, state, studio } from './state.js';
+import { childrenPanel } from './variations.js';
+import { fillTrack, formulaOf, heading, linksOfSum, pictureButtons, showFace, varietySlider, whileBusy } from './widgets.js';
 
 const MAX_TERMS = 8;
 
-export function mixPart() {
+export function mixPart(signal) {
   const result = new Picture('The sum');
-  const sum = h('div', { class: 'sum', role: 'group', 'aria-label': 'Terms of the sum' });
-  const slot = h('div', { class: 'slot' }, 'Click a kept face, or drag it here');
+  const terms = h('ul', { class: 'terms', 'aria-label': 'Terms of the sum' });
+  const slot = h('div', { class: 'slot' }, 'Tap a kept face, or drag it here');
   const formula = h('code', { class: 'small' }, '');
-  const keep = h('button', { type: 'button', class: 'main', onclick: keepResult }, 'Keep');
-  const modes = [['a − b + c', false], ['Blend', true]].map(([label, blend]) => h('button', { type: 'button', 'aria-pressed': String(state.blend === blend), onclick: () => change({ blend }) }, label));
-  const resultButtons = h('div', { class: 'row' }, keep, pictureButtons(() => linksOfSum(sumText())));
+  const keep = button('Keep', () => whileBusy(keep, keepResult), { class: 'main' });
+  const edit = button('Edit', () => whileBusy(edit, editResult));
+  const layersPossible = studio.model.num_ws > 1;
+  const modes = [['sum', 'a − b + c'], ['blend', 'Blend'], ...(layersPossible ? [['layers', 'By layer']] : [])]
+    .map(([mix, label]) => [mix, button(label, () => change({ mix }))]);
+  const layerChoice = layersPossible ? layerFields(studio.model.num_ws) : null;
+  const resultButtons = h('div', { class: 'part' }, h('div', { class: 'row' }, keep, edit), pictureButtons((scale) => linksOfSum(queryOf(state.terms), scale)));
   const outcome = h('div', { class: 'result' }, result.element, formula, resultButtons);
-  const clear = h('button', { type: 'button', class: 'plain', onclick: () => change({ terms: [] }) }, 'Start over');
+  const clear = button('Start over', clearTerms, { class: 'plain' });
   const hint = h('p', { class: 'small soft' });
-  const element = h('section', { class: 'part', 'aria-label': 'Mix' },
+  const sum = h('div', { class: 'sum', role: 'group', 'aria-label': 'Sum and result' }, h('div', { class: 'summands' }, terms, slot), h('span', { class: 'sign equals', 'aria-hidden': 'true' }, '='), outcome);
+  const children = childrenPanel(signal);
+  const element = h('section', { class: 'part mix', 'aria-label': 'Mix' },
     heading('Add and subtract faces', 'Start with a face, subtract a second one and add a third one. Or blend several faces into one.'),
-    h('div', { class: 'bar' }, h('div', { class: 'choices', role: 'group', 'aria-label': 'How to mix' }, modes), varietySlider(), clear), hint, sum);
-  const pictures = []; // of the terms, by place
+    h('div', { class: 'bar' }, h('div', { class: 'choices', role: 'group', 'aria-label': 'How to mix' }, modes.map(([, each]) => each)), layerChoice, varietySlider(signal), clear), hint, sum, children.element);
+  const cells = new WeakMap(); // element of a term -> its controls
+  let keptResult = null; // {query, face} of the sum that was kept last
 
-  function weightOf(term) {
-    if (!state.blend) return term.weight;
-    const total = state.terms.reduce((soFar, { weight }) => soFar + Math.abs(weight), 0);
-    return Math.abs(term.weight) / Math.max(1e-9, total);
+  // The weights of a blend add up to 1.
+  function weighted(list) {
+    if (state.mix === 'layers') return list.slice(0, 2).map(({ face }) => ({ face, weight: 1 }));
+    if (state.mix !== 'blend') return list;
+    const total = list.reduce((soFar, { weight }) => soFar + Math.abs(weight), 0);
+    return list.map(({ face, weight }) => ({ face, weight: Math.abs(weight) / Math.max(1e-9, total) }));
   }
-  function sumText() {
-    return state.terms.map((term, i) => {
-      const weight = weightOf(term);
-      const factor = Math.abs(weight) === 1 ? '' : `${Number(Math.abs(weight).toFixed(3))}*`;
-      return `${weight < 0 ? '-' : i ? '+' : ''}${factor}${term.face}`;
-    }).join('');
-  }
-  const formulaText = () => shortenLatents(sumText()).replaceAll('-', ' − ').replaceAll('+', ' + ').replaceAll('*', ' × ');
+  const queryOf = (list) => ({ terms: sumText(weighted(list)), psi: state.psi, ...(state.mix === 'layers' ? { layers: state.layers || defaultLayers() } : {}) });
+  const defaultLayers = () => `0-${Math.max(0, Math.floor(studio.model.num_ws / 2) - 1)}`;
 
-  function add({ face, label }) {
+  function layerFields(count) {
+    const field = (name) => h('select', { 'aria-label': name, onchange: () => {
+      const range = selects.map((each) => Number(each.value)).sort((a, b) => a - b);
+      change({ layers: range.join('-') });
+    } }, Array.from({ length: count }, (_, layer) => h('option', { value: String(layer) }, String(layer))));
+    const selects = [field('First layer of the second face'), field('Last layer of the second face')];
+    const box = h('div', { class: 'field' }, h('span', {}, 'Layers of the second face'), h('div', { class: 'row' }, selects[0], 'to', selects[1]));
+    box.title = 'Early layers set pose and shape, late layers set colors and details.';
+    box.set = (text) => text.split('-').forEach((layer, place) => { selects[place].value = layer; });
+    return box;
+  }
+
+  function add({ face }) {
     if (state.terms.length >= MAX_TERMS) return showMessage(`A mix has at most ${MAX_TERMS} faces.`);
-    const weight = !state.blend && state.terms.length === 1 ? -1 : 1; // the first three become a − b + c
-    change({ terms: [...state.terms, { face, label, weight }] });
-    return showMessage(`Added ${label}`);
+    const weight = state.mix === 'sum' && state.terms.length === 1 ? -1 : 1; // the first three become a − b + c
+    change({ terms: [...state.terms, { face, weight }] });
+    return showMessage(`Added ${labelOf(face)}`);
   }
   const withWeight = (place, weight) => state.terms.map((term, i) => (i === place ? { ...term, weight } : term));
   const setWeight = (place, weight) => change({ terms: withWeight(place, weight) });
-
-  function termCell(term, place) {
-    const picture = (pictures[place] ??= new Picture());
-    showFace(picture, term.face, term.label);
-    const signed = () => Math.sign(term.weight) * Number(range.value);
-    const range = h('input', { type: 'range', min: '0.1', max: '2', step: '0.1', value: String(Math.abs(term.weight)), 'aria-label': `Weight of ${term.label}`,
-      oninput: () => { caption.textContent = captionText(); previewWeight(place, signed()); }, onchange: () => setWeight(place, signed()) });
-    const captionText = () => `${term.label} × ${Number(range.value).toFixed(1)}`;
-    const caption = h('span', { class: 'small soft' }, captionText());
-    return h('div', { class: 'term' }, picture.element, caption, range,
-      h('button', { type: 'button', class: 'plain', 'aria-label': `Remove ${term.label}`, onclick: () => change({ terms: state.terms.filter((_, i) => i !== place) }) }, 'Remove'));
+  function removeTerm(place) {
+    const before = state.terms;
+    change({ terms: before.filter((_, i) => i !== place) });
+    showRemoval(`Removed ${labelOf(before[place].face)}`, () => change({ terms: before }));
   }
-  const sign = (term, place) => (state.blend
-    ? h('span', { class: 'sign', 'aria-hidden': 'true' }, place ? '+' : '')
-    : h('button', { type: 'button', class: 'sign', title: 'Plus or minus', 'aria-label': `${term.weight < 0 ? 'Minus' : 'Plus'} ${term.label}; change the sign`, onclick: () => setWeight(place, -term.weight) }, term.weight < 0 ? '−' : '+'));
-
-  function previewWeight(place, weight) { // while the slider is dragged: redraw the result only, so that the slider stays
-    const terms = state.terms;
-    state.terms = withWeight(place, weight);
-    drawResult();
-    state.terms = terms;
+  function clearTerms() {
+    const before = state.terms;
+    change({ terms: [] });
+    showRemoval('All faces removed from the mix', () => change({ terms: before }));
   }
-  function drawResult() {
-    const ready = state.terms.length > 1;
-    formula.textContent = ready ? formulaText() : '';
-    if (ready) result.show(apiUrl('mix.png', { terms: sumText(), psi: state.psi, live: 1 }), `The result of ${formulaText()}`);
+
+  function createTerm(term) {
+    const picture = new Picture();
+    const cell = { picture, place: 0, term };
+    const weightText = () => `${labelOf(cell.term.face)} × ${Number(range.value).toFixed(1)}`;
+    const caption = h('span', { class: 'small soft' });
+    const range = h('input', { type: 'range', min: '0.1', max: '2', step: '0.1', 'data-control': 'weight',
+      oninput: () => { cell.showWeight(); drawResult(withWeight(cell.place, withSign())); }, onchange: () => setWeight(cell.place, withSign()) });
+    const withSign = () => Math.sign(cell.term.weight) * Number(range.value);
+    const sign = button('+', () => setWeight(cell.place, -cell.term.weight), { class: 'sign', title: 'Plus or minus', 'data-control': 'sign' });
+    const remove = button('Remove', () => removeTerm(cell.place), { class: 'plain', 'data-control': 'remove' });
+    const termElement = h('li', { class: 'term' }, sign, picture.element, caption, range, remove);
+    cell.showWeight = () => { caption.textContent = weightText(); range.setAttribute('aria-valuetext', Number(range.value).toFixed(1)); fillTrack(range, 0.1); };
+    Object.assign(cell, { range, sign, remove });
+    cells.set(termElement, cell);
+    return termElement;
+  }
+  function updateTerm(termElement, term, place) {
+    const cell = cells.get(termElement);
+    Object.assign(cell, { term, place });
+    const label = labelOf(term.face);
+    showFace(cell.picture, term.face, label);
+    cell.range.value = String(Math.abs(term.weight));
+    cell.range.hidden = state.mix === 'layers';
+    cell.range.setAttribute('aria-label', `Weight of ${label}`);
+    cell.showWeight();
+    cell.remove.setAttribute('aria-label', `Remove ${label}`);
+    const fixed = state.mix !== 'sum';
+    cell.sign.textContent = fixed ? (place ? '+' : '') : term.weight < 0 ? '−' : '+';
+    cell.sign.setAttribute('aria-label', fixed ? `Plus ${label}` : `${term.weight < 0 ? 'Minus' : 'Plus'} ${label}; change the sign`);
+    cell.sign.disabled = fixed;
+  }
+  const drawTerms = listDrawer(terms, { keyOf: ({ face }) => face, create: createTerm, update: updateTerm, fallback: () => document.querySelector('#tray-faces button') ?? clear });
+
+  function drawResult(list = state.terms) {
+    const ready = list.length > 1;
+    const query = queryOf(list);
+    formula.textContent = !ready ? '' : state.mix === 'layers' ? `${formulaOf(list[0].face)} with layers ${query.layers} of ${formulaOf(list[1].face)}` : formulaOf(query.terms);
+    if (ready) result.show(apiUrl('mix.png', { ...query, live: 1 }), `The result of ${formula.textContent}`);
     else result.clear();
   }
 
   function draw() {
     if (state.part !== 'mix') return;
     const ready = state.terms.length > 1;
-    sum.replaceChildren(...state.terms.flatMap((term, place) => [sign(term, place), termCell(term, place)]), ...(state.terms.length < 3 ? [slot] : []),
-      h('span', { class: 'sign equals', 'aria-hidden': 'true' }, '='), outcome);
-    modes.forEach((button, i) => button.setAttribute('aria-pressed', String(state.blend === Boolean(i))));
-    hint.textContent = ready ? `${state.blend ? '' : 'Click a sign to change it. '}The sliders set the weight of each face.` : 'A mix needs two faces or more. Click kept faces below.';
+    drawTerms(state.terms);
+    slot.hidden = state.terms.length >= 3;
+    for (const [mix, each] of modes) each.setAttribute('aria-pressed', String(state.mix === mix));
+    if (layerChoice) {
+      layerChoice.hidden = state.mix !== 'layers';
+      layerChoice.set(state.layers || defaultLayers());
+    }
+    hint.textContent = !ready ? 'A mix needs two faces or more. Tap kept faces below.'
+      : { sum: 'Tap a sign to change it. The sliders set the weight of each face.', blend: 'The sliders set the weight of each face.', layers: 'The first face, with some layers of the second one.' }[state.mix];
     resultButtons.style.visibility = ready ? 'visible' : 'hidden';
     clear.hidden = !state.terms.length;
     sum.classList.toggle('empty', !ready);
     drawResult();
+    markKept();
+    children.draw(state.terms);
   }
+  const isResultKept = () => keptResult?.query === JSON.stringify(queryOf(state.terms)) && isKept(keptResult.face);
+  function markKept() { keep.textContent = isResultKept() ? 'Kept ✓' : 'Keep'; }
 
+  // The face that the sum makes, as text.
+  const resultFace = async () => (await requestJson(apiUrl('mix.json', queryOf(state.terms)))).face;
   async function keepResult() {
-    try {
-      const { face } = await requestJson(apiUrl('mix.json', { terms: sumText(), psi: state.psi }));
-      toggleKept(face, formulaText());
-      showMessage('Kept');
-    } catch (error) { showMessage(error.message); }
+    if (isResultKept()) { removeKept(keptResult.face); return; }
+    const [query, label] = [JSON.stringify(queryOf(state.terms)), formula.textContent];
+    const face = await resultFace();
+    showMessage(isKept(face) ? 'This face is kept already' : `Kept: ${label}`);
+    keptResult = { query, face };
+    keepFace(face, label);
+    markKept();
+  }
+  async function editResult() {
+    const { base, edits } = parseFace(await resultFace());
+    navigate({ part: 'edit', editing: base, edits });
   }
 
   sum.addEventListener('dragover', (event) => { event.preventDefault(); sum.classList.add('over'); });
   sum.addEventListener('dragleave', () => sum.classList.remove('over'));
   sum.addEventListener('drop', (event) => {
-    event.preventDefault();
     sum.classList.remove('over');
-    const item = state.kept.find(({ face }) => face === event.dataTransfer.getData('text/plain'));
-    if (item) add(item);
+    const item = studio.kept.find(({ face }) => face === event.dataTransfer.getData('text/plain'));
+    if (!item) return; // such as a file
+    event.preventDefault();
+    add(item);
   });
-  onChange((names) => names.some((each) => ['terms', 'blend', 'psi'].includes(each)) && draw());
+  onChange((names) => {
+    if (names.some((each) => ['terms', 'mix', 'layers', 'psi'].includes(each))) draw();
+    else if (names.includes('kept')) markKept();
+  }, signal);
 
   return {
     element,
-    tray: { hint: 'Click a face to add it.', emptyHint: 'Keep faces, then mix them.', onClick: add },
-    enter(item) { if (item) add({ label: labelOf(item.face), ...item }); draw(); },
-    leave() { result.stop(); for (const picture of pictures) picture.stop(); },
+    tray: { hint: 'Tap a face to add it.', emptyHint: 'Keep faces, then mix them.', onClick: add },
+    enter: draw,
+    leave() { result.stop(); children.stop(); },
   };
 }

@@ -1,85 +1,133 @@
-// A film that walks from one kept face to the next.
+// A film that walks from one face to the next.
 
-import { copy, h, Picture, request, requestJson, showMessage } from './dom.js';
-import { apiUrl, change, labelOf, onChange, state } from './state.js';
-import { download, heading, showFace, slider, varietySlider } from './widgets.js';
+import { button, h, listDrawer } from './dom.js';
+import { copy, showMessage, showRemoval } from './messages.js';
+import { Picture } from './picture.js';
+import { watchQueue } from './queue.js';
+import { importModule, requestBlob, requestJson } from './server.js';
+import { apiUrl, change, labelOf, onChange, state, studio } from './state.js';
+import { download, heading, showFace, slider, varietySlider, whileBusy } from './widgets.js';
 
 const MAX_STOPS = 24;
 const FPS = 25;
-const PREVIEW_SCALE = 2; // small, because the page enlarges the film smoothly
+const PLAY_WAIT_MS = 350; // after the last change
+const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 
-export function walkPart() {
+export function walkPart(signal) {
   const stops = h('ol', { class: 'stops', 'aria-label': 'Faces on the way' });
-  const video = h('video', { loop: true, muted: true, autoplay: true, playsInline: true, controls: true, hidden: true, 'aria-label': 'The walk through these faces' });
-  const status = h('p', {});
+  const video = h('video', { loop: true, muted: true, playsInline: true, controls: true, hidden: true, 'aria-label': 'The walk through these faces' });
+  const status = h('p', { role: 'status' });
   const film = h('div', { class: 'film' }, video, status);
-  const closed = h('input', { type: 'checkbox', checked: state.closed, onchange: () => change({ closed: closed.checked }) });
+  const closed = h('input', { type: 'checkbox', onchange: () => change({ closed: closed.checked }) });
   const seconds = slider('Seconds per face', { min: 0.5, max: 5, step: 0.5, value: state.seconds, format: (each) => each.toFixed(1), onchange: (each) => change({ seconds: each }) });
-  const downloads = ['mp4', 'gif'].map((kind) => h('button', { type: 'button', onclick: () => downloadFilm(kind) }, `Download ${kind.toUpperCase()}`));
-  const command = h('button', { type: 'button', onclick: copyCommand }, 'Copy command');
-  const useAll = h('button', { type: 'button', onclick: () => change({ stops: state.kept.slice(0, MAX_STOPS) }) }, 'Use all kept faces');
-  const clear = h('button', { type: 'button', class: 'plain', onclick: () => change({ stops: [] }) }, 'Start over');
-  const element = h('section', { class: 'part', 'aria-label': 'Walk' },
-    heading('Walk from face to face', 'A film that turns one face into the next. Every picture in between is a face, too. The film plays in a loop.'),
+  const downloads = ['mp4', 'gif'].map((kind) => {
+    const each = button(`Download ${kind.toUpperCase()}`, () => whileBusy(each, () => downloadFilm(kind)));
+    return each;
+  });
+  const command = button('Copy command', copyCommand);
+  const useAll = button('Use all kept faces', () => change({ stops: keptFaces() }));
+  const clear = button('Start over', clearStops, { class: 'plain' });
+  const stage = button('Stage mode', () => importModule('./stage.js').then(({ openStage }) => openStage()), { title: 'An endless walk on the full screen, without controls' });
+  const element = h('section', { class: 'part walk', 'aria-label': 'Walk' },
+    heading('Walk from face to face', 'A film that turns one face into the next. Every picture in between is a face, too.'),
     h('div', { class: 'columns' }, h('div', { class: 'panel' }, h('div', { class: 'row' }, useAll, clear), stops,
-      h('div', { class: 'bar' }, seconds.element, varietySlider(), h('label', { class: 'check small' }, closed, 'Return to the first face'))),
-    h('div', { class: 'sticky' }, film, h('div', { class: 'row' }, downloads, command))));
-  const pictures = []; // of the stops, by place
+      h('div', { class: 'bar' }, seconds.element, varietySlider(signal), h('label', { class: 'check small' }, closed, 'Return to the first face'))),
+    h('div', { class: 'sticky' }, film, h('div', { class: 'row' }, downloads, command, stage))));
+  const cells = new WeakMap(); // element of a stop -> its controls
   let controller;
   let playingUrl = '';
   let playTimer;
 
-  const filmUrl = (kind, scale) => apiUrl(`walk.${kind}`, { ...(scale ? { scale } : {}), faces: state.stops.map(({ face }) => face).join(','), psi: state.psi, closed: state.closed ? 1 : 0, seconds: state.seconds, fps: FPS });
-  const add = ({ face, label }) => (state.stops.length >= MAX_STOPS ? showMessage(`A walk has at most ${MAX_STOPS} faces.`) : change({ stops: [...state.stops, { face, label }] }));
+  const filmUrl = (kind, query = {}) => apiUrl(`walk.${kind}`, { ...query, faces: state.stops.join(','), psi: state.psi, closed: state.closed ? 1 : 0, seconds: state.seconds, fps: FPS });
+  const keptFaces = () => studio.kept.slice(0, MAX_STOPS).map(({ face }) => face);
+  const add = ({ face }) => (state.stops.length >= MAX_STOPS ? showMessage(`A walk has at most ${MAX_STOPS} faces.`) : change({ stops: [...state.stops, face] }));
   function move(from, by) {
+    const to = from + by;
+    if (to < 0 || to >= state.stops.length) return;
     const reordered = [...state.stops];
-    const to = Math.max(0, Math.min(from + by, reordered.length - 1));
     reordered.splice(to, 0, ...reordered.splice(from, 1));
     change({ stops: reordered });
-    stops.children[to]?.querySelector(by < 0 ? 'button' : 'button:last-child')?.focus();
+    showMessage(`${labelOf(reordered[to])} is now number ${to + 1} of ${reordered.length}`);
   }
+  function remove(place) {
+    const before = state.stops;
+    change({ stops: before.filter((_, i) => i !== place) });
+    showRemoval(`Removed ${labelOf(before[place])}`, () => change({ stops: before }));
+  }
+  function clearStops() {
+    const before = state.stops;
+    change({ stops: [] });
+    showRemoval('All faces removed from the walk', () => change({ stops: before }));
+  }
+
+  function createStop() {
+    const cell = { place: 0, picture: new Picture() };
+    cell.earlier = button('←', () => move(cell.place, -1), { 'data-control': 'earlier' });
+    cell.remove = button('×', () => remove(cell.place), { 'data-control': 'remove', title: 'Remove' });
+    cell.later = button('→', () => move(cell.place, 1), { 'data-control': 'later' });
+    const stopElement = h('li', {}, cell.picture.element, h('div', { class: 'row' }, cell.earlier, cell.remove, cell.later));
+    cells.set(stopElement, cell);
+    return stopElement;
+  }
+  function updateStop(stopElement, face, place) {
+    const cell = cells.get(stopElement);
+    const label = labelOf(face);
+    cell.place = place;
+    showFace(cell.picture, face, label);
+    cell.earlier.setAttribute('aria-label', `Move ${label} earlier`);
+    cell.remove.setAttribute('aria-label', `Remove ${label}`);
+    cell.later.setAttribute('aria-label', `Move ${label} later`);
+    cell.earlier.ariaDisabled = place ? null : 'true'; // a disabled button would lose the focus
+    cell.later.ariaDisabled = place < state.stops.length - 1 ? null : 'true';
+  }
+  const drawStops = listDrawer(stops, { keyOf: (face) => face, create: createStop, update: updateStop, fallback: () => document.querySelector('#tray-faces button') ?? useAll });
 
   function draw() {
     if (state.part !== 'walk') return;
-    stops.replaceChildren(...state.stops.map(({ face, label }, place) => {
-      const picture = (pictures[place] ??= new Picture());
-      showFace(picture, face, label);
-      return h('li', {}, picture.element, h('div', { class: 'row' },
-        h('button', { type: 'button', 'aria-label': `Move ${label} forward`, disabled: !place, onclick: () => move(place, -1) }, '←'),
-        h('button', { type: 'button', 'aria-label': `Remove ${label}`, onclick: () => change({ stops: state.stops.filter((_, i) => i !== place) }) }, '×'),
-        h('button', { type: 'button', 'aria-label': `Move ${label} back`, disabled: place === state.stops.length - 1, onclick: () => move(place, 1) }, '→')));
-    }));
-    useAll.disabled = !state.kept.length;
+    drawStops(state.stops);
+    closed.checked = state.closed;
+    seconds.set(state.seconds);
+    useAll.disabled = !studio.kept.length;
     clear.hidden = !state.stops.length;
     const ready = state.stops.length > 1;
-    for (const button of [...downloads, command]) button.disabled = !ready;
+    for (const each of [...downloads, command]) each.disabled = !ready;
     clearTimeout(playTimer);
-    if (ready) playTimer = setTimeout(play, 350);
-    else { video.hidden = true; playingUrl = ''; status.textContent = 'A walk needs two faces or more. Click kept faces below.'; }
+    if (ready) playTimer = setTimeout(makeFilm, PLAY_WAIT_MS);
+    else {
+      controller?.abort();
+      video.hidden = true;
+      playingUrl = '';
+      status.textContent = 'A walk needs two faces or more. Tap kept faces below.';
+    }
   }
 
-  async function play() {
-    const url = filmUrl('mp4', PREVIEW_SCALE);
+  async function makeFilm() {
+    const url = filmUrl('mp4', { scale: 1 }); // small, because the browser enlarges it smoothly
     if (url === playingUrl) return;
     controller?.abort();
     controller = new AbortController();
-    status.textContent = 'Making the film …';
+    const stop = watchQueue('film', (text) => { status.textContent = text; }, 'Making the film …');
     video.hidden = true;
     try {
-      const blob = await (await request(url, { signal: controller.signal })).blob();
+      const blob = await requestBlob(url, { signal: controller.signal });
       if (video.src) URL.revokeObjectURL(video.src);
       video.src = URL.createObjectURL(blob);
       video.hidden = false;
+      stop();
       status.textContent = '';
       playingUrl = url;
-      video.play().catch(() => {});
+      play();
     } catch (error) {
+      stop();
       if (error.name !== 'AbortError') status.textContent = error.message;
     }
   }
+  // With reduced motion, the film starts only when the user presses Play.
+  const play = () => !reducedMotion.matches && video.play().catch(() => {});
+
   async function downloadFilm(kind) {
     showMessage(`Making the ${kind.toUpperCase()} …`);
-    await download(filmUrl(kind), `walk.${kind}`);
+    if (await download(filmUrl(kind), `walk.${kind}`)) showMessage(`walk.${kind} downloaded`);
   }
   async function copyCommand() {
     try {
@@ -88,17 +136,16 @@ export function walkPart() {
       else showMessage('A command can make walks of unedited seeds only.');
     } catch (error) { showMessage(error.message); }
   }
-  onChange((names) => names.some((each) => ['stops', 'psi', 'closed', 'seconds', 'kept'].includes(each)) && draw());
+  onChange((names) => names.some((each) => ['stops', 'psi', 'closed', 'seconds', 'kept'].includes(each)) && draw(), signal);
 
   return {
     element,
-    tray: { hint: 'Click a face to add it.', emptyHint: 'Keep faces, then walk.', onClick: add },
-    enter(item) {
-      if (item) add({ label: labelOf(item.face), ...item });
-      else if (!state.stops.length && state.kept.length > 1) change({ stops: state.kept.slice(0, MAX_STOPS) });
+    tray: { hint: 'Tap a face to add it.', emptyHint: 'Keep faces, then walk.', onClick: add },
+    enter() {
+      if (!state.stops.length && studio.kept.length > 1) change({ stops: keptFaces() });
       draw();
-      if (!video.hidden) video.play().catch(() => {});
+      if (!video.hidden) play();
     },
-    leave() { controller?.abort(); clearTimeout(playTimer); video.pause(); for (const picture of pictures) picture.stop(); },
+    leave() { controller?.abort(); clearTimeout(playTimer); video.pause(); },
   };
 }

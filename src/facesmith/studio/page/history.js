@@ -1,0 +1,52 @@
+// Earlier walls and edits of this tab. Each entry is an address, so opening it restores everything.
+
+import { addressOf, navigate, readAddress } from './address.js';
+import { button, capitalized, h } from './dom.js';
+import { descriptionOf, faceText } from './face_text.js';
+import { Picture } from './picture.js';
+import { onChange, state } from './state.js';
+import { showFace } from './widgets.js';
+
+const STORAGE_KEY = 'facesmith-studio-history'; // of this tab; the browser forgets it with the tab
+const MAX_ENTRIES = 60;
+const SETTLE_MS = 1500; // a state that lasts this long is worth an entry
+
+let entries = read(); // {label, face, address}, the newest first
+function read() { try { return JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? '[]'); } catch { return []; } }
+
+let timer;
+export function recordHistory() {
+  const record = () => {
+    const entry = describedState();
+    if (!entry || entries[0]?.label === entry.label) return;
+    entries = [entry, ...entries.filter(({ label }) => label !== entry.label)].slice(0, MAX_ENTRIES);
+    try { sessionStorage.setItem(STORAGE_KEY, JSON.stringify(entries)); } catch { /* it stays in memory */ }
+  };
+  onChange(() => { clearTimeout(timer); timer = setTimeout(record, SETTLE_MS); });
+  timer = setTimeout(record, SETTLE_MS);
+}
+
+function describedState() {
+  const address = addressOf(undefined, '');
+  if (state.part === 'faces') return { label: `Wall from seed ${state.first}, variety ${state.psi}`, face: String(state.first), address };
+  if (state.part === 'edit' && state.editing) {
+    const face = faceText(state.editing, state.edits);
+    return { label: capitalized(descriptionOf(face)), face, address };
+  }
+  return null;
+}
+
+export function openHistory() {
+  const dialog = h('dialog', { class: 'wide', 'aria-labelledby': 'history-title', onclose: () => dialog.remove() });
+  const open = (address) => { dialog.close(); navigate(readAddress(address).values); };
+  dialog.append(h('div', { class: 'card' }, h('h2', { id: 'history-title' }, 'Earlier walls and edits'), button('×', () => dialog.close(), { class: 'plain close', 'aria-label': 'Close' }),
+    entries.length ? h('ul', { class: 'history' }, entries.map(({ label, face, address }) => {
+      const picture = new Picture();
+      showFace(picture, face, '');
+      const entry = button('', () => open(address));
+      entry.append(picture.element, h('span', {}, label));
+      return h('li', {}, entry);
+    })) : h('p', { class: 'soft' }, 'Nothing yet. Walls and edited faces appear here.')));
+  document.body.append(dialog);
+  dialog.showModal();
+}
