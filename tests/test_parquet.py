@@ -176,8 +176,14 @@ def test_table_without_pictures_is_named(tmp_path):
     path = write(tmp_path / "a.parquet", {"caption": ["x"], "vector": pa.array([b"\1\2"])})
     with pytest.raises(BadData, match="has no column of pictures, only: caption, vector"):
         open_store(path)
+    empty = write(tmp_path / "c.parquet", {"image": images([])})
+    with pytest.raises(BadData, match="has no rows"):
+        open_store(empty)
     (tmp_path / "b.png").write_bytes(png(1))
-    assert sort_by_kind(open_store(tmp_path)).ignored == {"Parquet without a column of pictures": 1}
+    assert sort_by_kind(open_store(tmp_path)).ignored == {
+        "Parquet without a column of pictures": 1,
+        "Parquet without rows": 1,
+    }
 
 
 def test_without_pyarrow_one_line_names_the_extra(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import struct
 import tarfile
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -130,6 +131,19 @@ def test_path_that_can_not_be_opened_is_an_error(tmp_path):
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(BadData, match="Is the copy or download complete"):
             open_store(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("address", "command"),
+    [
+        ("hf://datasets/ann/faces", ": hf download ann/faces --repo-type dataset"),
+        ("https://huggingface.co/datasets/ann/faces/tree/main", ": hf download ann/faces --repo-type dataset"),
+        ("https://example.org/faces.zip", r"\.$"),
+    ],
+)
+def test_address_is_an_error_that_names_the_command(address, command):
+    with pytest.raises(BadData, match=f"Download it first{command}"):
+        open_store(Path(address))
 
 
 def test_archive_is_recognized_by_content_not_by_name(tmp_path):

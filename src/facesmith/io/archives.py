@@ -10,6 +10,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import shlex
 import struct
 import tarfile
@@ -34,6 +35,7 @@ ARCHIVE_ERRORS = (
     *(OSError, EOFError, NotImplementedError, ValueError, OverflowError),
 )
 COPY_BYTES = 2**20
+ADDRESS = re.compile(r"(?:hf|https?|s3|gs|ftp):/+(huggingface\.co/)?(?:datasets/([\w.-]+/[\w.-]+))?")
 METHOD_NAMES = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
 LOCAL_HEADER = struct.Struct("<26x2H")  # of a zip entry, with the lengths of name and extra field
 MAX_DEPTH = 3  # of archives in archives
@@ -354,6 +356,9 @@ def open_store(path: Path, exclude: Path | None = None) -> Store:
     if path.is_dir():
         return NestedStore(FolderStore(path, exclude), readers)
     if not path.is_file():
+        if address := ADDRESS.match(str(path)):
+            command = f": hf download {address[2]} --repo-type dataset --local-dir FOLDER" if address[2] else "."
+            raise BadData(f"{path} is an address. Download it first{command}")
         problem = "is neither a folder nor a file" if path.exists() else "does not exist"
         raise BadData(f"{path} {problem}. Give a folder or a zip of pictures.")
     kind = FileStore(path).kind(path.name)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 NEEDS_EXTRA = FileKind("other", "Parquet, which needs an extra: pip install 'facesmith[parquet]'")
+WITHOUT_ROWS = FileKind("other", "Parquet without rows")
 WITHOUT_PICTURES = FileKind("other", "Parquet without a column of pictures")
 PREFERRED_NAMES = ("image", "img", "face", "picture", "photo")  # of the picture's column, if there are several
 NAME_DIGITS = 7  # of a row, so that names sort like rows
@@ -157,7 +158,7 @@ class ParquetStore(Store):
         readers: shared by all Parquet files of a dataset.
 
     Raises:
-        NotAStore: pyarrow is not installed, or the file has no column of pictures.
+        NotAStore: pyarrow is not installed, or the file has no rows, or no column of pictures.
         BadData: the file is damaged.
     """
 
@@ -203,6 +204,8 @@ class ParquetStore(Store):
         self.starts = _row_group_starts(file)
         if not 0 <= self.starts[-1] <= MAX_ROWS_PER_BYTE * file_bytes:
             raise BadData(f"{self.path} is damaged: it states {self.starts[-1]:,} rows in {file_bytes:,} bytes.")
+        if self.starts[-1] == 0:
+            raise NotAStore(f"{self.path} has no rows.", WITHOUT_ROWS)
         schema, features, sizes = file.schema_arrow, dataset_features(file.schema_arrow), chunk_sizes(file)
         columns = picture_columns(file, schema, features)
         if not columns:
