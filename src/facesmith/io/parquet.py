@@ -20,7 +20,7 @@ from facesmith.io.parquet_columns import (
     Conversions,
     chunk_sizes,
     dataset_features,
-    label_conversions,
+    label_columns,
     leaf_values,
     picture_columns,
 )
@@ -44,7 +44,6 @@ RECENT_BYTES = 2**26
 MAX_RECENT_READERS = 2
 BUFFER_BYTES = 2**20
 MAX_ROWS_PER_BYTE = 8  # of the file: more rows are a lie
-MAX_LABEL_BYTES = 2**27  # of a column: longer texts are no labels
 LABEL_BATCH_ROWS = 4096
 
 
@@ -220,16 +219,9 @@ class ParquetStore(Store):
         if len(columns) > 1:
             others = printable(", ".join(name for name in columns if name != picture))[:200]
             self.notices.append(f"several columns with pictures: {printable(picture)} is used, not {others}")
-        unused = []
-        for name in schema.names:
-            if name in columns or schema.names.count(name) > 1:
-                continue
-            conversions = label_conversions(name, schema.field(name).type, features.get(name))
-            labels = {path: each for path, each in conversions.items() if sum(sizes.get(path, [])) <= MAX_LABEL_BYTES}
-            self.label_columns |= labels
-            unused += [] if labels else [printable(name)]
+        self.label_columns, unused = label_columns(schema, features, sizes, except_for=columns)
         if unused:
-            self.notices.append(f"columns that are no labels: {', '.join(unused)[:200]}")
+            self.notices.append(f"columns that are no labels: {printable(', '.join(unused))[:200]}")
 
     def files(self) -> list[StoredFile]:
         listed: list[StoredFile] = []
@@ -264,17 +256,13 @@ class ParquetStore(Store):
         return kind_of_content(self.head(name))
 
     def label_tables(self) -> list[LabelTable]:
-        paths = list(self.label_columns)
-        columns: list[list[str]] = [[] for _ in paths]
         try:
             with self.open() as file:
-                for batch in file.iter_batches(LABEL_BATCH_ROWS, columns=paths, use_threads=False) if paths else ():
-                    for path, texts in zip(paths, columns, strict=True):
-                        texts += map(self.label_columns[path], _column(batch, path).to_pylist())
+                columns = _label_texts(file, self.label_columns)
         except _parquet_errors() as error:
             raise BadData(f"{self.path}: its columns of labels can't be read ({_reason(error)}).") from None
-        rows = [[_row_name(row), *cells] for row, cells in enumerate(zip(*columns, strict=True))]
-        return [LabelTable("", ["file_name", *paths], rows, self.notices)]
+        rows = [[_row_name(row), *cells] for row, cells in enumerate(zip(*columns.values(), strict=True))]
+        return [LabelTable("", ["file_name", *columns], rows, self.notices)]
 
     def close(self) -> None:
         self.readers.close(self)
@@ -284,6 +272,35 @@ class ParquetStore(Store):
     def __del__(self) -> None:  # most callers read a store to its end and drop it
         if self.stream is not None:
             self.stream.close()
+
+
+def read_label_columns(stream: IO[bytes]) -> tuple[dict[str, list[str]], list[str]]:
+    """The columns of a Parquet table as texts, and the names of the columns that are no labels.
+
+    Raises:
+        BadData: it is damaged, or pyarrow is not installed.
+    """
+    try:
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise BadData(f"it is {NEEDS_EXTRA.name}") from None
+    try:
+        with ParquetFile(stream, pre_buffer=False) as file:
+            schema = file.schema_arrow
+            conversions, unused = label_columns(schema, dataset_features(schema), chunk_sizes(file))
+            return _label_texts(file, conversions), unused
+    except _parquet_errors() as error:
+        raise BadData(f"it can't be read as a Parquet file ({_reason(error)})") from None
+
+
+def _label_texts(file: ParquetFile, conversions: Conversions) -> dict[str, list[str]]:
+    """The texts of columns, by path."""
+    columns: dict[str, list[str]] = {path: [] for path in conversions}
+    if columns:
+        for batch in file.iter_batches(LABEL_BATCH_ROWS, columns=list(columns), use_threads=False):
+            for path, texts in columns.items():
+                texts += map(conversions[path], _column(batch, path).to_pylist())
+    return columns
 
 
 def _row_name(row: int) -> str:

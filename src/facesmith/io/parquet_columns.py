@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from facesmith.io.file_kinds import HEAD_BYTES, kind_of_content
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 Conversions = dict[str, Callable[[Any], str]]  # of values to text, by the path of their column
+MAX_LABEL_BYTES = 2**27  # of a column: longer texts are no labels
 SNIFFED_ROWS = 4  # of a binary column, to see whether it has pictures
 
 
@@ -73,7 +74,29 @@ def leaf_values(values: Array[Any]) -> Array[Any]:
     return values
 
 
-def label_conversions(name: str, kind: DataType, feature: Any) -> Conversions:
+def label_columns(
+    schema: Schema, features: dict[str, Any], sizes: dict[str, list[int]], except_for: Container[str] = ()
+) -> tuple[Conversions, list[str]]:
+    """The columns that are labels, and the names of those that are not.
+
+    Args:
+        features: as `dataset_features` returns them.
+        sizes: as `chunk_sizes` returns them.
+        except_for: names of columns to leave out of both.
+    """
+    found: Conversions = {}
+    unused = []
+    for name in schema.names:
+        if name in except_for or schema.names.count(name) > 1:
+            continue
+        conversions = _conversions(name, schema.field(name).type, features.get(name))
+        labels = {path: each for path, each in conversions.items() if sum(sizes.get(path, [])) <= MAX_LABEL_BYTES}
+        found |= labels
+        unused += [] if labels else [name]
+    return found, unused
+
+
+def _conversions(name: str, kind: DataType, feature: Any) -> Conversions:
     """How the values of a label column become text, by path. Empty if the column is no label."""
     from pyarrow import types
 
@@ -81,7 +104,7 @@ def label_conversions(name: str, kind: DataType, feature: Any) -> Conversions:
     if types.is_struct(kind):  # such as attributes.smiling
         fields = [kind.field(i) for i in range(kind.num_fields)]
         nested = [
-            label_conversions(f"{name}.{f.name}", f.type, feature.get(f.name)) for f in fields if f.type.num_fields == 0
+            _conversions(f"{name}.{f.name}", f.type, feature.get(f.name)) for f in fields if f.type.num_fields == 0
         ]
         return {path: conversion for conversions in nested for path, conversion in conversions.items()}
     if types.is_dictionary(kind):
