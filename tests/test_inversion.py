@@ -121,7 +121,7 @@ def test_aligned_face_is_only_resized():
 
 
 def test_photos_without_the_requested_face_are_refused():
-    with pytest.raises(BadPicture, match="no face found in its 200x200 pixels"):
+    with pytest.raises(BadPicture, match=r"no face found \(in 200x200 pixels\)"):
         locate_face(np.asarray(without_face()), TEMPLATE, 64, 3)
     with pytest.raises(BadPicture, match="--face 2: it shows 1 face"):
         locate_face(np.asarray(photo()), TEMPLATE, 64, 3, which=2)

@@ -203,7 +203,7 @@ def test_face_is_found_in_a_photo_with_a_notice(run_with_encoder, astronaut, tmp
 
 def test_photo_without_a_face_is_refused(run_with_encoder, tmp_path):
     write_png(tmp_path / "field.png", np.asarray(without_face()))
-    with pytest.raises(BadData, match=r"None .*field.png: no face found in its 200x200 pixels.*--aligned"):
+    with pytest.raises(BadData, match=r"None .*field.png: no face found \(in 200x200 pixels\).*--aligned"):
         list(invert(run_with_encoder, [tmp_path / "field.png"], tmp_path / "out.png", console=QUIET))
     assert not (tmp_path / "out.png").exists()
 

@@ -17,6 +17,7 @@ from facesmith.errors import BadModel, BadPicture
 from facesmith.io.images import Pixels, as_rgb, crop_and_resize, resize, to_gray
 from facesmith.photos.align import Alignment, Matrix, Points, framing_from_header, similarity, transform, warp
 from facesmith.photos.detect import Detections, Detector
+from facesmith.photos.search import NO_FACE, SearchResult, search
 
 MAX_ESTIMATION_FACES = 400  # faces from which a template is estimated
 MIN_LANDMARK_FACES, MIN_LANDMARK_SHARE = 20, 0.3  # fewer faces with landmarks (or a smaller share) give no template
@@ -135,10 +136,13 @@ def locate_face(
             "Use --aligned with pictures that are framed like the model's faces."
         )
     photo = as_rgb(photo)
-    faces = find_faces(photo, which)
-    if not len(faces):
+    found = find_faces(photo, which)
+    faces = found.faces
+    if found.reason is not None:
         height, width = photo.shape[:2]
-        raise BadPicture(f"no face found in its {width}x{height} pixels; if it is a cropped face, use --aligned")
+        may_be_crop = height == width and found.reason == NO_FACE
+        advice = "; if it is a cropped face, use --aligned" if may_be_crop else ""
+        raise BadPicture(f"{found.reason} (in {width}x{height} pixels){advice}")
     if which > len(faces):
         raise BadPicture(f"--face {which}: it shows {len(faces)} face{'s' if len(faces) > 1 else ''}.")
     landmarks = faces.landmarks[by_size(faces)[which - 1]].astype(np.float64)
@@ -160,14 +164,14 @@ def center_square_matrix(photo: Pixels, size_px: int) -> Matrix:
     return np.array([[scale, 0, -((width - side) // 2) * scale], [0, scale, -((height - side) // 2) * scale]])
 
 
-def find_faces(photo: Pixels, count: int) -> Detections:
-    """Detect faces in a photo `[H, W, 3]`: large ones first, then small ones if fewer than `count` were found."""
+def find_faces(photo: Pixels, count: int) -> SearchResult:
+    """Find faces in a photo `[H, W, 3]`: large ones first, then small ones if fewer than `count` were found."""
     side = min(photo.shape[:2])
     for min_face_px in sorted({max(MIN_FACE_PX, side // MIN_FACE_FRACTION), MIN_FACE_PX}, reverse=True):
-        (faces,) = Detector(min_face_px, CONFIDENCE_THRESHOLD).detect([photo])
-        if len(faces) >= count:
+        (found,) = search(Detector(min_face_px, CONFIDENCE_THRESHOLD), [photo])
+        if len(found.faces) >= count:
             break
-    return faces
+    return found
 
 
 def by_size(faces: Detections) -> list[int]:

@@ -4,6 +4,7 @@ sources.py            a folder, zip, picture or video -> a list of photos to loa
 mtcnn.py              the three networks of the face detector and their weights
 detect.py             photos -> boxes and landmarks of all faces
 align.py              landmarks -> the crop in which eyes and mouth lie at fixed places
+search.py             photos -> faces, also those that are hard to see; the reason if there is none
 quality.py            reasons to reject a face: too small, cut off, blurred
 near_duplicates.py    perceptual hashes, and groups of near-duplicates
 crop.py               one batch of photos -> faces and rejections (calls all of the above)

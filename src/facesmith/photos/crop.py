@@ -17,6 +17,7 @@ from facesmith.photos.align import Alignment, CenterCrop, Matrix, align, similar
 from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.near_duplicates import Hashes, perceptual_hash
 from facesmith.photos.quality import MAX_BLUR, blur, geometry_fault
+from facesmith.photos.search import search
 from facesmith.photos.sources import Photo
 
 FaceChoice = Literal["largest", "all"]
@@ -122,12 +123,12 @@ class AlignedCropper:
 
     def _search(self, loaded: list[tuple[Photo, Pixels]], result: BatchResult) -> None:
         """Add the faces of loaded photos to the result, and empty the list."""
-        detections = self.detector.detect([pixels for _, pixels in loaded])
-        for (photo, pixels), faces in zip(loaded, detections, strict=True):
-            if not len(faces):
+        results = search(self.detector, [pixels for _, pixels in loaded])
+        for (photo, pixels), found in zip(loaded, results, strict=True):
+            if found.reason is not None:
                 result.n_faceless += 1
-                result.outcomes.append(Rejection(photo.source, "no face found", _thumbnail(pixels)))
-            result.outcomes.extend(self._outcomes(photo.source, pixels, faces))
+                result.outcomes.append(Rejection(photo.source, found.reason, _thumbnail(pixels)))
+            result.outcomes.extend(self._outcomes(photo.source, pixels, found.faces))
         loaded.clear()
 
     def _outcomes(self, source: str, pixels: Pixels, faces: Detections) -> Iterator[CroppedFace | Rejection]:

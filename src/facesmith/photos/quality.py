@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facesmith.io.images import Pixels, to_gray
 from facesmith.photos.align import Matrix
@@ -37,16 +38,20 @@ def geometry_fault(
         matrix: `[2, 3]` from photo to crop of `size_px`.
         photo_size: height and width.
     """
-    left, top, width, height = box.tolist()
-    side = max(width, height)
+    side = float(box[2:].max())
     if side < min_face_px:
         return f"too small: {side:.0f} px, less than --min-face {min_face_px}"
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if not CROP_TO_BOX_RANGE[0] * side * scale <= size_px <= CROP_TO_BOX_RANGE[1] * side * scale:
         return "eyes and mouth do not fit the face"
-    inside = max(0.0, min(left + width, photo_size[1]) - max(left, 0.0)) * max(
-        0.0, min(top + height, photo_size[0]) - max(top, 0.0)
-    )
-    if inside < (1 - MAX_CUT_OFF) * width * height:
-        return f"cut off by the photo's edge: {1 - inside / (width * height):.0%} of the face"
+    if (outside := share_outside(box, photo_size)) > MAX_CUT_OFF:
+        return f"cut off by the photo's edge: {outside:.0%} of the face"
     return None
+
+
+def share_outside(box: NDArray[np.float32], photo_size: tuple[int, int]) -> float:
+    """The share of a box `[4]` (left, top, width, height) outside a photo of this (height, width)."""
+    left, top, width, height = (float(value) for value in box)
+    inside_width = max(0.0, min(left + width, photo_size[1]) - max(left, 0.0))
+    inside_height = max(0.0, min(top + height, photo_size[0]) - max(top, 0.0))
+    return 1 - inside_width * inside_height / max(width * height, 1e-12)

@@ -37,13 +37,16 @@ def open_photo(content: bytes) -> Pixels:
 
 
 def detect_faces(content: bytes) -> dict[str, Any]:
-    """Return the size of a photo and its faces, from the largest to the smallest. Coordinates are pixels of the photo.
+    """Return the size of a photo, its faces from the largest to the smallest, and the reason if there is none.
+
+    Coordinates are pixels of the photo.
 
     Raises:
         BadPicture: it is not a photo, or too large.
     """
     photo = open_photo(content)
-    detections = find_faces(photo, 1)
+    found = find_faces(photo, 1)
+    detections = found.faces
     faces = [
         {
             "box": detections.boxes[i].round(1).tolist(),
@@ -52,7 +55,7 @@ def detect_faces(content: bytes) -> dict[str, Any]:
         }
         for i in by_size(detections)[:MAX_FACES_IN_PHOTO]
     ]
-    return {"width": photo.shape[1], "height": photo.shape[0], "faces": faces}
+    return {"width": photo.shape[1], "height": photo.shape[0], "faces": faces, "reason": found.reason}
 
 
 def invert_face(

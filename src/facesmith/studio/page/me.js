@@ -95,7 +95,7 @@ export function myFacePart(signal) {
     draw();
     if (!current().status) showStatus(`${foundText(photo.faces.length)} ${photo.note}`);
   }
-  const foundText = (count) => ({ 0: 'No face found. Choose a photo that shows the face larger and from the front.', 1: 'Found one face.' }[count] ?? `Found ${count} faces. Choose one.`);
+  const foundText = (count) => ({ 0: `No face can be used: ${photo.reason}. Choose a photo that shows the whole face, large and from the front.`, 1: 'Found one face.' }[count] ?? `Found ${count} faces. Choose one.`);
 
   function drawBoxes() {
     boxes.replaceChildren(...photo.faces.map(({ box: [left, top, width, height] }, i) => {
