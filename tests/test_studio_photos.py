@@ -158,6 +158,7 @@ def test_photo_without_a_face_says_so(client, model_id):
     stream = io.BytesIO()
     Image.fromarray(np.full((200, 200, 3), 90, np.uint8)).save(stream, "PNG")
     assert "no face" in inversion_messages(client, stream.getvalue(), model=model_id)[-1]["error"]
+    assert client.post("/api/detect", content=stream.getvalue()).json()["reason"] == "no face found"
 
 
 def test_unexpected_error_in_an_inversion_is_logged_with_its_traceback(client, model_id, photo, monkeypatch, caplog):
