@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import io
 import json
 import shlex
@@ -10,6 +11,8 @@ import signal
 import sys
 import threading
 import time
+import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +21,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from small import QUIET, RESOLUTION, saved_model
+from small import QUIET, RESOLUTION, saved_model, small_recipe
 
 from facesmith import cli
+from facesmith.directions.unsupervised import unsupervised_directions
 from facesmith.errors import BadData, BadModel, BadOption, MissingExtra
 from facesmith.explore.sample import sample_like
-from facesmith.io.images import read_provenance
+from facesmith.io.images import png_bytes, read_provenance, resize
 from facesmith.io.stopping import handling_stop_signals, interrupt
 from facesmith.model import load
 from facesmith.modelfiles.run_folder import LOG, PLAN
@@ -94,6 +98,12 @@ def client_of(studio):
 
 def first_model(client):
     return client.get("/api/models").json()["models"][0]
+
+
+def opened_picture(client, content):
+    """The response to a picture that is dropped onto the page. This route takes no model."""
+    dropping = client_of(client.app.state.studio)  # without starting it again
+    return dropping.post("/api/open", content=content)
 
 
 def pixels_of(response):
@@ -183,6 +193,10 @@ def test_copied_python_draws_the_same_picture(client, tmp_path):
         ("face", {"w": latent_text, "5_o_clock_shadow": -1.1}),
         ("mix", {"terms": "29-3(smiling=0.3)+0.25*34", "psi": 0.9}),
         ("mix", {"terms": f"{latent_text}+8"}),
+        ("face", {"seed": 42, "psi": 1.3}),
+        ("face", {"seed": 42, "psi": -0.5, "smiling": 1}),
+        ("face", {"seed": 42, "pca_1": 1.5, "sefa_2": -1, "smiling": 0.5}),
+        ("mix", {"terms": "4-9(pca_3=1)", "psi": -1}),
     ):
         code = client.get(f"/api/{endpoint}.json", params=query).json()["python"]
         exec(compile(code.replace("face.png", str(tmp_path / "face.png")), "copied", "exec"), {})
@@ -253,6 +267,179 @@ def test_other_directions_give_a_model_another_id(run, tmp_path):
     assert models.get(before) is model, "earlier URLs stay valid"
 
 
+def test_psi_beyond_the_training_distribution_moves_away_from_the_average(client, model):
+    average, w = model.G.w_avg.numpy(), model.latents([5])
+    for psi in (-1, -0.3, 1.5):
+        picture = pixels_of(client.get("/api/face.png", params={"seed": 5, "psi": psi}))
+        expected = model.synthesize(torch.from_numpy(average)[None].lerp(torch.from_numpy(w), psi).numpy())[0]
+        assert (picture == expected).all()
+    assert (first_model(client)["psi_min"], first_model(client)["psi_max"]) == (-1, 1.5)
+    assert client.get("/api/face.json", params={"seed": 5, "psi": 1.5}).json().keys() == {"face", "python"}
+    limited = small_recipe("gray-dcgan64", prior="uniform").networks()["G"]
+    assert render.psi_range(limited) == (0, 1), "its latents would leave their range"
+    with pytest.raises(BadOption, match="this model allows 0"):
+        render.change_variety(limited, limited.w_avg[None], 1.2)
+
+
+def test_enlarged_picture_is_smooth_and_says_so(client, model, tmp_path):
+    small = pixels_of(client.get("/api/face.png", params={"seed": 5}))
+    response = client.get("/api/face.png", params={"seed": 5, "scale": 4})
+    assert (pixels_of(response) == resize(small, 4 * RESOLUTION)).all()
+    (tmp_path / "large.png").write_bytes(response.content)
+    metadata = read_provenance(tmp_path / "large.png")
+    assert metadata["Enlarged"] == "4x with a Lanczos filter"
+    assert metadata["Seeds"] == "[5]"
+    assert "Enlarged" not in client.get("/api/face.png", params={"seed": 5}).content.decode("latin-1")
+    double = pixels_of(client.get("/api/mix.png", params={"terms": "1-2+3", "scale": 2}))
+    assert double.shape[0] == 2 * RESOLUTION
+
+
+def test_directions_without_labels_are_sliders(client, model):
+    for method in ("pca", "sefa"):
+        names = client.get("/api/directions", params={"method": method}).json()["directions"]
+        assert names[0] == f"{method}_1"
+        assert len(names) == min(10, model.G.w_dim)
+        step = unsupervised_directions(model.G, method)[names[0]].numpy()
+        edited = pixels_of(client.get("/api/face.png", params={"seed": 3, names[0]: 1.5}))
+        assert (edited == model.synthesize(model.latents([3]) + 1.5 * step)[0]).all()
+    error_of(client.get("/api/directions", params={"method": "ica"}))
+
+
+def test_variations_are_small_reproducible_and_different(client, model):
+    query = {"seed": 42, "smiling": 1, "count": 4, "amount": 0.3}
+    answer = client.get("/api/variations.json", params=query).json()["faces"]
+    assert client.get("/api/variations.json", params=query).json()["faces"] == answer
+    assert client.get("/api/variations.json", params=query | {"start": 3}).json()["faces"][0] == answer[3]
+    assert len({each["face"] for each in answer}) == 4
+    original = face_latent(model, parse_face("42(smiling=1)"))
+    for each in answer:
+        w = face_latent(model, parse_face(each["face"]))
+        assert 0 < (w - original).norm() < 0.5 * original.norm()
+        assert each["terms"].startswith("42(smiling=1)+0.3*")
+        as_sum = pixels_of(client.get("/api/mix.png", params={"terms": each["terms"]}))
+        assert (pixels_of(client.get("/api/face.png", params={"w": each["face"]})) == as_sum).all()
+    (same,) = client.get("/api/variations.json", params={"seed": 42, "count": 1, "amount": 0}).json()["faces"]
+    assert torch.allclose(face_latent(model, parse_face(same["face"])), face_latent(model, Face("42")), atol=1e-5)
+    of_variation = client.get("/api/variations.json", params={"w": answer[0]["face"], "count": 2})
+    assert len(of_variation.json()["faces"]) == 2, "a variation has variations"
+
+
+def test_children_resemble_both_parents(client, model):
+    query = {"parents": "3(smiling=1),17", "count": 6, "mutation": 0.1}
+    answer = client.get("/api/breed.json", params=query).json()["faces"]
+    parents = torch.cat([face_latent(model, parse_face(text)) for text in ("3(smiling=1)", "17")])
+    distance = (parents[0] - parents[1]).norm()
+    for each in answer:
+        w = face_latent(model, parse_face(each["face"]))
+        assert ((w - parents).norm(dim=1) < distance).all()
+    assert len({each["face"] for each in answer}) == 6
+    for parents_text in ("3", "3,4,5", "3,x"):
+        error_of(client.get("/api/breed.json", params={"parents": parents_text}))
+
+
+def test_zip_has_each_face_with_its_metadata_a_sheet_and_a_table(client, model, tmp_path):
+    query = {"faces": "5,17(smiling=1.5),5", "psi": 0.8, "scale": 2}
+    response = client.get("/api/faces.zip", params=query)
+    assert response.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        archive.extractall(tmp_path)
+        names = archive.namelist()
+    assert names == ["001-seed5.png", "002-seed17-smiling+1.5.png", "003-seed5.png", "contact-sheet.png", "faces.csv"]
+    alone = pixels_of(client.get("/api/face.png", params={"seed": 17, "smiling": 1.5, "psi": 0.8, "scale": 2}))
+    assert (np.asarray(Image.open(tmp_path / names[1])) == alone).all()
+    metadata = read_provenance(tmp_path / names[1])
+    assert (metadata["Face"], metadata["Psi"]) == ("17(smiling=1.5)", "0.8")
+    assert metadata["Enlarged"].startswith("2x")
+    rows = list(csv.DictReader((tmp_path / "faces.csv").read_text().splitlines()))
+    assert [row["file"] for row in rows] == names[:3]
+    assert rows[1] | {"file": ""} == {"file": "", "face": "17(smiling=1.5)", "psi": "0.8", "model": model.hash}
+    sheet = client.get("/api/contact-sheet.png", params={"faces": "5,17", "columns": 1})
+    assert pixels_of(sheet).shape[0] > 2 * 128
+    opened = opened_picture(client, (tmp_path / "contact-sheet.png").read_bytes()).json()
+    assert opened["faces"] == ["5", "17(smiling=1.5)", "5"]
+
+
+@pytest.mark.parametrize("faces", ["", "x", "5,", ",".join(["5"] * 257), "5(smilling=1)"])
+def test_faces_that_cannot_be_downloaded_are_refused(client, faces):
+    for path in ("faces.zip", "contact-sheet.png"):
+        response = client.get(f"/api/{path}", params={"faces": faces})
+        if faces == "5,":
+            assert response.status_code == 200
+        else:
+            error_of(response)
+
+
+def test_dropped_picture_opens_as_the_face_that_it_shows(client, run, model, tmp_path, monkeypatch):
+    latent_text = client.get("/api/mix.json", params={"terms": "4-9"}).json()["face"]
+    for path, query, expected in (
+        ("face.png", {"seed": 42, "psi": 0.7}, {"kind": "faces", "faces": ["42"], "psi": 0.7}),
+        ("face.png", {"seed": 42, "psi": 1.3}, {"kind": "faces", "faces": ["42"], "psi": 1.3}),
+        ("face.png", {"seed": 42, "smiling": -1.5, "pca_1": 2}, {"faces": ["42(pca_1=2,smiling=-1.5)"]}),
+        ("face.png", {"w": latent_text}, {"faces": [latent_text]}),
+        ("mix.png", {"terms": "3-4(smiling=1)", "plain": 1}, {"kind": "sum", "terms": "3-4(smiling=1)", "plain": True}),
+        ("mix.png", {"terms": "3-4", "scale": 2}, {"terms": "3-4", "plain": False, "layers": None}),
+    ):
+        picture = client.get(f"/api/{path}", params=query).content
+        opened = opened_picture(client, picture).json()
+        assert expected.items() <= opened.items()
+        assert (opened["model"], opened["model_id"]) == (model.hash, first_model(client)["id"])
+        assert opened["notice"] is None
+    monkeypatch.chdir(tmp_path)
+    for command, expected in (
+        (["sample", "--seeds", "3,5", "--psi", "0.5", "--out", "a.png"], {"faces": ["3", "5"], "psi": 0.5}),
+        (["sample", "--seeds", "3", "--out", "a.jpg"], {"faces": ["3"], "psi": 1}),
+        (["edit", "--seeds", "3,5", "--edit", "smiling=1", "--out", "b.png"],
+         {"faces": ["3(smiling=1)", "5(smiling=1)"]}),
+        (["mix", "3 - 5", "--plain", "--out", "c.png"], {"terms": "3 - 5", "plain": True}),
+    ):  # fmt: skip
+        monkeypatch.setattr(sys, "argv", ["facesmith", *command, "--model", str(run)])
+        cli.main()
+        opened = opened_picture(client, (tmp_path / command[-1]).read_bytes()).json()
+        assert expected.items() <= opened.items()
+
+
+def test_picture_of_another_model_says_so(client, tmp_path):
+    other = load(saved_model(tmp_path / "other", seed=5))
+    picture = png_bytes(other.sample([7])[0], other.provenance({"Seeds": "[7]", "Psi": "1.0"}))
+    opened = opened_picture(client, picture).json()
+    assert (opened["model_id"], opened["faces"]) == (None, ["7"])
+    assert other.hash[:12] in opened["notice"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "not made by Facesmith"),
+        ({"Software": "other"}, "not made by Facesmith"),
+        ({"Seeds": "x"}, "don't say which face"),
+        ({"Face": "1(a=99)"}, "from -10 to 10"),
+        ({"Face": "<script>"}, "not a face"),
+        ({"Faces": '["1"'}, "damaged"),
+        ({"Faces": "[1]"}, "damaged"),
+        ({"Faces": "[]"}, "shows 0 faces"),
+        ({"Faces": "{}"}, "damaged"),
+        ({"Faces": '["me.latent"]'}, "not a face"),
+        ({"Faces": '["1"]', "Edits": '{"a": "x"}'}, "damaged"),
+        ({"Faces": "[" * 100_000}, "damaged"),
+        ({"Seeds": str(list(range(300))), "Psi": "1"}, "300 faces"),
+        ({"Seeds": "[1]", "Psi": "nan"}, "don't say which face"),
+        ({"Face": "1", "Psi": "nan"}, "psi is nan"),
+        ({"Face": "1", "Psi": "9"}, "psi is 9"),
+        ({"Seeds": "[1]", "Psi": "1", "Condition": '{"smiling": 1}'}, "condition"),
+        ({"Terms": "1 +"}, "can't be"),
+    ],
+)  # fmt: skip
+def test_picture_whose_metadata_name_no_face_is_refused(client, model, metadata, message):
+    ours = model.provenance(metadata) if metadata and "Software" not in metadata else metadata
+    picture = png_bytes(np.zeros((8, 8, 3), np.uint8), ours)
+    assert message in error_of(opened_picture(client, picture))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0" + b"\0" * 64])
+def test_file_that_is_not_a_picture_is_not_opened(client, content):
+    assert "Facesmith made" in error_of(opened_picture(client, content))
+
+
 @pytest.mark.parametrize(
     ("query", "mentioned"),
     [
@@ -263,7 +450,10 @@ def test_other_directions_give_a_model_another_id(run, tmp_path):
         ({"seed": "9223372036854775808"}, "seed"),
         ({"seed": "9" * 30}, "seed"),
         ({"seed": "\u0664"}, "seed"),
-        ({"seed": "1", "psi": "1.01"}, "psi"),
+        ({"seed": "1", "psi": "1.51"}, "psi"),
+        ({"seed": "1", "psi": "-1.01"}, "psi"),
+        ({"seed": "1", "scale": "3"}, "scale"),
+        ({"seed": "1", "pca_11": "1"}, "pca_11"),
         ({"seed": "1", "psi": "nan"}, "psi"),
         ({"seed": "1", "psi": "inf"}, "psi"),
         ({"seed": "1", "psi": ""}, "psi"),
@@ -284,12 +474,12 @@ def test_bad_parameter_is_refused_in_one_line(client, query, mentioned):
 @pytest.mark.parametrize(
     ("path", "query", "message"),
     [
-        ("face.png", {"seed": "1", "psi": "1.01"}, "Parameter 'psi' is '1.01'; it should be less than or equal to 1."),
+        ("face.png", {"seed": "1", "psi": "1.6"}, "Parameter 'psi' is '1.6'; it should be less than or equal to 1.5."),
         ("face.png", {"seed": "x"}, "Parameter 'seed' is 'x'; it should be a valid integer."),
         ("face.png", {"seed": "1", "live": "yes"}, "Parameter 'live' is 'yes'; it should be '0' or '1'."),
         ("mix.png", {}, "Parameter 'terms' is missing."),
         ("mix.png", {"terms": "1+2", "path": "/etc"},
-         "Unknown parameter 'path'. Allowed here: model, terms, psi, plain, live."),
+         "Unknown parameter 'path'. Allowed here: model, terms, psi, plain, live, scale, layers."),
         ("walk.mp4", {"faces": "3"}, "Expected 2 to 24 faces, found 1."),
     ],
 )  # fmt: skip
@@ -334,7 +524,7 @@ def test_parsed_face_keeps_its_base_when_written_again(text):
 @settings(max_examples=100, deadline=None)
 @given(LETTERS)
 def test_any_text_is_parsed_or_refused_in_one_line(text):
-    for parse in (parse_sum, parse_faces):
+    for parse in (parse_sum, partial(parse_faces, at_least=1, at_most=24)):
         try:
             parse(text)
         except BadOption as error:
@@ -361,7 +551,7 @@ def test_written_face_is_parsed_as_the_same_face(seed, edits):
     face = make_face(str(seed), edits)
     assert parse_face(str(face)) == face
     assert parse_sum(f"2*{face}-{face}") == [(2.0, face), (-1.0, face)]
-    assert parse_faces(f"{face},{face}") == [face, face]
+    assert parse_faces(f"{face},{face}", 2, 2) == [face, face]
 
 
 @settings(max_examples=60, deadline=None)

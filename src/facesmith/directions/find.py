@@ -13,9 +13,10 @@ from torch import Tensor
 from facesmith.attributes import DatasetLabels, learnable_labels
 from facesmith.attributes.dataset_labels import unknown_column_message
 from facesmith.attributes.train_classifier import classifier_training_rows
+from facesmith.directions import unsupervised
 from facesmith.directions.direction_options import DirectionOptions, FoundDirections
 from facesmith.directions.supervised import supervised_directions
-from facesmith.directions.unsupervised import pca, sefa
+from facesmith.directions.unsupervised import unsupervised_directions
 from facesmith.errors import BadModel, BadOption
 from facesmith.faces import Faces, open_faces
 from facesmith.gan.contracts import Generator
@@ -28,9 +29,7 @@ from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
 
-METHODS = ("supervised", "means", "pca", "sefa")
-UNSUPERVISED_LATENTS = 2_000  # latents whose standard deviation sets the length of PCA and SeFa directions
-UNSUPERVISED_COUNT = 10
+METHODS = ("supervised", "means", *unsupervised.METHODS)
 SHEET_SEEDS = (3, 5, 8)
 SHEET_STRENGTHS = (-1, 0, 1)
 FACE_PX = 64  # up to which faces are enlarged on the sheet
@@ -57,8 +56,8 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
     sheet = file.with_suffix(".png")
     for path in (file, sheet):
         refuse_to_overwrite(path, options.force)
-    unsupervised = options.method in ("pca", "sefa")
-    result = _find_unsupervised(model, options) if unsupervised else _find_labeled(model, options, console)
+    needs_labels = options.method not in unsupervised.METHODS
+    result = _find_labeled(model, options, console) if needs_labels else _find_unsupervised(model, options)
     names = list(result.directions)
     header = {**result.header, "names": names, "method": options.method, "attributes": result.measurements}
     save_sidecar(file, "directions", result.directions, header, model.hash)
@@ -93,10 +92,7 @@ def directions_sheet(
 def _find_unsupervised(model: Model, options: DirectionOptions) -> FoundDirections:
     if options.attributes is not None or options.keep is not None:
         raise BadOption(f"--method {options.method} uses no attributes; leave out --attributes and --keep.")
-    with torch.inference_mode():
-        w = latents(model.G, range(UNSUPERVISED_LATENTS))
-        steps = (pca if options.method == "pca" else sefa)(model.G, w, UNSUPERVISED_COUNT)
-    return _with_lengths({f"{options.method}_{i + 1}": step for i, step in enumerate(steps)})
+    return _with_lengths(unsupervised_directions(model.G, options.method))
 
 
 def _find_labeled(model: Model, options: DirectionOptions, console: Console) -> FoundDirections:

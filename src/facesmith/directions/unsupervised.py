@@ -7,16 +7,41 @@ Factorization of Latent Semantics in GANs", arXiv:2007.06600, equation 5 (SeFa).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
 
 from facesmith.errors import BadModel
 from facesmith.gan.contracts import Generator
+from facesmith.latent import latents
 
+METHODS = ("pca", "sefa")
+LATENT_COUNT = 2_000  # latents whose standard deviation sets the length of directions
+DIRECTION_COUNT = 10
 DEVIATIONS = 2.0  # length at strength 1, in standard deviations of the latents along the direction
 BATCH_SIZE = 16  # latents that go through the first layer together
 MAX_PCA_FEATURES = 4096  # numbers of the first layer's output that PCA uses
+
+
+class _Enough(Exception):
+    """Stops a synthesis whose rest is not needed."""
+
+
+def unsupervised_directions(G: Generator, method: str) -> dict[str, Tensor]:
+    """Return directions `[w_dim]` by name, such as pca_1, the most important first. Takes about a second.
+
+    Args:
+        method: one of `METHODS`.
+
+    Raises:
+        BadModel: the method needs a layer that this generator does not have.
+    """
+    assert method in METHODS
+    with torch.inference_mode():
+        w = latents(G, range(LATENT_COUNT)).cpu()
+        steps = (pca if method == "pca" else sefa)(G, w, DIRECTION_COUNT)
+    return {f"{method}_{i + 1}": step for i, step in enumerate(steps)}
 
 
 def pca(G: Generator, w: Tensor, count: int) -> Tensor:
@@ -67,6 +92,7 @@ def first_layer(G: Generator) -> tuple[nn.Module, tuple[int, ...]]:
         x = inputs[0] if inputs else None
         if isinstance(x, Tensor) and x[0].numel() == G.w_dim and isinstance(getattr(module, "weight", None), Tensor):
             layers.append((module, tuple(x.shape[1:])))
+            raise _Enough
 
     _synthesize_with_hooks(G, lambda module: module.register_forward_pre_hook(record), G.w_avg[None])
     if not layers:
@@ -78,18 +104,22 @@ def _layer_outputs(G: Generator, layer: nn.Module, w: Tensor) -> Tensor:
     """Return the flattened outputs of a layer for latents `[N, w_dim]`, `[N, K]`."""
     outputs: list[Tensor] = []
 
+    def record(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs.append(output)
+        raise _Enough
+
     def hook(module: nn.Module) -> object:
-        return module.register_forward_hook(lambda *call: outputs.append(call[2])) if module is layer else None
+        return module.register_forward_hook(record) if module is layer else None
 
     _synthesize_with_hooks(G, hook, w)
     return outputs[0].flatten(1).float()
 
 
 def _synthesize_with_hooks(G: Generator, hook: Callable[[nn.Module], object], w: Tensor) -> None:
-    """Run the generator once with hooks on its modules, and remove the hooks afterwards."""
+    """Run the generator once with hooks on its modules, until one raises `_Enough`, and remove the hooks afterwards."""
     handles = [handle for module in G.modules() if (handle := hook(module)) is not None]
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), suppress(_Enough):
             G.synthesis(w)
     finally:
         for handle in handles:

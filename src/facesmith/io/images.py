@@ -393,7 +393,7 @@ def _to_pillow(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
-def read_provenance(path: Path) -> dict[str, str]:
+def read_provenance(path: Path | io.BytesIO) -> dict[str, str]:
     """Read the metadata in a PNG's text chunks or a JPEG's comment. Empty if there is none.
 
     Raises:

@@ -79,6 +79,15 @@ def truncate(G: Generator, w: Tensor, psi: float) -> Tensor:
     Source: Karras et al. 2019, arXiv:1812.04948, appendix B.
     """
     check_psi(psi)
+    return move_from_average(G, w, psi)
+
+
+def move_from_average(G: Generator, w: Tensor, psi: float) -> Tensor:
+    """Return `truncate` for any psi: above 1 faces become more extreme, and below 0 their opposites.
+
+    Args:
+        w: `[N, w_dim]` or `[N, num_ws, w_dim]`.
+    """
     return w if psi == 1 else truncation_center(G, w).lerp(w, psi)
 
 

@@ -28,6 +28,10 @@ render_queue.py     the render thread, and the order in which everything takes t
 job_queue.py        threads for films, photos and files, with a queue that reports its progress
 fair_queue.py       a queue in which clients take turns
 render.py           latents of faces and sums; walks as films; what is written into the metadata of pictures
+several_faces.py    contact sheets and zips of several faces
+variations.py       small changes of a face, and children of two
+unlabeled.py        directions that are found without labels
+opened_picture.py   which face a picture shows that Facesmith made
 photo_inversion.py  faces in a photo, the latent of a face, a generated face in the photo
 reproduce.py        the commands and the Python code that draw the same picture
 

@@ -21,7 +21,7 @@ from facesmith.errors import BadOption
 from facesmith.io.messages import shorten
 from facesmith.io.seeds import parse_seed
 from facesmith.latent.arithmetic import parse_terms
-from facesmith.studio.limits import MAX_EDITS, MAX_STRENGTH, MAX_WALK_FACES, MIN_WALK_FACES
+from facesmith.studio.limits import MAX_EDITS, MAX_STRENGTH
 
 LATENT_PATTERN = r"w\.[A-Za-z0-9_.]+"
 FACE_PATTERN = re.compile(rf"(?P<base>[0-9]{{1,19}}|{LATENT_PATTERN})(?:\((?P<edits>[^()]*)\))?")
@@ -89,15 +89,15 @@ def _strength(text: str, name: str) -> float:
     return strength
 
 
-def parse_faces(text: str) -> list[Face]:
-    """Return the faces of a walk such as `3,17(smiling=1,male=-1),40`.
+def parse_faces(text: str, at_least: int, at_most: int) -> list[Face]:
+    """Return the faces in a list such as `3,17(smiling=1,male=-1),40`.
 
     Raises:
         BadOption: too few, too many, or a part is not a face.
     """
     faces = [parse_face(part) for part in re.split(r",(?![^()]*\))", text) if part.strip()]
-    if not MIN_WALK_FACES <= len(faces) <= MAX_WALK_FACES:
-        raise BadOption(f"Expected {MIN_WALK_FACES} to {MAX_WALK_FACES} faces, found {len(faces)}.")
+    if not at_least <= len(faces) <= at_most:
+        raise BadOption(f"Expected {at_least} to {at_most} faces, found {len(faces)}.")
     return faces
 
 

@@ -13,7 +13,10 @@ MAX_FACES_IN_PHOTO = 32
 # Faces, sums and walks
 MAX_STRENGTH = 10.0  # of an edit; at 1 the attribute is clearly visible
 MAX_EDITS = 64
+MIN_PSI, MAX_PSI = -1.0, 1.5  # of models that allow psi outside 0-1
 MIN_WALK_FACES, MAX_WALK_FACES = 2, 24
+MAX_DOWNLOADED_FACES = 256
+MAX_VARIATIONS = 64
 MAX_FILM_FRAMES = 1200
 
 # Waiting work

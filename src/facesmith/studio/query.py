@@ -13,11 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from facesmith.errors import BadOption
 from facesmith.io.seeds import MAX_SEED
 from facesmith.studio.face_text import LATENT_PATTERN, Face, make_face, parse_faces, quoted
-from facesmith.studio.limits import MAX_FACES_IN_PHOTO, MAX_STRENGTH
+from facesmith.studio.limits import (
+    MAX_DOWNLOADED_FACES,
+    MAX_FACES_IN_PHOTO,
+    MAX_PSI,
+    MAX_STRENGTH,
+    MAX_VARIATIONS,
+    MAX_WALK_FACES,
+    MIN_PSI,
+    MIN_WALK_FACES,
+)
 from facesmith.studio.render import Walk
 
-Psi = Annotated[float, Field(ge=0, le=1)]  # these bounds exclude NaN and infinity
+Psi = Annotated[float, Field(ge=MIN_PSI, le=MAX_PSI)]  # these bounds exclude NaN and infinity
 Flag = Literal["0", "1"]
+Scale = Literal["1", "2", "4"]  # times that a picture is enlarged
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
 FaceNumber = Annotated[int, Field(ge=1, le=MAX_FACES_IN_PHOTO)]  # among the faces in a photo; 1 is the largest
 
@@ -51,12 +61,8 @@ class ModelParameters(Parameters):
     model: str
 
 
-class FaceParameters(ModelParameters):
-    """A face: either its seed or its latent `w`. All other parameters are edits, such as `smiling=1.5`.
-
-    Attributes:
-        live: render the face alone and before others, for sliders; see `render_queue.RenderJob`.
-    """
+class BaseFaceParameters(ModelParameters):
+    """A face: either its seed or its latent `w`. All other parameters are edits, such as `smiling=1.5`."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Strength]
@@ -64,7 +70,59 @@ class FaceParameters(ModelParameters):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     w: Annotated[str, Field(pattern=f"^{LATENT_PATTERN}$")] | None = None
     psi: Psi = 1.0
+
+
+class FaceParameters(BaseFaceParameters):
+    """A picture of a face.
+
+    Attributes:
+        live: render the face alone and before others, for sliders; see `render_queue.RenderJob`.
+    """
+
     live: Flag = "0"
+    scale: Scale = "1"
+
+
+class VariationParameters(BaseFaceParameters):
+    """Variations of a face; see `variations.variations`."""
+
+    count: Annotated[int, Field(ge=1, le=MAX_VARIATIONS)] = 8
+    start: Annotated[int, Field(ge=0, le=10**6)] = 0
+    amount: Annotated[float, Field(ge=0, le=2)] = 0.3
+
+
+class BreedParameters(ModelParameters):
+    """Children of two faces; see `variations.children`."""
+
+    parents: str
+    psi: Psi = 1.0
+    count: Annotated[int, Field(ge=1, le=MAX_VARIATIONS)] = 8
+    start: Annotated[int, Field(ge=0, le=10**6)] = 0
+    mutation: Annotated[float, Field(ge=0, le=2)] = 0.2
+
+
+class FacesParameters(ModelParameters):
+    """Several faces to download; see `face_text.parse_faces`."""
+
+    faces: str
+    psi: Psi = 1.0
+    scale: Scale = "1"
+
+
+class SheetOfFacesParameters(FacesParameters):
+    """Several faces on one picture.
+
+    Attributes:
+        columns: 0 for a sheet that is about square.
+    """
+
+    columns: Annotated[int, Field(ge=0, le=64)] = 0
+
+
+class DirectionsParameters(ModelParameters):
+    """A method that finds directions without labels."""
+
+    method: Literal["pca", "sefa"]
 
 
 class SumParameters(ModelParameters):
@@ -73,12 +131,15 @@ class SumParameters(ModelParameters):
     Attributes:
         terms: the sum as text; see `face_text.parse_sum`.
         plain: do not rescale the sum; see `latent.arithmetic.combine`.
+        layers: take these layers of the second face, as `facesmith mix --layers`; empty for a sum.
     """
 
     terms: str
     psi: Psi = 1.0
     plain: Flag = "0"
     live: Flag = "0"
+    scale: Scale = "1"
+    layers: str = ""
 
 
 class WalkParameters(ModelParameters):
@@ -129,7 +190,7 @@ class RealFaceParameters(ModelParameters):
     kind: Literal["training", "held_out"]
 
 
-def requested_face(parameters: FaceParameters) -> Face:
+def requested_face(parameters: BaseFaceParameters) -> Face:
     """Return the face that the parameters describe.
 
     Raises:
@@ -141,6 +202,15 @@ def requested_face(parameters: FaceParameters) -> Face:
     return make_face(base, parameters.__pydantic_extra__)
 
 
+def requested_faces(parameters: FacesParameters) -> list[Face]:
+    """Return the faces that the parameters list.
+
+    Raises:
+        BadOption: a face can't be parsed, or there are none or too many.
+    """
+    return parse_faces(parameters.faces, 1, MAX_DOWNLOADED_FACES)
+
+
 def requested_walk(parameters: WalkParameters) -> Walk:
     """Return the walk that the parameters describe.
 
@@ -148,7 +218,7 @@ def requested_walk(parameters: WalkParameters) -> Walk:
         BadOption: a face can't be parsed, or the film would be too long.
     """
     walk = Walk(
-        tuple(parse_faces(parameters.faces)),
+        tuple(parse_faces(parameters.faces, MIN_WALK_FACES, MAX_WALK_FACES)),
         psi=parameters.psi,
         closed=parameters.closed == "1",
         seconds=parameters.seconds,

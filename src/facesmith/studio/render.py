@@ -16,21 +16,48 @@ import torch
 from torch import Tensor
 
 from facesmith.errors import BadOption
+from facesmith.gan.contracts import Generator
 from facesmith.io.images import Pixels, as_rgb, enlarge
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.io.video import write_film
-from facesmith.latent import latents, truncate
-from facesmith.latent.arithmetic import combine
+from facesmith.latent import latents
+from facesmith.latent.arithmetic import combine, mix_layers, parse_layers
 from facesmith.latent.edits import apply_edits
+from facesmith.latent.from_seeds import move_from_average
 from facesmith.latent.interpolation import walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
 from facesmith.studio.face_text import Face, read_latent
 from facesmith.studio.job_queue import Job
-from facesmith.studio.limits import MAX_FILM_FRAMES
+from facesmith.studio.limits import MAX_FILM_FRAMES, MAX_PSI, MIN_PSI
 from facesmith.studio.render_queue import RenderCancelled, RenderQueue
+from facesmith.studio.unlabeled import directions_for
 
 FILM_PX = 256  # small faces are enlarged to about this size
+
+
+def psi_range(G: Generator) -> tuple[float, float]:
+    """Return the smallest and the largest psi that a model allows.
+
+    Where latents can have any value, psi may be negative or above 1. Latents that are drawn from a limited range, such
+    as uniform ones, would leave it.
+    """
+    return (MIN_PSI, MAX_PSI) if G.spherical or G.fits_prior or G.label_dim else (0.0, 1.0)
+
+
+def change_variety(G: Generator, w: Tensor, psi: float) -> Tensor:
+    """Truncate latents, or move them away from the average face.
+
+    Args:
+        w: `[N, w_dim]` or `[N, num_ws, w_dim]`.
+
+    Raises:
+        BadOption: the model does not allow this psi.
+    """
+    low, high = psi_range(G)
+    if not low <= psi <= high:
+        raise BadOption(f"psi is {psi:g}; this model allows {low:g} (the average face at 0) to {high:g}.")
+    return move_from_average(G, w, psi)
 
 
 def face_latent(model: Model, face: Face, psi: float = 1.0) -> Tensor:
@@ -44,24 +71,30 @@ def face_latent(model: Model, face: Face, psi: float = 1.0) -> Tensor:
         w = latents(G, [face.seed])
     else:
         w = torch.from_numpy(read_latent(face.base, model.hash, G.w_dim, G.num_ws))[None].to(G.w_avg.device)
-    w = truncate(G, w, psi)
+    w = change_variety(G, w, psi)
     # The directions are read only for edits: a damaged directions file must not affect unedited faces.
-    return apply_edits(w, model.directions, dict(face.edits)) if face.edits else w
+    return apply_edits(w, directions_for(model, face), dict(face.edits)) if face.edits else w
 
 
-def sum_latent(model: Model, terms: Sequence[tuple[float, Face]], psi: float = 1.0, *, plain: bool = False) -> Tensor:
+def sum_latent(
+    model: Model, terms: Sequence[tuple[float, Face]], psi: float = 1.0, *, plain: bool = False, layers: str = ""
+) -> Tensor:
     """Return the latent of a sum of faces, as `facesmith mix` computes it, `[1, w_dim]` or `[1, num_ws, w_dim]`.
 
     Args:
         terms: pairs of coefficient and face.
         plain: do not rescale the sum; see `latent.arithmetic.combine`.
+        layers: such as `0-1`: take these layers of the second face instead of a sum.
 
     Raises:
-        BadOption: the terms cancel out.
+        BadOption: the terms cancel out, or the model has no such layers.
     """
-    w = stack_latents(model, [face for _, face in terms])
-    total = combine(model.G, w, [coefficient for coefficient, _ in terms], plain=plain)
-    return truncate(model.G, total, psi)
+    w, coefficients = stack_latents(model, [face for _, face in terms]), [coefficient for coefficient, _ in terms]
+    if layers:
+        total = mix_layers(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
+    else:
+        total = combine(model.G, w, coefficients, plain=plain)
+    return change_variety(model.G, total, psi)
 
 
 def stack_latents(model: Model, faces: Sequence[Face]) -> Tensor:
@@ -77,14 +110,14 @@ def stack_latents(model: Model, faces: Sequence[Face]) -> Tensor:
 
 def face_provenance(face: Face, psi: float) -> dict[str, str]:
     """Return the metadata of a face. That of an unedited seed is the same as in `facesmith sample`."""
-    if face.seed is not None and not face.edits:
+    if face.seed is not None and not face.edits and 0 <= psi <= 1:
         return {"Seeds": f"[{face.seed}]", "Psi": repr(psi)}
     return {"Face": str(face), "Psi": repr(psi), **_resemblance_notice([face])}
 
 
-def sum_provenance(text: str, faces: Iterable[Face], psi: float, *, plain: bool) -> dict[str, str]:
+def sum_provenance(text: str, faces: Iterable[Face], psi: float, *, plain: bool, layers: str = "") -> dict[str, str]:
     """Return the metadata of a sum of faces, which `text` describes."""
-    rescaling = "plain" if plain else "rescaled to the norm of its terms"
+    rescaling = f"layers {layers}" if layers else "plain" if plain else "rescaled to the norm of its terms"
     return {"Terms": text, "Psi": repr(psi), "Sum": rescaling, **_resemblance_notice(faces)}
 
 
@@ -163,5 +196,5 @@ def _frames(model: Model, walk: Walk, job: Job[bytes], queue: RenderQueue) -> It
         job.progress = start / count
         interpolated = walk_latents(flat, positions[start : start + BATCH_SIZE], spherical=model.G.spherical)
         with queue.background_turn():
-            faces = synthesize(model.G, interpolated.reshape(-1, *w.shape[1:]), walk.psi)
+            faces = synthesize(model.G, change_variety(model.G, interpolated.reshape(-1, *w.shape[1:]), walk.psi))
         yield from enlarge(as_rgb(faces), scale)

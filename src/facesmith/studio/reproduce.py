@@ -5,50 +5,66 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from facesmith.latent.arithmetic import parse_layers
 from facesmith.model import Model
 from facesmith.studio.face_text import Face
 from facesmith.studio.render import Walk
+from facesmith.studio.unlabeled import unlabeled_methods
 
 IMPORTS = ("import facesmith", "from PIL import Image")
+IMPORT_MOVE = "from facesmith.latent.from_seeds import move_from_average"
 IMPORT_READ_LATENT = "from facesmith.studio.face_text import read_latent"
 
 
 def reproduce_face(model: Model, face: Face, psi: float) -> dict[str, str]:
     """Return code that draws a face: always `python`; also `command`, if a command can draw it."""
-    truncate_first = bool(face.edits) and psi != 1  # edits come after truncation
+    # Edits come after truncation, and `synthesize` accepts psi from 0 to 1 only.
+    truncate_first = psi != 1 and (bool(face.edits) or not 0 <= psi <= 1)
     lines = [IMPORT_READ_LATENT] if face.seed is None else []
+    lines += [*_load_code(model, [face])]
     if truncate_first:
-        lines += ["import torch", "from facesmith.latent import truncate", *_load_code(model)]
-        lines += [f"w = torch.from_numpy({_latent_code(face)})", f"w = truncate(model.G, w, {psi!r}).numpy()"]
+        lines = ["import torch", IMPORT_MOVE, *lines]
+        lines += [f"w = torch.from_numpy({_latent_code(face)})", f"w = move_from_average(model.G, w, {psi!r}).numpy()"]
     else:
-        lines += [*_load_code(model), f"w = {_latent_code(face)}"]
+        lines += [f"w = {_latent_code(face)}"]
     lines += [*_edits_code(face), *_save_code(1.0 if truncate_first else psi)]
     code = {"python": "\n".join(lines)}
-    if face.seed is not None:
+    if face.seed is not None and 0 <= psi <= 1 and not unlabeled_methods(model, [face]):
         code["command"] = _edit_command(model, face, psi) if face.edits else _sample_command(model, face, psi)
     return code
 
 
-def reproduce_sum(model: Model, terms: Sequence[tuple[float, Face]], psi: float, *, plain: bool) -> dict[str, str]:
+def reproduce_sum(
+    model: Model, terms: Sequence[tuple[float, Face]], psi: float, *, plain: bool, layers: str = ""
+) -> dict[str, str]:
     """Return code that draws a sum of faces: always `python`; also `command`, if a command can draw it."""
-    lines = ["import torch", "from facesmith.latent.arithmetic import combine"]
+    is_usual = 0 <= psi <= 1
+    lines = ["import torch", f"from facesmith.latent.arithmetic import {'mix_layers' if layers else 'combine'}"]
+    lines += [] if is_usual else [IMPORT_MOVE]
     lines += [IMPORT_READ_LATENT] if any(face.seed is None for _, face in terms) else []
-    lines += [*_load_code(model), "terms = []"]
+    lines += [*_load_code(model, [face for _, face in terms]), "terms = []"]
     for _, face in terms:
         lines += [f"w = {_latent_code(face)}", *_edits_code(face), "terms.append(torch.from_numpy(w))"]
     weights = [coefficient for coefficient, _ in terms]
-    lines += [f"w = combine(model.G, torch.cat(terms), {weights}, plain={plain}).numpy()", *_save_code(psi)]
+    if layers:
+        numbers = parse_layers(layers, model.G.num_ws)
+        lines += [f"w = mix_layers(model.G, torch.cat(terms), {weights}, {numbers})"]
+    else:
+        lines += [f"w = combine(model.G, torch.cat(terms), {weights}, plain={plain})"]
+    lines += [] if is_usual else [f"w = move_from_average(model.G, w, {psi!r})"]
+    lines += ["w = w.numpy()", *_save_code(psi if is_usual else 1.0)]
     code = {"python": "\n".join(lines)}
-    if all(face.seed is not None and not face.edits for _, face in terms):
+    if is_usual and all(face.seed is not None and not face.edits for _, face in terms):
         text = " ".join(_term_text(coefficient, face, is_first=i == 0) for i, (coefficient, face) in enumerate(terms))
         options = f"--model {_quoted_path(model)}{_psi_option(psi)}{' --plain' if plain else ''}"
+        options += f" --layers {layers}" if layers else ""
         code["command"] = f"facesmith mix {shlex.quote(text)} {options} --out mix.png"
     return code
 
 
 def reproduce_walk(model: Model, walk: Walk) -> dict[str, str]:
     """Return the `command` that makes a walk, or an empty dict if no command can."""
-    if any(face.seed is None or face.edits for face in walk.faces):
+    if any(face.seed is None or face.edits for face in walk.faces) or not 0 <= walk.psi <= 1:
         return {}
     seeds = ",".join(str(face.seed) for face in walk.faces)
     seconds = walk.frame_count() / walk.fps
@@ -67,8 +83,16 @@ def _edit_command(model: Model, face: Face, psi: float) -> str:
     return f"facesmith edit {options} --out edited.png"
 
 
-def _load_code(model: Model) -> list[str]:
-    return [*IMPORTS, f"model = facesmith.load({str(model.path)!r})"]
+def _load_code(model: Model, faces: Sequence[Face]) -> list[str]:
+    """Return the lines that open the model, and the directions that the faces need."""
+    lines = [*IMPORTS, f"model = facesmith.load({str(model.path)!r})"]
+    if methods := unlabeled_methods(model, faces):
+        lines.insert(0, "from facesmith.studio.unlabeled import unlabeled_directions")
+        found = ", ".join(f"**unlabeled_directions(model, {method!r})" for method in methods)
+        lines += [f"directions = {{{found}, **model.directions}}"]
+    elif any(face.edits for face in faces):
+        lines += ["directions = model.directions"]
+    return lines
 
 
 def _latent_code(face: Face) -> str:
@@ -78,7 +102,7 @@ def _latent_code(face: Face) -> str:
 
 
 def _edits_code(face: Face) -> list[str]:
-    return [f"w = w + {strength!r} * model.directions[{direction!r}]" for direction, strength in face.edits]
+    return [f"w = w + {strength!r} * directions[{direction!r}]" for direction, strength in face.edits]
 
 
 def _save_code(psi: float) -> list[str]:

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from torch import Tensor
 
-from facesmith.io.images import png_bytes
+from facesmith.io.images import Pixels, png_bytes, resize
 from facesmith.model import Model
-from facesmith.studio.face_text import parse_sum, write_latent
+from facesmith.studio.face_text import parse_faces, parse_sum, write_latent
 from facesmith.studio.query import (
+    BreedParameters,
+    DirectionsParameters,
     FaceParameters,
+    FacesParameters,
     FilmFormat,
+    SheetOfFacesParameters,
     SumParameters,
+    VariationParameters,
     WalkParameters,
     requested_face,
+    requested_faces,
     requested_walk,
 )
 from facesmith.studio.render import face_latent, face_provenance, render_walk, sum_latent, sum_provenance
 from facesmith.studio.render_queue import RenderJob
 from facesmith.studio.reproduce import reproduce_face, reproduce_sum, reproduce_walk
-from facesmith.studio.responses import cached_forever, not_modified, result_of, uncached_json, url_etag
+from facesmith.studio.responses import NO_STORE, cached_forever, not_modified, result_of, uncached_json, url_etag
 from facesmith.studio.services import ClientDep, Studio, StudioDep
+from facesmith.studio.several_faces import contact_sheet, enlargement, faces_zip
+from facesmith.studio.unlabeled import unlabeled_directions
+from facesmith.studio.variations import children, variations
 
 router = APIRouter()
 MEDIA_TYPES = {FilmFormat.mp4: "video/mp4", FilmFormat.gif: "image/gif"}
@@ -43,6 +52,7 @@ async def face_png(
         model,
         latent=lambda: face_latent(model, face, query.psi),
         live=query.live == "1",
+        scale=int(query.scale),
         provenance=face_provenance(face, query.psi),
     )
 
@@ -65,9 +75,12 @@ async def mix_png(
         studio,
         client,
         model,
-        latent=lambda: sum_latent(model, terms, query.psi, plain=plain),
+        latent=lambda: sum_latent(model, terms, query.psi, plain=plain, layers=query.layers),
         live=query.live == "1",
-        provenance=sum_provenance(query.terms, [face for _, face in terms], query.psi, plain=plain),
+        scale=int(query.scale),
+        provenance=sum_provenance(
+            query.terms, [face for _, face in terms], query.psi, plain=plain, layers=query.layers
+        ),
     )
 
 
@@ -77,9 +90,11 @@ async def mix_json(
 ) -> Response:
     """The latent of a sum as text, truncated with psi, and the code that reproduces the picture."""
     model, terms, plain = await studio.model(query.model), parse_sum(query.terms), query.plain == "1"
-    job = studio.quick_jobs.submit(lambda _: sum_latent(model, terms, query.psi, plain=plain), client)
+    job = studio.quick_jobs.submit(
+        lambda _: sum_latent(model, terms, query.psi, plain=plain, layers=query.layers), client
+    )
     w = await result_of(job, request)
-    code = reproduce_sum(model, terms, query.psi, plain=plain)
+    code = reproduce_sum(model, terms, query.psi, plain=plain, layers=query.layers)
     return uncached_json({"face": write_latent(w[0].cpu().numpy(), model.hash), **code})
 
 
@@ -109,6 +124,78 @@ async def walk_film(
     return Response(content, media_type=MEDIA_TYPES[film_format], headers=headers)
 
 
+@router.get("/api/faces.zip")
+async def faces_archive(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[FacesParameters, Query()]
+) -> Response:
+    """A zip with a picture of each face, a contact sheet and a table."""
+    model, faces, scale = await studio.model(query.model), requested_faces(query), int(query.scale)
+    job = studio.long_jobs.submit(
+        lambda job: faces_zip(model, faces, query.psi, scale, job, studio.render_queue), client, "zip"
+    )
+    return Response(await result_of(job, request), media_type="application/zip", headers=NO_STORE)
+
+
+@router.get("/api/contact-sheet.png")
+async def sheet_of_faces(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[SheetOfFacesParameters, Query()]
+) -> Response:
+    """Several faces on one picture, with their names."""
+    model, faces, scale = await studio.model(query.model), requested_faces(query), int(query.scale)
+    headers = cached_forever(url_etag(request))
+    if response := not_modified(request, headers):
+        return response
+    job = studio.long_jobs.submit(
+        lambda job: contact_sheet(model, faces, query.psi, scale, query.columns, job, studio.render_queue),
+        client,
+        "sheet",
+    )
+    return Response(await result_of(job, request), media_type="image/png", headers=headers)
+
+
+@router.get("/api/directions")
+async def directions(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[DirectionsParameters, Query()]
+) -> Response:
+    """The names of directions that are found without labels; they can be used as edits."""
+    model = await studio.model(query.model)
+    job = studio.quick_jobs.submit(lambda _: list(unlabeled_directions(model, query.method)), client)
+    return uncached_json({"directions": await result_of(job, request)})
+
+
+@router.get("/api/variations.json")
+async def variations_json(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[VariationParameters, Query()]
+) -> Response:
+    """Small random changes of a face, as sums and as latents."""
+    sums = variations(requested_face(query), query.amount, query.start, query.count)
+    return await _sums_response(request, studio, client, query.model, sums, query.psi)
+
+
+@router.get("/api/breed.json")
+async def breed_json(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[BreedParameters, Query()]
+) -> Response:
+    """Children of two faces, as sums and as latents."""
+    mother, father = parse_faces(query.parents, 2, 2)
+    sums = children(mother, father, query.mutation, query.start, query.count)
+    return await _sums_response(request, studio, client, query.model, sums, query.psi)
+
+
+async def _sums_response(
+    request: Request, studio: Studio, client: str, model_id: str, sums: Sequence[str], psi: float
+) -> Response:
+    """Return sums of faces, each with its latent, truncated with psi."""
+    model = await studio.model(model_id)
+
+    def latents(_: object) -> list[str]:
+        ws = [sum_latent(model, parse_sum(terms), psi) for terms in sums]
+        return [write_latent(w[0].cpu().numpy(), model.hash) for w in ws]
+
+    texts = await result_of(studio.quick_jobs.submit(latents, client), request)
+    return uncached_json({"faces": [{"terms": terms, "face": face} for terms, face in zip(sums, texts, strict=True)]})
+
+
 async def _png_response(
     request: Request,
     studio: Studio,
@@ -117,6 +204,7 @@ async def _png_response(
     *,
     latent: Callable[[], Tensor],
     live: bool,
+    scale: int,
     provenance: Mapping[str, str],
 ) -> Response:
     """Render a latent as a PNG, unless the browser already has it."""
@@ -124,5 +212,10 @@ async def _png_response(
     if response := not_modified(request, headers):
         return response
     pixels = await result_of(studio.render_queue.submit(RenderJob(model, latent, live, client)), request)
-    content = await asyncio.to_thread(png_bytes, pixels, model.provenance(provenance))
+    metadata = model.provenance({**provenance, **enlargement(scale)})
+    content = await asyncio.to_thread(_enlarged_png, pixels, scale, metadata)
     return Response(content, media_type="image/png", headers=headers)
+
+
+def _enlarged_png(pixels: Pixels, scale: int, metadata: Mapping[str, str]) -> bytes:
+    return png_bytes(resize(pixels, scale * pixels.shape[0]), metadata)

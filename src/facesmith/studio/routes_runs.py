@@ -8,9 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from facesmith import __version__
+from facesmith.directions import unsupervised
 from facesmith.errors import BadModel
 from facesmith.io.images import png_bytes
-from facesmith.studio import evaluation_view, run_view
+from facesmith.modelfiles.sidecar import sidecar_path
+from facesmith.studio import evaluation_view, opened_picture, run_view
 from facesmith.studio.open_models import OpenModel
 from facesmith.studio.query import (
     CompareParameters,
@@ -20,8 +22,9 @@ from facesmith.studio.query import (
     RunParameters,
     SheetParameters,
 )
+from facesmith.studio.render import psi_range
 from facesmith.studio.responses import NO_STORE, etag_of, not_modified, result_of, revalidated, uncached_json
-from facesmith.studio.services import ClientDep, StudioDep
+from facesmith.studio.services import ClientDep, StudioDep, submit_upload
 
 router = APIRouter()
 
@@ -30,7 +33,27 @@ router = APIRouter()
 async def models(studio: StudioDep) -> Response:
     """The newest version of each open model."""
     opened = await asyncio.to_thread(studio.models.refresh)
-    return uncached_json({"version": __version__, "models": [_model_facts(each) for each in opened]})
+    return uncached_json({
+        "version": __version__,
+        "photos": studio.photos,
+        "models": [_model_facts(each) for each in opened],
+    })  # fmt: skip
+
+
+@router.post("/api/open")
+async def open_picture(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[Parameters, Query()]
+) -> Response:
+    """Which face a picture shows that Facesmith made, from its metadata."""
+    job = await submit_upload(
+        request,
+        studio,
+        studio.quick_jobs,
+        lambda picture, _: opened_picture.open_picture(picture, studio.models.refresh()),
+        client,
+        "file",
+    )
+    return uncached_json(await result_of(job, request))
 
 
 @router.get("/api/queue")
@@ -103,6 +126,7 @@ def _model_facts(opened: OpenModel) -> dict[str, Any]:
         directions, directions_error = list(model.directions), None
     except BadModel as error:
         directions, directions_error = [], str(error)
+    low, high = psi_range(model.G)
     return {
         "id": opened.id,
         "hash": model.hash,
@@ -111,6 +135,11 @@ def _model_facts(opened: OpenModel) -> dict[str, Any]:
         "seen": model.header.get("seen"),
         "resolution": model.G.resolution,
         "channels": model.G.channels,
+        "num_ws": model.G.num_ws,
+        "psi_min": low,
+        "psi_max": high,
+        "can_invert": model.E is not None or sidecar_path(model.path, "inversion").exists(),
+        "unlabeled": list(unsupervised.METHODS),
         "directions": directions,
         "directions_error": directions_error,
         "directions_command": f"facesmith directions --model {model.path} --data LABELED_FACES",

@@ -1,0 +1,106 @@
+"""Which face, sum or walk a picture shows that Facesmith made, read from its metadata."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from facesmith.errors import BadOption, BadPicture
+from facesmith.io.images import read_provenance
+from facesmith.io.provenance import parse_provenance
+from facesmith.studio.face_text import Face, make_face, parse_face, parse_sum, quoted
+from facesmith.studio.limits import MAX_DOWNLOADED_FACES, MAX_PSI, MIN_PSI
+from facesmith.studio.open_models import OpenModel
+from facesmith.studio.query import Strength
+
+NOT_OURS = "This picture was not made by Facesmith, or another program has removed its metadata."
+
+
+def open_picture(content: bytes, models: Iterable[OpenModel]) -> dict[str, Any]:
+    """Return what a picture shows, for the page.
+
+    Args:
+        content: a PNG or JPEG.
+        models: the open models, among which the model of the picture may be.
+
+    Returns:
+        `kind` is "faces", "sum" or "walk". Faces and walks have `faces`; sums have `terms`, `plain` and `layers`. All
+        have `psi`, the `model` (a hash), its `recipe`, its `model_id` if it is open, and a `notice` for the user.
+
+    Raises:
+        BadPicture: it is not a picture, or its metadata do not say which face it shows.
+    """
+    try:
+        metadata = read_provenance(io.BytesIO(content))
+    except BadPicture:
+        raise BadPicture("This file can't be read as a picture. Drop a PNG or JPEG that Facesmith made.") from None
+    if "Model" not in metadata or not metadata.get("Software", "").startswith("facesmith"):
+        raise BadPicture(NOT_OURS)
+    try:
+        shown = _shown(metadata)
+        psi = float(metadata.get("Psi", "1"))
+    except (BadOption, ValueError) as error:
+        reason = str(error) if isinstance(error, BadOption) else "they are damaged."
+        raise BadPicture(f"The metadata of this picture can't be used: {reason}") from None
+    if not MIN_PSI <= psi <= MAX_PSI:
+        raise BadPicture(f"The metadata of this picture can't be used: psi is {psi:g}.")
+    model_id = next((each.id for each in models if each.model.hash == metadata["Model"]), None)
+    notices = [_notice_about_model(metadata, model_id), _notice_about_photo(metadata)]
+    return {
+        **shown,
+        "psi": psi,
+        "model": metadata["Model"],
+        "recipe": metadata.get("Recipe", "unknown"),
+        "model_id": model_id,
+        "notice": " ".join(filter(None, notices)) or None,
+    }
+
+
+def _shown(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return the faces or the sum that the metadata describe.
+
+    Raises:
+        BadOption or ValueError: they describe something else, or are damaged.
+    """
+    if metadata.get("Condition", "{}") != "{}":
+        raise BadOption(f"the studio can't draw faces with the condition {quoted(metadata['Condition'])}.")
+    if "Terms" in metadata:
+        parse_sum(metadata["Terms"])
+        how = metadata.get("Sum", "")
+        layers = how.removeprefix("layers ") if how.startswith("layers ") else None
+        return {"kind": "sum", "terms": metadata["Terms"], "plain": how == "plain", "layers": layers}
+    faces = _faces(metadata)
+    if not 0 < len(faces) <= MAX_DOWNLOADED_FACES:
+        raise BadOption(f"it shows {len(faces)} faces; the studio opens 1 to {MAX_DOWNLOADED_FACES}.")
+    return {"kind": "walk" if "Walk" in metadata else "faces", "faces": [str(face) for face in faces]}
+
+
+def _faces(metadata: Mapping[str, str]) -> list[Face]:
+    if "Face" in metadata:
+        return [parse_face(metadata["Face"])]
+    if "Faces" in metadata:
+        edits = TypeAdapter(dict[str, Strength]).validate_json(metadata.get("Edits", "{}"), strict=True)
+        names = TypeAdapter(list[str]).validate_json(metadata["Faces"], strict=True)
+        return [make_face(face.base, {**dict(face.edits), **edits}) for face in map(parse_face, names)]
+    if origin := parse_provenance(metadata):
+        return [make_face(str(seed), {}) for seed in origin.seeds]
+    raise BadOption("they don't say which face it shows.")
+
+
+def _notice_about_model(metadata: Mapping[str, str], model_id: str | None) -> str | None:
+    if model_id is not None:
+        return None
+    recipe, model_hash = quoted(metadata.get("Recipe", "unknown")), metadata["Model"][:12]
+    return (
+        f"Another model drew this picture (recipe {recipe}, hash {model_hash}). Open that model to see the same face: "
+        "facesmith studio --model MODEL"
+    )
+
+
+def _notice_about_photo(metadata: Mapping[str, str]) -> str | None:
+    if metadata.get("Synthetic") == "in part":
+        return "This is a photo with a generated face in it. The generated face was opened."
+    return None
