@@ -163,6 +163,22 @@ def test_labels_are_texts_as_in_a_csv(tmp_path):
     assert (table.name, [row[0] for row in table.rows]) == ("d/a.parquet", names)
 
 
+def test_shards_with_the_same_columns_have_one_table(tmp_path):
+    for shard in range(3):
+        write(tmp_path / f"{shard}.parquet", {"image": images([png(shard)]), "age": [shard], "box": [[1]]})
+    write(tmp_path / "4.parquet", {"image": images([png(4)]), "smiling": [True]})
+    store = open_store(tmp_path)
+    store.files()
+    first, second = store.label_tables()
+    assert first.rows == [[f"{shard}.parquet/0000000", str(shard)] for shard in range(3)]
+    assert (first.name, first.columns, first.notices) == (
+        "0.parquet",
+        ["file_name", "age"],
+        ["columns that are no labels: box"],
+    )
+    assert (second.name, second.columns) == ("4.parquet", ["file_name", "smiling"])
+
+
 def test_one_of_several_picture_columns_is_used_with_a_notice(tmp_path):
     columns = {"mask": images([png(1)]), "image": images([png(2)]), "thumbnail": pa.array([png(3)])}
     path = write(tmp_path / "a.parquet", columns)

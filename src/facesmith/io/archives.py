@@ -330,13 +330,17 @@ class NestedStore(Store):
         return store.unpack(inside)
 
     def label_tables(self) -> list[LabelTable]:
-        tables = self.outer.label_tables()
+        tables = {tuple(table.columns): table for table in self.outer.label_tables()}
         for prefix, store in sorted(self.inner.items()):
             for table in store.label_tables():
                 rows = [[f"{prefix}/{name}", *cells] for name, *cells in table.rows]
-                name = f"{prefix}/{table.name}".rstrip("/")
-                tables.append(LabelTable(name, table.columns, rows, table.notices))
-        return tables
+                if (first := tables.get(tuple(table.columns))) is None:
+                    name = f"{prefix}/{table.name}".rstrip("/")
+                    tables[tuple(table.columns)] = LabelTable(name, table.columns, rows, list(table.notices))
+                    continue
+                first.rows.extend(rows)  # such as the shards of a dataset
+                first.notices.extend(notice for notice in table.notices if notice not in first.notices)
+        return list(tables.values())
 
     def close(self) -> None:
         for store in (*self.inner.values(), self.outer):

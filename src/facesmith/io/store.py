@@ -118,7 +118,10 @@ class Store(ABC):
         return False
 
     def label_tables(self) -> list[LabelTable]:
-        """The labels that the store has for its own files. Raises BadData if they can't be read."""
+        """The labels that the store has for its own files. Raises BadData if they can't be read.
+
+        Tables with the same columns are one, under the name of the first.
+        """
         return []
 
     def unpack(self, name: str) -> IO[bytes]:
