@@ -76,7 +76,7 @@ def write_labeled_faces(path: Path, count: int, seed: int = 1) -> Path:
     lines = ["file_name,Bright Mouth,hat,background,constant"]
     for i, image in enumerate(np.clip(images + noise, 0, 255).astype(np.uint8)):
         write_png(path / f"{i:05d}.png", image)
-        lines.append(f"{i:05d}.png,{int(mouth[i] > 0)},{int(hat[i] > 0)},{background[i]:.4f},1")
+        lines.append(f"{i:05d}.png,{int(mouth[i] > 0)},{int(hat[i] > 0)},{background[i] + 10:.4f},1")
     with atomic_write(path / "metadata.csv", "w") as stream:
         stream.write("\n".join(lines) + "\n")
     return path

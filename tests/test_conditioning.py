@@ -24,7 +24,7 @@ from small import (
 )
 
 import facesmith
-from facesmith.attributes.conditioning import condition_labels, repeat_rare_labels, with_labels
+from facesmith.attributes.conditioning import condition_attributes, condition_labels, repeat_rare_labels, with_labels
 from facesmith.errors import BadData, BadOption
 from facesmith.explore.edit import EditOptions, edit
 from facesmith.explore.mix import GAP_PX, mix
@@ -90,11 +90,37 @@ def test_labels_match_the_columns(faces):
     assert with_labels(faces, ()) is faces
 
 
-def test_upper_half_of_a_numeric_column_counts_as_yes(data, tmp_path):
+def test_condition_on_a_number_is_refused_with_advice(data, tmp_path):
     path = with_column(data, tmp_path / "aged", "age", [str(20 + i % 40) for i in range(FACES)])
-    aged = open_faces(path, RESOLUTION)
-    labels = with_labels(aged, ("age",)).labels[:, 0]
-    assert np.array_equal(labels > 0, aged.attributes["age"] >= 40)
+    with pytest.raises(BadOption, match=r"age has numbers from 20 to 59, .*column of 1 and 0 .*age_over_39"):
+        with_labels(open_faces(path, RESOLUTION), ("age",))
+
+
+def test_column_of_classes_stands_for_all_its_classes(data, tmp_path):
+    path = with_column(
+        data, tmp_path / "classes", "Age Group", [("20-29", "30-39", "70+")[i % 3] for i in range(FACES)]
+    )
+    faces = open_faces(path, RESOLUTION)
+    names = condition_attributes(faces, ("age_group", "smiling"))
+    assert names == ("age_group=20-29", "age_group=30-39", "age_group=70+", "smiling")
+    labels = with_labels(faces, names).labels
+    assert (labels[:, :3].sum(1) == -1).all()  # one yes and two no
+    assert np.array_equal(labels[:, 1] > 0, np.arange(FACES) % 3 == 1)
+    assert condition_attributes(faces, ("age_group=70+",)) == ("age_group=70+",)
+
+
+def test_class_with_too_few_faces_is_an_error_that_names_the_others(data, tmp_path):
+    path = with_column(
+        data, tmp_path / "rare", "kind", ["a" if i < 39 else "b" if i < 75 else "c" for i in range(FACES)]
+    )
+    with pytest.raises(BadOption, match=r"kind=c \(5 faces with it.*Without them: kind=a,kind=b"):
+        with_labels(open_faces(path, RESOLUTION), ("kind",))
+
+
+def test_column_that_gives_no_attribute_is_an_error_with_the_reason(data, tmp_path):
+    path = with_column(data, tmp_path / "text", "caption", [f"face {i}" for i in range(FACES)])
+    with pytest.raises(BadOption, match=r"'caption' .*gives no attribute: 80 different texts, more than 64 classes"):
+        with_labels(open_faces(path, RESOLUTION), ("caption",))
 
 
 def test_unknown_values_become_label_zero_with_a_notice(data, tmp_path):
@@ -140,7 +166,7 @@ def test_condition_is_a_list_of_columns_for_conditional_recipes():
     assert parse_condition("test-conditional", "Smiling, Long Hair") == CONDITION
     with pytest.raises(BadOption, match=r"dcgan64 takes no --condition\. Recipes that do: .*test-conditional"):
         parse_condition("dcgan64", "smiling")
-    for names in (("a", "a"), ("",), ("A",), ("a b",), ("a=1",)):
+    for names in (("a", "a"), ("",), ("A",), ("a b",), ("a=1=2",), ("=a",), ("a=",)):
         with pytest.raises(BadOption, match="not a list of distinct attribute names"):
             make_recipe("test-conditional", {"condition": names})
     with pytest.raises(BadOption, match="at most 12"):
@@ -434,14 +460,34 @@ def test_psi_zero_is_the_average_face_with_the_condition(run):
 
 def test_condition_values_are_parsed():
     assert parse_condition_values(["smiling=1, Male = 0", "eyeglasses=1"]) == {"smiling": 1, "male": 0, "eyeglasses": 1}
+    assert parse_condition_values(["label=2", "Age Group = 30-39,age_group=70+=0"]) == {
+        "label=2": 1,
+        "age_group=30-39": 1,
+        "age_group=70+": 0,
+    }
     assert parse_condition_values([]) == {}
-    for text in ("smiling", "smiling=", "=1", "smiling=2", "smiling=yes", "smiling=1,,male=0", "smiling=1=1"):
+    for text in ("smiling", "smiling=", "=1", "smiling=1,,male=0", "a=b=c=1", "a=b=c", "a=b="):
         with pytest.raises(BadOption, match="can't be read"):
             parse_condition_values([text])
     with pytest.raises(BadOption, match="twice"):
         parse_condition_values(["smiling=1", "smiling=0"])
     assert condition_labels(CONDITION, {}) is None
     assert condition_labels(CONDITION, {"long_hair": 0}).tolist() == [0, -1]
+
+
+def test_class_sets_the_other_classes_of_its_column_to_no():
+    names = ("label=0", "label=1", "label=2", "smiling", "age_group=30-39")
+    assert condition_labels(names, {"label=2": 1}).tolist() == [-1, -1, 1, 0, 0]
+    assert condition_labels(names, {"label": 1}).tolist() == [-1, 1, -1, 0, 0]
+    assert condition_labels(names, {"label": 0, "smiling": 0}).tolist() == [1, -1, -1, -1, 0]
+    assert condition_labels(names, {"label": 2}).tolist() == [-1, -1, 1, 0, 0]
+    assert condition_labels(names, {"label=1": 0, "age_group=30-39": 1}).tolist() == [0, -1, 0, 0, 1]
+    with pytest.raises(BadOption, match="exclude each other"):
+        condition_labels(names, {"label=1": 1, "label=2": 1})
+    with pytest.raises(BadOption, match=r"no attribute 'label=7'\. It has: label=0, label=1, label=2\."):
+        condition_labels(names, {"label=7": 1})
+    with pytest.raises(BadOption, match=r"smiling=yes: Write an attribute and 1 \(yes\) or 0"):
+        condition_labels(names, {"smiling=yes": 1})
 
 
 def test_condition_that_the_model_lacks_is_an_error(run, tmp_path):

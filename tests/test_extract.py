@@ -570,3 +570,56 @@ def test_force_replaces_an_extraction_with_a_damaged_table(tmp_path, table):
     (out / "metadata.csv").write_bytes(table)
     run(photos, out, force=True)
     assert content(out) == before
+
+
+def labeled_photos(folder, table, name="metadata.csv"):
+    different_faces(folder, 3)
+    (folder / "sub").mkdir()
+    (folder / "000.png").rename(folder / "sub" / "000.png")
+    (folder / name).write_text(table)
+    return folder
+
+
+def test_labels_of_photos_are_carried_over_to_their_faces(tmp_path):
+    table = "File;Smiling;Age Group;blur;person\n000;1;30-39;x;Ann\nsub\\002.PNG;0;20-29;x;Ben\nzz.png;1;;;\n"
+    photos = labeled_photos(tmp_path / "photos", table)
+    output = io.StringIO()
+    report = run(photos, tmp_path / "out", console=Console(file=output, width=300))
+    assert report.ignored == {}
+    table = rows(tmp_path / "out" / "metadata.csv")
+    kept = {row["source"]: (row["Smiling"], row["Age Group"], row["person"]) for row in table}
+    assert kept == {"001.png": ("", "", ""), "002.png": ("0", "20-29", "Ben"), "sub/000.png": ("1", "30-39", "Ann")}
+    assert output.getvalue().splitlines()[:4] == [
+        "notice: metadata.csv: 1 rows name no picture that is there, such as zz.png",
+        "notice: 1 of 3 pictures have no row in metadata.csv",
+        "notice: columns that extract writes itself are not carried over: blur",
+        "notice: labels of 2 photos are carried over from metadata.csv: Smiling, Age Group, person",
+    ]
+    opened = faces.open_faces(tmp_path / "out", 64)
+    known = {name: np.nan_to_num(column, nan=-1).tolist() for name, column in opened.attributes.items()}
+    assert known == {"smiling": [-1, 0, 1], "age_group=20-29": [-1, 1, 0], "age_group=30-39": [-1, 0, 1]}
+    assert opened.groups[1:] == ["person/Ben", "person/Ann"]
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("list_attr_celeba.txt", "3\nSmiling\n000.png 1\n001.png -1\n002.png 1\n"),
+        ("dataset.json", json.dumps({"labels": [["sub/000.png", 1], ["001.png", 0], ["002.png", 1]]})),
+    ],
+)
+def test_every_kind_of_label_table_is_carried_over(tmp_path, name, table):
+    run(labeled_photos(tmp_path / "photos", table, name), tmp_path / "out")
+    (column,) = faces.open_faces(tmp_path / "out", 64).attributes.values()
+    assert column.tolist() == [0, 1, 1]
+
+
+def test_changed_labels_are_not_taken_for_the_same_extraction(tmp_path):
+    photos = labeled_photos(tmp_path / "photos", "file,smiling\n000.png,1\n")
+    run(photos, tmp_path / "out")
+    assert run(photos, tmp_path / "out").was_complete
+    (photos / "metadata.csv").write_text("file,smiling\n000.png,0\n")
+    with pytest.raises(OutputExists, match="the files in PHOTOS have changed"):
+        run(photos, tmp_path / "out")
+    run(photos, tmp_path / "out", force=True)
+    assert rows(tmp_path / "out" / "metadata.csv")[2]["smiling"] == "0"

@@ -133,7 +133,7 @@ def train(
         minutes: budget in minutes, measured at the start; 30 if neither budget is given.
         kimg: budget in thousands of real images shown.
         set: hyperparameters of the recipe, such as `{"lr": 1e-4}`.
-        condition: attributes to learn, as columns of `metadata.csv`: `["smiling", "male"]`.
+        condition: attributes to learn, as columns of the label table: `["smiling", "male"]`.
         batch: batch size; the same as `set={"batch_size": batch}`.
         seed: another seed gives another training.
         device: `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.

@@ -1,11 +1,10 @@
-"""A dataset's columns as targets for a classifier: a value between 0 (no) and 1 (yes) per face and attribute."""
+"""A dataset's attributes as targets for a classifier: a value between 0 (no) and 1 (yes) per face and attribute."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from facesmith.faces import Faces
 from facesmith.io.attribute_options import direction_name
 
 MIN_PER_CLASS = 20  # faces with an attribute, and faces without it
+MAX_REASONS = 5
 
 
 @dataclass(frozen=True)
@@ -23,50 +23,94 @@ class DatasetLabels:
 
     Attributes:
         names: of the attributes, as `--edit` writes them.
-        targets: float32 `[N, A]`. For columns with two values 0 or 1; for others the rank of the value among all
+        targets: float32 `[N, A]`. For attributes with two values 0 or 1; for numbers the rank of the value among all
             faces, between 0 and 1. NaN if unknown.
-        skipped: columns that can't be learned, with the reasons.
+        skipped: attributes that can't be learned, with the reasons.
+        ranked: attributes that are numbers, with the number from which on they count as yes.
     """
 
     names: tuple[str, ...]
     targets: NDArray[np.float32]
     skipped: Mapping[str, str]
+    ranked: Mapping[str, float]
 
 
 def learnable_labels(faces: Faces, requested: Sequence[str] | None = None) -> DatasetLabels:
-    """The columns of a dataset that a classifier can learn.
+    """The attributes of a dataset that a classifier can learn.
 
     Args:
-        requested: use only these columns.
+        requested: use only these attributes. The name of a column with several classes means all of them.
 
     Raises:
-        BadData: no column can be learned.
-        BadOption: a requested column doesn't exist, or can't be learned.
+        BadData: no attribute can be learned.
+        BadOption: a requested attribute doesn't exist, or can't be learned.
     """
     columns = {direction_name(name): column for name, column in faces.attributes.items()}
     if not columns:
-        raise BadData(
-            f"{faces.path} ({faces.layout}) has no labels. Expected a metadata.csv with file_name and columns such as "
-            "smiling, with values 0 or 1. Methods that need no labels: --method pca or sefa."
-        )
-    names = list(columns) if requested is None else list(dict.fromkeys(map(direction_name, requested)))
-    for name in names:
-        if name not in columns:
-            raise BadOption(unknown_column_message(name, columns, faces.path))
+        raise BadData(no_labels_message(faces))
+    names = list(columns)
+    if requested is not None:
+        expanded = expand_classes(requested, faces.attributes)
+        for name in expanded:
+            if direction_name(name) not in columns:
+                raise BadOption(unknown_column_message(name, faces))
+        names = list(dict.fromkeys(map(direction_name, expanded)))
     reasons = {name: _fault(columns[name]) for name in names}
     skipped = {name: reason for name, reason in reasons.items() if reason}
     usable = tuple(name for name in names if name not in skipped)
     if not usable or (requested and skipped):
-        details = ", ".join(f"{name} ({reason})" for name, reason in skipped.items())
-        raise (BadOption if requested else BadData)(f"Too few labeled faces in {faces.path} to learn {details}.")
-    return DatasetLabels(usable, np.stack([_target(columns[name]) for name in usable], axis=1), skipped)
+        written = {direction_name(name): name for name in faces.attributes}
+        details = ", ".join(f"{written[name]} ({reason})" for name, reason in skipped.items())
+        others = f" Without them: {','.join(written[name] for name in usable)}." if usable else ""
+        raise (BadOption if requested else BadData)(
+            f"Too few labeled faces in {faces.path} to learn {details}.{others}"
+        )
+    ranked = {name: _threshold(columns[name]) for name in usable if is_number(columns[name])}
+    return DatasetLabels(usable, np.stack([_target(columns[name]) for name in usable], axis=1), skipped, ranked)
 
 
-def unknown_column_message(name: str, columns: Mapping[str, object], path: Path) -> str:
-    """The message about a missing column, with the closest match and all existing columns."""
-    close = get_close_matches(name, columns, n=1)
+def expand_classes(requested: Iterable[str], attributes: Iterable[str]) -> list[str]:
+    """Requested attributes, where a column such as `age_group` stands for all its classes, such as `age_group=30-39`.
+
+    Names that fit nothing are returned unchanged.
+    """
+    known = {direction_name(name): name for name in attributes}
+    expanded: list[str] = []
+    for name in requested:
+        prefix = f"{direction_name(name)}="
+        classes = [each for each in known.values() if each.startswith(prefix)]
+        expanded += [known[direction_name(name)]] if direction_name(name) in known else classes or [name]
+    return list(dict.fromkeys(expanded))
+
+
+def is_number(column: NDArray[np.float32]) -> bool:
+    """Whether an attribute has other values than 0 (no) and 1 (yes)."""
+    return not np.isin(column[~np.isnan(column)], (0, 1)).all()
+
+
+def no_labels_message(faces: Faces) -> str:
+    """The message about faces without any attribute: tables that can't be used, or what is expected."""
+    if faces.left_out:
+        found = "; ".join(f"{name}: {reason}" for name, reason in list(faces.left_out.items())[:MAX_REASONS])
+        return f"{faces.path} has no labels that can be used ({found}). Methods that need none: --method pca or sefa."
+    return (
+        f"{faces.path} ({faces.layout}) has no labels. Expected a metadata.csv with file_name and columns such as "
+        "smiling, with values 0 or 1. Methods that need no labels: --method pca or sefa."
+    )
+
+
+def unknown_column_message(name: str, faces: Faces, columns: Iterable[str] | None = None) -> str:
+    """The message about a missing attribute: why its column is left out, or the closest match and all others.
+
+    Args:
+        columns: the attributes that can be used; by default all.
+    """
+    names = list(faces.attributes if columns is None else columns)
+    if reason := faces.left_out.get(name):
+        return f"The column {name!r} of {faces.path} gives no attribute: {reason}. There are: {', '.join(names)}."
+    close = get_close_matches(name, names, n=1)
     suggestion = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{path} has no column {name!r}.{suggestion} It has: {', '.join(columns)}."
+    return f"{faces.path} has no column {name!r}.{suggestion} It has: {', '.join(names)}."
 
 
 def _fault(column: NDArray[np.float32]) -> str:
@@ -77,14 +121,17 @@ def _fault(column: NDArray[np.float32]) -> str:
     return "" if min(yes, no) >= MIN_PER_CLASS else f"{yes} faces with it, {no} without; {MIN_PER_CLASS} of each needed"
 
 
+def _threshold(column: NDArray[np.float32]) -> float:
+    """The smallest number that counts as yes."""
+    values = column[_target(column) > 0.5]
+    return float(values.min()) if len(values) else float("inf")
+
+
 def _target(column: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values `[N]` between 0 and 1: 0 or 1 for columns with two values, else the rank among the known values."""
+    """Values `[N]` between 0 and 1: those of the column, or for numbers the rank among the known values."""
     known = ~np.isnan(column)
     values, inverse, counts = np.unique(column[known], return_inverse=True, return_counts=True)
-    if len(values) <= 2:
-        levels = np.arange(len(values), dtype=np.float32)
-    else:
-        levels = ((np.cumsum(counts) - counts / 2) / counts.sum()).astype(np.float32)
+    levels = values if not is_number(column) else ((np.cumsum(counts) - counts / 2) / counts.sum()).astype(np.float32)
     target = np.full(len(column), np.nan, np.float32)
     target[known] = levels[inverse]
     return target

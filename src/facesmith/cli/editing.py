@@ -15,7 +15,7 @@ from facesmith.errors import BadOption
 def directions(
     model: ModelPath = None,
     data: Annotated[
-        Path | None, typer.Option(help="Labeled faces: a folder or zip with columns such as smiling in metadata.csv.")
+        Path | None, typer.Option(help="Labeled faces: a folder or zip with a label table, such as metadata.csv.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for directions.safetensors and its contact sheet. Default: the model's.")

@@ -58,7 +58,7 @@ Conditions = Annotated[
     list[str] | None,
     typer.Option(
         "--condition",
-        help="Attributes of the faces, such as smiling=1 or smiling=1,male=0. Needs a conditional model. Repeatable.",
+        help="Attributes of the faces, such as smiling=1,male=0 or label=2. Needs a conditional model. Repeatable.",
     ),
 ]
 Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 is the average face.")]

@@ -31,7 +31,7 @@ def train(
     ] = None,
     condition: Annotated[
         str | None,
-        typer.Option(help="Train a conditional model on these columns of metadata.csv, such as smiling,male."),
+        typer.Option(help="Train a conditional model on these columns of the label table, such as smiling,male."),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Batch size; short for --set batch_size=N.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed of the training.")] = 0,

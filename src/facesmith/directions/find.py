@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from facesmith.attributes import DatasetLabels, learnable_labels
-from facesmith.attributes.dataset_labels import unknown_column_message
+from facesmith.attributes.dataset_labels import expand_classes, unknown_column_message
 from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.directions import unsupervised
 from facesmith.directions.direction_options import DirectionOptions, FoundDirections
@@ -112,9 +113,13 @@ def _find_labeled(model: Model, options: DirectionOptions, console: Console) -> 
     labels = learnable_labels(faces)
     for name, reason in labels.skipped.items():
         console.print(f"notice: {name} can't be learned: {reason}")
-    for name in map(direction_name, [*(options.attributes or ()), *(options.keep or ())]):
-        if name not in labels.names:
-            raise BadOption(unknown_column_message(name, dict.fromkeys(labels.names), faces.path))
+    for name, threshold in labels.ranked.items():
+        console.print(f"notice: {name} is a number; from {threshold:g} on it counts as yes, for half of the faces")
+    options = replace(
+        options,
+        attributes=_requested_names(options.attributes, labels, faces),
+        keep=_requested_names(options.keep, labels, faces),
+    )
     result = (
         _find_by_means(model, faces, labels, options)
         if options.method == "means"
@@ -124,11 +129,26 @@ def _find_labeled(model: Model, options: DirectionOptions, console: Console) -> 
     return FoundDirections(result.directions, result.measurements, result.notes, header)
 
 
+def _requested_names(requested: Sequence[str] | None, labels: DatasetLabels, faces: Faces) -> list[str] | None:
+    """The names of requested attributes as directions have them; a column of classes stands for all its classes.
+
+    Raises:
+        BadOption: an attribute doesn't exist, or can't be learned.
+    """
+    if requested is None:
+        return None
+    expanded = expand_classes(requested, faces.attributes)
+    for name in expanded:
+        if direction_name(name) not in labels.names:
+            raise BadOption(unknown_column_message(name, faces, labels.names))
+    return list(dict.fromkeys(map(direction_name, expanded)))
+
+
 def _find_by_means(model: Model, faces: Faces, labels: DatasetLabels, options: DirectionOptions) -> FoundDirections:
     rows = classifier_training_rows(faces)
     w = torch.from_numpy(model.invert(np.asarray(faces.pixels[rows]), optimize=False))
     steps = difference_of_means(w, labels.targets[rows])
-    names = list(map(direction_name, options.attributes)) if options.attributes is not None else labels.names
+    names = labels.names if options.attributes is None else options.attributes
     return _with_lengths({
         name: step for name, step in zip(labels.names, steps, strict=True) if name in names and step.isfinite().all()
     })  # fmt: skip

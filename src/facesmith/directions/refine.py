@@ -65,7 +65,8 @@ def keep_weights(own: list[int], keep: list[int], logits: Tensor) -> Tensor:
         keep: indices of attributes that must not change.
         logits: `[N, A]` of faces.
     """
-    correlation = torch.corrcoef(logits.double().T).nan_to_num(0).abs().float()
+    correlation = torch.corrcoef(logits.double().T).reshape(logits.shape[1], -1)  # of one attribute it is a scalar
+    correlation = correlation.nan_to_num(0).abs().float()
     weights = 1 - correlation[own]
     weights[:, keep] = 1.0
     weights[torch.arange(len(own)), own] = 0.0

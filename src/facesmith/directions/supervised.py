@@ -33,7 +33,6 @@ from facesmith.directions.strength import MIN_SUCCESS_RATE, StrengthCalibration,
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.gan.contracts import Generator
-from facesmith.io.attribute_options import direction_name
 from facesmith.io.images import Pixels
 from facesmith.io.progress import bar
 from facesmith.latent import latents
@@ -120,7 +119,7 @@ def supervised_directions(
     for name, scores in trained.scores.items():
         console.print(f"  {name:<22} {describe_scores(scores)}")
     names = _select_attributes(trained, options)
-    keep_names = list(map(direction_name, options.keep)) if options.keep is not None else DEFAULT_KEEP
+    keep_names = options.keep if options.keep is not None else DEFAULT_KEEP
     keep = [name for name in keep_names if name in trained.names]
     index = {name: i for i, name in enumerate(trained.names)}
     own = [index[name] for name in names]
@@ -203,7 +202,7 @@ def _label_samples(G: Generator, trained: TrainedClassifier, seeds: Sequence[int
 def _select_attributes(trained: TrainedClassifier, options: DirectionOptions) -> list[str]:
     """Return the requested attributes, or by default those that the classifier recognizes best."""
     if options.attributes is not None:
-        return list(dict.fromkeys(map(direction_name, options.attributes)))
+        return list(options.attributes)
     accuracy = {name: trained.scores[name].balanced_accuracy_degraded for name in trained.names}
     reliable = [name for name in trained.names if accuracy[name] >= MIN_BALANCED_ACCURACY]
     best = sorted(reliable, key=lambda name: -accuracy[name])[:MAX_DIRECTIONS]

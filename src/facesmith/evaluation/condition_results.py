@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.attributes import learnable_labels, predict_logits, trained_classifier
+from facesmith.attributes import direction_name, learnable_labels, predict_logits, trained_classifier
 from facesmith.attributes.conditioning import with_labels
 from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.device import has_bfloat16
@@ -61,7 +61,7 @@ def with_condition_results(
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
     # Trained on all columns of the data, like the classifier for directions, which is then in the cache.
     trained = trained_classifier(faces, learnable_labels(faces), console, precision=precision, budget=classifier_budget)
-    columns = [trained.names.index(name) for name in model.conditions]
+    columns = [trained.names.index(direction_name(name)) for name in model.conditions]
     in_samples = predict_logits(trained.classifier, result.pictures).numpy()[:, columns] > 0
     in_faces = predict_logits(trained.classifier, np.asarray(faces.pixels[reference.test])).numpy()[:, columns] > 0
     conditions = []

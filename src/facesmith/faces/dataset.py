@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Faces:
         notices: what was changed or skipped, one line each, for the user.
         sizes: `[N, 2]` width and height in the files.
         cache: folder of the packed pictures.
+        left_out: label tables and columns that give no attributes, with the reason.
         labels: float32 `[N, K]`, the condition of each face: -1 for no, 1 for yes, 0 if unknown. None unless
             `conditioning.with_labels` has set it.
     """
@@ -55,6 +56,7 @@ class Faces:
     notices: list[str]
     sizes: NDArray[np.int32]
     cache: Path
+    left_out: dict[str, str] = field(default_factory=dict)
     labels: NDArray[np.float32] | None = None
 
     @property
@@ -112,7 +114,7 @@ def faces_from_listing(
         path=path,
         pixels=packed.pixels,
         names=packed.names,
-        attributes={name: _finite(column)[rows] for name, column in listing.attributes.items()},
+        attributes={name: column[rows] for name, column in listing.attributes.items()},
         groups=groups,
         parts=split.split(groups),
         alignment=alignment if isinstance(alignment, dict) else None,
@@ -121,14 +123,8 @@ def faces_from_listing(
         notices=listing.notices + _notices(packed, resolution),
         sizes=packed.sizes,
         cache=packed.folder,
+        left_out=listing.left_out,
     )
-
-
-def _finite(column: list[float]) -> NDArray[np.float32]:
-    """A column as float32; NaN and infinities, also from overflow, become NaN."""
-    with np.errstate(over="ignore"):
-        values = np.asarray(column, np.float32)
-    return np.where(np.isfinite(values), values, np.float32(np.nan))
 
 
 def _limit(listing: Listing, limit: int) -> None:
@@ -142,7 +138,7 @@ def _limit(listing: Listing, limit: int) -> None:
     kept.sort()
     listing.files = [listing.files[i] for i in kept]
     listing.persons = [listing.persons[i] for i in kept]
-    listing.attributes = {name: [column[i] for i in kept] for name, column in listing.attributes.items()}
+    listing.attributes = {name: column[kept] for name, column in listing.attributes.items()}
 
 
 def _groups(packed: Packed, persons: list[str | None]) -> list[str]:

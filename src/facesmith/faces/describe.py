@@ -87,6 +87,7 @@ def _share_or_range(column: NDArray[np.float32]) -> str:
     known = column[~np.isnan(column)]
     if len(known) == 0:
         return "unknown for all"
+    of_known = f" of {len(known)} labeled faces" if len(known) < len(column) else ""
     if set(np.unique(known)) <= {0.0, 1.0}:
-        return f"{known.mean():6.1%}"
-    return f"{known.min():.3g} to {known.max():.3g}, mean {known.mean():.3g}"
+        return f"{known.mean():6.1%}{of_known}"
+    return f"{known.min():.3g} to {known.max():.3g}, mean {known.mean():.3g}{of_known}"

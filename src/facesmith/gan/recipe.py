@@ -21,7 +21,7 @@ from torch import nn
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.recipe_options import did_you_mean, option, options_of
-from facesmith.io.attribute_options import direction_name
+from facesmith.io.attribute_options import condition_name
 
 DEFAULT_RECIPE = "quick64"
 MAX_CONDITIONS = 12  # a model stores the frequency of each combination: 2 ** 12 numbers
@@ -91,17 +91,20 @@ class Recipe(ABC):
 class Conditional(Recipe):
     """A recipe that can be conditional. `condition` names the attributes; labels have the same order."""
 
-    condition: tuple[str, ...] = option((), "attributes to condition on, columns of the faces' metadata.csv")
+    condition: tuple[str, ...] = option((), "attributes to condition on, columns of the faces' label table")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         names = self.condition
-        if len(set(names)) < len(names) or not all(re.fullmatch(r"[^\sA-Z=,]+", name) for name in names):
+        if len(set(names)) < len(names) or not all(re.fullmatch(r"[^\sA-Z=,]+(=[^\sA-Z=,]+)?", name) for name in names):
             raise BadOption(
                 f"{self.name}: condition={','.join(names)!r} is not a list of distinct attribute names in lower case."
             )
         if len(names) > MAX_CONDITIONS:
-            raise BadOption(f"{self.name}: {len(names)} attributes to condition on; at most {MAX_CONDITIONS} work.")
+            raise BadOption(
+                f"{self.name}: {len(names)} attributes to condition on; at most {MAX_CONDITIONS} work. Name "
+                f"fewer, such as --condition {','.join(names[:2])}"
+            )
 
 
 def condition_of(recipe: Recipe) -> tuple[str, ...]:
@@ -118,7 +121,7 @@ def parse_condition(name: str, text: str) -> tuple[str, ...]:
     if not issubclass(find_recipe(name), Conditional):
         conditional = ", ".join(other for other, cls in recipes().items() if issubclass(cls, Conditional))
         raise BadOption(f"Recipe {name} takes no --condition. Recipes that do: {conditional}.")
-    return tuple(direction_name(part) for part in text.split(",") if part.strip())
+    return tuple(condition_name(part) for part in text.split(",") if part.strip())
 
 
 def periodic_steps(period: int) -> Mapping[int, float]:

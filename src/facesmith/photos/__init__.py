@@ -1,6 +1,7 @@
 """Photos -> a folder of aligned faces. The modules in the order in which a photo passes them.
 
 sources.py            a folder, zip, picture or video -> a list of photos to load
+photo_labels.py       label tables beside the photos -> columns for their faces
 mtcnn.py              the three networks of the face detector and their weights
 detect.py             photos -> boxes and landmarks of all faces
 align.py              landmarks -> the crop in which eyes and mouth lie at fixed places

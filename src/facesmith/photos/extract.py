@@ -38,9 +38,10 @@ from facesmith.photos.crop import (
 )
 from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX, Detector
 from facesmith.photos.extraction_report import MAX_REJECTED_SHOWN, ExtractReport
-from facesmith.photos.faces_folder import LOCK_NAME, ExtractSettings
+from facesmith.photos.faces_folder import COLUMNS, LOCK_NAME, ExtractSettings
 from facesmith.photos.journal import BatchRecord
 from facesmith.photos.near_duplicates import HashIndex
+from facesmith.photos.photo_labels import PhotoLabels, read_photo_labels
 from facesmith.photos.sources import Photo, PhotoSource, count_photos, iterate_photos, open_source, source_fingerprint
 
 BATCH_SIZE = 32  # photos
@@ -96,7 +97,9 @@ def extract(
         raise BadOption(f"--out is the folder of the photos, {photos}. Choose another folder.")
     source = open_source(photos, outside=out)
     framing = Alignment(size, margin) if crop is None else CenterCrop(size, crop)
-    settings = ExtractSettings(framing, faces, min_face, threshold, every, source_fingerprint(source))
+    labels = read_photo_labels(source, COLUMNS)
+    fingerprint = source_fingerprint(source) + labels.fingerprint()
+    settings = ExtractSettings(framing, faces, min_face, threshold, every, fingerprint)
     report = faces_folder.finished_report(out, settings, force)
     if report is not None:
         return report
@@ -104,7 +107,7 @@ def extract(
     busy = FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.")
     try:
         with locked(out / LOCK_NAME, busy):
-            return _extract(source, out, settings, workers or usable_cpus(), pictures, force, console)
+            return _extract(source, labels, out, settings, workers or usable_cpus(), pictures, force, console)
     except OSError as error:
         advice = "Fix this, then run the same command again without --force: it resumes."
         raise FacesmithError(f"{out}: {error.strerror or error}. {advice}") from None
@@ -114,6 +117,7 @@ def extract(
 
 def _extract(
     source: PhotoSource,
+    labels: PhotoLabels,
     out: Path,
     settings: ExtractSettings,
     workers: int,
@@ -123,6 +127,8 @@ def _extract(
 ) -> ExtractReport:
     if force:
         faces_folder.clear(out)
+    for notice in labels.notices:
+        console.print(f"notice: {notice}", markup=False, highlight=False)
     journal.begin(out, settings.to_values())
     state = _State(out, pictures)
     cropper = _cropper(settings)
@@ -137,7 +143,7 @@ def _extract(
     except KeyboardInterrupt:
         console.print(f"Stopped after {state.n_photos} photos. To resume, run the same command without --force.")
         raise
-    report = faces_folder.finish(out, settings, source.name, source.ignored, pictures)
+    report = faces_folder.finish(out, settings, source.name, source.ignored - labels.tables, labels, pictures)
     (out / LOCK_NAME).unlink()
     return report
 

@@ -29,6 +29,7 @@ from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page
 from facesmith.photos.journal import JOURNAL_NAME, Count
+from facesmith.photos.photo_labels import PhotoLabels
 from facesmith.photos.split import describe, group_name, person_of, split
 
 FORMAT = 2
@@ -197,23 +198,27 @@ def _listed_faces(out: Path) -> Iterator[str]:
         return
 
 
-def finish(out: Path, settings: ExtractSettings, photos: str, ignored: Counter[str], pictures: bool) -> ExtractReport:
+def finish(
+    out: Path, settings: ExtractSettings, photos: str, ignored: Counter[str], labels: PhotoLabels, pictures: bool
+) -> ExtractReport:
     """Write tables, report and faces.json from the journal, and remove the journal.
 
     Args:
         photos: the name of PHOTOS.
         ignored: number of files that are neither pictures nor videos, by suffix.
+        labels: of the photos; their columns follow those of the faces.
         pictures: whether the report may show faces and photos.
     """
     for leftover in out.glob(".*.part"):  # of a process that was killed during `finish`
         leftover.unlink()
-    _write_table(out / "metadata.csv", COLUMNS, _kept_rows(out))
+    rows = ([*row, *labels.of(row[SOURCE_COLUMN])] for row in _kept_rows(out))
+    _write_table(out / "metadata.csv", (*COLUMNS, *labels.columns), rows)
     _write_table(out / "rejected.csv", ("source", "reason"), _rejected_rows(out))
     report = _count(out, ignored)
     _write_text(out / "report.html", extraction_page(report, photos, journal.records(out), pictures))
     counts = Counts(report.photos, report.unreadable, report.faceless, report.faces, report.rejected, report.ignored)
     groups = [
-        group_name(person_of(row[SOURCE_COLUMN]), sha256(out / row[0]))
+        group_name(labels.person(row[SOURCE_COLUMN]) or person_of(row[SOURCE_COLUMN]), sha256(out / row[0]))
         for row in _kept_rows(out)
         if (out / row[0]).exists()
     ]

@@ -21,7 +21,7 @@ from av.container import InputContainer
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.archives import open_store
 from facesmith.io.images import MAX_PIXELS, Pixels, read_picture
-from facesmith.io.store import Store, kinds_text, sort_by_kind
+from facesmith.io.store import Store, StoredFile, kinds_text, sort_by_kind
 
 VIDEO_FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg"  # playlists would open other files or the network
 
@@ -58,12 +58,14 @@ class PhotoSource:
         name: name of the folder, archive or file, without its path.
         files: pictures and videos, sorted by name.
         ignored: number of other files by suffix or kind.
+        others: these files, among which label tables are found.
     """
 
     store: Store
     name: str
     files: list[PhotoFile]
     ignored: Counter[str]
+    others: list[StoredFile]
 
     def load(self, file: PhotoFile) -> Pixels:
         """The pixels of a picture. Raises BadPicture."""
@@ -106,7 +108,8 @@ def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
     if not files:
         others = kinds_text(sorted_files.ignored) or "no files"
         raise BadData(f"{photos} contains no pictures or videos, only: {others}. Give a folder or zip of photos.")
-    return PhotoSource(store, photos.resolve().name if photos.is_dir() else photos.name, files, sorted_files.ignored)
+    name = photos.resolve().name if photos.is_dir() else photos.name
+    return PhotoSource(store, name, files, sorted_files.ignored, sorted_files.others)
 
 
 def iterate_photos(source: PhotoSource, every: int) -> Iterator[Photo]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, make_recipe
+from facesmith.attributes.dataset_labels import expand_classes
+from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, condition_of, make_recipe
 from facesmith.modelfiles.checkpoint import read_header
 from facesmith.modelfiles.run_folder import STATE
 from facesmith.training.finetune import (
@@ -54,6 +55,8 @@ def choose_recipe(options: TrainOptions, stored: Plan | None) -> tuple[Recipe, P
         return make_recipe(stored.recipe, stored.hyperparameters | requested), pretrained
     if pretrained is None:  # another recipe than the stored one was requested; make_plan will refuse it
         return make_recipe(options.recipe or DEFAULT_RECIPE, requested), None
+    if "condition" in requested:  # a column of classes stands for those that the model has
+        requested["condition"] = expand_classes(requested["condition"], condition_of(pretrained.model.recipe))
     recipe = make_recipe(pretrained.model.recipe.name, pretrained.model.recipe.hyperparameters() | requested)
     check_same_shapes(pretrained, recipe)
     return recipe, pretrained

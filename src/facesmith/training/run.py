@@ -18,11 +18,11 @@ from rich.console import Console
 from torch import nn
 
 from facesmith import __version__
-from facesmith.attributes.conditioning import with_labels
+from facesmith.attributes.conditioning import condition_attributes, with_labels
 from facesmith.device import PRECISIONS, check_precision, pick_device
 from facesmith.errors import BadData, BadModel, OutputExists, RunBusy, TrainingStopped
 from facesmith.faces import Faces, open_faces
-from facesmith.gan.recipe import Recipe, condition_of
+from facesmith.gan.recipe import Recipe, condition_of, make_recipe
 from facesmith.io.lock import locked
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles import checkpoint
@@ -185,7 +185,7 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
     pick_device(options.device)
     stored = stored_plan(options.out, options.force)
     recipe, pretrained = choose_recipe(options, stored)
-    faces = _open_faces(options, recipe, console)
+    recipe, faces = _open_faces(options, recipe, console)
     if pretrained is not None and stored is None:
         recipe = adapt_to_few_faces(recipe, pretrained, options, len(faces.part("train")), console)
     if options.out.exists() and not options.out.is_dir():
@@ -209,17 +209,24 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
             yield run
 
 
-def _open_faces(options: TrainOptions, recipe: Recipe, console: Console) -> Faces:
-    """The data, with labels if the recipe is conditional; prints its notices."""
+def _open_faces(options: TrainOptions, recipe: Recipe, console: Console) -> tuple[Recipe, Faces]:
+    """The data, with labels if the recipe is conditional; prints its notices.
+
+    Returns:
+        the recipe too. If it conditions on a column of classes, then now on each of them.
+    """
     faces = open_faces(options.data, recipe.resolution, recipe.channels, limit=options.limit, console=console)
-    faces = with_labels(faces, condition_of(recipe))
+    requested = condition_of(recipe)
+    if (condition := condition_attributes(faces, requested)) != requested:
+        recipe = make_recipe(recipe.name, recipe.hyperparameters() | {"condition": condition})
+    faces = with_labels(faces, condition)
     for notice in faces.notices:
         console.print(f"notice: {notice}", markup=False, highlight=False)
     if len(faces.part("train")) == 0:
         raise BadData(
             f"{options.data} has only {len(faces.names)} faces, and none of them is in the training split. Give more."
         )
-    return faces
+    return recipe, faces
 
 
 def _open_state(

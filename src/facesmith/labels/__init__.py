@@ -1,0 +1,13 @@
+"""Label tables beside pictures -> named columns of 0 and 1, one value for each picture.
+
+table_text.py   bytes of a table -> columns and rows, whatever its encoding and separator
+table_files.py  which files are label tables, and the four formats that are read
+join.py         rows -> pictures, by name
+attributes.py   columns of texts -> attributes: yes and no, one per class, or numbers
+read.py         all of this for one folder or archive
+"""
+
+from facesmith.labels.attributes import Attributes, attributes_of
+from facesmith.labels.read import Labels, read_labels
+
+__all__ = ["Attributes", "Labels", "attributes_of", "read_labels"]

@@ -1,0 +1,157 @@
+"""The labels of all pictures in a folder or archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from posixpath import basename, dirname
+
+from facesmith.io.attribute_options import attribute_name
+from facesmith.io.store import Store, StoredFile, printable
+from facesmith.labels.attributes import Convention
+from facesmith.labels.join import Join, join_rows
+from facesmith.labels.table_files import (
+    CELEBA_PERSONS,
+    Table,
+    other_tables,
+    read_own_table,
+    read_persons,
+    read_table,
+    tables_by_format,
+)
+from facesmith.labels.table_text import UnusableTable, readable
+
+MAX_NAME_CHARS = 80
+
+
+@dataclass
+class Labels:
+    """The labels of N pictures, as texts.
+
+    Attributes:
+        columns: N cells each, by the name of the column; empty if unknown.
+        persons: a name for each picture; empty if unknown.
+        has_row: whether each picture has a row in a table.
+        format: of the tables that are used, as in `table_files.FORMATS`, or "Parquet"; empty if there are none.
+        files: their paths.
+        convention: how the numbers in the tables are meant (see `attributes_of`).
+        unused: tables that are not used, with the reason or what they would need.
+        notices: what else the user should know, one line each.
+    """
+
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    persons: list[str] = field(default_factory=list)
+    has_row: list[bool] = field(default_factory=list)
+    format: str = ""
+    files: list[str] = field(default_factory=list)
+    convention: Convention = ""
+    unused: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+
+def read_labels(store: Store, pictures: Sequence[str], others: Sequence[StoredFile]) -> Labels:
+    """Read the label tables in a store. A table that can't be used becomes an entry of `unused`, not an error.
+
+    Args:
+        pictures: names of the pictures, and of videos.
+        others: the other files of the store, among which tables are looked for.
+
+    Raises:
+        BadData: the bytes of a table can't be read.
+    """
+    count = len(pictures)
+    labels = Labels(persons=[""] * count, has_row=[False] * count)
+    for own in store.label_tables():
+        if len(own.columns) > 1:
+            _add_table(labels, read_own_table(store, own), pictures, "Parquet")
+        else:
+            labels.notices += [f"{own.name or store.path.name}: {notice}" for notice in own.notices]
+    for format_name, files in tables_by_format(others).items():
+        for file in files:
+            if labels.files and not (format_name == "metadata.csv" and labels.format in ("metadata.csv", "Parquet")):
+                labels.unused[file.name] = f"{labels.files[0]} is used instead"
+                continue
+            try:
+                _add_table(labels, read_table(store, file), pictures, format_name)
+            except UnusableTable as reason:
+                labels.unused[file.name] = str(reason)
+    labels.unused |= other_tables(others)
+    if labels.files and not all(labels.has_row):
+        tables = printable(labels.files[0]) if len(labels.files) == 1 else f"{len(labels.files)} tables"
+        labels.notices.append(f"{labels.has_row.count(False)} of {count} pictures have no row in {tables}")
+    if labels.format == "CelebA":
+        _add_persons(labels, store, pictures, others)
+    return labels
+
+
+def _join(table: Table, pictures: Sequence[str]) -> Join:
+    """The rows of a table by picture. The column that names the pictures is removed from the table.
+
+    Raises:
+        UnusableTable: no row names a picture.
+    """
+    for column, keys in table.keys.items():
+        join = join_rows(keys, pictures, table.folder)
+        if join.row_of:
+            table.columns.pop(column, None)
+            return join
+    names = [key for keys in list(table.keys.values())[:1] for key in keys if key]
+    example = f"the first is {_shown(names[0])}, the first picture is {_shown(pictures[0])}" if names else "it is empty"
+    raise UnusableTable(f"none of its {len(names)} names belongs to one of the {len(pictures)} pictures: {example}")
+
+
+def _add_table(labels: Labels, table: Table, pictures: Sequence[str], format_name: str) -> None:
+    """Add the cells of the pictures that have no row in an earlier table, and the notices about the table.
+
+    Raises:
+        UnusableTable: no row names a picture.
+    """
+    join = _join(table, pictures)
+    labels.format, labels.convention = format_name, table.convention
+    labels.files.append(table.path)
+    pairs = [(picture, row) for picture, row in join.row_of.items() if not labels.has_row[picture]]
+    names = {attribute_name(column): column for column in labels.columns}
+    for column, cells in table.columns.items():
+        column = names.get(attribute_name(column), column)
+        values = labels.columns.setdefault(column, [""] * len(labels.has_row))
+        for picture, row in pairs:
+            values[picture] = cells[row]
+    for picture, row in pairs:
+        labels.has_row[picture] = True
+        if table.persons:
+            labels.persons[picture] = table.persons[row]
+    path = printable(table.path)
+    labels.notices += [f"{path}: {printable(notice)}" for notice in table.notices]
+    if join.unnamed:
+        labels.notices.append(f"{path}: {join.unnamed} rows have no file name")
+    earlier = len(join.row_of) - len(pairs)
+    for keys, text in (
+        (join.unmatched, "name no picture that is there"),
+        (join.ambiguous, "fit several pictures, or are several for one picture, and are not used"),
+        (join.repeated, "repeat a picture, of which the first row is used"),
+    ):
+        if keys:
+            labels.notices.append(f"{path}: {len(keys)} rows {text}, such as {_shown(keys[0])}")
+    if earlier:
+        labels.notices.append(
+            f"{path}: {earlier} rows are for pictures that have a row in {printable(labels.files[0])}"
+        )
+
+
+def _add_persons(labels: Labels, store: Store, pictures: Sequence[str], others: Sequence[StoredFile]) -> None:
+    """Add the persons of CelebA's own table, if it is there."""
+    file = next((file for file in others if basename(file.name).lower() in CELEBA_PERSONS), None)
+    if file is None:
+        return
+    try:
+        pairs = read_persons(store, file)
+    except UnusableTable as reason:
+        labels.unused[file.name] = str(reason)
+        return
+    labels.files.append(file.name)
+    for picture, row in join_rows([name for name, _ in pairs], pictures, dirname(file.name)).row_of.items():
+        labels.persons[picture] = pairs[row][1]
+
+
+def _shown(name: str) -> str:
+    return printable(readable(name))[:MAX_NAME_CHARS]

@@ -1,0 +1,179 @@
+"""The bytes of a table -> its lines of cells, as spreadsheets and scripts of all kinds write them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+BYTE_ORDER_MARKS = (  # UTF-32 first, because its mark begins like that of UTF-16
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+)
+SAMPLE_BYTES = 4096
+MIN_ZERO_SHARE = 0.4  # of every second byte, in UTF-16 without a mark
+DELIMITERS = ",;\t|"
+SEPARATOR_LINE = re.compile(r"\s*sep=(.)[\r\n]+", re.IGNORECASE)  # Excel's first line
+COUNT_LINE = re.compile(r"[\s,;]*([0-9]+)[ \t,;]*[\r\n]+")
+COMMENT_LINE = re.compile(r"[\r\n]*#([^\r\n]*)[\r\n]*")
+SURROGATE = re.compile("[\udc80-\udcff]")
+COMMA_OR_BLANKS = re.compile(r"\s*[,;]\s*|\s+")
+MAX_CELL_CHARS = 2**27  # the whole table, which is limited in bytes
+
+
+class UnusableTable(Exception):
+    """A file is no table that can be read. The message is the reason, without a final period."""
+
+
+@dataclass
+class TableText:
+    """A table as texts.
+
+    Attributes:
+        columns: the names in the first line, which need not be distinct.
+        rows: as many cells as columns each. Rows without any text are left out.
+        notices: what was repaired or left out.
+    """
+
+    columns: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+def decode(raw: bytes) -> str:
+    """The text of a table: UTF-8, UTF-16 or UTF-32. Bytes that are not UTF-8 become lone surrogates (see `readable`).
+
+    UTF-16 without a byte order mark is recognized by the zero in every second byte of Latin letters.
+    """
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if raw.startswith(mark):
+            errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
+            return raw.decode(encoding, errors)
+    even, odd = raw[:SAMPLE_BYTES:2], raw[1:SAMPLE_BYTES:2]
+    for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
+        if zeros.count(0) > MIN_ZERO_SHARE * len(zeros) and others.count(0) < 0.1 * len(others):
+            return raw.decode(encoding, "replace")
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def readable(text: str) -> str:
+    """A text whose bytes that are not UTF-8 are read as Windows-1252, which Excel writes in Western countries."""
+    if text.isascii() or not SURROGATE.search(text):
+        return text
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def parse(raw: bytes, *, blanks: bool = False) -> TableText:
+    """The columns and rows of a table.
+
+    The separator is the one of comma, semicolon, tab and bar that is most frequent in the first line. Lines that start
+    with # are comments; if the line with the column names is one of them, the last such line has the names.
+
+    Args:
+        blanks: blanks separate cells too. A first line that is only a number is a count of rows, and a missing name of
+            the first column is added.
+
+    Raises:
+        UnusableTable: a quoted cell doesn't end, or there is no line.
+    """
+    text = decode(raw)
+    notices = []
+    if zeros := text.count("\0"):
+        text = text.replace("\0", "")
+        notices.append(f"{zeros} zero bytes are ignored")
+    if separator := SEPARATOR_LINE.match(text):
+        text = text[separator.end() :]
+    count = COUNT_LINE.match(text) if blanks else None
+    text = text[count.end() :] if count else text
+    text, names = _without_comments(text)
+    delimiter = separator[1] if separator else _delimiter(names or text)
+    records = _split_at_blanks(text) if delimiter is None and blanks else _split(text, delimiter or ",")
+    filled = (cells for cells in ([cell.strip() for cell in record] for record in records) if any(cells))
+    columns = next(filled, []) if names is None else [name.strip() for name in next(_split(names, delimiter or ","))]
+    if not columns:
+        raise UnusableTable("it is empty")
+    table = TableText(columns, notices=notices)
+    _add_rows(table, filled, may_lack_name=blanks, may_have_extra_name=names is not None)
+    if count and count[1].lstrip("0") != str(len(table.rows)):
+        table.notices.append(f"its first line says {count[1][:20]} rows, but it has {len(table.rows)}")
+    return table
+
+
+def _add_rows(
+    table: TableText, records: Iterator[list[str]], *, may_lack_name: bool, may_have_extra_name: bool
+) -> None:
+    """Add the rows, each with as many cells as there are columns. Longer rows are left out: their cells are shifted."""
+    shared: dict[str, str] = {}  # equal cells share memory
+    shifted: list[str] = []
+    for cells in records:
+        while len(cells) > len(table.columns) and not cells[-1]:
+            cells.pop()
+        if not table.rows and may_lack_name and len(cells) == len(table.columns) + 1:
+            table.columns.insert(0, "")  # CelebA's table has no name above its first column
+        if not table.rows and may_have_extra_name and not table.columns[0] and len(cells) == len(table.columns) - 1:
+            table.columns.pop(0)  # LFW's table has a separator between # and the first name
+        if len(cells) > len(table.columns):
+            shifted.append(cells[0])
+            continue
+        row = [shared.setdefault(cell, cell) for cell in cells]
+        row.extend([""] * (len(table.columns) - len(row)))
+        table.rows.append(row)
+    if shifted:
+        table.notices.append(
+            f"{len(shifted)} rows have more cells than there are columns and are skipped, first the row of "
+            f"{readable(shifted[0])[:80]}"
+        )
+
+
+def _without_comments(text: str) -> tuple[str, str | None]:
+    """The text after its first comment lines, and the last of them if it has several cells: the column names."""
+    names = None
+    while comment := COMMENT_LINE.match(text):
+        text = text[comment.end() :]
+        names = comment[1] if _delimiter(comment[1]) else names
+    return text, names
+
+
+def _delimiter(text: str) -> str | None:
+    """The most frequent separator outside quotes in the first line, or None if there is none."""
+    first = next((line for line in io.StringIO(text, newline=None) if line.strip(DELIMITERS + " \r\n")), "")
+    outside = "".join(first.split('"')[::2])
+    best = max(DELIMITERS, key=outside.count)
+    return best if best in outside else None
+
+
+def _split(text: str, delimiter: str) -> Iterator[list[str]]:
+    """The cells of each record of a table with a separator. Quotes mean nothing in a table with tabs that misuses them.
+
+    Raises:
+        UnusableTable: a quoted cell doesn't end, or goes on after its closing quote.
+    """
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    previous = csv.field_size_limit(MAX_CELL_CHARS)  # the limit is checked while reading
+    try:
+        if delimiter == "\t" and '"' in text:
+            yield from list(lines)
+        else:
+            yield from lines
+    except csv.Error as error:
+        if delimiter != "\t":
+            raise UnusableTable(f"line {lines.line_num}: {error}") from None
+        yield from (line.rstrip("\n").split("\t") for line in io.StringIO(text, newline=None))
+    finally:
+        csv.field_size_limit(previous)
+
+
+def _split_at_blanks(text: str) -> Iterator[list[str]]:
+    """The cells of each line of a table with blanks, or with commas and blanks, between its cells."""
+    has_commas = "," in text or ";" in text
+    for line in io.StringIO(text, newline=None):
+        yield COMMA_OR_BLANKS.split(line.strip()) if has_commas else line.split()

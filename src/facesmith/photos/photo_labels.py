@@ -1,0 +1,88 @@
+"""Labels of photos, carried over to the faces in them: further columns of `metadata.csv`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from posixpath import splitext
+
+from facesmith.io.attribute_options import attribute_name
+from facesmith.io.store import printable
+from facesmith.labels import read_labels
+from facesmith.labels.table_text import readable
+from facesmith.photos.sources import PhotoSource
+
+PERSON = "person"
+
+
+@dataclass(frozen=True)
+class PhotoLabels:
+    """The labels of photos.
+
+    Attributes:
+        columns: their names.
+        cells: by the photo's name, one text per column.
+        tables: number of tables that are used, by suffix.
+        notices: one line each, for the user.
+    """
+
+    columns: tuple[str, ...] = ()
+    cells: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    tables: Counter[str] = field(default_factory=Counter)
+    notices: tuple[str, ...] = ()
+
+    def of(self, photo: str) -> Sequence[str]:
+        """The cells of a photo, or of the video to which a frame such as `a.mp4#000120` belongs."""
+        found = self.cells.get(photo) or self.cells.get(photo.rpartition("#")[0])
+        return found or [""] * len(self.columns)
+
+    def person(self, photo: str) -> str:
+        """The person that the labels of a photo name, or an empty text."""
+        return self.of(photo)[self.columns.index(PERSON)] if PERSON in self.columns else ""
+
+    def fingerprint(self) -> str:
+        """A hash of all cells; empty without labels."""
+        if not self.columns:
+            return ""
+        digest = hashlib.sha256(repr(self.columns).encode())
+        for photo, cells in self.cells.items():
+            digest.update(repr((photo, cells)).encode())
+        return digest.hexdigest()[:16]
+
+
+def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
+    """The labels in the tables beside photos, in a folder or an archive.
+
+    Args:
+        taken: names of columns that `extract` itself writes. The photos' columns of these names are left out.
+
+    Raises:
+        BadData: the bytes of a table can't be read.
+    """
+    photos = [file.name for file in source.files]
+    labels = read_labels(source.store, photos, source.others)
+    notices = [f"{printable(name)} is not used: {printable(reason)}" for name, reason in labels.unused.items()]
+    columns = {name: cells for name, cells in labels.columns.items() if attribute_name(name) not in taken}
+    if any(labels.persons):
+        columns[PERSON] = labels.persons
+    if left_out := [name for name in labels.columns if name not in columns]:
+        notices.append(f"columns that extract writes itself are not carried over: {printable(', '.join(left_out))}")
+    texts = [list(map(readable, cells)) for cells in columns.values()]
+    rows = dict(zip(photos, zip(*texts, strict=True), strict=True)) if texts else {}
+    labeled = {photo: row for (photo, row), has_row in zip(rows.items(), labels.has_row, strict=False) if has_row}
+    if columns:
+        tables = ", ".join(map(printable, labels.files))
+        notices.append(f"labels of {len(labeled)} photos are carried over from {tables}: {_listed(list(columns))}")
+    return PhotoLabels(
+        columns=tuple(map(readable, columns)),
+        cells=labeled,
+        tables=Counter(splitext(name)[1].lower() for name in labels.files),
+        notices=(*labels.notices, *notices),
+    )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - 5} more columns" if len(columns) > 5 else ""
+    return printable(", ".join(map(readable, columns[:5]))) + more

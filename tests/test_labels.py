@@ -1,0 +1,449 @@
+"""Label tables: found, read in every encoding, joined to pictures by name, and turned into attributes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+import zipfile
+from math import isnan
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_layouts import listing_of, write
+
+from facesmith.errors import BadData
+from facesmith.faces.layouts import read_listing
+from facesmith.io.archives import open_store
+from facesmith.labels import attributes_of
+from facesmith.labels.join import join_rows
+from facesmith.labels.table_text import UnusableTable, parse
+
+TWO = {"a.png": "", "b.png": ""}
+THREE = {**TWO, "c.png": ""}
+
+
+def values(listing):
+    """Attribute values as lists, with None if unknown."""
+    return {
+        name: [None if isnan(value) else value for value in column.tolist()]
+        for name, column in listing.attributes.items()
+    }
+
+
+# The four formats.
+
+CELEBA_TABLES = {
+    "count line": "3\nSmiling Male\na.png 1 -1\nb.png -1  1\nc.png -1 -1\n",
+    "no count line": "Smiling Male\na.png 1 -1\nb.png -1  1\nc.png -1 -1\n",
+    "name column": "image_id Smiling Male\na.png 1 -1\nb.png -1  1\nc.png -1 -1\n",
+    "commas": "image_id,Smiling,Male\na.png,1,-1\nb.png,-1,1\nc.png,-1,-1\n",
+    "commas and count line": "3\nimage_id,Smiling,Male\na.png,1,-1\nb.png,-1,1\nc.png,-1,-1\n",
+    "commas and blanks": "image_id, Smiling, Male\r\na.png, 1, -1\r\nb.png, -1, 1\r\nc.png, -1, -1\r\n",
+    "tabs": "\tSmiling\tMale\na.png\t1\t-1\nb.png\t-1\t1\nc.png\t-1\t-1\n",
+    "blanks in the header, commas in the rows": "Smiling Male\na.png,1,-1\nb.png,-1,1\nc.png,-1,-1\n",
+}
+
+
+@pytest.mark.parametrize("ending", ["txt", "csv"])
+@pytest.mark.parametrize("table", CELEBA_TABLES)
+def test_celeba_table_is_read_in_all_its_forms(tmp_path, table, ending):
+    listing = listing_of(tmp_path, {**THREE, f"list_attr_celeba.{ending}": CELEBA_TABLES[table]})
+    assert listing.layout == "CelebA"
+    assert values(listing) == {"smiling": [1, 0, 0], "male": [0, 1, 0]}
+    assert listing.notices == []
+
+
+def test_wrong_count_of_rows_is_a_notice(tmp_path):
+    listing = listing_of(tmp_path, {**THREE, "list_attr_celeba.txt": "202599\nSmiling\na.png 1\nb.png -1\nc.png 1\n"})
+    assert listing.notices == ["list_attr_celeba.txt: its first line says 202599 rows, but it has 3"]
+
+
+def test_lfw_table_is_joined_by_person_and_number(tmp_path):
+    table = (
+        "# attributes v1.0\n#\tperson\timagenum\tMale\tMouth Open\n"
+        "Ann Lee\t1\t-1.25\t0.5\nAnn Lee\t2\t-0.7\t-1e-2\nBob\t1\t2.5\t0\nZoe\t1\t1\t1\n"
+    )
+    pictures = {
+        f"lfw/{person}/{person}_{number:04d}.jpg": "" for person, number in (("Ann_Lee", 1), ("Ann_Lee", 2), ("Bob", 1))
+    }
+    listing = listing_of(tmp_path, {**pictures, "lfw_attributes.txt": table})
+    assert listing.layout == "LFW"
+    assert values(listing) == {"male": [0, 0, 1], "mouth_open": [1, 0, None]}
+    assert listing.persons == ["Ann_Lee", "Ann_Lee", "Bob"]
+    assert listing.notices == [
+        "lfw_attributes.txt: 1 rows name no picture that is there, such as Zoe_0001.jpg",
+        "numbers of both signs in male, mouth_open: positive is yes, negative is no",
+    ]
+
+
+def test_stylegan_labels_become_classes_or_columns(tmp_path):
+    def of(labels):
+        return listing_of(tmp_path, {**THREE, "dataset.json": json.dumps({"labels": labels})})
+
+    assert values(of([["a.png", 0], ["b.png", 2], ["c.png", 5]])) == {
+        "label=0": [1, 0, 0],
+        "label=2": [0, 1, 0],
+        "label=5": [0, 0, 1],
+    }
+    assert values(of([["a.png", 0], ["b.png", 1], ["c.png", None]])) == {"label": [0, 1, None]}
+    assert values(of([["a.png", [1, 0]], ["b.png", [0, 1]], ["c.png", None]])) == {
+        "label_0": [1, 0, None],
+        "label_1": [0, 1, None],
+    }
+    assert values(of({"a.png": "cat", "b.png": "dog", "c.png": "cat"})) == {
+        "label=cat": [1, 0, 1],
+        "label=dog": [0, 1, 0],
+    }
+    assert values(of(None)) == {}
+
+
+@pytest.mark.parametrize("name", ["file_name", "File Name", "image", "image_id", "filename", "Path", "anything"])
+def test_metadata_names_its_pictures_in_any_of_the_usual_columns(tmp_path, name):
+    listing = listing_of(tmp_path, {**TWO, "metadata.csv": f"{name},glad\na.png,1\nb.png,0\n"})
+    assert values(listing) == {"glad": [1, 0]}
+    assert listing.notices == []
+
+
+def test_index_column_before_the_file_names_is_no_obstacle(tmp_path):
+    listing = listing_of(tmp_path, {**TWO, "metadata.csv": ",file_name,glad\n0,a.png,1\n1,b.png,0\n"})
+    assert values(listing)["glad"] == [1, 0]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz", "nested zip"])
+@pytest.mark.parametrize(
+    ("table", "content"),
+    [
+        ("list_attr_celeba.csv", "image_id,Smiling\n000001.jpg,1\n000002.jpg,-1\n"),
+        ("Anno/list_attr_celeba.txt", "2\nSmiling\n000001.jpg 1\n000002.jpg -1\n"),
+        ("metadata.csv", "file_name,smiling\nimg/000001.jpg,1\nimg/000002.jpg,0\n"),
+        ("img/metadata.csv", "file_name,smiling\n000001.jpg,1\n000002.jpg,0\n"),
+        ("dataset.json", '{"labels": [["img/000001.jpg", 1], ["img/000002.jpg", 0]]}'),
+    ],
+)
+def test_tables_are_found_in_folders_and_archives(tmp_path, kind, table, content):
+    files = {"img/000001.jpg": "", "img/000002.jpg": "", table: content}
+    root = write(tmp_path / "root", files)
+    path = root
+    if "zip" in kind:
+        path = tmp_path / "x.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in files:
+                archive.write(root / name, name)
+    elif kind == "tar.gz":
+        path = tmp_path / "x.tar.gz"
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(root, "celeba")
+    if kind == "nested zip":
+        path = tmp_path / "outer.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / "x.zip", "inner/x.zip")
+    listing = read_listing(open_store(path))
+    assert list(values(listing).values()) == [[1, 0]]
+    assert listing.notices == []
+
+
+def test_table_and_pictures_in_different_archives_are_joined(tmp_path):
+    with zipfile.ZipFile(tmp_path / "img_align_celeba.zip", "w") as archive:
+        archive.writestr("img_align_celeba/000001.jpg", "")
+    with zipfile.ZipFile(tmp_path / "anno.zip", "w") as archive:
+        archive.writestr("Anno/list_attr_celeba.txt", "1\nSmiling\n000001.jpg 1\n")
+    assert values(read_listing(open_store(tmp_path))) == {"smiling": [1]}
+
+
+def test_columns_of_parquet_files_are_labels(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for shard, start in enumerate((0, 2)):
+        columns = {
+            "image": [{"bytes": b"\xff\xd8\xff", "path": ""}] * 2,
+            "age": [start, start + 1],
+            "smiling": [True, False],
+            "person": ["Ann", "Ben"],
+        }
+        parquet.write_table(pyarrow.table(columns), tmp_path / f"{shard}.parquet")
+    write(tmp_path, {"extra/metadata.csv": "file_name,smiling\na.png,0\n", "extra/a.png": ""})
+    listing = read_listing(open_store(tmp_path))
+    assert len(listing.files) == 5
+    assert values(listing)["smiling"] == [1, 0, 1, 0, 0]
+    assert values(listing)["age=3"] == [0, 0, 0, 1, None]
+    assert listing.persons == ["Ann", "Ben", "Ann", "Ben", None]
+
+
+# Tables that are not used.
+
+
+@pytest.mark.parametrize(
+    ("table", "content", "reason"),
+    [
+        ("metadata.csv", "", "it is empty"),
+        ("metadata.csv", "file_name\n", "none of its 0 names belongs to one of the 2 pictures: it is empty"),
+        ("metadata.csv", "file_name\nother.png\n", "the first is other.png, the first picture is a.png"),
+        ("metadata.csv", 'file_name,x\na.png,"1\nb.png,0\n', "line 3: unexpected end of data"),
+        ("dataset.json", "{", "it is not JSON"),
+        ("dataset.json", "[" * 100_000, "it is not JSON"),
+        ("dataset.json", "[1]", 'it has no "labels"'),
+        ("dataset.json", '{"labels": 5}', 'it has no "labels"'),
+        ("dataset.json", '{"labels": "abc"}', 'it has no "labels"'),
+        ("dataset.json", '{"labels": [["a.png", [[1]]]]}', "neither a number nor a text"),
+        ("dataset.json", '{"labels": [[5, 1]]}', "no list of [file name, label]"),
+        ("dataset.json", '{"labels": [["a.png", [1]], ["b.png", [1, 2]]]}', "not all lists of one length"),
+        ("dataset.json", '{"labels": [["a.png", [1]], ["b.png", 1]]}', "not all numbers"),
+        ("list_attr_celeba.txt", "", "it is empty"),
+        ("list_attr_celeba.txt", "1\nSmiling\nz.png 1\n", "none of its 1 names"),
+        ("lfw_attributes.txt", "a\tb\n1\t2\n", "lacks person and imagenum"),
+        ("labels.csv", "file,smiling\na.png,1\n", "rename it to metadata.csv, with a column file_name"),
+        ("Labels.XLSX", b"PK\3\4", "save it as metadata.csv"),
+        ("list_bbox_celeba.txt", "", "it has no attributes"),
+    ],
+)
+def test_unusable_table_is_named_with_what_it_would_need(tmp_path, table, content, reason):
+    listing = listing_of(tmp_path, {**TWO, table: content})
+    assert [file.name for file in listing.files] == ["a.png", "b.png"]
+    assert listing.attributes == {}
+    (notice,) = listing.notices
+    assert notice.startswith(f"{table} is not used: ")
+    assert reason in notice
+    assert "\n" not in notice
+    assert list(listing.left_out) == [table]
+
+
+def test_of_several_formats_one_is_used_and_the_others_are_named(tmp_path):
+    files = {
+        **TWO,
+        "metadata.csv": "file_name,glad\na.png,1\nb.png,0\n",
+        "list_attr_celeba.csv": "image_id,Sad\na.png,1\n",
+    }
+    listing = listing_of(tmp_path, {**files, "dataset.json": '{"labels": [["a.png", 1]]}'})
+    assert values(listing) == {"glad": [1, 0]}
+    assert listing.notices == [
+        "list_attr_celeba.csv is not used: metadata.csv is used instead",
+        "dataset.json is not used: metadata.csv is used instead",
+    ]
+    (tmp_path / "metadata.csv").write_text("nothing\n")
+    assert values(read_listing(open_store(tmp_path))) == {"sad": [1, None]}
+
+
+def test_table_that_cannot_be_read_is_an_error(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("list_attr_celeba.csv", "image_id,Smiling\n")
+        archive.writestr("a.png", "")
+    path.write_bytes(path.read_bytes().replace(b"Smiling", b"Smilyng"))
+    with pytest.raises(BadData, match=r"x\.zip: list_attr_celeba\.csv can't be read: damaged in the zip"):
+        read_listing(open_store(path))
+
+
+# Spreadsheets.
+
+SHEET = [["file_name", "Größe", "glad"], ["ä.png", "groß", "1"], ["b, c.png", 'he said "no"', "0"]]
+
+
+def as_text(rows, delimiter=",", end="\n"):
+    stream = io.StringIO()
+    csv.writer(stream, delimiter=delimiter, lineterminator=end).writerows(rows)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_encoding_separator_and_line_end_of_spreadsheets_is_read(tmp_path, encoding, delimiter, end):
+    table = as_text(SHEET, delimiter, end).encode(encoding)
+    listing = listing_of(tmp_path, {"ä.png": "", "b, c.png": "", "metadata.csv": table})
+    found = values(listing)
+    assert set(found) == {"größe=groß", "größe=he_said_no", "glad"}
+    assert dict(zip([file.name for file in listing.files], found["glad"], strict=True)) == {"ä.png": 1, "b, c.png": 0}
+    assert listing.notices == []
+
+
+def test_line_that_names_the_separator_is_not_a_header(tmp_path):
+    listing = listing_of(tmp_path, {**TWO, "metadata.csv": "sep=;\r\nfile_name;glad\r\na.png;1\r\nb.png;0\r\n"})
+    assert values(listing) == {"glad": [1, 0]}
+
+
+def test_decimal_commas_are_numbers(tmp_path):
+    table = "file_name;size;sign\na.png;0,5;-1,5\nb.png;1,25;0,5\n"
+    listing = listing_of(tmp_path, {**TWO, "metadata.csv": table})
+    assert values(listing) == {"size": [0.5, 1.25], "sign": [0, 1]}
+
+
+def test_huge_cells_quoted_lines_zero_bytes_and_ragged_rows_are_read(tmp_path):
+    table = (
+        'file_name,note,glad\n\n,,\na.png,"two\nlines",1\n'
+        + f"b.png,{'x' * 300_000},0\0\n"
+        + "c.png,short\n"
+        + "d.png,one,1,,\n"
+        + "e.png,un,quoted,1\n"
+    )
+    pictures = {f"{name}.png": "" for name in "abcde"}
+    listing = listing_of(tmp_path, {**pictures, "metadata.csv": table})
+    assert values(listing) == {"glad": [1, 0, None, 1, None]}
+    assert listing.notices == [
+        "metadata.csv: 1 zero bytes are ignored",
+        "metadata.csv: 1 rows have more cells than there are columns and are skipped, first the row of e.png",
+        "1 of 5 pictures have no row in metadata.csv",
+        "columns that are no attributes: note (texts of more than 60 characters)",
+    ]
+    assert csv.field_size_limit() == 131_072
+
+
+def test_quotes_in_a_table_with_tabs_may_mean_nothing():
+    assert parse(b'file_name\tname\na.png\t"Al" Smith\nb.png\t"\n').rows == [["a.png", '"Al" Smith'], ["b.png", '"']]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=300), st.booleans())
+def test_any_bytes_are_a_table_or_a_reason(raw, blanks):
+    try:
+        table = parse(raw, blanks=blanks)
+    except UnusableTable as reason:
+        assert str(reason)
+        return
+    assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+CELLS = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zs", "Zl", "Zp", "Cf"]), max_size=8)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(CELLS, CELLS), max_size=6), st.sampled_from(",;\t|"), st.sampled_from(["utf-8", "utf-16"]))
+def test_what_a_spreadsheet_writes_is_read_back(rows, delimiter, encoding):
+    table = parse(as_text([("file_name", "x"), *rows], delimiter).encode(encoding))
+    assert [tuple(row) for row in table.rows] == [row for row in rows if any(row)]
+
+
+# Joining by name.
+
+
+@pytest.mark.parametrize(
+    ("key", "picture"),
+    [
+        ("x/a.jpg", "x/a.jpg"),
+        ("./x/../x/a.jpg", "x/a.jpg"),
+        ("x\\a.jpg", "x/a.jpg"),
+        ("C:\\Users\\me\\x\\a.jpg", "x/a.jpg"),
+        ("/home/me/a.jpg", "x/a.jpg"),
+        ("a.jpg", "x/a.jpg"),
+        ("a", "x/a.jpg"),
+        ("x/a", "x/a.jpg"),
+        ("A.JPG", "x/a.jpg"),
+        ("a.png", "x/a.jpg"),
+        ("a.b", "x/a.b.jpg"),
+        ("u\u0308.jpg", "\u00fc.jpg"),
+        ("\u00fc.jpg", "u\u0308.jpg"),
+        ("STRASSE.jpg", "straße.jpg"),
+        ("caf\udce9.jpg", "café.jpg"),
+        ("caf\udce9.jpg", "caf\udce9.jpg"),
+    ],
+)
+def test_names_are_compared_without_folder_ending_case_and_form(key, picture):
+    assert join_rows([key], ["other/z.jpg", picture], "").row_of == {1: 0}
+
+
+def test_name_that_fits_several_pictures_belongs_to_none():
+    join = join_rows(["a.jpg", "a"], ["x/a.jpg", "y/a.jpg"], "")
+    assert (join.row_of, join.ambiguous) == ({}, ["a.jpg", "a"])
+    join = join_rows(["set/y/a.jpg"], ["x/a.jpg", "data/y/a.jpg"], "")
+    assert join.row_of == {1: 0}
+    join = join_rows(["train/1.jpg", "val/1.jpg"], ["test/1.jpg"], "")
+    assert (join.row_of, sorted(join.ambiguous)) == ({}, ["train/1.jpg", "val/1.jpg"])
+
+
+def test_more_exact_name_wins_then_the_first_row():
+    join = join_rows(["A.jpg", "a.png", "a.jpg", "a.jpg", ""], ["a.jpg"], "")
+    assert join.row_of == {0: 2}
+    assert sorted(join.repeated) == ["A.jpg", "a.jpg", "a.png"]
+    assert join.unnamed == 1
+
+
+def test_table_describes_its_own_folder_only(tmp_path):
+    files = {"train/metadata.csv": "file_name,glad\na.png,1\nb.png,1\n", "train/a.png": "", "test/b.png": ""}
+    listing = listing_of(tmp_path, files)
+    assert values(listing) == {"glad": [None, 1]}
+    assert listing.notices == [
+        "train/metadata.csv: 1 rows name no picture that is there, such as b.png",
+        "1 of 2 pictures have no row in train/metadata.csv",
+    ]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.text("ab./\\Ä", max_size=6), max_size=8),
+    st.lists(st.text("ab./Ä", min_size=1, max_size=6), min_size=1, max_size=6, unique=True),
+)
+def test_every_row_is_counted_once(keys, pictures):
+    join = join_rows(keys, pictures, "")
+    counted = join.unnamed + len(join.unmatched) + len(join.ambiguous) + len(join.repeated) + len(join.row_of)
+    assert counted == len(keys)
+
+
+# Columns to attributes.
+
+
+def attributes(*cells, convention=""):
+    found = attributes_of({"x": cells}, convention)
+    return {
+        name: [None if isnan(value) else value for value in column.tolist()] for name, column in found.values.items()
+    }
+
+
+def test_yes_and_no_are_written_in_many_ways():
+    for yes, no in (("1", "0"), ("1", "-1"), ("True", "FALSE"), ("yes", "No"), ("1.0", "0.0"), ("+1", "-1.0")):
+        assert attributes(yes, no, "") == {"x": [1, 0, None]}
+    assert attributes("1", "0", "-1") == {"x": [1, None, 0]}
+    assert attributes("1", "n/a", "NaN", "#N/A", "inf") == {"x": [1, None, None, None, None]}
+
+
+def test_texts_and_codes_become_one_attribute_per_class():
+    assert attributes("30-39", "70+", "30-39", "") == {"x=30-39": [1, 0, 1, None], "x=70+": [0, 1, 0, None]}
+    assert attributes("East Asian", "east asian", "Latino, Hispanic") == {
+        "x=east_asian": [1, 1, 0],
+        "x=latino_hispanic": [0, 0, 1],
+    }
+    assert list(attributes(*map(str, range(11)))) == [f"x={i}" for i in range(11)]
+    assert list(attributes("1.0", "2.0", "")) == ["x=1", "x=2"]
+    assert list(attributes("3", "7", convention="codes")) == ["x=3", "x=7"]
+
+
+def test_numbers_stay_numbers_and_signs_mean_yes_or_no():
+    assert attributes("20", "30", "41") == {"x": [20, 30, 41]}
+    assert attributes("0.5", "0.25") == {"x": [0.5, 0.25]}
+    assert attributes("-1", "31", "40") == {"x": [-1, 31, 40]}
+    assert attributes("0.5", "-0.25", "0") == {"x": [1, 0, None]}
+    assert attributes("0.5", "0.25", convention="signed") == {"x": [1, 1]}
+
+
+def test_columns_that_are_no_attributes_are_left_out_with_the_reason():
+    cells = {"name": [f"person {i}" for i in range(100)], "camera": ["x"] * 100, "text": ["a", "b" * 80] * 50}
+    found = attributes_of(cells)
+    assert found.values == {}
+    assert found.left_out == {
+        "name": "100 different texts, more than 64 classes",
+        "camera": "x is its only value",
+        "text": "texts of more than 60 characters",
+    }
+
+
+def test_repeated_columns_are_named(tmp_path):
+    table = "file_name,Glad,glad,label_2,label\na.png,1,0,1,2\nb.png,0,1,0,1\n"
+    listing = listing_of(tmp_path, {**TWO, "metadata.csv": table})
+    assert values(listing) == {"glad": [1, 0], "label_2": [1, 0], "label=1": [0, 1]}
+    assert listing.notices == [
+        "metadata.csv: column glad occurs twice, and the first is used",
+        "columns that are no attributes: label=2 (again) (an earlier column has this name)",
+    ]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.text("01-,. yesno", max_size=4), min_size=1, max_size=30))
+def test_classes_of_a_column_exclude_each_other(cells):
+    found = attributes_of({"x": cells})
+    classes = [column for name, column in found.values.items() if "=" in name]
+    if classes:
+        total = np.stack(classes).sum(0)
+        assert set(total[~np.isnan(total)].tolist()) == {1.0}
+    assert bool(found.values) != bool(found.left_out)
