@@ -147,6 +147,7 @@ def test_labels_are_texts_as_in_a_csv(tmp_path):
         "name": pa.array(["Ann", "", None]),
         "pose": pa.array([{"yaw": 1, "side": True}, None, {"yaw": -3, "side": False}]),
         "boxes": pa.array([[1, 2], [], None]),
+        "video": images([b"x", b"y", b"z"]),
     }
     path = write(tmp_path / "d" / "a.parquet", columns, FEATURES)
     (table,) = open_store(path).label_tables()
@@ -156,7 +157,7 @@ def test_labels_are_texts_as_in_a_csv(tmp_path):
         ["0000001", "", "0", "", "", "", ""],
         ["0000002", "", "", "", "", "-3", "0"],
     ]
-    assert table.notices == ["columns that are no labels: boxes"]
+    assert table.notices == ["columns that are no labels: boxes, video"]
     store = open_store(tmp_path)
     names = [file.name for file in store.files()]
     (table,) = store.label_tables()

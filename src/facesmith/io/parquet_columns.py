@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +86,8 @@ def label_columns(
     """
     found: Conversions = {}
     unused = []
-    for name in schema.names:
-        if name in except_for or schema.names.count(name) > 1:
+    for name, count in Counter(schema.names).items():
+        if name in except_for or count > 1:
             continue
         conversions = _conversions(name, schema.field(name).type, features.get(name))
         labels = {path: each for path, each in conversions.items() if sum(sizes.get(path, [])) <= MAX_LABEL_BYTES}
@@ -103,6 +103,8 @@ def _conversions(name: str, kind: DataType, feature: Any) -> Conversions:
     feature = feature if isinstance(feature, dict) else {}
     if types.is_struct(kind):  # such as attributes.smiling
         fields = [kind.field(i) for i in range(kind.num_fields)]
+        if any(types.is_binary(f.type) or types.is_large_binary(f.type) for f in fields):
+            return {}  # sound or a video, with its path
         nested = [
             _conversions(f"{name}.{f.name}", f.type, feature.get(f.name)) for f in fields if f.type.num_fields == 0
         ]
