@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
 import sys
 import time
 import zipfile
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from facesmith.io.cpus import usable_cpus
 from facesmith.io.images import Pixels, read_picture
 from facesmith.photos.detect import DEFAULT_THRESHOLD, Detections, Detector
 from facesmith.photos.extract import BATCH_SIZE
@@ -43,7 +43,7 @@ def main() -> None:
     lfw, photos = (zipfile.ZipFile(path) for path in archives)
     names = sorted(name for name in lfw.namelist() if name.endswith(".jpg"))
     chosen = names[:: max(1, len(names) // options.lfw)][: options.lfw]
-    print(f"{torch.__version__=}, {os.cpu_count()} processors, threshold {DEFAULT_THRESHOLD}")
+    print(f"{torch.__version__=}, {usable_cpus()} usable CPUs, threshold {DEFAULT_THRESHOLD}")
     compare_speed("LFW, 250x250", read_pictures(lfw, chosen))
     compare_speed("photos of various sizes", read_pictures(photos, picture_names(photos, "")))
     print_recall(photos)
@@ -60,7 +60,7 @@ def picture_names(archive: zipfile.ZipFile, folder: str) -> list[str]:
 def compare_speed(title: str, photos: list[Pixels]) -> None:
     """Print the speed of single photos on one thread and of batches on all processors."""
     detector = Detector()
-    workers = os.cpu_count() or 1
+    workers = usable_cpus()
     results: tuple[list[Detections], list[Detections]] = ([], [])
     seconds, processor_seconds = [0.0, 0.0], [0.0, 0.0]
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:

@@ -28,7 +28,6 @@ def test_a_requested_precision_is_the_only_one_measured():
     speed = measure(small_recipe("dcgan64"), CPU, "float32", procedural_pixels())
     assert set(speed.images_per_second) == {"float32"}
     assert speed.chosen > 0
-    assert speed.memory_bytes > 2**20
     assert speed.why == "as requested"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -15,6 +16,7 @@ from dataclasses import replace
 import filelock
 import pytest
 import torch
+from rich.console import Console
 from small import QUIET, RESOLUTION, TEST_RECIPES, faces_folder, stop_after
 
 from facesmith.errors import BadData, BadModel, BadOption, NonFiniteLoss, OutputExists, RunBusy
@@ -316,6 +318,62 @@ def test_the_save_interval_can_change_on_resume(options, monkeypatch):
     train(replace(options, save_every_kimg=0.016), QUIET)
     seen = [json.loads(line)["seen"] for line in (options.out / "log.jsonl").read_text().splitlines()]
     assert seen == [24, 32, 48, 64, 80, 96, 112, 120]
+
+
+def interrupt(options, monkeypatch, **changes):
+    """Stop a run early, and change its plan as if another machine had written it."""
+    with monkeypatch.context() as patched:
+        stop_after(3, patched)
+        train(options, QUIET)
+    plan = json.loads((options.out / "run.json").read_text()) | changes
+    (options.out / "run.json").write_text(json.dumps(plan))
+
+
+def noticed(options):
+    """Train to the end; returns what was printed, and the plan afterwards."""
+    output = io.StringIO()
+    assert train(options, Console(file=output, soft_wrap=True)).finished
+    return output.getvalue(), json.loads((options.out / "run.json").read_text())
+
+
+def test_a_run_from_a_gpu_names_the_device_and_continues_where_requested(options, monkeypatch):
+    monkeypatch.setattr("facesmith.device.usable_devices", lambda: ["cpu"])
+    monkeypatch.setattr("facesmith.training.make_plan.usable_devices", lambda: ["cpu"])
+    interrupt(options, monkeypatch, device="cuda", precision="bfloat16")
+    options = replace(options, precision="auto")
+    with pytest.raises(BadOption, match=r"was trained on cuda, which this machine does not have.* add --device cpu"):
+        train(options, QUIET)
+    output, plan = noticed(replace(options, device="cpu", precision="float32"))
+    assert "device cpu instead of cuda, precision float32 instead of bfloat16. Rounding differs" in output
+    assert (plan["device"], plan["precision"], plan["seed"]) == ("cpu", "float32", options.seed)
+
+
+def test_a_run_of_a_large_machine_continues_with_the_threads_of_this_one(options, monkeypatch):
+    interrupt(options, monkeypatch, threads=64)
+    monkeypatch.setattr("facesmith.training.make_plan.usable_cpus", lambda: 1)
+    output, plan = noticed(replace(options, threads=None))
+    assert "threads 1 instead of 64" in output
+    assert plan["threads"] == 1
+
+
+def test_a_run_on_the_same_machine_prints_no_such_notice(options, monkeypatch):
+    interrupt(options, monkeypatch)
+    assert "instead of" not in noticed(options)[0]
+
+
+def test_a_run_whose_faces_have_moved_names_them(options, monkeypatch, tmp_path):
+    interrupt(options, monkeypatch, data="/home/anna/faces")
+    other = faces_folder(tmp_path / "other", 50)
+    for data in (other, tmp_path / "nothing"):
+        with pytest.raises(BadData, match=r"/home/anna/faces.* name them by --data"):
+            train(replace(options, data=data), QUIET)
+    assert train(options, QUIET).finished
+
+
+def test_an_unknown_device_in_a_plan_is_one_clear_error(options, monkeypatch):
+    interrupt(options, monkeypatch, device="tpu")
+    with pytest.raises(BadModel, match="device is tpu"):
+        train(options, QUIET)
 
 
 def command(options):

@@ -6,6 +6,7 @@ import torch
 
 from facesmith.errors import BadOption
 
+DEVICES = ("cuda", "mps", "cpu")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -15,15 +16,20 @@ def pick_device(name: str) -> torch.device:
     Raises:
         BadOption: the name is unknown, or the device is not available.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    usable = [device for device, is_usable in available.items() if is_usable]
+    usable = usable_devices()
     if name == "auto":
         return torch.device(usable[0])
-    if name not in available:
-        raise BadOption(f"--device {name!r} is not one of auto, {', '.join(available)}.")
+    if name not in DEVICES:
+        raise BadOption(f"--device {name!r} is not one of auto, {', '.join(DEVICES)}.")
     if name not in usable:
         raise BadOption(f"--device {name} is not available on this machine; available: {', '.join(usable)}.")
     return torch.device(name)
+
+
+def usable_devices() -> list[str]:
+    """The devices of this machine, the fastest first."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name in DEVICES if available[name]]
 
 
 def has_bfloat16(device: torch.device) -> bool:

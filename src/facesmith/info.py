@@ -16,6 +16,8 @@ from facesmith.device import pick_device
 from facesmith.errors import FacesmithError
 from facesmith.faces.packed import cache_folder
 from facesmith.gan.recipe import make_recipe
+from facesmith.io.cpus import usable_cpus
+from facesmith.io.memory import free_memory
 from facesmith.photos.mtcnn import load_networks
 from facesmith.training.speed import measure
 
@@ -27,16 +29,16 @@ def info(console: Console) -> Iterator[str]:
     yield f"facesmith   {__version__}, Python {platform.python_version()}, torch {torch.__version__}"
     device = pick_device("auto")
     yield f"devices     {', '.join(_devices())}; default: {device.type}"
-    cores, threads = psutil.cpu_count(logical=False), torch.get_num_threads()
-    yield f"processor   {cores} cores, {threads} threads, {_instruction_set()}"
+    cores, threads = psutil.cpu_count(logical=False) or "unknown", torch.get_num_threads()
+    yield f"processor   {cores} cores, {usable_cpus()} usable CPUs, {threads} threads, {_instruction_set()}"
     console.print("measuring speed, about ten seconds ...")
     speed = measure(make_recipe(MEASURED_RECIPE, {}), device)
     yield f"precision   {speed.precision}: {speed.why}"
     rates = ", ".join(f"{rate:.0f} images/s in {name}" for name, rate in speed.images_per_second.items())
     yield f"speed       {MEASURED_RECIPE} trains {rates}"
     yield f"weights     {_detector_weights()}"
-    memory = psutil.virtual_memory()
-    yield f"memory      {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    total_bytes = psutil.virtual_memory().total
+    yield f"memory      {free_memory() / 2**30:.1f} of {total_bytes / 2**30:.1f} GiB free"
     for label, path in (("disk here", Path.cwd()), ("cache", _nearest_existing(cache_folder()))):
         yield f"{label:<11} {shutil.disk_usage(path).free / 2**30:.1f} GiB free at {path}"
 

@@ -55,6 +55,11 @@ class Model:
         self.hash, self.path = loaded.hash, loaded.path
 
     @property
+    def resolution(self) -> int:
+        """Height and width of its images."""
+        return self.G.resolution
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """Names of the attributes that `condition` can set; empty for an unconditional model."""
         return condition_of(self.recipe)

@@ -33,6 +33,7 @@ from facesmith.io.messages import one_line
 from facesmith.io.stopping import handling_stop_signals, interrupt
 
 INTERRUPTED = 130  # typer's return value after a KeyboardInterrupt
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # in the RuntimeErrors of PyTorch, on the CPU and on others
 UsageError: type[Any] = typer.BadParameter.__mro__[
     1
 ]  # the base class of typer's option errors; typer doesn't export it
@@ -61,8 +62,8 @@ def _run() -> None:
         if error.errno not in DISK_ERRORS:
             raise
         _fail(f"{error.filename or 'A file'}: {error.strerror}. Everything saved before is intact.", 1)
-    except (MemoryError, RuntimeError) as error:  # torch raises a RuntimeError when the CPU's memory is full
-        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(text in str(error) for text in OUT_OF_MEMORY):
             raise
         _fail(
             "There is not enough memory. Everything saved before is intact. "

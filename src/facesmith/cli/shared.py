@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from facesmith import __version__
+from facesmith.io.cpus import limit_threads
 from facesmith.io.messages import SafeConsole, printable
 
 app = typer.Typer(
@@ -89,8 +89,7 @@ def facesmith(
     """
     console.quiet = quiet
     context.obj = threads
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
+    limit_threads(threads)
 
 
 def explicit_options(context: typer.Context) -> set[str]:

@@ -20,13 +20,19 @@ from facesmith.evaluation.reference import Reference, check_training_data, prepa
 from facesmith.evaluation.verdicts import metric_table, verdicts, warnings
 from facesmith.faces import open_faces
 from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.io.memory import largest_fitting, require_memory
+from facesmith.metrics.arrays import ROWS
 from facesmith.metrics.comparison import MIN_SAMPLES
-from facesmith.metrics.features import open_extractor
+from facesmith.metrics.features import Extractor, open_extractor
 from facesmith.model import Model, load
 from facesmith.modelfiles.evaluation_file import EVALUATION
 
 BUNDLED = "bundled"
 HTML = "report.html"
+# The most copies at a time, for the estimate of the memory that an evaluation needs:
+PICTURE_COPIES = 3  # of the samples, as uint8
+FEATURE_COPIES = 4  # of their features, in double precision
+DISTANCE_COPIES = 4  # of a block of distances between features
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
     models = [load(path) for path in options.models]
     _check_same_format(models)
     extractor = open_extractor(options.features, options.weights, download=options.download)
+    _check_memory(options, models[0], extractor)
     recipe = models[0].recipe
     faces = open_faces(options.data, recipe.resolution, recipe.channels, limit=options.limit, console=console)
     for notice in (*faces.notices, *(check_training_data(model.header, faces, model.path) for model in models)):
@@ -93,6 +100,20 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
         stream.write(evaluation_page(results, names, reference, pictures=options.pictures))
     yield str(options.out / EVALUATION)
     yield f"look at {options.out / HTML}"
+
+
+def _check_memory(options: EvaluateOptions, model: Model, extractor: Extractor) -> None:
+    """Raise BadOption if the samples, their features and the metrics need more memory than is free."""
+    picture_bytes = PICTURE_COPIES * model.G.resolution**2 * 3
+    kept_bytes = len(options.models) * (picture_bytes + extractor.dims * 4)
+    per_sample = kept_bytes + FEATURE_COPIES * extractor.dims * 8 + DISTANCE_COPIES * ROWS * 8
+
+    def needed(samples: int) -> int:
+        return samples * per_sample
+
+    fitting = largest_fitting(needed, options.samples)
+    advice = f"Use --samples {fitting} or fewer." if fitting >= MIN_SAMPLES else "Free some memory."
+    require_memory(needed(options.samples), f"--samples {options.samples}", advice)
 
 
 def _check_same_format(models: Sequence[Model]) -> None:

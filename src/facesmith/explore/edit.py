@@ -19,9 +19,10 @@ from facesmith.errors import BadOption
 from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels, enlarge, grid, write_png
+from facesmith.io.memory import require_sheet_memory
 from facesmith.io.progress import bar
 from facesmith.io.provenance import condition_metadata
-from facesmith.io.video import MAX_SIDE_PX, check_film, write_film
+from facesmith.io.video import MAX_SIDE_PX, check_film, require_film_memory, write_film
 from facesmith.latent import truncate
 from facesmith.latent.arithmetic import (
     is_latent_file,
@@ -39,7 +40,7 @@ FACE_PX = 128  # up to which faces are enlarged by default
 GAP_PX = 8
 MAX_FACES = 256
 MAX_STEPS = 32
-MAX_SHEET_PX = 2**28  # needs 800 MB of memory
+MAX_SHEET_PX = 2**28
 FILM_SECONDS, FPS = 4.0, 25  # there and back
 Directions = Mapping[str, NDArray[np.float32]]
 
@@ -137,8 +138,14 @@ def _check_size(resolution: int, faces: int, options: EditOptions) -> None:
         raise BadOption(
             f"The sheet would have more than {MAX_SHEET_PX / 1e6:.0f} million pixels. Lower --scale or --steps."
         )
-    if options.film is not None and side * ceil(sqrt(faces)) > MAX_SIDE_PX:
+    advice = "Lower --scale or --steps, or name fewer faces."
+    require_sheet_memory(faces * (options.steps + 1), side, f"A sheet of {faces} faces", advice)
+    if options.film is None:
+        return
+    width = side * ceil(sqrt(faces))
+    if width > MAX_SIDE_PX:
         raise BadOption(f"The film would be more than {MAX_SIDE_PX} pixels wide. Lower --scale, or name fewer faces.")
+    require_film_memory(options.film, round(FILM_SECONDS * FPS), width, width, "Lower --scale, or name fewer faces.")
 
 
 def format_edits(edits: Mapping[str, float]) -> str:

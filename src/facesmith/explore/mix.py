@@ -13,6 +13,7 @@ from facesmith.errors import BadOption
 from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import enlarge, grid, write_png
+from facesmith.io.memory import require_sheet_memory
 from facesmith.io.provenance import condition_metadata
 from facesmith.latent.arithmetic import (
     Term,
@@ -66,6 +67,11 @@ def mix(
     terms = parse_terms(text)
     refuse_to_overwrite(out, force)
     model = load(path)
+    scale = scale or max(1, FACE_PX // model.G.resolution)
+    side_px = model.G.resolution * scale
+    require_sheet_memory(
+        len(terms) + 1, side_px, f"A sheet of {len(terms)} terms", "Lower --scale, or use fewer terms."
+    )
     names, coefficients = [term.name for term in terms], [term.coefficient for term in terms]
     with torch.inference_mode():
         w = resolve(model.G, names, model.hash, condition_labels(model.conditions, condition))
@@ -75,7 +81,7 @@ def mix(
             else mix_layers(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
         )
         faces = np.concatenate([synthesize(model.G, each, psi) for each in (w, total)])
-    faces = enlarge(faces, scale or max(1, FACE_PX // model.G.resolution))
+    faces = enlarge(faces, scale)
     signs = [_sign(term, first=term is terms[0]) for term in terms]
     result = "plain sum" if plain else "sum" if layers is None else f"layers {layers} of the second"
     cells = map(with_caption, faces, [*map(_caption, terms), result], [*signs, "="])

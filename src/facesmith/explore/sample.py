@@ -12,6 +12,7 @@ from facesmith.errors import BadData, BadOption
 from facesmith.io.file_kinds import PICTURE_SUFFIXES
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import MEDIA_TYPES, Pixels, grid, read_provenance, write_picture
+from facesmith.io.memory import require_sheet_memory
 from facesmith.io.progress import bar
 from facesmith.io.provenance import Sign, parse_provenance, seed_metadata
 from facesmith.io.seeds import BATCH_SIZE
@@ -29,6 +30,10 @@ class SamplingModel(Protocol):
 
     path: Path
     hash: str
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of its images."""
 
     def sample(self, seeds: Sequence[int], psi: float = 1.0, condition: Mapping[str, float] | None = None) -> Pixels:
         """Return one face per seed, uint8 `[N, H, W, C]`.
@@ -75,6 +80,8 @@ def sample(
     refuse_to_overwrite(out, force)
     model = open_model()
     if suffix in MEDIA_TYPES:
+        subject = f"A sheet of {len(seeds)} faces"
+        require_sheet_memory(len(seeds), model.resolution, subject, "Use a folder as --out, or fewer --seeds.")
         metadata = model.provenance(seed_metadata(seeds, psi, condition))
         yield write_picture(out, grid(model.sample(seeds, psi, condition)), metadata, sign)
         return

@@ -19,7 +19,7 @@ from facesmith.io.images import Pixels, enlarge, grid
 from facesmith.io.progress import bar
 from facesmith.io.provenance import condition_metadata
 from facesmith.io.seeds import BATCH_SIZE
-from facesmith.io.video import MAX_SIDE_PX, check_film, write_film
+from facesmith.io.video import MAX_SIDE_PX, check_film, require_film_memory, write_film
 from facesmith.latent.arithmetic import latent_file_description, resolve, without_folders
 from facesmith.latent.interpolation import MIN_WALK_LATENTS, walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
@@ -119,6 +119,7 @@ def walk(
     count = options.frame_count()
     model = load(path)
     scale = _film_scale(model.G.resolution, options.grid, scale)
+    _check_memory(model, options, outs, count, scale)
     labels = condition_labels(model.conditions, options.condition)
     names = list(map(str, options.faces))
     kind = "spherical" if _is_spherical(model, options) else "straight"
@@ -145,6 +146,15 @@ def _film_scale(resolution: int, grid: tuple[int, int], scale: int | None) -> in
     if resolution * scale * largest > MAX_SIDE_PX:
         raise BadOption(f"The film would be more than {MAX_SIDE_PX} pixels wide or high. Lower --scale or --grid.")
     return scale
+
+
+def _check_memory(model: Model, options: WalkOptions, outs: Sequence[Path], count: int, scale: int) -> None:
+    width, height = (size * model.G.resolution * scale for size in options.grid)
+    # A batch of frames is drawn together, and each is then enlarged and put into a grid.
+    drawing_bytes = (2 * BATCH_SIZE // scale**2 + 12) * height * width * 3
+    for out in outs:
+        advice = "Make it shorter, or lower --scale, --grid or --fps."
+        require_film_memory(out, count, height, width, advice, drawing_bytes=drawing_bytes)
 
 
 @torch.inference_mode()

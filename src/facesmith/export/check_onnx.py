@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from facesmith.errors import BadModel
 from facesmith.export.onnx_format import INPUTS, METADATA_KEY, ONNX_FORMAT, OUTPUTS, Metadata, missing_extra
 from facesmith.export.seeded_noise import DRAWS
 from facesmith.io.json_files import parse_json
+from facesmith.io.memory import require_memory
 from facesmith.io.messages import one_line, shorten
 from facesmith.io.seeds import BATCH_SIZE
 
@@ -21,6 +23,8 @@ MAX_NODES = 10_000
 MAX_VALUES = 2**27  # of one tensor at the batch size: 512 MiB
 MAX_TOTAL_VALUES = 2**32  # of all tensors, which are not in memory at the same time
 SIZE_LIMITS = {"resolution": 4096, "channels": 4, "z_dim": 2**14, "w_dim": 2**14, "num_ws": 64}
+GRAPH_COPIES = 4  # of the file: its content, the graph, and the session's weights, in two layouts
+FLOAT_BYTES = 4
 MAX_NAME = 200
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -54,7 +58,21 @@ def check_onnx(content: bytes, name: str) -> Metadata:
             raise BadModel(f"{name}: tensor {shorten(tensor)!r} has shape {list(shape)}, which needs too much memory.")
     if sum(math.prod(shape) for shape in shapes.values() if shape is not None) > MAX_TOTAL_VALUES:
         raise BadModel(f"{name} computes too much to be a model that Facesmith exported.")
+    needed = GRAPH_COPIES * len(content) + FLOAT_BYTES * _most_living_values(proto.graph, shapes)
+    require_memory(needed, f"Drawing with {name}", "Free some memory.")
     return metadata
+
+
+def _most_living_values(graph: Any, shapes: Mapping[str, tuple[int, ...] | None]) -> int:
+    """The highest number of values that are needed at the same time while the graph runs, without its weights."""
+    size = {name: math.prod(shapes.get(name) or ()) for node in graph.node for name in node.output}
+    last_use = {name: i for i, node in enumerate(graph.node) for name in (*node.output, *node.input)}
+    living = most = 0
+    for i, node in enumerate(graph.node):
+        living += sum(size[name] for name in node.output)
+        most = max(most, living)
+        living -= sum(size.get(name, 0) for name in {*node.input, *node.output} if last_use[name] == i)
+    return most
 
 
 def _metadata(proto: Any, name: str) -> Metadata:

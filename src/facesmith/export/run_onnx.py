@@ -13,6 +13,7 @@ from facesmith.export.check_onnx import check_onnx
 from facesmith.export.onnx_format import OUTPUTS, Metadata, missing_extra
 from facesmith.export.seeded_noise import DRAWS, Floats
 from facesmith.io.batches import full_batches
+from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import refuse_lfs_pointer, sha256
 from facesmith.io.images import Pixels, to_uint8_numpy
 from facesmith.io.messages import one_line
@@ -53,6 +54,11 @@ class OnnxModel:
         self.path, self.metadata, self.header = path, metadata, metadata["header"]
         self.hash = metadata["model"]
         self._session, self._file_hash = session, sha256(path)
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of its images."""
+        return self.metadata["resolution"]
 
     def sample(self, seeds: Sequence[int], psi: float = 1.0, condition: Mapping[str, float] | None = None) -> Pixels:
         """Draw one face per seed. Pixels differ from torch's by at most one level of 255.
@@ -123,7 +129,7 @@ def load(path: Path, threads: int | None = None) -> OnnxModel:
     """Open a file that `facesmith export` wrote.
 
     Args:
-        threads: CPU threads; by default, as many as there are cores.
+        threads: CPU threads; by default, as many as there are usable CPUs.
 
     Raises:
         MissingExtra: onnxruntime is not installed.
@@ -151,7 +157,7 @@ def open_session(content: bytes, path: Path = Path("the model"), threads: int | 
     except ImportError as error:
         raise missing_extra(error) from None
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or usable_cpus()
     options.log_severity_level = 3
     try:
         return Session(onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]))

@@ -1,6 +1,8 @@
 """Files in and out: everything that other folders read, write or print.
 
 cpus.py               CPUs that this process may use
+memory.py             memory that it may use; requests that need more
+cgroups.py            the limits of its container
 files.py              atomic writes, refusing to overwrite, hashes
 file_kinds.py         what a file is, by its first bytes
 json_files.py         JSON that Facesmith writes, checked against a schema where it is read

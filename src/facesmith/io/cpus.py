@@ -1,4 +1,4 @@
-"""How many CPUs this process may use."""
+"""How many CPUs this process may use. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 import os
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+from facesmith.io.cgroups import cgroup_folders, read_number
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 
 def usable_cpus() -> int:
@@ -14,19 +16,36 @@ def usable_cpus() -> int:
 
     `os.cpu_count` counts all CPUs of the machine, so that a container with two of 64 would start 64 threads.
     """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(CGROUP)
-    return max(1, allowed if quota is None else min(allowed, math.ceil(quota)))
+    quotas = [quota for folder in cgroup_folders("cpu") if (quota := _quota(folder)) is not None]
+    return max(1, min([_allowed_cpus(), *map(math.ceil, quotas)]))
 
 
-def _quota(cgroup: Path) -> float | None:
-    """The quota of a container in CPUs: version 2 of cgroups, or version 1. None if there is none."""
+def limit_threads(threads: int | None) -> None:
+    """Set how many threads PyTorch and NumPy use. Call it before they are imported.
+
+    Args:
+        threads: None for their own default, which respects the affinity. Only a container's quota is added to it.
+    """
+    if threads is None and usable_cpus() < _allowed_cpus() and THREADS_VARIABLE not in os.environ:
+        threads = usable_cpus()
+    if threads is not None:
+        os.environ[THREADS_VARIABLE] = str(threads)
+
+
+def _allowed_cpus() -> int:
+    """The CPUs in this process's affinity, or all of a machine that has no such thing."""
+    if hasattr(os, "process_cpu_count"):  # Python 3.13; respects PYTHON_CPU_COUNT, too
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quota(folder: Path) -> float | None:
+    """The quota of a group in CPUs, in version 2 or version 1 of cgroups. None if there is none."""
     try:
-        if (cgroup / "cpu.max").is_file():
-            quota, period = (cgroup / "cpu.max").read_text().split()
+        if (folder / "cpu.max").is_file():
+            quota, period = map(float, (folder / "cpu.max").read_text().split())
         else:
-            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text()
-        return float(quota) / float(period) if float(quota) > 0 and float(period) > 0 else None
-    except (OSError, ValueError):  # no cgroups, or "max"
+            quota, period = (read_number(folder / f"cpu.cfs_{name}_us") or 0 for name in ("quota", "period"))
+    except (OSError, ValueError):  # "max"
         return None
+    return quota / period if quota > 0 and period > 0 else None

@@ -25,6 +25,7 @@ from facesmith.errors import BadOption, BadPicture, PictureUnavailable
 from facesmith.io.color_profiles import to_srgb
 from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content
 from facesmith.io.files import atomic_write
+from facesmith.io.memory import decoding_problem
 from facesmith.io.provenance import Sign, xmp
 
 if TYPE_CHECKING:
@@ -32,19 +33,8 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "BMP",
-    "GIF",
-    "TIFF",
-    "PPM",
-    "AVIF",
-    "MPO",
-    "HEIF",
-    "JXL",
-)  # Pillow would run Ghostscript on an EPS
+# Pillow would run Ghostscript on an EPS.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "MPO", "HEIF", "JXL")
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}  # of the formats that we write
 PNG_XMP = "XML:com.adobe.xmp"
 JPEG_QUALITY = 95
@@ -124,6 +114,8 @@ def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: i
                     limit = f"{max_pixels // 10**6} million"
                     raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {limit}")
                 _check_variant(picture)
+                if reason := decoding_problem(picture.width, picture.height, picture.mode):
+                    raise PictureUnavailable(reason)
                 with _bad_picture_if_damaged():
                     picture.load()
                 return np.asarray(_as_8bit_rgb(_upright(picture)))

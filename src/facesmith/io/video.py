@@ -10,13 +10,18 @@ import numpy as np
 from PIL import Image
 
 from facesmith.errors import BadOption
+from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import atomic_write
 from facesmith.io.images import Pixels
+from facesmith.io.memory import require_memory
 
 FILM_SUFFIXES = (".mp4", ".gif")
 MAX_GIF_FPS = 50  # browsers slow down GIFs whose frames last less than 20 ms
 MAX_GIF_BYTES = 2**30  # Pillow keeps all frames of a GIF in memory until it is written
 MAX_SIDE_PX = 4096  # the limit of H.264 decoders in phones and browsers
+ENCODER_BYTES = 260  # per pixel of a frame: the encoder looks ahead at 40 frames, and keeps others to refer to
+THREAD_BYTES = 6  # of these, per thread
+MAX_THREADS = 16
 GIF_COLORS = 256
 
 
@@ -26,6 +31,19 @@ def check_film(path: Path, frames_per_second: int) -> None:
         raise BadOption(f"--out {path}: expected a name that ends in {' or '.join(FILM_SUFFIXES)}.")
     if path.suffix.lower() == ".gif" and frames_per_second > MAX_GIF_FPS:
         raise BadOption(f"A GIF shows at most {MAX_GIF_FPS} frames a second, not {frames_per_second}.")
+
+
+def require_film_memory(
+    path: Path, count: int, height: int, width: int, advice: str, *, drawing_bytes: int = 0
+) -> None:
+    """Raise BadOption if a film of `count` frames needs more memory than is free. Call it before frames are drawn.
+
+    Args:
+        drawing_bytes: for drawing the frames.
+    """
+    per_pixel = count if path.suffix.lower() == ".gif" else ENCODER_BYTES + THREAD_BYTES * _threads()
+    subject = f"The film {path.name} ({width}x{height}, {count} frames)"
+    require_memory(height * width * per_pixel + drawing_bytes, subject, advice)
 
 
 def write_film(
@@ -57,11 +75,16 @@ def _write_mp4(path: Path, frames: Iterable[Pixels], frames_per_second: int, com
             # yuv420p stores one color sample per 2x2 pixels, so height and width must be even.
             even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
             if not video.codec_context.is_open:
+                video.codec_context.thread_count = _threads()
                 video.height, video.width = even.shape[:2]
             for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")):
                 container.mux(packet)
         for packet in video.encode():
             container.mux(packet)
+
+
+def _threads() -> int:
+    return min(usable_cpus(), MAX_THREADS)
 
 
 def _write_gif(path: Path, frames: Iterable[Pixels], frames_per_second: int, comment: str) -> None:

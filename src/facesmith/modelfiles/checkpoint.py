@@ -24,6 +24,7 @@ from facesmith.errors import BadModel, FacesmithError
 from facesmith.gan.recipe import Recipe, make_recipe
 from facesmith.io.files import atomic_write, sha256
 from facesmith.io.json_files import as_schema, parse_json
+from facesmith.io.memory import require_memory
 from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.sidecar import HEADER_KEY
@@ -33,6 +34,7 @@ Count = Annotated[int, Meta(ge=0)]
 ShortText = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 TensorSpec = tuple[tuple[int, ...], str]  # a tensor's shape and its dtype as safetensors names it
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+READING_COPIES = 2.5  # of a file's tensors, while it is read and checked
 # torch.load raises any of these on a damaged file.
 LOAD_ERRORS = (
     *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError),
@@ -118,6 +120,7 @@ def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
         BadModel: the file is missing, damaged, not ours, of a later format, or does not match its recipe.
     """
     file = model_file(path)
+    _require_memory(file)
     try:
         with safe_open(file, "pt", device=device) as opened:
             header = _header(file, opened.metadata())
@@ -195,12 +198,18 @@ def load_state(path: Path) -> dict[str, Any]:
         raise BadModel(f"{path} is not a file. Remove it, then start over with --force.")
     try:
         _check_archive(path)
+        _require_memory(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except LOAD_ERRORS:
         raise BadModel(f"{path} is damaged, or contains more than tensors and values. Start over: --force.") from None
     if not isinstance(state, dict) or state.get("format") != MODEL_FORMAT:
         raise BadModel(f"{path} is not a state of this version. Start over with --force, or update facesmith.")
     return state
+
+
+def _require_memory(file: Path) -> None:
+    """Raise BadOption if reading a file of tensors needs more memory than is free."""
+    require_memory(READING_COPIES * file.stat().st_size, f"Opening {file}", "Free some memory.")
 
 
 def _check_archive(path: Path) -> None:

@@ -19,7 +19,7 @@ from facesmith.errors import BadOption
 from facesmith.gan.contracts import Generator
 from facesmith.io.images import Pixels, as_rgb, enlarge
 from facesmith.io.seeds import BATCH_SIZE
-from facesmith.io.video import write_film
+from facesmith.io.video import require_film_memory, write_film
 from facesmith.latent import latents
 from facesmith.latent.arithmetic import combine, mix_layers, parse_layers
 from facesmith.latent.edits import apply_edits
@@ -178,9 +178,16 @@ def render_walk(model: Model, walk: Walk, suffix: str, job: Job[bytes], queue: R
         "Psi": repr(walk.psi),
         "Walk": f"{'closed' if walk.closed else 'open'}, {'spherical' if model.G.spherical else 'straight'}, 1x1",
     })  # fmt: skip
+    side_px = model.G.resolution * _scale(model, walk)
+    advice = "Choose fewer faces, fewer seconds or a smaller scale."
+    require_film_memory(Path(f"walk{suffix}"), walk.frame_count(), side_px, side_px, advice)
     with TemporaryDirectory() as folder:
         path = write_film(Path(folder) / f"walk{suffix}", _frames(model, walk, job, queue), walk.fps, provenance)
         return path.read_bytes()
+
+
+def _scale(model: Model, walk: Walk) -> int:
+    return walk.scale or max(1, FILM_PX // model.G.resolution)
 
 
 @torch.inference_mode()
@@ -189,7 +196,7 @@ def _frames(model: Model, walk: Walk, job: Job[bytes], queue: RenderQueue) -> It
     w = stack_latents(model, walk.faces)
     flat, count = w.flatten(1), walk.frame_count()
     positions = walk_positions(len(w), count, closed=walk.closed)
-    scale = walk.scale or max(1, FILM_PX // model.G.resolution)
+    scale = _scale(model, walk)
     for start in range(0, count, BATCH_SIZE):
         if job.cancelled.is_set():
             raise RenderCancelled

@@ -9,6 +9,8 @@ from rich.console import Console
 from facesmith.attributes.dataset_labels import expand_classes
 from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, condition_of, make_recipe
 from facesmith.modelfiles.checkpoint import read_header
+from facesmith.modelfiles.hub import is_address
+from facesmith.modelfiles.locate import BUNDLED
 from facesmith.modelfiles.run_folder import STATE
 from facesmith.training.finetune import (
     PretrainedModel,
@@ -82,6 +84,11 @@ def adapt_to_few_faces(
 
 
 def _has_weights_of_its_own(options: TrainOptions, stored: Plan | None) -> bool:
-    """Whether the run folder contains a state of this fine-tuning, so that the pretrained model may be gone."""
-    is_same = stored is not None and stored.finetuned_from.get("model") == str(options.finetune_from)
-    return is_same and (options.out / STATE).exists()
+    """Whether the run folder contains a state of this fine-tuning, so that the pretrained model may be gone.
+
+    A run that was moved to another machine may name it by another path, at which there is nothing.
+    """
+    path = options.finetune_from
+    if path is None or stored is None or not stored.finetuned_from or not (options.out / STATE).exists():
+        return False
+    return stored.finetuned_from.get("model") == str(path) or not (path.exists() or path == BUNDLED or is_address(path))

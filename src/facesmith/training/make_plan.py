@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import torch
 from rich.console import Console
 
 from facesmith.attributes.conditioning import labels_fingerprint, repeat_rare_labels
-from facesmith.device import PRECISIONS, pick_device
+from facesmith.device import PRECISIONS, pick_device, usable_devices
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces, Stream
 from facesmith.gan.contracts import set_level
 from facesmith.gan.recipe import Recipe, condition_of
+from facesmith.io.cpus import usable_cpus
 from facesmith.io.lock import lock_names
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, STATE
 from facesmith.training.finetune import PretrainedModel
+from facesmith.training.memory_estimate import check_training_memory, free_on_device
 from facesmith.training.plan import Plan, TrainOptions, read_plan, write_plan
 from facesmith.training.speed import Speed, measure
 from facesmith.training.state import new_state
@@ -44,6 +45,8 @@ def make_plan(
     file = options.out / PLAN
     if not file.exists() and {path.name for path in options.out.iterdir()} - lock_names(LOCK):
         raise OutputExists(f"{options.out} is not empty and contains no run. Choose another --out.")
+    if options.validate_every_kimg is not None:
+        check_validation_split(faces)
     if options.force or not file.exists():
         plan = _new_plan(options, recipe, faces, pretrained, console)
         plan = _with_validation(options, plan, recipe, faces, console)
@@ -51,14 +54,17 @@ def make_plan(
         write_plan(file, plan)
         return plan
     stored = read_plan(file)
-    pick_device(stored.device)
     if (options.out / MODEL).exists() and not (options.out / STATE).exists():
         raise BadModel(
             f"{options.out} contains a model but no {STATE}, so the run can't be resumed. "
             "Choose another --out, or start over with --force."
         )
     _check_same_run(options, recipe, faces, pretrained, stored)
-    plan = _with_validation(options, _updated(options, stored), recipe, faces, console)
+    plan = _on_this_machine(options, _updated(options, stored), console)
+    torch.set_num_threads(plan.threads)
+    advice = "The batch size of a run can't change: free some memory, or resume on a machine that has more."
+    check_training_memory(recipe, torch.device(plan.device), plan.precision, advice)
+    plan = _with_validation(options, plan, recipe, faces, console)
     if plan != stored:
         write_plan(file, plan)
     return plan
@@ -77,8 +83,9 @@ def _new_plan(
 ) -> Plan:
     """Measure the training speed, make the plan, and print the time, memory and disk space that the run needs."""
     device = pick_device(options.device)
-    threads = options.threads or torch.get_num_threads()
+    threads = options.threads or min(torch.get_num_threads(), usable_cpus())
     torch.set_num_threads(threads)
+    memory_bytes = check_training_memory(recipe, device, options.precision)
     console.print("measuring training speed on this machine ...", highlight=False)
     speed = measure(recipe, device, options.precision, faces.pixels)
     request = {"kimg": options.kimg} if options.kimg else {"minutes": options.minutes or DEFAULT_MINUTES}
@@ -105,7 +112,7 @@ def _new_plan(
         finetuned_from=pretrained.plan_entry(options.finetune_from) if pretrained else {},
         labels=labels_fingerprint(faces.labels),
     )
-    _print_requirements(plan, recipe, faces, speed, options, console)
+    _print_requirements(plan, recipe, faces, speed, memory_bytes, options, console)
     return plan
 
 
@@ -119,7 +126,6 @@ def _with_validation(options: TrainOptions, plan: Plan, recipe: Recipe, faces: F
     kimg = options.validate_every_kimg
     if kimg is None or plan.validation.get("kimg") == kimg:
         return plan
-    check_validation_split(faces)
     requested, precision, device = int(kimg * 1000), PRECISIONS[plan.precision], torch.device(plan.device)
     stream = training_stream(plan, faces)
     state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
@@ -131,7 +137,13 @@ def _with_validation(options: TrainOptions, plan: Plan, recipe: Recipe, faces: F
 
 
 def _print_requirements(
-    plan: Plan, recipe: Recipe, faces: Faces, speed: Speed, options: TrainOptions, console: Console
+    plan: Plan,
+    recipe: Recipe,
+    faces: Faces,
+    speed: Speed,
+    memory_bytes: int,
+    options: TrainOptions,
+    console: Console,
 ) -> None:
     """Print the time, memory and disk space that the run needs.
 
@@ -150,7 +162,7 @@ def _print_requirements(
         f"{plan.recipe}: {plan.budget / 1000:.1f} kimg, {plan.budget / face_count:.3g} epochs of {face_count} faces, "
         f"at {speed.chosen:.0f} images/s, about {minutes:.0f} min\n"
         f"{plan.precision} ({speed.why}), {plan.device}, {plan.threads} threads\n"
-        f"memory {speed.memory_bytes / 2**30:.1f} GiB ({psutil.virtual_memory().available / 2**30:.1f} free), "
+        f"memory {memory_bytes / 2**30:.1f} GiB ({free_on_device(torch.device(plan.device)) / 2**30:.1f} free), "
         f"disk {disk_bytes / 2**30:.2f} GiB ({free_bytes / 2**30:.1f} free)",
         highlight=False,
     )
@@ -180,6 +192,7 @@ def _check_same_run(
     pretrained_hash = None
     if options.finetune_from is not None:  # a run that has its own state no longer needs the model
         pretrained_hash = str(pretrained.model.hash if pretrained else stored.finetuned_from["hash"])[:16]
+    keeps_precision = options.precision == "auto" or options.device not in ("auto", stored.device)
     pairs: dict[str, tuple[object, object]] = {  # (stored, requested)
         "recipe": (stored.recipe, recipe.name),
         "--condition": (",".join(condition) or None, ",".join(condition_of(recipe)) or None),
@@ -189,17 +202,56 @@ def _check_same_run(
         "--seed": (stored.seed, options.seed),
         "--mirror": (stored.mirror, options.mirror),
         "--limit": (stored.limit, options.limit),
-        "--precision": (stored.precision, stored.precision if options.precision == "auto" else options.precision),
-        "--device": (stored.device, stored.device if options.device == "auto" else options.device),
-        "--threads": (stored.threads, options.threads or stored.threads),
+        "--precision": (stored.precision, stored.precision if keeps_precision else options.precision),
         "--from": (stored.finetuned_from.get("hash", "")[:16] or None, pretrained_hash),
     }
     differences = [f"{option} was {was}, now {now}" for option, (was, now) in pairs.items() if was != now]
     if differences:
+        moved = f"Its faces were at {stored.data}; if they have moved, name them by --data. "
         raise BadData(
             f"{options.out} contains another run: {'; '.join(differences)}. "
+            f"{moved if stored.fingerprint != faces.fingerprint else ''}"
             "Use the same options to resume it, choose another --out, or start over with --force."
         )
+
+
+def _on_this_machine(options: TrainOptions, stored: Plan, console: Console) -> Plan:
+    """The stored plan with the device and the threads that the options request or that this machine has.
+
+    On another device the precision may change, too. All of these change how a run is computed, not what. A notice says
+    what is lost.
+
+    Raises:
+        BadOption: this machine does not have the run's device.
+    """
+    threads = options.threads or min(stored.threads, usable_cpus())
+    plan = replace(
+        stored,
+        device=stored.device if options.device == "auto" else pick_device(options.device).type,
+        precision=stored.precision if options.precision == "auto" else options.precision,
+        threads=threads,
+    )
+    if options.device == "auto" and stored.device not in (usable := usable_devices()):
+        raise BadOption(
+            f"{options.out} was trained on {stored.device}, which this machine does not have. To continue on another "
+            f"device, add --device {usable[0]} (available: {', '.join(usable)})."
+        )
+    changes = [
+        f"{name} {is_now} instead of {was}"
+        for name, was, is_now in (
+            ("device", stored.device, plan.device),
+            ("precision", stored.precision, plan.precision),
+            ("threads", stored.threads, plan.threads),
+        )
+        if was != is_now
+    ]
+    if changes:
+        console.print(
+            f"notice: the run continues with {', '.join(changes)}. Rounding differs from here on, so the result will "
+            "not be the same, byte for byte, as without this change.",
+            highlight=False,
+        )
+    return plan
 
 
 def _updated(options: TrainOptions, stored: Plan) -> Plan:

@@ -1,8 +1,9 @@
 """The options of a run, and the plan that its run folder stores.
 
 The plan is written when the run begins. A budget in minutes becomes a number of images then, so that every schedule is
-a fraction of a fixed budget. A resumed run follows the stored plan. Only --on-trouble, --save-every, --validate-every
-and, with --extend, the budget may change; the plan is then rewritten. --snapshots is not part of it.
+a fraction of a fixed budget. A resumed run follows the stored plan. Only --on-trouble, --save-every, --validate-every,
+--device, --threads and, with --extend, the budget may change, and --precision together with --device; the plan is then
+rewritten. --snapshots is not part of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta
 
-from facesmith.device import PRECISIONS
+from facesmith.device import DEVICES, PRECISIONS
 from facesmith.errors import BadModel, BadOption
 from facesmith.io.files import atomic_write
 from facesmith.io.json_files import PathText, as_schema, read_json
@@ -161,6 +162,8 @@ def _check_plan(plan: Plan) -> None:
         raise ValueError(f"format is {plan.format}; this version reads {PLAN_FORMAT}")
     if plan.precision not in PRECISIONS:
         raise ValueError(f"precision is {plan.precision}; expected one of {', '.join(PRECISIONS)}")
+    if plan.device not in DEVICES:
+        raise ValueError(f"device is {plan.device}; expected one of {', '.join(DEVICES)}")
     if plan.on_trouble not in ON_TROUBLE:
         raise ValueError(f"on_trouble is {plan.on_trouble}; expected one of {', '.join(ON_TROUBLE)}")
     if set(plan.budget_request) not in ({"kimg"}, {"minutes"}):

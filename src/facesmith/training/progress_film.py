@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.console import Console
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.images import Pixels, read_picture
 from facesmith.io.progress import bar
-from facesmith.io.video import check_film, write_film
+from facesmith.io.video import check_film, require_film_memory, write_film
 from facesmith.modelfiles.run_folder import sheets
 
 FRAMES_PER_SECOND = 8
@@ -30,8 +31,12 @@ def progress_film(run: Path, out: Path, console: Console) -> Path:
     if not paths:
         raise BadData(f"{run} contains no sample sheets. Give the folder of a run that has been trained.")
     paths += paths[-1:] * FRAMES_PER_SECOND * LAST_FRAME_SECONDS
-    frames = bar(_frames(paths), len(paths), f"writing {out.name}, frames", console)
-    return write_film(out, frames, FRAMES_PER_SECOND)
+    frames = _frames(paths)
+    first = next(frames)
+    height, width, _ = first.shape
+    require_film_memory(out, len(paths), height, width, "Write an .mp4, or free some memory.")
+    shown = bar(chain([first], frames), len(paths), f"writing {out.name}, frames", console)
+    return write_film(out, shown, FRAMES_PER_SECOND)
 
 
 def _frames(paths: list[Path]) -> Iterator[Pixels]:

@@ -185,7 +185,7 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
     pick_device(options.device)
     stored = stored_plan(options.out, options.force)
     recipe, pretrained = choose_recipe(options, stored)
-    recipe, faces = _open_faces(options, recipe, console)
+    recipe, faces = _open_faces(options, recipe, stored, console)
     if pretrained is not None and stored is None:
         recipe = adapt_to_few_faces(recipe, pretrained, options, len(faces.part("train")), console)
     if options.out.exists() and not options.out.is_dir():
@@ -209,13 +209,21 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
             yield run
 
 
-def _open_faces(options: TrainOptions, recipe: Recipe, console: Console) -> tuple[Recipe, Faces]:
+def _open_faces(options: TrainOptions, recipe: Recipe, stored: Plan | None, console: Console) -> tuple[Recipe, Faces]:
     """The data, with labels if the recipe is conditional; prints its notices.
+
+    Args:
+        stored: the plan of a run to resume.
 
     Returns:
         the recipe too. If it conditions on a column of classes, then now on each of them.
     """
-    faces = open_faces(options.data, recipe.resolution, recipe.channels, limit=options.limit, console=console)
+    try:
+        faces = open_faces(options.data, recipe.resolution, recipe.channels, limit=options.limit, console=console)
+    except BadData as error:
+        if stored is None or stored.data == str(options.data):
+            raise
+        raise BadData(f"{error} The faces of this run were at {stored.data}; name them by --data.") from None
     requested = condition_of(recipe)
     if (condition := condition_attributes(faces, requested)) != requested:
         recipe = make_recipe(recipe.name, recipe.hyperparameters() | {"condition": condition})

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import harmonic_mean, median
 
 import numpy as np
-import psutil
 import torch
 
 from facesmith.device import PRECISIONS, check_precision, has_bfloat16
@@ -32,13 +31,11 @@ class Speed:
         images_per_second: by precision.
         precision: the one to train in.
         why: the reason for that precision, to be printed.
-        memory_bytes: resident memory of this process after the measurement.
     """
 
     images_per_second: dict[str, float]
     precision: str
     why: str
-    memory_bytes: int
 
     @property
     def chosen(self) -> float:
@@ -56,14 +53,8 @@ def measure(recipe: Recipe, device: torch.device, precision: str = "auto", pixel
     Raises:
         BadOption: there is no such precision.
     """
-    candidates = _candidates(precision, device)
-    if pixels is None:
-        shape = (NOISE_FACES, recipe.resolution, recipe.resolution, recipe.channels)
-        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    labels = None
-    if count := len(condition_of(recipe)):  # random labels take the same time as true ones
-        labels = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (len(pixels), count))
-    stream = Stream(pixels, np.arange(len(pixels)), seed=0, mirror=False, labels=labels)
+    candidates = candidate_precisions(precision, device)
+    stream = _stream(recipe, pixels) if pixels is not None else noise_stream(recipe, NOISE_FACES)
     states = {
         name: new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[name], device=device)
         for name in candidates
@@ -76,18 +67,31 @@ def measure(recipe: Recipe, device: torch.device, precision: str = "auto", pixel
     for progress, step, _ in steps:
         rounds: dict[str, list[float]] = {name: [] for name in candidates}
         for state in states.values():
-            _go_to(state, progress, step)
+            go_to(state, progress, step)
             _time_steps(state, 1)  # the first one is slower
         for _ in range(ROUNDS):  # alternating, so that a busy moment of the machine slows all precisions
             for name, state in states.items():
-                _go_to(state, progress, step)
+                go_to(state, progress, step)
                 rounds[name].append(_time_steps(state, STEPS))
         for name, rates in rounds.items():  # not the fastest: a long run would not keep that speed
             speeds[name].append(median(rates))
     shares = [share for _, _, share in steps]
     images_per_second = {name: harmonic_mean(rates, shares) for name, rates in speeds.items()}
     best, why = _choose(images_per_second, precision, device)
-    return Speed(images_per_second, best, why, psutil.Process().memory_info().rss)
+    return Speed(images_per_second, best, why)
+
+
+def noise_stream(recipe: Recipe, count: int) -> Stream:
+    """A stream of noise in place of faces, which takes the same time and memory."""
+    shape = (count, recipe.resolution, recipe.resolution, recipe.channels)
+    return _stream(recipe, np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+def _stream(recipe: Recipe, pixels: Pixels) -> Stream:
+    labels = None
+    if count := len(condition_of(recipe)):  # random labels take the same time as true ones
+        labels = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (len(pixels), count))
+    return Stream(pixels, np.arange(len(pixels)), seed=0, mirror=False, labels=labels)
 
 
 def _moments(recipe: Recipe) -> Sequence[float]:
@@ -96,7 +100,8 @@ def _moments(recipe: Recipe) -> Sequence[float]:
     return GROWTH_MOMENTS if len(levels) > 1 else GROWTH_MOMENTS[-1:]
 
 
-def _candidates(precision: str, device: torch.device) -> Sequence[str]:
+def candidate_precisions(precision: str, device: torch.device) -> Sequence[str]:
+    """The precisions to choose from: the requested one, or for "auto" all that the device computes in natively."""
     check_precision(precision)
     if precision == "auto":
         return ("float32", "bfloat16") if has_bfloat16(device) else ("float32",)
@@ -113,7 +118,7 @@ def _choose(images_per_second: dict[str, float], precision: str, device: torch.d
     return best, f"bfloat16 is {speedup:.2f} times as fast as float32 here"
 
 
-def _go_to(state: TrainState, progress: float, step: int) -> None:
+def go_to(state: TrainState, progress: float, step: int) -> None:
     """Go to a share of the budget, and to the first step from `step` on that shows real images.
 
     Pretraining steps, in which the clock stands still, are not part of the budget.
