@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -790,21 +791,21 @@ def test_slider_waits_for_one_turn_at_most_and_nothing_starves(model, monkeypatc
 
 
 def test_faces_of_all_clients_share_a_batch(model):
-    queue, go_on = RenderQueue(), threading.Event()
+    queue, go_on, order = RenderQueue(), threading.Event(), []
 
-    def slow_latent():
-        go_on.wait(20)
-        return face_latent(model, Face("1"))
+    def submit(client):
+        def latent():
+            go_on.wait(20)
+            order.append(client)
+            return face_latent(model, Face("1"))
 
-    first = queue.submit(RenderJob(model, slow_latent, client="wall"))
-    wall = [queue.submit(RenderJob(model, lambda: face_latent(model, Face("2")), client="wall")) for _ in range(200)]
-    other = queue.submit(RenderJob(model, lambda: face_latent(model, Face("3")), client="other"))
+        return queue.submit(RenderJob(model, latent, client=client))
+
+    futures = [submit("wall") for _ in range(200)] + [submit("other")]
     go_on.set()
-    first.result(20)
-    other.result(20)
-    assert sum(each.done() for each in wall) <= 32, (
-        "the other client is in the first batch that begins after its request"
-    )
+    for each in futures:
+        each.result(20)
+    assert order.index("other") < 32, "the other client is in the first batch that begins after its request"
     queue.close()
 
 
@@ -910,6 +911,49 @@ def test_diagnosis_and_balance_of_a_run_are_not_folded(tmp_path):
     sections = run_view.details(tmp_path)["sections"]
     assert {section["title"] for section in sections if section["open"]} >= set(run_view.OPEN_SECTIONS)
     assert any(not section["open"] for section in sections)
+
+
+def test_speed_of_a_very_short_last_interval_is_not_drawn(tmp_path):
+    log = [
+        {"seen": seen, "seconds": seen / 100, "images_per_second": 100 + seen / 1000}
+        for seen in range(1000, 9000, 1000)
+    ]
+    last = {"seen": 8032, "seconds": 85, "images_per_second": 6.4, "G/loss": 1.0}
+
+    def charts(lines):
+        (tmp_path / PLAN).write_text("{}")
+        (tmp_path / LOG).write_text("\n".join(map(json.dumps, lines)))
+        return {chart["title"]: chart["svg"] for chart in run_view.comparison_charts([("run", tmp_path)])}
+
+    with_last = charts([*log, last])
+    assert with_last["images per second"] == charts(log)["images per second"]
+    assert with_last.keys() >= {"generator loss"}, "its other values are drawn"
+    real = log[-1] | {"seen": 8900, "images_per_second": 6.4}
+    assert charts([*log, real])["images per second"] != charts(log)["images per second"], "a real drop is drawn"
+
+
+def test_waiting_requests_end_when_the_studio_stops(run, monkeypatch):
+    from facesmith.studio import routes_render
+
+    started = threading.Event()
+
+    def endless_film(_model, _walk, _suffix, job, queue):
+        started.set()
+        assert job.cancelled.wait(20)
+        with queue.background_turn():
+            raise AssertionError("the studio stops")
+
+    monkeypatch.setattr(routes_render, "render_walk", endless_film)
+    studio = Studio(OpenModels([run], ["tiny"]), long_jobs=JobQueue(threads=1))
+    with client_of(studio) as client, ThreadPoolExecutor(2) as pool:
+        query = {"model": first_model(client)["id"], "faces": "1,2"}
+        films = [pool.submit(client.get, "/api/walk.mp4", params=query | {"seconds": i + 1}) for i in range(2)]
+        assert started.wait(20)
+        while not studio.long_jobs.status("testclient")["waiting"]:
+            time.sleep(0.01)
+        studio.stop()
+        for film in films:
+            assert "stopped" in error_of(film.result(20), 503)
 
 
 def test_bundled_evaluation_is_shown():

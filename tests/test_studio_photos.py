@@ -154,6 +154,16 @@ def test_studio_without_photos_refuses_them(run, photo):
             assert "--no-photos" in error_of(client.post(f"/api/{path}", content=photo), 403)
 
 
+def test_very_large_photo_is_halved_and_its_face_found(client, photo, monkeypatch):
+    """A 50-megapixel photo takes seconds, so the limit is lowered instead."""
+    monkeypatch.setattr(photo_inversion, "HALVED_PHOTO_PIXELS", 300 * 300 - 1)
+    found = client.post("/api/detect", content=photo).json()
+    assert (found["width"], found["height"]) == (150, 150)
+    ((left, top, width, height),) = [face["box"] for face in found["faces"]]
+    assert 40 < left + width / 2 < 100
+    assert 30 < top + height / 2 < 90
+
+
 def test_photo_without_a_face_says_so(client, model_id):
     stream = io.BytesIO()
     Image.fromarray(np.full((200, 200, 3), 90, np.uint8)).save(stream, "PNG")
@@ -195,7 +205,7 @@ def png_that_claims(width, height):
         b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
         b"PK\x03\x04" + b"\0" * 100,
         png_that_claims(60_000, 60_000),
-        png_that_claims(7000, 7000),
+        png_that_claims(10_100, 10_000),
         png_that_claims(40, 40),
     ],
     ids=["empty", "text", "half a JPEG", "half a GIF", "EPS", "SVG", "zip", "bomb", "too many pixels", "damaged"],

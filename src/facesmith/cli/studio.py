@@ -36,6 +36,10 @@ def studio(
         str, typer.Option(help="Path below which a proxy serves the studio, such as /user/me/proxy/8400.")
     ] = "",
     photos: Annotated[bool, typer.Option(help="Accept photos, to find faces in them.")] = True,
+    osc: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port for OSC messages that move the sliders, from this machine only."),
+    ] = None,
 ) -> None:
     """Explore a generator, and watch a training run, on a page in the browser. Nothing leaves this machine.
 
@@ -56,5 +60,6 @@ def studio(
         allow_hosts=allow_host or [],
         root_path=root_path,
         photos=photos,
+        osc_port=osc,
     )
     serve(options, console)

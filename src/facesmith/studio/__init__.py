@@ -16,6 +16,7 @@ Routes
 routes_render.py    faces, sums of faces and walks
 routes_photos.py    photos: find faces, invert one, paste a generated face
 routes_runs.py      models, runs, evaluations and the queue
+routes_osc.py       OSC messages for the page
 responses.py        waiting for a worker thread; ETags and cache headers
 
 Parameters
@@ -26,6 +27,7 @@ limits.py           limits on requests
 Work
 render_queue.py     the render thread, and the order in which everything takes turns to compute
 job_queue.py        threads for films, photos and files, with a queue that reports its progress
+osc_input.py        a thread that receives OSC messages
 fair_queue.py       a queue in which clients take turns
 render.py           latents of faces and sums; walks as films; what is written into the metadata of pictures
 several_faces.py    contact sheets and zips of several faces

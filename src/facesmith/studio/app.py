@@ -13,10 +13,10 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from facesmith.errors import FacesmithError
-from facesmith.studio import routes_photos, routes_render, routes_runs
+from facesmith.studio import routes_osc, routes_photos, routes_render, routes_runs
 from facesmith.studio.access import Access
 from facesmith.studio.query import refusal_message, refuse_repeated
-from facesmith.studio.render_queue import Busy
+from facesmith.studio.render_queue import Busy, RenderCancelled
 from facesmith.studio.responses import NO_STORE, ClientDisconnected, etag_of, not_modified, revalidated
 from facesmith.studio.routes_photos import PhotosOff
 from facesmith.studio.security import TOO_LARGE_MESSAGE, SecurityMiddleware, UploadTooLarge, UploadTooSlow
@@ -39,7 +39,7 @@ def create_app(studio: Studio, access: Access) -> FastAPI:
 
     app = FastAPI(title="Facesmith studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.studio = studio
-    for routes in (routes_render, routes_photos, routes_runs):
+    for routes in (routes_render, routes_photos, routes_runs, routes_osc):
         app.include_router(routes.router, dependencies=[Depends(refuse_repeated)])
     _add_page(app)
     _add_error_messages(app)
@@ -60,6 +60,7 @@ def _add_error_messages(app: FastAPI) -> None:
     answer(NotOpen, 404)
     answer(PhotosOff, 403, "This studio accepts no photos: it was started with --no-photos.")
     answer(Busy, 503, "The studio is busy. Try again in a moment.", **{"retry-after": "1"})
+    answer(RenderCancelled, 503, "The studio was stopped.", **{"retry-after": "1"})
     answer(UploadTooLarge, 413, TOO_LARGE_MESSAGE)
     answer(UploadTooSlow, 408, "The photo did not arrive in time. Try again.")
     # Nobody receives these two, but otherwise they would be logged as errors. The second one is Starlette's.

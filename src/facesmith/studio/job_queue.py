@@ -43,7 +43,7 @@ class Job(Generic[T]):
         """Remove the job from the queue, or ask its work to stop. A finished job stays as it is."""
         if not self.future.done():
             self.cancelled.set()
-            self.future.cancel()
+            self.future.cancel()  # if the work has not started
 
 
 class JobQueue:
@@ -90,13 +90,17 @@ class JobQueue:
         with self._condition:
             return self._values(job, self._order())
 
-    def close(self) -> None:
-        """Cancel the waiting jobs, and stop after the current ones."""
+    def stop(self) -> None:
+        """Cancel all jobs. Their threads end soon."""
         with self._condition:
             self._closed = True
             for job in (*self._waiting, *self._running):
                 job.cancel()
             self._condition.notify_all()
+
+    def close(self) -> None:
+        """Cancel all jobs, and wait until the threads have ended."""
+        self.stop()
         for thread in self._threads:
             thread.join()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 MAX_URL_BYTES = 60_000  # of path and query together
 
 # Photos
-MAX_UPLOAD_BYTES = 24 * 2**20
-MAX_UPLOAD_SECONDS = 30.0
-MAX_PHOTO_PIXELS = 40_000_000  # checked before a photo is decoded
+MAX_UPLOAD_BYTES = 64 * 2**20
+MAX_UPLOAD_SECONDS = 60.0
+MAX_PHOTO_PIXELS = 100_000_000  # checked before a photo is decoded
+HALVED_PHOTO_PIXELS = 40_000_000  # photos with more pixels are reduced to half their width and height
 MAX_FACES_IN_PHOTO = 32
 
 # Faces, sums and walks

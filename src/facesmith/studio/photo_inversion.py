@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from rich.console import Console
 
 from facesmith.errors import BadPicture
@@ -18,28 +19,31 @@ from facesmith.io.images import Pixels, png_bytes, read_picture
 from facesmith.model import Model
 from facesmith.studio.face_text import write_latent
 from facesmith.studio.job_queue import Job
-from facesmith.studio.limits import MAX_FACES_IN_PHOTO, MAX_PHOTO_PIXELS
+from facesmith.studio.limits import HALVED_PHOTO_PIXELS, MAX_FACES_IN_PHOTO, MAX_PHOTO_PIXELS
 from facesmith.studio.render_queue import RenderCancelled, RenderQueue
 
 QUIET = Console(quiet=True)
 
 
 def open_photo(content: bytes) -> Pixels:
-    """Return the photo in an uploaded file, `[H, W, 3]`.
+    """Return the photo in an uploaded file, `[H, W, 3]`. Very large photos are halved.
 
     Raises:
         BadPicture: it is not a photo, or too large.
     """
     try:
-        return read_picture(content, max_pixels=MAX_PHOTO_PIXELS)
+        photo = read_picture(content, max_pixels=MAX_PHOTO_PIXELS)
     except BadPicture as error:
         raise BadPicture(f"This photo can't be used: {error}. Use a JPEG or PNG.") from None
+    if photo.shape[0] * photo.shape[1] <= HALVED_PHOTO_PIXELS:
+        return photo
+    return np.asarray(Image.fromarray(photo).reduce(2))
 
 
 def detect_faces(content: bytes) -> dict[str, Any]:
     """Return the size of a photo, its faces from the largest to the smallest, and the reason if there is none.
 
-    Coordinates are pixels of the photo.
+    Coordinates are pixels of the photo, as `open_photo` returns it.
 
     Raises:
         BadPicture: it is not a photo, or too large.

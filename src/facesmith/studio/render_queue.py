@@ -146,13 +146,17 @@ class RenderQueue:
         """Let the others go on."""
         self._end_turn(Kind.BACKGROUND, 0.0)
 
-    def close(self) -> None:
-        """Cancel the waiting faces, and stop after the current turn."""
+    def stop(self) -> None:
+        """Cancel the waiting faces. No further turns begin."""
         with self._condition:
             self._closed = True
             for job in (*self._live_jobs, *self._batched_jobs):
                 job.pixels.cancel()
             self._condition.notify_all()
+
+    def close(self) -> None:
+        """Cancel the waiting faces, and wait until the thread has ended."""
+        self.stop()
         self._thread.join()
 
     def __len__(self) -> int:

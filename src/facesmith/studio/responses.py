@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from facesmith.studio.job_queue import Job
+from facesmith.studio.render_queue import RenderCancelled
 
 T = TypeVar("T")
 NO_STORE = {"cache-control": "no-store"}
@@ -26,6 +27,7 @@ async def result_of(work: Future[T] | Job[T], request: Request) -> T:
 
     Raises:
         ClientDisconnected: the client disconnected.
+        RenderCancelled: the studio stops.
     """
     result = asyncio.wrap_future(work.future if isinstance(work, Job) else work)
     disconnected = asyncio.create_task(wait_for_disconnect(request))
@@ -33,6 +35,8 @@ async def result_of(work: Future[T] | Job[T], request: Request) -> T:
         await asyncio.wait((result, disconnected), return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
             raise ClientDisconnected
+        if result.cancelled():
+            raise RenderCancelled
         return result.result()
     finally:
         disconnected.cancel()

@@ -115,7 +115,7 @@ class MessageStream:
         disconnected = asyncio.create_task(wait_for_disconnect(request))
         next_message = asyncio.create_task(self._messages.get())
         try:
-            while not disconnected.done():
+            while not disconnected.done() and not job.future.cancelled():
                 if job.started is None:
                     status = queue.job_status(job)
                     yield _line({"ahead": status["ahead"], "seconds_left": status["seconds_left"]})
@@ -153,11 +153,13 @@ def _send_inversion(
             photo_inversion.invert_face(model, photo, face_number, job, queue, send)
         except FacesmithError as error:
             send({"error": str(error)})
-        except (ClientDisconnected, RenderCancelled):
+        except ClientDisconnected:
             raise
+        except RenderCancelled:
+            send({"error": "The studio was stopped."})
         except Exception:
             logger.exception("Inverting a photo failed. This is a bug in Facesmith.")
             send({"error": "Something went wrong in the studio itself. The terminal shows the details."})
         send(None)
-    except (ClientDisconnected, RenderCancelled):
-        pass  # the client has disconnected, or the studio stops
+    except ClientDisconnected:
+        pass  # raised by every `send` after the client has disconnected

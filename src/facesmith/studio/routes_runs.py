@@ -36,6 +36,7 @@ async def models(studio: StudioDep) -> Response:
     return uncached_json({
         "version": __version__,
         "photos": studio.photos,
+        "osc": studio.osc is not None,
         "models": [_model_facts(each) for each in opened],
     })  # fmt: skip
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from facesmith.errors import BadData
@@ -23,7 +24,9 @@ from facesmith.training.curves import KIMG_LABEL, LABELS, VALIDATION_KID, points
 from facesmith.training.diagnosis import DISTANCE, VARIETY
 
 STALLED_SECONDS = 1800.0  # A run without a checkpoint for this long is shown as stopped. This is a guess.
-COMPARED_TERMS = (VALIDATION_KID, DISTANCE, VARIETY, "G/loss", "D/loss", "images_per_second")
+SPEED = "images_per_second"
+MIN_INTERVAL_SHARE = 0.25  # of the median interval; the speed of shorter intervals is not drawn
+COMPARED_TERMS = (VALIDATION_KID, DISTANCE, VARIETY, "G/loss", "D/loss", SPEED)
 SECTION_FIELDS = ("title", "lines", "header", "rows", "bullets", "explanation")
 OPEN_SECTIONS = (DIAGNOSIS, BALANCE)  # the page shows the others collapsed
 
@@ -98,8 +101,21 @@ def comparison_charts(folders: Sequence[tuple[str, Path]]) -> list[dict[str, Any
 
 
 def _term_lines(run: RunRecord, term: str, name: str, color: str) -> list[Line]:
-    kimg, values = points(run.lines, term)
+    log = _usual_intervals(run.lines) if term == SPEED else run.lines
+    kimg, values = points(log, term)
     return [Line(name, kimg, smoothed(values) or values, color)] if kimg else []
+
+
+def _usual_intervals(log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the lines of a log without those of very short intervals, such as the last two steps of a run.
+
+    Writing a checkpoint takes most of the time of such an interval, so its speed would look like a collapse.
+    """
+    if len(log) < 3:
+        return list(log)
+    lengths = [line["seen"] - before for line, before in zip(log, (0, *(line["seen"] for line in log)), strict=False)]
+    shortest = MIN_INTERVAL_SHARE * median(lengths)
+    return [line for line, length in zip(log, lengths, strict=True) if length >= shortest]
 
 
 def _section_values(section: Section) -> dict[str, Any]:

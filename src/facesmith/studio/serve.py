@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from facesmith.studio.access import Access
+    from facesmith.studio.osc_input import OscInput
     from facesmith.studio.services import Studio
 
 LOOPBACK = "127.0.0.1"
@@ -56,6 +57,7 @@ class StudioOptions:
         allow_hosts: further names under which browsers reach the studio, for example through a proxy.
         root_path: the start of all paths, if a proxy serves the studio below a path.
         photos: whether photos are accepted.
+        osc_port: receive OSC messages on this port of the loopback address; None for none, 0 for a free one.
     """
 
     models: Sequence[Path] = ()
@@ -66,6 +68,7 @@ class StudioOptions:
     allow_hosts: Sequence[str] = ()
     root_path: str = ""
     photos: bool = True
+    osc_port: int | None = None
 
 
 def serve(options: StudioOptions, console: Console) -> None:
@@ -101,23 +104,30 @@ def serve(options: StudioOptions, console: Console) -> None:
         console.print(f"The studio is at {urls[0]}  (Ctrl-C stops it)")
         for url in urls[1:]:
             console.print(f"From other machines: {url}")
+        if studio.osc is not None:
+            console.print(f"OSC messages are received on {LOOPBACK}, port {studio.osc.port}")
         # The command line of a browser is visible to other users of the machine, so a token must not be in it.
         if options.browser and not access.token:
             threading.Timer(0.5, webbrowser.open, (urls[0],)).start()
-        _run_server(uvicorn.Server(config), server_socket)
+        _run_server(uvicorn.Server(config), server_socket, studio)
 
 
-def _run_server(server: uvicorn.Server, server_socket: socket.socket) -> None:
+def _run_server(server: uvicorn.Server, server_socket: socket.socket, studio: Studio) -> None:
     """Run the server until a stop signal. Then it answers the requests in progress, and this raises KeyboardInterrupt.
 
     Uvicorn handles SIGINT and SIGTERM, and passes them on when it has stopped. It doesn't handle SIGHUP.
     """
-    stopped = False
+    stopped, shutdown = False, server.shutdown
+
+    async def cancel_work_and_shut_down(sockets: list[socket.socket] | None = None) -> None:
+        studio.stop()  # otherwise the server would wait for the rest of films and inversions
+        await shutdown(sockets)
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopped
         stopped = server.should_exit = True
 
+    server.shutdown = cancel_work_and_shut_down  # type: ignore[method-assign]
     with handling_stop_signals(stop):
         server.run(sockets=[server_socket])
     if stopped:
@@ -219,7 +229,28 @@ def _open_studio(options: StudioOptions) -> Studio:
         read_plan_and_log(folder)  # reports a folder that is not a run before the page opens
     runs_by_id = {_run_id(folder): folder for folder in run_folders}
     run_names = dict(zip(runs_by_id, _short_names(list(runs_by_id.values())), strict=True))
-    return Studio(open_models, runs_by_id, run_names, photos=options.photos)
+    return Studio(open_models, runs_by_id, run_names, photos=options.photos, osc=_open_osc(options.osc_port))
+
+
+def _open_osc(port: int | None) -> OscInput | None:
+    """Return a receiver of OSC messages if a port is given.
+
+    Raises:
+        MissingExtra: python-osc is not installed.
+        BadOption: the port is not available.
+    """
+    if port is None:
+        return None
+    from facesmith.studio.osc_input import OscInput
+
+    try:
+        return OscInput(port)
+    except ImportError:
+        raise MissingExtra("--osc needs an extra: pip install 'facesmith[osc]'") from None
+    except OSError as error:
+        raise BadOption(
+            f"--osc {port}: the port is not available ({error.strerror}). Choose another one, or 0 for a free one."
+        ) from None
 
 
 def _run_id(folder: Path) -> str:

@@ -16,6 +16,7 @@ from facesmith.model import Model
 from facesmith.studio.job_queue import Job, JobQueue
 from facesmith.studio.limits import MAX_UPLOAD_BYTES, MAX_WAITING_UPLOAD_BYTES
 from facesmith.studio.open_models import OpenModels
+from facesmith.studio.osc_input import OscInput
 from facesmith.studio.render_queue import UNKNOWN_CLIENT, Busy, RenderQueue
 
 T = TypeVar("T")
@@ -58,6 +59,8 @@ class Studio:
         runs: run folders by id.
         run_names: the name of each run on the page, by id.
         photos: whether photos are accepted.
+        osc: receives OSC messages, if requested.
+        stopping: the studio stops.
         quick_jobs: jobs of about a second: finding faces, reading runs.
         long_jobs: films, downloads of several faces, inversions.
     """
@@ -66,6 +69,8 @@ class Studio:
     runs: Mapping[str, Path] = field(default_factory=dict)
     run_names: Mapping[str, str] = field(default_factory=dict)
     photos: bool = True
+    osc: OscInput | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
     uploads: UploadMemory = field(default_factory=UploadMemory)
     render_queue: RenderQueue = field(default_factory=RenderQueue)
     quick_jobs: JobQueue = field(default_factory=JobQueue)
@@ -95,8 +100,18 @@ class Studio:
             raise NotOpen("This run is not open. Reload the page to see the open ones.")
         return self.runs[run_id]
 
+    def stop(self) -> None:
+        """Cancel all work, so that the responses that wait for it end."""
+        self.stopping.set()
+        self.quick_jobs.stop()
+        self.long_jobs.stop()
+        self.render_queue.stop()
+
     def close(self) -> None:
-        """Stop all threads."""
+        """Cancel all work, and wait until all threads have ended."""
+        self.stop()
+        if self.osc is not None:
+            self.osc.close()
         self.render_queue.close()
         self.quick_jobs.close()
         self.long_jobs.close()
