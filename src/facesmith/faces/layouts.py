@@ -7,9 +7,10 @@ The first layout that fits is used:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from posixpath import basename, dirname, splitext
+from posixpath import basename, dirname
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.attribute_options import attribute_name
 from facesmith.io.json_files import as_schema, parse_as
-from facesmith.io.store import SortedFiles, Store, StoredFile, printable, sort_by_kind
+from facesmith.io.store import SortedFiles, Store, StoredFile, kinds_text, printable, sort_by_kind
 from facesmith.labels import Attributes, Labels, attributes_of, read_labels
 from facesmith.photos.align import LANDMARK_NAMES, framing_from_header
 from facesmith.photos.journal import JOURNAL_NAME
@@ -31,8 +32,8 @@ GEOMETRY_COLUMNS = frozenset(  # columns of `extract` that are no attributes
 )
 MAX_CLASSES = 64
 WRITTEN_BY_EXTRACT = frozenset({"faces.json", "rejected.csv", "report.html"})
-MAX_KINDS_LISTED = 5
 MAX_TABLES_LISTED = 5
+SPLIT_FOLDERS = frozenset({"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"})
 MAX_MEAN_PER_PERSON = 100  # folders with more pictures on average are classes: smiling/smiling_0001.jpg
 
 
@@ -85,12 +86,10 @@ def read_listing(store: Store) -> Listing:
 
 def _ignored_text(files: SortedFiles, tables: frozenset[str] | set[str] = frozenset()) -> str:
     """The number of files by kind that are no pictures, in brackets, without label tables and files of `extract`."""
-    ignored = files.ignored.copy()
-    for file in files.others:
-        if file.name in tables or basename(file.name) in WRITTEN_BY_EXTRACT:
-            ignored[splitext(file.name)[1].lower()] -= 1
+    known = {name for name in files.kinds if name in tables or basename(name) in WRITTEN_BY_EXTRACT}
+    ignored = Counter(kind for name, kind in files.kinds.items() if name not in known)
     ignored["videos"] += len(files.videos)
-    text = ", ".join(f"{count} {kind}" for kind, count in ignored.most_common(MAX_KINDS_LISTED) if count > 0)
+    text = kinds_text(ignored)
     return f" ({text})" if text else ""
 
 
@@ -157,13 +156,21 @@ def _read_folders(pictures: list[StoredFile]) -> Listing:
         listing.layout = "LFW"
         return listing
     listing.persons = [None] * len(pictures)
-    classes = [basename(dirname(picture.name)) for picture in pictures]
+    classes = [_class_of(picture.name) for picture in pictures]
+    if any(part in SPLIT_FOLDERS for picture in pictures for part in dirname(picture.name).lower().split("/")):
+        listing.notices.append("folders such as train and test are no classes; Facesmith splits the faces itself")
     if 1 < len(set(classes)) <= MAX_CLASSES:
         listing.layout = "class folders"
         names = [attribute_name(name) for name in classes]
         for name in sorted(set(names) - {""}):
             listing.attributes[name] = np.array([each == name for each in names], np.float32)
     return listing
+
+
+def _class_of(name: str) -> str:
+    """The innermost folder of a picture that is not a part of a dataset, such as train; empty if there is none."""
+    folders = dirname(name).split("/")
+    return next((folder for folder in reversed(folders) if folder.lower() not in SPLIT_FOLDERS), "")
 
 
 def _read_json(store: Store, name: str) -> dict[str, Any]:

@@ -46,13 +46,18 @@ class SortedFiles:
 
     Attributes:
         others: neither pictures nor videos, such as tables.
-        ignored: number of `others` by suffix or kind, and of folders that can't be read.
+        kinds: the suffix or kind of each of `others`, by its name.
     """
 
     pictures: list[StoredFile] = field(default_factory=list)
     videos: list[StoredFile] = field(default_factory=list)
     others: list[StoredFile] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ignored(self) -> Counter[str]:
+        """The number of `others` by suffix or kind."""
+        return Counter(self.kinds.values())
 
 
 class NotAStore(BadData):
@@ -164,7 +169,7 @@ def sort_by_kind(store: Store) -> SortedFiles:
             result.videos.append(file)
         else:
             result.others.append(file)
-            result.ignored[_ignored_label(file.name, kind)] += 1
+            result.kinds[file.name] = _ignored_label(file.name, kind)
     return result
 
 

@@ -1,6 +1,7 @@
 """Label tables beside pictures -> named columns of 0 and 1, one value for each picture.
 
 table_text.py   bytes of a table -> columns and rows, whatever its encoding and separator
+records.py      JSON lines and Parquet tables -> columns and rows
 table_files.py  which files are label tables, and the four formats that are read
 join.py         rows -> pictures, by name
 attributes.py   columns of texts -> attributes: yes and no, one per class, or numbers

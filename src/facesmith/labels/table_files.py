@@ -1,6 +1,7 @@
 """Which files beside pictures are label tables, and how each format is read.
 
-metadata.csv or .tsv           a column with file names, then labels; each describes its own folder
+metadata.csv, .tsv             a column with file names, then labels; each describes its own folder
+metadata.jsonl, .parquet       the same, as `datasets` also reads it
 list_attr_celeba.txt or .csv   CelebA's 40 attributes, -1 or 1; identity_CelebA.txt has the persons
 lfw_attributes.txt             LFW's 73 attributes: person, number of the picture, numbers of both signs
 dataset.json                   StyleGAN's list of pictures and labels
@@ -20,13 +21,15 @@ from facesmith.errors import BadData, BadPicture
 from facesmith.io.attribute_options import attribute_name
 from facesmith.io.store import LabelTable, Store, StoredFile
 from facesmith.labels.attributes import Convention
+from facesmith.labels.records import parse_json_lines, parse_parquet
 from facesmith.labels.table_text import TableText, UnusableTable, decode, parse, readable
 
-PERSON_COLUMNS = ("person", "identity")
+PERSON_COLUMNS = ("person", "identity", "celeb_id")
 MAX_TABLE_BYTES = 2**27
 MAX_NUMBER = 1e15  # in dataset.json
 MAX_LABELS = 4096  # of one picture in dataset.json
-METADATA = ("metadata.csv", "metadata.tsv")
+METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
+RECORDS = {".jsonl": parse_json_lines, ".parquet": parse_parquet}
 CELEBA = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 CELEBA_PERSONS = ("identity_celeba.txt", "identity_celeba.csv")
 LFW = ("lfw_attributes.txt",)
@@ -100,7 +103,8 @@ def read_table(store: Store, file: StoredFile) -> Table:
     raw = read_bytes(store, file)
     if name in STYLEGAN:
         return _read_stylegan(file.name, raw)
-    text = parse(raw, blanks=name in CELEBA)
+    parse_records = RECORDS.get(splitext(name)[1])
+    text = parse_records(raw) if parse_records else parse(raw, blanks=name in CELEBA)
     if name in LFW:
         return _lfw_table(file.name, text)
     return _table(file.name, dirname(file.name), text, NAME_COLUMNS if name in METADATA else ())

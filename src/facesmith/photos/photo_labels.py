@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from posixpath import splitext
 
 from facesmith.io.attribute_options import attribute_name
 from facesmith.io.store import printable
@@ -24,7 +23,7 @@ class PhotoLabels:
     Attributes:
         columns: their names.
         cells: by the photo's name, one text per column.
-        tables: number of tables that are used, by suffix.
+        tables: number of tables that are used, by suffix or kind.
         notices: one line each, for the user.
     """
 
@@ -78,7 +77,7 @@ def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
     return PhotoLabels(
         columns=tuple(map(readable, columns)),
         cells=labeled,
-        tables=Counter(splitext(name)[1].lower() for name in labels.files),
+        tables=Counter(source.kinds[name] for name in labels.files if name in source.kinds),
         notices=(*labels.notices, *notices),
     )
 

@@ -57,15 +57,20 @@ class PhotoSource:
     Attributes:
         name: name of the folder, archive or file, without its path.
         files: pictures and videos, sorted by name.
-        ignored: number of other files by suffix or kind.
-        others: these files, among which label tables are found.
+        others: the other files, among which label tables are found.
+        kinds: their suffixes or kinds, by name.
     """
 
     store: Store
     name: str
     files: list[PhotoFile]
-    ignored: Counter[str]
     others: list[StoredFile]
+    kinds: dict[str, str]
+
+    @property
+    def ignored(self) -> Counter[str]:
+        """The number of other files by suffix or kind."""
+        return Counter(self.kinds.values())
 
     def load(self, file: PhotoFile) -> Pixels:
         """The pixels of a picture. Raises BadPicture."""
@@ -109,7 +114,7 @@ def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
         others = kinds_text(sorted_files.ignored) or "no files"
         raise BadData(f"{photos} contains no pictures or videos, only: {others}. Give a folder or zip of photos.")
     name = photos.resolve().name if photos.is_dir() else photos.name
-    return PhotoSource(store, name, files, sorted_files.ignored, sorted_files.others)
+    return PhotoSource(store, name, files, sorted_files.others, sorted_files.kinds)
 
 
 def iterate_photos(source: PhotoSource, every: int) -> Iterator[Photo]:
