@@ -6,11 +6,13 @@ from pictures import photo
 
 from facesmith.errors import BadData
 from facesmith.photos.align import (
+    CHIN_BELOW_EYES,
     LAYOUT,
     Alignment,
     CenterCrop,
     align,
     framing_from_header,
+    inside_photo,
     inverse,
     similarity,
     transform,
@@ -62,10 +64,18 @@ def test_aligned_landmarks_are_close_to_the_layout(size):
     assert offsets.max() < 0.05 * size
 
 
-def test_larger_margin_shows_more_of_the_photo():
-    tight, wide = (align(np.asarray(photo()), POINTS, Alignment(64, margin))[1] for margin in (0.0, 0.5))
+def test_larger_frame_shows_more_of_the_photo():
+    tight, wide = (align(np.asarray(photo()), POINTS, Alignment(64, frame))[1] for frame in (3.2, 6.4))
     np.testing.assert_allclose(tight[:, :2] / wide[:, :2], 2.0)
-    np.testing.assert_allclose(Alignment(64, 0.0).targets().mean(0)[0], 32)
+
+
+@pytest.mark.parametrize("frame", [2.0, 2.45, 3.0, 3.48, 16.0])
+def test_the_frame_is_measured_in_eye_distances_and_contains_the_chin(frame):
+    left_eye, right_eye, *_ = targets = Alignment(100, frame).targets()
+    np.testing.assert_allclose(right_eye - left_eye, (100 / frame, 0))
+    np.testing.assert_allclose(targets.mean(0)[0], 50)
+    assert left_eye[1] + CHIN_BELOW_EYES * 100 / frame <= 100 + 1e-9
+    assert left_eye[1] > 10
 
 
 def test_identity_transform_changes_no_pixel():
@@ -102,10 +112,28 @@ def test_reduction_keeps_positions(times):
     assert abs(center - (low + high) / 2 * 64 / side) < 0.1
 
 
-def test_photo_is_mirrored_beyond_its_edges():
-    pixels = np.arange(40 * 40 * 3, dtype=np.uint32).reshape(40, 40, 3).astype(np.uint8)
+def test_photo_continues_smoothly_beyond_its_edges():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     crop = warp(pixels, np.array([[1.0, 0, 20], [0, 1, 20]]), 80)  # 20 pixels more on each side
-    np.testing.assert_array_equal(crop, np.pad(pixels, ((20, 20), (20, 20), (0, 0)), mode="symmetric"))
+    np.testing.assert_array_equal(crop[20:60, 20:60], pixels)
+    inside = inside_photo(np.array([[1.0, 0, 20], [0, 1, 20]]), (40, 40), 80)
+    assert inside[20:60, 20:60].all()
+    assert inside.sum() == 40 * 40
+    border = crop[:10].astype(float)
+    assert border.std() < 0.3 * pixels.std()
+    assert abs(border.mean() - pixels.mean()) < 20
+
+
+def test_a_photo_of_one_color_continues_in_that_color():
+    crop = warp(np.full((33, 21, 3), 77, np.uint8), np.array([[0.7, 0.3, 9], [-0.3, 0.7, 25]]), 50)
+    assert np.unique(crop).tolist() == [77]
+
+
+def test_the_photo_beyond_a_crop_pixel_does_not_change_others():
+    pixels = np.asarray(photo())[:100, :100]
+    matrix = np.array([[1.0, 0, 30], [0, 1, 0]])
+    inside = inside_photo(matrix, (100, 100), 90)
+    np.testing.assert_array_equal(warp(pixels, matrix, 90)[inside].reshape(90, 60, 3), pixels[:90, :60])
 
 
 @settings(deadline=None, max_examples=25)
@@ -115,16 +143,16 @@ def test_any_position_and_scale_gives_a_crop(scale, x, y):
     assert crop.shape == (32, 32, 3)
 
 
-@pytest.mark.parametrize("framing", [Alignment(96, 0.15), CenterCrop(36, 90)])
+@pytest.mark.parametrize("framing", [Alignment(96, 4.0), CenterCrop(36, 90)])
 def test_framing_survives_saving_to_a_header(framing):
     assert framing_from_header(framing.to_values()) == framing
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"layout": "other", "size": 64, "margin": 0.1}, {"layout": "eyes-nose-mouth-1"}]
+    "values", [{}, {"layout": "other", "size": 64, "frame": 3.48}, {"layout": "eyes-nose-mouth-2"}]
 )
 def test_unknown_framing_is_an_error(values):
-    with pytest.raises(BadData, match=r"Unknown alignment .* supports eyes-nose-mouth-1 and center-crop-1"):
+    with pytest.raises(BadData, match=r"Unknown alignment .* supports eyes-nose-mouth-2 and center-crop-1"):
         framing_from_header(values)
 
 

@@ -14,7 +14,7 @@ from small import RESOLUTION, faces_folder, saved_model, small_recipe, stop_afte
 from facesmith import cli
 from facesmith.errors import BadOption, BadPicture
 from facesmith.io.images import read_picture
-from facesmith.photos import align, detect, extract
+from facesmith.photos import align, detect, extract, quality
 
 TINY = ["--set", f"resolution={RESOLUTION}", "--set", "width=4", "--set", "z_dim=8", "--batch", "8"]
 
@@ -214,7 +214,7 @@ def test_version_is_printed(facesmith):
         (["film", "FACES"], 1, "no sample sheets"),
         (["recipes", "dcgan46"], 2, "did you mean"),
         (["extract", "nowhere", "--out", "OUT"], 1, "nowhere"),
-        (["extract", "FACES", "--out", "OUT", "--margin", "-3"], 2, "margin"),
+        (["extract", "FACES", "--out", "OUT", "--frame", "-3"], 2, "frame"),
         (
             ["extract", "FACES", "--out", "OUT", "--crop", "90", "--min-face", "30"],
             2,
@@ -304,7 +304,8 @@ def test_help_is_fast_and_lists_the_main_commands():
 
 
 def test_defaults_in_the_help_are_those_of_the_code():
-    assert cli.photos.DEFAULT_MARGIN == align.DEFAULT_MARGIN
+    assert cli.photos.DEFAULT_FRAME == align.DEFAULT_FRAME
+    assert cli.photos.DEFAULT_MAX_FILL == quality.DEFAULT_MAX_FILL
     assert cli.photos.DEFAULT_THRESHOLD == detect.DEFAULT_THRESHOLD
     assert cli.photos.DEFAULT_EVERY == extract.DEFAULT_EVERY
 

@@ -168,7 +168,7 @@ def test_an_alignment_that_cant_be_used_counts_as_unknown_with_a_notice(tmp_path
     with open(tmp_path / "metadata.csv", "w", newline="") as stream:
         csv.writer(stream).writerows([["file_name"], ["1.png"]])
     aligned = Alignment(32).to_values()
-    for alignment in (None, [1], {"eyes": 1}, {**aligned, "size": "32"}, {**aligned, "margin": -1}, aligned):
+    for alignment in (None, [1], {"eyes": 1}, {**aligned, "size": "32"}, {**aligned, "frame": -1}, aligned):
         (tmp_path / "faces.json").write_text(json.dumps({"alignment": alignment}))
         faces = open_faces(tmp_path, 32)
         assert faces.alignment == (aligned if alignment is aligned else None)

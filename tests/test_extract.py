@@ -90,16 +90,16 @@ def test_extracted_faces_open_as_a_dataset(tmp_path):
     run(different_faces(tmp_path / "photos", 3), tmp_path / "out")
     opened = faces.open_faces(tmp_path / "out", 64)
     assert len(opened.names) == 3
-    assert opened.alignment == {"layout": "eyes-nose-mouth-1", "size": 64, "margin": 0.05}
+    assert opened.alignment == {"layout": "eyes-nose-mouth-2", "size": 64, "frame": 3.48}
 
 
 def test_faces_json_has_settings_counts_split_and_versions(tmp_path):
     photo().save(tmp_path / "a.png")
     (tmp_path / "note.txt").write_text("x")
-    run(tmp_path, tmp_path / "out", size=32, margin=0.2)
+    run(tmp_path, tmp_path / "out", size=32, frame=5.0)
     header = json.loads((tmp_path / "out" / "faces.json").read_text())
-    assert header["format"] == 2
-    assert header["alignment"] == {"layout": "eyes-nose-mouth-1", "size": 32, "margin": 0.2}
+    assert header["format"] == 3
+    assert header["alignment"] == {"layout": "eyes-nose-mouth-2", "size": 32, "frame": 5}
     assert header["counts"]["faces"] == 1
     assert header["counts"]["ignored"] == {".txt": 1}
     assert sum(header["split"]["counts"].values()) == 1
@@ -241,10 +241,40 @@ def test_center_crops_and_detected_faces_are_not_mixed(tmp_path):
     assert run(photos, tmp_path / "out", size=36, crop=90).was_complete
     with pytest.raises(OutputExists, match="crop was 90, now 100"):
         run(photos, tmp_path / "out", size=36, crop=100)
-    with pytest.raises(OutputExists, match="margin was None"):
+    with pytest.raises(OutputExists, match="frame was None"):
         run(photos, tmp_path / "out", size=36)
     with pytest.raises(BadOption, match="never enlarged"):
         run(photos, tmp_path / "other", size=64, crop=48)
+
+
+def test_faces_beyond_the_photo_are_counted_and_refused(tmp_path):
+    portrait().crop((0, 35, 200, 200)).save(tmp_path / "tight.png")
+    kept = run(tmp_path / "tight.png", tmp_path / "kept", size=48)
+    (row,) = rows(tmp_path / "kept" / "metadata.csv")
+    assert 0 < float(row["fill"]) < 0.2
+    assert (kept.filled, kept.mean_fill) == (1, float(row["fill"]))
+    header = json.loads((tmp_path / "kept" / "faces.json").read_text())
+    assert (header["counts"]["filled"], header["settings"]["max_fill"]) == (1, 0.2)
+    assert "1 faces reach beyond their photo" in (tmp_path / "kept" / "report.html").read_text()
+    refused = run(tmp_path / "tight.png", tmp_path / "refused", size=48, max_fill=0.01)
+    assert refused.rejected == {"beyond the photo": 1}
+    (reason,) = rejections(tmp_path / "refused").values()
+    assert reason.startswith(f"beyond the photo: {float(row['fill']):.0%} of the crop, more than --max-fill 0.01")
+    tight = run(tmp_path / "tight.png", tmp_path / "framed", size=48, max_fill=0.01, frame=2.45)
+    assert (tight.faces, tight.filled, tight.fill_summary()) == (1, 0, None)
+
+
+def test_photos_on_their_side_give_upright_faces_with_any_number_of_workers(tmp_path):
+    photos = different_faces(tmp_path / "photos", 4)
+    for turns, path in enumerate(sorted(photos.iterdir())):
+        Image.open(path).rotate(90 * turns, expand=True).save(path)
+    assert run(photos, tmp_path / "one", workers=1).faces == 4
+    run(photos, tmp_path / "three", workers=3)
+    assert content(tmp_path / "one") == content(tmp_path / "three")
+    first, *others = [read_picture(tmp_path / "one" / f"{n:06d}.png").astype(int)[12:52, 16:48] for n in (1, 2, 3, 4)]
+    for crop in others:
+        for wrong in (crop[::-1], crop.transpose(1, 0, 2)[:32, :32]):
+            assert abs(crop - first).mean() < abs(wrong - first[: len(wrong), : len(wrong[0])]).mean() / 2
 
 
 def test_videos_are_searched_by_frames(tmp_path):
@@ -441,8 +471,9 @@ def test_second_process_on_the_same_folder_is_an_error(tmp_path, monkeypatch):
     [
         {"size": 8},
         {"size": 512},
-        {"margin": -0.1},
-        {"margin": 3.0},
+        {"frame": 1.9},
+        {"frame": 17.0},
+        {"max_fill": 1.1},
         {"faces": "both"},
         {"min_face": 5},
         {"threshold": 1.0},
@@ -515,6 +546,8 @@ def test_force_does_not_touch_other_folders(tmp_path):
         {"kept": [["../photos/000.png", "x"]]},
         {"hashes": ["zz"]},
         {"sizes_bytes": []},
+        {"fills": []},
+        {"fills": [2.0]},
         {"rejected": [["a.png", "too small", 3]]},
         {"rejected": [["a.png", "too small", "no base64!"]]},
     ],

@@ -71,15 +71,15 @@ class Mapped(Generator):
 
 
 def test_extracted_faces_have_a_template_in_the_header():
-    template = extracted_template({"alignment": Alignment(32, 0.2).to_values()})
-    np.testing.assert_allclose(template.targets(64), Alignment(64, 0.2).targets())
+    template = extracted_template({"alignment": Alignment(32, 2.45).to_values()})
+    np.testing.assert_allclose(template.targets(64), Alignment(64, 2.45).targets())
     for header in ({}, {"alignment": None}, {"alignment": {"layout": "center-crop-1", "size": 64, "crop": 108}}):
         assert extracted_template(header) is None
 
 
 def test_template_is_estimated_from_faces():
     detected = Detector().detect([np.asarray(photo())])[0].landmarks[0].astype(np.float64)
-    alignment = Alignment(64, 0.1)
+    alignment = Alignment(64, 3.8)
     rng = np.random.default_rng(0)
     faces = np.stack([align(np.asarray(photo()), detected + rng.normal(0, 1, (5, 2)), alignment)[0] for _ in range(20)])
     template = estimate_template(faces)

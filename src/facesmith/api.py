@@ -58,11 +58,12 @@ def extract(
     out: str | Path,
     *,
     size: int = 64,
-    margin: float = 0.05,
+    frame: float = 3.48,
     crop: int | None = None,
     faces: Literal["largest", "all"] = "largest",
     min_face: int = 40,
     threshold: float = 0.85,
+    max_fill: float = 0.2,
     every: int = 25,
     workers: int | None = None,
     pictures: bool = True,
@@ -75,11 +76,12 @@ def extract(
         photos: a folder (searched recursively), a zip, one picture, or a video.
         out: the folder for faces, tables and report.
         size: side of the faces in pixels, 16 to 256.
-        margin: room around the face, as a fraction of its height.
+        frame: side of the faces in eye distances.
         crop: do not search for faces; take the middle `crop` x `crop` pixels of each photo.
         faces: `"largest"` takes the main face of each photo, `"all"` takes all.
         min_face: smallest face, in pixels of the photo.
         threshold: lowest probability of a detected face, 0 to 1.
+        max_fill: largest share of a crop that may lie beyond the photo, 0 to 1.
         every: of videos, use each n-th frame.
         workers: threads; by default one for each CPU core.
         pictures: show photos in the report.
@@ -90,8 +92,9 @@ def extract(
         FacesmithError: the photos, the options or the folder cannot be used.
     """
     return extract_faces(
-        Path(photos), Path(out), size=size, margin=margin, crop=crop, faces=faces, min_face=min_face,
-        threshold=threshold, every=every, workers=workers, pictures=pictures, force=force, console=_console(quiet),
+        Path(photos), Path(out), size=size, frame=frame, crop=crop, faces=faces, min_face=min_face,
+        threshold=threshold, max_fill=max_fill, every=every, workers=workers, pictures=pictures, force=force,
+        console=_console(quiet),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from facesmith.cli.shared import Force, app, console, explicit_options, show
 from facesmith.errors import BadOption
 
 # Copies of the defaults in `facesmith.photos`, whose import loads torch. A test compares them.
-DEFAULT_MARGIN, DEFAULT_THRESHOLD, DEFAULT_EVERY = 0.05, 0.85, 25
+DEFAULT_FRAME, DEFAULT_THRESHOLD, DEFAULT_MAX_FILL, DEFAULT_EVERY = 3.48, 0.85, 0.2, 25
 FaceChoice = Literal["largest", "all"]
 
 
@@ -23,7 +23,7 @@ def extract(
     ],
     out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
     size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,
-    margin: Annotated[float, typer.Option(help="Space around the face, as a fraction of its height.")] = DEFAULT_MARGIN,
+    frame: Annotated[float, typer.Option(help="Side of the faces in eye distances, 2 to 16.")] = DEFAULT_FRAME,
     crop: Annotated[
         int | None,
         typer.Option(min=16, help="For aligned photos: take the middle N x N pixels, without face detection."),
@@ -31,6 +31,9 @@ def extract(
     faces: Annotated[FaceChoice, typer.Option(help="The main face of each photo, or all faces.")] = "largest",
     min_face: Annotated[int, typer.Option(help="Smallest face, in pixels of the photo.")] = 40,
     threshold: Annotated[float, typer.Option(help="Lowest probability of a face, 0 to 1.")] = DEFAULT_THRESHOLD,
+    max_fill: Annotated[
+        float, typer.Option(help="Largest share of a face's crop that may lie beyond the photo, 0 to 1.")
+    ] = DEFAULT_MAX_FILL,
     every: Annotated[int, typer.Option(help="Use every n-th frame of a video.")] = DEFAULT_EVERY,
     workers: Annotated[int | None, typer.Option(help="Number of threads; by default one per core.")] = None,
     pictures: Annotated[bool, typer.Option(help="Show photos in the report.")] = True,
@@ -40,19 +43,21 @@ def extract(
 
     Example: facesmith extract holidays.zip --out faces --faces all
     """
-    without_effect = {"margin", "faces", "min_face", "threshold"} & explicit_options(context)
+    without_effect = {"frame", "faces", "min_face", "threshold", "max_fill"} & explicit_options(context)
     if crop is not None and without_effect:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(without_effect))
         raise BadOption(f"--crop skips face detection, so it can't be combined with {options}.")
     from facesmith.photos.extract import extract
 
     report = extract(
-        photos, out, size=size, margin=margin, crop=crop, faces=faces, min_face=min_face, threshold=threshold,
-        every=every, workers=workers or context.obj, pictures=pictures, force=force, console=console,
+        photos, out, size=size, frame=frame, crop=crop, faces=faces, min_face=min_face, threshold=threshold,
+        max_fill=max_fill, every=every, workers=workers or context.obj, pictures=pictures, force=force, console=console,
     )  # fmt: skip
     if report.was_complete:
         console.print(f"{out} is already complete. To extract again, add --force.")
     show(f"{report.faces} faces from {report.photos} photos in {report.out}")
+    if summary := report.fill_summary():
+        show(f"  {summary}")
     for reason, count in report.rejected.items():
         show(f"  rejected, {reason}: {count}")
     for suffix, count in report.ignored.items():

@@ -25,6 +25,7 @@ from facesmith.latent import truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
 from facesmith.latent.latent_file import LATENT_SUFFIX, save_latent
 from facesmith.model import Model, load
+from facesmith.photos.align import inside_photo
 from facesmith.photos.sources import Photo, iterate_photos, open_source
 
 FACE_PX = 128  # up to which faces are enlarged by default
@@ -33,6 +34,7 @@ GAP_PX = 8
 MAX_PICTURES = 256
 MAX_PASTED_PHOTOS = 32  # these photos are kept in memory
 ROOM_BYTES = 15  # in the names of outputs, for a number and a suffix
+NOTABLE_FILL = 0.05  # share of a face's crop beyond the photo
 FRAME_STEP = 25  # every 25th frame of a film, as in extract
 
 
@@ -207,6 +209,8 @@ def _changes(model: Model, pixels: Pixels, located: LocatedFace, options: Invert
     elif located.face_count > 1:
         which = "the largest" if options.face == 1 else f"number {options.face} by size"
         changes.append(f"shows {located.face_count} faces: using {which} (--face)")
+    if (fill := 1 - inside_photo(located.matrix, (height, width), size).mean()) > NOTABLE_FILL:
+        changes.append(f"shows only a part of the face's surroundings: {fill:.0%} was filled in")
     changes += ["converted to gray"] if model.G.channels == 1 and np.ptp(pixels, axis=2).any() else []
     return ", ".join(changes)
 

@@ -15,7 +15,16 @@ import numpy as np
 
 from facesmith.errors import BadModel, BadPicture
 from facesmith.io.images import Pixels, as_rgb, crop_and_resize, resize, to_gray
-from facesmith.photos.align import Alignment, Matrix, Points, framing_from_header, similarity, transform, warp
+from facesmith.photos.align import (
+    ALIGNED_LAYOUT,
+    Alignment,
+    Matrix,
+    Points,
+    framing_from_header,
+    similarity,
+    transform,
+    warp,
+)
 from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.search import NO_FACE, SearchResult, search
 
@@ -95,7 +104,7 @@ def read_template(values: object, name: str) -> FaceTemplate:
 def extracted_template(header: Mapping[str, Any]) -> FaceTemplate | None:
     """Return the template of faces that `facesmith extract` aligned, or None if the model's header has no alignment."""
     values = header.get("alignment")
-    if not isinstance(values, Mapping) or values.get("layout") != "eyes-nose-mouth-1":
+    if not isinstance(values, Mapping) or values.get("layout") != ALIGNED_LAYOUT:
         return None
     alignment = framing_from_header(values)
     assert isinstance(alignment, Alignment), "the only framing with this layout"

@@ -22,16 +22,22 @@ from facesmith.io.messages import shorten
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.floating[Any]]
+Floats = NDArray[np.float64]
 
-DEFAULT_MARGIN = 0.05
-MAX_MARGIN = 2.0
+DEFAULT_FRAME = 3.48  # a little more than the CelebA crops of DCGAN tutorials, so that chins are complete
+MIN_FRAME, MAX_FRAME = 2.0, 16.0
+CHIN_BELOW_EYES = 1.725  # eye distances; every frame reaches at least as far down
 MAX_SIZE_PX = 256
 
+ALIGNED_LAYOUT = "eyes-nose-mouth-2"  # in headers
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left is the viewer's left
 
 # The mean positions of MTCNN's landmarks, in this order, in the 108-pixel square that DCGAN
 # tutorials crop from CelebA, as fractions of its side; made symmetric.
 LAYOUT = np.array([(0.342, 0.433), (0.658, 0.433), (0.5, 0.627), (0.359, 0.767), (0.641, 0.767)])
+EYE_DISTANCE = LAYOUT[1, 0] - LAYOUT[0, 0]
+LANDMARKS = (LAYOUT - LAYOUT[:2].mean(0)) / EYE_DISTANCE  # in eye distances from the point between the eyes
+CENTER_BELOW_EYES = (0.5 - LAYOUT[0, 1]) / EYE_DISTANCE  # of the CelebA square
 
 
 @dataclass(frozen=True)
@@ -40,19 +46,24 @@ class Alignment:
 
     Attributes:
         size: side of the crops in pixels.
-        margin: added on each side, as a fraction of the square from forehead to chin.
+        frame: side of the crops in eye distances of an average face.
     """
 
     size: Annotated[int, Meta(ge=1, le=MAX_SIZE_PX)] = 64
-    margin: Annotated[float, Meta(ge=0, le=MAX_MARGIN)] = DEFAULT_MARGIN
+    frame: Annotated[float, Meta(ge=MIN_FRAME, le=MAX_FRAME)] = DEFAULT_FRAME
 
     def targets(self) -> Points:
-        """The positions that the five landmarks should have in the crop, `[5, 2]`, pixels."""
-        return (LAYOUT + self.margin) / (1 + 2 * self.margin) * self.size
+        """The positions that the five landmarks should have in the crop, `[5, 2]`, pixels.
+
+        Frames of less than 3 eye distances lie lower, so that the chin stays inside.
+        """
+        center = np.array((0, max(CENTER_BELOW_EYES, CHIN_BELOW_EYES - self.frame / 2)))
+        targets: Points = ((LANDMARKS - center) / self.frame + 0.5) * self.size
+        return targets
 
     def to_values(self) -> dict[str, Any]:
         """Plain values for a JSON header."""
-        return {"layout": "eyes-nose-mouth-1", **asdict(self)}
+        return {"layout": ALIGNED_LAYOUT, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ def framing_from_header(values: Mapping[str, Any]) -> Framing:
     Raises:
         BadData: the layout is unknown, or a value is missing or out of range.
     """
-    kinds: dict[str, type[Framing]] = {"eyes-nose-mouth-1": Alignment, "center-crop-1": CenterCrop}
+    kinds: dict[str, type[Framing]] = {ALIGNED_LAYOUT: Alignment, "center-crop-1": CenterCrop}
     kind = kinds.get(str(values.get("layout")))
     if kind is None or any(each.name not in values for each in fields(kind)):
         raise BadData(
@@ -139,7 +150,7 @@ def align(photo: Pixels, landmarks: Points, alignment: Alignment) -> tuple[Pixel
 
 
 def warp(photo: Pixels, matrix: Matrix, size_px: int) -> Pixels:
-    """The crop `[size_px, size_px, 3]` of a photo `[H, W, 3]`; beyond its edges the photo is mirrored.
+    """The crop `[size_px, size_px, 3]` of a photo `[H, W, 3]`. What lies beyond the photo is filled by `extend`.
 
     One sample per crop pixel would alias large faces, so they are reduced in three steps. Blocks of photo pixels are
     averaged until two to four blocks are left per crop pixel. These are sampled bicubically on a grid that is at least
@@ -156,18 +167,59 @@ def warp(photo: Pixels, matrix: Matrix, size_px: int) -> Pixels:
     sampling = np.hstack([back[:, :2] / (oversampling * block), ((back[:, 2] - origin) / block)[:, None]])
     side = size_px * oversampling
     fine = source.transform((side, side), Image.Transform.AFFINE, sampling.ravel().tolist(), Image.Resampling.BICUBIC)
-    return np.asarray(fine.resize((size_px, size_px), Image.Resampling.LANCZOS) if oversampling > 1 else fine)
+    crop = np.asarray(fine.resize((size_px, size_px), Image.Resampling.LANCZOS) if oversampling > 1 else fine)
+    return extend(crop, inside_photo(matrix, (photo.shape[0], photo.shape[1]), size_px))
+
+
+def inside_photo(matrix: Matrix, photo_size: tuple[int, int], size_px: int) -> NDArray[np.bool_]:
+    """Whether the center of each crop pixel lies inside a photo of this (height, width); `[size_px, size_px]`."""
+    centers = np.arange(size_px) + 0.5
+    points = transform(inverse(matrix), np.stack(np.meshgrid(centers, centers), axis=-1))
+    return np.asarray(((points >= 0) & (points <= photo_size[::-1])).all(-1), np.bool_)
+
+
+def extend(crop: Pixels, inside: NDArray[np.bool_]) -> Pixels:
+    """A crop `[S, S, 3]` whose pixels outside continue the inside smoothly, more and more blurred with distance.
+
+    Sharp content, such as a mirror image, would look like hair or a second face to a generator.
+
+    Source: push-pull interpolation, Gortler et al. 1996, "The Lumigraph", section 3.4.
+    """
+    if inside.all() or not inside.any():
+        return crop
+    weight = inside[..., None].astype(np.float64)
+    filled = _push_pull(crop * weight, weight).round().clip(0, 255).astype(np.uint8)
+    return np.where(inside[..., None], crop, filled)
+
+
+def _push_pull(weighted: Floats, weight: Floats) -> Floats:
+    """Colors `[S, S, 3]`; where the weight `[S, S, 1]` is below 1, averages of larger blocks are mixed in.
+
+    Args:
+        weighted: the colors times their weights, which are 0 to 1.
+    """
+    side = len(weight)
+    if side == 1:
+        return weighted / np.maximum(weight, 1e-12)
+    coarse_side = -(-side // 2)
+    odd = ((0, side % 2), (0, side % 2), (0, 0))
+    color_sum, weight_sum = (
+        np.pad(each, odd).reshape(coarse_side, 2, coarse_side, 2, -1).sum((1, 3)) for each in (weighted, weight)
+    )
+    share = np.maximum(weight_sum, 1.0)
+    coarse = _push_pull(color_sum / share, weight_sum / share)
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(coarse, 2, 0)]
+    size = (2 * coarse_side, 2 * coarse_side)
+    larger = np.stack(
+        [np.asarray(plane.resize(size, Image.Resampling.BICUBIC), np.float64) for plane in planes], axis=2
+    )
+    return weighted + (1 - weight) * larger[:side, :side]
 
 
 def _region(photo: Pixels, corners: Points, border_px: int) -> tuple[Pixels, NDArray[np.int64]]:
-    """The part of a photo around points `[N, 2]`, mirrored beyond the edges, and its upper left corner (x, y)."""
+    """The part of a photo around points `[N, 2]`, and its upper left corner (x, y); edge pixels repeat outside."""
     low = np.floor(corners.min(0)).astype(np.int64) - border_px
     high = np.ceil(corners.max(0)).astype(np.int64) + border_px
-    rows, columns = (_mirrored(low[1], high[1], photo.shape[0]), _mirrored(low[0], high[0], photo.shape[1]))
+    rows = np.arange(low[1], high[1]).clip(0, photo.shape[0] - 1)
+    columns = np.arange(low[0], high[0]).clip(0, photo.shape[1] - 1)
     return np.ascontiguousarray(photo[np.ix_(rows, columns)]), low
-
-
-def _mirrored(start: int, stop: int, length: int) -> NDArray[np.int64]:
-    """Indices start to stop into a line of `length` pixels that continues as its own mirror image."""
-    index = np.arange(start, stop) % (2 * length)
-    return np.where(index < length, index, 2 * length - 1 - index)

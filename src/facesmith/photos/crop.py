@@ -13,10 +13,10 @@ from PIL import Image
 
 from facesmith.errors import BadPicture
 from facesmith.io.images import Pixels, center_square, resize
-from facesmith.photos.align import Alignment, CenterCrop, Matrix, align, similarity, warp
+from facesmith.photos.align import Alignment, CenterCrop, Matrix, align, inside_photo, similarity, warp
 from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.near_duplicates import Hashes, perceptual_hash
-from facesmith.photos.quality import MAX_BLUR, blur, geometry_fault
+from facesmith.photos.quality import MAX_BLUR, blur, fill_fault, geometry_fault
 from facesmith.photos.search import search
 from facesmith.photos.sources import Photo
 
@@ -24,7 +24,7 @@ FaceChoice = Literal["largest", "all"]
 
 MAX_LOADED_PIXELS = 8_000_000  # loaded photos are searched as soon as there are more
 THUMBNAIL_PX = 64
-# Blur and hash are always computed on this crop, so that they don't depend on --size and --margin.
+# Blur and hash are always computed on this crop, so that they don't depend on --size and --frame.
 QUALITY_ALIGNMENT = Alignment(size=64)
 
 
@@ -45,6 +45,7 @@ class CroppedFace:
         box: `[4]` left, top, width, height in the photo.
         detection: None for center crops, which need no detector.
         blur: see `quality.blur`.
+        fill: share of the crop that lies beyond the photo.
         matrix: `[2, 3]` from photo to crop.
         hash: perceptual hash `[4]`.
         png: the encoded crop.
@@ -54,6 +55,7 @@ class CroppedFace:
     box: NDArray[np.float32]
     detection: Detection | None
     blur: float
+    fill: float
     matrix: Matrix
     hash: Hashes
     png: bytes
@@ -105,6 +107,7 @@ class AlignedCropper:
     alignment: Alignment
     faces: FaceChoice
     min_face_px: int
+    max_fill: float
 
     def process(self, photos: Sequence[Photo]) -> BatchResult:
         result = BatchResult(len(photos))
@@ -143,14 +146,17 @@ class AlignedCropper:
         box, landmarks = faces.boxes[number], faces.landmarks[number]
         matrix = similarity(landmarks, self.alignment.targets())
         size_px = self.alignment.size
-        reason = geometry_fault(box, matrix, (pixels.shape[0], pixels.shape[1]), size_px, self.min_face_px)
+        photo_size = (pixels.shape[0], pixels.shape[1])
+        reason = geometry_fault(box, matrix, photo_size, size_px, self.min_face_px)
+        fill = 1 - float(inside_photo(matrix, photo_size, size_px).mean()) if reason is None else 0.0
+        reason = reason or fill_fault(fill, self.max_fill)
         if reason is not None:
             return Rejection(source, reason, _thumbnail(_box_pixels(pixels, box)))
         crop = warp(pixels, matrix, size_px)
         is_same = self.alignment == QUALITY_ALIGNMENT
         quality_crop = crop if is_same else align(pixels, landmarks, QUALITY_ALIGNMENT)[0]
         detection = Detection(float(faces.confidence[number]), landmarks)
-        return _face_unless_blurred(source, box, detection, matrix, crop, quality_crop)
+        return _face_unless_blurred(source, box, detection, fill, matrix, crop, quality_crop)
 
 
 @dataclass(frozen=True)
@@ -180,13 +186,14 @@ class CenterCropper:
         # How much of the crop is face is unknown, so a crop of 64 px or less is checked at its own size.
         is_small = self.framing.size <= QUALITY_ALIGNMENT.size
         quality_crop = crop if is_small else resize(middle, QUALITY_ALIGNMENT.size)
-        return _face_unless_blurred(source, box, None, matrix, crop, quality_crop)
+        return _face_unless_blurred(source, box, None, 0.0, matrix, crop, quality_crop)
 
 
 def _face_unless_blurred(
     source: str,
     box: NDArray[np.float32],
     detection: Detection | None,
+    fill: float,
     matrix: Matrix,
     crop: Pixels,
     quality_crop: Pixels,
@@ -195,7 +202,7 @@ def _face_unless_blurred(
     blurred = blur(quality_crop)
     if blurred > MAX_BLUR:
         return Rejection(source, f"too blurred: {blurred:.2f}, more than {MAX_BLUR}", _png(quality_crop))
-    return CroppedFace(source, box, detection, blurred, matrix, perceptual_hash(quality_crop), _png(crop))
+    return CroppedFace(source, box, detection, blurred, fill, matrix, perceptual_hash(quality_crop), _png(crop))
 
 
 def main_face(boxes: NDArray[np.float32], photo_size: tuple[int, int]) -> int:

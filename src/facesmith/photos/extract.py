@@ -25,7 +25,7 @@ from facesmith.io.cpus import usable_cpus
 from facesmith.io.lock import locked
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
-from facesmith.photos.align import DEFAULT_MARGIN, MAX_MARGIN, MAX_SIZE_PX, Alignment, CenterCrop
+from facesmith.photos.align import DEFAULT_FRAME, MAX_FRAME, MAX_SIZE_PX, MIN_FRAME, Alignment, CenterCrop
 from facesmith.photos.crop import (
     AlignedCropper,
     BatchResult,
@@ -42,6 +42,7 @@ from facesmith.photos.faces_folder import COLUMNS, LOCK_NAME, ExtractSettings
 from facesmith.photos.journal import BatchRecord
 from facesmith.photos.near_duplicates import HashIndex
 from facesmith.photos.photo_labels import PhotoLabels, read_photo_labels
+from facesmith.photos.quality import DEFAULT_MAX_FILL
 from facesmith.photos.sources import Photo, PhotoSource, count_photos, iterate_photos, open_source, source_fingerprint
 
 BATCH_SIZE = 32  # photos
@@ -55,11 +56,12 @@ def extract(
     out: Path,
     *,
     size: int = 64,
-    margin: float = DEFAULT_MARGIN,
+    frame: float = DEFAULT_FRAME,
     crop: int | None = None,
     faces: FaceChoice = "largest",
     min_face: int = 40,
     threshold: float = DEFAULT_THRESHOLD,
+    max_fill: float = DEFAULT_MAX_FILL,
     every: int = DEFAULT_EVERY,
     workers: int | None = None,
     pictures: bool = True,
@@ -72,12 +74,13 @@ def extract(
         photos: a folder with its subfolders, a zip, one picture, or a video.
         out: the folder for faces, tables and report.
         size: side of the faces in pixels, 16-256.
-        margin: added on each side, as a fraction of the square from forehead to chin.
-        crop: skip face detection and take the middle `crop` x `crop` pixels of each photo. Then margin, faces,
-            min_face and threshold have no effect.
+        frame: side of the faces in eye distances.
+        crop: skip face detection and take the middle `crop` x `crop` pixels of each photo. Then frame, faces,
+            min_face, threshold and max_fill have no effect.
         faces: "largest" takes the main face of each photo, "all" takes all faces.
         min_face: smallest longer side of a face, in pixels of the photo.
         threshold: lowest probability of a face, 0-1.
+        max_fill: largest share of a crop that may lie beyond the photo, 0-1.
         every: use every n-th frame of a video.
         workers: number of threads; by default one per processor.
         pictures: False leaves photos and faces out of the report.
@@ -90,16 +93,16 @@ def extract(
         OutputExists: `out` contains other files, or an extraction with other settings.
         FacesmithError: the disk is full, or another process extracts to `out`.
     """
-    _check_options(size, margin, faces, min_face, threshold, every, workers)
+    _check_options(size, frame, faces, min_face, threshold, max_fill, every, workers)
     if crop is not None and crop < size:
         raise BadOption(f"--crop {crop} is less than --size {size}; faces are never enlarged. Choose a smaller --size.")
     if photos.resolve() == out.resolve():
         raise BadOption(f"--out is the folder of the photos, {photos}. Choose another folder.")
     source = open_source(photos, outside=out)
-    framing = Alignment(size, margin) if crop is None else CenterCrop(size, crop)
+    framing = Alignment(size, frame) if crop is None else CenterCrop(size, crop)
     labels = read_photo_labels(source, COLUMNS)
     fingerprint = source_fingerprint(source) + labels.fingerprint()
-    settings = ExtractSettings(framing, faces, min_face, threshold, every, fingerprint)
+    settings = ExtractSettings(framing, faces, min_face, threshold, max_fill, every, fingerprint)
     report = faces_folder.finished_report(out, settings, force)
     if report is not None:
         return report
@@ -152,7 +155,7 @@ def _cropper(settings: ExtractSettings) -> Cropper:
     if isinstance(settings.alignment, CenterCrop):
         return CenterCropper(settings.alignment)
     detector = Detector(settings.min_face, settings.threshold)
-    return AlignedCropper(detector, settings.alignment, settings.faces, settings.min_face)
+    return AlignedCropper(detector, settings.alignment, settings.faces, settings.min_face, settings.max_fill)
 
 
 class _State:
@@ -190,6 +193,7 @@ class _State:
         record.kept.append(faces_folder.metadata_row(name, face))
         record.hashes.append(face.hash.tobytes().hex())
         record.sizes_bytes.append(len(face.png))
+        record.fills.append(round(face.fill, 4))
 
     def _rejected_row(self, rejection: Rejection) -> tuple[str, str, str | None]:
         """A rejection for the journal. Its thumbnail is included only if the report has room for it."""
@@ -231,19 +235,28 @@ def _results_in_order(cropper: Cropper, batches: Iterator[list[Photo]], workers:
 
 
 def _check_options(
-    size: int, margin: float, faces: str, min_face: int, threshold: float, every: int, workers: int | None
+    size: int,
+    frame: float,
+    faces: str,
+    min_face: int,
+    threshold: float,
+    max_fill: float,
+    every: int,
+    workers: int | None,
 ) -> None:
     """Raise BadOption for a value that can't be used."""
     if not MIN_SIZE_PX <= size <= MAX_SIZE_PX:
         raise BadOption(f"--size must be {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels, not {size}.")
-    if not 0 <= margin <= MAX_MARGIN:
-        raise BadOption(f"--margin must be 0 to {MAX_MARGIN:g}, not {margin:g}.")
+    if not MIN_FRAME <= frame <= MAX_FRAME:
+        raise BadOption(f"--frame must be {MIN_FRAME:g} to {MAX_FRAME:g} eye distances, not {frame:g}.")
     if faces not in get_args(FaceChoice):
         raise BadOption(f"--faces must be largest or all, not {faces!r}.")
     if min_face < WINDOW_PX:
         raise BadOption(f"--min-face must be {WINDOW_PX} pixels or more, not {min_face}.")
     if not 0 < threshold < 1:
         raise BadOption(f"--threshold must be between 0 and 1, not {threshold:g}.")
+    if not 0 <= max_fill <= 1:
+        raise BadOption(f"--max-fill must be 0 to 1, not {max_fill:g}.")
     if every < 1:
         raise BadOption(f"--every must be 1 or more, not {every}.")
     if workers is not None and workers < 1:

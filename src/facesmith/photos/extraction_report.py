@@ -26,6 +26,8 @@ class ExtractReport:
         unreadable: photos that are damaged, too large or not pictures.
         faceless: photos without a face.
         faces: faces that were kept.
+        filled: kept faces whose crop reaches beyond their photo.
+        mean_fill: mean share of a kept face's crop that lies beyond its photo.
         rejected: number of photos or faces by kind of reason, the two kinds above included.
         ignored: number of files that are neither pictures nor videos, by suffix.
         was_complete: True if an earlier run had already finished.
@@ -36,9 +38,17 @@ class ExtractReport:
     unreadable: int
     faceless: int
     faces: int
+    filled: int
+    mean_fill: float
     rejected: dict[str, int]
     ignored: dict[str, int]
     was_complete: bool = False
+
+    def fill_summary(self) -> str | None:
+        """One line about the crops that reach beyond their photos; None if there are none."""
+        if not self.filled:
+            return None
+        return f"{self.filled:,} faces reach beyond their photo; on average {self.mean_fill:.1%} of a crop is filled in"
 
 
 def extraction_page(report: ExtractReport, photos: str, records: Iterable[BatchRecord], pictures: bool) -> str:
@@ -74,10 +84,13 @@ def _summary_section(report: ExtractReport) -> Section:
     rows: list[tuple[str, int]] = [
         ("Photos searched", report.photos),
         ("Faces kept", report.faces),
+        ("Faces that reach beyond their photo", report.filled),
         *((f"Rejected: {kind}", count) for kind, count in report.rejected.items()),
         *((f"Ignored files: {suffix}", count) for suffix, count in report.ignored.items()),
     ]
-    return Section("Counts", ["To remove a bad crop, delete its picture from this folder."], rows=rows)
+    lines = ["To remove a bad crop, delete its picture from this folder."]
+    lines += [f"{summary}."] if (summary := report.fill_summary()) else []
+    return Section("Counts", lines, rows=rows)
 
 
 def _kept_section(report: ExtractReport, kept: list[tuple[str, str]]) -> Section:

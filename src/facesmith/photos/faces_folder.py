@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,16 @@ from facesmith.photos import journal
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page
-from facesmith.photos.journal import JOURNAL_NAME, Count
+from facesmith.photos.journal import JOURNAL_NAME, Count, Share
 from facesmith.photos.photo_labels import PhotoLabels
 from facesmith.photos.split import describe, group_name, person_of, split
 
-FORMAT = 2
+FORMAT = 3
 LOCK_NAME = ".extract.lock"
 COLUMNS = (
     *("file_name", "source", "left", "top", "width", "height", "confidence"),
     *(f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy"),
-    "blur",
+    *("blur", "fill"),
     *(f"affine_{row}{column}" for row in range(2) for column in range(3)),
 )
 SOURCE_COLUMN = COLUMNS.index("source")
@@ -54,6 +54,7 @@ class ExtractSettings:
     faces: FaceChoice
     min_face: int
     threshold: float
+    max_fill: float
     every: int
     fingerprint: str
 
@@ -62,7 +63,7 @@ class ExtractSettings:
         values = asdict(self)
         alignment = values.pop("alignment")
         if isinstance(self.alignment, CenterCrop):  # no face detection
-            del values["faces"], values["min_face"], values["threshold"]
+            del values["faces"], values["min_face"], values["threshold"], values["max_fill"]
         return {"format": FORMAT, **alignment, **values}
 
 
@@ -74,6 +75,8 @@ class Counts:
     unreadable: Count
     faceless: Count
     faces: Count
+    filled: Count
+    mean_fill: Share
     rejected: dict[str, Count]
     ignored: dict[str, Count]
 
@@ -107,7 +110,7 @@ def metadata_row(name: str, face: CroppedFace) -> list[str]:
         detection = [f"{face.detection.confidence:.4f}", *(f"{value:.2f}" for value in landmarks)]
     box = [f"{value:.2f}" for value in face.box.tolist()]
     affine = [f"{value:.9g}" for value in face.matrix.ravel().tolist()]
-    return [name, face.source, *box, *detection, f"{face.blur:.4f}", *affine]
+    return [name, face.source, *box, *detection, f"{face.blur:.4f}", f"{face.fill:.4f}", *affine]
 
 
 def finished_report(out: Path, settings: ExtractSettings, force: bool) -> ExtractReport | None:
@@ -216,7 +219,7 @@ def finish(
     _write_table(out / "rejected.csv", ("source", "reason"), _rejected_rows(out))
     report = _count(out, ignored)
     _write_text(out / "report.html", extraction_page(report, photos, journal.records(out), pictures))
-    counts = Counts(report.photos, report.unreadable, report.faceless, report.faces, report.rejected, report.ignored)
+    counts = Counts(**{each.name: getattr(report, each.name) for each in fields(Counts)})
     groups = [
         group_name(labels.person(row[SOURCE_COLUMN]) or person_of(row[SOURCE_COLUMN]), sha256(out / row[0]))
         for row in _kept_rows(out)
@@ -262,15 +265,21 @@ def _rejected_rows(out: Path) -> Iterator[tuple[str, str]]:
 
 
 def _count(out: Path, ignored: Counter[str]) -> ExtractReport:
-    photos = unreadable = faceless = faces = 0
+    photos = unreadable = faceless = faces = filled = 0
+    fill_sum = 0.0
     rejected: Counter[str] = Counter()
     for record in journal.records(out):
         photos += record.n_photos
         unreadable += record.n_unreadable
         faceless += record.n_faceless
         faces += len(record.kept)
+        filled += sum(fill > 0 for fill in record.fills)
+        fill_sum += sum(record.fills)
         rejected.update(kind_of(reason) for _, reason, _ in record.rejected)
-    return ExtractReport(out, photos, unreadable, faceless, faces, dict(rejected.most_common()), dict(ignored))
+    mean_fill = round(fill_sum / max(1, faces), 4)
+    return ExtractReport(
+        out, photos, unreadable, faceless, faces, filled, mean_fill, dict(rejected.most_common()), dict(ignored)
+    )
 
 
 def _versions() -> dict[str, str]:

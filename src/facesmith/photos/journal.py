@@ -23,6 +23,7 @@ from facesmith.io.json_files import parse_as
 JOURNAL_NAME = ".extract.jsonl"
 MAX_LINE_BYTES = 2**26
 Count = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 FaceRow = Annotated[list[str], Meta(min_length=2)]  # file name, source, ...
 FaceHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -41,6 +42,7 @@ class BatchRecord:
         kept: for each face that was kept, its row of `metadata.csv`.
         hashes: the faces' perceptual hashes, as hexadecimal digits.
         sizes_bytes: the sizes of the faces' files.
+        fills: for each face, the share of its crop that lies beyond the photo.
         rejected: source, reason, and a thumbnail (a PNG in base64) or None.
     """
 
@@ -50,6 +52,7 @@ class BatchRecord:
     kept: list[FaceRow] = field(default_factory=list)
     hashes: list[FaceHash] = field(default_factory=list)
     sizes_bytes: list[Count] = field(default_factory=list)
+    fills: list[Share] = field(default_factory=list)
     rejected: list[tuple[str, str, str | None]] = field(default_factory=list)
 
 
@@ -133,8 +136,8 @@ def _check(record: BatchRecord, n_faces: int) -> None:
         n_faces: faces in the batches before. It determines the names of the faces, so that a forged journal can't make
             `--force` delete other files.
     """
-    if not len(record.kept) == len(record.hashes) == len(record.sizes_bytes):
-        raise ValueError("the numbers of faces, hashes and sizes differ")
+    if len({len(each) for each in (record.kept, record.hashes, record.sizes_bytes, record.fills)}) > 1:
+        raise ValueError("the numbers of faces, hashes, sizes and fills differ")
     if any(row[0] != face_name(n_faces + i) for i, row in enumerate(record.kept)):
         raise ValueError("a face has a wrong name")
     for _, _, thumbnail in record.rejected:

@@ -28,7 +28,7 @@ GRAY_LEVEL = 127
 HINT_THRESHOLD = 0.7  # candidates with less confidence say nothing about a photo
 HINT_CUT_OFF = 0.25  # share of a candidate's box outside the photo from which the edge explains why it is no face
 
-CROP = Alignment(112, 0.5)  # in which a face must be found again
+CROP = Alignment(112, 6.3)  # in which a face must be found again
 CROP_MIN_FACE_PX = 30
 CROP_THRESHOLD = 0.3
 MAX_LANDMARK_SHIFT = 0.05  # of CROP's side, mean over the landmarks
