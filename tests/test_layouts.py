@@ -194,7 +194,7 @@ def test_unusable_header_is_an_error_of_one_line(tmp_path, content, message):
 
 
 def test_pictures_that_extract_did_not_write_are_no_faces(tmp_path):
-    header = json.dumps({"alignment": {"layout": "eyes-nose-mouth-1", "size": 64, "margin": 0.05}})
+    header = json.dumps({"alignment": {"layout": "eyes-nose-mouth-2", "size": 64, "frame": 3.48}})
     files = {**TWO, "metadata.csv": "file_name,smiling\na.png,1\n", "faces.json": header}
     listing = listing_of(tmp_path, files)
     assert names(listing) == ["a.png"]

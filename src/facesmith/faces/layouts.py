@@ -26,7 +26,7 @@ from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.split import person_of
 
 GEOMETRY_COLUMNS = frozenset(  # columns of `extract` that are no attributes
-    {"left", "top", "width", "height", "confidence", "blur", "file_name", "source"}
+    {"left", "top", "width", "height", "confidence", "blur", "fill", "file_name", "source"}
     | {f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy"}
     | {f"affine_{i}{j}" for i in "01" for j in "012"}
 )
