@@ -8,12 +8,18 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
 from facesmith.faces import open_faces
+from facesmith.labels import attributes_of
+from facesmith.labels.records import parse_json_lines
+from facesmith.labels.table_text import UnusableTable
 from facesmith.photos.extract import extract
 from facesmith.procedural.generate import draw_many
 
@@ -148,3 +154,16 @@ def test_split_folders_without_classes_are_plain_pictures(folder, tmp_path):
         shutil.copy(folder / "pictures" / f"{row:02d}.png", tmp_path / ("train", "test")[row % 2])
     faces = open_faces(tmp_path, 64)
     assert (faces.layout, faces.attributes) == ("pictures", {})
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.lists(st.integers())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.dictionaries(st.text(st.characters()), VALUES | st.dictionaries(st.text(), VALUES))), st.binary())
+def test_any_json_lines_give_a_table_or_a_reason(records, garbage):
+    raw = "\n".join(map(json.dumps, records)).encode() + b"\n" + garbage
+    with suppress(UnusableTable):
+        table = parse_json_lines(raw)
+        assert {len(row) for row in table.rows} <= {len(table.columns)}
+        attributes_of(dict(zip(table.columns, zip(*table.rows, strict=True), strict=True)))
