@@ -131,3 +131,22 @@ def test_ids_are_those_of_one_chart():
     assert not ids[0] & ids[1]
     for svg, own in zip((first, second), ids, strict=True):
         assert set(re.findall(r"#(\w+)", svg)) == own
+
+
+def test_every_chart_has_its_numbers_as_a_table():
+    lines = [Line("a", [0, 1, 2], [5.0, 6.0, 7.0]), Line("b", [1], [0.25]), Line("raw", [0], [9.0], faint=True)]
+    assert line_chart("two", lines, x_label="kimg").table == [
+        ["kimg", "a", "b"],
+        ["0", "5", "–"],
+        ["1", "6", "0.25"],
+        ["2", "7", "0.25"],
+    ]
+    long = line_chart("long", [Line("a", list(range(5000)), [1.0] * 5000)], x_label="kimg").table
+    assert len(long) == 13
+    assert (long[1][0], long[-1][0]) == ("0", "4999")
+    bars = [Bars("real", [1, 3], BLUE), Bars("fake", [2, 0], ORANGE)]
+    assert histogram_chart("h", bars, [0.0, 0.5, 1.0], x_label="score").table == [
+        ["score", "real", "fake"],
+        ["0 to 0.5", "25%", "100%"],
+        ["0.5 to 1", "75%", "0%"],
+    ]

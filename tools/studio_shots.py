@@ -103,7 +103,7 @@ def opened(browser: Browser, url: str, kept: str, size: dict[str, int], scheme: 
 
 
 def part(page: Page, name: str) -> None:
-    page.click(f".parts a[href='#{name}']")
+    page.click(f".parts a[href='./#{name}']")
     page.wait_for_selector("main h1")
     page.wait_for_timeout(1000)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ RULE, GUIDE = "#b0b0b0", "#808080"  # grid lines; thresholds and their labels
 TICKS = 6  # at most, on each axis
 MIN_SPAN = 1e-300  # smaller spans can't be divided into ticks
 MAX_POINTS = 400  # of one line in a page
+MAX_ROWS = 12  # of the table of a chart
 PNG_DPI = 100
 SVG_WIDTH_PX, SVG_HEIGHT_PX = 520, 260
 PX_PER_INCH = 72  # of matplotlib's SVG
@@ -95,8 +97,9 @@ def line_chart(
         axes.set_ylim(*(y_range or _y_range(lines)))
         draw_lines(axes, [_thinned(line) for line in lines], threshold)
         svg = _svg(figure, description)
-    legend = tuple((line.label, _number(line.color), line.dots) for line in lines if not line.faint)
-    return Chart(svg, legend, x_label, title)
+    shown = [line for line in lines if not line.faint]
+    legend = tuple((line.label, _number(line.color), line.dots) for line in shown)
+    return Chart(svg, legend, x_label, title, _line_table(shown, x_label))
 
 
 def histogram_chart(
@@ -126,7 +129,7 @@ def histogram_chart(
         axes.yaxis.set_major_formatter(lambda share, _: f"{share * 100:.3g}%")
         svg = _svg(figure, description)
     legend = tuple((bars.label, _number(bars.color), False) for bars in histograms)
-    return Chart(svg, legend, x_label, title)
+    return Chart(svg, legend, x_label, title, _histogram_table(histograms, edges, x_label))
 
 
 def draw_lines(axes: Axes, lines: Sequence[Line], threshold: tuple[float, str] | None = None) -> None:
@@ -245,6 +248,39 @@ def _thinned(line: Line) -> Line:
     step = max(-(-len(line.xs) // MAX_POINTS), 1)
     xs, ys = line.xs[::-1][::step][::-1], line.ys[::-1][::step][::-1]
     return Line(line.label, xs, ys, line.color, line.dots, line.faint)
+
+
+def _line_table(lines: Sequence[Line], x_label: str) -> list[list[str]]:
+    """Return a header and at most MAX_ROWS rows: an x, and each line's last value up to it."""
+    xs = sorted({x for line in lines for x in line.xs})
+    if not xs:
+        return []
+    places = np.unique(np.linspace(0, len(xs) - 1, MAX_ROWS).round().astype(int))
+    rows = [
+        [f"{xs[place]:.4g}", *("–" if (y := _last_value(line, xs[place])) is None else f"{y:.3g}" for line in lines)]
+        for place in places
+    ]
+    return [[x_label, *(line.label for line in lines)], *rows]
+
+
+def _last_value(line: Line, x: float) -> float | None:
+    """Return the value of a line at the largest of its xs that is not above `x`, or None."""
+    earlier = [(line_x, y) for line_x, y in zip(line.xs, line.ys, strict=True) if line_x <= x]
+    return max(earlier)[1] if earlier else None
+
+
+def _histogram_table(histograms: Sequence[Bars], edges: Sequence[float], x_label: str) -> list[list[str]]:
+    """Return a header and at most MAX_ROWS rows: a range, and the share of each histogram in it."""
+    bin_count = len(edges) - 1
+    starts = np.unique(np.linspace(0, bin_count, min(MAX_ROWS, bin_count) + 1).round().astype(int))
+    rows = [
+        [
+            f"{edges[start]:.3g} to {edges[end]:.3g}",
+            *(f"{100 * sum(bars.counts[start:end]) / sum(bars.counts):.3g}%" for bars in histograms),
+        ]
+        for start, end in pairwise(starts)
+    ]
+    return [[x_label, *(bars.label for bars in histograms)], *rows]
 
 
 def _span(numbers: Sequence[float]) -> tuple[float, float]:

@@ -41,12 +41,14 @@ class Chart:
         legend: label, color number, and whether it is drawn as dots, of each line.
         x_label: text below the chart.
         title: text above the chart.
+        table: the numbers of the chart for people who can't see it: a header, then rows of text.
     """
 
     svg: str
     legend: Sequence[tuple[str, int, bool]] = ()
     x_label: str = ""
     title: str = ""
+    table: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,11 @@ export function editPart(signal) {
     const methods = studio.model.unlabeled ?? [];
     if (!methods.length) return null;
     const box = h('div', { class: 'sliders' });
-    const about = h('p', { class: 'small soft' });
+    const about = h('p', { class: 'small soft', role: 'status' });
     const show = async (method) => {
       try {
-        const { directions, about: text } = await requestJson(apiUrl('directions', { method }));
-        about.textContent = text;
+        const { directions } = await requestJson(apiUrl('directions', { method }));
+        about.textContent = 'Each slider changes several things at once.';
         box.replaceChildren(...directions.map((direction) => sliderRow(direction)));
         draw();
       } catch (error) { about.textContent = error.message; }

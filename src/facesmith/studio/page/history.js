@@ -14,16 +14,22 @@ const SETTLE_MS = 1500; // a state that lasts this long is worth an entry
 let entries = read(); // {label, face, address}, the newest first
 function read() { try { return JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? '[]'); } catch { return []; } }
 
-let timer;
+// Records a wall or an edit when the user leaves it, or after a while.
 export function recordHistory() {
-  const record = () => {
-    const entry = describedState();
-    if (!entry || entries[0]?.label === entry.label) return;
-    entries = [entry, ...entries.filter(({ label }) => label !== entry.label)].slice(0, MAX_ENTRIES);
-    try { sessionStorage.setItem(STORAGE_KEY, JSON.stringify(entries)); } catch { /* it stays in memory */ }
-  };
-  onChange(() => { clearTimeout(timer); timer = setTimeout(record, SETTLE_MS); });
-  timer = setTimeout(record, SETTLE_MS);
+  let latest = describedState();
+  let timer = setTimeout(() => record(latest), SETTLE_MS);
+  onChange((names) => {
+    if (names.some((name) => ['part', 'first', 'editing'].includes(name))) record(latest);
+    latest = describedState();
+    clearTimeout(timer);
+    timer = setTimeout(() => record(latest), SETTLE_MS);
+  });
+}
+
+function record(entry) {
+  if (!entry || entries[0]?.label === entry.label) return;
+  entries = [entry, ...entries.filter(({ label }) => label !== entry.label)].slice(0, MAX_ENTRIES);
+  try { sessionStorage.setItem(STORAGE_KEY, JSON.stringify(entries)); } catch { /* it stays in memory */ }
 }
 
 function describedState() {

@@ -100,7 +100,7 @@ const nameOf = ({ name, seen }) => {
 
 async function loadModels() {
   const { models, photos, osc } = await requestJson('api/models');
-  Object.assign(studio, { models, photos: photos ?? true, osc: osc ?? false, hasExtras: photos !== undefined });
+  Object.assign(studio, { models, photos, osc: osc ?? false });
   chooseModel();
 }
 

@@ -37,7 +37,7 @@ export function myFacePart(signal) {
   const fileInput = h('input', { type: 'file', accept: 'image/*', class: 'visually-hidden', 'aria-label': 'A photo', tabIndex: -1, onchange: () => fileInput.files[0] && openPhoto(fileInput.files[0]) });
   const choose = button('Choose a photo', () => fileInput.click(), { class: 'main' });
   const welcome = h('div', { class: 'welcome' },
-    h('p', {}, 'Choose a photo, or drop one here. The studio on your computer looks at it and forgets it after each answer.'),
+    h('p', {}, 'Choose a photo, or drop one here. It goes to the computer that runs the studio, which forgets it after each answer.'),
     h('div', { class: 'row' }, choose, button('Use the camera', openCamera)), fileInput);
   const frame = h('div', { class: 'photo' }, welcome, shown, video);
   const shoot = button('Take the picture', async () => openPhoto(await camera.takePicture()), { class: 'main', hidden: true });
@@ -93,9 +93,12 @@ export function myFacePart(signal) {
     shown.hidden = another.hidden = false;
     frame.classList.add('full');
     draw();
-    if (!current().status) showStatus(`${foundText(photo.faces.length)} ${photo.note}`);
+    if (!current().status) showStatus(`${foundText(photo)} ${photo.note}`.trim());
   }
-  const foundText = (count) => ({ 0: `No face can be used: ${photo.reason}. Choose a photo that shows the whole face, large and from the front.`, 1: 'Found one face.' }[count] ?? `Found ${count} faces. Choose one.`);
+  const foundText = ({ faces, reason }) => {
+    if (faces.length) return faces.length === 1 ? 'Found one face.' : `Found ${faces.length} faces. Choose one.`;
+    return `No face can be used: ${reason}. Choose a photo that shows the whole face, large and from the front.`;
+  };
 
   function drawBoxes() {
     boxes.replaceChildren(...photo.faces.map(({ box: [left, top, width, height] }, i) => {

@@ -8,7 +8,7 @@ import { copy, showMessage } from './messages.js';
 import { openFile } from './open_file.js';
 import { saveProject } from './project.js';
 import { openStage } from './stage.js';
-import { apiUrl, onChange, state, studio } from './state.js';
+import { apiUrl, currentPsi, onChange, studio } from './state.js';
 import { download } from './widgets.js';
 
 const MAX_URL_LENGTH = 55_000; // of the server
@@ -31,7 +31,7 @@ export function fillMenu() {
     item('Save project', saveProject, 'Everything on the screen and the kept faces, in a file'),
     item('Open project or picture', () => fileInput.click(), 'A project, or a picture that Facesmith made'),
     item('Forget everything in this browser', forgetEverything), fileInput);
-  const enable = () => { for (const each of keptItems) each.disabled = !studio.kept.length || !studio.hasExtras; };
+  const enable = () => { for (const each of keptItems) each.disabled = !studio.kept.length; };
   enable();
   onChange((names) => names.includes('kept') && enable());
 }
@@ -43,7 +43,7 @@ function copyLink() {
 }
 
 async function downloadKept(name) {
-  const url = apiUrl(name, { faces: studio.kept.map(({ face }) => face).join(','), psi: state.psi });
+  const url = apiUrl(name, { faces: studio.kept.map(({ face }) => face).join(','), psi: currentPsi() });
   if (url.length > MAX_URL_LENGTH) return showMessage('These are too many custom faces for one download. Remove some of them.');
   showMessage('Making the file …');
   if (await download(url, name)) showMessage(`${name} downloaded`);

@@ -7,7 +7,7 @@ import { isKept, keep as keepFace, removeKept } from './kept.js';
 import { showMessage, showRemoval } from './messages.js';
 import { Picture } from './picture.js';
 import { requestJson } from './server.js';
-import { apiUrl, change, labelOf, onChange, state, studio } from './state.js';
+import { apiUrl, change, currentPsi, labelOf, onChange, state, studio } from './state.js';
 import { childrenPanel } from './variations.js';
 import { fillTrack, formulaOf, heading, linksOfSum, pictureButtons, showFace, varietySlider, whileBusy } from './widgets.js';
 
@@ -43,7 +43,7 @@ export function mixPart(signal) {
     const total = list.reduce((soFar, { weight }) => soFar + Math.abs(weight), 0);
     return list.map(({ face, weight }) => ({ face, weight: Math.abs(weight) / Math.max(1e-9, total) }));
   }
-  const queryOf = (list) => ({ terms: sumText(weighted(list)), psi: state.psi, ...(state.mix === 'layers' ? { layers: state.layers || defaultLayers() } : {}) });
+  const queryOf = (list) => ({ terms: sumText(weighted(list)), psi: currentPsi(), ...(state.mix === 'layers' ? { layers: state.layers || defaultLayers() } : {}) });
   const defaultLayers = () => `0-${Math.max(0, Math.floor(studio.model.num_ws / 2) - 1)}`;
 
   function layerFields(count) {

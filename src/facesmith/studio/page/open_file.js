@@ -11,7 +11,7 @@ import { DEFAULTS, notify, shortHash, state, studio } from './state.js';
 
 export async function openFile(file) {
   if (file.type === 'application/json' || file.name?.endsWith('.json')) return openProject(file);
-  if (state.part !== 'me' && studio.hasExtras) {
+  if (state.part !== 'me') {
     const picture = await madeByFacesmith(file);
     if (picture) return openPicture(picture);
   }

@@ -2,7 +2,7 @@
 
 import { h } from './dom.js';
 
-const MAX_SIDE_PX = 4096;
+const MAX_PIXELS = 24_000_000;
 const MAX_BYTES = 24 * 2 ** 20; // of an upload
 const SENT_AS_IS = ['image/jpeg', 'image/png', 'image/webp'];
 
@@ -11,9 +11,8 @@ const SENT_AS_IS = ['image/jpeg', 'image/png', 'image/webp'];
 export async function readPhoto(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
   if (!bitmap) throw new Error(reasonFor(file));
-  const side = Math.max(bitmap.width, bitmap.height);
-  if (side <= MAX_SIDE_PX && file.size <= MAX_BYTES && SENT_AS_IS.includes(file.type)) return { bitmap, upload: file, note: '' };
-  const scale = Math.min(1, MAX_SIDE_PX / side);
+  const scale = Math.min(1, Math.sqrt(MAX_PIXELS / (bitmap.width * bitmap.height)));
+  if (scale === 1 && file.size <= MAX_BYTES && SENT_AS_IS.includes(file.type)) return { bitmap, upload: file, note: '' };
   const canvas = h('canvas', { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
   const pen = canvas.getContext('2d');
   pen.imageSmoothingQuality = 'high';

@@ -1,14 +1,12 @@
 // Says how long a film, a zip file or a search for a face still waits for others.
 
 import { poll, requestJson } from './server.js';
-import { studio } from './state.js';
 
 const POLL_MS = 1000;
 
 // Shows the position in the queue until the returned function is called.
 export function watchQueue(kind, show, busyText) {
   show(busyText);
-  if (!studio.hasExtras) return () => {};
   return poll(async (signal) => {
     const { jobs = [] } = await requestJson('api/queue', { signal });
     const job = jobs.find((each) => each.kind === kind);

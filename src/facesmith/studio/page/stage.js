@@ -5,7 +5,7 @@ import { button, h } from './dom.js';
 import { parseFace, faceText, readable, sumText } from './face_text.js';
 import { listenToMicrophone, listenToMidi, listenToOsc } from './stage_inputs.js';
 import { requestBlob } from './server.js';
-import { apiUrl, state, studio } from './state.js';
+import { apiUrl, currentPsi, state, studio } from './state.js';
 
 const STEP = 0.25; // of a strength, for one key press
 const MAX_STRENGTH = 3;
@@ -15,7 +15,7 @@ const HINT_MS = 6000;
 
 export function openStage() {
   const directions = studio.model.directions;
-  const controls = { strengths: {}, chosen: 0, speed: 1, psi: state.psi, paused: false, seed: null };
+  const controls = { strengths: {}, chosen: 0, speed: 1, psi: currentPsi(), paused: false, seed: null };
   const canvas = h('canvas', { width: studio.model.resolution * 4, height: studio.model.resolution * 4, role: 'img', 'aria-label': 'An endless walk through faces' });
   const hint = h('p', { class: 'stage-hint', role: 'status' });
   const sources = []; // functions that stop an input
@@ -32,9 +32,10 @@ export function openStage() {
       h('li', {}, h('kbd', {}, '+'), ' ', h('kbd', {}, '−'), ' speed, ', h('kbd', {}, 'Space'), ' pauses, ', h('kbd', {}, 'Esc'), ' ends')),
     inputButtons,
     h('div', { class: 'row' }, button('Start', begin, { class: 'main' }), button('Cancel', () => dialog.close())));
-  const dialog = h('dialog', { id: 'stage', 'aria-labelledby': 'stage-title', onclose: end }, start, canvas, hint);
+  const dialog = h('dialog', { id: 'stage', tabIndex: -1, 'aria-labelledby': 'stage-title', onclose: end }, start, canvas, hint);
   canvas.hidden = true;
   document.body.append(dialog);
+  document.documentElement.classList.add('staging');
   dialog.showModal();
   let ended = false;
   let hintTimer;
@@ -60,6 +61,7 @@ export function openStage() {
     start.hidden = true;
     canvas.hidden = false;
     dialog.classList.add('on');
+    dialog.focus(); // so that it gets the keys
     sayHint('Esc ends the walk.');
     try { await dialog.requestFullscreen(); } catch { /* the walk fills the window instead */ }
     run();
@@ -68,9 +70,12 @@ export function openStage() {
     ended = true;
     for (const stop of sources) stop?.();
     if (document.fullscreenElement) document.exitFullscreen();
+    document.removeEventListener('fullscreenchange', closeWithFullScreen);
+    document.documentElement.classList.remove('staging');
     dialog.remove();
   }
-  document.addEventListener('fullscreenchange', () => { if (!document.fullscreenElement && dialog.open) dialog.close(); }, { once: false });
+  function closeWithFullScreen() { if (!document.fullscreenElement && dialog.open) dialog.close(); }
+  document.addEventListener('fullscreenchange', closeWithFullScreen);
 
   function sayHint(text) {
     hint.textContent = text;

@@ -50,8 +50,13 @@ export const MODEL_DIGITS = 8;
 export const shortHash = (model) => model.hash.slice(0, MODEL_DIGITS);
 export const labelOf = (face) => studio.kept.find((each) => each.face === face)?.label ?? descriptionOf(face);
 
+// The psi of the page, within the range of this model: a link may have any.
+export function currentPsi() {
+  const { psi_min: low, psi_max: high } = studio.model;
+  return Math.max(low, Math.min(high, state.psi));
+}
 // Truncation would change a face that was found in a photo, so psi applies to seeds only.
-export const psiOf = (face) => (isLatent(face) ? 1 : state.psi);
+export const psiOf = (face) => (isLatent(face) ? 1 : currentPsi());
 
 // URLs of pictures. Live ones are drawn before all others, for sliders.
 export const apiUrl = (path, query) => `api/${path}?${new URLSearchParams({ model: studio.model.id, ...query })}`;

@@ -6,7 +6,7 @@ import { parseFace } from './face_text.js';
 import { isKept, toggleKept } from './kept.js';
 import { Picture } from './picture.js';
 import { requestJson } from './server.js';
-import { apiUrl, faceQuery, onChange, state, studio } from './state.js';
+import { apiUrl, currentPsi, faceQuery, onChange } from './state.js';
 import { showFace, slider } from './widgets.js';
 
 const COUNT = 8;
@@ -71,7 +71,7 @@ export function variationsPanel(signal) {
     find: ({ count, start, amount }) => apiUrl('variations.json', faceQuery(face, { count, start, amount })),
   });
   const load = () => { if (details.open && face !== shown) { shown = face; grid.load(); } };
-  const details = h('details', { class: 'variations', hidden: !studio.hasExtras, ontoggle: load },
+  const details = h('details', { class: 'variations', ontoggle: load },
     h('summary', {}, 'Variations of this face'), h('p', { class: 'small soft' }, 'Small random changes. Tap one to go on from it.'), grid.content);
   let timer;
   return {
@@ -91,15 +91,15 @@ export function childrenPanel(signal) {
   let shown = '';
   const grid = offspringGrid({
     amount: { name: 'Mutation', value: 0.2, label: 'child' }, signal, makesSense: () => parents !== '',
-    find: ({ count, start, amount }) => apiUrl('breed.json', { parents, count, start, mutation: amount, psi: state.psi }),
+    find: ({ count, start, amount }) => apiUrl('breed.json', { parents, count, start, mutation: amount, psi: currentPsi() }),
   });
   const load = () => { if (details.open && parents !== shown) { shown = parents; grid.load(); } };
-  const details = h('details', { class: 'variations', hidden: !studio.hasExtras, ontoggle: load },
+  const details = h('details', { class: 'variations', ontoggle: load },
     h('summary', {}, 'Children of the first two faces'), h('p', { class: 'small soft' }, 'Each child has traits of both faces, and small random changes.'), grid.content);
   return {
     element: details,
     draw(terms) {
-      details.hidden = terms.length < 2 || !studio.hasExtras;
+      details.hidden = terms.length < 2;
       parents = terms.length < 2 ? '' : terms.slice(0, 2).map(({ face }) => face).join(',');
       load();
     },

@@ -5,7 +5,7 @@ import { copy, showMessage, showRemoval } from './messages.js';
 import { Picture } from './picture.js';
 import { watchQueue } from './queue.js';
 import { importModule, requestBlob, requestJson } from './server.js';
-import { apiUrl, change, labelOf, onChange, state, studio } from './state.js';
+import { apiUrl, change, currentPsi, labelOf, onChange, state, studio } from './state.js';
 import { download, heading, showFace, slider, varietySlider, whileBusy } from './widgets.js';
 
 const MAX_STOPS = 24;
@@ -38,7 +38,7 @@ export function walkPart(signal) {
   let playingUrl = '';
   let playTimer;
 
-  const filmUrl = (kind, query = {}) => apiUrl(`walk.${kind}`, { ...query, faces: state.stops.join(','), psi: state.psi, closed: state.closed ? 1 : 0, seconds: state.seconds, fps: FPS });
+  const filmUrl = (kind, query = {}) => apiUrl(`walk.${kind}`, { ...query, faces: state.stops.join(','), psi: currentPsi(), closed: state.closed ? 1 : 0, seconds: state.seconds, fps: FPS });
   const keptFaces = () => studio.kept.slice(0, MAX_STOPS).map(({ face }) => face);
   const add = ({ face }) => (state.stops.length >= MAX_STOPS ? showMessage(`A walk has at most ${MAX_STOPS} faces.`) : change({ stops: [...state.stops, face] }));
   function move(from, by) {

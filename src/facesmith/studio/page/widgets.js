@@ -65,7 +65,7 @@ export function strengthSlider(name, { max, label = name, oninput, onchange }) {
 
 // The slider for psi. All parts of the page share its value.
 export function varietySlider(signal) {
-  const { psi_min: min = 0, psi_max: max = 1 } = studio.model ?? {};
+  const { psi_min: min, psi_max: max } = studio.model;
   const variety = slider('Variety', {
     min, max, step: 0.05, value: state.psi, center: Math.max(min, 0), format: (psi) => psi.toFixed(2),
     title: 'Truncation (psi): 0 is the average face, 1 gives the most varied faces', oninput: (psi) => change({ psi }),
@@ -124,7 +124,7 @@ export function pictureButtons(links) {
       else showMessage('No command can draw this picture. Copy the Python code instead.');
     } catch (error) { showMessage(error.message); }
   };
-  const scale = h('select', { 'aria-label': 'Size of the download' }, [1, 2, 4].map((times) => h('option', { value: String(times) }, times === 1 ? `${studio.model.resolution} px` : `${studio.model.resolution * times} px (enlarged ${times}×)`)));
+  const scale = h('select', { 'aria-label': 'Size of the download' }, [1, 2, 4].map((times) => h('option', { value: String(times) }, times === 1 ? `${studio.model.resolution} px` : `${studio.model.resolution * times} px (${times}×)`)));
   const downloadButton = button('Download', () => whileBusy(downloadButton, () => {
     const { png, name } = links(Number(scale.value));
     return download(png, scale.value === '1' ? name : name.replace('.png', `-${scale.value}x.png`));
