@@ -33,6 +33,7 @@ from facesmith.training.diagnosis import (
     is_healthy,
     sample_statistics,
     thumbnails,
+    unexamined,
 )
 from facesmith.training.monitor import Monitor
 from facesmith.training.plan import TrainOptions
@@ -70,6 +71,25 @@ HEALTHY = {
 
 
 @pytest.mark.parametrize("name", HEALTHY)
+def test_what_could_not_be_examined_is_named():
+    assert [reason.partition(" (")[0] for reason in unexamined([])] == [
+        "mode collapse",
+        "divergence",
+        "discriminator too strong",
+        "overfitting",
+    ]
+    line = {VARIETY: 0.9, DISTANCE: 0.02, AUC: 0.7, TRAINING_AUC: 0.55, "scores/faces": 500}
+    lines = [line | {"seen": i, "scores/held_out_faces": 500} for i in range(1, 7)]
+    assert unexamined(lines) == []
+    few = [each | {"scores/held_out_faces": 3} for each in lines]
+    assert unexamined(few) == ["overfitting (needs more held-out faces; there are 3)"]
+    without = [each | {"scores/held_out_faces": 0} for each in lines]
+    (reason,) = unexamined(without)
+    assert reason.startswith(
+        "overfitting (needs 3 checkpoints with discriminator scores of held-out faces; there are 0"
+    )
+
+
 def test_healthy_runs_have_no_problem_at_any_save(name):
     lines = history(*HEALTHY[name])  # the first third of a run
     for save in range(1, len(lines) + 1):

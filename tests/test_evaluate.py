@@ -24,6 +24,7 @@ from facesmith.faces import open_faces
 from facesmith.latent.from_seeds import draw_z_and_labels
 from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
+from facesmith.modelfiles.evaluation_file import read_evaluation
 from facesmith.photos import split
 from facesmith.training.averages import inference_networks
 from facesmith.training.step import train_step
@@ -187,8 +188,6 @@ def test_wrong_input_gives_a_one_line_error(options, tmp_path):
     large = saved_model(tmp_path / "large", None, resolution=32)
     with pytest.raises(BadData, match="none can be used at 32x32"):
         run_evaluation(replace(options, models=[large]))
-    with pytest.raises(BadData, match="at least 30"):
-        run_evaluation(replace(options, data=faces_folder(tmp_path / "few", 60)))
     with pytest.raises(BadOption, match="--samples 29"):
         run_evaluation(replace(options, samples=29))
     with pytest.raises(BadModel, match="does not exist"):
@@ -197,6 +196,42 @@ def test_wrong_input_gives_a_one_line_error(options, tmp_path):
     with pytest.raises(OutputExists, match="--force"):
         run_evaluation(options)
     run_evaluation(replace(options, force=True))
+
+
+@pytest.mark.parametrize("count", [9, 60])
+def test_few_faces_leave_out_metrics_and_say_why(options, tmp_path, count):
+    data = faces_folder(tmp_path / "few", count)
+    few = open_faces(data, 16)
+    options = replace(options, data=data, models=[saved_model(tmp_path / "few-run", few)])
+    lines, report = run_evaluation(options)
+    (model,) = report["models"]
+    assert model["metrics"] == {}
+    assert "These metrics are left out: fd, kid" in report["warnings"][0]
+    assert "at least 30 faces in each split" in model["verdicts"]["Do they look real?"]
+    assert "Less obvious copies were not searched" in model["verdicts"]["Are they new?"]
+    assert "fine" not in " ".join(lines)
+    page = (options.out / "report.html").read_text()
+    assert "Not measured: this needs at least 30 faces in each split" in page
+    evaluation, result = read_evaluation(options.out / "report.json", model["sha256"])
+    assert evaluation["data"]["reference"]["count"] == len(few.part("test"))
+    assert result["copies"]["nearest_pairs"]
+
+
+@pytest.mark.parametrize("count", [9, 60])
+def test_copies_are_found_among_few_faces(tmp_path, count):
+    faces = open_faces(faces_folder(tmp_path / "few", count), 16)
+    training = faces.pixels[faces.part("train")]
+    noise = np.random.default_rng(0).integers(-8, 9, (SAMPLES, *training.shape[1:]))
+    copies = np.clip(training[np.arange(SAMPLES) % len(training)] + noise, 0, 255).astype(np.uint8)
+    reference = prepare_reference(faces, Thumbnails(), SAMPLES, QUIET)
+    result = evaluate_model(PlantedModel(copies, faces), reference, SAMPLES, QUIET)
+    assert result.has_copies
+    assert len(result.copied) == len(training)
+    assert f"{SAMPLES} of {SAMPLES} samples are copies of" in novelty(result)
+    noise_pictures = np.random.default_rng(1).integers(0, 256, copies.shape).astype(np.uint8)
+    result = evaluate_model(PlantedModel(noise_pictures, faces), reference, SAMPLES, QUIET)
+    assert not result.has_copies
+    assert short_verdict(result) == "no identical faces"
 
 
 def test_few_pictures_give_warnings(options, faces):

@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 import torch
 from rich.console import Console
-from small import QUIET, RESOLUTION, faces_folder, small_state, stop_after
+from small import QUIET, RESOLUTION, faces_folder, saved_model, small_state, stop_after
 
 import facesmith.training.run as run_module
 from facesmith.errors import BadData, BadModel, BadOption
@@ -57,6 +57,23 @@ def options(parent, faces, tmp_path):
         None, faces, tmp_path / "run", {}, kimg=0.12, save_every_kimg=0.04, seed=1, precision="float32", threads=1,
         finetune_from=parent,
     )  # fmt: skip
+
+
+def test_a_model_that_fits_is_suggested(faces, tmp_path):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    wide = saved_model(runs / "wide", "dcgan64", width=6, z_dim=8)
+    narrow = saved_model(runs / "narrow", "dcgan64", width=4, z_dim=8)
+    vae = saved_model(runs / "vae", "vae64", width=4, z_dim=8)
+    options = TrainOptions("dcgan64", faces, tmp_path / "out", {}, kimg=0.02, finetune_from=vae)
+    with pytest.raises(BadOption, match=rf"request vae64\. This model fits: --from {narrow}\."):
+        train(options, QUIET)
+    with pytest.raises(BadData, match=rf"change its size\. This model fits: --from {wide}\."):
+        train(replace(options, finetune_from=narrow, hyperparameters={"width": 6}), QUIET)
+    with pytest.raises(BadModel, match=rf"contains no model.* Did you mean {narrow} or {vae} or {wide}\?"):
+        train(replace(options, finetune_from=runs), QUIET)
+    with pytest.raises(BadModel, match=rf"does not exist.* Did you mean {narrow}"):
+        train(replace(options, finetune_from=runs / "naro"), QUIET)
 
 
 def test_networks_start_with_the_weights_of_model_and_discriminator(parent):

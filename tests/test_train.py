@@ -320,6 +320,20 @@ def test_the_save_interval_can_change_on_resume(options, monkeypatch):
     assert seen == [24, 32, 48, 64, 80, 96, 112, 120]
 
 
+def test_training_from_scratch_on_few_faces_says_that_they_are_memorized(options):
+    output, _ = noticed(options)
+    assert "training faces: a model that is trained from scratch will memorize them and draws copies" in output
+    assert "diagnosis: not examined: " in output
+    assert "memorize" not in noticed(replace(options, extend=True, kimg=0.13))[0]
+
+
+def test_validation_with_too_few_faces_is_refused_before_the_speed_is_measured(options):
+    output = io.StringIO()
+    with pytest.raises(BadData, match="--validate-every needs 50"):
+        train(replace(options, validate_every_kimg=0.05), Console(file=output))
+    assert "measuring" not in output.getvalue()
+
+
 def interrupt(options, monkeypatch, **changes):
     """Stop a run early, and change its plan as if another machine had written it."""
     with monkeypatch.context() as patched:

@@ -126,8 +126,8 @@ def memorization(facts: Facts) -> Iterator[str]:
         return
     copies = facts.result["copies"]
     yield facts.result["verdicts"].get(NEW_FACES, "The report has no verdict on copies.")
-    if not copies.keys() >= COPY_CHECK:
-        yield "There were too few held-out faces to check for copies of training faces."
+    if not copies.keys() >= COPY_CHECK or copies["ratio"] is None:
+        yield "There were too few held-out faces to search for less obvious copies of training faces."
         return
     yield (
         "The copy check divides a sample's distance to the nearest training face by its distance to the nearest "

@@ -49,6 +49,9 @@ def with_condition_results(
     model, faces = result.model, reference.faces
     if not model.conditions:
         return result
+    if reference.too_few:
+        console.print(f"notice: the conditions are not evaluated: {reference.too_few}.")
+        return result
     try:
         labels = with_labels(faces, model.conditions).labels
     except (BadData, BadOption) as reason:  # all other metrics need no labels

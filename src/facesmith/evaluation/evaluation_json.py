@@ -16,7 +16,7 @@ from facesmith.evaluation.model_result import ConditionResult, ModelResult
 from facesmith.evaluation.reference import REAL_SEED, Reference
 from facesmith.evaluation.verdicts import metric_name, verdicts, warnings
 from facesmith.metrics.comparison import SETS, SUBSETS_PER_SET, K
-from facesmith.metrics.copies import DEVIATIONS, THUMBNAIL_PX, CopyCheck
+from facesmith.metrics.copies import COPY_DISTANCE, DEVIATIONS, THUMBNAIL_PX, CopyCheck
 from facesmith.metrics.kid import SUBSET_SIZE, SUBSETS
 from facesmith.photos import split
 from facesmith.photos.detect import FACE_CHECK_MIN_FACE_PX, FACE_CHECK_SIZE_PX, FACE_CHECK_THRESHOLD
@@ -73,7 +73,7 @@ def _protocol(reference: Reference, samples: int, psi: float) -> dict[str, Any]:
             "smallest_face_px": FACE_CHECK_MIN_FACE_PX,
             "threshold": FACE_CHECK_THRESHOLD,
         },
-        "copies": {"thumbnail_px": THUMBNAIL_PX, "deviations": DEVIATIONS},
+        "copies": {"thumbnail_px": THUMBNAIL_PX, "deviations": DEVIATIONS, "distance": COPY_DISTANCE},
     }
 
 
@@ -113,8 +113,9 @@ def _model(result: ModelResult, reference: Reference, samples: int) -> dict[str,
         "face_rate": {**asdict(result.face_rate), "real": reference.face_rate},
         "distinct": result.distinct,
         "copies": {
-            "ratio": asdict(result.ratio),
+            "ratio": asdict(result.ratio) if result.ratio else None,
             "checked": check is not None and result.notice is None,
+            "identical": int((result.nearest.to_training < COPY_DISTANCE).sum()),
             **({} if check is None else _copy_check(result, check, reference)),
             "nearest_pairs": [_pair(result, reference, int(seed)) for seed in result.nearest_pairs],
         },
@@ -150,14 +151,14 @@ def _copy_check(result: ModelResult, check: CopyCheck, reference: Reference) -> 
 
 
 def _pair(result: ModelResult, reference: Reference, seed: int) -> dict[str, Any]:
-    nearest = result.nearest
+    nearest, has_tests = result.nearest, len(reference.test) > 0
     return {
         "seed": seed,
-        "ratio": float(nearest.ratio[seed]),
+        "ratio": float(nearest.ratio[seed]) if has_tests else None,
         "to_training": float(nearest.to_training[seed]),
         "training": _training_name(reference, int(nearest.training[seed])),
-        "to_held_out": float(nearest.to_held_out[seed]),
-        "held_out": reference.faces.names[int(reference.test[nearest.held_out[seed]])],
+        "to_held_out": float(nearest.to_held_out[seed]) if has_tests else None,
+        "held_out": reference.faces.names[int(reference.test[nearest.held_out[seed]])] if has_tests else None,
     }
 
 

@@ -15,7 +15,7 @@ from facesmith.evaluation.condition_results import (
 )
 from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
-from facesmith.evaluation.verdicts import MEANINGS, metric_name, metric_table, verdicts, warnings
+from facesmith.evaluation.verdicts import MEANINGS, NOT_MEASURED, metric_name, metric_table, novelty, verdicts, warnings
 from facesmith.io.charts import BLUE, ORANGE, Bars, histogram_chart
 from facesmith.io.html import Chart, Picture, Section, as_picture, page
 from facesmith.io.images import grid
@@ -57,8 +57,13 @@ def _sections(
         curves = result.model.path.parent / CURVES
         if curves.is_file():
             yield Section(f"Training{owner}", figures=[Picture(curves.read_bytes(), f"Training curves{owner}")])
-    meanings = [(metric_name(metric, samples, reference), meaning) for metric, meaning in MEANINGS.items()]
-    yield Section("What the numbers mean", header=("metric", "meaning"), rows=meanings)
+    meanings = [
+        (metric_name(metric, samples, reference), meaning)
+        for metric, meaning in MEANINGS.items()
+        if metric in reference.real_scores
+    ]
+    if meanings:
+        yield Section("What the numbers mean", header=("metric", "meaning"), rows=meanings)
 
 
 def _protocol(reference: Reference, samples: int, psi: float) -> list[str]:
@@ -93,24 +98,30 @@ def _nearest_faces(result: ModelResult, reference: Reference, owner: str, *, pic
     """The samples with the smallest distance ratios, each above the real faces that it is compared with."""
     seeds, nearest, faces = result.nearest_pairs, result.nearest, reference.faces
     training = reference.training[nearest.training[seeds]]
-    held_out = reference.test[nearest.held_out[seeds]]
-    lines = [
+    has_tests = len(reference.test) > 0
+    held_out = reference.test[nearest.held_out[seeds]] if has_tests else training[:0]
+    lines = [novelty(result)] if result.copy_check is None else []
+    lines += [
         "The copy check divides a sample's distance to the nearest training face by its distance to the nearest "
         "held-out face. A copy has a far smaller ratio than new faces. These samples have the smallest ratios."
     ]
     picture_rows = [result.pictures[seeds]]
     if pictures:
-        picture_rows += [faces.pixels[training], faces.pixels[held_out]]
-        lines.append("Below each sample: the nearest training face, and below that the nearest held-out face.")
+        picture_rows.append(faces.pixels[training])
+        below = "Below each sample: the nearest training face"
+        if has_tests:
+            picture_rows.append(faces.pixels[held_out])
+            below += ", and below that the nearest held-out face"
+        lines.append(f"{below}.")
     bands = [row[i : i + PAIRS_PER_ROW] for i in range(0, len(seeds), PAIRS_PER_ROW) for row in picture_rows]
     figure = as_picture(grid(np.concatenate(bands), columns=PAIRS_PER_ROW, gap_px=4), f"Nearest pairs{owner}")
     rows = [
         (
             f"seed {seed}",
-            f"{nearest.ratio[seed]:.3f}",
+            f"{nearest.ratio[seed]:.3f}" if has_tests else NOT_MEASURED,
             faces.names[row],
             f"{nearest.to_training[seed]:.3f}",
-            f"{nearest.to_held_out[seed]:.3f}",
+            f"{nearest.to_held_out[seed]:.3f}" if has_tests else NOT_MEASURED,
         )
         for seed, row in zip(seeds, training, strict=True)
     ]

@@ -14,7 +14,14 @@ from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.metrics.comparison import SETS, Score, interval_around, scores_with_intervals
-from facesmith.metrics.copies import CopyCheck, NearestFaces, check_copies, nearest_faces, wilson_upper_bound
+from facesmith.metrics.copies import (
+    COPY_DISTANCE,
+    CopyCheck,
+    NearestFaces,
+    check_copies,
+    nearest_faces,
+    wilson_upper_bound,
+)
 from facesmith.metrics.features import extract_features
 from facesmith.model import Model
 from facesmith.photos.detect import shows_face
@@ -59,12 +66,12 @@ class ModelResult:
 
     Attributes:
         pictures: its samples, of seeds 0 to N - 1, uint8 `[N, S, S, C]`.
-        features: of these, `[N, D]`.
-        scores: by metric.
+        features: of these, `[N, D]`; empty if there are too few real faces to compare with.
+        scores: by metric; empty if there are too few real faces to compare with.
         face_rate: share of samples in which the detector finds a face.
         distinct: number of samples if near-duplicates count once.
         nearest: the nearest training and held-out face of each sample.
-        ratio: the median of `nearest.ratio`.
+        ratio: the median of `nearest.ratio`; None if there are no held-out faces.
         copy_check: None if there are too few held-out faces.
         notice: why the faces are not those that the model was trained on; None if they are.
         seconds: time spent, by task.
@@ -79,7 +86,7 @@ class ModelResult:
     face_rate: Score
     distinct: int
     nearest: NearestFaces
-    ratio: Score
+    ratio: Score | None
     copy_check: CopyCheck | None
     notice: str | None
     seconds: dict[str, float]
@@ -94,9 +101,17 @@ class ModelResult:
     @property
     def copied(self) -> NDArray[np.int64]:
         """The training faces that were copied, as indices into the training split."""
-        if self.copy_check is None:
-            return np.empty(0, np.int64)
-        return np.unique(self.nearest.training[self.copy_check.copies])
+        return np.unique(self.nearest.training[self.copies])
+
+    @property
+    def copies(self) -> NDArray[np.bool_]:
+        """Which samples count as copies, `[N]`. With too few held-out faces, only those close to a training face do."""
+        return self.nearest.to_training < COPY_DISTANCE if self.copy_check is None else self.copy_check.copies
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether there are more copies than are expected among new faces."""
+        return bool(self.copies.any()) if self.copy_check is None else self.copy_check.has_copies
 
 
 def evaluate_model(model: Model, reference: Reference, samples: int, console: Console, psi: float = 1.0) -> ModelResult:
@@ -105,18 +120,20 @@ def evaluate_model(model: Model, reference: Reference, samples: int, console: Co
     timer = _Timer()
     pictures = draw_samples(model, samples, console, psi)
     timer.stop("drawing")
-    features = extract_features(reference.extractor, pictures, "samples", console)
-    timer.stop("features")
-    console.print("comparing samples with real faces ...")
-    scores = scores_with_intervals(reference.features, features)
-    timer.stop("metrics")
+    features, scores = np.empty((0, reference.extractor.dims), np.float32), dict[str, Score]()
+    if not reference.too_few:
+        features = extract_features(reference.extractor, pictures, "samples", console)
+        timer.stop("features")
+        console.print("comparing samples with real faces ...")
+        scores = scores_with_intervals(reference.features, features)
+        timer.stop("metrics")
     face_rate = share_with_interval(shows_face(as_rgb(pictures)))
     timer.stop("faces")
     hashes = np.stack([perceptual_hash(picture) for picture in pictures])
     distinct = len(np.unique(near_duplicate_groups(hashes)))
     nearest = nearest_faces(pictures, reference.training_thumbnails, reference.test_thumbnails, "samples", console)
     medians = [float(np.median(ratios)) for ratios in np.array_split(nearest.ratio, SETS)]
-    ratio = interval_around(float(np.median(nearest.ratio)), medians)
+    ratio = interval_around(float(np.median(nearest.ratio)), medians) if len(reference.test) else None
     copy_check = None if reference.ratios is None else check_copies(nearest.ratio, reference.ratios)
     timer.stop("copies")
     return ModelResult(

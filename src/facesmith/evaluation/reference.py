@@ -29,11 +29,12 @@ class Reference:
     Attributes:
         test, training: rows of the dataset, in each split.
         test_thumbnails, training_thumbnails: of these faces, for the copy check.
+        too_few: why no metrics are computed; empty if there are enough faces. The next four are then empty, too.
         features: of the test split, `[N, D]`.
         real: rows of the training faces that take the place of samples: as many as samples, or all there are.
         real_features: of these, `[M, D]`.
         real_scores: the metrics of these, compared with the test split like samples.
-        face_rate: share of test faces in which the detector finds a face.
+        face_rate: share of test faces in which the detector finds a face; None if there are no test faces.
         ratios: distance ratio of each test face, compared with the other test faces; None if there are too few.
     """
 
@@ -43,36 +44,40 @@ class Reference:
     training: NDArray[np.int64]
     test_thumbnails: Tensor
     training_thumbnails: Tensor
+    too_few: str
     features: NDArray[np.float32]
     real: NDArray[np.int64]
     real_features: NDArray[np.float32]
     real_scores: dict[str, Score]
-    face_rate: float
+    face_rate: float | None
     ratios: NDArray[np.float64] | None
 
 
 def prepare_reference(faces: Faces, extractor: Extractor, samples: int, console: Console) -> Reference:
     """Compute all that is needed of real faces to evaluate models with `samples` pictures each.
 
+    With too few faces, metrics are left out, and only copies and faces are searched.
+
     Raises:
-        BadData: a split has too few faces.
+        BadData: there are no training faces.
     """
     test, training = faces.part("test"), faces.part("train")
-    for name, rows in (("test", test), ("training", training)):
-        if len(rows) < MIN_SAMPLES:
-            raise BadData(
-                f"{faces.path} has {len(rows)} faces in its {name} split; an evaluation needs at least {MIN_SAMPLES}, "
-                "and thousands to be reliable. Give more faces."
-            )
+    if len(training) == 0:
+        raise BadData(f"{faces.path} has no faces in its training split, so there is nothing to compare with.")
+    too_few = _too_few(len(test), len(training))
     test_pixels = np.asarray(faces.pixels[test])
     real = np.sort(np.random.default_rng(REAL_SEED).permutation(training)[:samples])
-    features = cached_features(extractor, test_pixels, "test faces", console)
-    real_features = cached_features(extractor, faces.pixels[real], "training faces", console)
-    console.print("comparing real faces with real faces ...")
-    # Neighbors in the order of names can be similar, but the disjoint sets of the intervals must not differ by that.
-    shuffled = np.random.default_rng(REAL_SEED).permutation(real_features)
-    real_scores = scores_with_intervals(features, shuffled)
-    training_thumbnails, test_thumbnails = thumbnails(faces.pixels, training), thumbnails(test_pixels)
+    features = real_features = np.empty((0, extractor.dims), np.float32)
+    real_scores: dict[str, Score] = {}
+    if not too_few:
+        features = cached_features(extractor, test_pixels, "test faces", console)
+        real_features = cached_features(extractor, faces.pixels[real], "training faces", console)
+        console.print("comparing real faces with real faces ...")
+        # Neighbors in the order of names can be similar, but the sets of the intervals must not differ by that.
+        shuffled = np.random.default_rng(REAL_SEED).permutation(real_features)
+        real_scores = scores_with_intervals(features, shuffled)
+    training_thumbnails = thumbnails(faces.pixels, training)
+    test_thumbnails = thumbnails(test_pixels) if len(test) else training_thumbnails[:0]
     ratios = None
     if len(test) >= MIN_HELD_OUT:
         _, groups = np.unique([faces.groups[row] for row in test], return_inverse=True)
@@ -86,13 +91,22 @@ def prepare_reference(faces: Faces, extractor: Extractor, samples: int, console:
         training=training,
         test_thumbnails=test_thumbnails,
         training_thumbnails=training_thumbnails,
+        too_few=too_few,
         features=features,
-        real=real,
+        real=real if not too_few else real[:0],
         real_features=real_features,
         real_scores=real_scores,
-        face_rate=float(shows_face(as_rgb(test_pixels)).mean()),
+        face_rate=float(shows_face(as_rgb(test_pixels)).mean()) if len(test) else None,
         ratios=ratios,
     )
+
+
+def _too_few(tests: int, training: int) -> str:
+    """Why the metrics can't be computed; empty if they can."""
+    counts = [f"{n} {name}" for name, n in (("test", tests), ("training", training)) if n < MIN_SAMPLES]
+    if not counts:
+        return ""
+    return f"this needs at least {MIN_SAMPLES} faces in each split, and there are only {' and '.join(counts)} faces"
 
 
 def check_training_data(header: dict[str, object], faces: Faces, path: Path) -> str | None:

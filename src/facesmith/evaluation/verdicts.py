@@ -20,6 +20,8 @@ MEANINGS = {
 }
 MIN_PER_DIMENSION = 2  # pictures per dimension of the features; the covariance of fewer is mostly noise
 
+NOT_MEASURED = "not measured"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -41,13 +43,15 @@ def verdicts(result: ModelResult, reference: Reference) -> list[Verdict]:
 
 def _faces(result: ModelResult, reference: Reference) -> str:
     rate = result.face_rate
-    return (
-        f"The detector finds a face in {rate.value:.1%} of the samples ({rate.low:.1%} to {rate.high:.1%}) "
-        f"and in {reference.face_rate:.1%} of the real faces."
-    )
+    found = f"The detector finds a face in {rate.value:.1%} of the samples ({rate.low:.1%} to {rate.high:.1%})"
+    if reference.face_rate is None:
+        return f"{found}. There are no test faces to compare with."
+    return f"{found} and in {reference.face_rate:.1%} of the real faces."
 
 
 def _realism(result: ModelResult, reference: Reference) -> str:
+    if reference.too_few:
+        return f"Not measured: {reference.too_few}."
     score, real = result.scores["fd"], reference.real_scores["fd"]
     if score.low <= real.high:
         return "By the Fréchet distance, the samples can't be distinguished from real faces."
@@ -58,12 +62,14 @@ def _realism(result: ModelResult, reference: Reference) -> str:
 
 
 def _variety(result: ModelResult, reference: Reference) -> str:
-    coverage, real = result.scores["coverage"], reference.real_scores["coverage"]
     count = len(result.pictures)
     if result.distinct == count:
         distinct = f"All {count} samples are distinct."
     else:
         distinct = f"Only {result.distinct} of {count} samples are distinct."
+    if reference.too_few:
+        return f"{distinct} How many real faces have a similar sample was not measured: {reference.too_few}."
+    coverage, real = result.scores["coverage"], reference.real_scores["coverage"]
     return (
         f"{coverage.value:.0%} of the real test faces have a similar sample; with real faces in place of samples, "
         f"{real.value:.0%} have one. {distinct}"
@@ -73,14 +79,17 @@ def _variety(result: ModelResult, reference: Reference) -> str:
 def novelty(result: ModelResult) -> str:
     """Whether the samples are new faces or copies of training faces."""
     check, count = result.copy_check, len(result.pictures)
-    if check is None:
-        return f"Not checked: this needs at least {MIN_HELD_OUT} held-out faces."
-    copies, photos = int(check.copies.sum()), len(result.copied)
-    if check.has_copies:
+    copies, photos = int(result.copies.sum()), len(result.copied)
+    if result.has_copies:
         which = f"these {photos} training photos" if photos > 1 else "one training photo"
         return f"COPIES: {copies} of {count} samples are copies of {which}."
     if result.notice:
         return "Not checked: the model was trained on other faces than these."
+    if check is None:
+        return (
+            f"None of {count} samples is nearly identical to a training photo. Less obvious copies were not searched: "
+            f"this needs at least {MIN_HELD_OUT} held-out faces."
+        )
     if copies:
         return (
             f"Probably new: {copies} of {count} samples are very similar to a training photo, but so are "
@@ -91,13 +100,18 @@ def novelty(result: ModelResult) -> str:
 
 def short_verdict(result: ModelResult) -> str:
     """The result of the copy check in a few words, for a table."""
-    if result.copy_check is None or (result.notice and not result.copy_check.has_copies):
+    if result.has_copies:
+        return f"copies of {len(result.copied)} photos"
+    if result.notice:
         return "not checked"
-    return f"copies of {len(result.copied)} photos" if result.copy_check.has_copies else "new faces"
+    return "new faces" if result.copy_check else "no identical faces"
 
 
 def warnings(samples: int, reference: Reference) -> list[str]:
     """Why the metrics of this evaluation are less reliable than they look."""
+    if reference.too_few:
+        metrics = ", ".join(MEANINGS)
+        return [f"These metrics are left out: {metrics}; {reference.too_few}. Copies were still searched."]
     messages, name, dims, tests = [], reference.extractor.name, reference.extractor.dims, len(reference.test)
     if samples < MIN_PER_DIMENSION * dims:
         messages.append(
@@ -121,15 +135,21 @@ def metric_table(results: Sequence[ModelResult], names: Sequence[str], reference
     """The rows of a table with one column per model and one for real faces; the first row is the header."""
     count = len(results[0].pictures)
     rows = [["metric", *names, "real faces"]]
-    for metric in MEANINGS:
+    for metric in reference.real_scores:
         cells = [f"{each.scores[metric].value:.4g} ± {_half_interval(each, metric):.2g}" for each in results]
         rows.append([metric_name(metric, count, reference), *cells, f"{reference.real_scores[metric].value:.4g}"])
-    rows.append(["faces found", *(f"{each.face_rate.value:.1%}" for each in results), f"{reference.face_rate:.1%}"])
+    rows.append(["faces found", *(f"{each.face_rate.value:.1%}" for each in results), _share(reference.face_rate)])
     rows.append(["distinct pictures", *(f"{each.distinct} of {count}" for each in results), ""])
     real_ratio = next((f"{each.copy_check.real_median:.3f}" for each in results if each.copy_check), "")
-    rows.append(["distance ratio", *(f"{each.ratio.value:.3f}" for each in results), real_ratio])
+    rows.append(
+        ["distance ratio", *(f"{each.ratio.value:.3f}" if each.ratio else NOT_MEASURED for each in results), real_ratio]
+    )
     rows.append(["copy check", *map(short_verdict, results), ""])
     return rows
+
+
+def _share(rate: float | None) -> str:
+    return NOT_MEASURED if rate is None else f"{rate:.1%}"
 
 
 def metric_name(metric: str, count: int, reference: Reference) -> str:

@@ -24,20 +24,20 @@ class Score(TypedDict):
 
 
 class NearestPair(TypedDict):
-    """A sample, and the names of the nearest faces."""
+    """A sample, and the names of the nearest faces; None where there are no held-out faces."""
 
     seed: Count
-    ratio: float
+    ratio: float | None
     to_training: float
     training: str
-    to_held_out: float
-    held_out: str
+    to_held_out: float | None
+    held_out: str | None
 
 
 class Copies(TypedDict):
     """The search for copies of training faces; without a threshold there were too few faces for it."""
 
-    ratio: Score
+    ratio: Score | None
     nearest_pairs: list[NearestPair]
     threshold: NotRequired[float]
     samples: NotRequired[Count]

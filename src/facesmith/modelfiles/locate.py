@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 
 from facesmith.errors import BadModel
 from facesmith.io.files import refuse_lfs_pointer
+from facesmith.io.messages import shorten
 from facesmith.modelfiles.hub import fetch, is_address, parse_address
 from facesmith.modelfiles.run_folder import MODEL
 
 BUNDLED = Path("bundled")  # the bundled generator's name in options that need one, such as --from
+MAX_SEARCHED, MAX_NAMED = 1000, 3  # entries of a folder to look into for models, and models to name
 TRAIN_COMMAND = "facesmith train --data FACES --out runs/first"
 
 
 def bundled_model() -> Path:
     """The path of the bundled generator inside the package, even if an installation lacks the file."""
     return Path(str(files("facesmith").joinpath("bundled", MODEL)))
+
+
+def models_near(folder: Path) -> list[Path]:
+    """The model files in a folder and in the run folders inside it, sorted; not those of large folders."""
+    try:
+        inside = sorted(islice(folder.iterdir(), MAX_SEARCHED))
+        return [file for each in (folder, *inside) if (file := each / MODEL).is_file()]
+    except OSError:  # no folder, or not readable
+        return []
+
+
+def _models_in(path: Path) -> str:
+    """Which run folders are inside a folder that is none itself, or beside a missing one."""
+    runs = [str(file.parent) for file in models_near(path if path.is_dir() else path.parent)]
+    more = f" and {len(runs) - MAX_NAMED} more" if len(runs) > MAX_NAMED else ""
+    return f" Did you mean {' or '.join(map(shorten, runs[:MAX_NAMED]))}{more}?" if runs else ""
 
 
 def model_file(path: Path | None) -> Path:
@@ -45,6 +64,8 @@ def model_file(path: Path | None) -> Path:
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
         found = f"{path} contains no {MODEL}" if path.is_dir() else f"{path} does not exist"
-        raise BadModel(f"{found}. Expected a run folder or a .safetensors file that facesmith train wrote.")
+        raise BadModel(
+            f"{found}. Expected a run folder or a .safetensors file that facesmith train wrote.{_models_in(path)}"
+        )
     refuse_lfs_pointer(file)
     return file

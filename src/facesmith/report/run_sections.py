@@ -22,7 +22,7 @@ from facesmith.report.read_run import MAX_WIDTH_PX, RunRecord
 from facesmith.report.recipe_docstring import split_docstring
 from facesmith.report.rerun_commands import kimg_text, show_commands, train_command
 from facesmith.training.curves import VALIDATION_KID, points
-from facesmith.training.diagnosis import diagnose
+from facesmith.training.diagnosis import diagnose, unexamined
 
 DIAGNOSIS, BALANCE = "Diagnosis", "Balance of the networks"  # titles of sections that the studio opens
 CONSTANT_TERMS_HEADER = ("name", "constant at")
@@ -155,9 +155,14 @@ def _diagnosis(run: RunRecord) -> Iterator[Section]:
         for line in run.lines
         if type(line.get("rolled_back_from")) is int
     ]
+    missing = unexamined(run.lines)
+    if not bullets:
+        bullets.append("No problem found." if not missing else "No problem found among those that were examined.")
+    if missing:
+        bullets.append(f"Not examined: {', '.join(missing)}.")
     yield Section(
         DIAGNOSIS,
-        bullets=bullets or ["No problem found."],
+        bullets=bullets,
         charts=charts,
         explanation=explanations.DIAGNOSIS_STATISTICS,
     )

@@ -13,12 +13,15 @@ from facesmith.modelfiles.hub import is_address
 from facesmith.modelfiles.locate import BUNDLED
 from facesmith.modelfiles.run_folder import STATE
 from facesmith.training.finetune import (
+    FEW_FACES,
     PretrainedModel,
     check_same_shapes,
     hyperparameters_for_few_faces,
     open_pretrained,
 )
 from facesmith.training.plan import Plan, TrainOptions, stored_plan
+
+VERY_FEW_FACES = 200  # a recipe shows each of them hundreds of times in the default budget
 
 
 def recipe_name(recipe: str | None, finetune_from: Path | None, out: Path, *, force: bool = False) -> str:
@@ -81,6 +84,17 @@ def adapt_to_few_faces(
         f"only {face_count} training faces; hyperparameters changed to limit overfitting: {settings}", highlight=False
     )
     return make_recipe(recipe.name, recipe.hyperparameters() | changes)
+
+
+def few_faces_notice(face_count: int) -> str:
+    """What training from scratch on this many faces leads to; empty if there are enough."""
+    if face_count >= FEW_FACES:
+        return ""
+    will = "will memorize them" if face_count < VERY_FEW_FACES else "is likely to memorize many of them"
+    return (
+        f"only {face_count} training faces: a model that is trained from scratch {will} and draws copies. "
+        "Give more faces, or fine-tune a model (--from). facesmith evaluate searches for copies."
+    )
 
 
 def _has_weights_of_its_own(options: TrainOptions, stored: Plan | None) -> bool:

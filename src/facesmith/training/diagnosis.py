@@ -95,6 +95,26 @@ def diagnose(lines: Sequence[Mapping[str, Any]], budget: int) -> list[Problem]:
     return [problem for check in checks for problem in check(checkpoints, budget)]
 
 
+def unexamined(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The problems that the diagnosis could not look for, each with the reason: "mode collapse (needs …)"."""
+    checkpoints = _comparable_checkpoints(lines)
+    scored = [line for line in checkpoints if is_number(line.get(AUC))]
+    with_held_out = _checkpoints_with_held_out(checkpoints)
+    names = []
+    for name, needed, found, of in (
+        ("mode collapse", CHECKPOINTS_IN_A_ROW, checkpoints, "checkpoints"),
+        ("divergence", CHECKPOINTS_IN_A_ROW + 1, checkpoints, "checkpoints"),
+        ("discriminator too strong", 2 * CHECKPOINTS_IN_A_ROW, scored, "checkpoints with discriminator scores"),
+        ("overfitting", CHECKPOINTS_IN_A_ROW, with_held_out, "checkpoints with discriminator scores of held-out faces"),
+    ):
+        if len(found) < needed:
+            names.append(f"{name} (needs {needed} {of}; there are {len(found)})")
+    if len(with_held_out) >= CHECKPOINTS_IN_A_ROW and _overfit_threshold(with_held_out) >= 1:
+        count = int(with_held_out[-1][HELD_OUT_FACES])
+        names.append(f"overfitting (needs more held-out faces; there are {count})")
+    return names
+
+
 def is_healthy(lines: Sequence[Mapping[str, Any]], budget: int) -> bool:
     """Whether the newest checkpoint is worth returning to: no problem, and statistics close to the best so far."""
     checkpoints = _comparable_checkpoints(lines)
@@ -152,16 +172,11 @@ def _discriminator_too_strong(checkpoints: Sequence[Mapping[str, Any]], budget: 
 
 def _overfitting(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
     """The discriminator scores training faces above held-out ones more often than chance explains."""
-    names = (TRAINING_AUC, FACES, HELD_OUT_FACES)
-    scored = [line for line in checkpoints if all(is_number(line.get(name)) for name in names)]
-    scored = [line for line in scored if min(line[FACES], line[HELD_OUT_FACES]) >= 1][-CHECKPOINTS_IN_A_ROW:]
+    scored = _checkpoints_with_held_out(checkpoints)
     if len(scored) < CHECKPOINTS_IN_A_ROW:
         return
-    # Under the null hypothesis the variance of an AUC of n and m scores is about (1 / n + 1 / m) / 12
-    # (Mann and Whitney 1947).
-    deviation = max(sqrt((1 / line[FACES] + 1 / line[HELD_OUT_FACES]) / 12) for line in scored)
     lowest = min(float(line[TRAINING_AUC]) for line in scored)
-    if lowest > max(OVERFIT_AUC, 0.5 + OVERFIT_STANDARD_DEVIATIONS * deviation):
+    if lowest > _overfit_threshold(scored):
         yield Problem(
             "overfitting",
             f"the discriminator memorizes its training faces: it scores them above held-out ones in {lowest:.0%} of "
@@ -169,6 +184,23 @@ def _overfitting(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Itera
             "More faces help most. Otherwise stop and use the best model (--validate-every), or train again with lower "
             "learning rates and, if the recipe has them, more dropout or augmentation (facesmith recipes NAME).",
         )
+
+
+def _checkpoints_with_held_out(checkpoints: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The newest checkpoints, at most as many as a problem needs, with scores of training and of held-out faces."""
+    names = (TRAINING_AUC, FACES, HELD_OUT_FACES)
+    scored = [line for line in checkpoints if all(is_number(line.get(name)) for name in names)]
+    return [line for line in scored if min(line[FACES], line[HELD_OUT_FACES]) >= 1][-CHECKPOINTS_IN_A_ROW:]
+
+
+def _overfit_threshold(scored: Sequence[Mapping[str, Any]]) -> float:
+    """The AUC above which the discriminator overfits. At 1 or more, there are too few faces to recognize it.
+
+    Under the null hypothesis the variance of an AUC of n and m scores is about (1 / n + 1 / m) / 12
+    (Mann and Whitney 1947).
+    """
+    deviation = max(sqrt((1 / line[FACES] + 1 / line[HELD_OUT_FACES]) / 12) for line in scored)
+    return max(OVERFIT_AUC, 0.5 + OVERFIT_STANDARD_DEVIATIONS * deviation)
 
 
 def _divergence(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:

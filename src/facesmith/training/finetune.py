@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesmith.errors import BadData, BadModel, BadOption
-from facesmith.gan.recipe import Recipe
-from facesmith.modelfiles.checkpoint import LoadedModel, load_model, load_state
+from facesmith.errors import BadData, BadModel, BadOption, FacesmithError
+from facesmith.gan.recipe import Recipe, make_recipe
+from facesmith.modelfiles.checkpoint import LoadedModel, load_model, load_state, read_header
+from facesmith.modelfiles.locate import BUNDLED, bundled_model, models_near
 from facesmith.modelfiles.run_folder import MODEL, STATE
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 from facesmith.training.state import TrainState, set_label_shares
@@ -60,7 +62,7 @@ def open_pretrained(path: Path, recipe: str | None) -> PretrainedModel:
     if recipe is not None and recipe != model.recipe.name:
         raise BadOption(
             f"--from {path} was trained by {model.recipe.name}, not {recipe}, so their networks differ. "
-            f"Leave out the recipe, or request {model.recipe.name}."
+            f"Leave out the recipe, or request {model.recipe.name}.{_fitting_model(path, recipe)}"
         )
     weights = {name: net.state_dict() for name, net in model.nets.items()}
     for key, tensor in _other_networks(model).items():
@@ -115,7 +117,34 @@ def check_same_shapes(pretrained: PretrainedModel, recipe: Recipe) -> None:
             raise BadData(
                 f"With these hyperparameters network {name} has other shapes than in {pretrained.model.path}. "
                 "Leave out the hyperparameters that change its size."
+                f"{_fitting_model(pretrained.model.path.parent, recipe.name, recipe)}"
             )
+
+
+def _fitting_model(path: Path, name: str, recipe: Recipe | None = None) -> str:
+    """A sentence that names a model beside this one that can be fine-tuned instead; empty if there is none.
+
+    Args:
+        name: of its recipe.
+        recipe: its networks must have the shapes of this recipe's.
+    """
+    for file in [*models_near(path), *models_near(path.parent), bundled_model()]:
+        with suppress(FacesmithError, OSError):
+            header = read_header(file)
+            if header["recipe"] != name:
+                continue
+            own = make_recipe(name, header["hyperparameters"])
+            if recipe is None or _shapes(own) == _shapes(recipe):
+                where = BUNDLED if file == bundled_model() else file.parent
+                return f" This model fits: --from {where}."
+    return ""
+
+
+def _shapes(recipe: Recipe) -> dict[str, Any]:
+    """The shapes of all weights of a recipe's networks, which are not allocated."""
+    with torch.device("meta"):
+        networks = recipe.networks()
+    return {f"{net}.{key}": t.shape for net, network in networks.items() for key, t in network.state_dict().items()}
 
 
 def load_pretrained(state: TrainState, pretrained: PretrainedModel) -> None:

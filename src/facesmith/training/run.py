@@ -30,7 +30,7 @@ from facesmith.modelfiles.checkpoint import load_state, save_model
 from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, SNAPSHOTS, STATE
 from facesmith.photos import split
 from facesmith.training.averages import inference_networks
-from facesmith.training.choose_recipe import adapt_to_few_faces, choose_recipe
+from facesmith.training.choose_recipe import adapt_to_few_faces, choose_recipe, few_faces_notice
 from facesmith.training.diagnosis import Problem, diagnose, is_healthy
 from facesmith.training.finetune import PretrainedModel, load_pretrained
 from facesmith.training.make_plan import make_plan, training_stream
@@ -188,6 +188,8 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
     recipe, faces = _open_faces(options, recipe, stored, console)
     if pretrained is not None and stored is None:
         recipe = adapt_to_few_faces(recipe, pretrained, options, len(faces.part("train")), console)
+    if pretrained is None and stored is None and (notice := few_faces_notice(len(faces.part("train")))):
+        console.print(f"notice: {notice}", highlight=False)
     if options.out.exists() and not options.out.is_dir():
         raise OutputExists(f"{options.out} is a file. Choose another --out.")
     options.out.mkdir(parents=True, exist_ok=True)

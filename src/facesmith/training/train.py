@@ -14,7 +14,7 @@ from rich.console import Console
 from facesmith.errors import NonFiniteLoss, TrainingStopped
 from facesmith.io.stopping import handling_stop_signals
 from facesmith.modelfiles.run_folder import MODEL
-from facesmith.training.diagnosis import Problem
+from facesmith.training.diagnosis import Problem, unexamined
 from facesmith.training.plan import TrainOptions
 from facesmith.training.run import open_run
 from facesmith.training.step import train_step
@@ -94,6 +94,8 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
             if problems and options.on_trouble == "rollback":
                 run.roll_back(problems)
 
+        if run.is_finished and (missing := unexamined(monitor.lines)):
+            monitor.print(f"diagnosis: not examined: {', '.join(missing)}.")
         return TrainReport(run.out, state.seen, run.is_finished)
 
 
