@@ -21,7 +21,12 @@ from facesmith.training.finetune import save_discriminator
 
 DIRECTIONS_SHEET = Path(__file__).parents[1] / "docs" / "assets" / "directions-bundled.png"
 RUN_RECORDS = (PLAN, LOG)  # the card describes the training from these; they are not bundled
-MAX_BYTES = {MODEL: 8 * 2**20, "directions.safetensors": 6 * 2**20, "inversion.safetensors": 6 * 2**20}
+MAX_BYTES = {
+    MODEL: 8 * 2**20,
+    "directions.safetensors": 6 * 2**20,
+    "attributes.safetensors": 3 * 2**20,
+    "inversion.safetensors": 6 * 2**20,
+}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from facesmith.attributes.train_classifier import ClassifierBudget
+from facesmith.attributes.train_classifier import ClassifierBudget, TrainedClassifier
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,11 @@ class FoundDirections:
         measurements: JSON values by name, for the header.
         notes: a short text by name, for people.
         header: further header entries.
+        classifier: the classifier that recognized the attributes, if there is one.
     """
 
     directions: dict[str, Tensor]
     measurements: dict[str, dict[str, Any]]
     notes: dict[str, str]
     header: dict[str, Any]
+    classifier: TrainedClassifier | None = None

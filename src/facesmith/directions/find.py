@@ -15,6 +15,7 @@ from facesmith.attributes import DatasetLabels, learnable_labels
 from facesmith.attributes.dataset_labels import expand_classes, unknown_column_message
 from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.directions import unsupervised
+from facesmith.directions.classifier_file import KIND, save_classifier
 from facesmith.directions.direction_options import DirectionOptions, FoundDirections
 from facesmith.directions.supervised import supervised_directions
 from facesmith.directions.unsupervised import unsupervised_directions
@@ -30,7 +31,8 @@ from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
 
-METHODS = ("supervised", "means", *unsupervised.METHODS)
+WITHOUT_CLASSIFIER = ("means", *unsupervised.METHODS)
+METHODS = ("supervised", *WITHOUT_CLASSIFIER)
 SHEET_SEEDS = (3, 5, 8)
 SHEET_STRENGTHS = (-1, 0, 1)
 FACE_PX = 64  # up to which faces are enlarged on the sheet
@@ -55,13 +57,16 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
     file = sidecar_path(model.path, "directions")
     file = file if options.out is None else options.out / file.name
     sheet = file.with_suffix(".png")
-    for path in (file, sheet):
+    classifier_file = file.with_name(sidecar_path(model.path, KIND).name)
+    for path in (file, sheet, *([] if options.method in WITHOUT_CLASSIFIER else [classifier_file])):
         refuse_to_overwrite(path, options.force)
     needs_labels = options.method not in unsupervised.METHODS
     result = _find_labeled(model, options, console) if needs_labels else _find_unsupervised(model, options)
     names = list(result.directions)
     header = {**result.header, "names": names, "method": options.method, "attributes": result.measurements}
     save_sidecar(file, "directions", result.directions, header, model.hash)
+    if result.classifier is not None:
+        save_classifier(classifier_file, result.classifier, model.hash)
     arrays = {name: direction.numpy() for name, direction in result.directions.items()}
     picture = directions_sheet(model.G, arrays, SHEET_SEEDS, result.notes)
     write_png(sheet, picture, model.provenance({"Directions": ", ".join(names)}))
@@ -126,7 +131,7 @@ def _find_labeled(model: Model, options: DirectionOptions, console: Console) -> 
         else supervised_directions(model.G, faces, labels, options, console)
     )
     header = {**result.header, "data": faces.fingerprint}
-    return FoundDirections(result.directions, result.measurements, result.notes, header)
+    return FoundDirections(result.directions, result.measurements, result.notes, header, result.classifier)
 
 
 def _requested_names(requested: Sequence[str] | None, labels: DatasetLabels, faces: Faces) -> list[str] | None:

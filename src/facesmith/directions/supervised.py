@@ -144,7 +144,7 @@ def supervised_directions(
     )
     refined, calibrations = _refine_all(search, start, options.steps)
     header = {"keep": keep, "training_faces": len(classifier_training_rows(faces))}
-    result = FoundDirections({}, {}, {}, header)
+    result = FoundDirections({}, {}, {}, header, trained)
     for name, direction, calibration in zip(names, whitening.to_w_offset(refined).float(), calibrations, strict=True):
         if calibration.success_rate < MIN_SUCCESS_RATE and options.attributes is None:
             console.print(f"notice: {name} is left out: even at full length it {_effect(calibration)} of faces only")

@@ -17,7 +17,7 @@ from facesmith.io.messages import one_line
 from facesmith.modelfiles.frontmatter import CARD, stated_hash
 from facesmith.modelfiles.run_folder import MODEL
 
-SIDECARS = ("directions.safetensors", "inversion.safetensors")
+SIDECARS = ("directions.safetensors", "attributes.safetensors", "inversion.safetensors")
 PREFIX = "hf:/"  # with one slash, because a Path collapses two
 ADDRESS = re.compile(r"hf:/{1,2}(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
 LOGIN = "Log in with a token that has access: hf auth login"

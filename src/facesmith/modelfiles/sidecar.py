@@ -27,6 +27,7 @@ HEADER_KEY = "facesmith"  # the whole header is one metadata entry, because safe
 RESERVED_ENTRIES = ("format", "kind", "model")  # header entries that `save_sidecar` fills
 HOW_TO_MAKE = {
     "directions": "Make directions for this model: facesmith directions --model MODEL --data LABELED_FACES",
+    "attributes": "Make one for this model: facesmith directions --model MODEL --data LABELED_FACES",
     "inversion": "Make one for this model: facesmith train-inverter --model MODEL --data FACES",
     "latent": "Make one for this model: facesmith invert --model MODEL PHOTO",
 }

@@ -32,6 +32,7 @@ fair_queue.py       a queue in which clients take turns
 render.py           latents of faces and sums; walks as films; what is written into the metadata of pictures
 several_faces.py    contact sheets and zips of several faces
 variations.py       small changes of a face, and children of two
+face_description.py a short description of a face
 unlabeled.py        directions that are found without labels
 opened_picture.py   which face a picture shows that Facesmith made
 photo_inversion.py  faces in a photo, the latent of a face, a generated face in the photo

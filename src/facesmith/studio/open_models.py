@@ -74,12 +74,13 @@ class OpenModels:
 
     def _open_if_changed(self, i: int) -> None:
         file = model_file(self.paths[i])
-        directions, inversion = sidecar_path(file, "directions"), sidecar_path(file, "inversion")
-        versions = [_file_version(each) for each in (file, directions, inversion)]
+        directions = sidecar_path(file, "directions")
+        others = [sidecar_path(file, kind) for kind in ("inversion", "attributes")]
+        versions = [_file_version(each) for each in (file, directions, *others)]
         if self._file_versions[i] == versions:
             return
         model = load(file)
-        # Pictures don't depend on the inversion file, so the id does not either.
+        # Pictures don't depend on the other files, so the id does not either.
         hashes = model.hash + (sha256(directions) if directions.exists() else "")
         self._file_versions[i] = versions
         model_id = self._current_ids[i] = hashlib.sha256(hashes.encode()).hexdigest()[:ID_LENGTH]

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from facesmith.io.images import Pixels, png_bytes, resize
 from facesmith.model import Model
+from facesmith.studio.face_description import can_describe, describe_face, missing_description
 from facesmith.studio.face_text import parse_faces, parse_sum, write_latent
 from facesmith.studio.query import (
+    BaseFaceParameters,
     BreedParameters,
     DirectionsParameters,
     FaceParameters,
@@ -62,6 +64,20 @@ async def face_json(studio: StudioDep, query: Annotated[FaceParameters, Query()]
     """A face as text, and the code that reproduces it."""
     model, face = await studio.model(query.model), requested_face(query)
     return uncached_json({"face": str(face), **reproduce_face(model, face, query.psi)})
+
+
+@router.get("/api/describe.json")
+async def describe_json(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[BaseFaceParameters, Query()]
+) -> Response:
+    """A short description of a face, by the attribute classifier of its model."""
+    model, face = await studio.model(query.model), requested_face(query)
+    if not can_describe(model):
+        return uncached_json(missing_description(model))
+    rendering = RenderJob(model, lambda: face_latent(model, face, query.psi), client=client)
+    pixels = await result_of(studio.render_queue.submit(rendering), request)
+    job = studio.quick_jobs.submit(lambda _: describe_face(model, pixels), client)
+    return uncached_json(await result_of(job, request))
 
 
 @router.get("/api/mix.png")

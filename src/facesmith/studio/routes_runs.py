@@ -13,6 +13,7 @@ from facesmith.errors import BadModel
 from facesmith.io.images import png_bytes
 from facesmith.modelfiles.sidecar import sidecar_path
 from facesmith.studio import evaluation_view, opened_picture, run_view
+from facesmith.studio.face_description import can_describe
 from facesmith.studio.open_models import OpenModel
 from facesmith.studio.query import (
     CompareParameters,
@@ -140,6 +141,7 @@ def _model_facts(opened: OpenModel) -> dict[str, Any]:
         "psi_min": low,
         "psi_max": high,
         "can_invert": model.E is not None or sidecar_path(model.path, "inversion").exists(),
+        "can_describe": can_describe(model),
         "unlabeled": list(unsupervised.METHODS),
         "directions": directions,
         "directions_error": directions_error,
