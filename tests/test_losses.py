@@ -22,6 +22,7 @@ from facesmith.gan.losses import (
     wasserstein_d,
     wasserstein_g,
 )
+from facesmith.nets import quick
 from facesmith.training.step import make_batch
 
 # Inputs and expected losses of torchgan's own tests.
@@ -78,6 +79,18 @@ def test_r1_penalty_is_the_squared_gradient_norm(gradient_norm):
     assert penalty.item() == pytest.approx(gradient_norm**2, abs=1e-5)
     penalty.backward()
     assert torch.isfinite(D.weight.grad).all()
+
+
+def test_r1_in_bfloat16_has_nearly_the_same_gradient():
+    torch.manual_seed(0)
+    D, real = quick.Discriminator(resolution=16).eval(), torch.rand(8, 3, 16, 16) * 2 - 1
+    gradients = []
+    for is_bfloat16 in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_bfloat16):
+            penalty = r1_penalty(D, real)
+        assert penalty.dtype == torch.float32
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(penalty, list(D.parameters())[:4])]))
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
 
 
 def test_gradient_penalty_on_part_of_a_batch_has_the_same_mean():

@@ -12,7 +12,7 @@ from facesmith.gan.contracts import set_level
 from facesmith.gan.recipe import make_recipe
 from facesmith.gan.vae import kl_divergence, reconstruction_error, reparameterize
 from facesmith.nets import dcgan, gray, progressive, quick, strided, upsampling
-from facesmith.nets.layers import Blur, EqualizedLR, MinibatchStd, PixelNorm, UpConv2d, init_dcgan
+from facesmith.nets.layers import Blur, EqualizedLR, MinibatchStd, PixelNorm, SmoothConv2d, UpConv2d, init_dcgan
 
 
 def test_up_conv_equals_upsampling_and_a_5x5_convolution():
@@ -53,6 +53,25 @@ def test_blur_removes_alternating_patterns_and_keeps_linear_gradients():
     assert torch.allclose(blurred[:, 1:-1, 1:-1], gradient[1:-1, 1:-1].expand(3, 6, 6), atol=1e-5)
     constant = torch.full((2, 1, 5, 5), 0.7)
     assert torch.allclose(Blur()(constant), constant)
+
+
+def test_a_smooth_convolution_is_a_convolution_and_a_filter():
+    torch.manual_seed(0)
+    smooth, x = SmoothConv2d(4, 3, 3, padding=1), torch.randn(2, 4, 12, 12)
+    plain = torch.nn.functional.conv2d(x, smooth.weight, smooth.bias, padding=1)
+    taps = torch.tensor([0.25, 0.5, 0.25])
+    kernel = torch.outer(taps, taps).expand(3, 1, 3, 3)
+    filtered = torch.nn.functional.conv2d(plain, kernel, groups=3)  # without the border
+    assert torch.allclose(smooth(x)[..., 1:-1, 1:-1], filtered, atol=1e-5)
+
+
+def test_a_smooth_convolution_removes_stripes_of_two_pixels():
+    layer = SmoothConv2d(1, 1, 3, padding=1, bias=False)
+    torch.nn.init.dirac_(layer.weight)
+    stripes = torch.tensor([1.0, -1.0]).repeat(8).expand(1, 1, 16, 16)
+    for image in (stripes, stripes.mT):
+        assert torch.allclose(layer(image)[..., 1:-1, 1:-1], torch.zeros(14, 14), atol=1e-6)
+        assert torch.allclose(layer(image + 0.5)[..., 1:-1, 1:-1], torch.full((14, 14), 0.5), atol=1e-6)
 
 
 def test_modulated_batch_norm_is_plain_at_initialization_and_then_scales_and_shifts_each_image():

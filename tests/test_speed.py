@@ -8,7 +8,7 @@ from facesmith.device import has_bfloat16, pick_device
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import set_level
 from facesmith.training import speed as speed_module
-from facesmith.training.speed import measure
+from facesmith.training.speed import measure, measure_threads
 
 CPU = torch.device("cpu")
 
@@ -104,3 +104,10 @@ def test_unknown_precisions_and_devices_are_refused():
         with pytest.raises(BadOption, match="not available"):
             pick_device("cuda")
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_numbers_of_threads_are_compared_and_restored(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(speed_module, "_time_steps", lambda state, steps: 10.0 * torch.get_num_threads())
+    assert measure_threads(small_recipe("dcgan64"), CPU, "float32", None, [1, 3]) == {1: 10.0, 3: 30.0}
+    assert torch.get_num_threads() == before

@@ -184,14 +184,6 @@ def test_a_damaged_state_or_plan_is_one_clear_error(options):
         train(options, QUIET)
 
 
-def test_minutes_become_a_budget_in_images(options):
-    train(replace(options, kimg=None, minutes=0.01), QUIET)
-    plan = json.loads((options.out / "run.json").read_text())
-    assert plan["budget_request"] == {"minutes": 0.01}
-    assert plan["budget"] == pytest.approx(max(8, 0.6 * plan["images_per_second"]), abs=1.1)  # the speed is rounded
-    assert load_model(options.out).header["seen"] >= plan["budget"]
-
-
 def test_impossible_budgets_are_refused(options):
     for change in ({"minutes": 1.0}, {"kimg": 0.0}, {"kimg": float("nan")}, {"save_every_kimg": -1.0},
                    {"kimg": 1e306}, {"kimg": None, "minutes": 1e308}):  # fmt: skip

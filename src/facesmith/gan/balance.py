@@ -76,8 +76,8 @@ class BalancedObjective(NonSaturating):
     def _loss_d(self, nets: nn.ModuleDict, batch: Batch) -> Loss:
         D = nets["D"]
         assert isinstance(D, Discriminator)
-        real_logits = self.logits(D, batch.real, batch.labels)
-        fake_logits = self.logits(D, batch.fake.detach(), batch.fake_labels)
+        real_logits = self.logits(D, batch.real, batch.labels, batch.knobs)
+        fake_logits = self.logits(D, batch.fake.detach(), batch.fake_labels, batch.knobs)
         total = self.discriminator_loss(real_logits, fake_logits, batch)
         update = self.balance.decide(real_logits.detach(), fake_logits.detach())
         terms = {"D/loss": total, "D/plays": total.new_tensor(update), "D/l2": self.balance.l2.clone()}

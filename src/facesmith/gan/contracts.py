@@ -153,11 +153,13 @@ class Knobs:
         ema_share: half-life of the moving average of weights, as a fraction of the images seen so far. A constant
             half-life would be too long for a small budget and too short for a large one.
         level: how far growing networks have grown, from 0 (lowest resolution) to 1 (full resolution).
+        augment: the probability of each change that an augmentation makes.
     """
 
     lr: Mapping[str, float]
     ema_share: float = 0.05
     level: float = 1.0
+    augment: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from facesmith.gan.contracts import Batch, Discriminator, Loss, Objective
+from facesmith.gan.contracts import Batch, Discriminator, Knobs, Loss, Objective
 
-Augment = Callable[[Tensor], Tensor]
+Augment = Callable[[Tensor, float], Tensor]  # of images, with a probability
 
 
 def non_saturating_d(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -74,7 +74,8 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | 
     """
     epsilon = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = torch.lerp(real.float(), fake.detach().float(), epsilon)
-    squared_norm = _squared_gradient_norm(D, between, labels)
+    with torch.autocast(real.device.type, enabled=False):  # the distance from norm 1 is too coarse in bfloat16
+        squared_norm = _squared_gradient_norm(D, between, labels)
     # The small constant keeps the derivative of the root finite where the gradient is 0.
     return ((squared_norm + 1e-12).sqrt() - 1).square().mean()
 
@@ -82,17 +83,19 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | 
 def r1_penalty(D: nn.Module, real: Tensor, labels: Tensor | None = None) -> Tensor:
     """`‖∇D(x)‖²`, averaged over real images. The R1 regularizer is γ / 2 times this.
 
+    Under autocast, the networks compute in bfloat16: R1 and its gradient stay within a few percent of those in
+    float32 (docs/research/trials-at-128-px.md, trial D).
+
     Source: Mescheder et al. 2018, arXiv:1801.04406, eq. 9.
     """
     return _squared_gradient_norm(D, real.detach().float(), labels).mean()
 
 
 def _squared_gradient_norm(D: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
-    """`‖∇D(x)‖²` `[N]`, itself differentiable. Always in float32: second derivatives are too coarse in bfloat16."""
-    with torch.autocast(x.device.type, enabled=False):
-        x.requires_grad_()
-        (gradient,) = torch.autograd.grad(D(x, labels).sum(), x, create_graph=True)
-        return gradient.square().sum((1, 2, 3))
+    """`‖∇D(x)‖²` `[N]` for float32 images, itself differentiable."""
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(D(x, labels).sum(), x, create_graph=True)
+    return gradient.float().square().sum((1, 2, 3))
 
 
 def accuracy_terms(
@@ -142,17 +145,17 @@ class AdversarialObjective(Objective):
         assert isinstance(D, Discriminator)
         if player == "D":
             # Two passes, so that BatchNorm in D normalizes real images and fakes separately (Radford et al. 2016).
-            real_logits = self.logits(D, batch.real, batch.labels)
-            fake_logits = self.logits(D, batch.fake.detach(), batch.fake_labels)
+            real_logits = self.logits(D, batch.real, batch.labels, batch.knobs)
+            fake_logits = self.logits(D, batch.fake.detach(), batch.fake_labels, batch.knobs)
             total = self.discriminator_loss(real_logits, fake_logits, batch)
             return Loss(total, {"D/loss": total, **accuracy_terms(real_logits, fake_logits, self.real_threshold)})
-        fake_logits = self.logits(D, batch.fake, batch.fake_labels)
+        fake_logits = self.logits(D, batch.fake, batch.fake_labels, batch.knobs)
         total = self.generator_loss(fake_logits)
         return Loss(total, {"G/loss": total, **accuracy_terms(None, fake_logits, self.real_threshold)})
 
-    def logits(self, D: Discriminator, images: Tensor, labels: Tensor | None) -> Tensor:
+    def logits(self, D: Discriminator, images: Tensor, labels: Tensor | None, knobs: Knobs) -> Tensor:
         """D's logits `[N]` for images, augmented if the objective says so."""
-        logits: Tensor = D(images if self.augment is None else self.augment(images), labels)
+        logits: Tensor = D(images if self.augment is None else self.augment(images, knobs.augment), labels)
         return logits
 
 

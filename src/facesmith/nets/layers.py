@@ -115,6 +115,20 @@ class Blur(nn.Module):
         return conv2d(pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
 
 
+class SmoothConv2d(nn.Conv2d):
+    """A 3x3 convolution of padding 1 whose output is filtered by `(1, 2, 1) / 4` in each direction.
+
+    Computed as one 5x5 convolution. Upsampling by 2 tends to leave stripes of period 2 px, and this filter removes them
+    exactly.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        taps = self.weight.new_tensor([0.25, 0.5, 0.25])
+        kernel = torch.outer(taps, taps)[None, None]
+        weight = conv2d(self.weight.flatten(0, 1)[:, None], kernel, padding=2)  # [C_out * C_in, 1, 5, 5]
+        return conv2d(x, weight.view(*self.weight.shape[:2], 5, 5), self.bias, padding=2)
+
+
 class EqualizedLR(nn.Module):
     """A layer with weights N(0, 1) that are scaled at run time, so that all layers learn at the same speed.
 

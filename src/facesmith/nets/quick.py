@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from facesmith.gan import contracts
-from facesmith.nets.layers import MinibatchStd, UpConv2d, pooled_conv, single_w
+from facesmith.nets.layers import MinibatchStd, SmoothConv2d, UpConv2d, pooled_conv, single_w
 
 FIRST_SIDE = 8  # height and width of the generator's first feature maps
 LAST_SIDE = 4  # height and width of the discriminator's last feature maps
@@ -27,6 +27,7 @@ class Generator(contracts.Generator):
         width: channels at the full resolution, twice as many per halving of the resolution.
         label_dim: number of labels.
         max_channels: largest number of channels of a layer.
+        smooth_output: whether the last layer filters its output, so that images have no stripes of period 2 px.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Generator(contracts.Generator):
         label_dim: int = 0,
         *,
         max_channels: int = 128,
+        smooth_output: bool = False,
     ) -> None:
         super().__init__(
             resolution=resolution, channels=channels, z_dim=z_dim, w_dim=z_dim + label_dim, label_dim=label_dim
@@ -58,7 +60,8 @@ class Generator(contracts.Generator):
                 layers.append(ModulatedResidualBlock(self.w_dim, c_in))
             layers += [UpConv2d(c_in, c_out), ModulatedBatchNorm2d(self.w_dim, c_out), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
-        self.last = nn.Conv2d(width, channels, 3, padding=1)
+        last = SmoothConv2d if smooth_output else nn.Conv2d
+        self.last = last(width, channels, 3, padding=1)
 
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if not self.label_dim:

@@ -46,6 +46,7 @@ from typing import Any, ClassVar
 from torch import nn
 from torch.optim import Adam
 
+from facesmith.gan.augment import COLOR_AND_TRANSLATION
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating
 from facesmith.gan.recipe import Conditional, periodic_steps, recipe, require_power_of_two
@@ -78,6 +79,13 @@ class Quick64(Conditional):
     gamma: float = option(0.1, "weight of R1; 0 turns it off", at_least=0, at_most=1e4)
     penalty_every: int = option(4, "compute R1 in every n-th step", at_least=1, at_most=1000)
     penalty_batch: int = option(8, "number of images of a batch on which R1 is computed", at_least=1, at_most=4096)
+    augment: float = option(
+        0.0,
+        "final probability of each augmentation (color, translation), which rises linearly from 0",
+        at_least=0,
+        at_most=1,
+    )
+    smooth_output: bool = option(False, "filter the generator's output, so that it has no stripes of 2 px")
     beta2: float = option(0.99, "Adam's beta2 (beta1 is 0)", at_least=0, at_most=0.99999)
     decay: float = option(
         0.3, "final fraction of the budget, over which learning rates fall to a tenth", at_least=0, at_most=1
@@ -95,6 +103,7 @@ class Quick64(Conditional):
             channels=self.channels,
             label_dim=len(self.condition),
             max_channels=self.max_channels,
+            smooth_output=self.smooth_output,
         )
         D = quick.Discriminator(
             resolution=self.resolution,
@@ -112,7 +121,12 @@ class Quick64(Conditional):
         return {"D": Player(("D",), adam), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
-        return NonSaturating(gamma=self.gamma, penalty_every=self.penalty_every, penalty_batch=self.penalty_batch)
+        return NonSaturating(
+            augment=COLOR_AND_TRANSLATION if self.augment else None,
+            gamma=self.gamma,
+            penalty_every=self.penalty_every,
+            penalty_batch=self.penalty_batch,
+        )
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)
@@ -121,7 +135,7 @@ class Quick64(Conditional):
         # Constant until the final fraction `decay` of the budget, then linear down to FINAL_LR.
         remaining = min(1.0, (1 - progress) / self.decay) if self.decay else 1.0
         scale = FINAL_LR + (1 - FINAL_LR) * remaining
-        return Knobs(lr={"D": self.lr_d * scale, "G": self.lr * scale})
+        return Knobs(lr={"D": self.lr_d * scale, "G": self.lr * scale}, augment=self.augment * progress)
 
     def representative_steps(self) -> Mapping[int, float]:
         return periodic_steps(self.penalty_every if self.gamma else 1)

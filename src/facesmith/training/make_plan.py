@@ -22,8 +22,9 @@ from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, STATE
 from facesmith.training.finetune import PretrainedModel
 from facesmith.training.memory_estimate import check_training_memory, free_on_device
+from facesmith.training.pace import best_threads, candidate_threads
 from facesmith.training.plan import Plan, TrainOptions, read_plan, write_plan
-from facesmith.training.speed import Speed, measure
+from facesmith.training.speed import Speed, measure, measure_threads
 from facesmith.training.state import new_state
 from facesmith.training.validation import EXTRACTOR, affordable_validation, check_validation_split
 
@@ -84,13 +85,20 @@ def _new_plan(
     """Measure the training speed, make the plan, and print the time, memory and disk space that the run needs."""
     device = pick_device(options.device)
     threads = options.threads or min(torch.get_num_threads(), usable_cpus())
+    max_threads = threads if options.threads is None and device.type == "cpu" else None
     torch.set_num_threads(threads)
     memory_bytes = check_training_memory(recipe, device, options.precision)
     console.print("measuring training speed on this machine ...", highlight=False)
     speed = measure(recipe, device, options.precision, faces.pixels)
+    images_per_second = speed.chosen
+    if max_threads is not None and max_threads > 1:
+        candidates = candidate_threads(max_threads)
+        speeds = measure_threads(recipe, device, speed.precision, faces.pixels, candidates)
+        threads = best_threads(speeds, present=max_threads)
+        images_per_second = speeds[threads]
     request = {"kimg": options.kimg} if options.kimg else {"minutes": options.minutes or DEFAULT_MINUTES}
-    budget = _budget_in_images(request, speed.chosen, recipe.batch_size)
-    save_every = int(max(budget / MAX_SAVES, speed.chosen * MIN_SAVE_SECONDS))
+    budget = _budget_in_images(request, images_per_second, recipe.batch_size)
+    save_every = int(max(budget / MAX_SAVES, images_per_second * MIN_SAVE_SECONDS))
     if options.save_every_kimg:
         save_every = round(options.save_every_kimg * 1000)
     plan = Plan(
@@ -106,7 +114,8 @@ def _new_plan(
         precision=speed.precision,
         device=device.type,
         threads=threads,
-        images_per_second=round(speed.chosen, 1),
+        max_threads=max_threads,
+        images_per_second=round(images_per_second, 1),
         data=str(options.data),
         on_trouble=options.on_trouble,
         finetuned_from=pretrained.plan_entry(options.finetune_from) if pretrained else {},
@@ -157,11 +166,11 @@ def _print_requirements(
     models = COPIES_WHILE_WRITING + options.snapshots + 1
     disk_bytes = states * state_bytes + models * model_bytes + MAX_SAVES * MIB
     free_bytes = shutil.disk_usage(options.out).free
-    minutes, face_count = plan.budget / speed.chosen / 60, len(faces.part("train"))
+    minutes, face_count = plan.budget / plan.images_per_second / 60, len(faces.part("train"))
     console.print(
         f"{plan.recipe}: {plan.budget / 1000:.1f} kimg, {plan.budget / face_count:.3g} epochs of {face_count} faces, "
-        f"at {speed.chosen:.0f} images/s, about {minutes:.0f} min\n"
-        f"{plan.precision} ({speed.why}), {plan.device}, {plan.threads} threads\n"
+        f"at {plan.images_per_second:.0f} images/s, about {minutes:.0f} min\n"
+        f"{plan.precision} ({speed.why}), {plan.device}, {_threads_text(plan)}\n"
         f"memory {memory_bytes / 2**30:.1f} GiB ({free_on_device(torch.device(plan.device)) / 2**30:.1f} free), "
         f"disk {disk_bytes / 2**30:.2f} GiB ({free_bytes / 2**30:.1f} free)",
         highlight=False,
@@ -171,6 +180,12 @@ def _print_requirements(
             f"The disk of {options.out} has {free_bytes / MIB:.0f} MiB free; this run needs {disk_bytes / MIB:.0f}. "
             "Free some space, or choose another --out."
         )
+
+
+def _threads_text(plan: Plan) -> str:
+    return f"{plan.threads} threads" + (
+        f" (of {plan.max_threads})" if plan.max_threads not in (None, plan.threads) else ""
+    )
 
 
 def _budget_in_images(request: Mapping[str, float], images_per_second: float, batch_size: int) -> int:
@@ -224,12 +239,15 @@ def _on_this_machine(options: TrainOptions, stored: Plan, console: Console) -> P
     Raises:
         BadOption: this machine does not have the run's device.
     """
-    threads = options.threads or min(stored.threads, usable_cpus())
+    max_threads = None
+    if options.threads is None and stored.max_threads is not None:
+        max_threads = min(stored.max_threads, usable_cpus())
     plan = replace(
         stored,
         device=stored.device if options.device == "auto" else pick_device(options.device).type,
         precision=stored.precision if options.precision == "auto" else options.precision,
-        threads=threads,
+        threads=options.threads or min(stored.threads, usable_cpus()),
+        max_threads=max_threads,
     )
     if options.device == "auto" and stored.device not in (usable := usable_devices()):
         raise BadOption(

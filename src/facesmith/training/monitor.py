@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -126,7 +127,9 @@ class Monitor:
             self.last_refresh = now
             images_per_second = (self.state.seen - self.seen_at_start) / (now - self.started)
             status = _status(self._means(), images_per_second)
-            self.progress.update(self.task, completed=self.state.seen, status=status, kimg=_kimg(self.state))
+            self.progress.update(
+                self.task, total=self.state.budget, completed=self.state.seen, status=status, kimg=_kimg(self.state)
+            )
             if self.line_clock is not None and self.line_clock.is_due(self.state.seen):
                 self._print_line(now, status)
 
@@ -157,6 +160,8 @@ class Monitor:
             "seconds": round(self.seconds, 1),
             "images_per_second": round(images_per_second, 1),
             "memory_mib": used_mib(),
+            "threads": torch.get_num_threads(),
+            "budget": state.budget,
             **{f"lr/{name}": lr for name, lr in state.knobs.lr.items()},
             **({LEVEL: state.knobs.level} if state.recipe.knobs(0.0).level < 1 else {}),  # a growing network
             **means,

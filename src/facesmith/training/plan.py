@@ -72,10 +72,12 @@ class Plan:
     Attributes:
         fingerprint: a hash of the pixels of all faces.
         budget_request: the budget as requested, `{"minutes": …}` or `{"kimg": …}`.
-        budget: the same in images.
+        budget: the same in images; for a request in minutes, adjusted to the machine's speed while the run goes on.
         save_every: images from one checkpoint to the next; a killed process loses at most the training since the
             last one.
         images_per_second: measured when the run began.
+        threads: CPU threads when the run began.
+        max_threads: the largest number of CPU threads that may be chosen later; None if their number is fixed.
         on_trouble: "warn", "rollback" or "stop": what happens when the diagnosis finds a problem.
         validation: `kimg` is the requested interval, `every` the interval in images, `samples` the number of
             samples. Empty if validation was not requested.
@@ -96,6 +98,7 @@ class Plan:
     precision: str
     device: str
     threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)]
+    max_threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)] | None
     images_per_second: Positive
     data: PathText
     on_trouble: str = "warn"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from facesmith.io.lock import locked
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles import checkpoint
 from facesmith.modelfiles.checkpoint import load_state, save_model
-from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, SNAPSHOTS, STATE
+from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, PLAN, SNAPSHOTS, STATE
 from facesmith.photos import split
 from facesmith.training.averages import inference_networks
 from facesmith.training.choose_recipe import adapt_to_few_faces, choose_recipe, few_faces_notice
@@ -35,7 +35,9 @@ from facesmith.training.diagnosis import Problem, diagnose, is_healthy
 from facesmith.training.finetune import PretrainedModel, load_pretrained
 from facesmith.training.make_plan import make_plan, training_stream
 from facesmith.training.monitor import MAX_HELD_OUT, TENSORBOARD_IMAGES, Monitor
-from facesmith.training.plan import Plan, TrainOptions, check_options, stored_plan
+from facesmith.training.pace import Pace
+from facesmith.training.plan import Plan, TrainOptions, check_options, stored_plan, write_plan
+from facesmith.training.speed import measure_threads
 from facesmith.training.state import TrainState, load_state_dict, new_state, state_dict
 from facesmith.training.validation import EXTRACTOR, KID, SECONDS, Validation, best_kid, prepare_validation, validate
 
@@ -56,6 +58,7 @@ class Run:
     plan: Plan
     faces: Faces
     state: TrainState
+    pace: Pace
     monitor: Monitor
     validation: Validation | None
 
@@ -87,11 +90,12 @@ class Run:
         self.monitor.log_validation(scores | {SECONDS: round(time.monotonic() - start, 2)}, is_best=is_best)
 
     def save(self) -> None:
-        """Write a checkpoint: model, snapshot, log and contact sheets, and the state last.
+        """Adjust the pace, then write a checkpoint: model, snapshot, log and contact sheets, and the state last.
 
         If the process is killed before the state is written, the run resumes from the previous checkpoint. The monitor
         then removes newer log lines and sheets; the other files are overwritten.
         """
+        self._adjust_pace()
         nets = inference_networks(self.state)
         self._save_model(nets)
         self._save_snapshot(nets)
@@ -99,6 +103,20 @@ class Run:
         self.save_state()
         if self.options.on_trouble == "rollback" and is_healthy(self.monitor.lines, self.state.budget):
             self.save_state(HEALTHY_STATE)
+
+    def _adjust_pace(self) -> None:
+        """Let the pace decide, follow it, and print what has changed."""
+        plan, device = self.plan, torch.device(self.plan.device)
+
+        def measure(candidates: list[int]) -> dict[int, float]:
+            return measure_threads(self.state.recipe, device, plan.precision, self.faces.pixels, candidates)
+
+        for change in self.pace.adjust(self.state, self.monitor.seconds, measure):
+            self.monitor.print(f"{self.state.seen / 1000:8.1f} kimg  {change}")
+        torch.set_num_threads(self.pace.threads)
+        if self.state.budget != plan.budget:
+            self.plan = replace(plan, budget=self.state.budget)
+            write_plan(self.out / PLAN, self.plan)
 
     def diagnose(self) -> list[Problem]:
         """The problems at the newest checkpoint."""
@@ -119,9 +137,9 @@ class Run:
             self.monitor.print_once("diagnosis: cannot roll back, because there is no healthy checkpoint yet.")
             return False
         state, names = self.state, ", ".join(problem.name for problem in problems)
-        seen_before, budget, rollbacks = state.seen, state.budget, state.rollbacks + 1
-        load_state_dict(state, load_state(self.out / HEALTHY_STATE))
-        state.budget, state.rollbacks = budget, rollbacks  # --extend may have changed the budget since
+        seen_before, rollbacks = state.seen, state.rollbacks + 1
+        _restore(state, load_state(self.out / HEALTHY_STATE), self.plan)
+        state.rollbacks = rollbacks
         self.save_state()  # first: if the process is killed from here on, the run resumes from this state
         self.monitor.log_rollback(names, seen_before)
         self._save_model(inference_networks(state))
@@ -142,7 +160,12 @@ class Run:
 
     def save_state(self, name: str = STATE) -> None:
         """Write everything that resuming needs."""
-        checkpoint.save_state(self.out / name, {**state_dict(self.state), "seconds": self.monitor.seconds})
+        own = {
+            "seconds": self.monitor.seconds,
+            "threads": self.pace.threads,
+            "budget_request": self.plan.budget_request,
+        }
+        checkpoint.save_state(self.out / name, {**state_dict(self.state), **own})
 
     def _save_model(self, nets: nn.ModuleDict) -> None:
         save_model(self.out / MODEL, dict(nets.items()), self._header())
@@ -195,17 +218,17 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
     options.out.mkdir(parents=True, exist_ok=True)
     with locked(options.out / LOCK, _busy(options.out)):
         plan = make_plan(options, recipe, faces, pretrained, console)
-        torch.set_num_threads(plan.threads)
-        state, seconds = _open_state(plan, recipe, faces, pretrained, options.out)
+        state, pace = _open_state(plan, recipe, faces, pretrained, options.out)
+        torch.set_num_threads(pace.threads)
         if state.seen:
             status = "finished" if state.seen >= state.budget else f"resuming at {state.seen / 1000:.1f} kimg"
-            console.print(f"{options.out}: {plan.recipe}, {plan.budget / 1000:g} kimg, {status}", highlight=False)
+            console.print(f"{options.out}: {plan.recipe}, {state.budget / 1000:g} kimg, {status}", highlight=False)
         validation = None
         if plan.validation:
             samples = int(plan.validation["samples"])
             validation = prepare_validation(faces, open_extractor(EXTRACTOR), samples, console)
-        with _open_monitor(options.out, state, faces, seconds, console) as monitor:
-            run = Run(options.out, options, plan, faces, state, monitor, validation)
+        with _open_monitor(options.out, state, faces, pace.seconds, console) as monitor:
+            run = Run(options.out, options, plan, faces, state, pace, monitor, validation)
             if not (options.out / STATE).exists():
                 run.save_state()  # from here on the run can be resumed, even if it is killed during its first save
             yield run
@@ -241,26 +264,36 @@ def _open_faces(options: TrainOptions, recipe: Recipe, stored: Plan | None, cons
 
 def _open_state(
     plan: Plan, recipe: Recipe, faces: Faces, pretrained: PretrainedModel | None, out: Path
-) -> tuple[TrainState, float]:
-    """The run's state, new or as saved, and the seconds spent on training so far."""
+) -> tuple[TrainState, Pace]:
+    """The run's state and its pace, new or as saved."""
     stream = training_stream(plan, faces)
     precision, device = PRECISIONS[plan.precision], torch.device(plan.device)
     state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
     state.warmup = plan.finetuned_from["warmup"] if plan.finetuned_from else 0.0
+    pace = Pace(plan.threads, plan.max_threads, plan.budget_request.get("minutes"))
     if not (out / STATE).exists():
         if pretrained is not None:
             load_pretrained(state, pretrained)
-        return state, 0.0
+        return state, pace
     saved = load_state(out / STATE)
     try:
-        load_state_dict(state, saved)
-        seconds = float(saved["seconds"])
-        if not all(type(n) is int and n >= 0 for n in (state.step, state.seen, stream.position)):
+        _restore(state, saved, plan)
+        pace.seconds, pace.seen = float(saved["seconds"]), state.seen
+        if plan.max_threads is not None:
+            pace.threads = min(saved["threads"], plan.max_threads)
+        counters = (state.step, state.seen, stream.position, state.budget, pace.threads - 1)
+        if not all(type(n) is int and n >= 0 for n in counters):
             raise ValueError("a counter is not a whole number of at least 0")
     except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise BadModel(f"{out / STATE} does not fit its plan ({str(error)[:120]}). Start over with --force.") from None
-    state.budget = plan.budget  # --extend may have changed it
-    return state, seconds
+    return state, pace
+
+
+def _restore(state: TrainState, saved: dict[str, Any], plan: Plan) -> None:
+    """Restore a saved state, in place. If --extend has changed the budget since, progress is that of the new one."""
+    load_state_dict(state, saved)
+    if saved["budget_request"] != plan.budget_request:
+        state.budget, state.replanned_at = plan.budget, (0, 0.0)
 
 
 def _open_monitor(out: Path, state: TrainState, faces: Faces, seconds: float, console: Console) -> Monitor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import harmonic_mean, median
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from facesmith.training.step import train_step
 MIN_SPEEDUP = 1.1  # of bfloat16; a smaller one is within the noise, and not worth a mantissa of 8 bits
 ROUNDS, STEPS = 3, 2
 NOISE_FACES = 256
+Key = TypeVar("Key", str, int)  # what is compared: names of precisions, or numbers of threads
 GROWTH_MOMENTS = tuple((i + 0.5) / 8 for i in range(8))  # the middles of eight equal parts of the budget
 
 
@@ -54,31 +56,27 @@ def measure(recipe: Recipe, device: torch.device, precision: str = "auto", pixel
         BadOption: there is no such precision.
     """
     candidates = candidate_precisions(precision, device)
-    stream = _stream(recipe, pixels) if pixels is not None else noise_stream(recipe, NOISE_FACES)
-    states = {
-        name: new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[name], device=device)
-        for name in candidates
-    }
-    # Steps differ in cost: some add a penalty, and a growing network gets slower.
-    steps = [
-        (moment, step, share) for moment in _moments(recipe) for step, share in recipe.representative_steps().items()
-    ]
-    speeds: dict[str, list[float]] = {name: [] for name in candidates}  # one for each kind of step
-    for progress, step, _ in steps:
-        rounds: dict[str, list[float]] = {name: [] for name in candidates}
-        for state in states.values():
-            go_to(state, progress, step)
-            _time_steps(state, 1)  # the first one is slower
-        for _ in range(ROUNDS):  # alternating, so that a busy moment of the machine slows all precisions
-            for name, state in states.items():
-                go_to(state, progress, step)
-                rounds[name].append(_time_steps(state, STEPS))
-        for name, rates in rounds.items():  # not the fastest: a long run would not keep that speed
-            speeds[name].append(median(rates))
-    shares = [share for _, _, share in steps]
-    images_per_second = {name: harmonic_mean(rates, shares) for name, rates in speeds.items()}
+    states = {name: _temporary_state(recipe, device, name, pixels) for name in candidates}
+    images_per_second = _compare(recipe, states)
     best, why = _choose(images_per_second, precision, device)
     return Speed(images_per_second, best, why)
+
+
+def measure_threads(
+    recipe: Recipe, device: torch.device, precision: str, pixels: Pixels | None, candidates: Sequence[int]
+) -> dict[int, float]:
+    """Images per second with each of these numbers of CPU threads; torch's number of threads is restored.
+
+    Args:
+        precision: a name of `PRECISIONS`.
+        pixels: as in `measure`.
+    """
+    before = torch.get_num_threads()
+    state = _temporary_state(recipe, device, precision, pixels)
+    try:
+        return _compare(recipe, dict.fromkeys(candidates, state), torch.set_num_threads)
+    finally:
+        torch.set_num_threads(before)
 
 
 def noise_stream(recipe: Recipe, count: int) -> Stream:
@@ -92,6 +90,38 @@ def _stream(recipe: Recipe, pixels: Pixels) -> Stream:
     if count := len(condition_of(recipe)):  # random labels take the same time as true ones
         labels = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (len(pixels), count))
     return Stream(pixels, np.arange(len(pixels)), seed=0, mirror=False, labels=labels)
+
+
+def _temporary_state(recipe: Recipe, device: torch.device, precision: str, pixels: Pixels | None) -> TrainState:
+    """A new state that trains on these faces or on noise."""
+    stream = _stream(recipe, pixels) if pixels is not None else noise_stream(recipe, NOISE_FACES)
+    return new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[precision], device=device)
+
+
+def _compare(
+    recipe: Recipe, states: Mapping[Key, TrainState], prepare: Callable[[Key], None] = lambda _: None
+) -> dict[Key, float]:
+    """Images per second of each state, after `prepare(key)`."""
+    # Steps differ in cost: some add a penalty, and a growing network gets slower.
+    steps = [
+        (moment, step, share) for moment in _moments(recipe) for step, share in recipe.representative_steps().items()
+    ]
+    speeds: dict[Key, list[float]] = {key: [] for key in states}  # one for each kind of step
+    for progress, step, _ in steps:
+        rounds: dict[Key, list[float]] = {key: [] for key in states}
+        for key, state in states.items():
+            prepare(key)
+            go_to(state, progress, step)
+            _time_steps(state, 1)  # the first one is slower
+        for _ in range(ROUNDS):  # alternating, so that a busy moment of the machine slows all of them
+            for key, state in states.items():
+                prepare(key)
+                go_to(state, progress, step)
+                rounds[key].append(_time_steps(state, STEPS))
+        for key, rates in rounds.items():  # not the fastest: a long run would not keep that speed
+            speeds[key].append(median(rates))
+    shares = [share for _, _, share in steps]
+    return {key: harmonic_mean(rates, shares) for key, rates in speeds.items()}
 
 
 def _moments(recipe: Recipe) -> Sequence[float]:

@@ -29,7 +29,9 @@ class TrainState:
     Attributes:
         nets: the trained networks by name, such as "G" and "D".
         averages: moving averages (EMA) of those in `recipe.averaged`, such as G_ema; these are saved and sampled.
-        budget: images; progress is `seen / budget`.
+        budget: images.
+        replanned_at: the images seen and the progress when the budget last changed. From there, progress grows
+            linearly to 1 at the end of the budget.
         step: counted from 0.
         seen: real images shown to any player in the phase "train". The only clock.
         rollbacks: how often the run was rolled back; each halves the learning rates.
@@ -51,11 +53,25 @@ class TrainState:
     seen: int = 0
     rollbacks: int = 0
     warmup: float = 0.0
+    replanned_at: tuple[int, float] = (0, 0.0)
+
+    @property
+    def progress(self) -> float:
+        """How much of the schedule is done, from 0 to 1."""
+        seen, progress = self.replanned_at
+        if self.seen >= self.budget:
+            return 1.0
+        return progress + (1 - progress) * (self.seen - seen) / (self.budget - seen)
+
+    def change_budget(self, budget: int) -> None:
+        """Continue from the present progress to the end of another budget of at least `seen` images."""
+        self.replanned_at = (self.seen, self.progress)
+        self.budget = budget
 
     @property
     def knobs(self) -> Knobs:
         """The recipe's scheduled values, with warm-up and rollbacks applied to the learning rates."""
-        progress = min(self.seen / self.budget, 1.0)
+        progress = self.progress
         knobs = self.recipe.knobs(progress)
         lr = {name: lr * self._lr_factor(name, progress) for name, lr in knobs.lr.items()}
         # A grown network never shrinks again, even if a longer budget or fine-tuning restarts the schedule.
@@ -107,6 +123,7 @@ def state_dict(state: TrainState) -> dict[str, Any]:
         "objective": state.objective.state_dict(),
         "position": state.stream.position,
         "budget": state.budget,
+        "replanned_at": state.replanned_at,
         "step": state.step,
         "seen": state.seen,
         "rollbacks": state.rollbacks,
@@ -122,4 +139,4 @@ def load_state_dict(state: TrainState, saved: dict[str, Any]) -> None:
     state.objective.load_state_dict(saved["objective"])
     state.stream.position = saved["position"]
     state.budget, state.step, state.seen = saved["budget"], saved["step"], saved["seen"]
-    state.rollbacks = saved["rollbacks"]
+    state.rollbacks, state.replanned_at = saved["rollbacks"], tuple(saved["replanned_at"])
