@@ -269,6 +269,23 @@ def test_every_start_makes_another_token_unless_one_is_given(run, monkeypatch):
     assert token_of_next_start() == TOKEN
 
 
+def test_token_in_the_environment_is_used_on_this_machine_too(run, monkeypatch):
+    output = io.StringIO()
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    serve(StudioOptions(models=[run], root_path="/"), Console(file=output, soft_wrap=True))
+    assert re.search(rf"http://127\.0\.0\.1:\d+/\?token={TOKEN} ", output.getvalue())
+
+
+def test_container_answers_on_the_port_that_it_is_published_at(run, monkeypatch):
+    started = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: started.append(server.config.app))
+    serve(StudioOptions(models=[run], host="0.0.0.0"), QUIET)
+    with TestClient(started[0], base_url="http://localhost:9999") as client:
+        assert client.get("/api/models").status_code == 401, "the host is accepted; the token is missing"
+        assert client.get("/api/models", headers={"host": "evil.example:9999"}).status_code == 403
+
+
 @pytest.mark.slow
 def test_token_is_never_logged(run):
     command = [sys.executable, "-m", "facesmith", "studio", "--model", str(run), "--port", "0", "--host", "0.0.0.0"]

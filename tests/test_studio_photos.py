@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import struct
+import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +26,7 @@ from facesmith.studio import photo_inversion, routes_photos, security
 from facesmith.training.averages import inference_networks
 
 pytest.importorskip("fastapi", reason="the studio is an extra")
+from fastapi import Request
 from fastapi.testclient import TestClient
 
 from facesmith.studio.access import Access
@@ -138,6 +140,26 @@ def test_many_photos_wait_in_a_queue_and_all_finish(run, photo, monkeypatch):
     assert max(max(each, default=0) for each in places) >= 3
     assert all(each == sorted(each, reverse=True) for each in places), "nobody is overtaken"
     assert studio.uploads._free == MAX_WAITING_UPLOAD_BYTES, "no photo is in memory any more"
+
+
+def test_client_that_disconnects_leaves_no_task_behind():
+    async def disconnect():
+        endless, queue = threading.Event(), JobQueue(threads=1)
+        queue.submit(lambda job: endless.wait(20))
+        waiting = queue.submit(lambda job: None)
+        receive = asyncio.Event().wait  # never returns
+        lines = routes_photos.MessageStream().lines(Request({"type": "http"}, receive), queue, waiting)
+        assert json.loads(await anext(lines))["ahead"] == 1
+        following = asyncio.create_task(anext(lines))
+        await asyncio.sleep(0.05)
+        following.cancel()
+        await asyncio.sleep(0.05)
+        endless.set()
+        queue.close()
+        assert waiting.future.cancelled()
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(disconnect()) == set()
 
 
 def test_photos_beyond_the_memory_limit_are_busy(run, photo):

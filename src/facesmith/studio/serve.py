@@ -144,7 +144,7 @@ def _check_options(options: StudioOptions) -> None:
                 f"--allow-host {shorten(name, 60)!r} is not a host name. Write it as browsers do, without https:// "
                 "and path, such as hub.example.org."
             )
-    if options.root_path and ROOT_PATH.fullmatch(options.root_path.rstrip("/")) is None:
+    if options.root_path not in ("", "/") and ROOT_PATH.fullmatch(options.root_path.removesuffix("/")) is None:
         raise BadOption(
             f"--root-path {shorten(options.root_path, 60)!r} is not a path such as /user/me/proxy/8400: start with a "
             "slash, and leave out the host."
@@ -152,7 +152,7 @@ def _check_options(options: StudioOptions) -> None:
 
 
 def _access(options: StudioOptions, server_socket: socket.socket) -> Access:
-    """Return who may use the studio. The token is empty only if nobody but this machine can reach it.
+    """Return who may use the studio. Without a token in the environment, one is made if other machines can reach it.
 
     Raises:
         BadOption: the token in the environment is too short.
@@ -161,27 +161,30 @@ def _access(options: StudioOptions, server_socket: socket.socket) -> Access:
 
     address, port = server_socket.getsockname()[:2]
     is_loopback = ipaddress.ip_address(address).is_loopback
-    token = ""
-    if not is_loopback or options.allow_hosts:
-        token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(24)
-        if len(token) < MIN_TOKEN_LENGTH or re.fullmatch(r"[A-Za-z0-9_-]+", token) is None:
-            raise BadOption(
-                f"{TOKEN_VARIABLE} must have at least {MIN_TOKEN_LENGTH} letters, digits, - or _. Make one with: "
-                "python -c 'import secrets; print(secrets.token_urlsafe())'"
-            )
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if token and (len(token) < MIN_TOKEN_LENGTH or re.fullmatch(r"[A-Za-z0-9_-]+", token) is None):
+        raise BadOption(
+            f"{TOKEN_VARIABLE} must have at least {MIN_TOKEN_LENGTH} letters, digits, - or _. Make one with: "
+            "python -c 'import secrets; print(secrets.token_urlsafe())'"
+        )
+    if not token and (not is_loopback or options.allow_hosts):
+        token = secrets.token_urlsafe(24)
     return Access(
         hosts=frozenset(f"{name}:{port}" for name in (LOOPBACK, "localhost", _bracketed(address))),
         names=frozenset(name.lower() for name in (*options.allow_hosts, *_own_names(is_loopback))),
         any_address=not is_loopback,
         token=token,
         cookie=f"facesmith-{port}",  # cookies are shared by all ports of a host
-        root_path=options.root_path.rstrip("/"),
+        root_path=options.root_path.removesuffix("/"),
     )
 
 
 def _own_names(is_loopback: bool) -> list[str]:
-    """Return the names of this machine in the network, unless it listens to itself only."""
-    return [] if is_loopback else list(dict.fromkeys([socket.gethostname(), socket.getfqdn()]))
+    """Return the names of this machine, with any port; none if it listens to itself only.
+
+    In a container, the port that browsers use can be another one than the studio's.
+    """
+    return [] if is_loopback else ["localhost", socket.gethostname(), socket.getfqdn()]
 
 
 def _urls(access: Access, server_socket: socket.socket) -> list[str]:
