@@ -104,7 +104,7 @@ def test_a_pipe_a_folder_or_a_device_in_place_of_a_file_is_refused_at_once(tmp_p
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "zero.json").symlink_to("/dev/zero")
     for name, kind in (("pipe", "a named pipe"), ("folder", "a folder"), ("zero", "a device")):
-        with pytest.raises(BadData, match=f"is not a regular file, but {kind}"):
+        with pytest.raises(BadData, match=f"this is {kind}, not a regular file"):
             read_json(tmp_path / f"{name}.json", Example, "Do this.")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from small import saved_model
 
 import facesmith
@@ -95,3 +98,25 @@ def test_a_model_accepts_its_own_directions_only(tmp_path):
     save_sidecar(run / "directions.safetensors", "directions", {"a": torch.ones(8)}, {"names": ["a"]}, HASH)
     with pytest.raises(BadModel, match=r"another model.*facesmith directions --model"):
         facesmith.load(run).directions  # noqa: B018
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this system has no file names that are not UTF-8")
+def test_a_file_with_a_name_that_is_not_utf8_is_read(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.latent"))
+    save_sidecar(path, "latent", {"w": torch.ones(3)}, {}, "ab" * 32)
+    assert load_sidecar(path, "latent", "ab" * 32)[0]["w"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ('{"format": 1, "kind": "latent"}', "model is missing"),
+        ('{"format": "1", "kind": "latent", "model": ""}', 'format is "1"; expected a whole number'),
+        ('{"format": 1, "kind": "latent", "model": "", "x": 1e999}', "1e999 is not finite"),
+        ('{"format": 1, "kind": "latent", "model": "", "x": ' + "9" * 5000 + "}", "5000 digits"),
+    ],
+)
+def test_a_damaged_header_is_refused_with_the_entry(tmp_path, entries, reason):
+    (tmp_path / "a.latent").write_bytes(save({"w": torch.ones(3)}, {HEADER_KEY: entries}))
+    with pytest.raises(BadModel, match=reason):
+        load_sidecar(tmp_path / "a.latent", "latent", "ab" * 32)

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from safetensors import SafetensorError, safe_open
 
 from facesmith.card.facts import CardOptions
 from facesmith.card.write_card import write_card
-from facesmith.errors import BadOption
+from facesmith.errors import BadModel, BadOption
 from facesmith.modelfiles.checkpoint import load_model
 from facesmith.modelfiles.frontmatter import CARD, stated_hash
 from facesmith.modelfiles.hub import SIDECARS, Address, upload
 from facesmith.modelfiles.run_folder import MODEL
-from facesmith.modelfiles.sidecar import HEADER_KEY
+from facesmith.modelfiles.sidecar import HEADER_KEY, open_tensors
 
 
 def push(path: Path | None, to: Address, *, private: bool = False, console: Console) -> Iterator[str]:
@@ -57,8 +56,8 @@ def push(path: Path | None, to: Address, *, private: bool = False, console: Cons
 def _belongs_to(model_hash: str, file: Path) -> bool:
     """Whether a sidecar file belongs to the model with this hash, by its header."""
     try:
-        with safe_open(file, "np") as opened:
-            header = (opened.metadata() or {}).get(HEADER_KEY, "")
-    except (OSError, SafetensorError):
+        with open_tensors(file, "np") as opened:
+            header: str = (opened.metadata() or {}).get(HEADER_KEY, "")
+    except BadModel:
         return False
     return model_hash in header

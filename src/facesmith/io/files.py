@@ -99,7 +99,7 @@ def open_regular_file(path: Path) -> IO[bytes]:
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         number = errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO
-        raise OSError(number, "is not a regular file, but " + _kind_of_mode(mode), str(path))
+        raise OSError(number, f"this is {_kind_of_mode(mode)}, not a regular file", str(path))
     return os.fdopen(descriptor, "rb")
 
 

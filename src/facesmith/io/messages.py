@@ -16,6 +16,8 @@ UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
+LONG_NUMBER = re.compile(r"\d{100,}")  # longer than any number that is meant
+
 
 class SafeConsole(Console):
     """A console whose texts can't contain control characters, wherever they come from."""
@@ -41,8 +43,17 @@ def printable(text: str, limit: int = MAX_LINE) -> str:
 
 
 def one_line(text: str, limit: int = MAX_LINE) -> str:
-    """A printable text on one line; each run of white space becomes one space."""
-    return printable(" ".join(text[: 2 * limit].split()), limit)
+    """A printable text on one line; each run of white space becomes one space, and long numbers are shortened."""
+    return printable(LONG_NUMBER.sub(_shorten_number, " ".join(text[: 2 * limit].split())), limit)
+
+
+def encodable(text: str) -> str:
+    """A text that UTF-8 can store: the bytes of a file name that are not UTF-8 become escapes such as `\\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _shorten_number(match: re.Match[str]) -> str:
+    return f"{match[0][:20]}...({len(match[0])} digits)"
 
 
 def _escape(match: re.Match[str]) -> str:

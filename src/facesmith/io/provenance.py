@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from facesmith import __version__
+from facesmith.io.messages import encodable
 from facesmith.io.seeds import MAX_SEED, MAX_SEED_COUNT
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -42,7 +43,7 @@ def synthetic_metadata(recipe: str, model_hash: str, entries: Mapping[str, str])
     Args:
         entries: how it was made, such as `seed_metadata`. They override the default entries.
     """
-    return {
+    metadata = {
         "Software": f"facesmith {__version__}",
         "Synthetic": "true",
         "Description": "A synthetic picture; the person it shows does not exist.",
@@ -50,6 +51,7 @@ def synthetic_metadata(recipe: str, model_hash: str, entries: Mapping[str, str])
         "Model": model_hash,
         **entries,
     }
+    return {key: encodable(value) for key, value in metadata.items()}
 
 
 def seed_metadata(seeds: Sequence[int], psi: float, condition: Mapping[str, float] | None = None) -> dict[str, str]:

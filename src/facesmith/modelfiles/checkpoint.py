@@ -16,7 +16,6 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
 from msgspec import Meta
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
@@ -27,7 +26,7 @@ from facesmith.io.json_files import as_schema, parse_json
 from facesmith.io.memory import require_memory
 from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.locate import model_file
-from facesmith.modelfiles.sidecar import HEADER_KEY
+from facesmith.modelfiles.sidecar import HEADER_KEY, open_tensors
 
 MODEL_FORMAT = 1
 Count = Annotated[int, Meta(ge=0)]
@@ -106,11 +105,8 @@ def read_header(path: Path | None) -> dict[str, Any]:
         BadModel: the file is missing, damaged, not ours or of a later format.
     """
     file = model_file(path)
-    try:
-        with safe_open(file, "pt") as opened:
-            return _header(file, opened.metadata())
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(file, error) from None
+    with open_tensors(file) as opened:
+        return _header(file, opened.metadata())
 
 
 def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
@@ -121,15 +117,12 @@ def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
     """
     file = model_file(path)
     _require_memory(file)
-    try:
-        with safe_open(file, "pt", device=device) as opened:
-            header = _header(file, opened.metadata())
-            slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118
-            specs = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
-            recipe, nets = _empty_networks(file, header, specs)
-            tensors = {key: opened.get_tensor(key) for key in specs}
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(file, error) from None
+    with open_tensors(file, device=device) as opened:
+        header = _header(file, opened.metadata())
+        slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118
+        specs = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
+        recipe, nets = _empty_networks(file, header, specs)
+        tensors = {key: opened.get_tensor(key) for key in specs}
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise BadModel(f"{file} contains weights that are not finite, so it can't draw faces.")
     try:
@@ -139,10 +132,6 @@ def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
     # The same memory format as in training: another one rounds differently, which changes pixels slightly.
     nets.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return LoadedModel(file, recipe, nets, header, sha256(file))
-
-
-def _unreadable(file: Path, error: Exception) -> BadModel:
-    return BadModel(f"{file} can't be read as safetensors ({one_line(str(error), 200)}). Is it whole?")
 
 
 def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def model_file(path: Path | None) -> Path:
         )
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
-        found = f"{path} contains no {MODEL}" if path.is_dir() else f"{path} does not exist"
+        problem = "is not a regular file" if file.exists() else "does not exist"
+        found = f"{path} contains no {MODEL}" if path.is_dir() and not file.exists() else f"{file} {problem}"
         raise BadModel(
             f"{found}. Expected a run folder or a .safetensors file that facesmith train wrote.{_models_in(path)}"
         )

@@ -7,7 +7,9 @@ latent or direction of one generator has no meaning for another. Nothing in the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from facesmith.errors import BadModel
-from facesmith.io.files import atomic_write, refuse_lfs_pointer
+from facesmith.io.files import atomic_write, open_regular_file, refuse_lfs_pointer
 from facesmith.io.json_files import as_schema, parse_json
 from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.run_folder import MODEL
@@ -51,6 +53,23 @@ def sidecar_path(model_file: Path, kind: str) -> Path:
     return model_file.with_name(name)
 
 
+@contextmanager
+def open_tensors(file: Path, framework: str = "pt", device: str = "cpu") -> Iterator[Any]:
+    """Open a safetensors file, whatever its name: safetensors itself opens only names that are valid UTF-8.
+
+    Raises:
+        BadModel: the file is damaged or can't be read.
+    """
+    try:
+        with open_regular_file(file) as stream:
+            is_utf8 = str(file).encode("utf-8", "replace") == os.fsencode(file)
+            path = str(file) if is_utf8 else f"/dev/fd/{stream.fileno()}"
+            with safe_open(path, framework, device=device) as opened:
+                yield opened
+    except (SafetensorError, OSError) as error:
+        raise BadModel(f"{file} can't be read as safetensors ({one_line(str(error), 200)}). Is it whole?") from None
+
+
 def save_sidecar(
     path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[str, Any], model_hash: str
 ) -> None:
@@ -77,14 +96,12 @@ def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tens
         BadModel: the file is missing, damaged, of another kind, of a later format or for another model.
     """
     if not path.is_file():
-        raise BadModel(f"{path} does not exist; expected a file of kind {kind!r}.")
+        problem = "is not a regular file" if path.exists() else "does not exist"
+        raise BadModel(f"{path} {problem}; expected a file of kind {kind!r}.")
     refuse_lfs_pointer(path)
-    try:
-        with safe_open(path, "pt", device="cpu") as opened:
-            header = _header(path, opened.metadata())
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BadModel(f"{path} can't be read as safetensors ({one_line(str(error), 200)}). Is it whole?") from None
+    with open_tensors(path) as opened:
+        header = _header(path, opened.metadata())
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     if header["kind"] != kind:
         raise BadModel(f"{path} is of kind {str(header['kind'])[:40]!r}; expected {kind!r}.")
     if header["format"] != SIDECAR_FORMAT:
