@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facesmith.io.messages import SafeConsole, one_line, printable, shorten
+from facesmith.io.messages import SafeConsole, encodable, one_line, printable, shorten
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,12 @@ def test_a_closed_terminal_does_not_stop_the_work():
             raise OSError(5, "Input/output error")
 
     SafeConsole(file=Closed()).print("saved")
+
+
+def test_long_numbers_are_shortened_and_paths_are_not():
+    assert one_line("seed " + "9" * 5000) == "seed 99999999999999999999...(5000 digits)"
+    assert one_line("/x/" + "a1" * 120) == "/x/" + "a1" * 120
+
+
+def test_names_that_are_not_utf8_can_be_stored():
+    assert encodable("caf\udce9 \u00e9") == "caf\\udce9 \u00e9"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from small import QUIET, saved_model
 
-from facesmith.errors import BadOption
+from facesmith.errors import BadOption, BadPicture
 from facesmith.explore.sample import sample, sample_like
 from facesmith.io.images import grid, read_picture, read_provenance, write_picture
 from facesmith.io.provenance import SOURCE_TYPES, parse_provenance, seed_metadata, synthetic_metadata, xmp
@@ -92,3 +93,17 @@ def test_seeds_and_psi_survive_the_metadata(seeds, psi):
 def test_invalid_metadata_is_ignored(metadata):
     origin = parse_provenance(metadata)
     assert origin is None or (origin.seeds and 0 <= origin.psi <= 1)
+
+
+def test_names_that_are_not_utf8_are_written_into_pictures(tmp_path):
+    metadata = synthetic_metadata("dcgan64", "ab" * 32, {"Terms": "caf\udce9.latent + 3"})
+    for name in ("a.png", "a.jpg"):
+        path = write_picture(tmp_path / name, np.zeros((8, 8, 3), np.uint8), metadata)
+        assert read_provenance(path)["Terms"] == "caf\\udce9.latent + 3"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_place_of_a_picture_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(BadPicture, match="can't be read as a picture"):
+        read_provenance(tmp_path / "a.png")

@@ -22,6 +22,7 @@ from facesmith.errors import BadOption
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.recipe_options import did_you_mean, option, options_of
 from facesmith.io.attribute_options import condition_name
+from facesmith.io.messages import shorten
 
 DEFAULT_RECIPE = "quick64"
 MAX_CONDITIONS = 12  # a model stores the frequency of each combination: 2 ** 12 numbers
@@ -173,7 +174,7 @@ def find_recipe(name: str) -> type[Recipe]:
     """
     known = recipes()
     if name not in known:
-        raise BadOption(f"There is no recipe {name!r}{did_you_mean(name, known)} See: facesmith recipes")
+        raise BadOption(f"There is no recipe {shorten(repr(name))}{did_you_mean(name, known)} See: facesmith recipes")
     return known[name]
 
 
@@ -188,7 +189,9 @@ def make_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
     for key in values:
         if key not in options:
             known = ", ".join(sorted(options))
-            raise BadOption(f"Recipe {name} has no hyperparameter {key!r}{did_you_mean(key, options)} It has: {known}.")
+            raise BadOption(
+                f"Recipe {name} has no hyperparameter {shorten(repr(key))}{did_you_mean(key, options)} It has: {known}."
+            )
     # JSON has no tuples; they come back as lists.
     plain: dict[str, Any] = {
         key: tuple(value) if options[key].is_tuple and isinstance(value, list) else value

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from facesmith.errors import BadOption
+from facesmith.io.messages import shorten
 
 BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -46,12 +47,14 @@ class Option:
         """Raise BadOption if the value has the wrong type or lies outside the limits."""
         for item in value if self.is_tuple and isinstance(value, tuple) else (value,):
             if not _has_type(item, self.item_type):
-                raise BadOption(f"{self.recipe}: {self.name}={value!r} is not {self._expected()}.")
+                raise BadOption(f"{self.recipe}: {self.name}={shorten(repr(value))} is not {self._expected()}.")
             too_low = self.at_least is not None and item < self.at_least
             too_high = self.at_most is not None and item > self.at_most
             if too_low or too_high:
                 limits = f"at least {self.at_least}" if self.at_most is None else f"{self.at_least} to {self.at_most}"
-                raise BadOption(f"{self.recipe}: {self.name}={value!r} is out of range. Expected {limits}.")
+                raise BadOption(
+                    f"{self.recipe}: {self.name}={shorten(repr(value))} is out of range. Expected {limits}."
+                )
 
     def parse(self, text: str) -> Any:
         """Convert a text to the option's type; raise BadOption if that fails."""
@@ -62,7 +65,7 @@ class Option:
                 return BOOLEANS[text.lower()]
             return self.type(text) if self.type in (int, float) else text
         except (ValueError, KeyError):
-            raise BadOption(f"{self.recipe}: {self.name}={text} is not {self._expected()}.") from None
+            raise BadOption(f"{self.recipe}: {self.name}={shorten(text)} is not {self._expected()}.") from None
 
     def _expected(self) -> str:
         if self.is_tuple:

@@ -289,7 +289,11 @@ class NestedStore(Store):
         if self.depth > MAX_DEPTH or len(self.inner) >= MAX_INNER:
             raise BadData(f"an archive too many or too deep (limits {MAX_INNER} and {MAX_DEPTH}); unpack it first")
         stream = self.outer.unpack(name) if path is None else open(path, "rb")  # noqa: SIM115
-        return open_archive(Path(name), kind, self.readers, stream)
+        try:
+            return open_archive(Path(name), kind, self.readers, stream)
+        except (NotAStore, BadData, OSError):
+            stream.close()
+            raise
 
     def _locate(self, name: str) -> tuple[Store, str]:
         """The store that has a file, and the file's name there."""

@@ -24,7 +24,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, Unid
 from facesmith.errors import BadOption, BadPicture, PictureUnavailable
 from facesmith.io.color_profiles import to_srgb
 from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content
-from facesmith.io.files import atomic_write
+from facesmith.io.files import atomic_write, open_regular_file
 from facesmith.io.memory import decoding_problem
 from facesmith.io.provenance import Sign, xmp
 
@@ -394,7 +394,8 @@ def read_provenance(path: Path | io.BytesIO) -> dict[str, str]:
     formats = _formats(UNKNOWN, "")
     with _quiet_pillow:
         try:
-            with Image.open(path, formats=formats) as picture:
+            stream = open_regular_file(path) if isinstance(path, Path) else path
+            with stream, Image.open(stream, formats=formats) as picture:
                 info, is_jpeg = dict(picture.info), picture.format == "JPEG"
         except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
             raise BadPicture(f"{path} can't be read as a picture ({type(error).__name__})") from None

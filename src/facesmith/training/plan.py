@@ -20,7 +20,7 @@ from facesmith.device import DEVICES, PRECISIONS
 from facesmith.errors import BadModel, BadOption
 from facesmith.io.files import atomic_write
 from facesmith.io.json_files import PathText, as_schema, read_json
-from facesmith.io.messages import one_line
+from facesmith.io.messages import encodable, one_line
 from facesmith.modelfiles.run_folder import PLAN
 
 MAX_PLAN_BYTES = 2**20
@@ -112,6 +112,8 @@ def check_options(options: TrainOptions) -> None:
     """Raise BadOption for an impossible budget or interval, or an unknown `on_trouble`."""
     if options.minutes is not None and options.kimg is not None:
         raise BadOption("Give either --minutes or --kimg, not both.")
+    if encodable(str(options.out)) != str(options.out):
+        raise BadOption(f"--out {options.out} is not UTF-8; TensorBoard can't write there. Choose another --out.")
     if options.on_trouble not in ON_TROUBLE:
         raise BadOption(f"--on-trouble {options.on_trouble!r} is not one of {', '.join(ON_TROUBLE)}.")
     for name, number in (
