@@ -146,11 +146,14 @@ class ZipStore(Store):
     def _slice(self, info: zipfile.ZipInfo) -> IO[bytes]:
         """An entry that is stored without compression, without a copy."""
         file = open(self.path, "rb")  # noqa: SIM115 (the slice closes it)
-        file.seek(info.header_offset)
-        header = file.read(LOCAL_HEADER.size)
-        if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+        try:
+            file.seek(info.header_offset)
+            header = file.read(LOCAL_HEADER.size)
+            if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+                raise zipfile.BadZipFile("bad magic number for file header")
+        except ARCHIVE_ERRORS:
             file.close()
-            raise zipfile.BadZipFile("bad magic number for file header")
+            raise
         offset = info.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(header))
         return io.BufferedReader(Slice(partial(read_at, file, threading.Lock()), offset, info.file_size, file))
 
