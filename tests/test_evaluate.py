@@ -215,6 +215,7 @@ def test_few_faces_leave_out_metrics_and_say_why(options, tmp_path, count):
     evaluation, result = read_evaluation(options.out / "report.json", model["sha256"])
     assert evaluation["data"]["reference"]["count"] == len(few.part("test"))
     assert result["copies"]["nearest_pairs"]
+    assert result["copies"]["ratio"] is None
 
 
 @pytest.mark.parametrize("count", [9, 60])

@@ -71,7 +71,7 @@ class ModelResult:
         face_rate: share of samples in which the detector finds a face.
         distinct: number of samples if near-duplicates count once.
         nearest: the nearest training and held-out face of each sample.
-        ratio: the median of `nearest.ratio`; None if there are no held-out faces.
+        ratio: the median of `nearest.ratio`; None if there are too few held-out faces.
         copy_check: None if there are too few held-out faces.
         notice: why the faces are not those that the model was trained on; None if they are.
         seconds: time spent, by task.
@@ -133,7 +133,7 @@ def evaluate_model(model: Model, reference: Reference, samples: int, console: Co
     distinct = len(np.unique(near_duplicate_groups(hashes)))
     nearest = nearest_faces(pictures, reference.training_thumbnails, reference.test_thumbnails, "samples", console)
     medians = [float(np.median(ratios)) for ratios in np.array_split(nearest.ratio, SETS)]
-    ratio = interval_around(float(np.median(nearest.ratio)), medians) if len(reference.test) else None
+    ratio = interval_around(float(np.median(nearest.ratio)), medians) if reference.ratios is not None else None
     copy_check = None if reference.ratios is None else check_copies(nearest.ratio, reference.ratios)
     timer.stop("copies")
     return ModelResult(

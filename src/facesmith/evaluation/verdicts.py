@@ -140,7 +140,7 @@ def metric_table(results: Sequence[ModelResult], names: Sequence[str], reference
         rows.append([metric_name(metric, count, reference), *cells, f"{reference.real_scores[metric].value:.4g}"])
     rows.append(["faces found", *(f"{each.face_rate.value:.1%}" for each in results), _share(reference.face_rate)])
     rows.append(["distinct pictures", *(f"{each.distinct} of {count}" for each in results), ""])
-    real_ratio = next((f"{each.copy_check.real_median:.3f}" for each in results if each.copy_check), "")
+    real_ratio = next((f"{each.copy_check.real_median:.3f}" for each in results if each.copy_check), NOT_MEASURED)
     rows.append(
         ["distance ratio", *(f"{each.ratio.value:.3f}" if each.ratio else NOT_MEASURED for each in results), real_ratio]
     )
