@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from skimage.data import astronaut
 
 from facesmith.io.images import Pixels
@@ -47,6 +47,14 @@ def portrait() -> Image.Image:
 def without_face() -> Image.Image:
     """A part of the photo without a face."""
     return photo().crop((300, 300, 500, 500))
+
+
+def swapped_profile() -> bytes:
+    """A profile like sRGB that exchanges red and blue, but says that it is sRGB."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(profile)
 
 
 def bomb() -> bytes:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import swapped_profile
 from PIL import Image, ImageCms, features
 from skimage.data import astronaut
 
@@ -144,14 +145,6 @@ def test_srgb_profile_changes_no_pixel_and_a_damaged_or_unfitting_one_is_ignored
     assert mean_difference(read_picture(encoded(gray, "PNG", icc_profile=srgb)), gray.convert("RGB")) == 0
 
 
-def swapped_profile():
-    """A profile like sRGB that exchanges red and blue, but says that it is sRGB."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
-    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
-    return bytes(profile)
-
-
 def test_lab_is_converted_to_rgb():
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     picture = ImageCms.applyTransform(PHOTO, ImageCms.buildTransform(srgb, lab, "RGB", "LAB"))
@@ -257,7 +250,7 @@ def test_damaged_files_are_read_or_refused_with_a_reason(data, sample):
 
 
 @pytest.mark.parametrize("bug", [TypeError("bug"), AttributeError("bug"), AssertionError("bug"), ValueError("bug")])
-@pytest.mark.parametrize("function", ["_formats", "_as_8bit_rgb", "_scale_to_8_bits"])
+@pytest.mark.parametrize("function", ["_formats", "as_8bit_rgb", "scale_to_8_bits"])
 def test_bugs_of_our_own_code_are_raised_not_reported_as_damaged_photos(monkeypatch, function, bug):
     def with_bug(*_):
         raise bug
@@ -272,7 +265,7 @@ def test_too_little_memory_is_no_damage(monkeypatch):
     def too_large(*_, **__):
         raise MemoryError
 
-    for owner, function in ((images, "_as_8bit_rgb"), (Image, "open")):
+    for owner, function in ((images, "as_8bit_rgb"), (Image, "open")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, function, too_large)
             with pytest.raises(PictureUnavailable, match="memory"):

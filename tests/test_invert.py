@@ -233,6 +233,8 @@ def test_edited_face_is_pasted_into_its_photo(run_with_encoder, astronaut, tmp_p
     pasted = read_picture(tmp_path / "pasted.png")
     assert pasted.shape == (512, 512, 3)
     assert (pasted != np.asarray(photo())).any(2).mean() < 0.1
+    with Image.open(tmp_path / "pasted.png") as picture:
+        assert "icc_profile" not in picture.info
     metadata = read_provenance(tmp_path / "pasted.png")
     assert (metadata["Synthetic"], metadata["Edits"]) == ("in part", "smiling=1")
     model = facesmith.load(run_with_encoder)

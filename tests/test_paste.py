@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
-from pictures import photo
+from pictures import photo, swapped_profile
+from PIL import Image
 
 from facesmith.inversion.face_template import FaceTemplate, locate_face
-from facesmith.inversion.paste import face_mask, paste
+from facesmith.inversion.paste import face_mask, paste, paste_into_original
+from facesmith.io.images import png_bytes, read_picture
+from facesmith.io.original_photo import read_original
 from facesmith.photos.align import Alignment, inverse, similarity, transform
 
 TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")
@@ -78,3 +83,57 @@ def test_faces_beyond_the_photo_are_cut_off(shift):
     matrix = similarity(POINTS * 2 + np.array(shift), POINTS)
     after = paste(gray, np.zeros((64, 64, 1), np.uint8), matrix, POINTS)
     assert after.shape == gray.shape
+
+
+def as_file(picture, file_format="PNG", **options):
+    stream = io.BytesIO()
+    picture.save(stream, file_format, **options)
+    return stream.getvalue()
+
+
+def swapped(picture):
+    red, green, blue = picture.split()
+    return Image.merge("RGB", (blue, green, red))
+
+
+def test_a_photo_keeps_its_profile_and_its_other_pixels(located):
+    """The face is converted to the photo's profile, which exchanges red and blue."""
+    profile = swapped_profile()
+    original = read_original(as_file(swapped(photo()), icc_profile=profile))
+    assert original.profile == profile
+    np.testing.assert_array_equal(original.stored, np.asarray(swapped(photo())))
+    face = located.face[:, ::-1] // 2 + np.array((60, 20, 0), np.uint8)
+    pasted = paste_into_original(original, face, located.matrix, POINTS)
+    plain = paste(np.asarray(photo()), face, located.matrix, POINTS)
+    changed = (plain != np.asarray(photo())).any(2)
+    untouched = ~changed & (pasted == original.stored).all(2)
+    assert untouched.sum() > 0.99 * (~changed).sum()
+    assert np.abs(pasted[..., ::-1].astype(int) - plain)[changed].mean() < 2
+    # A program that reads the file sees the same colors as before.
+    seen = read_picture(png_bytes(pasted, profile=original.profile))
+    assert np.abs(seen.astype(int) - plain).mean() < 1
+
+
+def test_a_photo_keeps_its_transparency(located):
+    transparent = photo().convert("RGBA")
+    opacity = np.tile(np.linspace(0, 255, 512).astype(np.uint8), (512, 1))
+    transparent.putalpha(Image.fromarray(opacity))
+    original = read_original(as_file(transparent))
+    pasted = paste_into_original(original, located.face // 2, located.matrix, POINTS)
+    assert pasted.shape == (512, 512, 4)
+    np.testing.assert_array_equal(pasted[..., 3], opacity)
+    np.testing.assert_array_equal(pasted[300:, :, :3], np.asarray(photo())[300:])
+    assert read_picture(png_bytes(pasted)).shape == (512, 512, 3)
+
+
+def test_other_color_modes_are_pasted_into_as_srgb(located):
+    wide = Image.fromarray(np.asarray(photo().convert("L")).astype(np.uint16) * 257)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    cmyk = as_file(photo().convert("CMYK"), "JPEG", icc_profile=b"nonsense")
+    turned = as_file(photo().rotate(180), exif=exif)
+    for content in (as_file(wide), as_file(photo().convert("L"), icc_profile=b"nonsense"), cmyk, turned):
+        original = read_original(content)
+        assert (original.profile, original.alpha) == (None, None)
+        np.testing.assert_array_equal(original.stored, read_picture(content))
+        assert paste_into_original(original, located.face, located.matrix, POINTS).shape == (512, 512, 3)

@@ -16,10 +16,11 @@ from facesmith import __version__
 from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError
 from facesmith.explore.reconstruction_error import ReconstructionError, reconstruction_errors
 from facesmith.inversion.face_template import LocatedFace, center_square_matrix, locate_face
-from facesmith.inversion.paste import paste
+from facesmith.inversion.paste import paste_into_original
 from facesmith.io.captions import with_caption
 from facesmith.io.files import MAX_NAME_BYTES, refuse_to_overwrite, shorten_name
 from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_png
+from facesmith.io.original_photo import OriginalPhoto
 from facesmith.io.store import kinds_text
 from facesmith.latent import truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
@@ -69,13 +70,13 @@ class _Picture:
         name: of the picture.
         located: its face.
         size: height and width of the picture.
-        photo: its pixels; None unless the face will be pasted back.
+        photo: its content; None unless the face will be pasted back.
     """
 
     name: str
     located: LocatedFace
     size: tuple[int, int]
-    photo: Pixels | None
+    photo: OriginalPhoto | None
 
 
 def invert(
@@ -185,7 +186,8 @@ def _read_pictures(model: Model, pictures: Sequence[Path], options: InvertOption
 
 
 def _locate(model: Model, photo: Photo, options: InvertOptions, console: Console) -> _Picture:
-    pixels = photo.load()
+    original = photo.load_original() if options.paste is not None else None
+    pixels = original.pixels if original is not None else photo.load()
     height, width = pixels.shape[:2]
     size, channels = model.G.resolution, model.G.channels
     if options.aligned:
@@ -195,7 +197,7 @@ def _locate(model: Model, photo: Photo, options: InvertOptions, console: Console
         located = locate_face(pixels, model.inverter.template, size, channels, which=options.face)
     if changes := _changes(model, pixels, located, options):
         console.print(f"{photo.source} ({width}x{height}) {changes}")
-    return _Picture(photo.source, located, (height, width), pixels if options.paste is not None else None)
+    return _Picture(photo.source, located, (height, width), original)
 
 
 def _changes(model: Model, pixels: Pixels, located: LocatedFace, options: InvertOptions) -> str:
@@ -285,9 +287,9 @@ def _write_pasted(
     })  # fmt: skip
     for picture, face, name in zip(pictures, faces, _file_names(pictures), strict=True):
         assert picture.photo is not None, "kept because options.paste is set"
-        pasted = paste(picture.photo, face, picture.located.matrix, template.targets(face.shape[0]))
+        pasted = paste_into_original(picture.photo, face, picture.located.matrix, template.targets(face.shape[0]))
         with _note_failure(file := options.paste if single else options.paste / f"{name}.png", failures):
-            write_png(file, pasted, metadata)
+            write_png(file, pasted, metadata, picture.photo.profile)
     yield str(options.paste)
 
 

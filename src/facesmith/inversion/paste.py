@@ -6,11 +6,15 @@ the border and smooth inside. Here it is solved at the resolution of the small f
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facesmith.io.color_profiles import from_srgb
 from facesmith.io.images import Pixels, as_rgb
+from facesmith.io.original_photo import OriginalPhoto
 from facesmith.photos.align import Matrix, Points, inverse, transform, warp
 
 FEATHER_SHARE = 0.35  # width of the mask's soft edge, as a share of its radius
@@ -30,20 +34,46 @@ def paste(photo: Pixels, face: Pixels, matrix: Matrix, points: Points) -> Pixels
         matrix: `[2, 3]`, the transform from photo to face.
         points: `[5, 2]`, the landmarks of the face in its own pixels.
     """
+    return _blend(photo, photo, face, matrix, points, lambda new: new)
+
+
+def paste_into_original(photo: OriginalPhoto, face: Pixels, matrix: Matrix, points: Points) -> Pixels:
+    """Return the stored pixels of a photo with a new face: `[H, W, 3]`, or `[H, W, 4]` with transparency.
+
+    The face is converted to the photo's color profile. Other pixels keep their stored values exactly.
+    """
+
+    def to_profile(new: Floats) -> Floats:
+        if photo.profile is None:
+            return new
+        return from_srgb(np.rint(new).clip(0, 255).astype(np.uint8), photo.profile).astype(np.float64)
+
+    pasted = _blend(photo.stored, photo.pixels, face, matrix, points, to_profile)
+    return pasted if photo.alpha is None else np.dstack((pasted, photo.alpha))
+
+
+def _blend(
+    stored: Pixels, photo: Pixels, face: Pixels, matrix: Matrix, points: Points, convert: Callable[[Floats], Floats]
+) -> Pixels:
+    """Return the stored pixels with a new face whose colors match those of the sRGB photo.
+
+    Args:
+        convert: from sRGB to the colors of `stored`.
+    """
     size_px = face.shape[0]
     mask = face_mask(size_px, points)
     original = warp(photo, matrix, size_px).astype(np.float64)
     matched = _match_colors(as_rgb(face).astype(np.float64), original, mask)
     top, left, bottom, right = _bounding_box(photo, matrix, size_px)
     if bottom <= top or right <= left:
-        return photo.copy()
+        return stored.copy()
     new, alpha = (
         _transform_back(layer, matrix, (top, left, bottom, right))
         for layer in (matched, mask[..., None].repeat(3, axis=2))
     )
-    out = photo.copy()
+    out = stored.copy()
     region = out[top:bottom, left:right].astype(np.float64)
-    blended = region + alpha.clip(0, 1) * (new - region)
+    blended = region + alpha.clip(0, 1) * (convert(new) - region)
     out[top:bottom, left:right] = np.rint(blended).clip(0, 255).astype(np.uint8)
     return out
 

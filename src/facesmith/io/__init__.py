@@ -12,7 +12,8 @@ seekable.py           files in archives as open files: a part of the archive, or
 parquet.py            Parquet files of datasets as names and bytes, with their labels
 parquet_columns.py    which columns of a Parquet file are pictures, and which are labels
 images.py             read photos, write PNG and JPEG, convert between uint8 and float, grids
-color_profiles.py     colors of embedded profiles -> sRGB
+original_photo.py     a photo with its own colors, profile and transparency, to paste a face into
+color_profiles.py     colors of embedded profiles -> sRGB, and back; 16-bit and float gray -> 8 bits
 batches.py            batches of equal size, the last one padded
 captions.py           images with text below or on the left
 video.py              write MP4 and GIF

@@ -12,17 +12,17 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from facesmith.errors import BadOption, BadPicture, PictureUnavailable
-from facesmith.io.color_profiles import to_srgb
+from facesmith.io.color_profiles import scale_to_8_bits, to_srgb
 from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content
 from facesmith.io.files import atomic_write, open_regular_file
 from facesmith.io.memory import decoding_problem
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Pixels = NDArray[np.uint8]
+T = TypeVar("T")
 
 # Pillow would run Ghostscript on an EPS.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "MPO", "HEIF", "JXL")
@@ -99,6 +100,11 @@ def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: i
         BadPicture: empty, too large, truncated or not an image. The message is the reason.
         PictureUnavailable: unreadable for a reason outside the file, such as missing permissions or memory.
     """
+    return read_converted(source, name, max_pixels, lambda picture: np.asarray(as_8bit_rgb(picture)))
+
+
+def read_converted(source: Path | bytes, name: str | None, max_pixels: int, convert: Callable[[Image.Image], T]) -> T:
+    """Return what `convert` makes of the upright picture in a file."""
     suffix = Path(name if name is not None else source if isinstance(source, Path) else "").suffix.lower()
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
@@ -118,7 +124,7 @@ def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: i
                     raise PictureUnavailable(reason)
                 with _bad_picture_if_damaged():
                     picture.load()
-                return np.asarray(_as_8bit_rgb(_upright(picture)))
+                return convert(_upright(picture))
     except MemoryError:
         raise PictureUnavailable("too large for this machine's memory") from None
 
@@ -232,41 +238,28 @@ def _upright(picture: Image.Image) -> Image.Image:
         return picture
 
 
-def _as_8bit_rgb(picture: Image.Image) -> Image.Image:
+def as_8bit_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith(("I", "F")):  # Pillow's own conversion clips these values instead of scaling them
-        return Image.fromarray(_scale_to_8_bits(np.asarray(picture), picture.mode)).convert("RGB")
+        return Image.fromarray(scale_to_8_bits(np.asarray(picture), picture.mode)).convert("RGB")
     with _bad_picture_if_damaged():  # a damaged palette or transparency entry shows up only here
-        if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-            layer = picture.convert("RGBA")
-            color = to_srgb(picture.convert("L" if picture.mode in ("LA", "La") else "RGB"), picture.info)
-            color.putalpha(layer.getchannel("A"))
-            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), color).convert("RGB")
-        return to_srgb(picture.convert("RGB") if picture.mode == "P" else picture, picture.info)
+        color = opaque_srgb(picture)
+        if not is_transparent(picture):
+            return color
+        color.putalpha(picture.convert("RGBA").getchannel("A"))
+        return Image.alpha_composite(Image.new("RGBA", color.size, "white"), color).convert("RGB")
 
 
-def _scale_to_8_bits(values: NDArray[Any], mode: str) -> Pixels:
-    """Scale 16-bit, 32-bit or float gray `[H, W]` to uint8.
-
-    Args:
-        mode: Pillow's mode: "F" for floats, "I" for 32-bit integers, "I;16..." for 16-bit integers.
-
-    Raises:
-        BadPicture: the image contains NaN.
-    """
-    values = values.astype(np.float64)
-    highest = values.max(initial=0)
-    if np.isnan(highest):
-        raise BadPicture("damaged: contains NaN")
-    return (values / _white_level(mode, highest) * 255).round().clip(0, 255).astype(np.uint8)
+def is_transparent(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
 
 
-def _white_level(mode: str, highest: float) -> float:
-    """The value that means white. Files don't state it, so it is guessed from their highest value."""
-    if mode == "F":
-        return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
-    if mode == "I":  # images stored as 32-bit integers use only 8 or 16 bits
-        return 255.0 if highest <= 255 else 65535.0
-    return 65535.0
+def opaque_srgb(picture: Image.Image) -> Image.Image:
+    """The colors of a picture in sRGB, without regard to transparency."""
+    if picture.mode in ("LA", "La"):
+        picture = picture.convert("L")
+    elif picture.mode == "P" or is_transparent(picture):
+        picture = picture.convert("RGB")
+    return to_srgb(picture, picture.info)
 
 
 def resize(pixels: Pixels, size_px: int) -> Pixels:
@@ -329,10 +322,12 @@ def to_uint8_numpy(images: NDArray[np.float32]) -> Pixels:
     return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def write_png(path: Path, pixels: Pixels, provenance: Mapping[str, str] | None = None) -> Path:
-    """Write uint8 `[H, W, C]` as PNG, with its provenance in text chunks."""
+def write_png(
+    path: Path, pixels: Pixels, provenance: Mapping[str, str] | None = None, profile: bytes | None = None
+) -> Path:
+    """Write uint8 `[H, W, C]` as PNG; see `png_bytes`."""
     with atomic_write(path) as stream:
-        stream.write(png_bytes(pixels, provenance))
+        stream.write(png_bytes(pixels, provenance, profile))
     return path
 
 
@@ -352,8 +347,12 @@ def write_picture(path: Path, pixels: Pixels, provenance: Mapping[str, str], sig
     return path
 
 
-def png_bytes(pixels: Pixels, provenance: Mapping[str, str] | None = None) -> bytes:
-    """Encode uint8 `[H, W, C]` as PNG, with its provenance in text chunks."""
+def png_bytes(pixels: Pixels, provenance: Mapping[str, str] | None = None, profile: bytes | None = None) -> bytes:
+    """Encode uint8 `[H, W, C]` as PNG, with its provenance in text chunks.
+
+    Args:
+        profile: an ICC profile to embed; None means sRGB.
+    """
     provenance = provenance or {}
     chunks = PngImagePlugin.PngInfo()
     for key, value in provenance.items():
@@ -361,7 +360,7 @@ def png_bytes(pixels: Pixels, provenance: Mapping[str, str] | None = None) -> by
     if packet := xmp(provenance):
         chunks.add_itxt(PNG_XMP, packet)
     content = io.BytesIO()
-    _to_pillow(pixels).save(content, "PNG", pnginfo=chunks)
+    _to_pillow(pixels).save(content, "PNG", pnginfo=chunks, icc_profile=profile)
     return content.getvalue()
 
 

@@ -21,6 +21,7 @@ from av.container import InputContainer
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.archives import open_store
 from facesmith.io.images import MAX_PIXELS, Pixels, read_picture
+from facesmith.io.original_photo import OriginalPhoto, read_original
 from facesmith.io.store import Store, StoredFile, kinds_text, sort_by_kind
 
 VIDEO_FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg"  # playlists would open other files or the network
@@ -33,12 +34,21 @@ class Photo:
     Attributes:
         source: its path inside PHOTOS, with `/` as separator; frames are called `video.mp4#000120`.
         load: returns the pixels, or raises BadPicture with the reason. Call it once, from any thread.
+        read_original: loads a picture with its own colors; None for video frames.
         pixels_in_memory: number of pixels whose memory the photo already occupies; 0 if it is not read yet.
     """
 
     source: str
     load: Callable[[], Pixels]
     pixels_in_memory: int = 0
+    read_original: Callable[[], OriginalPhoto] | None = None
+
+    def load_original(self) -> OriginalPhoto:
+        """Like `load`, with the colors and transparency of the file. Frames of videos have only pixels."""
+        if self.read_original is not None:
+            return self.read_original()
+        pixels = self.load()
+        return OriginalPhoto(pixels, pixels)
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,10 @@ class PhotoSource:
     def load(self, file: PhotoFile) -> Pixels:
         """The pixels of a picture. Raises BadPicture."""
         return read_picture(self.store.read(file.name), name=file.name)
+
+    def load_original(self, file: PhotoFile) -> OriginalPhoto:
+        """A picture with its own colors. Raises BadPicture."""
+        return read_original(self.store.read(file.name), name=file.name)
 
     @contextmanager
     def open_video(self, file: PhotoFile) -> Iterator[InputContainer]:
@@ -125,7 +139,7 @@ def iterate_photos(source: PhotoSource, every: int) -> Iterator[Photo]:
         elif source.store.forward_only(file.name):
             yield _read_now(source, file)
         else:
-            yield Photo(file.name, partial(source.load, file))
+            yield Photo(file.name, partial(source.load, file), read_original=partial(source.load_original, file))
 
 
 def _read_now(source: PhotoSource, file: PhotoFile) -> Photo:
@@ -134,7 +148,8 @@ def _read_now(source: PhotoSource, file: PhotoFile) -> Photo:
         content = source.store.read(file.name)
     except BadPicture as reason:
         return Photo(file.name, _failing_loader(str(reason)))
-    return Photo(file.name, partial(read_picture, content, name=file.name), len(content) // 3)
+    original = partial(read_original, content, name=file.name)
+    return Photo(file.name, partial(read_picture, content, name=file.name), len(content) // 3, original)
 
 
 def count_photos(source: PhotoSource, every: int) -> int | None:

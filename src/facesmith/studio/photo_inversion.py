@@ -14,8 +14,9 @@ from rich.console import Console
 from facesmith.errors import BadPicture
 from facesmith.explore.reconstruction_error import psnr
 from facesmith.inversion.face_template import by_size, find_faces, locate_face
-from facesmith.inversion.paste import paste
-from facesmith.io.images import Pixels, png_bytes, read_picture
+from facesmith.inversion.paste import paste_into_original
+from facesmith.io.images import Pixels, png_bytes
+from facesmith.io.original_photo import OriginalPhoto, read_original
 from facesmith.model import Model
 from facesmith.studio.face_text import write_latent
 from facesmith.studio.job_queue import Job
@@ -31,13 +32,23 @@ def open_photo(content: bytes) -> Pixels:
     Raises:
         BadPicture: it is not a photo, or too large.
     """
+    return open_original(content).pixels
+
+
+def open_original(content: bytes) -> OriginalPhoto:
+    """Return a photo with its own colors. Very large photos are halved, in sRGB.
+
+    Raises:
+        BadPicture: it is not a photo, or too large.
+    """
     try:
-        photo = read_picture(content, max_pixels=MAX_PHOTO_PIXELS)
+        photo = read_original(content, max_pixels=MAX_PHOTO_PIXELS)
     except BadPicture as error:
         raise BadPicture(f"This photo can't be used: {error}. Use a JPEG or PNG.") from None
-    if photo.shape[0] * photo.shape[1] <= HALVED_PHOTO_PIXELS:
+    if photo.pixels.shape[0] * photo.pixels.shape[1] <= HALVED_PHOTO_PIXELS:
         return photo
-    return np.asarray(Image.fromarray(photo).reduce(2))
+    halved = np.asarray(Image.fromarray(photo.pixels).reduce(2))
+    return OriginalPhoto(halved, halved)
 
 
 def detect_faces(content: bytes) -> dict[str, Any]:
@@ -132,15 +143,15 @@ def paste_face(model: Model, content: bytes, face_number: int, face: Pixels, pro
         BadPicture: it is not a photo, or it has no such face.
         BadModel: the model can't invert photos.
     """
-    photo, template = open_photo(content), model.inverter.template
-    located = locate_face(photo, template, model.G.resolution, model.G.channels, which=face_number)
+    photo, template = open_original(content), model.inverter.template
+    located = locate_face(photo.pixels, template, model.G.resolution, model.G.channels, which=face_number)
     assert template is not None, "locate_face refuses a model without a template"
-    pasted = paste(photo, face, located.matrix, template.targets(face.shape[0]))
+    pasted = paste_into_original(photo, face, located.matrix, template.targets(face.shape[0]))
     return png_bytes(pasted, model.provenance({
         "Synthetic": "in part",
         "Description": "A photo in which one face was replaced by a synthetic one.",
         **provenance,
-    }))  # fmt: skip
+    }), photo.profile)  # fmt: skip
 
 
 def _latent_text(model: Model, w: np.ndarray) -> str:
