@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,3 +255,16 @@ def test_folder_of_a_faster_process_is_used(faces, monkeypatch):
     assert ours.folder == raced[1].folder
     assert np.array_equal(ours.pixels, raced[1].pixels)
     assert len(list((cache_folder() / "faces").iterdir())) == 1
+
+
+def test_a_user_without_a_home_folder_gets_one_line_about_the_cache(monkeypatch, tmp_path):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("FACESMITH_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(BadData, match="Set FACESMITH_CACHE"):
+        cache_folder()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "facesmith"

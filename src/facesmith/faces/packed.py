@@ -96,10 +96,19 @@ class _Picture:
 
 
 def cache_folder() -> Path:
-    """The folder of all caches: `FACESMITH_CACHE`, or `facesmith` in the user's cache folder."""
+    """The folder of all caches: `FACESMITH_CACHE`, or `facesmith` in the user's cache folder.
+
+    Raises:
+        BadData: the user has no home folder, as in some containers.
+    """
     if custom := os.environ.get("FACESMITH_CACHE"):
         return Path(custom)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facesmith"
+    if user_cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(user_cache) / "facesmith"
+    try:
+        return Path.home() / ".cache" / "facesmith"
+    except RuntimeError:
+        raise BadData("There is no home folder for the cache. Set FACESMITH_CACHE to a folder.") from None
 
 
 def pack(store: Store, files: Sequence[StoredFile], resolution: int, channels: int, console: Console) -> Packed:
