@@ -2,16 +2,20 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 import zipfile
+from contextlib import suppress
 
 import filelock
 import numpy as np
 import pytest
+from faults import KILLED, Disk, faulty
+from faults import Killed as KilledAtDisk
 from pictures import EYES, FACE_BOX, bomb, photo, portrait, shared, without_face, write_video
 from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
@@ -368,6 +372,27 @@ def test_full_disk_loses_nothing(tmp_path, monkeypatch, small_batches):
     assert "run the same command again" in message
     run(photos, tmp_path / "out")
     assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("finished", [False, True])
+def test_force_can_be_killed_at_any_file_operation_and_repeated(tmp_path, monkeypatch, small_batches, finished):
+    photos = different_faces(tmp_path / "photos", 4)
+    few = different_faces(tmp_path / "few", 2)
+    run(few, tmp_path / "whole", crop=48, size=16)
+    if finished:
+        run(photos, tmp_path / "old")
+    else:
+        interrupted(monkeypatch, photos, tmp_path / "old", 3)
+    with faulty(Disk(out := shutil.copytree(tmp_path / "old", tmp_path / "out"))) as disk:
+        run(few, out, force=True, crop=48, size=16)
+    assert disk.operations > 15
+    for at in range(disk.operations):
+        out = shutil.copytree(tmp_path / "old", tmp_path / f"{at}")
+        with faulty(Disk(out, KILLED, at)), suppress(KilledAtDisk):
+            run(few, out, force=True, crop=48, size=16)
+        run(few, out, force=True, crop=48, size=16)
+        assert content(out) == content(tmp_path / "whole"), f"operation {at}"
 
 
 def test_deleted_crops_stay_deleted(tmp_path, monkeypatch, small_batches):

@@ -16,6 +16,7 @@ from dataclasses import replace
 import filelock
 import pytest
 import torch
+from faults import KILLED, Disk, Killed, faulty
 from rich.console import Console
 from small import QUIET, RESOLUTION, TEST_RECIPES, faces_folder, stop_after
 
@@ -234,6 +235,16 @@ def test_a_run_killed_at_any_file_operation_of_its_first_save_is_resumed(options
         with pytest.raises(KeyboardInterrupt):
             train(options, QUIET)
     assert train(options, QUIET).finished
+    assert (options.out / "model.safetensors").read_bytes() == uninterrupted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [1, 8, 15])
+def test_force_can_be_killed_at_any_file_operation_and_repeated(options, uninterrupted, at):
+    train(options, QUIET)
+    with faulty(Disk(options.out, KILLED, at)), pytest.raises(Killed):
+        train(replace(options, force=True), QUIET)
+    assert train(replace(options, force=True), QUIET).finished
     assert (options.out / "model.safetensors").read_bytes() == uninterrupted
 
 

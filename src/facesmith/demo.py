@@ -13,7 +13,7 @@ from rich.console import Console
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.explore.sample import sample
 from facesmith.gan.recipe import DEFAULT_RECIPE
-from facesmith.io.files import atomic_write
+from facesmith.io.files import atomic_write, holds_files, remove_partial_files
 from facesmith.io.images import write_png
 from facesmith.io.progress import bar
 from facesmith.io.provenance import seed_metadata
@@ -107,7 +107,8 @@ def _claim_folder(out: Path, generator_hash: str, force: bool) -> None:
         BadData: its training faces were drawn by another generator.
     """
     marker = out / MARKER
-    if not marker.exists() and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    remove_partial_files(out)
+    if not marker.exists() and holds_files(out):
         raise OutputExists(f"{out} exists and was not made by the demo. Choose another --out.")
     if marker.exists() and not force and generator_hash not in marker.read_text(encoding="utf-8"):
         raise BadData(f"{out} contains faces of another generator. Choose another --out, or start over with --force.")

@@ -28,7 +28,7 @@ from facesmith.cli import photos, training, sampling, inverting, editing, evalua
 # isort: on
 from facesmith.cli.shared import app
 from facesmith.errors import FacesmithError
-from facesmith.io.files import DISK_ERRORS
+from facesmith.io.files import DISK_ERRORS, explain_disk_error
 from facesmith.io.messages import one_line
 from facesmith.io.stopping import handling_stop_signals, interrupt
 
@@ -61,7 +61,7 @@ def _run() -> None:
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        _fail(f"{error.filename or 'A file'}: {error.strerror}. Everything saved before is intact.", 1)
+        _fail(explain_disk_error(error), 1)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(text in str(error) for text in OUT_OF_MEMORY):
             raise

@@ -24,8 +24,8 @@ from facesmith.faces import Faces, open_faces
 from facesmith.gan.contracts import Generator
 from facesmith.io.attribute_options import direction_name
 from facesmith.io.captions import with_caption, with_heading
-from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels, enlarge, grid, write_png
+from facesmith.io.outputs import Outputs
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
@@ -58,18 +58,20 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
     file = file if options.out is None else options.out / file.name
     sheet = file.with_suffix(".png")
     classifier_file = file.with_name(sidecar_path(model.path, KIND).name)
-    for path in (file, sheet, *([] if options.method in WITHOUT_CLASSIFIER else [classifier_file])):
-        refuse_to_overwrite(path, options.force)
+    paths = [file, sheet, *([] if options.method in WITHOUT_CLASSIFIER else [classifier_file])]
+    outputs = Outputs(paths, replace(options, force=False))
+    outputs.refuse_to_overwrite(options.force)
     needs_labels = options.method not in unsupervised.METHODS
     result = _find_labeled(model, options, console) if needs_labels else _find_unsupervised(model, options)
     names = list(result.directions)
     header = {**result.header, "names": names, "method": options.method, "attributes": result.measurements}
-    save_sidecar(file, "directions", result.directions, header, model.hash)
-    if result.classifier is not None:
-        save_classifier(classifier_file, result.classifier, model.hash)
     arrays = {name: direction.numpy() for name, direction in result.directions.items()}
     picture = directions_sheet(model.G, arrays, SHEET_SEEDS, result.notes)
-    write_png(sheet, picture, model.provenance({"Directions": ", ".join(names)}))
+    with outputs.writing():
+        save_sidecar(file, "directions", result.directions, header, model.hash)
+        if result.classifier is not None:
+            save_classifier(classifier_file, result.classifier, model.hash)
+        write_png(sheet, picture, model.provenance({"Directions": ", ".join(names)}))
     yield from (f"{name}: {result.notes[name]}" for name in names)
     yield str(file)
     yield str(sheet)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,8 +19,9 @@ from facesmith.evaluation.model_result import ModelResult, evaluate_model
 from facesmith.evaluation.reference import Reference, check_training_data, prepare_reference
 from facesmith.evaluation.verdicts import metric_table, verdicts, warnings
 from facesmith.faces import open_faces
-from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.io.files import atomic_write
 from facesmith.io.memory import largest_fitting, require_memory
+from facesmith.io.outputs import Outputs
 from facesmith.metrics.arrays import ROWS
 from facesmith.metrics.comparison import MIN_SAMPLES
 from facesmith.metrics.features import Extractor, open_extractor
@@ -70,7 +71,8 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
     start = time.monotonic()
     if options.samples < MIN_SAMPLES:
         raise BadOption(f"--samples {options.samples} is too few: at least {MIN_SAMPLES} are needed, better 5000.")
-    refuse_to_overwrite(options.out, options.force)
+    outputs = Outputs([options.out], replace(options, force=False), folder=True)
+    outputs.refuse_to_overwrite(options.force)
     models = [load(path) for path in options.models]
     _check_same_format(models)
     extractor = open_extractor(options.features, options.weights, download=options.download)
@@ -93,11 +95,12 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
         seconds |= {f"{task}, {name}": spent for task, spent in result.seconds.items()}
     seconds["all"] = round(time.monotonic() - start, 1)
     yield from _summary(results, names, reference)
-    with atomic_write(options.out / EVALUATION, "w") as stream:
-        content = evaluation_json(results, reference, options.samples, seconds)
-        json.dump(content, stream, indent=1, ensure_ascii=False)
-    with atomic_write(options.out / HTML, "w") as stream:
-        stream.write(evaluation_page(results, names, reference, pictures=options.pictures))
+    with outputs.writing():
+        with atomic_write(options.out / EVALUATION, "w") as stream:
+            content = evaluation_json(results, reference, options.samples, seconds)
+            json.dump(content, stream, indent=1, ensure_ascii=False)
+        with atomic_write(options.out / HTML, "w") as stream:
+            stream.write(evaluation_page(results, names, reference, pictures=options.pictures))
     yield str(options.out / EVALUATION)
     yield f"look at {options.out / HTML}"
 

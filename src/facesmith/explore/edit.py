@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, cos, pi, sqrt
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from torch import Tensor
 from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
 from facesmith.io.captions import with_caption
-from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels, enlarge, grid, write_png
 from facesmith.io.memory import require_sheet_memory
+from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
 from facesmith.io.provenance import condition_metadata
 from facesmith.io.video import MAX_SIDE_PX, check_film, require_film_memory, write_film
@@ -92,8 +92,9 @@ def edit(options: EditOptions, console: Console) -> Iterator[Path]:
         raise BadOption("There is nothing to edit: add --edit, such as --edit smiling=1.")
     if options.film is not None:
         check_film(options.film, FPS)
-    for path in filter(None, (options.out, options.film)):
-        refuse_to_overwrite(path, options.force)
+    paths = [path for path in (options.out, options.film) if path is not None]
+    outputs = Outputs(paths, replace(options, force=False))
+    outputs.refuse_to_overwrite(options.force)
     names = face_names(options.faces)
     model = load(options.model)
     _check_size(model.G.resolution, len(names), options)
@@ -110,13 +111,14 @@ def edit(options: EditOptions, console: Console) -> Iterator[Path]:
         **condition_metadata(options.condition),
         **latent_file_description(names),
     })  # fmt: skip
-    yield write_png(options.out, _sheet(model, w, names, directions, options), metadata)
-    if options.film is not None:
-        count = round(FILM_SECONDS * FPS)
-        frames = bar(
-            _frames(model, w, directions, options, count), count, f"drawing {options.film.name}, frames", console
-        )
-        yield write_film(options.film, frames, FPS, metadata)
+    with outputs.writing():
+        yield write_png(options.out, _sheet(model, w, names, directions, options), metadata)
+        if options.film is not None:
+            count = round(FILM_SECONDS * FPS)
+            frames = bar(
+                _frames(model, w, directions, options, count), count, f"drawing {options.film.name}, frames", console
+            )
+            yield write_film(options.film, frames, FPS, metadata)
 
 
 def face_names(text: str) -> list[str]:

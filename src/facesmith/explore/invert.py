@@ -18,9 +18,10 @@ from facesmith.explore.reconstruction_error import ReconstructionError, reconstr
 from facesmith.inversion.face_template import LocatedFace, center_square_matrix, locate_face
 from facesmith.inversion.paste import paste_into_original
 from facesmith.io.captions import with_caption
-from facesmith.io.files import MAX_NAME_BYTES, refuse_to_overwrite, shorten_name
+from facesmith.io.files import MAX_NAME_BYTES, shorten_name
 from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_png
 from facesmith.io.original_photo import OriginalPhoto
+from facesmith.io.outputs import Outputs
 from facesmith.io.store import kinds_text
 from facesmith.latent import truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
@@ -106,7 +107,10 @@ def invert(
         FacesmithError: some files in `latents` or `paste` could not be written; all others were.
     """
     edits = parse_edits(options.edits)
-    _check_outputs(out, options, force)
+    _check_outputs(out, options)
+    paths = [each for each in (out, options.latents, options.paste) if each is not None]
+    outputs = Outputs(paths, (path, list(pictures), options))
+    outputs.refuse_to_overwrite(force)
     model = load(path)
     check_edits(list(edits), model.directions)
     _ = model.inverter  # raises before any picture is read, if the model has no encoder
@@ -124,18 +128,24 @@ def invert(
     if edits or options.psi < 1:
         edited = apply_edits(truncate(model.G, w, options.psi), model.directions, edits)
         rows.append(model.synthesize(edited.numpy()))
-    if out.suffix.lower() == LATENT_SUFFIX:
-        yield str(save_latent(out, w[0], model.hash, _latent_details(model, inputs[0], errors[0], options)))
-    else:
-        yield str(_write_sheet(model, out, rows, errors))
     failures: list[str] = []
-    yield from _write_latents(model, inputs, w, errors, options, failures)
-    yield from _write_pasted(model, inputs, rows[-1], options, failures)
-    if failures:
-        raise FacesmithError(f"{len(failures)} files could not be written; all others were. First: {failures[0]}")
+    with outputs.writing():
+        with _note_failure(out, failures):
+            if out.suffix.lower() == LATENT_SUFFIX:
+                save_latent(out, w[0], model.hash, _latent_details(model, inputs[0], errors[0], options))
+            else:
+                _write_sheet(model, out, rows, errors)
+        _write_latents(model, inputs, w, errors, options, failures)
+        _write_pasted(model, inputs, rows[-1], options, failures)
+        yield from map(str, paths)
+        if failures:
+            raise FacesmithError(
+                f"{len(failures)} files could not be written; all others were. First: {failures[0]} "
+                "When this is solved, run the same command again."
+            )
 
 
-def _check_outputs(out: Path, options: InvertOptions, force: bool) -> None:
+def _check_outputs(out: Path, options: InvertOptions) -> None:
     if out.suffix.lower() not in (".png", LATENT_SUFFIX):
         raise BadOption(f"--out {out}: expected a .png for a sheet, or a {LATENT_SUFFIX} file for a single face.")
     if out.suffix.lower() == LATENT_SUFFIX and options.edits and options.paste is None:
@@ -145,9 +155,6 @@ def _check_outputs(out: Path, options: InvertOptions, force: bool) -> None:
         )
     if options.paste is not None and options.paste.suffix.lower() not in (".png", ""):
         raise BadOption(f"--paste {options.paste}: expected a .png for one photo, or a folder.")
-    for path in (out, options.latents, options.paste):
-        if path is not None:
-            refuse_to_overwrite(path, force)
 
 
 def _check_counts(model: Model, count: int, out: Path, options: InvertOptions) -> None:
@@ -245,14 +252,14 @@ def _latent_details(
     }
 
 
-def _write_sheet(model: Model, out: Path, rows: Sequence[Pixels], errors: Sequence[ReconstructionError]) -> Path:
+def _write_sheet(model: Model, out: Path, rows: Sequence[Pixels], errors: Sequence[ReconstructionError]) -> None:
     columns = enlarge(np.concatenate(rows, axis=1), max(1, FACE_PX // model.G.resolution))
     cells = [with_caption(each, f"{error.psnr_db:.1f} dB") for each, error in zip(columns, errors, strict=True)]
     metadata = model.provenance({
         "Synthetic": "in part",
         "Description": "Pictures, and below each its reconstruction by a generator; the lower ones are synthetic.",
     })  # fmt: skip
-    return write_png(out, grid(np.stack(cells), COLUMNS, GAP_PX), metadata)
+    write_png(out, grid(np.stack(cells), COLUMNS, GAP_PX), metadata)
 
 
 def _write_latents(
@@ -262,19 +269,18 @@ def _write_latents(
     errors: Sequence[ReconstructionError],
     options: InvertOptions,
     failures: list[str],
-) -> Iterator[str]:
+) -> None:
     if options.latents is None:
         return
     for picture, latent, error, name in zip(pictures, w, errors, _file_names(pictures), strict=True):
         details = _latent_details(model, picture, error, options)
         with _note_failure(file := options.latents / f"{name}{LATENT_SUFFIX}", failures):
             save_latent(file, latent, model.hash, details)
-    yield str(options.latents)
 
 
 def _write_pasted(
     model: Model, pictures: Sequence[_Picture], faces: Pixels, options: InvertOptions, failures: list[str]
-) -> Iterator[str]:
+) -> None:
     if options.paste is None:
         return
     template, single = model.inverter.template, options.paste.suffix.lower() == ".png"
@@ -290,7 +296,6 @@ def _write_pasted(
         pasted = paste_into_original(picture.photo, face, picture.located.matrix, template.targets(face.shape[0]))
         with _note_failure(file := options.paste if single else options.paste / f"{name}.png", failures):
             write_png(file, pasted, metadata, picture.photo.profile)
-    yield str(options.paste)
 
 
 @contextmanager
@@ -300,6 +305,8 @@ def _note_failure(file: Path, failures: list[str]) -> Iterator[None]:
         yield
     except OSError as error:
         failures.append(f"{file}: {error.strerror or error}.")
+    except BadOption as error:  # a folder or a file is in the way
+        failures.append(str(error))
 
 
 def _file_names(pictures: Sequence[_Picture]) -> list[str]:

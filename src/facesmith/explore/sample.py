@@ -13,6 +13,7 @@ from facesmith.io.file_kinds import PICTURE_SUFFIXES
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import MEDIA_TYPES, Pixels, grid, read_provenance, write_picture
 from facesmith.io.memory import require_sheet_memory
+from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
 from facesmith.io.provenance import Sign, parse_provenance, seed_metadata
 from facesmith.io.seeds import BATCH_SIZE
@@ -77,21 +78,38 @@ def sample(
         raise BadOption(
             f"{len(seeds)} faces are too many for one sheet (limit {MAX_SHEET_FACES}); use a folder as --out."
         )
-    refuse_to_overwrite(out, force)
-    model = open_model()
     if suffix in MEDIA_TYPES:
+        refuse_to_overwrite(out, force)
+        model = open_model()
         subject = f"A sheet of {len(seeds)} faces"
         require_sheet_memory(len(seeds), model.resolution, subject, "Use a folder as --out, or fewer --seeds.")
         metadata = model.provenance(seed_metadata(seeds, psi, condition))
         yield write_picture(out, grid(model.sample(seeds, psi, condition)), metadata, sign)
         return
+    outputs = Outputs([out], (list(seeds), psi, condition), folder=True)
+    outputs.refuse_to_overwrite(force)
+    model = open_model()
+    with outputs.writing():
+        _write_faces(model, seeds, out, psi, condition, sign, console)
+    yield out
+
+
+def _write_faces(
+    model: SamplingModel,
+    seeds: Sequence[int],
+    out: Path,
+    psi: float,
+    condition: Mapping[str, float] | None,
+    sign: Sign | None,
+    console: Console,
+) -> None:
+    """Write one PNG per face to the folder `out`."""
     starts = range(0, len(seeds), BATCH_SIZE)
     for start in bar(starts, len(starts), f"drawing faces, {BATCH_SIZE} at a time", console):
         batch = seeds[start : start + BATCH_SIZE]
         for seed, face in zip(batch, model.sample(batch, psi, condition), strict=True):
             metadata = model.provenance(seed_metadata([seed], psi, condition))
             write_picture(out / f"seed{seed:06d}.png", face, metadata, sign)
-    yield out
 
 
 def sample_like(

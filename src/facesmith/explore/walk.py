@@ -14,8 +14,8 @@ from torch import Tensor
 
 from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
-from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import Pixels, enlarge, grid
+from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
 from facesmith.io.provenance import condition_metadata
 from facesmith.io.seeds import BATCH_SIZE
@@ -115,7 +115,8 @@ def walk(
     """
     for out in outs:
         check_film(out, options.fps)
-        refuse_to_overwrite(out, force)
+    outputs = Outputs(outs, (path, options, scale))
+    outputs.refuse_to_overwrite(force)
     count = options.frame_count()
     model = load(path)
     scale = _film_scale(model.G.resolution, options.grid, scale)
@@ -130,9 +131,10 @@ def walk(
         **latent_file_description(names),
         "Walk": f"{'closed' if options.closed else 'open'}, {kind}, {options.grid[0]}x{options.grid[1]}",
     })  # fmt: skip
-    for out in outs:
-        frames = bar(_frames(model, options, count, scale, labels), count, f"drawing {out.name}, frames", console)
-        yield write_film(out, frames, options.fps, metadata)
+    with outputs.writing():
+        for out in outs:
+            frames = bar(_frames(model, options, count, scale, labels), count, f"drawing {out.name}, frames", console)
+            yield write_film(out, frames, options.fps, metadata)
 
 
 def _is_spherical(model: Model, options: WalkOptions) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,21 @@ DISK_ERRORS = frozenset(
     }
 )
 
+# What to do about some of them; anything else is worth a second try.
+ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space, then run the same command again."),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "Change the permissions or choose another place, then run the same command again.",
+    ),
+    errno.EFBIG: "The disk or a limit (ulimit -f) allows no larger files. Raise it, or choose another disk.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
+
 MAX_NAME_BYTES = 255  # of a file name, on most systems
+PARTIAL = "part"  # the ending of a file that is being written
+UNFINISHED = "unfinished"  # the ending of the mark that `outputs.Outputs` sets
+OWN_LEFTOVERS = re.compile(rf"\.(.+\.(?P<process>\d+)-\d+\.{PARTIAL}|(.+\.)?{UNFINISHED})")
 
 
 @contextmanager
@@ -44,7 +59,7 @@ def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iter
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise BadOption(f"{path} can't be written: {path.parent} must be a folder, but a file is in the way.") from None
-    ending = f".{os.getpid()}-{threading.get_ident()}.part"
+    ending = f".{os.getpid()}-{threading.get_ident()}.{PARTIAL}"
     partial = path.with_name(f".{shorten_name(path.name, MAX_NAME_BYTES - len(ending) - 1)}{ending}")
     # The text may contain file names that are not valid UTF-8: surrogateescape writes them as they were read.
     text: dict[str, Any] = {} if "b" in mode else {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
@@ -63,6 +78,16 @@ def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iter
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add a file's name to errors of its disk that lack it: a failed write doesn't say which file it was."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def shorten_name(name: str, max_bytes: int) -> str:
     """The start of a file name, at most `max_bytes` long, without half a character at its end."""
     while len(os.fsencode(name)) > max_bytes:
@@ -71,10 +96,46 @@ def shorten_name(name: str, max_bytes: int) -> str:
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:
-    """Raise `OutputExists` if `path` is a file or a folder with content, unless `force` is set."""
-    exists = any(path.iterdir()) if path.is_dir() else path.exists()
-    if exists and not force:
+    """Raise `OutputExists` if `path` is a file or a folder with content, unless `force` is set.
+
+    Also removes what a killed process left of this output: its partial file, or partial files in the folder.
+    """
+    remove_partial_files(path)
+    if holds_files(path) and not force:
         raise OutputExists(f"{path} already exists. Choose another --out, or add --force to replace it.")
+
+
+def holds_files(path: Path, ignore: Collection[str] = ()) -> bool:
+    """Whether `path` is a file, or a folder that contains more than what a killed process left half-written.
+
+    Args:
+        ignore: names of further files in the folder that don't count.
+    """
+    if not path.is_dir():
+        return path.exists()
+    return any(each.name not in ignore and not OWN_LEFTOVERS.fullmatch(each.name) for each in path.iterdir())
+
+
+def remove_partial_files(path: Path) -> None:
+    """Remove the partial files of killed processes: those of the file `path`, or all in the folder `path`."""
+    folder, prefix = (path, "") if path.is_dir() else (path.parent, f".{path.name}.")
+    with suppress(OSError):
+        for each in folder.iterdir():
+            match = OWN_LEFTOVERS.fullmatch(each.name)
+            if match and match["process"] and each.name.startswith(prefix) and not _is_running(int(match["process"])):
+                each.unlink()
+
+
+def _is_running(process: int) -> bool:
+    import psutil  # slow to import, and rarely needed
+
+    return process == os.getpid() or psutil.pid_exists(process)
+
+
+def explain_disk_error(error: OSError) -> str:
+    """One line about an error of a disk: the file, the cause, and what to do."""
+    advice = ADVICE.get(error.errno or 0, "Run the same command again.")
+    return f"{error.filename or 'A file'}: {error.strerror or error}. {advice} Everything saved before is intact."
 
 
 def refuse_lfs_pointer(path: Path) -> None:

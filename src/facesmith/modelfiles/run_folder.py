@@ -26,7 +26,8 @@ RECONSTRUCTION_PAIRS = "reconstructions.png"  # photos above their reconstructio
 RECONSTRUCTIONS = "reconstructions"  # reconstructions of the same photos, one sheet per checkpoint
 REPORT = "report.html"
 TENSORBOARD = "tensorboard"
-# Everything that a run writes; --force deletes these and nothing else.
+RUN_FOLDERS = ("", SNAPSHOTS, SHEETS, RECIPE_SHEETS, RECONSTRUCTIONS)
+# Everything that a run writes; --force deletes these from the last to the first, and nothing else.
 RUN_FILES = (
     *(PLAN, STATE, HEALTHY_STATE, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, RECIPE_SHEETS, CURVES, SCORES),
     *(RECONSTRUCTION_PAIRS, RECONSTRUCTIONS, REPORT, TENSORBOARD),

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.cpus import usable_cpus
+from facesmith.io.files import naming, remove_partial_files
 from facesmith.io.lock import locked
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
@@ -113,7 +114,7 @@ def extract(
             return _extract(source, labels, out, settings, workers or usable_cpus(), pictures, force, console)
     except OSError as error:
         advice = "Fix this, then run the same command again without --force: it resumes."
-        raise FacesmithError(f"{out}: {error.strerror or error}. {advice}") from None
+        raise FacesmithError(f"{error.filename or out}: {error.strerror or error}. {advice}") from None
     finally:
         source.close()
 
@@ -128,6 +129,7 @@ def _extract(
     force: bool,
     console: Console,
 ) -> ExtractReport:
+    remove_partial_files(out)
     if force:
         faces_folder.clear(out)
     for notice in labels.notices:
@@ -147,7 +149,7 @@ def _extract(
         console.print(f"Stopped after {state.n_photos} photos. To resume, run the same command without --force.")
         raise
     report = faces_folder.finish(out, settings, source.name, source.ignored - labels.tables, labels, pictures)
-    (out / LOCK_NAME).unlink()
+    (out / LOCK_NAME).unlink(missing_ok=True)
     return report
 
 
@@ -189,7 +191,8 @@ class _State:
 
     def _keep(self, face: CroppedFace, record: BatchRecord) -> None:
         name = journal.face_name(self.hash_index.add(face.hash))
-        (self.out / name).write_bytes(face.png)
+        with naming(self.out / name):
+            (self.out / name).write_bytes(face.png)
         record.kept.append(faces_folder.metadata_row(name, face))
         record.hashes.append(face.hash.tobytes().hex())
         record.sizes_bytes.append(len(face.png))

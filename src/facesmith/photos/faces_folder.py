@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,19 +22,20 @@ from pathlib import Path
 from typing import Any
 
 from facesmith.errors import OutputExists
-from facesmith.io.files import atomic_write, open_regular_file, refuse_to_overwrite, sha256
+from facesmith.io.files import atomic_write, holds_files, open_regular_file, refuse_to_overwrite, sha256
 from facesmith.io.json_files import read_json
 from facesmith.io.lock import lock_names
 from facesmith.photos import journal
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page
-from facesmith.photos.journal import JOURNAL_NAME, Count, Share
+from facesmith.photos.journal import JOURNAL_NAME, Count, Share, face_name
 from facesmith.photos.photo_labels import PhotoLabels
 from facesmith.photos.split import describe, group_name, person_of, split
 
 FORMAT = 3
 LOCK_NAME = ".extract.lock"
+CLEARED_JOURNAL_NAME = ".extract-cleared.jsonl"  # the journal of an extraction that --force is removing
 COLUMNS = (
     *("file_name", "source", "left", "top", "width", "height", "confidence"),
     *(f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy"),
@@ -132,7 +134,7 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
         header = _read_header(out)
     except (FileNotFoundError, NotADirectoryError):
         leftovers = {JOURNAL_NAME, *lock_names(LOCK_NAME)}  # of a run that was stopped before its first batch
-        if not out.is_dir() or not {path.name for path in out.iterdir()} <= leftovers:
+        if not out.is_dir() or holds_files(out, leftovers):
             refuse_to_overwrite(out, force)
         return None
     _check_same_settings(out, header.settings, settings.to_values(), "an extraction")
@@ -147,9 +149,9 @@ def _read_header(out: Path) -> FacesHeader:
 
 def _is_replaceable(out: Path) -> bool:
     """Whether a folder is new, empty, or contains an earlier extraction."""
-    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= lock_names(LOCK_NAME)):
+    if not out.exists() or (out.is_dir() and not holds_files(out, lock_names(LOCK_NAME))):
         return True
-    if (out / JOURNAL_NAME).exists():
+    if (out / JOURNAL_NAME).exists() or (out / CLEARED_JOURNAL_NAME).exists():
         return True
     try:
         return bool(_read_header(out))
@@ -182,11 +184,27 @@ def _check_same_settings(out: Path, stored: dict[str, Any], requested: dict[str,
 
 
 def clear(out: Path) -> None:
-    """Remove the files of an earlier extraction, and no others."""
-    names = [*(row[0] for row in _kept_rows(out)), *_listed_faces(out)]
-    # faces.json goes first: if this is interrupted, the folder must not look complete. metadata.csv lists the pictures.
-    for name in ("faces.json", JOURNAL_NAME, *names, "metadata.csv", "rejected.csv", "report.html"):
+    """Remove the files of an earlier extraction, and no others.
+
+    If this is interrupted, the folder must not look complete, and must still list its pictures. So faces.json goes
+    first, the journal gets another name, and this and metadata.csv go last.
+    """
+    (out / "faces.json").unlink(missing_ok=True)
+    if (out / JOURNAL_NAME).exists():
+        os.replace(out / JOURNAL_NAME, out / CLEARED_JOURNAL_NAME)
+    names = [*(row[0] for row in _kept_rows(out, CLEARED_JOURNAL_NAME)), *_listed_faces(out)]
+    if (out / CLEARED_JOURNAL_NAME).exists():
+        names += _unrecorded_faces(out)
+    for name in (*names, "rejected.csv", "report.html", "metadata.csv", CLEARED_JOURNAL_NAME):
         (out / name).unlink(missing_ok=True)
+
+
+def _unrecorded_faces(out: Path) -> Iterator[str]:
+    """The faces of a batch that was interrupted: they follow those in the journal, but are not in it."""
+    number = sum(len(record.kept) for record in journal.records(out, CLEARED_JOURNAL_NAME))
+    while (out / face_name(number)).exists():
+        yield face_name(number)
+        number += 1
 
 
 def _listed_faces(out: Path) -> Iterator[str]:
@@ -212,8 +230,6 @@ def finish(
         labels: of the photos; their columns follow those of the faces.
         pictures: whether the report may show faces and photos.
     """
-    for leftover in out.glob(".*.part"):  # of a process that was killed during `finish`
-        leftover.unlink()
     rows = ([*row, *labels.of(row[SOURCE_COLUMN])] for row in _kept_rows(out))
     _write_table(out / "metadata.csv", (*COLUMNS, *labels.columns), rows)
     _write_table(out / "rejected.csv", ("source", "reason"), _rejected_rows(out))
@@ -253,8 +269,8 @@ def _write_table(path: Path, header: Sequence[str], rows: Iterator[Sequence[str]
         text.detach()
 
 
-def _kept_rows(out: Path) -> Iterator[list[str]]:
-    for record in journal.records(out):
+def _kept_rows(out: Path, journal_name: str = JOURNAL_NAME) -> Iterator[list[str]]:
+    for record in journal.records(out, journal_name):
         yield from record.kept
 
 

@@ -17,7 +17,7 @@ from typing import IO, Annotated, Any
 
 from msgspec import Meta
 
-from facesmith.io.files import open_regular_file
+from facesmith.io.files import naming, open_regular_file
 from facesmith.io.json_files import parse_as
 
 JOURNAL_NAME = ".extract.jsonl"
@@ -83,10 +83,10 @@ def add(out: Path, record: BatchRecord) -> None:
     _append(out / JOURNAL_NAME, asdict(record))
 
 
-def records(out: Path) -> Iterator[BatchRecord]:
+def records(out: Path, name: str = JOURNAL_NAME) -> Iterator[BatchRecord]:
     """The batches in the journal before the first damaged one, one at a time; none if there is no journal."""
     try:
-        with open_regular_file(out / JOURNAL_NAME) as stream:
+        with open_regular_file(out / name) as stream:
             stream.readline(MAX_LINE_BYTES)
             yield from _read_records(stream)
     except FileNotFoundError:
@@ -103,7 +103,7 @@ def settings_of(out: Path) -> dict[str, Any] | None:
 
 
 def _append(path: Path, values: dict[str, Any]) -> None:
-    with open(path, "ab") as stream:
+    with naming(path), open(path, "ab") as stream:
         stream.write(json.dumps(values, separators=(",", ":")).encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())

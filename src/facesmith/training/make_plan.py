@@ -17,9 +17,10 @@ from facesmith.faces import Faces, Stream
 from facesmith.gan.contracts import set_level
 from facesmith.gan.recipe import Recipe, condition_of
 from facesmith.io.cpus import usable_cpus
+from facesmith.io.files import holds_files, remove_partial_files
 from facesmith.io.lock import lock_names
 from facesmith.metrics.features import open_extractor
-from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, STATE
+from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, RUN_FOLDERS, STATE
 from facesmith.training.finetune import PretrainedModel
 from facesmith.training.memory_estimate import check_training_memory, free_on_device
 from facesmith.training.pace import best_threads, candidate_threads
@@ -44,7 +45,9 @@ def make_plan(
         FacesmithError: the folder contains something else, its plan differs or is damaged, or the disk is too full.
     """
     file = options.out / PLAN
-    if not file.exists() and {path.name for path in options.out.iterdir()} - lock_names(LOCK):
+    for folder in RUN_FOLDERS:
+        remove_partial_files(options.out / folder)
+    if not file.exists() and holds_files(options.out, lock_names(LOCK)):
         raise OutputExists(f"{options.out} is not empty and contains no run. Choose another --out.")
     if options.validate_every_kimg is not None:
         check_validation_split(faces)
@@ -295,8 +298,11 @@ def _updated(options: TrainOptions, stored: Plan) -> Plan:
 
 
 def _remove_run(out: Path) -> None:
-    """Remove the files of a run, and nothing else."""
-    for name in RUN_FILES:
+    """Remove the files of a run, and nothing else.
+
+    State and plan go last. If this is interrupted, the old run can still be resumed, or removed by the same command.
+    """
+    for name in reversed(RUN_FILES):
         path = out / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
