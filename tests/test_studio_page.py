@@ -12,10 +12,11 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from marionette import FIREFOX, Firefox
 from PIL import Image
 from small import saved_model
 from test_studio import with_directions
@@ -318,6 +319,28 @@ def test_every_part_is_accessible_and_fits_the_screen(open_page, part):
     assert page.locator(f".parts a[data-text][href='./#{part}']").get_attribute("aria-current") == "page"
 
 
+def test_dialogs_are_accessible(open_page):
+    axe = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    page = open_page("/#faces?kept=3,5&model=0123abcd", bypass_csp=True)
+    page.wait_for_selector(".wall img.loaded")
+    page.add_script_tag(content=axe)
+    assert page.evaluate(AXE) == [], "the message about another model"
+    page.locator(KEPT).first.click()
+    assert page.evaluate(AXE) == [], "the card"
+    page.get_by_role("button", name="Zoom in").click()
+    assert page.evaluate(AXE) == [], "the enlarged face"
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    for name, close in (("History", "Close"), ("Stage mode", "Cancel"), ("Forget everything", "Cancel")):
+        page.get_by_role("button", name="Menu").click()
+        page.locator("#menu button").first.wait_for()
+        assert page.evaluate(AXE) == [], "the menu"
+        page.locator("#menu").get_by_role("button", name=name).click()
+        page.wait_for_selector("dialog[open]")
+        assert page.evaluate(AXE) == [], name
+        page.locator("dialog[open]").get_by_role("button", name=close).click()
+
+
 def is_visible(page, selector):
     """Whether an element is fully on the screen, between the top and the tray."""
     return page.evaluate(
@@ -542,28 +565,55 @@ def test_seeds_and_shortcuts(open_page):
     assert page.locator(".slider.set").count() == 0
 
 
+def leave_and_return(page, stop, start):
+    """Use the page while the studio is stopped: it says so, and opens what was requested when the studio is back."""
+    page.wait_for_selector(".wall img.loaded")
+    page.route("**/walk.js*", lambda route: route.abort())  # as if it was not loaded before
+    page.reload()
+    page.wait_for_selector(".wall img.loaded")
+    page.click(".parts a[href='./#watch']")
+    page.wait_for_selector(".notice")
+    stop()
+    page.unroute("**/walk.js*")
+    page.click(".parts a[href='./#walk']")
+    page.wait_for_selector("#disconnected:not([hidden])")
+    assert "trying again" in page.locator("#disconnected").inner_text()
+    page.click(".parts a[href='./#faces']")
+    page.get_by_role("button", name="New faces").click()
+    page.click(".parts a[href='./#walk']")
+    start()
+    page.wait_for_selector("section.walk")
+    page.wait_for_selector("#disconnected", state="hidden")
+    page.click(".parts a[href='./#faces']")
+    page.wait_for_selector(".wall img.loaded")
+
+
+def test_page_recovers_when_the_connection_breaks(open_page):
+    open_page.expected.append("net::ERR_")
+    page = open_page()
+    leave_and_return(
+        page,
+        stop=lambda: page.route("**/*", lambda route: route.abort()),
+        start=lambda: page.unroute("**/*"),
+    )
+
+
+@pytest.mark.slow
 def test_page_recovers_when_the_studio_is_restarted(open_page, models):
     open_page.expected.append("net::ERR_")
-    with running_studio("--model", models[0]) as (site, studio):
-        page = open_page("/#watch", site=site)
-        page.wait_for_selector(".notice")
-        page.route("**/walk.js*", lambda route: route.abort())  # as if it was not loaded before
-        page.reload()
-        page.wait_for_selector(".notice")
-        studio.terminate()
-        studio.wait()
-        page.unroute("**/walk.js*")
-        page.click(".parts a[href='./#walk']")
-        page.click(".parts a[href='./#faces']")
-        page.wait_for_selector("#disconnected:not([hidden])")
-        assert "trying again" in page.locator("#disconnected").inner_text()
-        page.click(".parts a[href='./#walk']")
+    with ExitStack() as stack:
+        site, studio = stack.enter_context(running_studio("--model", models[0]))
         port = int(site.rstrip("/").rpartition(":")[2])
-        with running_studio("--model", models[0], port=port):
-            page.wait_for_selector("section.walk")
-            page.wait_for_selector("#disconnected", state="hidden")
-            page.click(".parts a[href='./#faces']")
-            page.wait_for_selector(".wall img.loaded")
+
+        def stop():
+            studio.terminate()
+            studio.wait()
+
+        leave_and_return(
+            open_page(site=site),
+            stop,
+            start=lambda: stack.enter_context(running_studio("--model", models[0], port=port)),
+        )
 
 
 def jpeg(width, height, color=(90, 60, 40)):
@@ -765,3 +815,41 @@ def test_stage_mode_is_played_with_keys(open_page):
     page.wait_for_selector(".stage-hint:has-text('0.25')")
     page.keyboard.press("Escape")
     page.wait_for_selector("#stage", state="detached")
+
+
+@pytest.mark.skipif(not FIREFOX.exists(), reason=f"no browser at {FIREFOX}")
+def test_main_parts_work_in_firefox(url, tmp_path):
+    right = "\ue014"  # the arrow key
+    firefox = Firefox(tmp_path)
+    try:
+        firefox.open(url)
+        firefox.wait_until("document.querySelectorAll('.wall img.loaded').length > 8")
+        for seed in (3, 5):
+            firefox.click(f".wall button[aria-label='Seed {seed}']")
+        firefox.wait_until("location.hash.includes('kept=3,5')")
+        firefox.send("WebDriver:Refresh")
+        firefox.wait_until("document.querySelectorAll('#tray-faces li').length === 2")
+        firefox.click(".parts a[href='./#edit']")
+        firefox.wait_until("document.querySelectorAll('.pair img.loaded').length === 2")
+        firefox.press("input[type=range][aria-label=smiling]", 5 * right)
+        firefox.wait_until("location.hash.includes('face=3(smiling=0.5)')")
+        firefox.wait_until("document.querySelectorAll('.pair img')[1].alt.includes('smiling +0.5')")
+        firefox.click(".parts a[href='./#mix']")
+        firefox.wait_until("document.querySelector('.slot')")
+        for place in (1, 2):
+            firefox.click(f"#tray-faces li:nth-child({place}) button")
+        firefox.wait_until("document.querySelector('.result img.loaded')")
+        assert firefox.evaluate("document.querySelector('.result code').innerText") == "3 − 5"
+        firefox.click(".parts a[href='./#walk']")
+        firefox.wait_until("document.querySelectorAll('.stops li').length === 2")
+        firefox.send("WebDriver:Back")
+        firefox.wait_until("document.querySelectorAll('.term').length === 2")
+        firefox.click(".term:first-child [data-control=remove]")
+        firefox.click("#message button")
+        firefox.wait_until("document.querySelectorAll('.term').length === 2")
+        for part in ("me", "watch", "evaluation"):
+            firefox.click(f".parts a[href='./#{part}']")
+            firefox.wait_until(f"document.querySelector('.parts [aria-current]').hash === '#{part}'")
+            firefox.wait_until("document.querySelector('main section h1')")
+    finally:
+        firefox.close()

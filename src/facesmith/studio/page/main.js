@@ -84,6 +84,7 @@ function sayOtherModel(digits) {
   const warning = notice(`This link was made with another model (${digits}…), which is not open here. The same seeds show other faces with this one: ${nameOf(studio.model)}.`);
   warning.append(button('Close', () => warning.remove()));
   warning.id = 'other-model';
+  warning.setAttribute('role', 'alert');
   document.getElementById('other-model')?.remove();
   main.before(warning);
 }
@@ -116,7 +117,7 @@ function showConnection(connected) {
   document.getElementById('disconnected').hidden = connected;
   if (!connected) return;
   showMessage('Connected again');
-  loadModels().then(() => { notify(['connection']); showPart(state.part); }).catch(() => {});
+  loadModels().then(() => { notify(['connection']); showPart(state.part); }).catch((error) => showMessage(error.message));
 }
 
 // A file that is dropped anywhere must not replace the page.

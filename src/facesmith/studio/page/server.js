@@ -57,7 +57,7 @@ export function reconnect() {
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(MAX_WAIT_MS, wait * 1.6)) {
       await Promise.race([pause(wait), wakeUp()]);
       try {
-        if ((await fetch('api/models', { headers: { 'X-Client': CLIENT } })).ok) break;
+        if ((await fetch('api/models', { headers: { 'X-Client': CLIENT } })).status < 500) break; // 401: another token
       } catch { /* still no answer */ }
     }
     reconnection = null;
