@@ -14,7 +14,8 @@ from small import QUIET, faces_folder, saved_model
 from facesmith.card.card_sections import SECTIONS
 from facesmith.card.facts import CardOptions, gather_facts
 from facesmith.card.write_card import write_card
-from facesmith.errors import BadData, OutputExists
+from facesmith.cli.sharing import _read_biases
+from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.evaluation.evaluate import EvaluateOptions, evaluate
 from facesmith.modelfiles.checkpoint import load_model
 from facesmith.modelfiles.frontmatter import CARD, HASH, read_front_matter, stated_hash, stated_license
@@ -120,3 +121,10 @@ def test_the_bundled_card_is_what_the_card_command_writes(tmp_path):
     expected = script.bundled_card(tmp_path).read_text(encoding="utf-8")
     assert bundled_model().with_name(CARD).read_text(encoding="utf-8") == expected, "run: python tools/bundled_card.py"
     assert ModelCard.load(bundled_model().with_name(CARD)).data.eval_results
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"\xff", "is not UTF-8 text"), (b"x" * 2**21, "more than 1 MiB")])
+def test_a_text_about_biases_that_cant_be_used_is_one_line(tmp_path, content, reason):
+    (tmp_path / "b.md").write_bytes(content)
+    with pytest.raises(BadOption, match=reason):
+        _read_biases(tmp_path / "b.md")

@@ -9,6 +9,8 @@ import typer
 
 from facesmith.cli.shared import MODEL_HELP, Force, ModelPath, app, console, fetch_model, show
 
+MAX_BIASES_BYTES = 2**20
+
 
 @app.command()
 def export(
@@ -58,9 +60,22 @@ def card(
     from facesmith.card.facts import CardOptions
     from facesmith.card.write_card import write_card
 
-    own_text = None if biases is None else biases.read_text(encoding="utf-8").strip()
+    own_text = None if biases is None else _read_biases(biases)
     options = CardOptions(name, license, data, data_license, own_text)
     show(write_card(model, out, evaluation=evaluation, options=options, force=force))
+
+
+def _read_biases(file: Path) -> str:
+    """The text of --biases. Raises BadOption if it can't be read."""
+    from facesmith.errors import BadOption
+    from facesmith.io.files import read_regular_file
+
+    try:
+        return read_regular_file(file, MAX_BIASES_BYTES).decode("utf-8").strip()
+    except OSError as error:
+        raise BadOption(f"--biases {file} can't be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BadOption(f"--biases {file} is not UTF-8 text. Save it as UTF-8.") from None
 
 
 @app.command()

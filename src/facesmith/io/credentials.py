@@ -17,6 +17,7 @@ from typing import Any
 
 from facesmith import __version__
 from facesmith.errors import BadOption, MissingExtra
+from facesmith.io.files import read_regular_file
 from facesmith.io.provenance import source_type
 
 ASSERTION_LABEL = "org.facesmith.drawing"  # the assertion that contains the image's metadata entries
@@ -119,8 +120,7 @@ def _algorithm(private: Any) -> str | None:
 
 def _read_pem(path: Path) -> bytes:
     try:
-        with open(path, "rb") as stream:
-            return stream.read(MAX_PEM_BYTES)
+        return read_regular_file(path, MAX_PEM_BYTES)
     except OSError as error:
         raise BadOption(f"{path} can't be read: {error.strerror or error}.") from None
 
