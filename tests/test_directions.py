@@ -19,6 +19,7 @@ from facesmith.attributes.train_classifier import ClassifierBudget, classifier_t
 from facesmith.directions.direction_options import DirectionOptions
 from facesmith.directions.find import difference_of_means, find_directions
 from facesmith.directions.linear_fit import fit_slopes, orthogonal_directions, project_out, r_squared
+from facesmith.directions.refine import keep_weights
 from facesmith.directions.strength import zero_crossing
 from facesmith.directions.unsupervised import DEVIATIONS, pca, sefa
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
@@ -124,6 +125,39 @@ def test_faces_without_labels_are_refused(tmp_path):
     run = planted_model(tmp_path / "run")
     with pytest.raises(BadData, match=r"no labels.*metadata\.csv.*pca"):
         list(find_directions(DirectionOptions(run, tmp_path / "faces"), QUIET))
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_any_number_of_attributes_has_weights(count):
+    logits = torch.randn(50, count, generator=torch.Generator().manual_seed(0))
+    own = list(range(count))
+    weights = keep_weights(own, [0], logits)
+    assert weights.shape == (count, count)
+    assert (weights.diagonal() == 0).all()
+    assert (weights[1:, 0] == 1).all()
+    assert ((weights >= 0) & (weights <= 1)).all()
+
+
+@pytest.mark.slow
+def test_directions_of_a_dataset_with_one_attribute_are_found(tmp_path):
+    data = write_labeled_faces(tmp_path / "faces", 500)
+    table = (data / "metadata.csv").read_text().splitlines()
+    (data / "metadata.csv").write_text("\n".join(",".join(line.split(",")[:2]) for line in table))
+    run = planted_model(tmp_path / "run")
+    list(find_directions(DirectionOptions(run, data, steps=4, classifier_budget=SHORT), QUIET))
+    assert set(facesmith.load(run).directions) == {"bright_mouth"}
+
+
+def test_number_is_learned_as_a_rank_with_a_notice_and_classes_one_by_one(faces):
+    opened = open_faces(faces, SIDE)
+    labels = learnable_labels(opened)
+    assert labels.ranked["background"] == pytest.approx(np.median(opened.attributes["background"]), abs=0.05)
+    kinds = {f"kind={name}": (np.arange(500) % 3 == i).astype(np.float32) for i, name in enumerate("abc")}
+    opened.attributes.update(kinds)
+    assert learnable_labels(opened, ["Kind", "hat"]).names == ("kind_a", "kind_b", "kind_c", "hat")
+    assert learnable_labels(opened, ["kind=b", "kind_c"]).names == ("kind_b", "kind_c")
+    with pytest.raises(BadOption, match=r"no column 'kind=d'\. Did you mean 'kind="):
+        learnable_labels(opened, ["kind=d"])
 
 
 def test_columns_become_targets_between_0_and_1(faces):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import tarfile
 import zipfile
 from math import isnan
@@ -110,7 +111,7 @@ def test_metadata_names_its_pictures_in_any_of_the_usual_columns(tmp_path, name)
 
 def test_index_column_before_the_file_names_is_no_obstacle(tmp_path):
     listing = listing_of(tmp_path, {**TWO, "metadata.csv": ",file_name,glad\n0,a.png,1\n1,b.png,0\n"})
-    assert values(listing)["glad"] == [1, 0]
+    assert values(listing) == {"glad": [1, 0]}
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz", "nested zip"])
@@ -195,6 +196,8 @@ def test_columns_of_parquet_files_are_labels(tmp_path):
         ("list_attr_celeba.txt", "", "it is empty"),
         ("list_attr_celeba.txt", "1\nSmiling\nz.png 1\n", "none of its 1 names"),
         ("lfw_attributes.txt", "a\tb\n1\t2\n", "lacks person and imagenum"),
+        ("metadata.csv", b"\x1f\x8b\x08", "it is no table, but: gzip"),
+        ("dataset.json", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer (run: git lfs pull)"),
         ("labels.csv", "file,smiling\na.png,1\n", "rename it to metadata.csv, with a column file_name"),
         ("Labels.XLSX", b"PK\3\4", "save it as metadata.csv"),
         ("list_bbox_celeba.txt", "", "it has no attributes"),
@@ -314,6 +317,33 @@ CELLS = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zs", "Zl", "Zp"
 def test_what_a_spreadsheet_writes_is_read_back(rows, delimiter, encoding):
     table = parse(as_text([("file_name", "x"), *rows], delimiter).encode(encoding))
     assert [tuple(row) for row in table.rows] == [row for row in rows if any(row)]
+
+
+FUZZED = {
+    "dataset.json": '{"labels": [["a.png", 1], ["b.png", [1, 0]], ["c.png", null], ["a.png", "x"]]}',
+    "list_attr_celeba.txt": "2\nSmiling Male\na.png 1 -1\nb.png -1 1\n",
+    "identity_CelebA.txt": "a.png 1\nb.png 2\n",
+    "lfw_attributes.txt": "#\tperson\timagenum\tMale\nAnn Lee\t1\t.5\nAnn Lee\t2\t-.5\n",
+    "metadata.csv": 'file_name;x;"y z"\na.png;"1\n2";0,5\nb.png;;"q"\n',
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", FUZZED)
+def test_damaged_tables_never_cost_a_picture(tmp_path, table):
+    rng = random.Random(table)
+    write(tmp_path, {**THREE, **({"list_attr_celeba.txt": CELEBA_TABLES["commas"]} if "identity" in table else {})})
+    for _ in range(500):
+        raw = bytearray(FUZZED[table].encode(rng.choice(["utf-8", "utf-16"])))
+        for _ in range(rng.randint(1, 6)):
+            at = rng.randrange(len(raw) + 1)
+            inserted = bytes(rng.choices(b'"\n\r,;\t# \0[]{}-.e9\xff', k=rng.randint(0, 9)))
+            raw[at : at + rng.randint(0, 8)] = inserted
+        (tmp_path / table).write_bytes(raw)
+        listing = read_listing(open_store(tmp_path))
+        assert {*THREE} <= {file.name for file in listing.files}  # a damaged table may look like a picture
+        assert all(len(column) == len(listing.files) for column in listing.attributes.values())
+        assert all("\n" not in notice for notice in listing.notices)
 
 
 # Joining by name.

@@ -67,7 +67,11 @@ def test_all_columns_of_extract_are_geometry_columns():
 
 def test_extraction_has_its_alignment_and_the_persons_of_its_sources(tmp_path):
     table = "file_name,source,blur,smiling\n000001.png,lfw/Ann/Ann_0001.jpg,3,1\n000002.png,video.mp4#000010,4,\n"
-    extra = {"rejected.csv": "source,reason\n", "report.html": "", "faces.json": json.dumps({"alignment": ALIGNED})}
+    extra = {
+        "rejected.csv": "source,reason\n",
+        "report.html": "<!DOCTYPE html>",
+        "faces.json": json.dumps({"alignment": ALIGNED}),
+    }
     listing = listing_of(tmp_path, {"metadata.csv": table, "000001.png": "", "000002.png": "", **extra})
     assert listing.layout == "extracted faces"
     assert listing.header["alignment"] == ALIGNED

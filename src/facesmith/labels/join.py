@@ -128,11 +128,11 @@ class _PictureIndex:
         if (other := readable(key)) != key:
             paths.append(_clean(other))
         if self.folder:
-            paths = [join(self.folder, path) for path in paths] + paths
+            paths = [normpath(join(self.folder, path)) for path in paths] + paths
         for level, form in enumerate(LEVELS):
             by_name = self.by_level(level)
             for path in paths:
-                if found := by_name.get(form(normpath(path))):
+                if found := by_name.get(form(path)):
                     return level, found if level < FIRST_WITHOUT_FOLDER else self._closest(found, path)
         return len(LEVELS), []
 

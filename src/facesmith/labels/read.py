@@ -85,7 +85,7 @@ def read_labels(store: Store, pictures: Sequence[str], others: Sequence[StoredFi
 
 
 def _join(table: Table, pictures: Sequence[str]) -> Join:
-    """The rows of a table by picture. The column that names the pictures is removed from the table.
+    """The rows of a table by picture. Columns that are no labels are removed from the table.
 
     Raises:
         UnusableTable: no row names a picture.
@@ -93,7 +93,8 @@ def _join(table: Table, pictures: Sequence[str]) -> Join:
     for column, keys in table.keys.items():
         join = join_rows(keys, pictures, table.folder)
         if join.row_of:
-            table.columns.pop(column, None)
+            for name in (column, *table.unnamed):
+                table.columns.pop(name, None)
             return join
     names = [key for keys in list(table.keys.values())[:1] for key in keys if key]
     example = f"the first is {_shown(names[0])}, the first picture is {_shown(pictures[0])}" if names else "it is empty"

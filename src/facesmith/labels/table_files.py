@@ -12,6 +12,7 @@ Stores such as Parquet files have tables of their own, see `Store.label_tables`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from posixpath import basename, dirname, splitext
@@ -19,11 +20,13 @@ from typing import Any
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.attribute_options import attribute_name
+from facesmith.io.file_kinds import HEAD_BYTES, kind_of_content
 from facesmith.io.store import LabelTable, Store, StoredFile
 from facesmith.labels.attributes import Convention
 from facesmith.labels.records import parse_json_lines, parse_parquet
-from facesmith.labels.table_text import TableText, UnusableTable, decode, parse, readable
+from facesmith.labels.table_text import COMMA_OR_BLANKS, TableText, UnusableTable, decode, parse, readable
 
+UNNAMED = re.compile(r"unnamed_[0-9]+")  # as pandas calls columns without a name
 PERSON_COLUMNS = ("person", "identity", "celeb_id")
 MAX_TABLE_BYTES = 2**27
 MAX_NUMBER = 1e15  # in dataset.json
@@ -54,6 +57,7 @@ class Table:
         columns: N cells each, by the name of the column.
         keys: possible names of the rows' pictures by column, N each, the most certain first.
         persons: N names of persons, or nothing.
+        unnamed: columns without a name of their own, such as an index. They can only name the pictures.
         notices: what was repaired or left out.
     """
 
@@ -62,6 +66,7 @@ class Table:
     columns: dict[str, Sequence[str]]
     keys: dict[str, Sequence[str]]
     persons: Sequence[str] = ()
+    unnamed: Sequence[str] = ()
     convention: Convention = ""
     notices: list[str] = field(default_factory=list)
 
@@ -101,9 +106,11 @@ def read_table(store: Store, file: StoredFile) -> Table:
     """
     name = basename(file.name).lower()
     raw = read_bytes(store, file)
+    kind, parse_records = kind_of_content(raw[:HEAD_BYTES]), RECORDS.get(splitext(name)[1])
+    if kind.name and not parse_records:
+        raise UnusableTable(f"it is no table, but: {kind.name}")
     if name in STYLEGAN:
         return _read_stylegan(file.name, raw)
-    parse_records = RECORDS.get(splitext(name)[1])
     text = parse_records(raw) if parse_records else parse(raw, blanks=name in CELEBA)
     if name in LFW:
         return _lfw_table(file.name, text)
@@ -131,6 +138,7 @@ def _lfw_table(path: str, text: TableText) -> Table:
 def _table(path: str, folder: str, text: TableText, name_columns: Sequence[str]) -> Table:
     """A table whose pictures are named in one of these columns, or in its first one."""
     table = Table(path, folder, _columns(text), {}, notices=text.notices)
+    table.unnamed = [name for name in table.columns if UNNAMED.fullmatch(attribute_name(name))]
     columns = {attribute_name(column): column for column in table.columns}
     for person in PERSON_COLUMNS:
         if person in columns and not table.persons:
@@ -146,7 +154,7 @@ def _columns(text: TableText) -> dict[str, Sequence[str]]:
     columns: dict[str, Sequence[str]] = {}
     taken: set[str] = set()
     for i, (column, cells) in enumerate(zip(text.columns, _transposed(text.rows, len(text.columns)), strict=True)):
-        column = readable(column) if attribute_name(readable(column)) else f"column {i + 1}"
+        column = readable(column) if attribute_name(readable(column)) else f"unnamed {i}"
         if attribute_name(column) in taken:
             text.notices.append(f"column {column[:80]} occurs twice, and the first is used")
             continue
@@ -188,8 +196,8 @@ def read_persons(store: Store, file: StoredFile) -> list[tuple[str, str]]:
         UnusableTable: it is too large.
         BadData: it can't be read.
     """
-    table = parse(b"picture person\n" + read_bytes(store, file), blanks=True)
-    return [(row[0], row[1]) for row in table.rows if row[1]]
+    lines = (COMMA_OR_BLANKS.split(line.strip()) for line in decode(read_bytes(store, file)).splitlines())
+    return [(cells[0], cells[1]) for cells in lines if len(cells) == 2 and all(cells)]
 
 
 def _read_stylegan(path: str, raw: bytes) -> Table:
