@@ -128,3 +128,11 @@ def test_a_text_about_biases_that_cant_be_used_is_one_line(tmp_path, content, re
     (tmp_path / "b.md").write_bytes(content)
     with pytest.raises(BadOption, match=reason):
         _read_biases(tmp_path / "b.md")
+
+
+def test_a_report_with_text_that_utf8_cant_store_gives_a_card(run, tmp_path):
+    report = json.loads((run / "evaluation" / "report.json").read_text())
+    report["warnings"] = ["\ud800"]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    text = write_card(run, tmp_path / "c.md", evaluation=tmp_path, options=CardOptions()).read_text(encoding="utf-8")
+    assert "Warning: \\ud800" in text

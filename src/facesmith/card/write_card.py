@@ -8,6 +8,7 @@ from facesmith.card.card_sections import SECTIONS
 from facesmith.card.facts import CardOptions, Facts, gather_facts
 from facesmith.card.hub_fields import hub_fields
 from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.io.messages import encodable
 from facesmith.modelfiles.frontmatter import CARD, front_matter
 
 
@@ -40,4 +41,4 @@ def write_card(
 def card_text(facts: Facts) -> str:
     """The whole card."""
     paragraphs = [paragraph for section in SECTIONS for paragraph in section(facts)]
-    return front_matter(hub_fields(facts)) + "\n" + "\n\n".join(paragraphs) + "\n"
+    return encodable(front_matter(hub_fields(facts)) + "\n" + "\n\n".join(paragraphs) + "\n")
