@@ -22,7 +22,7 @@ from facesmith.modelfiles.locate import bundled_model
 from facesmith.modelfiles.run_folder import LOG, MODEL, PLAN
 from facesmith.training.plan import Plan
 
-TRAINING = {"precision": "bfloat16", "device": "cpu", "threads": 1}
+TRAINING = {"precision": "bfloat16", "device": "cpu", "threads": 1, "max_threads": None}
 TRAINING_SECONDS = 3 * 3600
 BIASES = """\
 The model draws what CelebA contains: faces of film and press celebrities, photographed from the front or nearly so.
