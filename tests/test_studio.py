@@ -49,7 +49,7 @@ pytest.importorskip("fastapi", reason="the studio is an extra")
 import uvicorn
 from fastapi.testclient import TestClient
 
-from facesmith.studio import evaluation_view, render, run_view
+from facesmith.studio import evaluation_view, render, run_view, several_faces
 from facesmith.studio.access import Access
 from facesmith.studio.app import create_app
 from facesmith.studio.fair_queue import FairQueue
@@ -358,6 +358,13 @@ def test_zip_has_each_face_with_its_metadata_a_sheet_and_a_table(client, model, 
     assert pixels_of(sheet).shape[0] > 2 * 128
     opened = opened_picture(client, (tmp_path / "contact-sheet.png").read_bytes()).json()
     assert opened["faces"] == ["5", "17(smiling=1.5)", "5"]
+
+
+def test_sheet_that_would_fill_the_memory_is_refused(client, monkeypatch):
+    query = {"faces": "1,2,3,4", "scale": 4}
+    monkeypatch.setattr(several_faces, "MAX_SHEET_PIXELS", 4 * 512**2 - 1)
+    assert "fewer faces" in error_of(client.get("/api/contact-sheet.png", params=query))
+    assert client.get("/api/faces.zip", params=query).status_code == 200
 
 
 @pytest.mark.parametrize("faces", ["", "x", "5,", ",".join(["5"] * 257), "5(smilling=1)"])

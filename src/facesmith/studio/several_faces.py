@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from facesmith.errors import BadOption
 from facesmith.io.captions import with_caption
 from facesmith.io.images import Pixels, grid, png_bytes, resize
 from facesmith.io.seeds import BATCH_SIZE
@@ -23,6 +24,7 @@ from facesmith.studio.render import face_latent, face_provenance
 from facesmith.studio.render_queue import RenderCancelled, RenderQueue
 
 SHEET_FACE_PX = 128  # faces on a contact sheet are enlarged to about this size
+MAX_SHEET_PIXELS = 2**26
 GAP_PX = 8
 COLUMNS = ("file", "face", "psi", "model")
 MAX_NAME_LENGTH = 80
@@ -43,9 +45,16 @@ def contact_sheet(
         columns: 0 for a sheet that is about square.
 
     Raises:
+        BadOption: the sheet would be too large.
         RenderCancelled: the job was cancelled.
     """
-    pictures = list(_render(model, faces, psi, job, queue))
+    side = scale * max(SHEET_FACE_PX, model.G.resolution)
+    if len(faces) * side**2 > MAX_SHEET_PIXELS:
+        raise BadOption(
+            f"A sheet of {len(faces)} faces with {side} pixels each would be too large. Choose fewer faces or a lower "
+            "scale, or download them as a zip."
+        )
+    pictures = [resize(picture, side) for picture in _render(model, faces, psi, job, queue)]
     return _sheet(model, faces, pictures, psi, scale, columns)
 
 
@@ -63,7 +72,7 @@ def faces_zip(
     pictures = []
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
         for number, (face, picture) in enumerate(zip(faces, _render(model, faces, psi, job, queue), strict=True), 1):
-            pictures.append(picture)
+            pictures.append(resize(picture, SHEET_FACE_PX))
             name = f"{number:03d}-{file_name(face)}.png"
             metadata = model.provenance(face_provenance(face, psi) | enlargement(scale))
             archive.writestr(name, png_bytes(resize(picture, scale * picture.shape[0]), metadata))
@@ -101,8 +110,7 @@ def _equal_shapes(ws: Sequence[torch.Tensor]) -> list[torch.Tensor]:
 def _sheet(
     model: Model, faces: Sequence[Face], pictures: Sequence[Pixels], psi: float, scale: int, columns: int
 ) -> bytes:
-    side = scale * max(SHEET_FACE_PX, model.G.resolution)
-    cells = [with_caption(resize(picture, side), _caption(face)) for face, picture in zip(faces, pictures, strict=True)]
+    cells = [with_caption(picture, _caption(face)) for face, picture in zip(faces, pictures, strict=True)]
     metadata = {"Faces": json.dumps([str(face) for face in faces]), "Psi": repr(psi), **enlargement(scale)}
     return png_bytes(grid(np.stack(cells), columns or None, GAP_PX), model.provenance(metadata))
 
