@@ -198,3 +198,10 @@ def test_long_curves_are_smoothed_and_short_ones_not():
     assert len(means) == 240
     assert np.ptp(means[10:-10]) < 0.15
     assert smoothed([3.0] * 500) == pytest.approx([3.0] * 500)
+
+
+def test_speed_of_a_short_last_interval_is_left_out():
+    log = [{"seen": seen, "images_per_second": speed} for seen, speed in ((1000, 50), (2000, 52), (2040, 9))]
+    assert points(log, "images_per_second") == ([1.0, 2.0], [50.0, 52.0])
+    assert points([*log[:2], {"seen": 2900, "images_per_second": 51}], "images_per_second")[0] == [1.0, 2.0, 2.9]
+    assert points([{**line, "G/loss": 1} for line in log], "G/loss")[0] == [1.0, 2.0, 2.04]

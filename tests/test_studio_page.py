@@ -853,3 +853,23 @@ def test_main_parts_work_in_firefox(url, tmp_path):
             firefox.wait_until("document.querySelector('main section h1')")
     finally:
         firefox.close()
+
+
+def test_faces_are_described_for_people_who_cannot_see_them(open_page):
+    page = open_page()
+
+    def with_descriptions(route):
+        facts = route.fetch().json()
+        for model in facts["models"]:
+            model["can_describe"] = True
+        route.fulfill(json=facts)
+
+    page.route("**/api/models", with_descriptions)
+    page.route("**/api/describe.json?*", lambda route: route.fulfill(json={"text": "a woman, smiling"}))
+    page.reload()
+    page.wait_for_selector(".wall img.loaded")
+    page.focus(".wall button[tabindex='0']")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("p[aria-live]:has-text('a woman, smiling')", state="attached")
+    page.keyboard.press("e")
+    page.wait_for_selector(".description:has-text('A woman, smiling')")

@@ -6,6 +6,7 @@ The labels and colors of log keys are in this module; the report and the studio 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ DIAGNOSIS_STATISTICS = {  # what the diagnosis reads
     TRAINING_AUC: "training AUC: a training face scores above a held-out face",
 }
 VALIDATION_KID = "validation/kid"
+SPEED = "images_per_second"
 LABELS = {
     **{key: label for key, (label, _) in (STEP_SHARES | CHECKPOINT_SHARES).items()},
     **DIAGNOSIS_STATISTICS,
@@ -62,7 +64,7 @@ LABELS = {
     "reconstruction/psnr_db": "PSNR in dB",
     "G/loss": "generator loss",
     "D/loss": "discriminator loss",
-    "images_per_second": "images per second",
+    SPEED: "images per second",
     "memory_mib": "memory in MiB",
 }
 NOT_LOSS_TERMS = (  # prefixes of keys that have charts of their own, or none
@@ -175,8 +177,15 @@ def loss_names(log: Log) -> list[str]:
 
 
 def points(log: Log, key: str) -> tuple[list[float], list[float]]:
-    """Kimg, and the term's number there, of each line that has a finite number."""
+    """Kimg, and the term's number there, of each line that has a finite number.
+
+    The speed of a short last interval is left out: a few steps measure mostly the start of an interval.
+    """
     lines = [line for line in log if is_number(line.get(key))]
+    if key == SPEED and len(lines) >= 3:
+        before_last, last = (after["seen"] - before["seen"] for before, after in pairwise(lines[-3:]))
+        if last < before_last / 2:
+            lines.pop()
     return [line["seen"] / 1000 for line in lines], [float(line[key]) for line in lines]
 
 
