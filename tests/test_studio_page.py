@@ -389,6 +389,20 @@ def test_hostile_page_urls_do_no_harm(open_page):
     assert page.locator("main h1").count() == 1
 
 
+def test_damaged_storage_and_projects_lose_nothing(open_page):
+    page = open_page()
+    page.wait_for_selector(".wall img.loaded")
+    stored = {"kept": [None, {"face": 5}, {"face": "3", "label": "<b>three</b>"}, {"face": "9(smiling=1)"}]}
+    page.evaluate("(text) => localStorage.setItem('facesmith-studio', text)", json.dumps(stored))
+    page.reload()
+    wait_for_kept(page, "<b>three</b>", "seed 9, smiling +1")
+    project = {"format": "facesmith-studio-project", "address": "#edit?face=%%", "kept": [None, {"face": "<img>"}]}
+    for content, answer in ((project, "Project opened"), (project | {"address": 5}, "not a project")):
+        drop_file(page, json.dumps(content).encode(), "project.json", "application/json")
+        wait_for_message(page, answer)
+    wait_for_kept(page, "<b>three</b>", "seed 9, smiling +1")
+
+
 def test_page_paints_soon(open_page):
     page = open_page()
     page.wait_for_selector(".wall img.loaded")

@@ -1,6 +1,6 @@
 // The kept faces. This browser stores them, for all tabs. An address can add faces, but never removes any.
 
-import { isFace, modelOfFace } from './face_text.js';
+import { descriptionOf, isFace, modelOfFace } from './face_text.js';
 import { labelOf, notify, shortHash, studio } from './state.js';
 import { showMessage, showRemoval } from './messages.js';
 
@@ -10,7 +10,7 @@ let all = []; // {face, label}, those of other models too
 function read() {
   try {
     const { kept = [] } = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? '{}');
-    return kept.filter(({ face, label }) => isFace(face) && typeof label === 'string').map(({ face, label }) => ({ face, label }));
+    return kept.filter((item) => isFace(item?.face)).map(({ face, label }) => ({ face, label: typeof label === 'string' ? label : descriptionOf(face) }));
   } catch { return all; } // private windows store nothing
 }
 

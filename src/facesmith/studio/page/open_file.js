@@ -10,6 +10,7 @@ import { request } from './server.js';
 import { DEFAULTS, notify, shortHash, state, studio } from './state.js';
 
 export async function openFile(file) {
+  showMessage(`Opening ${file.name ?? 'the file'} …`);
   if (file.type === 'application/json' || file.name?.endsWith('.json')) return openProject(file);
   if (state.part !== 'me') {
     const picture = await madeByFacesmith(file);

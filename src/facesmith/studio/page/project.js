@@ -20,7 +20,7 @@ export async function openProject(file) {
   const { values } = readAddress(project.address);
   navigate(values);
   // Only faces that the address could contain, too: a file may be damaged.
-  const labels = new Map(project.kept.map(({ face, label }) => [face, label]));
+  const labels = new Map(project.kept.map((item) => [item?.face, item?.label]));
   const { kept } = readAddress(`#faces?kept=${encodeURIComponent([...labels.keys()].join(','))}`);
   mergeKept(kept.map((face) => ({ face, label: typeof labels.get(face) === 'string' ? labels.get(face) : undefined })), 'this project');
   return showMessage('Project opened');
