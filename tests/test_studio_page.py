@@ -14,6 +14,7 @@ import urllib.request
 import zipfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from marionette import FIREFOX, Firefox
@@ -661,8 +662,8 @@ class PhotoServer:
         self.searches.pop(0).fulfill(content_type="application/x-ndjson", body=json.dumps(line) + "\n")
 
     def paste(self, route):
-        query = dict(pair.split("=") for pair in route.request.url.partition("?")[2].split("&"))
-        self.pasted.append((query["face"], query["w"]))
+        query = parse_qs(urlsplit(route.request.url).query)
+        self.pasted.append((query["face"][0], query["w"][0]))
         route.fulfill(content_type="image/jpeg", body=jpeg(80, 60, (0, 0, 200)))
 
 
@@ -869,18 +870,42 @@ def test_main_parts_work_in_firefox(url, tmp_path):
         firefox.close()
 
 
+def change_models(page, **facts):
+    """Change what the server says about its models, and load the page again."""
+
+    def changed(route):
+        answer = route.fetch().json()
+        for model in answer["models"]:
+            model.update(facts)
+        route.fulfill(json=answer)
+
+    page.route("**/api/models", changed)
+    page.reload()
+
+
+def test_layers_of_two_faces_are_mixed(open_page):
+    page = open_page("/#mix?terms=3-5&mix=layers")
+    sums = []
+
+    def draw(route):
+        sums.append(parse_qs(urlsplit(route.request.url).query))
+        route.fulfill(content_type="image/jpeg", body=jpeg(16, 16))
+
+    page.route("**/api/mix.png?*", draw)
+    change_models(page, num_ws=6)
+    page.wait_for_selector(".result img.loaded")
+    assert (sums[-1]["terms"], sums[-1]["layers"]) == (["3+5"], ["0-2"])
+    page.get_by_label("Last layer of the second face").select_option("5")
+    wait_until(page, "location.hash.includes('layers=0-5')")
+    wait_for_count(page, sums, 2)
+    assert sums[-1]["layers"] == ["0-5"]
+    assert page.locator(".result code").inner_text() == "3 with layers 0-5 of 5"
+
+
 def test_faces_are_described_for_people_who_cannot_see_them(open_page):
     page = open_page()
-
-    def with_descriptions(route):
-        facts = route.fetch().json()
-        for model in facts["models"]:
-            model["can_describe"] = True
-        route.fulfill(json=facts)
-
-    page.route("**/api/models", with_descriptions)
     page.route("**/api/describe.json?*", lambda route: route.fulfill(json={"text": "a woman, smiling"}))
-    page.reload()
+    change_models(page, can_describe=True)
     page.wait_for_selector(".wall img.loaded")
     page.focus(".wall button[tabindex='0']")
     page.keyboard.press("ArrowRight")

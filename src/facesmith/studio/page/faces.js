@@ -20,7 +20,7 @@ export function facesPart(signal) {
   const tiles = []; // {seed, picture, button, visible}
   const first = seedField('First seed', state.first, (seed) => navigate({ first: seed }));
   const size = slider('Size', { min: 48, max: 224, step: 8, value: state.tile, format: (px) => `${px} px`, oninput: (tile) => change({ tile }) });
-  const element = h('section', { class: 'part', 'aria-label': 'Faces' },
+  const element = h('section', { class: 'part faces', 'aria-label': 'Faces' },
     heading('These people do not exist', 'Every face has a number, its seed. Tap to keep it.'),
     h('div', { class: 'bar' }, button('New faces', () => navigate({ first: Math.floor(Math.random() * RANDOM_SEEDS) }), { class: 'main' }),
       varietySlider(signal), size.element, first.element,
