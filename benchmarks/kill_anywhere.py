@@ -80,7 +80,8 @@ def main() -> None:
         while sum(tally.in_time for tally in tallies.values()) < options.kills:
             name = min(tallies, key=lambda name: tallies[name].in_time)
             trial(root, name, wholes[name], tallies[name], rng)
-    print("| command | seconds | trials | kills | while running | lost work | other bytes |")
+    header = "command|seconds|trials|kills|kills while it ran|kills that lost work|trials with different files"
+    print(f"|{header}|")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name, tally in tallies.items():
         print(

@@ -131,9 +131,9 @@ def test_metadata_of_an_imagefolder_is_read(folder, tmp_path, kind):
         "pose.side=right": [0, 1] * 6,
     }
     if kind == "jsonl":
-        assert any("2 lines are skipped: they are no JSON objects, first line 14" in text for text in faces.notices)
+        assert any("2 lines are skipped: they are not JSON objects, first line 14" in text for text in faces.notices)
     if kind != "csv":
-        assert any("columns that are no labels: box" in text for text in faces.notices)
+        assert any("columns that are not labels: box" in text for text in faces.notices)
     assert not any("ignored" in text for text in faces.notices)
 
 
@@ -145,7 +145,7 @@ def test_split_folders_of_an_imagefolder_are_no_classes(folder, tmp_path):
     faces = open_faces(tmp_path, 64)
     assert set(faces.attributes) == {"serious", "smiling"}
     assert [bool(value) for value in faces.attributes["smiling"]] == ["/smiling/" in name for name in faces.names]
-    assert "folders such as train and test are no classes; Facesmith splits the faces itself" in faces.notices
+    assert "folders such as train and test are not classes; Facesmith splits the faces itself" in faces.notices
 
 
 def test_split_folders_without_classes_are_plain_pictures(folder, tmp_path):

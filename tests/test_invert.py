@@ -174,7 +174,7 @@ def test_files_that_are_no_pictures_are_counted(run, tmp_path):
     (folder / "notes.txt").write_text("no picture")
     console = Console(file=io.StringIO(), width=200)
     list(invert(run, [folder], tmp_path / "out.png", ENCODER_ONLY, console=console))
-    assert "files that are no pictures are ignored (" in console.file.getvalue()
+    assert "files that are not pictures are ignored (" in console.file.getvalue()
     assert "1 .txt" in console.file.getvalue()
 
 

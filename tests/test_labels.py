@@ -190,13 +190,13 @@ def test_columns_of_parquet_files_are_labels(tmp_path):
         ("dataset.json", '{"labels": 5}', 'it has no "labels"'),
         ("dataset.json", '{"labels": "abc"}', 'it has no "labels"'),
         ("dataset.json", '{"labels": [["a.png", [[1]]]]}', "neither a number nor a text"),
-        ("dataset.json", '{"labels": [[5, 1]]}', "no list of [file name, label]"),
+        ("dataset.json", '{"labels": [[5, 1]]}', "not a list of [file name, label]"),
         ("dataset.json", '{"labels": [["a.png", [1]], ["b.png", [1, 2]]]}', "not all lists of one length"),
         ("dataset.json", '{"labels": [["a.png", [1]], ["b.png", 1]]}', "not all numbers"),
         ("list_attr_celeba.txt", "", "it is empty"),
         ("list_attr_celeba.txt", "1\nSmiling\nz.png 1\n", "none of its 1 names"),
         ("lfw_attributes.txt", "a\tb\n1\t2\n", "lacks person and imagenum"),
-        ("metadata.csv", b"\x1f\x8b\x08", "it is no table, but: gzip"),
+        ("metadata.csv", b"\x1f\x8b\x08", "it is not a table, but: gzip"),
         ("dataset.json", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer (run: git lfs pull)"),
         ("labels.csv", "file,smiling\na.png,1\n", "rename it to metadata.csv, with a column file_name"),
         ("Labels.XLSX", b"PK\3\4", "save it as metadata.csv"),
@@ -289,7 +289,7 @@ def test_huge_cells_quoted_lines_zero_bytes_and_ragged_rows_are_read(tmp_path):
         "metadata.csv: 1 zero bytes are ignored",
         "metadata.csv: 1 rows have more cells than there are columns and are skipped, first the row of e.png",
         "1 of 5 pictures have no row in metadata.csv",
-        "columns that are no attributes: note (texts of more than 60 characters)",
+        "columns that are not attributes: note (texts of more than 60 characters)",
     ]
     assert csv.field_size_limit() == 131_072
 
@@ -464,7 +464,7 @@ def test_repeated_columns_are_named(tmp_path):
     assert values(listing) == {"glad": [1, 0], "label_2": [1, 0], "label=1": [0, 1]}
     assert listing.notices == [
         "metadata.csv: column glad occurs twice, and the first is used",
-        "columns that are no attributes: label=2 (again) (an earlier column has this name)",
+        "columns that are not attributes: label=2 (again) (an earlier column has this name)",
     ]
 
 

@@ -76,7 +76,7 @@ def test_folder_of_shards_is_read_as_one_dataset(tmp_path):
     assert faces.names == [
         f"data/train-{shard:05d}-of-00003.parquet/{row:07d}" for shard in range(3) for row in range(2)
     ]
-    assert faces.notices == ["files that are no pictures are ignored (1 .md, 1 .json)"]
+    assert faces.notices == ["files that are not pictures are ignored (1 .md, 1 .json)"]
 
 
 def test_parquet_in_a_zip_is_read(tmp_path):
@@ -157,7 +157,7 @@ def test_labels_are_texts_as_in_a_csv(tmp_path):
         ["0000001", "", "0", "", "", "", ""],
         ["0000002", "", "", "", "", "-3", "0"],
     ]
-    assert table.notices == ["columns that are no labels: boxes, video"]
+    assert table.notices == ["columns that are not labels: boxes, video"]
     store = open_store(tmp_path)
     names = [file.name for file in store.files()]
     (table,) = store.label_tables()
@@ -175,7 +175,7 @@ def test_shards_with_the_same_columns_have_one_table(tmp_path):
     assert (first.name, first.columns, first.notices) == (
         "0.parquet",
         ["file_name", "age"],
-        ["columns that are no labels: box"],
+        ["columns that are not labels: box"],
     )
     assert (second.name, second.columns) == ("4.parquet", ["file_name", "smiling"])
 

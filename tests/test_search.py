@@ -103,8 +103,8 @@ def test_large_photos_cost_no_more_than_small_ones(detector, monkeypatch):
     assert max(sizes[1:]) < sizes[0] / 3
 
 
-def test_a_certain_face_needs_no_second_look(detector, monkeypatch):
-    monkeypatch.setattr(search_module, "_second_look", lambda *_: pytest.fail("looked again"))
+def test_a_certain_face_needs_no_second_pass(detector, monkeypatch):
+    monkeypatch.setattr(search_module, "_second_pass", lambda *_: pytest.fail("looked again"))
     assert len(only(detector, np.asarray(portrait())).faces) == 1
 
 

@@ -697,7 +697,7 @@ def test_a_result_belongs_to_its_face(open_page, latent):
     paste = page.get_by_role("button", name="Put it into the photo")
     assert paste.is_disabled(), "face 2 has no result"
     page.get_by_role("button", name="Face 1").click()
-    assert "Likeness 21.5 dB" in page.locator(".panel").inner_text()
+    assert "Similarity: 21.5 dB" in page.locator(".panel").inner_text()
     paste.click()
     wait_for_count(page, server.pasted, 1)
     assert server.pasted == [("1", latent)]

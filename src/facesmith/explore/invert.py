@@ -174,7 +174,7 @@ def _read_pictures(model: Model, pictures: Sequence[Path], options: InvertOption
     for path in pictures:
         source = open_source(path)
         if ignored := kinds_text(source.ignored):
-            console.print(f"{path}: files that are no pictures are ignored ({ignored})")
+            console.print(f"{path}: files that are not pictures are ignored ({ignored})")
         try:
             for photo in iterate_photos(source, FRAME_STEP):
                 if len(usable) == limit:

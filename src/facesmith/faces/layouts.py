@@ -25,7 +25,7 @@ from facesmith.photos.align import LANDMARK_NAMES, framing_from_header
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.split import person_of
 
-GEOMETRY_COLUMNS = frozenset(  # columns of `extract` that are no attributes
+GEOMETRY_COLUMNS = frozenset(  # columns of `extract` that are not attributes
     {"left", "top", "width", "height", "confidence", "blur", "fill", "file_name", "source"}
     | {f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy"}
     | {f"affine_{i}{j}" for i in "01" for j in "012"}
@@ -80,12 +80,12 @@ def read_listing(store: Store) -> Listing:
     if not labels.files and (store.path / JOURNAL_NAME).exists():
         listing.notices.append("an extraction into this folder was interrupted; run the same extract again to resume")
     if ignored := _ignored_text(files, {*labels.files, *labels.unused}):
-        listing.notices.append(f"files that are no pictures are ignored{ignored}")
+        listing.notices.append(f"files that are not pictures are ignored{ignored}")
     return listing
 
 
 def _ignored_text(files: SortedFiles, tables: frozenset[str] | set[str] = frozenset()) -> str:
-    """The number of files by kind that are no pictures, in brackets, without label tables and files of `extract`."""
+    """The number of files by kind that are not pictures, in brackets, without label tables and files of `extract`."""
     known = {name for name in files.kinds if name in tables or basename(name) in WRITTEN_BY_EXTRACT}
     ignored = Counter(kind for name, kind in files.kinds.items() if name not in known)
     ignored["videos"] += len(files.videos)
@@ -129,7 +129,7 @@ def _add_attributes(listing: Listing, attributes: Attributes) -> None:
     if attributes.left_out:
         reasons = [f"{name} ({reason})" for name, reason in attributes.left_out.items()]
         more = f" and {len(reasons) - MAX_TABLES_LISTED} more" if len(reasons) > MAX_TABLES_LISTED else ""
-        listing.notices.append(f"columns that are no attributes: {', '.join(reasons[:MAX_TABLES_LISTED])}{more}")
+        listing.notices.append(f"columns that are not attributes: {', '.join(reasons[:MAX_TABLES_LISTED])}{more}")
 
 
 def _add_header(listing: Listing, store: Store, headers: list[str]) -> None:
@@ -158,7 +158,7 @@ def _read_folders(pictures: list[StoredFile]) -> Listing:
     listing.persons = [None] * len(pictures)
     classes = [_class_of(picture.name) for picture in pictures]
     if any(part in SPLIT_FOLDERS for picture in pictures for part in dirname(picture.name).lower().split("/")):
-        listing.notices.append("folders such as train and test are no classes; Facesmith splits the faces itself")
+        listing.notices.append("folders such as train and test are not classes; Facesmith splits the faces itself")
     if 1 < len(set(classes)) <= MAX_CLASSES:
         listing.layout = "class folders"
         names = [attribute_name(name) for name in classes]

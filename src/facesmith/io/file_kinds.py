@@ -21,7 +21,7 @@ ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".rar", "
 RAW_SUFFIXES = frozenset(  # most of them look like TIFF files, but only their small preview can be read
     {".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 )
-DOCUMENT_SUFFIXES = frozenset(  # zips that are no archives of photos
+DOCUMENT_SUFFIXES = frozenset(  # zips that are not archives of photos
     {".apk", ".docx", ".epub", ".jar", ".npz", ".odp", ".ods", ".odt", ".pptx", ".pt", ".pth", ".whl", ".xlsx"}
 )
 # Folders and files that systems create. They contain thumbnails, deleted files or settings, never the user's photos.

@@ -221,7 +221,7 @@ class ParquetStore(Store):
             self.notices.append(f"several columns with pictures: {printable(picture)} is used, not {others}")
         self.label_columns, unused = label_columns(schema, features, sizes, except_for=columns)
         if unused:
-            self.notices.append(f"columns that are no labels: {printable(', '.join(unused))[:200]}")
+            self.notices.append(f"columns that are not labels: {printable(', '.join(unused))[:200]}")
 
     def files(self) -> list[StoredFile]:
         listed: list[StoredFile] = []
@@ -275,7 +275,7 @@ class ParquetStore(Store):
 
 
 def read_label_columns(stream: IO[bytes]) -> tuple[dict[str, list[str]], list[str]]:
-    """The columns of a Parquet table as texts, and the names of the columns that are no labels.
+    """The columns of a Parquet table as texts, and the names of the columns that are not labels.
 
     Raises:
         BadData: it is damaged, or pyarrow is not installed.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 Conversions = dict[str, Callable[[Any], str]]  # of values to text, by the path of their column
-MAX_LABEL_BYTES = 2**27  # of a column: longer texts are no labels
+MAX_LABEL_BYTES = 2**27  # of a column: longer texts are not labels
 SNIFFED_ROWS = 4  # of a binary column, to see whether it has pictures
 
 
@@ -97,7 +97,7 @@ def label_columns(
 
 
 def _conversions(name: str, kind: DataType, feature: Any) -> Conversions:
-    """How the values of a label column become text, by path. Empty if the column is no label."""
+    """How the values of a label column become text, by path. Empty if the column is not a label."""
     from pyarrow import types
 
     feature = feature if isinstance(feature, dict) else {}

@@ -155,7 +155,7 @@ def sort_by_kind(store: Store) -> SortedFiles:
     """The pictures, videos and other files of a store.
 
     The content of a file decides. Only files with a picture's suffix are not looked into, because a dataset may have
-    hundreds of thousands of them on a slow disk. If one is no picture, reading it later gives the reason.
+    hundreds of thousands of them on a slow disk. If one is not a picture, reading it later gives the reason.
     """
     result = SortedFiles()
     for file in store.files():

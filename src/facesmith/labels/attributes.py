@@ -35,7 +35,7 @@ class Attributes:
 
     Attributes:
         values: 0 and 1, or numbers.
-        left_out: columns that are no attributes, with the reason.
+        left_out: columns that are not attributes, with the reason.
         notices: rules that were applied, for the user.
     """
 
@@ -76,7 +76,7 @@ def _distinct(cells: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _numbers(texts: Sequence[str], convention: Convention) -> tuple[Kind, list[float]]:
-    """The kind of a column with these different texts, and their numbers. Texts that are no numbers have NaN."""
+    """The kind of a column with these different texts, and their numbers. Texts that are not numbers have NaN."""
     lowered = [text.strip().lower() for text in texts]
     if not all(word in UNKNOWN_WORDS or word in WORDS or NUMBER.fullmatch(word) for word in lowered):
         return "classes", [nan] * len(texts)

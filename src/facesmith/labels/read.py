@@ -85,7 +85,7 @@ def read_labels(store: Store, pictures: Sequence[str], others: Sequence[StoredFi
 
 
 def _join(table: Table, pictures: Sequence[str]) -> Join:
-    """The rows of a table by picture. Columns that are no labels are removed from the table.
+    """The rows of a table by picture. Columns that are not labels are removed from the table.
 
     Raises:
         UnusableTable: no row names a picture.

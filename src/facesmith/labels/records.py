@@ -16,7 +16,7 @@ MAX_COLUMNS = 4096
 def parse_json_lines(raw: bytes) -> TableText:
     """The records of a file with one JSON object a line.
 
-    Objects in an object give columns such as `pose.yaw`. Lists are left out. A line that is no object is skipped.
+    Objects in an object give columns such as `pose.yaw`. Lists are left out. A line that is not an object is skipped.
 
     Raises:
         UnusableTable: there is no object, or they have too many different names.
@@ -45,9 +45,9 @@ def parse_json_lines(raw: bytes) -> TableText:
         raise UnusableTable("no line is a JSON object")
     table = TableText(list(columns), [[record.get(name, "") for name in columns] for record in records])
     if damaged:
-        table.notices.append(f"{len(damaged)} lines are skipped: they are no JSON objects, first line {damaged[0]}")
+        table.notices.append(f"{len(damaged)} lines are skipped: they are not JSON objects, first line {damaged[0]}")
     if lists:
-        table.notices.append(f"columns that are no labels: {', '.join(lists)[:200]}")
+        table.notices.append(f"columns that are not labels: {', '.join(lists)[:200]}")
     return table
 
 
@@ -77,5 +77,5 @@ def parse_parquet(raw: bytes) -> TableText:
         raise UnusableTable(str(error).rstrip(".")) from None
     table = TableText(list(columns), [list(cells) for cells in zip(*columns.values(), strict=True)])
     if unused:
-        table.notices.append(f"columns that are no labels: {', '.join(unused)[:200]}")
+        table.notices.append(f"columns that are not labels: {', '.join(unused)[:200]}")
     return table

@@ -108,7 +108,7 @@ def read_table(store: Store, file: StoredFile) -> Table:
     raw = read_bytes(store, file)
     kind, parse_records = kind_of_content(raw[:HEAD_BYTES]), RECORDS.get(splitext(name)[1])
     if kind.name and not parse_records:
-        raise UnusableTable(f"it is no table, but: {kind.name}")
+        raise UnusableTable(f"it is not a table, but: {kind.name}")
     if name in STYLEGAN:
         return _read_stylegan(file.name, raw)
     text = parse_records(raw) if parse_records else parse(raw, blanks=name in CELEBA)
@@ -221,7 +221,7 @@ def _read_stylegan(path: str, raw: bytes) -> Table:
         raise UnusableTable("its labels are not all numbers, or not all lists of one length")
     rows = [[_cell(value) for value in (label if lists else [label])] for _, label in labeled]
     if not all(isinstance(name, str) for name, _ in labeled):
-        raise UnusableTable('its "labels" are no list of [file name, label]')
+        raise UnusableTable('its "labels" are not a list of [file name, label]')
     names = [f"label_{i}" for i in range(length)] if lists and length > 1 else ["label"]
     columns = dict(zip(names, _transposed(rows, len(names)), strict=True))
     return Table(path, dirname(path), columns, {"": [name for name, _ in labeled]}, convention="codes")

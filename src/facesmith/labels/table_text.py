@@ -27,7 +27,7 @@ MAX_CELL_CHARS = 2**27  # the whole table, which is limited in bytes
 
 
 class UnusableTable(Exception):
-    """A file is no table that can be read. The message is the reason, without a final period."""
+    """A file is not a table that can be read. The message is the reason, without a final period."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Find the faces of photos, and say why a photo has none.
 
-First the detector searches each photo as it is. Where it finds nothing certain, a second look follows: the photo is
+First the detector searches each photo as it is. Where it finds nothing certain, a second pass follows: the photo is
 reduced, surrounded by gray, and searched upright and turned by 90, 180 and 270 degrees. So it finds faces that lie on
 their side, that the photo's edge cuts, or that are larger than the photo. Such a face counts only if the detector finds
 it again in its own aligned crop, at the same place. This keeps out most patterns that merely look like a face once.
@@ -19,10 +19,10 @@ from facesmith.photos.align import Alignment, Points, align, transform
 from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.quality import share_outside
 
-FIRST_LOOK_CERTAIN = 0.98  # confidence from which a face needs no second look
-CERTAIN = 0.95  # lowest confidence of a second look's face in its own crop
-SECOND_LOOK_PX = 240  # shorter side of the reduced photo
-SECOND_LOOK_MIN_FACE_PX = 40  # of the reduced photo
+FIRST_PASS_CERTAIN = 0.98  # confidence from which a face needs no second pass
+CERTAIN = 0.95  # lowest confidence of a second pass's face in its own crop
+SECOND_PASS_PX = 240  # shorter side of the reduced photo
+SECOND_PASS_MIN_FACE_PX = 40  # of the reduced photo
 BORDER_SHARE = 0.3  # width of the gray border, as a share of the shorter side
 GRAY_LEVEL = 127
 HINT_THRESHOLD = 0.7  # candidates with less confidence say nothing about a photo
@@ -54,7 +54,7 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A possible face of the second look.
+    """A possible face of the second pass.
 
     Attributes:
         faces: one face, in pixels of the photo.
@@ -77,20 +77,20 @@ def search(detector: Detector, photos: Sequence[Pixels]) -> list[SearchResult]:
     """
     return [
         SearchResult(faces, None)
-        if len(faces) and faces.confidence[0] >= FIRST_LOOK_CERTAIN
-        else _look_again(detector, photo, faces)
+        if len(faces) and faces.confidence[0] >= FIRST_PASS_CERTAIN
+        else _search_again(detector, photo, faces)
         for photo, faces in zip(photos, detector.detect(photos), strict=True)
     ]
 
 
-def _look_again(detector: Detector, photo: Pixels, first: Detections) -> SearchResult:
-    """The faces of a photo in which the first look found no certain face."""
-    candidates = _second_look(detector, photo)
+def _search_again(detector: Detector, photo: Pixels, first: Detections) -> SearchResult:
+    """The faces of a photo in which the first pass found no certain face."""
+    candidates = _second_pass(detector, photo)
     certain = [each for each in candidates if each.is_certain and each.faces.confidence[0] > detector.threshold]
     if certain:
         best = max(certain, key=lambda each: each.score)
         faces = [each.faces for each in certain if each.quarter_turns == best.quarter_turns]
-        if best.quarter_turns == 0:  # the first look may have found faces that are too small for the second
+        if best.quarter_turns == 0:  # the first pass may have found faces that are too small for the second
             faces.append(_without(first, faces))
         return SearchResult(_concatenate(faces), None)
     if len(first):
@@ -99,9 +99,9 @@ def _look_again(detector: Detector, photo: Pixels, first: Detections) -> SearchR
     return SearchResult(first, _too_small(detector, photo) or _hint(candidates, size) or NO_FACE)
 
 
-def _second_look(detector: Detector, photo: Pixels) -> list[_Candidate]:
+def _second_pass(detector: Detector, photo: Pixels) -> list[_Candidate]:
     """The possible faces of a photo in four orientations, in pixels of the photo."""
-    scale = min(1.0, SECOND_LOOK_PX / min(photo.shape[:2]))
+    scale = min(1.0, SECOND_PASS_PX / min(photo.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
     small = (
         np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)) if scale < 1 else photo
@@ -109,7 +109,7 @@ def _second_look(detector: Detector, photo: Pixels) -> list[_Candidate]:
     border_px = round(BORDER_SHARE * min(height, width))
     padded = np.pad(small, ((border_px,) * 2, (border_px,) * 2, (0, 0)), constant_values=GRAY_LEVEL)
     turned = [np.ascontiguousarray(np.rot90(padded, turns)) for turns in range(4)]
-    min_face_px = max(SECOND_LOOK_MIN_FACE_PX, round(detector.min_face_px * scale))
+    min_face_px = max(SECOND_PASS_MIN_FACE_PX, round(detector.min_face_px * scale))
     results = detector.with_settings(min_face_px, min(HINT_THRESHOLD, detector.threshold)).detect(turned)
     crop_detector = detector.with_settings(CROP_MIN_FACE_PX, CROP_THRESHOLD)
     to_photo = np.array((photo.shape[1] / width, photo.shape[0] / height))

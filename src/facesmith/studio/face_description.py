@@ -1,7 +1,7 @@
 """A short description of a face, such as "a woman, smiling, with dark hair", for people who can't see it.
 
 An attribute classifier looks at the picture. It only has the attributes of its training labels: "man" and "woman", for
-example, are the two values of one label. Judgements such as "attractive" are left out. What the classifier is not sure
+example, are the two values of one label. Judgments such as "attractive" are left out. What the classifier is not sure
 of follows after "perhaps", and what it recognizes badly is left out.
 """
 

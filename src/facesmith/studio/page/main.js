@@ -95,7 +95,7 @@ function fillModelList() {
   modelChoice.disabled = studio.models.length < 2;
 }
 const nameOf = ({ name, seen }) => {
-  if (name === 'bundled') return 'Built-in generator';
+  if (name === 'bundled') return 'Bundled generator';
   return seen ? `${name} · ${Math.round(seen / 1000)} kimg` : name;
 };
 

@@ -181,7 +181,7 @@ export function myFacePart(signal) {
     if (!message.face) return;
     result.latent = message.face;
     result.status = 'Done.';
-    result.score = `Likeness ${message.psnr_db} dB (PSNR). The average face reaches ${message.average_psnr_db} dB. From about 20 dB on, faces look alike at first glance. A small generator can’t draw every detail.`;
+    result.score = `Similarity: ${message.psnr_db} dB (PSNR). The average face reaches ${message.average_psnr_db} dB. From about 20 dB on, faces look alike at first glance. A small generator can’t draw every detail.`;
   }
 
   // Puts the chosen face's result into the photo, at the place of this face.

@@ -44,7 +44,7 @@ function copyLink() {
 
 async function downloadKept(name) {
   const url = apiUrl(name, { faces: studio.kept.map(({ face }) => face).join(','), psi: currentPsi() });
-  if (url.length > MAX_URL_LENGTH) return showMessage('These are too many custom faces for one download. Remove some of them.');
+  if (url.length > MAX_URL_LENGTH) return showMessage('Too many custom faces for one download. Remove some of them.');
   showMessage('Making the file …');
   if (await download(url, name)) showMessage(`${name} downloaded`);
   return undefined;
