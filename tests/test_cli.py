@@ -188,6 +188,7 @@ def test_version_is_printed(facesmith):
         (["sample", "--model", "FACES", "--out", "OUT", "--seeds", "one"], 2, "--seeds"),
         (["sample", "--model", "FACES", "--out", "OUT", "--like", "x.png", "--seeds", "1"], 2, "leave out --seeds"),
         (["sample", "--psi", "2", "--model", "FACES"], 2, "--psi"),
+        (["sample", "--model", "FACES", "--out", "OUT", "--filter", "box"], 2, "nearest, bilinear"),
         (["train", "dcgan64", "--data", "FACES", "--out", "FACES/000000.png", *TINY], 1, "is a file"),
         (["train", "dcgan64", "--out", "OUT"], 2, "--data"),
         (["demo", "--minutes", "0", "--out", "OUT"], 2, "more than 0"),

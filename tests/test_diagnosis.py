@@ -197,7 +197,7 @@ def test_signs_of_real_faces_of_one_face_and_of_noise():
 
 def test_a_generator_without_input_is_diagnosed_as_collapsed(tmp_path):
     state = small_state("dcgan32", faces=128, budget=400)
-    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
+    with Monitor(tmp_path, state, 0.0, QUIET) as monitor:
         for save in range(5):
             state.seen += 80
             if save == 2:
@@ -212,7 +212,7 @@ def test_a_generator_without_input_is_diagnosed_as_collapsed(tmp_path):
 def test_a_discriminator_trained_on_few_faces_is_diagnosed_as_overfitting(tmp_path):
     state = small_state("dcgan32", faces=32, budget=10_000, lr=2e-3, batch_size=16, mirror=False)
     others = procedural_pixels(400)[200:]
-    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET, others) as monitor:
+    with Monitor(tmp_path, state, 0.0, QUIET, others) as monitor:
         monitor.log_checkpoint(inference_networks(state))
         for _ in range(3):
             for _ in range(50):

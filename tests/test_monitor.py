@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from small import QUIET, procedural_pixels, small_state
+from small import QUIET, small_state
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from facesmith.errors import BadData
-from facesmith.io.images import read_picture
+from facesmith.faces import Stream
+from facesmith.io.images import grid, read_picture, to_uint8
 from facesmith.training.averages import inference_networks
 from facesmith.training.curves import draw_curves, draw_scores, loss_names, points, save_shares, smoothed
 from facesmith.training.discriminator_scores import Histogram, read_histogram
@@ -26,7 +27,7 @@ from facesmith.training.validation import KID, best_kid
 
 def run(tmp_path, saves=2, console=QUIET, seconds=0.0):
     state = small_state(budget=10**6)
-    with Monitor(tmp_path, state, procedural_pixels(), seconds, console) as monitor:
+    with Monitor(tmp_path, state, seconds, console) as monitor:
         for _ in range(saves):
             shown = []
             for _ in range(3):
@@ -56,11 +57,45 @@ def test_tensorboard_has_scalars_and_both_kinds_of_images(tmp_path):
     assert {*events.Tags()["images"]} == {"real", "fake"}
 
 
+def tensorboard_images(folder, name):
+    """Step -> picture, as TensorBoard shows them."""
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    return {event.step: read_picture(event.encoded_image_string) for event in events.Images(name)}
+
+
+@pytest.mark.parametrize("name", ["dcgan64", "gray-dcgan64"])  # the latter draws with replacement
+def test_tensorboard_shows_4_rows_of_8_real_faces_of_the_current_batch(tmp_path, name):
+    state = small_state(name, budget=10**6, batch_size=32)
+    with Monitor(tmp_path, state, 0.0, QUIET) as monitor:
+        for _ in range(5):
+            batches = watched_batches(state)
+            monitor.log_step(train_step(state))
+        monitor.log_images(inference_networks(state))
+    (sheet,) = tensorboard_images(tmp_path, "real").values()
+    assert np.array_equal(sheet, grid(to_uint8(batches[-1]).numpy(), 8))
+    (fakes,) = tensorboard_images(tmp_path, "fake").values()
+    assert fakes.shape == sheet.shape
+
+
+def watched_batches(state):
+    """A list that receives the real faces of the next step's batches."""
+    batches, draw = [], Stream.draw_with_labels
+
+    def draw_and_store(count, *, replacement=False):
+        faces, labels = draw(state.stream, count, replacement=replacement)
+        batches.extend([faces] if count else [])
+        return faces, labels
+
+    state.stream.draw_with_labels = draw_and_store
+    return batches
+
+
 def test_lines_and_sheets_after_the_last_saved_state_are_removed(tmp_path):
     run(tmp_path, saves=3)
     state = small_state(budget=10**6)
     state.seen = 24  # as if the state of the second save had been lost
-    with Monitor(tmp_path, state, procedural_pixels(), 5.0, QUIET) as monitor:
+    with Monitor(tmp_path, state, 5.0, QUIET) as monitor:
         assert monitor.seconds >= 5.0
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["000000024.png"]
@@ -69,7 +104,7 @@ def test_lines_and_sheets_after_the_last_saved_state_are_removed(tmp_path):
 def test_images_of_a_recipe_are_written_and_removed_with_the_rest(tmp_path):
     state = small_state(budget=10**6)
     shown = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 1, 4, 4)
-    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
+    with Monitor(tmp_path, state, 0.0, QUIET) as monitor:
         for state.seen in (8, 16):
             monitor.log_step({"G/loss": torch.tensor(1.0), "G/epoch": shown})
         monitor.log_checkpoint(inference_networks(state))
@@ -78,13 +113,13 @@ def test_images_of_a_recipe_are_written_and_removed_with_the_rest(tmp_path):
     assert row[0, ::6, 0].tolist() == [0, 64, 128, 191, 255]
     assert "G/epoch" not in json.loads((tmp_path / "log.jsonl").read_text())
     state.seen = 8
-    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET):
+    with Monitor(tmp_path, state, 0.0, QUIET):
         assert [path.name for path in (tmp_path / "shown").iterdir()] == ["000000008.png"]
 
 
 def test_a_rollback_remembers_the_best_kid(tmp_path):
     state = small_state(budget=10**6)
-    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET) as monitor:
+    with Monitor(tmp_path, state, 0.0, QUIET) as monitor:
         monitor.log_validation({KID: 0.5}, is_best=True)
         for seen, kid in ((8, 0.2), (16, 0.3)):
             state.seen = seen
@@ -109,7 +144,7 @@ def test_a_log_file_gets_a_line_per_save_and_quiet_gets_none(tmp_path, capsys):
 def test_a_log_file_gets_the_time_left(tmp_path, capsys, monkeypatch):
     state = small_state(budget=600)
     now = time.monotonic()
-    with Monitor(tmp_path, state, procedural_pixels(), 0.0, Console(stderr=True)) as monitor:
+    with Monitor(tmp_path, state, 0.0, Console(stderr=True)) as monitor:
         monitor.started = now
         for seen, second in ((100, 60), (200, 120), (600, 360)):  # 100 images a minute
             state.seen = seen
@@ -122,7 +157,7 @@ def test_a_log_file_gets_the_time_left(tmp_path, capsys, monkeypatch):
 def test_a_log_file_gets_a_line_between_two_saves_that_are_far_apart(tmp_path, capsys, monkeypatch):
     state = small_state(budget=6000)
     now = time.monotonic()
-    with Monitor(tmp_path, state, procedural_pixels(), 0.0, Console(stderr=True)) as monitor:
+    with Monitor(tmp_path, state, 0.0, Console(stderr=True)) as monitor:
         for second in range(1, 71):
             state.seen = 10 * second
             monkeypatch.setattr(time, "monotonic", lambda second=second: now + second)

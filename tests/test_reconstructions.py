@@ -69,7 +69,7 @@ def test_only_reconstructions_are_marked_as_synthetic_and_kept_per_save(nets, tm
 @pytest.mark.parametrize(("recipe", "held_out"), [("dcgan64", 5), ("test-autoencoder", 0), ("test-autoencoder", 5)])
 def test_recipes_with_an_encoder_show_held_out_faces(tmp_path, recipe, held_out):
     state = small_state(recipe, budget=10**6)
-    with Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET, procedural_pixels()[:held_out]) as monitor:
+    with Monitor(tmp_path, state, 0.0, QUIET, procedural_pixels()[:held_out]) as monitor:
         monitor.log_step(train_step(state))
         monitor.log_checkpoint(inference_networks(state))
     expected = recipe == "test-autoencoder" and held_out > 0
@@ -83,5 +83,5 @@ def test_what_a_killed_run_drew_after_its_last_save_is_taken_back(nets, tmp_path
         write_reconstructions(tmp_path, nets, procedural_pixels()[:3], seen=seen)
     state = small_state("test-autoencoder", budget=10**6)
     state.seen = 80
-    Monitor(tmp_path, state, procedural_pixels(), 0.0, QUIET).tensorboard.close()
+    Monitor(tmp_path, state, 0.0, QUIET).tensorboard.close()
     assert [path.name for path in (tmp_path / "reconstructions").iterdir()] == ["000000080.png"]

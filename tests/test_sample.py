@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from facesmith.errors import BadData, BadOption, BadPicture, OutputExists
 from facesmith.explore.sample import sample, sample_like
 from facesmith.io.files import sha256
 from facesmith.io.images import grid, read_picture, read_provenance, write_png
+from facesmith.io.sheet_layout import SheetLayout
 from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.training.averages import inference_networks
@@ -71,6 +74,53 @@ def test_sheet_contains_faces_and_metadata(run, tmp_path):
     assert metadata["Model"] == sha256(run / "model.safetensors")
     assert metadata["Seeds"] == "[5, 6, 7, 8]"
     assert metadata["Synthetic"] == "true"
+
+
+def test_sheet_has_the_requested_columns_gap_and_scale(run, tmp_path):
+    layout = SheetLayout(columns=16, gap_px=0, scale=2)
+    (path,) = sample(lambda: load(run), range(128), tmp_path / "sheet.png", layout=layout, console=QUIET)
+    sheet, faces = read_picture(path), facesmith.load(run).sample(range(128))
+    assert sheet.shape == (8 * 32, 16 * 32, 3)
+    tiles = sheet.reshape(8, 32, 16, 32, 3).swapaxes(1, 2).reshape(128, 32, 32, 3)
+    assert np.array_equal(tiles, faces.repeat(2, axis=1).repeat(2, axis=2))
+    assert json.loads(read_provenance(path)["Layout"]) == {"columns": 16, "gap_px": 0, "scale": 2, "filter": "nearest"}
+
+
+@pytest.mark.parametrize("name", ["bilinear", "bicubic", "lanczos"])
+def test_a_named_filter_interpolates(run, tmp_path, name):
+    layout = SheetLayout(scale=4, filter=name)
+    (path,) = sample(lambda: load(run), [1, 2], tmp_path / "sheet.png", layout=layout, console=QUIET)
+    blocks = grid(facesmith.load(run).sample([1, 2]).repeat(4, axis=1).repeat(4, axis=2))
+    difference = np.abs(read_picture(path).astype(int) - blocks)
+    assert 0 < difference.mean() < 40
+    assert name in read_provenance(path)["Layout"]
+
+
+def test_a_sheet_is_drawn_again_with_its_layout_or_another(run, tmp_path):
+    layout = SheetLayout(columns=4, gap_px=0, scale=2)
+    (path,) = sample(lambda: load(run), range(8), tmp_path / "sheet.png", layout=layout, console=QUIET)
+    (again,) = sample_like(lambda: load(run), path, tmp_path / "again.png", console=QUIET)
+    assert np.array_equal(read_picture(again), read_picture(path))
+    (plain,) = sample_like(lambda: load(run), path, tmp_path / "plain.png", layout=SheetLayout(), console=QUIET)
+    assert np.array_equal(read_picture(plain), grid(facesmith.load(run).sample(range(8))))
+    (folder,) = sample_like(lambda: load(run), path, tmp_path / "faces", console=QUIET)
+    assert {read_picture(face).shape for face in folder.iterdir()} == {(32, 32, 3)}
+
+
+@pytest.mark.parametrize(
+    "entry", ["{}", "[", "[" * 5000, '{"columns": 0}', '{"scale": 1000000}', '{"filter": "x"}', "9" * 5000, "null"]
+)
+def test_a_forged_layout_is_ignored(run, tmp_path, entry):
+    (path,) = sample(lambda: load(run), [1], tmp_path / "one.png", console=QUIET)
+    forged = write_png(tmp_path / "forged.png", read_picture(path), {**read_provenance(path), "Layout": entry})
+    (again,) = sample_like(lambda: load(run), forged, tmp_path / "again.png", console=QUIET)
+    assert np.array_equal(read_picture(again), read_picture(path))
+
+
+def test_columns_need_a_sheet(run, tmp_path):
+    with pytest.raises(BadOption, match="folder"):
+        list(sample(lambda: load(run), [1], tmp_path / "faces", layout=SheetLayout(columns=2), console=QUIET))
+    assert not (tmp_path / "faces").exists()
 
 
 def test_single_faces_are_drawn_again_from_their_metadata(run, tmp_path):

@@ -46,6 +46,15 @@ def test_resumed_stream_is_identical(position, seed, replacement):
     assert torch.equal(uninterrupted.draw(15, replacement=replacement), resumed.draw(15, replacement=replacement))
 
 
+@settings(deadline=None)
+@given(st.integers(0, 40), st.integers(0, 25), st.booleans())
+def test_last_drawn_faces_are_those_of_the_last_batch(position, count, replacement):
+    one = stream(position=position)
+    batch = one.draw(count, replacement=replacement)
+    assert torch.equal(one.last_drawn(count, replacement=replacement), batch)
+    assert one.position == position + count
+
+
 def test_each_epoch_has_every_face_once_in_a_new_order():
     one = stream(mirror=False)
     first, second = rows_of(one.draw(N)), rows_of(one.draw(N))

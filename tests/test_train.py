@@ -19,6 +19,7 @@ import torch
 from faults import KILLED, Disk, Killed, faulty
 from rich.console import Console
 from small import QUIET, RESOLUTION, TEST_RECIPES, faces_folder, stop_after
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from facesmith.errors import BadData, BadModel, BadOption, NonFiniteLoss, OutputExists, RunBusy
 from facesmith.modelfiles.checkpoint import load_model, load_state
@@ -65,6 +66,15 @@ def test_a_run_writes_model_log_sheets_and_curves(options):
     header = load_model(run).header
     assert header["seen"] == 120
     assert sum(header["split"]["counts"][part] for part in PARTS) == 40
+
+
+def test_images_every_writes_images_and_leaves_the_training_unchanged(options, uninterrupted):
+    assert train(replace(options, images_every=4), QUIET).finished
+    assert (options.out / "model.safetensors").read_bytes() == uninterrupted
+    events = EventAccumulator(str(options.out / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    for name in ("real", "fake"):
+        assert {event.step for event in events.Images(name)} == {32, 40, 64, 80, 96, 120}  # every 32, and checkpoints
 
 
 def test_a_grown_network_stays_grown_when_extended_or_fine_tuned(options, tmp_path):

@@ -115,6 +115,7 @@ def train(
     limit: int | None = None,
     mirror: bool = True,
     snapshots: int = 0,
+    images_every: int | None = None,
     save_every: float | None = None,
     validate_every: float | None = None,
     on_trouble: str = "warn",
@@ -144,6 +145,7 @@ def train(
         limit: use only this many faces.
         mirror: mirror every other face.
         snapshots: keep the models of this many last checkpoints.
+        images_every: steps between two writings of images to TensorBoard; by default at checkpoints only.
         save_every: kimg between two checkpoints.
         validate_every: kimg between two small evaluations; keeps the best model as `best.safetensors`.
         on_trouble: `"warn"`, `"rollback"` (to the last healthy checkpoint) or `"stop"`.
@@ -163,9 +165,27 @@ def train(
         name = recipe_name(recipe, start, folder, force=force)
         hyperparameters["condition"] = parse_condition(name, ",".join(condition))
     options = TrainOptions(
-        recipe, Path(data), folder, hyperparameters, minutes, kimg, seed, device, precision, limit, mirror, snapshots,
-        save_every, validate_every, on_trouble, start, extend, force, threads,
-    )  # fmt: skip
+        recipe=recipe,
+        data=Path(data),
+        out=folder,
+        hyperparameters=hyperparameters,
+        minutes=minutes,
+        kimg=kimg,
+        seed=seed,
+        device=device,
+        precision=precision,
+        limit=limit,
+        mirror=mirror,
+        snapshots=snapshots,
+        images_every=images_every,
+        save_every_kimg=save_every,
+        validate_every_kimg=validate_every,
+        on_trouble=on_trouble,
+        finetune_from=start,
+        extend=extend,
+        force=force,
+        threads=threads,
+    )
     return train_generator(options, _console(quiet))
 
 

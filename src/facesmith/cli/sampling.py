@@ -40,6 +40,14 @@ def sample(
     like: Annotated[
         Path | None, typer.Option(help="Draw the faces of this picture again, from the seeds in its metadata.")
     ] = None,
+    columns: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Columns of the sheet. Default: about as many as rows.")
+    ] = None,
+    gap: Annotated[int, typer.Option(min=0, max=64, help="White pixels between the faces of the sheet.")] = 2,
+    scale: Annotated[int, typer.Option(min=1, max=32, help="Enlarge each face N times, after it was drawn.")] = 1,
+    filter: Annotated[
+        str, typer.Option(help="How --scale enlarges: nearest (blocks), bilinear, bicubic or lanczos.")
+    ] = "nearest",
     sign: Annotated[
         Path | None, typer.Option(help="Sign content credentials (C2PA) with this certificate chain, PEM.")
     ] = None,
@@ -49,6 +57,8 @@ def sample(
     """Draw one face per seed. The same model, seed and psi always give the same face.
 
     Example: facesmith sample --seeds 0-15 --out faces.png
+
+    A sheet of 8 rows without gaps: facesmith sample --seeds 0-127 --columns 16 --gap 0 --scale 2
     """
     if like is not None and {"seeds", "psi", "conditions"} & explicit_options(context):
         raise BadOption("--like reads all this from the picture; leave out --seeds, --psi and --condition.")
@@ -57,16 +67,34 @@ def sample(
     from facesmith.io.attribute_options import parse_condition_values
     from facesmith.io.credentials import open_signer
     from facesmith.io.seeds import parse_seeds
+    from facesmith.io.sheet_layout import SheetLayout, parse_filter
 
     condition = parse_condition_values(conditions or [])
+    layout = SheetLayout(columns, gap, scale, parse_filter(filter))
     signer = open_signer(sign, key)
     open_model = _opener(model, context.obj)
     paths = (
         sample_faces(
-            open_model, parse_seeds(seeds), out, psi=psi, condition=condition, sign=signer, force=force, console=console
+            open_model,
+            parse_seeds(seeds),
+            out,
+            psi=psi,
+            condition=condition,
+            layout=layout,
+            sign=signer,
+            force=force,
+            console=console,
         )
         if like is None
-        else sample_like(open_model, like, out, sign=signer, force=force, console=console)
+        else sample_like(
+            open_model,
+            like,
+            out,
+            layout=layout if {"columns", "gap", "scale", "filter"} & explicit_options(context) else None,
+            sign=signer,
+            force=force,
+            console=console,
+        )
     )
     for path in paths:
         show(path)

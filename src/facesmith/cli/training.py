@@ -40,6 +40,10 @@ def train(
     limit: Annotated[int | None, typer.Option(min=1, help="Use at most N faces.")] = None,
     mirror: Annotated[bool, typer.Option(help="Augment by mirroring images at random.")] = True,
     snapshots: Annotated[int, typer.Option(min=0, help="Keep the models of the last N checkpoints.")] = 0,
+    images_every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Also write images to TensorBoard every N steps. Default: at checkpoints only."),
+    ] = None,
     save_every: Annotated[
         float | None,
         typer.Option(help="Kimg (thousands of images) between checkpoints; a killed process loses at most that much."),
@@ -89,6 +93,7 @@ def train(
         limit=limit,
         mirror=mirror,
         snapshots=snapshots,
+        images_every=images_every,
         save_every_kimg=save_every,
         validate_every_kimg=validate_every,
         on_trouble=on_trouble,

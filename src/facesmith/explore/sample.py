@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,12 +12,13 @@ from rich.console import Console
 from facesmith.errors import BadData, BadOption
 from facesmith.io.file_kinds import PICTURE_SUFFIXES
 from facesmith.io.files import refuse_to_overwrite
-from facesmith.io.images import MEDIA_TYPES, Pixels, grid, read_provenance, write_picture
+from facesmith.io.images import MEDIA_TYPES, SHEET_GAP_PX, Pixels, read_provenance, write_picture
 from facesmith.io.memory import require_sheet_memory
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
 from facesmith.io.provenance import Sign, parse_provenance, seed_metadata
 from facesmith.io.seeds import BATCH_SIZE
+from facesmith.io.sheet_layout import SheetLayout, stored_layout
 
 MAX_SHEET_FACES = 10_000
 
@@ -54,6 +56,7 @@ def sample(
     *,
     psi: float = 1.0,
     condition: Mapping[str, float] | None = None,
+    layout: SheetLayout = SheetLayout(),  # noqa: B008 (immutable)
     sign: Sign | None = None,
     force: bool = False,
     console: Console,
@@ -65,6 +68,7 @@ def sample(
         out: a .png or .jpg for a contact sheet; any other name is a folder for one PNG per face.
         psi: truncation, 0-1.
         condition: of a conditional model: attributes of all faces, each 0 or 1.
+        layout: of a sheet; single faces are enlarged only.
         sign: adds signed content credentials to each file.
 
     Raises:
@@ -82,15 +86,18 @@ def sample(
         refuse_to_overwrite(out, force)
         model = open_model()
         subject = f"A sheet of {len(seeds)} faces"
-        require_sheet_memory(len(seeds), model.resolution, subject, "Use a folder as --out, or fewer --seeds.")
-        metadata = model.provenance(seed_metadata(seeds, psi, condition))
-        yield write_picture(out, grid(model.sample(seeds, psi, condition)), metadata, sign)
+        side_px, advice = model.resolution * layout.scale, "Use a folder as --out, fewer --seeds or a smaller --scale."
+        require_sheet_memory(len(seeds), side_px + layout.gap_px, subject, advice)
+        metadata = model.provenance(seed_metadata(seeds, psi, condition) | layout.metadata())
+        yield write_picture(out, layout.arranged(model.sample(seeds, psi, condition)), metadata, sign)
         return
-    outputs = Outputs([out], (list(seeds), psi, condition), folder=True)
+    if (layout.columns, layout.gap_px) != (None, SHEET_GAP_PX):
+        raise BadOption(f"--columns and --gap arrange a sheet, but --out {out} is a folder. Name a .png or .jpg.")
+    outputs = Outputs([out], (list(seeds), psi, condition, layout), folder=True)
     outputs.refuse_to_overwrite(force)
     model = open_model()
     with outputs.writing():
-        _write_faces(model, seeds, out, psi, condition, sign, console)
+        _write_faces(model, seeds, out, psi, condition, layout, sign, console)
     yield out
 
 
@@ -100,6 +107,7 @@ def _write_faces(
     out: Path,
     psi: float,
     condition: Mapping[str, float] | None,
+    layout: SheetLayout,
     sign: Sign | None,
     console: Console,
 ) -> None:
@@ -107,8 +115,9 @@ def _write_faces(
     starts = range(0, len(seeds), BATCH_SIZE)
     for start in bar(starts, len(starts), f"drawing faces, {BATCH_SIZE} at a time", console):
         batch = seeds[start : start + BATCH_SIZE]
-        for seed, face in zip(batch, model.sample(batch, psi, condition), strict=True):
-            metadata = model.provenance(seed_metadata([seed], psi, condition))
+        faces = layout.enlarged(model.sample(batch, psi, condition))
+        for seed, face in zip(batch, faces, strict=True):
+            metadata = model.provenance(seed_metadata([seed], psi, condition) | layout.metadata())
             write_picture(out / f"seed{seed:06d}.png", face, metadata, sign)
 
 
@@ -117,16 +126,21 @@ def sample_like(
     like: Path,
     out: Path,
     *,
+    layout: SheetLayout | None = None,
     sign: Sign | None = None,
     force: bool = False,
     console: Console,
 ) -> Iterator[Path]:
     """Draw the faces of a picture again that `sample` wrote, with the seeds, psi and condition in its metadata.
 
+    Args:
+        layout: by default that of the picture.
+
     Raises:
         BadData: the picture has no such metadata, or was drawn by another model.
     """
-    origin = parse_provenance(read_provenance(like))
+    metadata = read_provenance(like)
+    origin = parse_provenance(metadata)
     if origin is None:
         raise BadData(f"{like} has no seeds in its metadata; only pictures drawn by Facesmith have.")
     model = open_model()
@@ -134,7 +148,18 @@ def sample_like(
         raise BadData(
             f"{like} was drawn by another model (hash {origin.model[:12]}, recipe {origin.recipe}) than {model.path}."
         )
-    psi, condition = origin.psi, origin.condition
+    if layout is None:
+        layout = stored_layout(metadata)
+        if out.suffix.lower() not in MEDIA_TYPES:  # single faces have no columns
+            layout = replace(SheetLayout(), scale=layout.scale, filter=layout.filter)
     return sample(
-        lambda: model, origin.seeds, out, psi=psi, condition=condition, sign=sign, force=force, console=console
+        lambda: model,
+        origin.seeds,
+        out,
+        psi=origin.psi,
+        condition=origin.condition,
+        layout=layout,
+        sign=sign,
+        force=force,
+        console=console,
     )

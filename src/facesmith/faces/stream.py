@@ -53,6 +53,18 @@ class Stream:
         """The next faces, float32 `[count, C, S, S]` in `[-1, 1]`."""
         return self.draw_with_labels(count, replacement=replacement)[0]
 
+    def last_drawn(self, count: int, *, replacement: bool = False) -> Tensor:
+        """The last `count` faces that were drawn, as `draw` returned them; the position stays as it is.
+
+        Near the start of the stream, faces that were not drawn yet follow.
+        """
+        position = self.position
+        self.position = max(0, position - count)
+        try:
+            return self.draw(count, replacement=replacement)
+        finally:
+            self.position = position
+
     def draw_with_labels(self, count: int, *, replacement: bool = False) -> tuple[Tensor, Tensor | None]:
         """The next faces, as in `draw`, and their labels `[count, K]` or None."""
         import torch  # here, because opening and describing a dataset must not load torch

@@ -18,6 +18,7 @@ color_profiles.py     colors of embedded profiles -> sRGB, and back; 16-bit and 
 batches.py            batches of equal size, the last one padded
 captions.py           images with text below or on the left
 video.py              write MP4 and GIF
+sheet_layout.py       columns, gap and enlargement of a sheet
 provenance.py         metadata of synthetic images: what they are and how to draw them again
 credentials.py        signed content credentials (C2PA)
 lock.py               lock a folder against a second process

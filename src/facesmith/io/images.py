@@ -40,6 +40,7 @@ MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 PNG_XMP = "XML:com.adobe.xmp"
 JPEG_QUALITY = 95
 MAX_COMMENT_BYTES = 65_533  # of a JPEG
+SHEET_GAP_PX = 2
 MAX_PIXELS = 100_000_000  # larger images are refused: a small file can unpack to more than the machine's memory
 MAX_FILE_BYTES = 256 * 1024 * 1024
 # Pillow's decoders raise any of these on a damaged file. Catch them around Pillow's calls only: from our own code,
@@ -66,7 +67,7 @@ def as_rgb(pixels: Pixels) -> Pixels:
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
 
 
-def grid(pictures: Pixels, columns: int | None = None, gap_px: int = 2) -> Pixels:
+def grid(pictures: Pixels, columns: int | None = None, gap_px: int = SHEET_GAP_PX) -> Pixels:
     """Arrange uint8 `[N, h, w, C]` row by row on white, as one image `[H, W, 3]`.
 
     Args:

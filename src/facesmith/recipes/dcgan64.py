@@ -22,7 +22,7 @@ Faults of the tutorial, and what this recipe does instead:
 - The recap recommends label smoothing, but the code has none. Here: `label_smoothing`, 0 by default; the tutorial says
   0.1.
 - The data loader is called `celeb_loader` in one place and `pokemon_loader` in another.
-- TensorBoard images are stretched to their own range. Here it shows 32 real and 32 generated faces unchanged.
+- TensorBoard images are stretched to their own range. Here they are unchanged. `--images-every 50` is its interval.
 - Samples are drawn in training mode, so they depend on each other. Here they come from averaged weights in evaluation
   mode, with BatchNorm statistics that were estimated again.
 """

@@ -57,7 +57,7 @@ from facesmith.training.state import TrainState
 from facesmith.training.validation import BEST_BEFORE_ROLLBACK, best_kid
 
 FIXED_SEEDS = range(64)
-TENSORBOARD_IMAGES = 32
+TENSORBOARD_IMAGES, TENSORBOARD_COLUMNS = 32, 8
 MAX_HELD_OUT = MAX_SCORES
 REFRESH_SECONDS = 0.5
 MEMORY_RELEASE_SECONDS = 5.0  # at least this long between two: one takes as long as a small checkpoint
@@ -69,7 +69,6 @@ class Monitor:
     Args:
         out: the run folder. What a killed run wrote after its last checkpoint is removed.
         state: not changed.
-        real: real faces uint8 `[N, S, S, C]`, shown in TensorBoard.
         seconds: spent on training before this start.
         held_out: faces of the validation split, to be scored and reconstructed; may be empty.
         held_out_labels: `[M, K]`, for a conditional recipe.
@@ -79,14 +78,12 @@ class Monitor:
         self,
         out: Path,
         state: TrainState,
-        real: Pixels,
         seconds: float,
         console: Console,
         held_out: Pixels | None = None,
         held_out_labels: NDArray[np.float32] | None = None,
     ) -> None:
         self.out, self.state, self.console = out, state, console
-        self.real_sheet = grid(real[:TENSORBOARD_IMAGES])
         self.held_out, self.held_out_labels = held_out, held_out_labels
         self.real_thumbnails = thumbnails(training_faces(state, MAX_REAL_FACES))
         self.sums: dict[str, Tensor] = {}
@@ -184,7 +181,8 @@ class Monitor:
         write_log(self.out / LOG, self.lines)
         self._write_sheets(samples)
         draw_curves(self.out / CURVES, self.lines, state.recipe.name)
-        self._write_tensorboard(line, scores, grid(samples[:TENSORBOARD_IMAGES]))
+        self._write_tensorboard(line, scores)
+        self._write_tensorboard_images(samples)
         if self.line_clock is not None:
             self._print_line(now, _status(means, images_per_second))
         self._print_new(problems)
@@ -266,7 +264,26 @@ class Monitor:
     def _metadata(self) -> dict[str, str]:
         return {"Software": "facesmith", "Synthetic": "true", "Recipe": self.state.recipe.name}
 
-    def _write_tensorboard(self, line: Mapping[str, Any], scores: Scores | None, fake_sheet: Pixels) -> None:
+    def log_images(self, nets: nn.ModuleDict) -> None:
+        """Write samples and real faces of the current batch to TensorBoard.
+
+        Args:
+            nets: the averaged networks in evaluation mode.
+        """
+        self._write_tensorboard_images(synthesize_seeds(nets["G"], FIXED_SEEDS[:TENSORBOARD_IMAGES]))
+
+    def _write_tensorboard_images(self, samples: Pixels) -> None:
+        """Write 4 rows of 8 samples, and as many real faces: the last ones that a player was trained on."""
+        state = self.state
+        turns = [turn for turn in state.recipe.turns(max(0, state.step - 1)) if turn.n_real]
+        replacement = bool(turns) and turns[-1].replacement
+        real = to_uint8(state.stream.last_drawn(TENSORBOARD_IMAGES, replacement=replacement)).numpy()
+        for name, faces in (("fake", samples[:TENSORBOARD_IMAGES]), ("real", real)):
+            sheet = grid(faces, TENSORBOARD_COLUMNS)
+            self.tensorboard.add_image(name, sheet, state.seen, dataformats="HWC")
+        self.tensorboard.flush()
+
+    def _write_tensorboard(self, line: Mapping[str, Any], scores: Scores | None) -> None:
         seen = self.state.seen
         for name, number in line.items():
             if isinstance(number, int | float):
@@ -274,9 +291,6 @@ class Monitor:
         if scores is not None:
             self.tensorboard.add_histogram("D(x)", scores.real, seen)
             self.tensorboard.add_histogram("D(G(z))", scores.fake, seen)
-        self.tensorboard.add_image("fake", fake_sheet, seen, dataformats="HWC")
-        self.tensorboard.add_image("real", self.real_sheet, seen, dataformats="HWC")
-        self.tensorboard.flush()
 
 
 def _progress(console: Console, state: TrainState) -> tuple[Bars, TaskID]:

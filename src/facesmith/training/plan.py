@@ -3,7 +3,7 @@
 The plan is written when the run begins. A budget in minutes becomes a number of images then, so that every schedule is
 a fraction of a fixed budget. A resumed run follows the stored plan. Only --on-trouble, --save-every, --validate-every,
 --device, --threads and, with --extend, the budget may change, and --precision together with --device; the plan is then
-rewritten. --snapshots is not part of it.
+rewritten. --snapshots and --images-every are not part of it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class TrainOptions:
     limit: int | None = None
     mirror: bool = True
     snapshots: int = 0
+    images_every: int | None = None
     save_every_kimg: float | None = None
     validate_every_kimg: float | None = None
     on_trouble: str = "warn"

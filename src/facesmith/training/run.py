@@ -34,7 +34,7 @@ from facesmith.training.choose_recipe import adapt_to_few_faces, choose_recipe, 
 from facesmith.training.diagnosis import Problem, diagnose, is_healthy
 from facesmith.training.finetune import PretrainedModel, load_pretrained
 from facesmith.training.make_plan import make_plan, training_stream
-from facesmith.training.monitor import MAX_HELD_OUT, TENSORBOARD_IMAGES, Monitor
+from facesmith.training.monitor import MAX_HELD_OUT, Monitor
 from facesmith.training.pace import Pace
 from facesmith.training.plan import Plan, TrainOptions, check_options, stored_plan, write_plan
 from facesmith.training.speed import measure_threads
@@ -69,6 +69,16 @@ class Run:
     def is_validation_due(self, seen_before: int) -> bool:
         """Whether to validate after the step that began at `seen_before` images."""
         return self.validation is not None and self._has_crossed(int(self.plan.validation["every"]), seen_before)
+
+    @property
+    def are_images_due(self) -> bool:
+        """Whether to write images to TensorBoard after this step."""
+        every = self.options.images_every
+        return every is not None and self.state.step % every == 0
+
+    def log_images(self) -> None:
+        """Write samples and real faces of the current batch to TensorBoard."""
+        self.monitor.log_images(inference_networks(self.state))
 
     def is_save_due(self, seen_before: int) -> bool:
         """Whether to save after the step that began at `seen_before` images."""
@@ -297,11 +307,10 @@ def _restore(state: TrainState, saved: dict[str, Any], plan: Plan) -> None:
 
 
 def _open_monitor(out: Path, state: TrainState, faces: Faces, seconds: float, console: Console) -> Monitor:
-    """A monitor with real faces of the training split to show, and of the validation split to score."""
-    real = np.asarray(faces.pixels[faces.part("train")[:TENSORBOARD_IMAGES]])
+    """A monitor with real faces of the validation split to score."""
     rows = faces.part("validation")[:MAX_HELD_OUT]
     labels = None if faces.labels is None else faces.labels[rows]
-    return Monitor(out, state, real, seconds, console, np.asarray(faces.pixels[rows]), labels)
+    return Monitor(out, state, seconds, console, np.asarray(faces.pixels[rows]), labels)
 
 
 def _busy(out: Path) -> RunBusy:

@@ -69,6 +69,8 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
 
             # Log.
             monitor.log_step(terms)
+            if run.are_images_due:
+                run.log_images()
 
             # Validate, and keep the best model so far.
             if run.is_validation_due(seen_before):
