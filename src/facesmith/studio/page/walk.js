@@ -15,7 +15,7 @@ const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 
 export function walkPart(signal) {
   const stops = h('ol', { class: 'stops', 'aria-label': 'Faces on the way' });
-  const video = h('video', { loop: true, muted: true, playsInline: true, controls: true, hidden: true, 'aria-label': 'The walk through these faces' });
+  const video = h('video', { loop: true, muted: true, playsInline: true, controls: true, hidden: true, 'aria-label': 'The walk through these faces', onerror: showNoPlayer });
   const status = h('p', { role: 'status' });
   const film = h('div', { class: 'film' }, video, status);
   const closed = h('input', { type: 'checkbox', onchange: () => change({ closed: closed.checked }) });
@@ -121,6 +121,10 @@ export function walkPart(signal) {
       stop();
       if (error.name !== 'AbortError') status.textContent = error.message;
     }
+  }
+  function showNoPlayer() {
+    video.hidden = true;
+    status.textContent = 'This browser can’t play the film here. Download it instead.';
   }
   // With reduced motion, the film starts only when the user presses Play.
   const play = () => !reducedMotion.matches && video.play().catch(() => {});
