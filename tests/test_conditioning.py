@@ -119,7 +119,7 @@ def test_class_with_too_few_faces_is_an_error_that_names_the_others(data, tmp_pa
 
 def test_column_that_gives_no_attribute_is_an_error_with_the_reason(data, tmp_path):
     path = with_column(data, tmp_path / "text", "caption", [f"face {i}" for i in range(FACES)])
-    with pytest.raises(BadOption, match=r"'caption' .*gives no attribute: 80 different texts, more than 64 classes"):
+    with pytest.raises(BadOption, match=r"'caption' .*is not an attribute: 80 different texts, more than 64 classes"):
         with_labels(open_faces(path, RESOLUTION), ("caption",))
 
 

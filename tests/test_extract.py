@@ -648,7 +648,7 @@ def test_labels_of_photos_are_carried_over_to_their_faces(tmp_path):
     kept = {row["source"]: (row["Smiling"], row["Age Group"], row["person"]) for row in table}
     assert kept == {"001.png": ("", "", ""), "002.png": ("0", "20-29", "Ben"), "sub/000.png": ("1", "30-39", "Ann")}
     assert output.getvalue().splitlines()[:4] == [
-        "notice: metadata.csv: 1 rows name no picture that is there, such as zz.png",
+        "notice: metadata.csv: rows whose picture does not exist: 1, such as zz.png",
         "notice: 1 of 3 pictures have no row in metadata.csv",
         "notice: columns that extract writes itself are not carried over: blur",
         "notice: labels of 2 photos are carried over from metadata.csv: Smiling, Age Group, person",

@@ -61,7 +61,7 @@ def test_texts_that_are_no_json_have_a_reason(text, reason):
         ({"seed": True}, "seed is true; expected a whole number"),
         ({"seed": -1}, "seed is -1; expected a whole number >= 0"),
         ({"rate": None}, "rate is null; expected a number"),
-        ({"names": [3]}, "names[0] is 3; expected a text"),
+        ({"names": [3]}, "names[0] is 3; expected text"),
         ({"names": {"a": 1}}, "names is an object; expected a list"),
         ({"inner": {"counts": [1, [2]]}}, "inner.counts[1] is a list of 1; expected a whole number"),
         ({"inner": {}}, "inner.counts is missing"),

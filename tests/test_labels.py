@@ -76,7 +76,7 @@ def test_lfw_table_is_joined_by_person_and_number(tmp_path):
     assert values(listing) == {"male": [0, 0, 1], "mouth_open": [1, 0, None]}
     assert listing.persons == ["Ann_Lee", "Ann_Lee", "Bob"]
     assert listing.notices == [
-        "lfw_attributes.txt: 1 rows name no picture that is there, such as Zoe_0001.jpg",
+        "lfw_attributes.txt: rows whose picture does not exist: 1, such as Zoe_0001.jpg",
         "numbers of both signs in male, mouth_open: positive is yes, negative is no",
     ]
 
@@ -189,7 +189,7 @@ def test_columns_of_parquet_files_are_labels(tmp_path):
         ("dataset.json", "[1]", 'it has no "labels"'),
         ("dataset.json", '{"labels": 5}', 'it has no "labels"'),
         ("dataset.json", '{"labels": "abc"}', 'it has no "labels"'),
-        ("dataset.json", '{"labels": [["a.png", [[1]]]]}', "neither a number nor a text"),
+        ("dataset.json", '{"labels": [["a.png", [[1]]]]}', "neither a number nor text"),
         ("dataset.json", '{"labels": [[5, 1]]}', "not a list of [file name, label]"),
         ("dataset.json", '{"labels": [["a.png", [1]], ["b.png", [1, 2]]]}', "not all lists of one length"),
         ("dataset.json", '{"labels": [["a.png", [1]], ["b.png", 1]]}', "not all numbers"),
@@ -395,7 +395,7 @@ def test_table_describes_its_own_folder_only(tmp_path):
     listing = listing_of(tmp_path, files)
     assert values(listing) == {"glad": [None, 1]}
     assert listing.notices == [
-        "train/metadata.csv: 1 rows name no picture that is there, such as b.png",
+        "train/metadata.csv: rows whose picture does not exist: 1, such as b.png",
         "1 of 2 pictures have no row in train/metadata.csv",
     ]
 

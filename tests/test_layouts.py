@@ -86,7 +86,7 @@ def test_pictures_deleted_by_hand_are_skipped_with_a_notice(tmp_path):
     (out / "000002.png").unlink()
     listing = read_listing(open_store(out))
     assert len(listing.files) == 4
-    assert listing.notices == ["metadata.csv: 1 rows name no picture that is there, such as 000002.png"]
+    assert listing.notices == ["metadata.csv: rows whose picture does not exist: 1, such as 000002.png"]
 
 
 def test_table_written_by_a_spreadsheet_is_read(tmp_path):
@@ -99,7 +99,7 @@ def test_table_written_by_a_spreadsheet_is_read(tmp_path):
     assert same(listing.attributes["glad"], [1.0, 0.0, NAN, NAN])
     assert listing.persons == ["Ann", None, None, None]
     assert listing.notices == [
-        "metadata.csv: 1 rows repeat a picture, of which the first row is used, such as a.png",
+        "metadata.csv: rows that are not used, because an earlier row has the same picture: 1, such as a.png",
         "1 of 4 pictures have no row in metadata.csv",
     ]
 

@@ -103,7 +103,7 @@ def test_the_largest_count_that_fits_is_accepted_and_is_the_largest(fixed, each,
 
 def test_a_refusal_names_both_sizes_and_what_to_do(free):
     free(3.2 * GIB)
-    with pytest.raises(BadOption, match=r"^It needs about 5\.0 GiB of memory, but only 3\.2 GiB are free\. Do this\.$"):
+    with pytest.raises(BadOption, match=r"^It needs about 5\.0 GiB of memory, but only 3\.2 GiB is free\. Do this\.$"):
         require_memory(5 * GIB, "It", "Do this.")
     require_memory(2.5 * GIB, "It", "Do this.")
 
@@ -112,7 +112,7 @@ def test_a_large_picture_is_unavailable_rather_than_decoded(free):
     content = io.BytesIO()
     Image.new("L", (6000, 4000)).save(content, "PNG")
     free(100 * MIB)
-    with pytest.raises(PictureUnavailable, match="6000x4000 pixels need 275 MiB of memory, 100 MiB are free"):
+    with pytest.raises(PictureUnavailable, match="6000x4000 pixels need 275 MiB of memory, but only 100 MiB is free"):
         read_picture(content.getvalue(), name="large.png")
     free(GIB)
     assert read_picture(content.getvalue(), name="large.png").shape == (4000, 6000, 3)

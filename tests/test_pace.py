@@ -136,8 +136,8 @@ def test_candidates_are_halved_down_to_one():
     assert candidate_threads(1) == [1]
     assert candidate_threads(2) == [1, 2]
     assert candidate_threads(12) == [1, 3, 6, 12]
-    assert best_threads({1: 50, 2: 52}, present=1) == 1  # not clearly faster
-    assert best_threads({1: 50, 2: 60}, present=1) == 2
+    assert best_threads({1: 50, 2: 52}, current=1) == 1  # not clearly faster
+    assert best_threads({1: 50, 2: 60}, current=1) == 2
 
 
 def test_free_cores_count_other_processes_and_not_this_one(monkeypatch):

@@ -419,7 +419,7 @@ def test_picture_of_another_model_says_so(client, tmp_path):
     [
         ({}, "not made by Facesmith"),
         ({"Software": "other"}, "not made by Facesmith"),
-        ({"Seeds": "x"}, "don't say which face"),
+        ({"Seeds": "x"}, "doesn't say which face"),
         ({"Face": "1(a=99)"}, "from -10 to 10"),
         ({"Face": "<script>"}, "not a face"),
         ({"Faces": '["1"'}, "damaged"),
@@ -430,7 +430,7 @@ def test_picture_of_another_model_says_so(client, tmp_path):
         ({"Faces": '["1"]', "Edits": '{"a": "x"}'}, "damaged"),
         ({"Faces": "[" * 100_000}, "damaged"),
         ({"Seeds": str(list(range(300))), "Psi": "1"}, "300 faces"),
-        ({"Seeds": "[1]", "Psi": "nan"}, "don't say which face"),
+        ({"Seeds": "[1]", "Psi": "nan"}, "doesn't say which face"),
         ({"Face": "1", "Psi": "nan"}, "psi is nan"),
         ({"Face": "1", "Psi": "9"}, "psi is 9"),
         ({"Seeds": "[1]", "Psi": "1", "Condition": '{"smiling": 1}'}, "condition"),

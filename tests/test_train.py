@@ -335,7 +335,7 @@ def test_the_save_interval_can_change_on_resume(options, monkeypatch):
 
 def test_training_from_scratch_on_few_faces_says_that_they_are_memorized(options):
     output, _ = noticed(options)
-    assert "training faces: a model that is trained from scratch will memorize them and draws copies" in output
+    assert "training faces: a model that is trained from scratch will memorize them and draw copies" in output
     assert "diagnosis: not examined: " in output
     assert "memorize" not in noticed(replace(options, extend=True, kimg=0.13))[0]
 
@@ -392,7 +392,7 @@ def test_a_run_whose_faces_have_moved_names_them(options, monkeypatch, tmp_path)
     interrupt(options, monkeypatch, data="/home/anna/faces")
     other = faces_folder(tmp_path / "other", 50)
     for data in (other, tmp_path / "nothing"):
-        with pytest.raises(BadData, match=r"/home/anna/faces.* name them by --data"):
+        with pytest.raises(BadData, match=r"/home/anna/faces.* pass their new path as --data"):
             train(replace(options, data=data), QUIET)
     assert train(options, QUIET).finished
 

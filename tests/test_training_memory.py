@@ -18,7 +18,7 @@ from facesmith.io import memory
 from facesmith.training.memory_estimate import (
     OVERHEAD,
     OVERHEAD_BYTES,
-    _living_bytes,
+    _live_bytes,
     _round_down,
     check_training_memory,
     estimate_training,
@@ -51,7 +51,7 @@ def test_the_memory_of_every_recipe_can_be_estimated_and_rises_with_the_batch(na
 def test_the_estimate_follows_the_tensors_of_a_larger_batch(name):
     recipe = small_recipe(name)
     training = estimate_training(recipe, CPU)
-    steps, _ = _living_bytes(replace(recipe, batch_size=48), CPU, "float32")
+    steps, _ = _live_bytes(replace(recipe, batch_size=48), CPU, "float32")
     counted = max(step.max() for step in steps)
     estimated = (training.bytes_at(48) - OVERHEAD_BYTES) / OVERHEAD - training.states
     assert counted == pytest.approx(estimated, rel=0.05)
@@ -60,7 +60,7 @@ def test_the_estimate_follows_the_tensors_of_a_larger_batch(name):
 def test_a_batch_that_is_too_large_is_refused_and_the_suggested_one_accepted(free):
     recipe = make_recipe("dcgan64", {"width": 16, "batch_size": 4096})
     free(600 * MIB)
-    with pytest.raises(BadOption, match=r"--batch 4096 needs about .* but only 600 MiB are free") as refusal:
+    with pytest.raises(BadOption, match=r"--batch 4096 needs about .* but only 600 MiB is free") as refusal:
         check_training_memory(recipe, CPU, "auto")
     batch = int(re.search(r"Use --batch (\d+) or less", str(refusal.value))[1])
     assert 16 <= batch < 4096

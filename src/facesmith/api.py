@@ -73,7 +73,7 @@ def extract(
     """Find, align and crop every face of a collection of photos. An interrupted extraction continues.
 
     Args:
-        photos: a folder (searched recursively), a zip, one picture, or a video.
+        photos: a folder (searched recursively), an archive, a Parquet file, one picture, or a video.
         out: the folder for faces, tables and report.
         size: side of the faces in pixels, 16 to 256.
         frame: side of the faces in eye distances.
@@ -82,7 +82,7 @@ def extract(
         min_face: smallest face, in pixels of the photo.
         threshold: lowest probability of a detected face, 0 to 1.
         max_fill: largest share of a crop that may lie beyond the photo, 0 to 1.
-        every: of videos, use each n-th frame.
+        every: use every n-th frame of a video.
         workers: threads; by default one for each CPU core.
         pictures: show photos in the report.
         force: replace an earlier extraction.
@@ -134,7 +134,7 @@ def train(
         out: the run folder.
         recipe: a recipe's name; by default `quick64`, or the recipe of the model in `from_`.
         from_: initial weights: a run folder, a `model.safetensors`, or `"bundled"`. (`from` is a Python keyword.)
-        minutes: budget in minutes, measured at the start; 30 if neither budget is given.
+        minutes: budget in minutes; 30 if neither budget is given.
         kimg: budget in thousands of real images shown.
         set: hyperparameters of the recipe, such as `{"lr": 1e-4}`.
         condition: attributes to learn, as columns of the label table: `["smiling", "male"]`.

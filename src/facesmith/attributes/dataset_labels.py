@@ -107,7 +107,7 @@ def unknown_column_message(name: str, faces: Faces, columns: Iterable[str] | Non
     """
     names = list(faces.attributes if columns is None else columns)
     if reason := faces.left_out.get(name):
-        return f"The column {name!r} of {faces.path} gives no attribute: {reason}. There are: {', '.join(names)}."
+        return f"The column {name!r} of {faces.path} is not an attribute: {reason}. Attributes: {', '.join(names)}."
     close = get_close_matches(name, names, n=1)
     suggestion = f" Did you mean {close[0]!r}?" if close else ""
     return f"{faces.path} has no column {name!r}.{suggestion} It has: {', '.join(names)}."

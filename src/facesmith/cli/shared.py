@@ -78,7 +78,7 @@ def facesmith(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="CPU threads for torch, and worker processes for extract.")
+        int | None, typer.Option(min=1, max=1024, help="CPU threads of torch, and workers of extract.")
     ] = None,
 ) -> None:
     """Turn a folder of photos into a working face generator, on an ordinary computer.

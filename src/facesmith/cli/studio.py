@@ -24,8 +24,8 @@ def studio(
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen on; 0.0.0.0 accepts other machines. Any address but a loopback one needs a token, "
-            "which is random and shown in the terminal."
+            help="Address to listen on; 0.0.0.0 accepts other machines, which then need the token that the terminal "
+            "shows."
         ),
     ] = "127.0.0.1",
     allow_host: Annotated[
@@ -35,13 +35,13 @@ def studio(
     root_path: Annotated[
         str, typer.Option(help="Path below which a proxy serves the studio, such as /user/me/proxy/8400.")
     ] = "",
-    photos: Annotated[bool, typer.Option(help="Accept photos, to find faces in them.")] = True,
+    photos: Annotated[bool, typer.Option(help="Accept photos on the page My face.")] = True,
     osc: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="Port for OSC messages that move the sliders, from this machine only."),
     ] = None,
 ) -> None:
-    """Explore a generator, and watch a training run, on a page in the browser. Nothing leaves this machine.
+    """Explore a generator, and watch a training run, in the browser. By default only this machine can open it.
 
     Example: facesmith studio --model runs/first
 

@@ -23,7 +23,8 @@ def train(
         typer.Option("--from", help="Fine-tune a model or run, or the bundled generator: --from bundled."),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Budget in minutes, at the speed measured at the start. Default: 30.")
+        float | None,
+        typer.Option(help="Budget in minutes; the run ends on time even if the machine's speed changes. Default: 30."),
     ] = None,
     kimg: Annotated[float | None, typer.Option(help="Budget in thousands of real images shown.")] = None,
     settings: Annotated[

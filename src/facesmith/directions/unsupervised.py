@@ -24,8 +24,8 @@ BATCH_SIZE = 16  # latents that go through the first layer together
 MAX_PCA_FEATURES = 4096  # numbers of the first layer's output that PCA uses
 
 
-class _Enough(Exception):
-    """Stops a synthesis whose rest is not needed."""
+class _StopSynthesis(Exception):
+    """Raised by a hook, because the rest of the synthesis is not needed."""
 
 
 def unsupervised_directions(G: Generator, method: str) -> dict[str, Tensor]:
@@ -92,7 +92,7 @@ def first_layer(G: Generator) -> tuple[nn.Module, tuple[int, ...]]:
         x = inputs[0] if inputs else None
         if isinstance(x, Tensor) and x[0].numel() == G.w_dim and isinstance(getattr(module, "weight", None), Tensor):
             layers.append((module, tuple(x.shape[1:])))
-            raise _Enough
+            raise _StopSynthesis
 
     _synthesize_with_hooks(G, lambda module: module.register_forward_pre_hook(record), G.w_avg[None])
     if not layers:
@@ -106,7 +106,7 @@ def _layer_outputs(G: Generator, layer: nn.Module, w: Tensor) -> Tensor:
 
     def record(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         outputs.append(output)
-        raise _Enough
+        raise _StopSynthesis
 
     def hook(module: nn.Module) -> object:
         return module.register_forward_hook(record) if module is layer else None
@@ -116,10 +116,10 @@ def _layer_outputs(G: Generator, layer: nn.Module, w: Tensor) -> Tensor:
 
 
 def _synthesize_with_hooks(G: Generator, hook: Callable[[nn.Module], object], w: Tensor) -> None:
-    """Run the generator once with hooks on its modules, until one raises `_Enough`, and remove the hooks afterwards."""
+    """Run the generator once with hooks on its modules, until one raises `_StopSynthesis`; then remove the hooks."""
     handles = [handle for module in G.modules() if (handle := hook(module)) is not None]
     try:
-        with torch.inference_mode(), suppress(_Enough):
+        with torch.inference_mode(), suppress(_StopSynthesis):
             G.synthesis(w)
     finally:
         for handle in handles:

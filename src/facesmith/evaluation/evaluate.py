@@ -30,7 +30,7 @@ from facesmith.modelfiles.evaluation_file import EVALUATION
 
 BUNDLED = "bundled"
 HTML = "report.html"
-# The most copies at a time, for the estimate of the memory that an evaluation needs:
+# The largest number of copies in memory at the same time, to estimate what an evaluation needs:
 PICTURE_COPIES = 3  # of the samples, as uint8
 FEATURE_COPIES = 4  # of their features, in double precision
 DISTANCE_COPIES = 4  # of a block of distances between features

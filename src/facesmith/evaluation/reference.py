@@ -73,7 +73,7 @@ def prepare_reference(faces: Faces, extractor: Extractor, samples: int, console:
         features = cached_features(extractor, test_pixels, "test faces", console)
         real_features = cached_features(extractor, faces.pixels[real], "training faces", console)
         console.print("comparing real faces with real faces ...")
-        # Neighbors in the order of names can be similar, but the sets of the intervals must not differ by that.
+        # Faces with similar names can look similar, so shuffle them over the sets that give the intervals.
         shuffled = np.random.default_rng(REAL_SEED).permutation(real_features)
         real_scores = scores_with_intervals(features, shuffled)
     training_thumbnails = thumbnails(faces.pixels, training)

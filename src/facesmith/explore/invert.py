@@ -140,8 +140,8 @@ def invert(
         yield from map(str, paths)
         if failures:
             raise FacesmithError(
-                f"{len(failures)} files could not be written; all others were. First: {failures[0]} "
-                "When this is solved, run the same command again."
+                f"{len(failures)} files could not be written; all others were. The first: {failures[0]} "
+                "Solve this, then run the same command again."
             )
 
 
@@ -219,7 +219,7 @@ def _changes(model: Model, pixels: Pixels, located: LocatedFace, options: Invert
         which = "the largest" if options.face == 1 else f"number {options.face} by size"
         changes.append(f"shows {located.face_count} faces: using {which} (--face)")
     if (fill := 1 - inside_photo(located.matrix, (height, width), size).mean()) > NOTABLE_FILL:
-        changes.append(f"shows only a part of the face's surroundings: {fill:.0%} was filled in")
+        changes.append(f"face reaches beyond the photo: {fill:.0%} of its crop was filled in")
     changes += ["converted to gray"] if model.G.channels == 1 and np.ptp(pixels, axis=2).any() else []
     return ", ".join(changes)
 

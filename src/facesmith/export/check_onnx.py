@@ -47,7 +47,7 @@ def check_onnx(content: bytes, name: str) -> Metadata:
     try:
         proto = onnx.load_from_string(content)
     except Exception as error:  # noqa: BLE001 - protobuf's errors have no common base class
-        raise BadModel(f"{name} can't be opened as ONNX ({one_line(str(error), 120)}). Is it whole?") from None
+        raise BadModel(f"{name} can't be opened as ONNX ({one_line(str(error), 120)}). Is the file complete?") from None
     metadata = _metadata(proto, name)
     _check_nodes(proto, name)
     shapes = _shapes(proto, metadata, name)
@@ -58,21 +58,21 @@ def check_onnx(content: bytes, name: str) -> Metadata:
             raise BadModel(f"{name}: tensor {shorten(tensor)!r} has shape {list(shape)}, which needs too much memory.")
     if sum(math.prod(shape) for shape in shapes.values() if shape is not None) > MAX_TOTAL_VALUES:
         raise BadModel(f"{name} computes too much to be a model that Facesmith exported.")
-    needed = GRAPH_COPIES * len(content) + FLOAT_BYTES * _most_living_values(proto.graph, shapes)
+    needed = GRAPH_COPIES * len(content) + FLOAT_BYTES * _peak_live_values(proto.graph, shapes)
     require_memory(needed, f"Drawing with {name}", "Free some memory.")
     return metadata
 
 
-def _most_living_values(graph: Any, shapes: Mapping[str, tuple[int, ...] | None]) -> int:
+def _peak_live_values(graph: Any, shapes: Mapping[str, tuple[int, ...] | None]) -> int:
     """The highest number of values that are needed at the same time while the graph runs, without its weights."""
     size = {name: math.prod(shapes.get(name) or ()) for node in graph.node for name in node.output}
     last_use = {name: i for i, node in enumerate(graph.node) for name in (*node.output, *node.input)}
-    living = most = 0
+    live = peak = 0
     for i, node in enumerate(graph.node):
-        living += sum(size[name] for name in node.output)
-        most = max(most, living)
-        living -= sum(size.get(name, 0) for name in {*node.input, *node.output} if last_use[name] == i)
-    return most
+        live += sum(size[name] for name in node.output)
+        peak = max(peak, live)
+        live -= sum(size.get(name, 0) for name in {*node.input, *node.output} if last_use[name] == i)
+    return peak
 
 
 def _metadata(proto: Any, name: str) -> Metadata:

@@ -162,4 +162,4 @@ def open_session(content: bytes, path: Path = Path("the model"), threads: int | 
     try:
         return Session(onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]))
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base class
-        raise BadModel(f"{path} can't be opened as ONNX ({one_line(str(error), 120)}). Is it whole?") from None
+        raise BadModel(f"{path} can't be opened as ONNX ({one_line(str(error), 120)}). Is the file complete?") from None

@@ -1,7 +1,7 @@
 """Zip and tar archives and Parquet files, read in place, as stores of names and bytes.
 
 Nothing is unpacked to a name on the disk, so no name in an archive can reach outside. Compressed tars and archives
-inside archives are unpacked to a temporary file without a name, because they can't be read at any place.
+inside archives are unpacked to a temporary file without a name, because they don't allow random access.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def limit_threads(threads: int | None) -> None:
 
 
 def _allowed_cpus() -> int:
-    """The CPUs in this process's affinity, or all of a machine that has no such thing."""
+    """The CPUs in this process's affinity, or all CPUs of a system without affinities."""
     if hasattr(os, "process_cpu_count"):  # Python 3.13; respects PYTHON_CPU_COUNT, too
         return os.process_cpu_count() or 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

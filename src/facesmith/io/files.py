@@ -25,14 +25,14 @@ DISK_ERRORS = frozenset(
     }
 )
 
-# What to do about some of them; anything else is worth a second try.
+# What to do about some disk errors; after others, running the command again may help.
 ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space, then run the same command again."),
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS),
         "Change the permissions or choose another place, then run the same command again.",
     ),
-    errno.EFBIG: "The disk or a limit (ulimit -f) allows no larger files. Raise it, or choose another disk.",
+    errno.EFBIG: "The file is too large for the disk or for ulimit -f. Raise the limit, or choose another disk.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
 }
 
@@ -79,8 +79,8 @@ def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iter
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Add a file's name to errors of its disk that lack it: a failed write doesn't say which file it was."""
+def naming_errors(path: Path) -> Iterator[None]:
+    """Add a file's name to disk errors that lack it, because a failed write doesn't name its file."""
     try:
         yield
     except OSError as error:
@@ -133,7 +133,7 @@ def _is_running(process: int) -> bool:
 
 
 def explain_disk_error(error: OSError) -> str:
-    """One line about an error of a disk: the file, the cause, and what to do."""
+    """One line about a disk error: the file, the cause, and what to do."""
     advice = ADVICE.get(error.errno or 0, "Run the same command again.")
     return f"{error.filename or 'A file'}: {error.strerror or error}. {advice} Everything saved before is intact."
 

@@ -31,7 +31,7 @@ TYPE_NAMES = {
     "float": "a number",
     "int": "a whole number",
     "object": "an object",
-    "str": "a text",
+    "str": "text",
 }
 
 
@@ -39,7 +39,7 @@ def parse_json(content: bytes | str) -> Any:
     """The value of a JSON text. All numbers in it are finite, and whole numbers have at most `MAX_DIGITS` digits.
 
     Raises:
-        ValueError: with the reason as a message of one line.
+        ValueError: the text can't be used; the message is the reason, in one line.
     """
     try:
         return json.loads(content, parse_float=_finite, parse_int=_bounded, parse_constant=_finite)
@@ -56,7 +56,7 @@ def as_schema(values: Any, schema: type[T]) -> T:
     """Parsed JSON as an object of a schema, such as a dataclass or `list[int]`.
 
     Raises:
-        ValueError: with a message of one line: the entry, what was found, what was expected.
+        ValueError: an entry does not fit; the message says what was found and expected, in one line.
     """
     try:
         return msgspec.convert(values, schema)
@@ -85,7 +85,7 @@ def read_json(
 
     Raises:
         FileNotFoundError: there is no such file.
-        FacesmithError: of the type `error`; the file is damaged, too large, or no file.
+        FacesmithError: of the type `error`; the file is damaged or too large, or is not a regular file.
     """
     try:
         return parse_as(read_regular_file(file, max_bytes), schema)
@@ -107,7 +107,7 @@ def _finite(text: str) -> float:
 
 def _bounded(text: str) -> int:
     if len(text.lstrip("-")) > MAX_DIGITS:
-        raise ValueError(f"a whole number has {len(text.lstrip('-'))} digits")
+        raise ValueError(f"a whole number has {len(text.lstrip('-'))} digits; expected at most {MAX_DIGITS}")
     return int(text)
 
 
@@ -128,7 +128,7 @@ def _plain_types(types: str) -> str:
 
 
 def _value_at(values: Any, path: str) -> str:
-    """The value at a path, for a message. Of objects and lists only the kind; of a path with `[...]` nothing."""
+    """The value at a path, for a message. Objects and lists are shown by their kind only."""
     for name, index in STEP.findall(path):
         if index.isdecimal() and isinstance(values, list):
             values = values[int(index)]

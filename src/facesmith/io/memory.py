@@ -1,6 +1,6 @@
 """How much memory this process may still use, and requests that need more. Doesn't import torch.
 
-A process that exceeds its memory is killed without a message. So whoever needs much memory estimates it first.
+A process that exceeds its memory is killed without a message. Code that needs much memory therefore estimates it first.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from facesmith.io.cgroups import cgroup_folders, read_number
 
 GIB, MIB = 2**30, 2**20
 USABLE_SHARE = 0.9  # of the free memory; the rest is for the estimate's error and for other programs
-SUGGESTED_SHARE = 0.9  # of the usable memory for what a message suggests, as free memory changes from moment to moment
+SUGGESTED_SHARE = 0.9  # of the usable memory, for suggestions in messages: free memory changes from moment to moment
 DECODING_BYTES = {"RGB": 12, "L": 12, "P": 12}  # per pixel, while a picture of this mode is decoded and converted
 OTHER_DECODING_BYTES = 24  # per pixel, of any other mode
 SHEET_BYTES = 16  # per pixel of a sheet: its pictures, the sheet, and the encoder's copies
-ALWAYS_FREE_BYTES = 128 * MIB  # smaller needs of pictures are not compared with the free memory, which takes time
+ALWAYS_FREE_BYTES = 128 * MIB  # pictures that need less are not compared with the free memory, which takes time
 UNLIMITED = 2**60  # version 1 of cgroups states "no limit" as a number like 2**63
 
 
@@ -39,7 +39,7 @@ def require_memory(needed_bytes: float, subject: str, advice: str, free_bytes: i
     free = free_memory() if free_bytes is None else free_bytes
     if needed_bytes > USABLE_SHARE * free:
         raise BadOption(
-            f"{subject} needs about {size_text(needed_bytes)} of memory, but only {size_text(free)} are free. {advice}"
+            f"{subject} needs about {size_text(needed_bytes)} of memory, but only {size_text(free)} is free. {advice}"
         )
 
 
@@ -59,18 +59,18 @@ def decoding_problem(width: int, height: int, mode: str) -> str:
     needed = width * height * DECODING_BYTES.get(mode, OTHER_DECODING_BYTES)
     if needed <= ALWAYS_FREE_BYTES or needed <= USABLE_SHARE * (free := free_memory()):
         return ""
-    return f"{width}x{height} pixels need {size_text(needed)} of memory, {size_text(free)} are free"
+    return f"{width}x{height} pixels need {size_text(needed)} of memory, but only {size_text(free)} is free"
 
 
-def largest_fitting(needed_bytes: Callable[[int], float], most: int, free_bytes: int | None = None) -> int:
-    """The largest count, up to `most`, whose memory is free with some to spare; 0 if none is.
+def largest_fitting(needed_bytes: Callable[[int], float], max_count: int, free_bytes: int | None = None) -> int:
+    """The largest count up to `max_count` whose memory is free, with some to spare; 0 if there is none.
 
     Args:
         needed_bytes: of a count; must not fall as the count rises.
         free_bytes: of a device; by default `free_memory()`.
     """
     limit = SUGGESTED_SHARE * USABLE_SHARE * (free_memory() if free_bytes is None else free_bytes)
-    fits, fails = 0, most + 1
+    fits, fails = 0, max_count + 1
     while fails - fits > 1:
         middle = (fits + fails) // 2
         fits, fails = (middle, fails) if needed_bytes(middle) <= limit else (fits, middle)

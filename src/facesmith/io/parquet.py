@@ -43,7 +43,7 @@ RECENT_ROWS = 64  # stay in memory, because threads ask for rows not quite in or
 RECENT_BYTES = 2**26
 MAX_RECENT_READERS = 2
 BUFFER_BYTES = 2**20
-MAX_ROWS_PER_BYTE = 8  # of the file: more rows are a lie
+MAX_ROWS_PER_BYTE = 8  # of the file; one that states more rows is damaged or an attack
 LABEL_BATCH_ROWS = 4096
 
 
@@ -202,7 +202,9 @@ class ParquetStore(Store):
             file_bytes = self.stream.seek(0, 2)
         self.starts = _row_group_starts(file)
         if not 0 <= self.starts[-1] <= MAX_ROWS_PER_BYTE * file_bytes:
-            raise BadData(f"{self.path} is damaged: it states {self.starts[-1]:,} rows in {file_bytes:,} bytes.")
+            raise BadData(
+                f"{self.path} is damaged: it states {self.starts[-1]:,} rows in {file_bytes:,} bytes. Copy it again."
+            )
         if self.starts[-1] == 0:
             raise NotAStore(f"{self.path} has no rows.", WITHOUT_ROWS)
         schema, features, sizes = file.schema_arrow, dataset_features(file.schema_arrow), chunk_sizes(file)
@@ -215,7 +217,11 @@ class ParquetStore(Store):
         self.column = columns[picture]
         self.sizes = sizes[self.column]
         if sum(self.sizes) > unpacked_limit(file_bytes):
-            raise BadData(f"{self.path} unpacks to suspiciously much: {sum(self.sizes) / 2**30:.0f} GiB.")
+            size, limit = sum(self.sizes) / 2**30, unpacked_limit(file_bytes) / 2**30
+            raise BadData(
+                f"{self.path} is damaged: it states {size:.0f} GiB of pictures; its size allows {limit:.0f}. "
+                "Copy it again."
+            )
         if len(columns) > 1:
             others = printable(", ".join(name for name in columns if name != picture))[:200]
             self.notices.append(f"several columns with pictures: {printable(picture)} is used, not {others}")

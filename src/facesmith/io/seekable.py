@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from facesmith.errors import BadData
 
-SMALL_COPY_BYTES = 2**12  # bzip2 and LZMA unpack all that they get, up to 20,000 times as much
+SMALL_COPY_BYTES = 2**12  # one read of bzip2 or LZMA may unpack to 20,000 times as much
 MAX_UNPACKED_RATIO = 100  # pictures hardly shrink, so an archive that unpacks to more than this is an attack
 MIN_UNPACKED_LIMIT = 2**30
 FULL_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -73,7 +73,7 @@ def temporary_copy(stream: IO[bytes], packed_bytes: int) -> IO[bytes]:
     """A temporary file with the content of a stream that decompresses `packed_bytes`.
 
     Raises:
-        ValueError: it unpacks to suspiciously much.
+        ValueError: it unpacks to more than `unpacked_limit`.
         BadData: the folder for temporary files is full.
     """
     limit = unpacked_limit(packed_bytes)

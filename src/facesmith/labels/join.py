@@ -26,8 +26,8 @@ class Join:
     Attributes:
         row_of: by the picture's index; pictures without a row are missing.
         unnamed: number of rows without a name.
-        unmatched: names in rows that fit no picture.
-        ambiguous: names in rows that fit several pictures, or in several rows that fit one picture.
+        unmatched: names in rows that match no picture.
+        ambiguous: names in rows that match several pictures, or in several rows that match one picture equally well.
         repeated: names in further rows of a picture.
     """
 

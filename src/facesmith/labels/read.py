@@ -124,18 +124,18 @@ def _add_table(labels: Labels, table: Table, pictures: Sequence[str], format_nam
     path = printable(table.path)
     labels.notices += [f"{path}: {printable(notice)}" for notice in table.notices]
     if join.unnamed:
-        labels.notices.append(f"{path}: {join.unnamed} rows have no file name")
+        labels.notices.append(f"{path}: rows without a file name: {join.unnamed}")
     earlier = len(join.row_of) - len(pairs)
     for keys, text in (
-        (join.unmatched, "name no picture that is there"),
-        (join.ambiguous, "fit several pictures, or are several for one picture, and are not used"),
-        (join.repeated, "repeat a picture, of which the first row is used"),
+        (join.unmatched, "rows whose picture does not exist"),
+        (join.ambiguous, "rows that are not used, because they match several pictures, or one picture equally well"),
+        (join.repeated, "rows that are not used, because an earlier row has the same picture"),
     ):
         if keys:
-            labels.notices.append(f"{path}: {len(keys)} rows {text}, such as {_shown(keys[0])}")
+            labels.notices.append(f"{path}: {text}: {len(keys)}, such as {_shown(keys[0])}")
     if earlier:
         labels.notices.append(
-            f"{path}: {earlier} rows are for pictures that have a row in {printable(labels.files[0])}"
+            f"{path}: rows that are not used, because {printable(labels.files[0])} has the same picture: {earlier}"
         )
 
 

@@ -233,4 +233,4 @@ def _cell(value: Any) -> str:
         return value or ""
     if isinstance(value, (bool, int, float)):
         return str(float(value)).removesuffix(".0") if abs(value) < MAX_NUMBER else ""
-    raise UnusableTable("a label is neither a number nor a text")
+    raise UnusableTable("a label is neither a number nor text")

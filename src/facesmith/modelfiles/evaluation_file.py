@@ -1,4 +1,4 @@
-"""Read report.json, which `facesmith evaluate` writes: what others show of it, and where it is searched."""
+"""Find and read report.json, which `facesmith evaluate` writes, for model cards and the studio."""
 
 from __future__ import annotations
 

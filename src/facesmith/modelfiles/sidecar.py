@@ -67,7 +67,9 @@ def open_tensors(file: Path, framework: str = "pt", device: str = "cpu") -> Iter
             with safe_open(path, framework, device=device) as opened:
                 yield opened
     except (SafetensorError, OSError) as error:
-        raise BadModel(f"{file} can't be read as safetensors ({one_line(str(error), 200)}). Is it whole?") from None
+        raise BadModel(
+            f"{file} can't be read as safetensors ({one_line(str(error), 200)}). Is the file complete?"
+        ) from None
 
 
 def save_sidecar(

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.cpus import usable_cpus
-from facesmith.io.files import naming, remove_partial_files
+from facesmith.io.files import naming_errors, remove_partial_files
 from facesmith.io.lock import locked
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
@@ -72,7 +72,7 @@ def extract(
     """Extract every face in PHOTOS to the folder `out`. The same call resumes an interrupted extraction.
 
     Args:
-        photos: a folder with its subfolders, a zip, one picture, or a video.
+        photos: a folder with its subfolders, an archive, a Parquet file, one picture, or a video.
         out: the folder for faces, tables and report.
         size: side of the faces in pixels, 16-256.
         frame: side of the faces in eye distances.
@@ -191,7 +191,7 @@ class _State:
 
     def _keep(self, face: CroppedFace, record: BatchRecord) -> None:
         name = journal.face_name(self.hash_index.add(face.hash))
-        with naming(self.out / name):
+        with naming_errors(self.out / name):
             (self.out / name).write_bytes(face.png)
         record.kept.append(faces_folder.metadata_row(name, face))
         record.hashes.append(face.hash.tobytes().hex())

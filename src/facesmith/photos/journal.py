@@ -17,7 +17,7 @@ from typing import IO, Annotated, Any
 
 from msgspec import Meta
 
-from facesmith.io.files import naming, open_regular_file
+from facesmith.io.files import naming_errors, open_regular_file
 from facesmith.io.json_files import parse_as
 
 JOURNAL_NAME = ".extract.jsonl"
@@ -103,7 +103,7 @@ def settings_of(out: Path) -> dict[str, Any] | None:
 
 
 def _append(path: Path, values: dict[str, Any]) -> None:
-    with naming(path), open(path, "ab") as stream:
+    with naming_errors(path), open(path, "ab") as stream:
         stream.write(json.dumps(values, separators=(",", ":")).encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())

@@ -3,7 +3,7 @@
 First the detector searches each photo as it is. Where it finds nothing certain, a second pass follows: the photo is
 reduced, surrounded by gray, and searched upright and turned by 90, 180 and 270 degrees. So it finds faces that lie on
 their side, that the photo's edge cuts, or that are larger than the photo. Such a face counts only if the detector finds
-it again in its own aligned crop, at the same place. This keeps out most patterns that merely look like a face once.
+it again in its own aligned crop, at the same place. This rejects most patterns that only look like a face.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ SECOND_PASS_MIN_FACE_PX = 40  # of the reduced photo
 BORDER_SHARE = 0.3  # width of the gray border, as a share of the shorter side
 GRAY_LEVEL = 127
 HINT_THRESHOLD = 0.7  # candidates with less confidence say nothing about a photo
-HINT_CUT_OFF = 0.25  # share of a candidate's box outside the photo from which the edge explains why it is no face
+HINT_CUT_OFF = 0.25  # share of a candidate's box outside the photo; from this on, the edge is given as the reason
 
 CROP = Alignment(112, 6.3)  # in which a face must be found again
 CROP_MIN_FACE_PX = 30
 CROP_THRESHOLD = 0.3
 MAX_LANDMARK_SHIFT = 0.05  # of CROP's side, mean over the landmarks
 
-TOO_SMALL_MAX_PIXELS = 500_000  # larger photos are not searched for faces that are too small
+TOO_SMALL_MAX_PIXELS = 500_000  # in larger photos, faces that are too small are not searched
 TOO_SMALL_SHARE = 0.5  # of the smallest side of a face; smaller ones are not searched
 
 NO_FACE = "no face found"

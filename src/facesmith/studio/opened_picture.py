@@ -31,7 +31,7 @@ def open_picture(content: bytes, models: Iterable[OpenModel]) -> dict[str, Any]:
         have `psi`, the `model` (a hash), its `recipe`, its `model_id` if it is open, and a `notice` for the user.
 
     Raises:
-        BadPicture: it is not a picture, or its metadata do not say which face it shows.
+        BadPicture: it is not a picture, or its metadata does not say which face it shows.
     """
     try:
         metadata = read_provenance(io.BytesIO(content))
@@ -43,10 +43,12 @@ def open_picture(content: bytes, models: Iterable[OpenModel]) -> dict[str, Any]:
         shown = _shown(metadata)
         psi = float(metadata.get("Psi", "1"))
     except (BadOption, ValueError) as error:
-        reason = str(error) if isinstance(error, BadOption) else "they are damaged."
+        reason = str(error) if isinstance(error, BadOption) else "it is damaged."
         raise BadPicture(f"The metadata of this picture can't be used: {reason}") from None
     if not MIN_PSI <= psi <= MAX_PSI:
-        raise BadPicture(f"The metadata of this picture can't be used: psi is {psi:g}.")
+        raise BadPicture(
+            f"The metadata of this picture can't be used: psi is {psi:g}; expected {MIN_PSI:g} to {MAX_PSI:g}."
+        )
     model_id = next((each.id for each in models if each.model.hash == metadata["Model"]), None)
     notices = [_notice_about_model(metadata, model_id), _notice_about_photo(metadata)]
     return {
@@ -60,10 +62,10 @@ def open_picture(content: bytes, models: Iterable[OpenModel]) -> dict[str, Any]:
 
 
 def _shown(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return the faces or the sum that the metadata describe.
+    """Return the faces or the sum that the metadata describes.
 
     Raises:
-        BadOption or ValueError: they describe something else, or are damaged.
+        BadOption or ValueError: it describes something else, or is damaged.
     """
     if metadata.get("Condition", "{}") != "{}":
         raise BadOption(f"the studio can't draw faces with the condition {quoted(metadata['Condition'])}.")
@@ -87,7 +89,7 @@ def _faces(metadata: Mapping[str, str]) -> list[Face]:
         return [make_face(face.base, {**dict(face.edits), **edits}) for face in map(parse_face, names)]
     if origin := parse_provenance(metadata):
         return [make_face(str(seed), {}) for seed in origin.seeds]
-    raise BadOption("they don't say which face it shows.")
+    raise BadOption("it doesn't say which face is shown.")
 
 
 def _notice_about_model(metadata: Mapping[str, str], model_id: str | None) -> str | None:

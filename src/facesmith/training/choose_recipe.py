@@ -92,7 +92,7 @@ def few_faces_notice(face_count: int) -> str:
         return ""
     will = "will memorize them" if face_count < VERY_FEW_FACES else "is likely to memorize many of them"
     return (
-        f"only {face_count} training faces: a model that is trained from scratch {will} and draws copies. "
+        f"only {face_count} training faces: a model that is trained from scratch {will} and draw copies. "
         "Give more faces, or fine-tune a model (--from). facesmith evaluate searches for copies."
     )
 

@@ -97,7 +97,7 @@ def _new_plan(
     if max_threads is not None and max_threads > 1:
         candidates = candidate_threads(max_threads)
         speeds = measure_threads(recipe, device, speed.precision, faces.pixels, candidates)
-        threads = best_threads(speeds, present=max_threads)
+        threads = best_threads(speeds, current=max_threads)
         images_per_second = speeds[threads]
     request = {"kimg": options.kimg} if options.kimg else {"minutes": options.minutes or DEFAULT_MINUTES}
     budget = _budget_in_images(request, images_per_second, recipe.batch_size)
@@ -225,7 +225,7 @@ def _check_same_run(
     }
     differences = [f"{option} was {was}, now {now}" for option, (was, now) in pairs.items() if was != now]
     if differences:
-        moved = f"Its faces were at {stored.data}; if they have moved, name them by --data. "
+        moved = f"Its faces were at {stored.data}; if they have moved, pass their new path as --data. "
         raise BadData(
             f"{options.out} contains another run: {'; '.join(differences)}. "
             f"{moved if stored.fingerprint != faces.fingerprint else ''}"
@@ -268,8 +268,8 @@ def _on_this_machine(options: TrainOptions, stored: Plan, console: Console) -> P
     ]
     if changes:
         console.print(
-            f"notice: the run continues with {', '.join(changes)}. Rounding differs from here on, so the result will "
-            "not be the same, byte for byte, as without this change.",
+            f"notice: the run continues with {', '.join(changes)}. Rounding differs from here on, so the model will "
+            "not be byte-identical to that of an unchanged run.",
             highlight=False,
         )
     return plan

@@ -1,6 +1,6 @@
 """Estimate the memory of a training before it is allocated.
 
-Two tiny batches are trained, and the living tensors are counted after every operation. Both batches run the same
+Two tiny batches are trained, and the live tensors are counted after every operation. Both batches run the same
 operations, and each tensor grows linearly with the batch. So the memory at any batch size follows, operation by
 operation, and its highest point is the estimate.
 """
@@ -93,9 +93,7 @@ def estimate_training(recipe: Recipe, device: torch.device, precision: str = "au
     name = candidate_precisions(precision, device)[0]  # float32 before bfloat16, which needs less
     small = max(1, min(TINY_BATCH, TINY_PIXELS // recipe.resolution**2 // 2))
     batches = (small, 2 * small)
-    steps, states = zip(
-        *(_living_bytes(replace(recipe, batch_size=size), device, name) for size in batches), strict=True
-    )
+    steps, states = zip(*(_live_bytes(replace(recipe, batch_size=size), device, name) for size in batches), strict=True)
     low, high = map(np.concatenate, steps)
     if len(low) != len(high):  # the operations depend on the batch size, so only the highest points can be compared
         low, high = (np.array([each.max()]) for each in (low, high))
@@ -103,8 +101,8 @@ def estimate_training(recipe: Recipe, device: torch.device, precision: str = "au
     return TrainingMemory(STATE_COPIES * max(states), low - per_image * small, per_image)
 
 
-def _living_bytes(recipe: Recipe, device: torch.device, precision: str) -> tuple[list[NDArray[np.float64]], int]:
-    """The bytes of living tensors after each operation, for each kind of step; and the bytes of the state."""
+def _live_bytes(recipe: Recipe, device: torch.device, precision: str) -> tuple[list[NDArray[np.float64]], int]:
+    """The bytes of live tensors after each operation, for each kind of step; and the bytes of the state."""
     stream = noise_stream(recipe, recipe.batch_size)
     state = new_state(recipe, stream, seed=0, budget=10**9, precision=PRECISIONS[precision], device=device)
     steps = []
@@ -128,14 +126,14 @@ class _TensorCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.changes: list[int] = []
         self._freed = 0
-        self._living: set[int] = set()
+        self._live: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         change = 0
         for storage in map(_storage, _tensors(result)):
-            if id(storage) not in self._living:
-                self._living.add(id(storage))
+            if id(storage) not in self._live:
+                self._live.add(id(storage))
                 change += storage.nbytes()
                 weakref.finalize(storage, self._free, id(storage), storage.nbytes()).atexit = False
         self.changes.append(change - self._freed)
@@ -143,7 +141,7 @@ class _TensorCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _free(self, key: int, size: int) -> None:
-        self._living.discard(key)
+        self._live.discard(key)
         self._freed += size
 
 
@@ -156,7 +154,7 @@ def _storage(tensor: Tensor) -> torch.UntypedStorage:
 
 
 def _weight_bytes(recipe: Recipe) -> int:
-    """The bytes of all weights; found out without allocating them."""
+    """The bytes of all weights, which are not allocated."""
     with torch.device("meta"):
         networks = recipe.networks().values()
     return sum(parameter.numel() * FLOAT_BYTES for network in networks for parameter in network.parameters())

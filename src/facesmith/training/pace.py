@@ -1,7 +1,7 @@
 """The pace of a run: how many threads it trains with, and how many images its minutes are worth.
 
-Both depend on what else the machine does, so they are decided again at every save. Decisions are stored with the state:
-a run that is killed and resumed takes the same steps as before, until its next save.
+Both depend on what else the machine does, so they are decided again at every checkpoint. Decisions are stored with the
+state: a run that is killed and resumed takes the same steps as before, until its next checkpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MeasureThreads = Callable[[list[int]], Mapping[int, float]]  # numbers of thread
 
 
 def replanned_budget(state: TrainState, minutes: float, seconds: float, images_per_second: float) -> int | None:
-    """The number of images after which a run ends on time, or None if the present budget is close enough.
+    """The number of images after which a run ends on time, or None if the current budget is close enough.
 
     Args:
         minutes: the requested time.
@@ -43,12 +43,12 @@ def candidate_threads(allowed: int) -> list[int]:
     return sorted({max(1, allowed >> halvings) for halvings in range(allowed.bit_length())})
 
 
-def best_threads(images_per_second: Mapping[int, float], present: int | None = None) -> int:
-    """The fastest number of threads; the present one, if no other is clearly faster."""
+def best_threads(images_per_second: Mapping[int, float], current: int | None = None) -> int:
+    """The fastest number of threads; the current one, if no other is clearly faster."""
     best = max(images_per_second, key=lambda threads: images_per_second[threads])
-    if present is None or images_per_second[best] >= MIN_GAIN * images_per_second[present]:
+    if current is None or images_per_second[best] >= MIN_GAIN * images_per_second[current]:
         return best
-    return present
+    return current
 
 
 class FreeCores:
@@ -89,7 +89,7 @@ def _cpu_seconds() -> _CpuSeconds:
 
 @dataclass
 class Pace:
-    """Decides at every save how many threads a run gets and, for a budget in minutes, how many images.
+    """Decides at every checkpoint how many threads a run gets and, for a budget in minutes, how many images.
 
     Attributes:
         threads: the number of CPU threads.
@@ -125,7 +125,7 @@ class Pace:
             threads = best_threads(speeds, self.threads)
             self._rejected = suggestion if threads == self.threads else 0
             if threads != self.threads:
-                why = "other programs use the machine" if threads < self.threads else "the machine is less busy"
+                why = "other programs use the machine" if threads < self.threads else "more cores are free"
                 changes.append(f"CPU threads: {threads} instead of {self.threads}, because {why}")
                 self.threads, images_per_second = threads, speeds[threads]
         if self.minutes is not None and state.seen < state.budget:
@@ -142,7 +142,7 @@ class Pace:
     def _suggested_threads(self) -> int:
         """Another number of threads that suits the machine, worth measuring; 0 if there is none.
 
-        The machine must have been as busy, or as idle, since the last save but one.
+        The same number must have been free between the last two checkpoints and since the last one.
         """
         if self.max_threads is None or self.max_threads == 1:
             return 0

@@ -1,9 +1,9 @@
 """The options of a run, and the plan that its run folder stores.
 
-The plan is written when the run begins. A budget in minutes becomes a number of images then, so that every schedule is
-a fraction of a fixed budget. A resumed run follows the stored plan. Only --on-trouble, --save-every, --validate-every,
---device, --threads and, with --extend, the budget may change, and --precision together with --device; the plan is then
-rewritten. --snapshots and --images-every are not part of it.
+The plan is written when the run begins. A budget in minutes then becomes a number of images, which pace.py adjusts at
+each checkpoint. Every schedule is a fraction of the budget. A resumed run follows the stored plan. These options may
+change, and the plan is then rewritten: --on-trouble, --save-every, --validate-every, --device (and with it
+--precision), --threads, and with --extend the budget. --snapshots and --images-every are not part of it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Plan:
     Attributes:
         fingerprint: a hash of the pixels of all faces.
         budget_request: the budget as requested, `{"minutes": …}` or `{"kimg": …}`.
-        budget: the same in images; for a request in minutes, adjusted to the machine's speed while the run goes on.
+        budget: the same in images; for a request in minutes, adjusted to the machine's speed during the run.
         save_every: images from one checkpoint to the next; a killed process loses at most the training since the
             last one.
         images_per_second: measured when the run began.

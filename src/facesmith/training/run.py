@@ -258,7 +258,7 @@ def _open_faces(options: TrainOptions, recipe: Recipe, stored: Plan | None, cons
     except BadData as error:
         if stored is None or stored.data == str(options.data):
             raise
-        raise BadData(f"{error} The faces of this run were at {stored.data}; name them by --data.") from None
+        raise BadData(f"{error} The faces of this run were at {stored.data}; pass their new path as --data.") from None
     requested = condition_of(recipe)
     if (condition := condition_attributes(faces, requested)) != requested:
         recipe = make_recipe(recipe.name, recipe.hyperparameters() | {"condition": condition})

@@ -64,7 +64,7 @@ class TrainState:
         return progress + (1 - progress) * (self.seen - seen) / (self.budget - seen)
 
     def change_budget(self, budget: int) -> None:
-        """Continue from the present progress to the end of another budget of at least `seen` images."""
+        """Continue from the current progress to the end of another budget of at least `seen` images."""
         self.replanned_at = (self.seen, self.progress)
         self.budget = budget
 
