@@ -37,7 +37,7 @@ export function myFacePart(signal) {
   const fileInput = h('input', { type: 'file', accept: 'image/*', class: 'visually-hidden', 'aria-label': 'A photo', tabIndex: -1, onchange: () => fileInput.files[0] && openPhoto(fileInput.files[0]) });
   const choose = button('Choose a photo', () => fileInput.click(), { class: 'main' });
   const welcome = h('div', { class: 'welcome' },
-    h('p', {}, 'Choose a photo, or drop one here. It goes to the computer that runs the studio, which forgets it after each answer.'),
+    h('p', {}, 'Choose a photo, or drop one here. It is sent to the computer that runs the studio, which stores nothing.'),
     h('div', { class: 'row' }, choose, button('Use the camera', openCamera)), fileInput);
   const frame = h('div', { class: 'photo' }, welcome, shown, video);
   const shoot = button('Take the picture', async () => openPhoto(await camera.takePicture()), { class: 'main', hidden: true });
