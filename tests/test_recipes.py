@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from small import RECIPES, TEST_RECIPES, Tiny, small_recipe, small_state
 
 from facesmith.errors import BadOption
@@ -24,6 +25,7 @@ from facesmith.gan.recipe import find_recipe, make_recipe, parse_settings, recip
 from facesmith.gan.recipe_options import option, options_of
 from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.training.averages import inference_networks
+from facesmith.training.monitor import Monitor
 from facesmith.training.step import run_turn, train_step
 
 PARAMETERS = {  # of the texts' own networks
@@ -326,6 +328,42 @@ def test_gan_accuracy_is_measured_on_50_fakes_every_500_steps():
         assert detected == pytest.approx(round(detected), abs=5e-3)
     assert [step for step in terms if "G/epoch" in terms[step]] == [501, 1001]
     assert terms[501]["G/epoch"].shape == (5, 1, 64, 64)
+
+
+def test_the_gray_recipe_prints_the_lines_of_its_text(tmp_path, capsys):
+    state = small_state("gray-dcgan64", pretraining=10, d_steps=2, budget=10**6, faces=8)
+    with Monitor(tmp_path, state, 0.0, Console(stderr=True, width=200)) as monitor:
+        losses = []
+        for _ in range(10 + 501):
+            terms = train_step(state)
+            losses.append({name: float(term) for name, term in terms.items() if not term.ndim})
+            monitor.log_step(terms)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "loss" in line or "accuracy" in line]
+    lines = [line for line in lines if "kimg" not in line]
+    pretraining = [np.mean([each["D/loss"] for each in losses[start : start + 5]]) for start in (0, 5)]
+    assert lines[:2] == [f"pretraining: epoch {i}, loss {loss:.4f}" for i, loss in enumerate(pretraining, 1)]
+    printed = [
+        f"epoch {step // 500 + 1}, step {step % 500:3d}: discriminator loss {losses[10 + step]['D/loss']:.4f}, "
+        f"generator loss {losses[10 + step]['G/loss']:.4f}"
+        for step in (0, 100, 200, 300, 400, 500)
+    ]
+    accuracy = f"epoch 1: GAN accuracy {losses[509]['G/gan_accuracy']:.4f} on 50 samples"
+    assert lines[2:] == [*printed[:5], accuracy, printed[5]]
+    assert len(list((tmp_path / "shown").iterdir())) == 1
+
+
+def test_an_epoch_is_what_the_text_counts():
+    faces = 11_000
+    assert make_recipe("gray-dcgan64", {}).epoch_images(faces) == 500 * 5 * 64
+    assert make_recipe("elu36", {}).epoch_images(faces) == 5 * 100
+    assert make_recipe("dcgan64", {}).epoch_images(faces) == faces
+
+
+def test_the_discriminator_of_balanced64_can_be_smaller_than_the_generator():
+    for d_width, count in ((32, 6_500_897), (24, 3_657_625), (16, 1_626_385)):
+        networks = make_recipe("balanced64", {"d_width": d_width}).networks()
+        assert count_parameters(networks["D"]) == count
+    assert count_parameters(networks["G"]) == 4_109_571
 
 
 def test_labels_are_flipped_in_a_tenth_of_the_batches_but_not_in_pretraining():

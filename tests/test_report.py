@@ -26,7 +26,7 @@ from facesmith import cli
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.faces.describe import contact_sheet
-from facesmith.io.images import read_picture
+from facesmith.io.images import read_picture, write_png
 from facesmith.report.recipe_docstring import split_docstring
 from facesmith.report.rerun_commands import kimg_text, train_command
 from facesmith.report.write_report import write_report
@@ -320,3 +320,13 @@ def test_a_docstring_is_split_into_its_parts():
     assert title.rows == [("Paper", "one and two."), ("Run", "it"), ("What it does", "much and more.")]
     assert (faults.title, faults.bullets) == ("Faults, and what was changed", ["first goes on", "second"])
     assert split_docstring("")[0].lines == []
+
+
+def test_page_shows_the_pictures_of_the_recipe(run):
+    without = page_of(run)
+    assert "Pictures of the recipe" not in without
+    for seen in (8, 16):
+        write_png(run / "shown" / f"{seen:09d}.png", np.full((8, 40, 3), 200, np.uint8), {})
+    text = page_of(run)
+    assert "Pictures of the recipe" in text
+    assert len(pictures_in(text)) == len(pictures_in(without)) + 2

@@ -50,6 +50,21 @@ def test_a_step_changes_the_networks_of_its_players_and_returns_finite_terms(nam
     assert all(torch.isfinite(term) and not term.requires_grad for term in terms.values())
 
 
+def test_a_term_of_several_turns_is_their_mean(monkeypatch):
+    state, losses = small_state("test-pretrained", pretraining=0), []
+    loss_of = state.objective.loss
+
+    def watched(player, nets, batch):
+        loss = loss_of(player, nets, batch)
+        losses.extend([loss.terms["D/loss"].item()] if player == "D" else [])
+        return loss
+
+    monkeypatch.setattr(state.objective, "loss", watched)
+    terms = train_step(state)
+    assert len(losses) == 5
+    assert float(terms["D/loss"]) == pytest.approx(sum(losses) / 5)
+
+
 def test_pretraining_changes_only_the_discriminator_and_stops_the_clock():
     state = small_state("test-pretrained")
     G, D, average = weights(state.nets["G"]), weights(state.nets["D"]), weights(state.averages["G"])

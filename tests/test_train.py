@@ -18,13 +18,14 @@ import pytest
 import torch
 from faults import KILLED, Disk, Killed, faulty
 from rich.console import Console
+from safetensors.torch import load_file
 from small import QUIET, RESOLUTION, TEST_RECIPES, faces_folder, stop_after
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from facesmith.errors import BadData, BadModel, BadOption, NonFiniteLoss, OutputExists, RunBusy
 from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.photos.split import PARTS
-from facesmith.training.plan import TrainOptions
+from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.train import train
 
 SMALL = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8}
@@ -164,6 +165,53 @@ def test_training_works_outside_the_main_thread(options):
     thread.start()
     thread.join()
     assert reports[0].finished
+
+
+@pytest.mark.parametrize("stop", [1, 3, 7])
+def test_losses_of_each_step_are_stored_also_after_an_interruption(options, tmp_path, monkeypatch, stop):
+    options = replace(options, recipe="test-pretrained", hyperparameters={})
+    straight = replace(options, out=tmp_path / "straight")
+    train(straight, QUIET)
+    with monkeypatch.context() as patched:
+        stop_after(stop, patched)
+        train(options, QUIET)
+    with (options.out / "losses.csv").open("a") as stream:
+        stream.write("9,9999,0.5,0.5\n10,99")  # by a run that was killed after its last checkpoint
+    train(options, QUIET)
+    texts = [(run / "losses.csv").read_text() for run in (options.out, straight.out)]
+    assert texts[0] == texts[1]
+    header, *rows = [line.split(",") for line in texts[0].splitlines()]
+    assert header == ["step", "seen", "D/loss", "G/loss"]
+    assert [int(row[0]) for row in rows] == list(range(len(rows)))
+    assert int(rows[-1][1]) == 120
+    assert [bool(row[3]) for row in rows[:4]] == [False, False, False, True]  # three steps of pretraining
+
+
+def test_epochs_are_a_budget(options):
+    options = replace(options, kimg=None, epochs=2)
+    report = train(options, QUIET)
+    faces = load_model(options.out).header["split"]["counts"]["train"]
+    assert 2 * faces <= report.seen < 2 * faces + 8
+    assert read_plan(options.out / "run.json").budget_request == {"epochs": 2}
+    assert train(options, QUIET).seen == report.seen
+    with pytest.raises(BadData, match=r"planned for 2 epochs .*--extend"):
+        train(replace(options, epochs=3), QUIET)
+    assert train(replace(options, epochs=3, extend=True), QUIET).seen >= 3 * faces
+    with pytest.raises(BadOption, match="only one budget"):
+        train(replace(options, kimg=1), QUIET)
+    with pytest.raises(BadOption, match="--epochs is 0"):
+        train(replace(options, epochs=0), QUIET)
+
+
+def test_snapshots_keep_the_discriminator_too(options):
+    train(replace(options, snapshots=2), QUIET)
+    networks = sorted((options.out / "networks").iterdir())
+    assert [path.name for path in networks] == ["000000080.safetensors", "000000120.safetensors"]
+    stored, state = load_file(networks[-1]), load_state(options.out / "state.pt")
+    assert stored.keys() == state["nets"].keys()
+    assert all(torch.equal(tensor, state["nets"][name]) for name, tensor in stored.items())
+    train(replace(options, force=True), QUIET)
+    assert not (options.out / "networks").exists()
 
 
 def test_snapshots_keeps_the_newest_models(options):

@@ -106,6 +106,7 @@ def train(
     from_: str | Path | None = None,
     minutes: float | None = None,
     kimg: float | None = None,
+    epochs: float | None = None,
     set: Mapping[str, Any] | None = None,
     condition: Sequence[str] | None = None,
     batch: int | None = None,
@@ -134,8 +135,9 @@ def train(
         out: the run folder.
         recipe: a recipe's name; by default `quick64`, or the recipe of the model in `from_`.
         from_: initial weights: a run folder, a `model.safetensors`, or `"bundled"`. (`from` is a Python keyword.)
-        minutes: budget in minutes; 30 if neither budget is given.
+        minutes: budget in minutes; 30 if no budget is given.
         kimg: budget in thousands of real images shown.
+        epochs: budget in epochs: passes over the training faces, or as the recipe's text counts them.
         set: hyperparameters of the recipe, such as `{"lr": 1e-4}`.
         condition: attributes to learn, as columns of the label table: `["smiling", "male"]`.
         batch: batch size; the same as `set={"batch_size": batch}`.
@@ -171,6 +173,7 @@ def train(
         hyperparameters=hyperparameters,
         minutes=minutes,
         kimg=kimg,
+        epochs=epochs,
         seed=seed,
         device=device,
         precision=precision,

@@ -27,6 +27,9 @@ def train(
         typer.Option(help="Budget in minutes; the run ends on time even if the machine's speed changes. Default: 30."),
     ] = None,
     kimg: Annotated[float | None, typer.Option(help="Budget in thousands of real images shown.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Budget in epochs: passes over the training faces, or as the text counts them.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A hyperparameter of the recipe, as name=value. Repeatable.")
     ] = None,
@@ -40,7 +43,7 @@ def train(
     precision: Annotated[str, typer.Option(help="auto (the faster one, measured), float32 or bfloat16.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Use at most N faces.")] = None,
     mirror: Annotated[bool, typer.Option(help="Augment by mirroring images at random.")] = True,
-    snapshots: Annotated[int, typer.Option(min=0, help="Keep the models of the last N checkpoints.")] = 0,
+    snapshots: Annotated[int, typer.Option(min=0, help="Keep models and networks of the last N checkpoints.")] = 0,
     images_every: Annotated[
         int | None,
         typer.Option(min=1, help="Also write images to TensorBoard every N steps. Default: at checkpoints only."),
@@ -59,7 +62,7 @@ def train(
         str,
         typer.Option(help="If the diagnosis finds a problem: warn, rollback (to the last healthy checkpoint) or stop."),
     ] = "warn",
-    extend: Annotated[bool, typer.Option("--extend", help="Continue a run to a larger --minutes or --kimg.")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Continue a run to a larger budget.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete the run in --out and start over.")] = False,
 ) -> None:
     """Train a generator. Stop with Ctrl-C at any time; the same command resumes.
@@ -88,6 +91,7 @@ def train(
         hyperparameters=hyperparameters,
         minutes=minutes,
         kimg=kimg,
+        epochs=epochs,
         seed=seed,
         device=device,
         precision=precision,

@@ -12,11 +12,11 @@ import pkgutil
 import re
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
@@ -26,6 +26,7 @@ from facesmith.io.messages import shorten
 
 DEFAULT_RECIPE = "quick64"
 MAX_CONDITIONS = 12  # a model stores the frequency of each combination: 2 ** 12 numbers
+CONSOLE_STEPS = 16  # whose terms `Recipe.console_lines` gets
 R = TypeVar("R", bound="Recipe")
 
 
@@ -82,6 +83,19 @@ class Recipe(ABC):
         during pretraining stands for the first step after it.
         """
         return {0: 1.0}
+
+    def epoch_images(self, face_count: int) -> int:
+        """The number of real images that an epoch shows; by default each of the `face_count` training faces once."""
+        return face_count
+
+    def console_lines(self, step: int, recent: Sequence[Mapping[str, Tensor]]) -> Iterator[str]:
+        """What a tutorial prints after a step; by default nothing.
+
+        Args:
+            step: the step that has been done, counted from 0.
+            recent: the scalar terms of the latest steps, at most `CONSOLE_STEPS`; the last ones are those of `step`.
+        """
+        yield from ()
 
     def hyperparameters(self) -> dict[str, Any]:
         """The hyperparameters as plain values, from which `make_recipe` builds an equal recipe."""

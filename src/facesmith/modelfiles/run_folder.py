@@ -17,7 +17,9 @@ HEALTHY_STATE = "state-healthy.pt"  # the last state without problems, for --on-
 MODEL = "model.safetensors"
 BEST = "best.safetensors"  # the model with the best validation score so far
 SNAPSHOTS = "snapshots"
+NETWORKS = "networks"  # beside each snapshot: all networks with their current weights
 LOG = "log.jsonl"
+LOSSES = "losses.csv"  # of every step
 SHEETS, SHEET = "samples", "samples.png"  # contact sheets of fixed seeds: one per checkpoint, and the latest
 RECIPE_SHEETS = "shown"  # images that the recipe's objective logs
 CURVES = "curves.png"
@@ -26,11 +28,11 @@ RECONSTRUCTION_PAIRS = "reconstructions.png"  # photos above their reconstructio
 RECONSTRUCTIONS = "reconstructions"  # reconstructions of the same photos, one sheet per checkpoint
 REPORT = "report.html"
 TENSORBOARD = "tensorboard"
-RUN_FOLDERS = ("", SNAPSHOTS, SHEETS, RECIPE_SHEETS, RECONSTRUCTIONS)
+RUN_FOLDERS = ("", SNAPSHOTS, NETWORKS, SHEETS, RECIPE_SHEETS, RECONSTRUCTIONS)
 # Everything that a run writes; --force deletes these from the last to the first, and nothing else.
 RUN_FILES = (
-    *(PLAN, STATE, HEALTHY_STATE, MODEL, BEST, SNAPSHOTS, LOG, SHEETS, SHEET, RECIPE_SHEETS, CURVES, SCORES),
-    *(RECONSTRUCTION_PAIRS, RECONSTRUCTIONS, REPORT, TENSORBOARD),
+    *(PLAN, STATE, HEALTHY_STATE, MODEL, BEST, SNAPSHOTS, NETWORKS, LOG, LOSSES, SHEETS, SHEET, RECIPE_SHEETS),
+    *(CURVES, SCORES, RECONSTRUCTION_PAIRS, RECONSTRUCTIONS, REPORT, TENSORBOARD),
 )
 
 

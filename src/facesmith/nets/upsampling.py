@@ -79,7 +79,7 @@ class Discriminator(contracts.Discriminator):
 
     Args:
         norm: "batch" adds BatchNorm after each convolution. The tutorial shows that D becomes too strong.
-        hidden: units of the wide layer.
+        width: channels of the first layer. The next two have 2 and 3 times as many, the wide layer 32 times.
     """
 
     def __init__(
@@ -88,13 +88,14 @@ class Discriminator(contracts.Discriminator):
         channels: int = 3,
         norm: DiscriminatorNorm = "none",
         dropout: float = 0.2,
-        hidden: int = 1024,
+        width: int = 32,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for c_in, c_out in pairwise((channels, 32, 64, 96)):
+        hidden = 32 * width
+        for c_in, c_out in pairwise((channels, width, 2 * width, 3 * width)):
             layers += pooled_conv(c_in, c_out, 5, dropout, batch_norm=norm == "batch")
-        layers += [nn.Flatten(), nn.Linear(96 * (resolution // 8) ** 2, hidden), nn.ReLU(inplace=True)]
+        layers += [nn.Flatten(), nn.Linear(3 * width * (resolution // 8) ** 2, hidden), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(hidden, 1))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -18,6 +18,7 @@ Faults of the tutorial, and what this recipe does instead:
 - Its generator has no tanh, so the output is unbounded. Here: tanh.
 - It aims at a generator loss of 0.9 to 1.2, its code at 0.9 to 1.3. Here: as in the code.
 - It says that the generator should have more parameters than the discriminator, yet it has 4.11 M against 6.50 M.
+  Here: unchanged by default; with `d_width=24` the discriminator has 3.66 M, with 16 it has 1.63 M.
 - A sigmoid loses precision for confident outputs. Here: cross-entropy on logits.
 - At 1e-5 a step, the L2 penalty needs thousands of steps to restrain a discriminator that wins. Here: unchanged.
 
@@ -53,6 +54,12 @@ class Balanced64(Recipe):
     )
     balance: BalanceMode = option("l2", "none, skip (steps of the player that is ahead) or l2 (penalty on D)")
     d_norm: upsampling.DiscriminatorNorm = option("none", "none, or batch for BatchNorm in the discriminator")
+    d_width: int = option(
+        32,
+        "channels of the discriminator's first layer; its other layers follow in proportion",
+        at_least=1,
+        at_most=512,
+    )
     d_dropout: float = option(0.2, "spatial dropout rate of the discriminator", at_least=0, at_most=0.9)
     g_dropout: float = option(0.0, "spatial dropout rate of the generator", at_least=0, at_most=0.9)
     optimizer: Literal["rmsprop", "sgd"] = option("rmsprop", "rmsprop or sgd")
@@ -64,7 +71,7 @@ class Balanced64(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         G = upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels, self.g_dropout)
-        D = upsampling.Discriminator(self.resolution, self.channels, self.d_norm, self.d_dropout)
+        D = upsampling.Discriminator(self.resolution, self.channels, self.d_norm, self.d_dropout, self.d_width)
         return {"G": G, "D": D}
 
     def players(self) -> dict[str, Player]:

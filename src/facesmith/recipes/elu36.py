@@ -20,7 +20,7 @@ Faults of the tutorial, and what this recipe does instead:
 - All five discriminator steps see the same faces and the same noise. Here each has its own.
 - The generator's output is unbounded, while its training images lie in 0 to 1. Here: tanh.
 - Samples are clipped for display only if they vary at all. Here there is nothing to clip.
-- It counts single iterations as "epochs". Here: kimg.
+- It calls a single iteration an "epoch". `--epochs` counts the same; --epochs 15000 is its training.
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ class Elu36(Recipe):
 
     def objective(self) -> Objective:
         return PenalizedOutput()
+
+    def epoch_images(self, face_count: int) -> int:
+        return self.d_steps * self.batch_size  # one iteration, as the tutorial counts
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         d_turn = Turn(("D",), self.batch_size, self.batch_size, replacement=True)

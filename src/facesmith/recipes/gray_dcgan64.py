@@ -10,12 +10,13 @@ Result: fd2k_lite0 149.7 (real faces 3.7), face rate 59.7% (97.0%), after 100 ki
 
 What it does: the discriminator is pretrained on 10 epochs of 5 batches (500 real images, 500 fakes). Each step then
 has five discriminator turns of 64 + 64 images, drawn with replacement, and one generator turn of 128. Labels are
-flipped in one of ten discriminator batches. Gradients are clipped to a norm of 0.01; RMSprop at 5e-5. Every 500 steps
-("an epoch"), the log gets the GAN accuracy, the share of 50 fakes that the discriminator detects, and the run folder
-`shown` gets five of them. For the tutorial's snapshots every fifth epoch, use --snapshots 20 --save-every 800: with the
-defaults, an epoch is 160 kimg. The defaults take hours on a GPU: 70 of the 50,000 generator steps gave stripes. The
-command above has a narrower generator, a quarter of the batch, one discriminator step per generator step and ten times
-the learning rate. It makes 90 times as many generator steps in half an hour on a CPU.
+flipped in one of ten discriminator batches. Gradients are clipped to a norm of 0.01; RMSprop at 5e-5. An epoch is 500
+steps, with the defaults 160 kimg; --epochs counts them. The lines of the tutorial are printed: losses of pretraining,
+losses every 100 steps, and after each epoch the GAN accuracy, the share of 50 fakes that the discriminator detects. The
+run folder `shown` gets five of these fakes. For the tutorial's checkpoints every fifth epoch, use --snapshots 20
+--save-every 800; they are in `networks`, the discriminator too. The defaults take hours on a GPU: 70 of the 50,000
+generator steps gave stripes. The command above has a narrower generator, a quarter of the batch, one discriminator step
+per generator step and ten times the learning rate. It makes 90 times as many generator steps in half an hour on a CPU.
 
 Faults of the tutorial, and what this recipe does instead:
 - `n_critics` and `update_freq` are two names for one number, and the constructor uses the one that it is not given.
@@ -39,6 +40,7 @@ Faults of the tutorial, and what this recipe does instead:
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -55,6 +57,8 @@ from facesmith.gan.recipe_options import option
 from facesmith.nets import gray
 
 EPOCH_STEPS = 500
+PRETRAINING_EPOCH_STEPS = 5
+PRINTED_STEPS = 100  # steps from one printed line of losses to the next
 ACCURACY_FAKES = 50  # for GAN accuracy, once per epoch
 EPOCH_SAMPLES = 5  # of these, saved as images
 
@@ -145,6 +149,26 @@ class GrayDcgan64(Recipe):
         d_turn = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
         g_turn = Turn(("G",), 0, 2 * self.batch_size)
         return (*[d_turn] * self.d_steps, g_turn)
+
+    def epoch_images(self, face_count: int) -> int:
+        return EPOCH_STEPS * self.d_steps * self.batch_size
+
+    def console_lines(self, step: int, recent: Sequence[Mapping[str, Tensor]]) -> Iterator[str]:
+        if step < self.pretraining:
+            epoch, in_epoch = divmod(step, PRETRAINING_EPOCH_STEPS)
+            if in_epoch == PRETRAINING_EPOCH_STEPS - 1 or step == self.pretraining - 1:
+                losses = torch.stack([terms["D/loss"] for terms in list(recent)[-in_epoch - 1 :]])
+                yield f"pretraining: epoch {epoch + 1}, loss {float(losses.mean()):.4f}"
+            return
+        epoch, in_epoch = divmod(step - self.pretraining, EPOCH_STEPS)
+        terms = recent[-1]
+        if in_epoch % PRINTED_STEPS == 0:
+            losses_text = (
+                f"discriminator loss {float(terms['D/loss']):.4f}, generator loss {float(terms['G/loss']):.4f}"
+            )
+            yield f"epoch {epoch + 1}, step {in_epoch:3d}: {losses_text}"
+        if "G/gan_accuracy" in terms:
+            yield f"epoch {epoch + 1}: GAN accuracy {float(terms['G/gan_accuracy']):.4f} on {ACCURACY_FAKES} samples"
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr})

@@ -18,6 +18,10 @@ SCORES_OVER_TIME = (
     "discriminator is getting ahead. If they move together, the generator is catching up. Each histogram has its own "
     "scale, so don't compare heights, or widths of scores without bounds."
 )
+SHOWN = (
+    "Faces that the recipe draws at fixed intervals, from current weights and new latents. In gray-dcgan64 these are "
+    "five faces after each epoch, as in its tutorial."
+)
 RECONSTRUCTIONS = (
     "The encoder turns a face into a latent, a short list of numbers, and the generator draws a face from it. These "
     "faces were not trained on, so they can't have been memorized. Fine hair, backgrounds and glasses are usually "

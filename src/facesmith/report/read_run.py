@@ -13,7 +13,16 @@ from facesmith.faces import Faces, open_faces
 from facesmith.gan.recipe import Recipe, make_recipe
 from facesmith.io.images import Pixels, limit_width, read_picture
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
-from facesmith.modelfiles.run_folder import LOG, PLAN, RECONSTRUCTION_PAIRS, RECONSTRUCTIONS, SHEETS, read_log, sheets
+from facesmith.modelfiles.run_folder import (
+    LOG,
+    PLAN,
+    RECIPE_SHEETS,
+    RECONSTRUCTION_PAIRS,
+    RECONSTRUCTIONS,
+    SHEETS,
+    read_log,
+    sheets,
+)
 from facesmith.training.discriminator_scores import Histogram, read_histogram
 from facesmith.training.plan import Plan, read_plan
 
@@ -30,6 +39,7 @@ class RunRecord:
         histograms: the discriminator's scores, each with the number of images seen.
         frames: the contact sheets of the fixed seeds, uint8 `[H, W, 3]`, each with the number of images seen. All have
             the same size.
+        shown: pictures that the recipe wrote itself, each with the number of images seen.
         pairs: real faces above their reconstructions.
         reconstructions: sheets of reconstructions alone, each with the number of images seen.
         missing: for each part that can't be shown, a sentence that says why.
@@ -43,6 +53,7 @@ class RunRecord:
     lines: list[dict[str, Any]] = field(default_factory=list)
     histograms: list[tuple[int, Histogram]] = field(default_factory=list)
     frames: list[tuple[int, Pixels]] = field(default_factory=list)
+    shown: list[tuple[int, Pixels]] = field(default_factory=list)
     pairs: Pixels | None = None
     reconstructions: list[tuple[int, Pixels]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -89,6 +100,7 @@ def read_run(folder: Path, console: Console) -> RunRecord:
     run.frames = _read_sheets(run, SHEETS)
     if not run.frames:
         run.missing.append("There are no generated faces yet. They are drawn at the first checkpoint.")
+    run.shown = _read_sheets(run, RECIPE_SHEETS)
     run.reconstructions = _read_sheets(run, RECONSTRUCTIONS)
     if (folder / RECONSTRUCTION_PAIRS).exists():
         run.pairs = _read_picture(run, folder / RECONSTRUCTION_PAIRS)

@@ -27,6 +27,7 @@ from facesmith.training.diagnosis import diagnose, unexamined
 DIAGNOSIS, BALANCE = "Diagnosis", "Balance of the networks"  # titles of sections that the studio opens
 CONSTANT_TERMS_HEADER = ("name", "constant at")
 STRIP_PICTURES = 6
+SHOWN_PICTURES = 8
 STRIP_PX = 264
 STRIP_SIDE, SHEET_SIDE = 4, 8  # faces in a row: in the strip, and on a contact sheet
 SPEED_CHECKPOINTS = 5  # the last checkpoints, which the remaining time is estimated from
@@ -44,6 +45,7 @@ def run_sections(run: RunRecord, film: bytes | None, pictures: bool) -> Iterator
     if run.missing:
         yield Section("What is missing", bullets=run.missing)
     yield from _samples(run, film)
+    yield from _shown(run)
     yield from _balance(run)
     yield from _diagnosis(run)
     yield from _reconstructions(run, pictures)
@@ -116,6 +118,14 @@ def _samples(run: RunRecord, film: bytes | None) -> Iterator[Section]:
         frames = _evenly_spaced(run.frames, STRIP_PICTURES)
         strip = [as_picture(_upper_left_faces(sheet), f"{at / 1000:.1f} kimg") for at, sheet in frames]
         yield Section("Samples over time", videos=videos, strip=strip, explanation=explanations.FILM)
+
+
+def _shown(run: RunRecord) -> Iterator[Section]:
+    """The pictures that the recipe wrote itself, such as five faces after each epoch."""
+    if run.shown:
+        pictures = _evenly_spaced(run.shown, SHOWN_PICTURES)
+        figures = [as_picture(pixels, f"{seen / 1000:.1f} kimg") for seen, pixels in pictures]
+        yield Section("Pictures of the recipe", figures=figures, explanation=explanations.SHOWN)
 
 
 def _evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:

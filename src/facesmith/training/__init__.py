@@ -12,6 +12,7 @@ state.py                 networks, averages, optimizers, counters; saved and loa
 step.py                  one training step, for any recipe
 averages.py              moving averages, and the networks that are saved and sampled
 validation.py            validation during training
+loss_history.py          losses of every step, as a CSV file
 monitor.py               progress line, log, sheets, TensorBoard
 diagnosis.py             recognizes how training fails
 discriminator_scores.py  D(x) compared with D(G(z)), and overfitting

@@ -24,7 +24,7 @@ from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, RUN_FO
 from facesmith.training.finetune import PretrainedModel
 from facesmith.training.memory_estimate import check_training_memory, free_on_device
 from facesmith.training.pace import best_threads, candidate_threads
-from facesmith.training.plan import Plan, TrainOptions, read_plan, write_plan
+from facesmith.training.plan import Plan, TrainOptions, budget_request, read_plan, write_plan
 from facesmith.training.speed import Speed, measure, measure_threads
 from facesmith.training.state import new_state
 from facesmith.training.validation import EXTRACTOR, affordable_validation, check_validation_split
@@ -64,7 +64,8 @@ def make_plan(
             "Choose another --out, or start over with --force."
         )
     _check_same_run(options, recipe, faces, pretrained, stored)
-    plan = _on_this_machine(options, _updated(options, stored), console)
+    epoch_images = recipe.epoch_images(len(faces.part("train")))
+    plan = _on_this_machine(options, _updated(options, stored, epoch_images), console)
     torch.set_num_threads(plan.threads)
     advice = "The batch size of a run can't change: free some memory, or resume on a machine that has more."
     check_training_memory(recipe, torch.device(plan.device), plan.precision, advice)
@@ -99,8 +100,9 @@ def _new_plan(
         speeds = measure_threads(recipe, device, speed.precision, faces.pixels, candidates)
         threads = best_threads(speeds, current=max_threads)
         images_per_second = speeds[threads]
-    request = {"kimg": options.kimg} if options.kimg else {"minutes": options.minutes or DEFAULT_MINUTES}
-    budget = _budget_in_images(request, images_per_second, recipe.batch_size)
+    request = budget_request(options) or {"minutes": DEFAULT_MINUTES}
+    epoch_images = recipe.epoch_images(len(faces.part("train")))
+    budget = _budget_in_images(request, images_per_second, epoch_images, recipe.batch_size)
     save_every = int(max(budget / MAX_SAVES, images_per_second * MIN_SAVE_SECONDS))
     if options.save_every_kimg:
         save_every = round(options.save_every_kimg * 1000)
@@ -167,7 +169,8 @@ def _print_requirements(
     state_bytes = 3 * sum(weights.values()) + model_bytes  # weights, up to two moments of the optimizer, averages
     states = COPIES_WHILE_WRITING + (1 if options.on_trouble == "rollback" else 0)
     models = COPIES_WHILE_WRITING + options.snapshots + 1
-    disk_bytes = states * state_bytes + models * model_bytes + MAX_SAVES * MIB
+    networks_bytes = (COPIES_WHILE_WRITING + options.snapshots if options.snapshots else 0) * sum(weights.values())
+    disk_bytes = states * state_bytes + models * model_bytes + networks_bytes + MAX_SAVES * MIB
     free_bytes = shutil.disk_usage(options.out).free
     minutes, face_count = plan.budget / plan.images_per_second / 60, len(faces.part("train"))
     console.print(
@@ -191,9 +194,12 @@ def _threads_text(plan: Plan) -> str:
     )
 
 
-def _budget_in_images(request: Mapping[str, float], images_per_second: float, batch_size: int) -> int:
-    images = request["kimg"] * 1000 if "kimg" in request else request["minutes"] * 60 * images_per_second
-    return max(batch_size, round(images))
+def _budget_in_images(
+    request: Mapping[str, float], images_per_second: float, epoch_images: int, batch_size: int
+) -> int:
+    images_per_unit = {"kimg": 1000, "epochs": epoch_images, "minutes": 60 * images_per_second}
+    ((unit, number),) = request.items()
+    return max(batch_size, round(number * images_per_unit[unit]))
 
 
 def _check_same_run(
@@ -275,17 +281,15 @@ def _on_this_machine(options: TrainOptions, stored: Plan, console: Console) -> P
     return plan
 
 
-def _updated(options: TrainOptions, stored: Plan) -> Plan:
+def _updated(options: TrainOptions, stored: Plan, epoch_images: int) -> Plan:
     """The stored plan with the options that may change between starts, and with a longer budget under --extend."""
     plan = replace(stored, on_trouble=options.on_trouble)
     if options.save_every_kimg:  # does not change the result
         plan = replace(plan, save_every=max(1, round(options.save_every_kimg * 1000)))
-    request = stored.budget_request
-    if options.kimg or options.minutes:
-        request = {"kimg": options.kimg} if options.kimg else {"minutes": options.minutes or 0.0}
+    request = budget_request(options) or stored.budget_request
     if request == stored.budget_request:
         return plan
-    budget = _budget_in_images(request, stored.images_per_second, 1)
+    budget = _budget_in_images(request, stored.images_per_second, epoch_images, 1)
     if not options.extend:
         ((unit, number),) = stored.budget_request.items()
         raise BadData(

@@ -7,7 +7,7 @@ import gc
 import shutil
 import sys
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import asdict
 from math import inf
@@ -25,6 +25,7 @@ from rich.progress import Progress as Bars
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from facesmith.gan.recipe import CONSOLE_STEPS
 from facesmith.io.images import Pixels, grid, to_uint8, write_png
 from facesmith.io.progress import LineClock, duration, shows_bars, shows_lines
 from facesmith.latent.synthesis import synthesize_seeds
@@ -52,6 +53,7 @@ from facesmith.training.diagnosis import (
     thumbnails,
 )
 from facesmith.training.discriminator_scores import MAX_SCORES, Scores, discriminator_scores, training_faces
+from facesmith.training.loss_history import LossHistory
 from facesmith.training.reconstructions import MEASURED_FACES, write_reconstructions
 from facesmith.training.state import TrainState
 from facesmith.training.validation import BEST_BEFORE_ROLLBACK, best_kid
@@ -90,6 +92,8 @@ class Monitor:
         self.counts: dict[str, int] = defaultdict(int)
         self.printed: set[str] = set()
         self.lines, self.tensorboard = self._open_log()
+        self.losses = LossHistory(out, state.players, state.step)
+        self.recent: deque[Mapping[str, Tensor]] = deque(maxlen=CONSOLE_STEPS)
         self.started = self.last_refresh = self.last_checkpoint = time.monotonic()
         self.last_memory_release = -inf
         self.seconds_before, self.seen_at_checkpoint, self.seen_at_start = seconds, state.seen, state.seen
@@ -119,6 +123,10 @@ class Monitor:
                 continue
             self.sums[name] = self.sums.get(name, 0) + term.float()
             self.counts[name] += 1
+        self.losses.add(self.state.step - 1, self.state.seen, terms)
+        self.recent.append({name: term for name, term in terms.items() if not term.ndim})
+        for text in self.state.recipe.console_lines(self.state.step - 1, self.recent):
+            self.print(text)
         now = time.monotonic()
         if now - self.last_refresh >= REFRESH_SECONDS:
             self.last_refresh = now
@@ -179,6 +187,7 @@ class Monitor:
             line["problems"] = ", ".join(problem.name for problem in problems)
         self.lines.append(line)
         write_log(self.out / LOG, self.lines)
+        self.losses.write()
         self._write_sheets(samples)
         draw_curves(self.out / CURVES, self.lines, state.recipe.name)
         self._write_tensorboard(line, scores)
@@ -193,6 +202,7 @@ class Monitor:
         self.tensorboard.close()
         best = best_kid(self.lines)
         self.lines, self.tensorboard = self._open_log()
+        self.losses = LossHistory(self.out, self.state.players, self.state.step)
         line = {"seen": self.state.seen, "rolled_back_from": seen_before, "problems": problems}
         self.lines.append(line | ({BEST_BEFORE_ROLLBACK: best} if best < inf else {}))
         write_log(self.out / LOG, self.lines)

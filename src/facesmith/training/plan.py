@@ -25,7 +25,7 @@ from facesmith.modelfiles.run_folder import PLAN
 
 MAX_PLAN_BYTES = 2**20
 PLAN_FORMAT = 1
-MAX_BUDGET = 1e9  # minutes or kimg
+MAX_BUDGET = 1e9  # minutes, kimg or epochs
 MAX_THREADS = 1024
 ON_TROUBLE = ("warn", "rollback", "stop")
 Whole = Annotated[int, Meta(ge=1)]
@@ -42,6 +42,7 @@ class TrainOptions:
     hyperparameters: Mapping[str, Any]
     minutes: float | None = None
     kimg: float | None = None
+    epochs: float | None = None
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -72,7 +73,7 @@ class Plan:
 
     Attributes:
         fingerprint: a hash of the pixels of all faces.
-        budget_request: the budget as requested, `{"minutes": …}` or `{"kimg": …}`.
+        budget_request: the budget as requested, `{"minutes": …}`, `{"kimg": …}` or `{"epochs": …}`.
         budget: the same in images; for a request in minutes, adjusted to the machine's speed during the run.
         save_every: images from one checkpoint to the next; a killed process loses at most the training since the
             last one.
@@ -109,10 +110,16 @@ class Plan:
     format: int = PLAN_FORMAT
 
 
+def budget_request(options: TrainOptions) -> dict[str, float]:
+    """The budget that the options request, by its unit; empty if they request none."""
+    requests = {"minutes": options.minutes, "kimg": options.kimg, "epochs": options.epochs}
+    return {unit: number for unit, number in requests.items() if number is not None}
+
+
 def check_options(options: TrainOptions) -> None:
     """Raise BadOption for an impossible budget or interval, or an unknown `on_trouble`."""
-    if options.minutes is not None and options.kimg is not None:
-        raise BadOption("Give either --minutes or --kimg, not both.")
+    if sum(budget is not None for budget in (options.minutes, options.kimg, options.epochs)) > 1:
+        raise BadOption("Give only one budget: --minutes, --kimg or --epochs.")
     if encodable(str(options.out)) != str(options.out):
         raise BadOption(f"--out {options.out} is not UTF-8; TensorBoard can't write there. Choose another --out.")
     if options.on_trouble not in ON_TROUBLE:
@@ -120,6 +127,7 @@ def check_options(options: TrainOptions) -> None:
     for name, number in (
         ("--minutes", options.minutes),
         ("--kimg", options.kimg),
+        ("--epochs", options.epochs),
         ("--save-every", options.save_every_kimg),
         ("--validate-every", options.validate_every_kimg),
     ):
@@ -172,8 +180,8 @@ def _check_plan(plan: Plan) -> None:
         raise ValueError(f"device is {plan.device}; expected one of {', '.join(DEVICES)}")
     if plan.on_trouble not in ON_TROUBLE:
         raise ValueError(f"on_trouble is {plan.on_trouble}; expected one of {', '.join(ON_TROUBLE)}")
-    if set(plan.budget_request) not in ({"kimg"}, {"minutes"}):
-        raise ValueError("budget_request has other entries than kimg or minutes")
+    if set(plan.budget_request) not in ({"kimg"}, {"minutes"}, {"epochs"}):
+        raise ValueError("budget_request has other entries than kimg, minutes or epochs")
     if plan.validation and set(plan.validation) != {"kimg", "every", "samples"}:
         raise ValueError("validation has other entries than kimg, every and samples")
     if plan.finetuned_from:

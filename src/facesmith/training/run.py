@@ -27,7 +27,7 @@ from facesmith.io.lock import locked
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles import checkpoint
 from facesmith.modelfiles.checkpoint import load_state, save_model
-from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, PLAN, SNAPSHOTS, STATE
+from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, NETWORKS, PLAN, SNAPSHOTS, STATE
 from facesmith.photos import split
 from facesmith.training.averages import inference_networks
 from facesmith.training.choose_recipe import adapt_to_few_faces, choose_recipe, few_faces_notice
@@ -153,7 +153,8 @@ class Run:
         self.save_state()  # first: if the process is killed from here on, the run resumes from this state
         self.monitor.log_rollback(names, seen_before)
         self._save_model(inference_networks(state))
-        for snapshot in (self.out / SNAPSHOTS).glob("*.safetensors"):
+        folders = (self.out / SNAPSHOTS, self.out / NETWORKS)
+        for snapshot in [file for folder in folders for file in folder.glob("*.safetensors")]:
             if snapshot.stem.isdecimal() and int(snapshot.stem) > state.seen:
                 snapshot.unlink()
         self.monitor.print(
@@ -181,12 +182,13 @@ class Run:
         save_model(self.out / MODEL, dict(nets.items()), self._header())
 
     def _save_snapshot(self, nets: nn.ModuleDict) -> None:
-        """Save the model under its number of images too, and delete the oldest beyond `--snapshots`."""
+        """Save the model and all networks under their number of images; delete the oldest beyond `--snapshots`."""
         if self.options.snapshots:
-            folder = self.out / SNAPSHOTS
-            save_model(folder / f"{self.state.seen:09d}.safetensors", dict(nets.items()), self._header())
-            for old in sorted(folder.glob("*.safetensors"))[: -self.options.snapshots]:
-                old.unlink()
+            for folder, saved in ((SNAPSHOTS, nets), (NETWORKS, self.state.nets)):
+                file = self.out / folder / f"{self.state.seen:09d}.safetensors"
+                save_model(file, dict(saved.items()), self._header())
+                for old in sorted(file.parent.glob("*.safetensors"))[: -self.options.snapshots]:
+                    old.unlink()
 
     def _header(self) -> dict[str, Any]:
         """The header of a model file."""

@@ -6,6 +6,7 @@ and updates its networks. At the end the moving averages are updated.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -25,6 +26,7 @@ def train_step(state: TrainState) -> dict[str, Tensor]:
 
     Returns:
         The loss terms by name, detached, on the device: scalars, and images `[N, C, H, W]` that the objective logs.
+        A scalar of several turns is their mean.
 
     Raises:
         NonFiniteLoss: a loss or a gradient is not finite; the weights of that player were not changed.
@@ -34,14 +36,15 @@ def train_step(state: TrainState) -> dict[str, Tensor]:
     torch.manual_seed(_mix_seeds(state.seed, state.step, 0))
     rng = torch.Generator().manual_seed(_mix_seeds(state.seed, state.step, 1))
     set_level(state.nets, knobs.level)
-    terms: dict[str, Tensor] = {}
+    terms: dict[str, list[Tensor]] = defaultdict(list)
     for turn in state.recipe.turns(state.step):
-        terms |= run_turn(state, turn, knobs, rng)
+        for name, term in run_turn(state, turn, knobs, rng).items():
+            terms[name].append(term)
         if turn.phase == "train":
             state.seen += turn.n_real
     update_averages(state, knobs, state.seen - seen_before)
     state.step += 1
-    return terms
+    return {name: values[-1] if values[-1].ndim else torch.stack(values).mean() for name, values in terms.items()}
 
 
 def run_turn(state: TrainState, turn: Turn, knobs: Knobs, rng: torch.Generator) -> dict[str, Tensor]:
