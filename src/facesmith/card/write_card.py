@@ -39,6 +39,6 @@ def write_card(
 
 
 def card_text(facts: Facts) -> str:
-    """The whole card."""
+    """The card as Markdown, with its YAML header."""
     paragraphs = [paragraph for section in SECTIONS for paragraph in section(facts)]
     return encodable(front_matter(hub_fields(facts)) + "\n" + "\n\n".join(paragraphs) + "\n")

@@ -46,7 +46,7 @@ class Copies(TypedDict):
 
 
 class ModelEvaluation(TypedDict):
-    """The results of one model."""
+    """The metrics, verdicts and copies of one evaluated model."""
 
     sha256: str
     metrics: dict[str, Score]
@@ -73,7 +73,7 @@ class ReferenceFaces(TypedDict):
 
 
 class EvaluatedData(TypedDict):
-    """The real faces."""
+    """The dataset of real faces: where it is, its fingerprint, and the faces that were compared."""
 
     path: PathText
     fingerprint: str

@@ -59,8 +59,8 @@ class BatchRecord:
 def begin(out: Path, settings: dict[str, Any]) -> None:
     """Prepare the journal in `out` for more batches, and create it if there is none.
 
-    The journal is cut before the first batch that did not reach the disk: an incomplete or damaged line, or a batch
-    whose pictures have the wrong size (a power cut can leave empty files).
+    The journal is cut before the first batch that did not reach the disk. Its line is incomplete or damaged, or its
+    pictures have the wrong size: a power cut can leave empty files.
     """
     path = out / JOURNAL_NAME
     valid_bytes = 0

@@ -35,7 +35,7 @@ class FairQueue(Generic[T]):
         return None
 
     def remove(self, unwanted: Callable[[T], bool]) -> None:
-        """Remove all items of this kind."""
+        """Remove all items for which `unwanted` returns True."""
         kept = {client: deque(item for item in queue if not unwanted(item)) for client, queue in self._queues.items()}
         self._queues = OrderedDict((client, queue) for client, queue in kept.items() if queue)
 

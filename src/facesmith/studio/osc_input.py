@@ -28,7 +28,7 @@ class OscMessages:
         self._newest: dict[str, Values] = {}
 
     def add(self, address: str, values: Values) -> None:
-        """Called by the thread that receives."""
+        """Add a message, or replace an older one of this address. The receiving thread calls it."""
         self._loop.call_soon_threadsafe(self._add, address, values)
 
     def _add(self, address: str, values: Values) -> None:

@@ -43,7 +43,7 @@ class RenderCancelled(Exception):
 
 
 class Kind(Enum):
-    """What takes the next turn."""
+    """The kinds of work that take turns."""
 
     LIVE = "live"
     BATCH = "batch"
@@ -143,7 +143,7 @@ class RenderQueue:
                 raise RenderCancelled
 
     def end_background_turn(self) -> None:
-        """Let the others go on."""
+        """End the current turn of a background thread, so that others can take theirs."""
         self._end_turn(Kind.BACKGROUND, 0.0)
 
     def stop(self) -> None:

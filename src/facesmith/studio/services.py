@@ -46,7 +46,7 @@ class UploadMemory:
             self._free -= size
 
     def release(self, size: int) -> None:
-        """Give back what was reserved."""
+        """Release this many reserved bytes."""
         with self._lock:
             self._free += size
 
