@@ -9,6 +9,7 @@ sampling.py    sample, walk, mix
 inverting.py   invert, train-inverter
 editing.py     directions, edit
 evaluation.py  evaluate
+comparing.py   compare
 studio.py      studio
 sharing.py     export, card, push
 machine.py     demo, info
@@ -23,7 +24,8 @@ import typer
 
 # isort: off
 # The help lists the commands in this order.
-from facesmith.cli import photos, training, sampling, inverting, editing, evaluation, studio, sharing, machine  # noqa: F401
+from facesmith.cli import photos, training, sampling, inverting, editing  # noqa: F401
+from facesmith.cli import evaluation, comparing, studio, sharing, machine  # noqa: F401
 
 # isort: on
 from facesmith.cli.shared import app

@@ -6,5 +6,6 @@ mix.py                   sums of faces, as a figure
 edit.py                  attribute edits, as a contact sheet or film
 invert.py                photos -> latents, reconstructions and edited photos
 train_inverter.py        train the encoder for inversion
+compare.py               several models side by side
 reconstruction_error.py  how close reconstructions are to their pictures
 """

@@ -1,0 +1,40 @@
+"""The command that shows several models side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facesmith.cli.shared import Force, app, console, fetch_models, show
+
+
+@app.command()
+def compare(
+    models: Annotated[
+        list[Path],
+        typer.Argument(callback=fetch_models, help="Run folders, model.safetensors files or hf://user/name."),
+    ],
+    out: Annotated[Path, typer.Option(help="A folder for the pictures.")] = Path("comparison"),
+    seeds: Annotated[str, typer.Option(help="Faces that each model draws: 3 or 0-15 or 1,4,7-9.")] = "0-7",
+    data: Annotated[
+        Path | None, typer.Option(help="Faces: also reconstruct held-out ones, with models that have an encoder.")
+    ] = None,
+    faces: Annotated[int, typer.Option(min=1, max=32, help="How many faces to reconstruct.")] = 8,
+    titles: Annotated[
+        str | None, typer.Option(help="Titles of the models, separated by commas. Default: their names.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Compare models or runs: the same seeds, the same faces reconstructed, and discriminator accuracies.
+
+    Example: facesmith compare runs/vae runs/vaegan --data faces
+    """
+    from facesmith.explore.compare import CompareOptions, compare
+    from facesmith.io.seeds import parse_seeds
+
+    names = [title.strip() for title in titles.split(",")] if titles is not None else []
+    options = CompareOptions(models, out, parse_seeds(seeds), names, data, faces, force)
+    for path in compare(options, console):
+        show(path)

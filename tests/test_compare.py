@@ -1,0 +1,84 @@
+"""Comparing models: the same seeds, the same faces, and the accuracies in their logs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from small import QUIET, faces_folder, saved_model
+
+import facesmith
+from facesmith.errors import BadData, BadOption, OutputExists
+from facesmith.explore.compare import CompareOptions, compare
+from facesmith.faces import open_faces
+from facesmith.io.captions import HEADING_PX
+from facesmith.io.images import grid, read_picture, read_provenance
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return {name: saved_model(folder / name, name) for name in ("vae64", "vaegan64", "dcgan64")}
+
+
+def rows_of(path, count, height=16):
+    """The rows of faces of a sheet, without their titles."""
+    sheet = read_picture(path)
+    assert sheet.shape[0] == count * (height + 2)
+    return [sheet[start : start + height, HEADING_PX:] for start in range(0, len(sheet), height + 2)]
+
+
+def compared(options):
+    return {path.name: path for path in compare(options, QUIET)}
+
+
+def test_each_model_draws_the_same_seeds(runs, tmp_path):
+    files = compared(CompareOptions(list(runs.values()), tmp_path / "out", [3, 5, 9]))
+    assert set(files) == {"samples.png"}
+    for row, run in zip(rows_of(files["samples.png"], 3), runs.values(), strict=True):
+        assert np.array_equal(row, grid(facesmith.load(run).sample([3, 5, 9]), 3))
+    metadata = read_provenance(files["samples.png"])
+    assert metadata["Synthetic"] == "true"
+    assert json.loads(metadata["Models"]) == [facesmith.load(run).hash for run in runs.values()]
+
+
+def test_models_with_an_encoder_reconstruct_the_same_held_out_faces(runs, tmp_path):
+    data = faces_folder(tmp_path / "faces", 60)
+    files = compared(CompareOptions(list(runs.values()), tmp_path / "out", [1], data=data, faces=4))
+    real, vae, vaegan = rows_of(files["reconstructions.png"], 3)
+    faces = open_faces(data, 16, 3)
+    assert np.array_equal(real, grid(np.asarray(faces.pixels[faces.part("test")[:4]]), 4))
+    assert not np.array_equal(vae, vaegan)
+    assert read_provenance(files["reconstructions.png"])["Synthetic"] == "in part"
+    with pytest.raises(BadData, match="encoder"):
+        compared(CompareOptions([runs["dcgan64"]], tmp_path / "none", [1], data=data))
+
+
+def test_runs_with_a_discriminator_get_a_panel_each(runs, tmp_path):
+    for name in ("dcgan64", "vaegan64"):
+        lines = [
+            {"seen": seen, "D/accuracy_real": 0.9, "D/accuracy_fake": 0.8, "G/fooling_rate": 0.1} for seen in (8, 16)
+        ]
+        (runs[name] / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    widths = []
+    for count in (2, 3):  # the third is a vae64, which has no discriminator
+        models = [runs["dcgan64"], runs["vaegan64"], runs["vae64"]][:count]
+        files = compared(CompareOptions(models, tmp_path / str(count), [1]))
+        widths.append(read_picture(files["monitor.png"]).shape)
+    assert widths[0] == widths[1]
+
+
+def test_impossible_comparisons_are_refused(runs, tmp_path):
+    models, out = list(runs.values()), tmp_path / "out"
+    for options, message in (
+        (CompareOptions(models, out, [1], titles=["one"]), "1 names for 3 models"),
+        (CompareOptions(models, out, range(33)), "33 faces"),
+        (CompareOptions(models * 6, out, [1]), "18"),
+    ):
+        with pytest.raises(BadOption, match=message):
+            compared(options)
+    assert not out.exists()
+    compared(CompareOptions(models, out, [1]))
+    with pytest.raises(OutputExists):
+        compared(CompareOptions(models, out, [1]))
