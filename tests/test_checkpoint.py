@@ -143,7 +143,7 @@ def test_no_code_runs_from_a_state_or_a_model(tmp_path, capsys):
     file.write_bytes(pickle.dumps(Malicious(), protocol=2))
     with pytest.raises(BadModel):
         load_state(file)
-    with pytest.raises(BadModel):
+    with pytest.raises(BadModel, match="is a PyTorch file"):
         load_model(file)
     assert "never" not in capsys.readouterr().out
 
@@ -174,6 +174,13 @@ def test_a_full_disk_leaves_the_previous_file_intact(tmp_path, monkeypatch):
         write_model(file, state)
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [file.name], "no partial file is left"
+
+
+def test_a_damaged_state_says_how_to_keep_the_model(tmp_path):
+    write_model(tmp_path / "model.safetensors", small_state())
+    (tmp_path / "state.pt").write_bytes(b"")
+    with pytest.raises(BadModel, match=r"copy its model\.safetensors to another folder.*--from"):
+        load_state(tmp_path / "state.pt")
 
 
 @pytest.mark.parametrize("attack", ["deflate", "overlap", "pipe"])

@@ -216,6 +216,9 @@ def test_version_is_printed(facesmith):
         (["recipes", "dcgan46"], 2, "did you mean"),
         (["extract", "nowhere", "--out", "OUT"], 1, "nowhere"),
         (["extract", "FACES", "--out", "OUT", "--frame", "-3"], 2, "frame"),
+        (["extract", "", "--out", "OUT"], 2, "An argument is empty"),
+        (["faces", "FACES", "--sheet", ""], 2, "--sheet is empty"),
+        (["sample", "--model", "nowhere", "--out="], 2, "--out is empty"),
         (
             ["extract", "FACES", "--out", "OUT", "--crop", "90", "--min-face", "30"],
             2,

@@ -477,3 +477,23 @@ def test_classes_of_a_column_exclude_each_other(cells):
         total = np.stack(classes).sum(0)
         assert set(total[~np.isnan(total)].tolist()) == {1.0}
     assert bool(found.values) != bool(found.left_out)
+
+
+def test_spreadsheet_that_is_named_like_a_table_is_named_in_a_notice(tmp_path):
+    write(tmp_path, TWO)
+    with zipfile.ZipFile(tmp_path / "metadata.csv", "w") as spreadsheet:
+        spreadsheet.writestr("[Content_Types].xml", "<Types/>")
+        spreadsheet.writestr("xl/media/image1.png", "")
+    listing = read_listing(open_store(tmp_path))
+    assert [file.name for file in listing.files] == ["a.png", "b.png"]
+    assert listing.notices == ["metadata.csv is not used: it is no table, but: Office document"]
+
+
+def test_classes_that_get_the_same_name_or_none_are_named_in_a_notice():
+    cells = ["A, B", "a=b", "a b", "A B", "C", "c ", "\N{GRINNING FACE}", "?"]
+    attributes = attributes_of({"g": cells})
+    assert set(attributes.values) == {"g=a_b", "g=c"}
+    assert attributes.notices == [
+        "g: values without letters or digits count as unknown: '\N{GRINNING FACE}'",
+        "g: these values count as one class, a_b: 'A, B', 'a=b', 'a b'",
+    ]

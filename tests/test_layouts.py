@@ -160,6 +160,15 @@ def test_other_folders_are_classes(tmp_path):
     }
 
 
+def test_archives_and_parent_folders_are_no_classes(tmp_path):
+    for number in (1, 2):
+        with zipfile.ZipFile(tmp_path / f"part{number}.zip", "w") as archive:
+            archive.writestr(f"{number}.png", "")
+            archive.writestr(f"../{number}{number}.png", "")
+            archive.writestr(f"cat/{number}{number}{number}.png", "")
+    assert list(read_listing(open_store(tmp_path)).attributes) == ["cat"]
+
+
 def test_class_whose_pictures_have_its_name_is_not_a_person(tmp_path):
     files = {f"{name}/{name}_{i:04d}.png": "" for name in ("smiling", "sad") for i in range(150)}
     listing = listing_of(tmp_path, files)

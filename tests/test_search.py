@@ -118,7 +118,7 @@ def test_pictures_without_a_face_still_have_none(detector):
 
 def test_small_faces_are_the_reason(detector):
     small = np.asarray(photo().resize((100, 100), Image.Resampling.LANCZOS))
-    assert only(detector, small).reason == "too small: 20 px, less than 40"
+    assert only(detector, small).reason == "too small: 20 px, less than --min-face 40"
 
 
 def test_a_face_that_only_looks_like_one_when_turned_is_a_question(detector, monkeypatch):

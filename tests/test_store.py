@@ -7,6 +7,7 @@ import random
 import struct
 import tarfile
 import zipfile
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.io.archives import open_store
-from facesmith.io.store import printable, sort_by_kind
+from facesmith.io.store import kinds_text, printable, sort_by_kind
 
 
 def zipped(path, files):
@@ -76,9 +77,17 @@ def test_broken_link_is_listed_and_has_a_reason(tmp_path):
         open_store(tmp_path).read("gone.png")
 
 
-def test_pipes_are_skipped(tmp_path):
+def test_pipes_devices_and_broken_links_are_ignored_and_counted(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    assert names(tmp_path) == []
+    os.mkfifo(tmp_path / "metadata.csv")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    (tmp_path / "circle").symlink_to("circle")
+    store = open_store(tmp_path)
+    result = sort_by_kind(store)
+    assert result.pictures == []
+    assert result.ignored == {"pipe or device": 3, "broken link": 1}
+    with pytest.raises(BadPicture, match="pipe or device"):
+        store.read("metadata.csv")
 
 
 def test_names_that_are_not_utf8_are_read_and_printable(tmp_path):
@@ -289,9 +298,20 @@ def test_archive_that_can_not_be_read_names_the_command(tmp_path, content, comma
 
 def test_gzip_without_a_tar_is_an_error(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"text" * 1000))
-    with pytest.raises(BadData, match="not of a tar"):
+    with pytest.raises(BadData, match=r"not of a tar. Unpack it first: gunzip a\.gz"):
         open_store(tmp_path / "a.gz")
-    assert sort_by_kind(open_store(tmp_path)).ignored == {".gz": 1}
+    assert sort_by_kind(open_store(tmp_path)).ignored == {"gzip file of no tar (unpack it: gunzip)": 1}
+
+
+@pytest.mark.parametrize(("first", "last"), [("a.z01", "a.zip"), ("a.zip.001", "a.zip.002")])
+def test_part_of_a_split_zip_names_the_command(tmp_path, first, last):
+    whole = zipped(tmp_path / "whole", [("a.png", random.Random(0).randbytes(900)), ("b.png", b"b")]).read_bytes()
+    (tmp_path / first).write_bytes(whole[:500])
+    (tmp_path / last).write_bytes(whole[500:])
+    for name in (first, last):
+        command = "7z x a.zip" if first == "a.z01" else f"7z x {name}"
+        with pytest.raises(BadData, match=rf"split zip.*{command}"):
+            open_store(tmp_path / name).files()
 
 
 def test_truncated_tar_is_an_error(tmp_path):
@@ -347,3 +367,8 @@ def test_any_damage_to_a_zip_gives_only_a_facesmith_error(tmp_path_factory, data
         store = open_store(path)
         for file in store.files():
             store.read(file.name)
+
+
+def test_kinds_that_are_not_listed_are_counted():
+    counts = Counter({f".{i}": 9 - i for i in range(7)})
+    assert kinds_text(counts).endswith("5 .4 and 7 of other kinds")

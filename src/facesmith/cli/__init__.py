@@ -17,6 +17,7 @@ machine.py     demo, info
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -29,13 +30,14 @@ from facesmith.cli import evaluation, comparing, studio, sharing, machine  # noq
 
 # isort: on
 from facesmith.cli.shared import app
-from facesmith.errors import FacesmithError
+from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.files import DISK_ERRORS, explain_disk_error
 from facesmith.io.messages import one_line
 from facesmith.io.stopping import handling_stop_signals, interrupt
 
 INTERRUPTED = 130  # typer's return value after a KeyboardInterrupt
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # in the RuntimeErrors of PyTorch, on the CPU and on others
+EMPTY_ARGUMENT = re.compile(r"|--[\w-]+=")
 UsageError: type[Any] = typer.BadParameter.__mro__[
     1
 ]  # the base class of typer's option errors; typer doesn't export it
@@ -52,6 +54,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
+        _refuse_empty_arguments(sys.argv[1:])
         code = app(_with_global_options_first(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
@@ -77,6 +80,14 @@ def _run() -> None:
 def _fail(message: str, code: int) -> None:
     print(f"facesmith: {one_line(message)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _refuse_empty_arguments(arguments: list[str]) -> None:
+    """Raise BadOption for an argument without text. As a path, it would mean the current folder."""
+    for previous, argument in zip(["", *arguments], arguments, strict=False):
+        if EMPTY_ARGUMENT.fullmatch(argument):
+            where = argument.rstrip("=") or (previous if previous.startswith("--") else "An argument")
+            raise BadOption(f"{where} is empty. Is a variable in the command not set?")
 
 
 def _with_global_options_first(arguments: list[str]) -> list[str]:

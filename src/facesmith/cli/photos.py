@@ -35,7 +35,9 @@ def extract(
         float, typer.Option(help="Largest share of a face's crop that may lie beyond the photo, 0 to 1.")
     ] = DEFAULT_MAX_FILL,
     every: Annotated[int, typer.Option(help="Use every n-th frame of a video.")] = DEFAULT_EVERY,
-    workers: Annotated[int | None, typer.Option(help="Number of threads; by default one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Number of threads; by default one per core.")
+    ] = None,
     pictures: Annotated[bool, typer.Option(help="Show photos in the report.")] = True,
     force: Force = False,
 ) -> None:

@@ -19,7 +19,7 @@ from facesmith.evaluation.model_result import ModelResult, evaluate_model
 from facesmith.evaluation.reference import Reference, check_training_data, prepare_reference
 from facesmith.evaluation.verdicts import metric_table, verdicts, warnings
 from facesmith.faces import open_faces
-from facesmith.io.files import atomic_write
+from facesmith.io.files import atomic_write, real_path
 from facesmith.io.memory import largest_fitting, require_memory
 from facesmith.io.outputs import Outputs
 from facesmith.metrics.arrays import ROWS
@@ -139,7 +139,7 @@ def _model_names(paths: Sequence[Path | None]) -> list[str]:
 def _short_name(path: Path | None) -> str:
     if path is None:
         return BUNDLED
-    absolute = path.resolve()
+    absolute = real_path(path)
     return absolute.stem if absolute.suffix else absolute.name
 
 

@@ -136,7 +136,8 @@ def load(path: Path, threads: int | None = None) -> OnnxModel:
         BadModel: the file is missing, damaged, not ours, or unsafe to run.
     """
     if not path.is_file():
-        raise BadModel(f"{path} does not exist. Write such a file with facesmith export.")
+        problem = "is not a regular file" if path.exists() else "does not exist"
+        raise BadModel(f"{path} {problem}. Write such a file with facesmith export.")
     if path.stat().st_size > MAX_BYTES:
         raise BadModel(f"{path} is larger than any model that Facesmith exports.")
     refuse_lfs_pointer(path)

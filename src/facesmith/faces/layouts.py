@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.attribute_options import attribute_name
+from facesmith.io.file_kinds import ARCHIVE_SUFFIXES, COMPRESSED_SUFFIXES, suffix_of
 from facesmith.io.json_files import as_schema, parse_as
 from facesmith.io.store import SortedFiles, Store, StoredFile, kinds_text, printable, sort_by_kind
 from facesmith.labels import Attributes, Labels, attributes_of, read_labels
@@ -34,6 +35,7 @@ MAX_CLASSES = 64
 WRITTEN_BY_EXTRACT = frozenset({"faces.json", "rejected.csv", "report.html"})
 MAX_TABLES_LISTED = 5
 SPLIT_FOLDERS = frozenset({"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"})
+NO_CLASSES = SPLIT_FOLDERS | {".", ".."}
 MAX_MEAN_PER_PERSON = 100  # folders with more pictures on average are classes: smiling/smiling_0001.jpg
 
 
@@ -68,7 +70,7 @@ def read_listing(store: Store) -> Listing:
     """
     files = sort_by_kind(store)
     if not files.pictures:
-        count = len(files.videos) + len(files.others)
+        count = len(files.videos) + len(files.kinds)
         raise BadData(
             f"{store.path} has no pictures among its {count} files{_ignored_text(files)}. "
             "Give a folder or a zip of faces. To find faces in photos and videos: facesmith extract"
@@ -168,15 +170,23 @@ def _read_folders(pictures: list[StoredFile]) -> Listing:
 
 
 def _class_of(name: str) -> str:
-    """The innermost folder of a picture that is not a part of a dataset, such as train; empty if there is none."""
-    folders = dirname(name).split("/")
-    return next((folder for folder in reversed(folders) if folder.lower() not in SPLIT_FOLDERS), "")
+    """The innermost folder of a picture that may be a class; empty if there is none.
+
+    Parts of a dataset, such as train, are no classes, and neither are archives, `.` and `..`.
+    """
+    folders = reversed(dirname(name).split("/"))
+    return next((folder for folder in folders if folder.lower() not in NO_CLASSES and not _is_archive(folder)), "")
+
+
+def _is_archive(folder: str) -> bool:
+    return suffix_of(folder) in ARCHIVE_SUFFIXES | COMPRESSED_SUFFIXES
 
 
 def _read_json(store: Store, name: str) -> dict[str, Any]:
     try:
         return parse_as(store.read(name), dict[str, Any])
     except BadPicture as reason:
-        raise BadData(f"{store.path}: {printable(name)} can't be read: {reason}.") from None
+        cause = str(reason).removeprefix("can't be read: ")
+        raise BadData(f"{store.path}: {printable(name)} can't be read: {cause}.") from None
     except ValueError as error:
         raise BadData(f"{store.path}: {printable(name)} can't be used: {error}. Correct it, or remove it.") from None

@@ -41,7 +41,12 @@ LOCAL_HEADER = struct.Struct("<26x2H")  # of a zip entry, with the lengths of na
 MAX_DEPTH = 3  # of archives in archives
 MAX_INNER = 256  # archives in a store; each keeps a file open
 SUPPORTED_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
-UNPACK_COMMANDS = {"RAR": "unrar x", "7z": "7z x", "zstd": "tar --zstd -xf"}
+UNREADABLE_ARCHIVES = frozenset({"RAR", "7z", "zstd"})
+UNPACK_COMMANDS = {
+    **{"RAR": "unrar x", "7z": "7z x", "zstd": "tar --zstd -xf"},
+    **{"gzip": "gunzip", "bzip2": "bunzip2", "xz": "unxz"},
+}
+SPLIT_ARCHIVE = re.compile(r"\.(z\d\d)$|\.zip\.\d{3}$", re.IGNORECASE)  # `a.z01`, `a.zip.001`
 DECOMPRESSORS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
     "gzip": gzip.open,  # type: ignore[dict-item]
     "bzip2": bz2.open,
@@ -62,7 +67,7 @@ def open_archive(path: Path, kind: FileKind, readers: RecentReaders, stream: IO[
         BadData: it is damaged, encrypted, or of a kind that can't be read; the message names the command that unpacks.
         NotAStore: it has no files inside, such as a table that is compressed alone.
     """
-    if kind.name in UNPACK_COMMANDS:
+    if kind.name in UNREADABLE_ARCHIVES:
         if stream is not None:
             stream.close()
         raise _unpack_first(path, f"is a {kind.name} archive, which can't be read in place", UNPACK_COMMANDS[kind.name])
@@ -87,8 +92,15 @@ class ZipStore(Store):
         try:
             self.zip = zipfile.ZipFile(path if stream is None else stream)
         except ARCHIVE_ERRORS as error:
+            if part := SPLIT_ARCHIVE.search(path.name):
+                first = f"{path.stem}.zip" if part[1] else path.name
+                command = f"7z x {shlex.quote(printable(first))}"
+                raise BadData(f"{path} is one part of a split zip. Unpack it first: {command}") from None
             reason = printable(str(error))[:120]
             raise BadData(f"{path} can't be read as a zip ({reason}). Is the copy or download complete?") from None
+        if any(info.volume not in (0, 0xFFFF) or info.header_offset < 0 for info in self.zip.infolist()):
+            self.close()
+            raise _unpack_first(path, "is the last part of a split zip, or its beginning is missing", "7z x")
         problems = [self._problem(info) for info in self.zip.infolist() if not info.is_dir()]
         if problems and all(problems):
             self.close()
@@ -200,8 +212,11 @@ class TarStore(Store):
             self.close()
             stream.close()
             if compression != "tar" and isinstance(error, tarfile.ReadError):
+                command = UNPACK_COMMANDS[compression]
                 raise NotAStore(
-                    f"{path} is a {compression} file, but not of a tar. Give a tar, a zip or a folder."
+                    f"{path} is a {compression} file, but not of a tar. "
+                    f"Unpack it first: {command} {shlex.quote(printable(path.name))}",
+                    FileKind("other", f"{compression} file of no tar (unpack it: {command})"),
                 ) from None
             reason = printable(str(error))[:120]
             raise BadData(f"{path} can't be read as a tar ({reason}). Is the copy or download complete?") from None

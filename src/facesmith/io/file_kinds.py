@@ -18,12 +18,16 @@ PICTURE_SUFFIXES = HEIC_SUFFIXES.union(
 )
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"})
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".rar", ".7z"})
+COMPRESSED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})  # of a tar, or of one file
 RAW_SUFFIXES = frozenset(  # most of them look like TIFF files, but only their small preview can be read
     {".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 )
 DOCUMENT_SUFFIXES = frozenset(  # zips that are not archives of photos
     {".apk", ".docx", ".epub", ".jar", ".npz", ".odp", ".ods", ".odt", ".pptx", ".pt", ".pth", ".whl", ".xlsx"}
 )
+# The first file in the zip of an Office document, a LibreOffice document or an e-book.
+DOCUMENT_ENTRIES = (b"[Content_Types].xml", b"_rels/.rels", b"mimetypeapplication/")
+ZIP_NAME_OFFSET = 30  # of the first file's name in a zip without a prefix
 # Folders and files that systems create. They contain thumbnails, deleted files or settings, never the user's photos.
 SYSTEM_NAMES = frozenset(
     {
@@ -118,6 +122,9 @@ def kind_of_file(name: str, head: bytes) -> FileKind:
     kind = kind_of_content(head)
     if kind.category == "archive" and suffix in DOCUMENT_SUFFIXES:
         return UNKNOWN
+    is_document = kind.name == "zip" and head[ZIP_NAME_OFFSET:].startswith(DOCUMENT_ENTRIES)
+    if is_document and suffix != ".zip":  # with this suffix, the user wants the pictures in the document
+        return FileKind("other", "Office document")
     if kind.category == "other" and not kind.name:
         for category, suffixes in _CATEGORY_SUFFIXES:
             if suffix in suffixes:

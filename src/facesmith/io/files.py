@@ -164,6 +164,11 @@ def open_regular_file(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
+def real_path(path: Path) -> Path:
+    """The absolute path without symbolic links. Unlike `Path.resolve`, it never fails on links that form a circle."""
+    return Path(os.path.realpath(path))
+
+
 def _kind_of_mode(mode: int) -> str:
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")

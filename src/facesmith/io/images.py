@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import stat
 import struct
 import threading
 import warnings
@@ -152,6 +153,8 @@ def _unidentified_reason(kind: FileKind) -> str:
     """Why Pillow does not recognize a picture."""
     if kind.category == "picture":
         return f"damaged, or a rare variant of {kind.name} that can't be read; convert it to PNG"
+    if kind.category != "other":
+        return f"not a picture but: {kind.name} (give it the suffix of a {kind.category})"
     return f"not a picture but: {kind.name}" if kind.name else "not a picture"
 
 
@@ -172,7 +175,10 @@ def read_file(path: Path) -> bytes:
         PictureUnavailable: the disk or the file's permissions prevent reading.
     """
     try:
-        if (size_bytes := path.stat().st_size) > MAX_FILE_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureUnavailable("can't be read: it is a pipe or device")
+        if (size_bytes := status.st_size) > MAX_FILE_BYTES:
             raise BadPicture(f"file of {size_bytes / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
         return path.read_bytes()
     except OSError as error:

@@ -24,9 +24,12 @@ from facesmith.io.file_kinds import (
     kind_of_file,
     suffix_of,
 )
+from facesmith.io.files import real_path
 from facesmith.io.images import read_file
 
 UNREADABLE_FOLDER = "unreadable folder"  # stamp; such a folder counts as a picture, and reading it gives the reason
+BROKEN_LINK = "broken link"  # stamp
+SPECIAL_FILE = "pipe or device"  # stamp and kind; opening a pipe would block forever
 MAX_KINDS_LISTED = 5
 MAX_SUFFIX_SHOWN = 16  # characters; `.jpg?width=300&height=…` is cut
 
@@ -45,8 +48,8 @@ class SortedFiles:
     """The files of a store by kind, each list sorted by name.
 
     Attributes:
-        others: neither pictures nor videos, such as tables.
-        kinds: the suffix or kind of each of `others`, by its name.
+        others: neither pictures nor videos, such as tables. Pipes and devices are left out.
+        kinds: the suffix or kind of each of `others`, and of pipes and devices, by name.
     """
 
     pictures: list[StoredFile] = field(default_factory=list)
@@ -56,7 +59,7 @@ class SortedFiles:
 
     @property
     def ignored(self) -> Counter[str]:
-        """The number of `others` by suffix or kind."""
+        """The number of files in `kinds` by suffix or kind."""
         return Counter(self.kinds.values())
 
 
@@ -148,7 +151,10 @@ def printable(name: str) -> str:
 
 def kinds_text(counts: Counter[str]) -> str:
     """The most frequent kinds of ignored files with their numbers, such as `2 .txt, 1 PDF`; empty if there are none."""
-    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common(MAX_KINDS_LISTED) if count > 0)
+    kinds = [(kind, count) for kind, count in counts.most_common() if count > 0]
+    others = sum(count for _, count in kinds[MAX_KINDS_LISTED:])
+    more = f" and {others} of other kinds" if others else ""
+    return ", ".join(f"{count} {kind}" for kind, count in kinds[:MAX_KINDS_LISTED]) + more
 
 
 def sort_by_kind(store: Store) -> SortedFiles:
@@ -168,14 +174,17 @@ def sort_by_kind(store: Store) -> SortedFiles:
         elif kind.category == "video":
             result.videos.append(file)
         else:
-            result.others.append(file)
-            result.kinds[file.name] = _ignored_label(file.name, kind)
+            if kind.name != SPECIAL_FILE:  # nothing may open it
+                result.others.append(file)
+            result.kinds[file.name] = _ignored_label(file, kind)
     return result
 
 
-def _ignored_label(name: str, kind: FileKind) -> str:
+def _ignored_label(file: StoredFile, kind: FileKind) -> str:
     """The name under which an ignored file is counted: its kind if that explains more than its suffix."""
-    return kind.name or printable(suffix_of(name))[:MAX_SUFFIX_SHOWN] or "no suffix"
+    if not kind.name and file.size_bytes == 0:
+        return "empty file"
+    return kind.name or printable(suffix_of(file.name))[:MAX_SUFFIX_SHOWN] or "no suffix"
 
 
 class FolderStore(Store):
@@ -190,7 +199,7 @@ class FolderStore(Store):
 
     def __init__(self, path: Path, exclude: Path | None = None) -> None:
         self.path = path
-        self.exclude = exclude.resolve() if exclude is not None else None
+        self.exclude = real_path(exclude) if exclude is not None else None
 
     def files(self) -> list[StoredFile]:
         listed: list[StoredFile] = []
@@ -218,7 +227,7 @@ class FolderStore(Store):
         here = self.path / folder
         try:
             status = here.stat()
-            if (status.st_dev, status.st_ino) in seen or here.resolve() == self.exclude:
+            if (status.st_dev, status.st_ino) in seen or real_path(here) == self.exclude:
                 return
             seen.add((status.st_dev, status.st_ino))
             entries = list(os.scandir(here))
@@ -244,20 +253,32 @@ class FolderStore(Store):
                 self._add(name, listed, seen)
 
     def _add(self, name: str, listed: list[StoredFile], seen: set[tuple[int, int]]) -> None:
-        """Add a file to `listed`, unless it is a link to a listed file, or no regular file."""
+        """Add a file to `listed`, unless it is a link to a listed file."""
         path = self.path / name
         try:
             status = path.stat()
         except OSError:  # a broken link: reading it gives the reason
-            listed.append(StoredFile(name, "broken", 0))
+            listed.append(StoredFile(name, BROKEN_LINK, 0))
             return
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block forever
+        if not stat.S_ISREG(status.st_mode):
+            listed.append(StoredFile(name, SPECIAL_FILE, 0))
             return
         identity = (status.st_dev, status.st_ino)
         if identity in seen and path.is_symlink():
             return
         seen.add(identity)
         listed.append(StoredFile(name, f"{status.st_size}-{status.st_mtime_ns}", status.st_size))
+
+    def trusts(self, file: StoredFile) -> bool:
+        return file.stamp != SPECIAL_FILE and super().trusts(file)
+
+    def kind(self, name: str) -> FileKind:
+        path = self.path / name
+        try:
+            is_regular = stat.S_ISREG(path.stat().st_mode)
+        except OSError:
+            return FileKind("other", BROKEN_LINK) if path.is_symlink() else UNKNOWN
+        return super().kind(name) if is_regular else FileKind("other", SPECIAL_FILE)
 
     def read(self, name: str) -> bytes:
         return read_file(self.path / name)

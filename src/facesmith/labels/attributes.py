@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +117,7 @@ def _add_classes(
     """Add one attribute of 0 and 1 for each class, such as `age_group=30-39`."""
     names = [_class_name(text, number) for text, number in zip(texts, numbers, strict=True)]
     classes = sorted({name for name in names if name}, key=_natural_order)
+    result.notices += _class_notices(column, texts, names)
     if len(classes) > MAX_CLASSES:
         result.left_out[column] = f"{len(classes)} different texts, more than {MAX_CLASSES} classes"
     elif any(len(name) > MAX_CLASS_CHARS for name in classes):
@@ -135,6 +137,22 @@ def _class_name(text: str, number: float) -> str:
     if text.strip().lower() in UNKNOWN_WORDS:
         return ""
     return f"{number:.0f}" if isfinite(number) else attribute_name(readable(text))
+
+
+def _class_notices(column: str, texts: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Notices about texts that become one class, although they differ in more than capitals, and about texts lost."""
+    notices = []
+    spellings: dict[str, dict[str, str]] = {}  # by class name, then by spelling without capitals: the first text
+    for text, name in zip(texts, names, strict=True):
+        spelling = "_".join(normalize("NFC", text).lower().replace("_", " ").split())
+        if spelling not in UNKNOWN_WORDS and not NUMBER.fullmatch(spelling):
+            spellings.setdefault(name, {}).setdefault(spelling, repr(readable(text)))
+    if nameless := list(spellings.pop("", {}).values()):
+        notices.append(f"{column}: values without letters or digits count as unknown: {_listed(nameless)}")
+    for name, same in spellings.items():
+        if len(same) > 1:
+            notices.append(f"{column}: these values count as one class, {name}: {_listed(list(same.values()))}")
+    return notices
 
 
 def _natural_order(name: str) -> tuple[float, str]:

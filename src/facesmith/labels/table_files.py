@@ -20,8 +20,8 @@ from typing import Any
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.attribute_options import attribute_name
-from facesmith.io.file_kinds import HEAD_BYTES, kind_of_content
-from facesmith.io.store import LabelTable, Store, StoredFile
+from facesmith.io.file_kinds import HEAD_BYTES, kind_of_file
+from facesmith.io.store import LabelTable, Store, StoredFile, printable
 from facesmith.labels.attributes import Convention
 from facesmith.labels.records import parse_json_lines, parse_parquet
 from facesmith.labels.table_text import COMMA_OR_BLANKS, TableText, UnusableTable, decode, parse, readable
@@ -106,7 +106,7 @@ def read_table(store: Store, file: StoredFile) -> Table:
     """
     name = basename(file.name).lower()
     raw = read_bytes(store, file)
-    kind, parse_records = kind_of_content(raw[:HEAD_BYTES]), RECORDS.get(splitext(name)[1])
+    kind, parse_records = kind_of_file(name, raw[:HEAD_BYTES]), RECORDS.get(splitext(name)[1])
     if kind.name and not parse_records:
         raise UnusableTable(f"it is not a table, but: {kind.name}")
     if name in STYLEGAN:
@@ -186,7 +186,8 @@ def read_bytes(store: Store, file: StoredFile) -> bytes:
     try:
         return store.read(file.name)
     except BadPicture as reason:
-        raise BadData(f"{store.path}: {file.name} can't be read: {reason}.") from None
+        cause = str(reason).removeprefix("can't be read: ")
+        raise BadData(f"{store.path}: {printable(file.name)} can't be read: {cause}.") from None
 
 
 def read_persons(store: Store, file: StoredFile) -> list[tuple[str, str]]:

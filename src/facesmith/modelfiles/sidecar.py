@@ -67,9 +67,20 @@ def open_tensors(file: Path, framework: str = "pt", device: str = "cpu") -> Iter
             with safe_open(path, framework, device=device) as opened:
                 yield opened
     except (SafetensorError, OSError) as error:
+        if isinstance(error, SafetensorError) and _is_pytorch_file(file):
+            raise BadModel(
+                f"{file} is a PyTorch file, which may contain code, so it is not opened as a model. "
+                "Give a model.safetensors that facesmith train wrote, or its run folder."
+            ) from None
         raise BadModel(
             f"{file} can't be read as safetensors ({one_line(str(error), 200)}). Is the file complete?"
         ) from None
+
+
+def _is_pytorch_file(file: Path) -> bool:
+    """Whether a file starts as those of torch.save do: as a zip or as a pickle."""
+    with open(file, "rb") as stream:
+        return stream.read(4).startswith((b"PK\3\4", b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"))
 
 
 def save_sidecar(

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.cpus import usable_cpus
-from facesmith.io.files import naming_errors, remove_partial_files
+from facesmith.io.files import naming_errors, real_path, remove_partial_files
 from facesmith.io.lock import locked
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
@@ -97,7 +97,7 @@ def extract(
     _check_options(size, frame, faces, min_face, threshold, max_fill, every, workers)
     if crop is not None and crop < size:
         raise BadOption(f"--crop {crop} is less than --size {size}; faces are never enlarged. Choose a smaller --size.")
-    if photos.resolve() == out.resolve():
+    if real_path(photos) == real_path(out):
         raise BadOption(f"--out is the folder of the photos, {photos}. Choose another folder.")
     source = open_source(photos, outside=out)
     framing = Alignment(size, frame) if crop is None else CenterCrop(size, crop)

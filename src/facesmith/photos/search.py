@@ -180,7 +180,7 @@ def _too_small(detector: Detector, photo: Pixels) -> str | None:
     (faces,) = detector.with_settings(min_face_px, max(CERTAIN, detector.threshold)).detect([photo])
     if not len(faces):
         return None
-    return f"too small: {faces.boxes[:, 2:].max():.0f} px, less than {detector.min_face_px}"
+    return f"too small: {faces.boxes[:, 2:].max():.0f} px, less than --min-face {detector.min_face_px}"
 
 
 def _hint(candidates: Sequence[_Candidate], size: tuple[int, int]) -> str | None:
