@@ -9,6 +9,7 @@ FacesmithError              exit code 1: the input can't be used
 ├── RunBusy                 another process is training in this run folder
 ├── NonFiniteLoss           a loss is no longer finite
 ├── TrainingStopped         training found a problem and stopped, as --on-trouble requested
+├── ProcessLost            another process of a training with torchrun has ended
 ├── MissingExtra            an optional package is not installed
 └── BadOption               exit code 2: the value of an option can't be used
 """
@@ -60,6 +61,10 @@ class NonFiniteLoss(FacesmithError):
 
 class TrainingStopped(FacesmithError):
     """Training found a problem and stopped, as --on-trouble requested. The run was saved."""
+
+
+class ProcessLost(FacesmithError):
+    """Another process of a training with torchrun has ended, or can't be reached."""
 
 
 class MissingExtra(FacesmithError):

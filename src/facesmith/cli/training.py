@@ -108,6 +108,8 @@ def train(
         threads=context.obj,
     )
     report = train(options, console)
+    if report.rank:  # torchrun started several processes; the first one prints
+        return
     if not report.finished:
         console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. Run the same command to resume.")
         raise KeyboardInterrupt  # main() exits with 130

@@ -23,8 +23,9 @@ class Stream:
         pixels: uint8 `[N, S, S, C]`.
         indices: rows of the faces to draw, such as the training split. Rows may be repeated.
         mirror: flip each face with probability 0.5.
-        position: number of faces drawn so far.
+        position: number of faces drawn so far, by all processes.
         labels: float32 `[N, K]` of all faces, or None. A mirrored face keeps its labels.
+        rank, processes: several processes draw from the same order, each different faces: this is number `rank`.
     """
 
     def __init__(
@@ -36,10 +37,13 @@ class Stream:
         mirror: bool,
         position: int = 0,
         labels: NDArray[np.float32] | None = None,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         assert len(indices) > 0
         self.pixels, self.indices, self.seed, self.mirror, self.position = pixels, indices, seed, mirror, position
         self.labels = labels
+        self.rank, self.processes = rank, processes
         self._epoch = lru_cache(maxsize=4)(self._shuffle_epoch)
 
     def _shuffle_epoch(self, number: int, replacement: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -69,13 +73,14 @@ class Stream:
         """The next faces, as in `draw`, and their labels `[count, K]` or None."""
         import torch  # here, because opening and describing a dataset must not load torch
 
-        epochs, offsets = np.divmod(np.arange(self.position, self.position + count), len(self.indices))
+        first = self.position + self.rank * count
+        epochs, offsets = np.divmod(np.arange(first, first + count), len(self.indices))
         rows, flipped = np.empty(count, np.int64), np.empty(count, np.bool_)
         for epoch in np.unique(epochs).tolist():
             in_epoch = epochs == epoch
             order, flips = self._epoch(epoch, replacement)
             rows[in_epoch], flipped[in_epoch] = order[offsets[in_epoch]], flips[offsets[in_epoch]]
-        self.position += count
+        self.position += self.processes * count
         faces = np.asarray(self.pixels[rows])  # indexing by an array copies
         if self.mirror:
             faces[flipped] = faces[flipped, :, ::-1]  # [N, H, W, C]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from facesmith.gan.contracts import Batch, Discriminator, Loss
+from facesmith.gan.contracts import Average, Batch, Discriminator, Loss, unchanged
 from facesmith.gan.losses import NonSaturating, accuracy_terms
 
 BalanceMode = Literal["none", "skip", "l2"]
@@ -35,15 +35,18 @@ class Balance(nn.Module):
         self.register_buffer("g_waits", torch.zeros((), dtype=torch.bool))
         self.register_buffer("l2", torch.zeros(()))
 
-    def decide(self, real_logits: Tensor, fake_logits: Tensor) -> bool:
+    def decide(self, real_logits: Tensor, fake_logits: Tensor, average: Average = unchanged) -> bool:
         """Whether the discriminator takes its step in this turn; sets `g_waits` for the generator.
 
         The discriminator skips its step if its cross-entropy on real images or on fakes is below the margin. The
         generator skips its step if one of them is above 1 - margin. If both would skip, both take their step.
+
+        Args:
+            average: as in `Objective`.
         """
         if self.mode != "skip":
             return True
-        real, fake = float(softplus(-real_logits).mean()), float(softplus(fake_logits).mean())
+        real, fake = average(torch.stack([softplus(-real_logits).mean(), softplus(fake_logits).mean()])).tolist()
         d_waits, g_waits = min(real, fake) < MARGIN, max(real, fake) > 1 - MARGIN
         both = d_waits and g_waits
         self.g_waits.fill_(g_waits and not both)
@@ -56,9 +59,10 @@ class Balance(nn.Module):
         return 0.5 * self.l2 * torch.stack([p.square().sum() for p in D.parameters()]).sum()
 
     @torch.no_grad()
-    def adapt(self, g_loss: Tensor) -> None:
+    def adapt(self, g_loss: Tensor, average: Average = unchanged) -> None:
         """Raise the L2 weight if the generator's loss is too high, lower it if too low; never below 0."""
         if self.mode == "l2":
+            g_loss = average(g_loss)
             step = (g_loss > G_LOSS_HIGH).float() - (g_loss < G_LOSS_LOW).float()
             self.l2.add_(L2_STEP * step).clamp_(min=0)
 
@@ -79,13 +83,13 @@ class BalancedObjective(NonSaturating):
         real_logits = self.logits(D, batch.real, batch.labels, batch.knobs)
         fake_logits = self.logits(D, batch.fake.detach(), batch.fake_labels, batch.knobs)
         total = self.discriminator_loss(real_logits, fake_logits, batch)
-        update = self.balance.decide(real_logits.detach(), fake_logits.detach())
+        update = self.balance.decide(real_logits.detach(), fake_logits.detach(), self.average)
         terms = {"D/loss": total, "D/plays": total.new_tensor(update), "D/l2": self.balance.l2.clone()}
         return Loss(total + self.balance.penalty(D), terms | accuracy_terms(real_logits, fake_logits), update)
 
     def _loss_g(self, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss("G", nets, batch)
-        self.balance.adapt(loss.total.detach())
+        self.balance.adapt(loss.total.detach(), self.average)
         loss.update = not bool(self.balance.g_waits)
         loss.terms["G/plays"] = loss.total.new_tensor(loss.update)
         return loss

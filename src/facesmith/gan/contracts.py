@@ -29,6 +29,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+Average = Callable[[Tensor], Tensor]  # see `Objective.average`
+
 
 class Generator(nn.Module):
     """Maps latents to images `[N, channels, resolution, resolution]` in `[-1, 1]`.
@@ -202,15 +204,23 @@ class Loss:
     update: bool = True
 
 
+def unchanged(tensor: Tensor) -> Tensor:
+    """The tensor itself: its mean over one process."""
+    return tensor
+
+
 class Objective(nn.Module, ABC):
     """Computes the loss of each player. State between steps is kept in buffers, so that checkpoints contain it.
 
     Attributes:
         real_threshold: logits above it count as real. Cross-entropy: 0. Least squares: 0.5. Wasserstein: None, because
             only differences of its outputs have a meaning.
+        average: the mean of a detached tensor over all processes that train together; with one process, the tensor
+            itself. Decisions between steps depend on such means only, so that all processes decide alike.
     """
 
     real_threshold: ClassVar[float | None] = 0.0
+    average: Average = staticmethod(unchanged)
 
     @abstractmethod
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, RMSprop
 
 from facesmith.gan.balance import BalancedObjective, BalanceMode
-from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
+from facesmith.gan.contracts import Average, Batch, Knobs, Loss, Objective, Player, Turn, unchanged
 from facesmith.gan.recipe import Recipe, recipe, require_multiple_of_eight
 from facesmith.gan.recipe_options import option
 from facesmith.gan.vae import kl_divergence, reconstruction_error, reparameterize
@@ -60,20 +60,22 @@ class VAEGANObjective(BalancedObjective):
         reconstruction = reconstruction_error(G.synthesis(reparameterize(mean, log_variance)), batch.real, self.noise)
         prior = kl_divergence(mean, log_variance)
         # While the generator waits, the GAN loss has a weight of 0.
-        weight = gan.update * gan_weight(reconstruction, gan.total, G.last.weight, self.gan_share)
+        weight = gan.update * gan_weight(reconstruction, gan.total, G.last.weight, self.gan_share, self.average)
         total = prior + reconstruction + weight * gan.total
         terms = {"G/prior": prior, "G/reconstruction": reconstruction, "G/gan": gan.total, "G/gan_weight": weight}
         return Loss(total, gan.terms | terms | {"G/loss": total})
 
 
-def gan_weight(reconstruction: Tensor, gan: Tensor, last_weight: Tensor, share: float) -> Tensor:
+def gan_weight(
+    reconstruction: Tensor, gan: Tensor, last_weight: Tensor, share: float, average: Average = unchanged
+) -> Tensor:
     """The weight of the GAN loss that gives it this share of the gradient norms at the last layer.
 
     Source: Esser et al. 2021, arXiv:2012.09841, eq. 7, with a share instead of equal parts.
     """
     (of_reconstruction,) = torch.autograd.grad(reconstruction, last_weight, retain_graph=True)
     (of_gan,) = torch.autograd.grad(gan, last_weight, retain_graph=True)
-    weight: Tensor = share / (1 - share) * of_reconstruction.norm() / (of_gan.norm() + 1e-6)
+    weight: Tensor = share / (1 - share) * average(of_reconstruction).norm() / (average(of_gan).norm() + 1e-6)
     return weight.detach()
 
 

@@ -6,6 +6,7 @@ choose_recipe.py         which recipe a run uses
 plan.py                  what the user requests, and the plan that the run folder stores
 make_plan.py             a plan for a new run, or the stored one checked against the options
 memory_estimate.py       the memory of a training, estimated before it is allocated
+processes.py             the processes of torchrun, which train one run together
 speed.py                 training speed and precision, measured before a run
 finetune.py              start from the networks of a model
 state.py                 networks, averages, optimizers, counters; saved and loaded

@@ -25,6 +25,7 @@ from facesmith.training.finetune import PretrainedModel
 from facesmith.training.memory_estimate import check_training_memory, free_on_device
 from facesmith.training.pace import best_threads, candidate_threads
 from facesmith.training.plan import Plan, TrainOptions, budget_request, read_plan, write_plan
+from facesmith.training.processes import Processes
 from facesmith.training.speed import Speed, measure, measure_threads
 from facesmith.training.state import new_state
 from facesmith.training.validation import EXTRACTOR, affordable_validation, check_validation_split
@@ -37,7 +38,12 @@ COPIES_WHILE_WRITING = 2  # files are replaced atomically, so old and new exist 
 
 
 def make_plan(
-    options: TrainOptions, recipe: Recipe, faces: Faces, pretrained: PretrainedModel | None, console: Console
+    options: TrainOptions,
+    recipe: Recipe,
+    faces: Faces,
+    pretrained: PretrainedModel | None,
+    processes: Processes,
+    console: Console,
 ) -> Plan:
     """The plan in the run folder, checked against the options, or a new one.
 
@@ -52,7 +58,7 @@ def make_plan(
     if options.validate_every_kimg is not None:
         check_validation_split(faces)
     if options.force or not file.exists():
-        plan = _new_plan(options, recipe, faces, pretrained, console)
+        plan = _new_plan(options, recipe, faces, pretrained, processes, console)
         plan = _with_validation(options, plan, recipe, faces, console)
         _remove_run(options.out)  # only now: everything that can fail has succeeded
         write_plan(file, plan)
@@ -63,35 +69,53 @@ def make_plan(
             f"{options.out} contains a model but no {STATE}, so the run can't be resumed. "
             "Choose another --out, or start over with --force."
         )
+    _check_same_processes(options, processes, stored)
     _check_same_run(options, recipe, faces, pretrained, stored)
     epoch_images = recipe.epoch_images(len(faces.part("train")))
     plan = _on_this_machine(options, _updated(options, stored, epoch_images), console)
     torch.set_num_threads(plan.threads)
     advice = "The batch size of a run can't change: free some memory, or resume on a machine that has more."
-    check_training_memory(recipe, torch.device(plan.device), plan.precision, advice)
+    check_training_memory(recipe, torch.device(plan.device), plan.precision, advice, processes.on_machine)
     plan = _with_validation(options, plan, recipe, faces, console)
     if plan != stored:
         write_plan(file, plan)
     return plan
 
 
-def training_stream(plan: Plan, faces: Faces) -> Stream:
-    """The training split as a stream of batches, at its start."""
+def training_stream(plan: Plan, faces: Faces, rank: int = 0) -> Stream:
+    """The training split as a stream of batches for one process, at its start."""
     rows = faces.part("train")
     if faces.labels is not None:
         rows = repeat_rare_labels(rows, faces.labels)
-    return Stream(faces.pixels, rows, seed=plan.seed, mirror=plan.mirror, labels=faces.labels)
+    return Stream(
+        faces.pixels,
+        rows,
+        seed=plan.seed,
+        mirror=plan.mirror,
+        labels=faces.labels,
+        rank=rank,
+        processes=plan.processes,
+    )
 
 
 def _new_plan(
-    options: TrainOptions, recipe: Recipe, faces: Faces, pretrained: PretrainedModel | None, console: Console
+    options: TrainOptions,
+    recipe: Recipe,
+    faces: Faces,
+    pretrained: PretrainedModel | None,
+    processes: Processes,
+    console: Console,
 ) -> Plan:
     """Measure the training speed, make the plan, and print the time, memory and disk space that the run needs."""
     device = pick_device(options.device)
     threads = options.threads or min(torch.get_num_threads(), usable_cpus())
-    max_threads = threads if options.threads is None and device.type == "cpu" else None
+    if processes.count > 1:  # torchrun limits PyTorch to one thread
+        threads = options.threads or processes.threads
+    # Several processes keep their number of threads: to each of them the others look like other programs.
+    is_fixed = options.threads is not None or device.type != "cpu" or processes.count > 1
+    max_threads = None if is_fixed else threads
     torch.set_num_threads(threads)
-    memory_bytes = check_training_memory(recipe, device, options.precision)
+    memory_bytes = check_training_memory(recipe, device, options.precision, processes=processes.on_machine)
     console.print("measuring training speed on this machine ...", highlight=False)
     speed = measure(recipe, device, options.precision, faces.pixels)
     images_per_second = speed.chosen
@@ -100,9 +124,10 @@ def _new_plan(
         speeds = measure_threads(recipe, device, speed.precision, faces.pixels, candidates)
         threads = best_threads(speeds, current=max_threads)
         images_per_second = speeds[threads]
+    images_per_second *= processes.count
     request = budget_request(options) or {"minutes": DEFAULT_MINUTES}
     epoch_images = recipe.epoch_images(len(faces.part("train")))
-    budget = _budget_in_images(request, images_per_second, epoch_images, recipe.batch_size)
+    budget = _budget_in_images(request, images_per_second, epoch_images, recipe.batch_size * processes.count)
     save_every = int(max(budget / MAX_SAVES, images_per_second * MIN_SAVE_SECONDS))
     if options.save_every_kimg:
         save_every = round(options.save_every_kimg * 1000)
@@ -125,6 +150,7 @@ def _new_plan(
         on_trouble=options.on_trouble,
         finetuned_from=pretrained.plan_entry(options.finetune_from) if pretrained else {},
         labels=labels_fingerprint(faces.labels),
+        processes=processes.count,
     )
     _print_requirements(plan, recipe, faces, speed, memory_bytes, options, console)
     return plan
@@ -141,7 +167,7 @@ def _with_validation(options: TrainOptions, plan: Plan, recipe: Recipe, faces: F
     if kimg is None or plan.validation.get("kimg") == kimg:
         return plan
     requested, precision, device = int(kimg * 1000), PRECISIONS[plan.precision], torch.device(plan.device)
-    stream = training_stream(plan, faces)
+    stream = training_stream(replace(plan, processes=1), faces)
     state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
     set_level(state.averages, 1.0)  # a growing network is slowest at its full size
     samples, every = affordable_validation(open_extractor(EXTRACTOR), state, requested, plan.images_per_second)
@@ -181,6 +207,12 @@ def _print_requirements(
         f"disk {disk_bytes / 2**30:.2f} GiB ({free_bytes / 2**30:.1f} free)",
         highlight=False,
     )
+    if plan.processes > 1:
+        console.print(
+            f"{plan.processes} processes with batches of {recipe.batch_size}: each step averages the gradients of "
+            f"{plan.processes * recipe.batch_size} images. Learning rates are not scaled.",
+            highlight=False,
+        )
     if free_bytes < disk_bytes:
         raise BadData(
             f"The disk of {options.out} has {free_bytes / MIB:.0f} MiB free; this run needs {disk_bytes / MIB:.0f}. "
@@ -200,6 +232,23 @@ def _budget_in_images(
     images_per_unit = {"kimg": 1000, "epochs": epoch_images, "minutes": 60 * images_per_second}
     ((unit, number),) = request.items()
     return max(batch_size, round(number * images_per_unit[unit]))
+
+
+def _check_same_processes(options: TrainOptions, processes: Processes, stored: Plan) -> None:
+    """Raise BadData if the run was started with another number of processes."""
+    if processes.count != stored.processes:
+        is_alone = processes.count == 1
+        raise BadData(
+            f"{options.out} was started with {_count_text(stored.processes)}, "
+            f"now there {'is' if is_alone else 'are'} {processes.count}. "
+            f"To resume it, use {'torchrun with' if stored.processes > 1 else 'the command without torchrun, as'} "
+            f"{_count_text(stored.processes)}. To continue with {_count_text(processes.count)}, start a new run from "
+            f"its model: --from {options.out} and another --out."
+        )
+
+
+def _count_text(processes: int) -> str:
+    return "1 process" if processes == 1 else f"{processes} processes"
 
 
 def _check_same_run(

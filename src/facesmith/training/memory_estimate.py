@@ -57,17 +57,20 @@ class TrainingMemory:
         return int(OVERHEAD * (self.states + highest) + OVERHEAD_BYTES)
 
 
-def check_training_memory(recipe: Recipe, device: torch.device, precision: str, advice: str = "") -> int:
+def check_training_memory(
+    recipe: Recipe, device: torch.device, precision: str, advice: str = "", processes: int = 1
+) -> int:
     """Estimate the memory that training needs, in bytes.
 
     Args:
         precision: "auto" if the speed of all will be measured.
         advice: for a batch size that can't be changed; by default, the batch size that fits.
+        processes: the number of processes that share the memory of this machine. Each GPU has its own.
 
     Raises:
         BadOption: it is more than is free.
     """
-    free = free_on_device(device)
+    free = free_on_device(device) // (1 if device.type == "cuda" else processes)
     narrower = f"Use narrower networks: facesmith recipes {recipe.name} lists the hyperparameters."
     weights = _weight_bytes(recipe)
     require_memory(WEIGHT_COPIES * weights, f"{recipe.name} with {size_text(weights)} of weights", narrower, free)

@@ -86,6 +86,7 @@ class Plan:
         finetuned_from: the `model` (a path), its `hash`, and the `warmup` of `TrainState`; empty if trained from
             scratch.
         labels: a hash of the labels of a conditional recipe, else empty.
+        processes: the number of processes that train together, as started by torchrun.
     """
 
     recipe: str
@@ -107,6 +108,7 @@ class Plan:
     validation: dict[str, Positive] = field(default_factory=dict)
     finetuned_from: dict[str, Any] = field(default_factory=dict)
     labels: str = ""
+    processes: Whole = 1
     format: int = PLAN_FORMAT
 
 

@@ -5,9 +5,10 @@ A run folder contains `run.json` (the plan), `state.pt`, `model.safetensors`, an
 
 from __future__ import annotations
 
+import platform
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from facesmith import __version__
-from facesmith.attributes.conditioning import condition_attributes, with_labels
+from facesmith.attributes.conditioning import condition_attributes, labels_fingerprint, with_labels
 from facesmith.device import PRECISIONS, check_precision, pick_device
 from facesmith.errors import BadData, BadModel, OutputExists, RunBusy, TrainingStopped
 from facesmith.faces import Faces, open_faces
@@ -31,12 +32,13 @@ from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, NE
 from facesmith.photos import split
 from facesmith.training.averages import inference_networks
 from facesmith.training.choose_recipe import adapt_to_few_faces, choose_recipe, few_faces_notice
-from facesmith.training.diagnosis import Problem, diagnose, is_healthy
+from facesmith.training.diagnosis import Problem, diagnose, is_healthy, unexamined
 from facesmith.training.finetune import PretrainedModel, load_pretrained
 from facesmith.training.make_plan import make_plan, training_stream
 from facesmith.training.monitor import MAX_HELD_OUT, Monitor
 from facesmith.training.pace import Pace
 from facesmith.training.plan import Plan, TrainOptions, check_options, stored_plan, write_plan
+from facesmith.training.processes import ALONE, Processes
 from facesmith.training.speed import measure_threads
 from facesmith.training.state import TrainState, load_state_dict, new_state, state_dict
 from facesmith.training.validation import EXTRACTOR, KID, SECONDS, Validation, best_kid, prepare_validation, validate
@@ -49,8 +51,9 @@ class Run:
     """Everything that belongs to one run.
 
     Attributes:
-        out: the run folder.
-        validation: None unless validation during training was requested.
+        out: the run folder. Only the first process reads and writes it.
+        monitor: in the first process.
+        validation: in the first process, if validation during training was requested.
     """
 
     out: Path
@@ -59,8 +62,14 @@ class Run:
     faces: Faces
     state: TrainState
     pace: Pace
-    monitor: Monitor
-    validation: Validation | None
+    processes: Processes = ALONE
+    _monitor: Monitor | None = None
+    validation: Validation | None = None
+
+    @property
+    def monitor(self) -> Monitor:
+        assert self._monitor is not None
+        return self._monitor
 
     @property
     def is_finished(self) -> bool:
@@ -68,7 +77,7 @@ class Run:
 
     def is_validation_due(self, seen_before: int) -> bool:
         """Whether to validate after the step that began at `seen_before` images."""
-        return self.validation is not None and self._has_crossed(int(self.plan.validation["every"]), seen_before)
+        return bool(self.plan.validation) and self._has_crossed(int(self.plan.validation["every"]), seen_before)
 
     @property
     def are_images_due(self) -> bool:
@@ -78,7 +87,7 @@ class Run:
 
     def log_images(self) -> None:
         """Write samples and real faces of the current batch to TensorBoard."""
-        self.monitor.log_images(inference_networks(self.state))
+        self.processes.on_first(lambda: self.monitor.log_images(inference_networks(self.state)))
 
     def is_save_due(self, seen_before: int) -> bool:
         """Whether to save after the step that began at `seen_before` images."""
@@ -88,8 +97,31 @@ class Run:
         """Whether a step crossed a multiple of `every` images, or the end; a resumed run gives the same answer."""
         return self.is_finished or self.state.seen // every > seen_before // every
 
+    def has_model(self) -> bool:
+        """Whether the run folder contains a model."""
+        return self.processes.on_first(lambda: (self.out / MODEL).exists())
+
+    def print(self, message: str) -> None:
+        """Print a message, in the first process."""
+        if self._monitor is not None:
+            self._monitor.print(message)
+
+    def log_step(self, terms: Mapping[str, Tensor]) -> None:
+        """Log the terms of a step, averaged over the processes."""
+        terms = self.processes.average_terms(terms)
+        if self._monitor is not None:
+            self._monitor.log_step(terms)
+
+    def print_unexamined(self) -> None:
+        """Print what the diagnosis could not examine."""
+        if self._monitor is not None and (missing := unexamined(self._monitor.lines)):
+            self._monitor.print(f"diagnosis: not examined: {', '.join(missing)}.")
+
     def validate(self) -> None:
         """Measure the generator on the validation split, and keep the model if it is the best so far."""
+        self.processes.on_first(self._validate)
+
+    def _validate(self) -> None:
         assert self.validation is not None
         start = time.monotonic()
         nets = inference_networks(self.state)
@@ -105,6 +137,14 @@ class Run:
         If the process is killed before the state is written, the run resumes from the previous checkpoint. The monitor
         then removes newer log lines and sheets; the other files are overwritten.
         """
+        self.processes.on_first(self._save)
+        state = self.state
+        state.budget, state.replanned_at, self.pace.threads = self.processes.from_first(
+            (state.budget, state.replanned_at, self.pace.threads)
+        )
+        torch.set_num_threads(self.pace.threads)
+
+    def _save(self) -> None:
         self._adjust_pace()
         nets = inference_networks(self.state)
         self._save_model(nets)
@@ -130,7 +170,7 @@ class Run:
 
     def diagnose(self) -> list[Problem]:
         """The problems at the newest checkpoint."""
-        return diagnose(self.monitor.lines, self.state.budget)
+        return self.processes.on_first(lambda: diagnose(self.monitor.lines, self.state.budget))
 
     def roll_back(self, problems: Sequence[Problem]) -> bool:
         """Return to the last healthy checkpoint with halved learning rates.
@@ -143,6 +183,12 @@ class Run:
         Raises:
             TrainingStopped: there were more than MAX_ROLLBACKS. The run is left at the healthy checkpoint.
         """
+        is_rolled_back = self.processes.on_first(lambda: self._roll_back(problems))
+        if is_rolled_back:
+            _share_state(self.state, self.processes)
+        return is_rolled_back
+
+    def _roll_back(self, problems: Sequence[Problem]) -> bool:
         if not (self.out / HEALTHY_STATE).exists():
             self.monitor.print_once("diagnosis: cannot roll back, because there is no healthy checkpoint yet.")
             return False
@@ -208,12 +254,48 @@ class Run:
 
 
 @contextmanager
-def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
+def open_run(options: TrainOptions, processes: Processes, console: Console) -> Iterator[Run]:
     """Create a run, or resume the one in the run folder, and keep the folder locked.
+
+    The first process does so. The others open the same faces and get the state of the first.
 
     Raises:
         FacesmithError: the data, the options or the run folder can't be used.
     """
+    with ExitStack() as stack:
+        run = None
+        with processes.waiting_for_all():
+            if processes.is_first:
+                run = stack.enter_context(_open_first(options, processes, console))
+        plan = processes.from_first(None if run is None else run.plan)
+        assert plan is not None
+        # One process of each machine packs the faces; the others then find them in the cache.
+        for is_turn in (processes.rank_on_machine == 0, processes.rank_on_machine > 0):
+            with processes.waiting_for_all():
+                if run is None and is_turn:
+                    run = _open_other(options, plan, processes)
+        assert run is not None
+        _share_state(run.state, processes)
+        run.pace.threads = processes.from_first(run.pace.threads)
+        torch.set_num_threads(run.pace.threads)
+        yield run
+
+
+def _open_other(options: TrainOptions, plan: Plan, processes: Processes) -> Run:
+    """The run as a process sees it that neither reads nor writes the run folder; its state is new."""
+    quiet = Console(quiet=True)
+    recipe, faces = _open_faces(options, make_recipe(plan.recipe, plan.hyperparameters), None, quiet)
+    if faces.fingerprint != plan.fingerprint or labels_fingerprint(faces.labels) != plan.labels:
+        raise BadData(
+            f"{options.data} on {platform.node()} has other faces or labels than where the run folder is. "
+            "Give all machines the same --data."
+        )
+    state = _new_state(plan, recipe, faces, processes)
+    return Run(options.out, options, plan, faces, state, _new_pace(plan), processes)
+
+
+@contextmanager
+def _open_first(options: TrainOptions, processes: Processes, console: Console) -> Iterator[Run]:
     # Fail early, before anything is written.
     check_options(options)
     check_precision(options.precision)
@@ -229,8 +311,8 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
         raise OutputExists(f"{options.out} is a file. Choose another --out.")
     options.out.mkdir(parents=True, exist_ok=True)
     with locked(options.out / LOCK, _busy(options.out)):
-        plan = make_plan(options, recipe, faces, pretrained, console)
-        state, pace = _open_state(plan, recipe, faces, pretrained, options.out)
+        plan = make_plan(options, recipe, faces, pretrained, processes, console)
+        state, pace = _open_state(plan, recipe, faces, pretrained, processes, options.out)
         torch.set_num_threads(pace.threads)
         if state.seen:
             status = "finished" if state.seen >= state.budget else f"resuming at {state.seen / 1000:.1f} kimg"
@@ -240,7 +322,7 @@ def open_run(options: TrainOptions, console: Console) -> Iterator[Run]:
             samples = int(plan.validation["samples"])
             validation = prepare_validation(faces, open_extractor(EXTRACTOR), samples, console)
         with _open_monitor(options.out, state, faces, pace.seconds, console) as monitor:
-            run = Run(options.out, options, plan, faces, state, pace, monitor, validation)
+            run = Run(options.out, options, plan, faces, state, pace, processes, monitor, validation)
             if not (options.out / STATE).exists():
                 run.save_state()  # from here on the run can be resumed, even if it is killed during its first save
             yield run
@@ -275,14 +357,15 @@ def _open_faces(options: TrainOptions, recipe: Recipe, stored: Plan | None, cons
 
 
 def _open_state(
-    plan: Plan, recipe: Recipe, faces: Faces, pretrained: PretrainedModel | None, out: Path
+    plan: Plan,
+    recipe: Recipe,
+    faces: Faces,
+    pretrained: PretrainedModel | None,
+    processes: Processes,
+    out: Path,
 ) -> tuple[TrainState, Pace]:
     """The run's state and its pace, new or as saved."""
-    stream = training_stream(plan, faces)
-    precision, device = PRECISIONS[plan.precision], torch.device(plan.device)
-    state = new_state(recipe, stream, seed=plan.seed, budget=plan.budget, precision=precision, device=device)
-    state.warmup = plan.finetuned_from["warmup"] if plan.finetuned_from else 0.0
-    pace = Pace(plan.threads, plan.max_threads, plan.budget_request.get("minutes"))
+    state, pace = _new_state(plan, recipe, faces, processes), _new_pace(plan)
     if not (out / STATE).exists():
         if pretrained is not None:
             load_pretrained(state, pretrained)
@@ -293,12 +376,39 @@ def _open_state(
         pace.seconds, pace.seen = float(saved["seconds"]), state.seen
         if plan.max_threads is not None:
             pace.threads = min(saved["threads"], plan.max_threads)
-        counters = (state.step, state.seen, stream.position, state.budget, pace.threads - 1)
+        counters = (state.step, state.seen, state.stream.position, state.budget, pace.threads - 1)
         if not all(type(n) is int and n >= 0 for n in counters):
             raise ValueError("a counter is not a whole number of at least 0")
     except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise BadModel(f"{out / STATE} does not fit its plan ({str(error)[:120]}). Start over with --force.") from None
     return state, pace
+
+
+def _new_state(plan: Plan, recipe: Recipe, faces: Faces, processes: Processes) -> TrainState:
+    state = new_state(
+        recipe,
+        training_stream(plan, faces, processes.rank),
+        seed=plan.seed,
+        budget=plan.budget,
+        precision=PRECISIONS[plan.precision],
+        device=torch.device(plan.device),
+        processes=processes,
+    )
+    state.warmup = plan.finetuned_from["warmup"] if plan.finetuned_from else 0.0
+    return state
+
+
+def _new_pace(plan: Plan) -> Pace:
+    return Pace(plan.threads, plan.max_threads, plan.budget_request.get("minutes"))
+
+
+def _share_state(state: TrainState, processes: Processes) -> None:
+    """Give all processes the state of the first one, in place."""
+    if processes.count > 1:
+        saved = processes.from_first(state_dict(state) if processes.is_first else None)
+        if not processes.is_first:
+            assert saved is not None
+            load_state_dict(state, saved)
 
 
 def _restore(state: TrainState, saved: dict[str, Any], plan: Plan) -> None:

@@ -20,6 +20,7 @@ from facesmith.gan.contracts import Generator, Knobs, Objective, Player, current
 from facesmith.gan.recipe import Recipe
 from facesmith.latent.label_shares import store_label_shares
 from facesmith.modelfiles.checkpoint import MODEL_FORMAT
+from facesmith.training.processes import ALONE, Processes
 
 
 @dataclass
@@ -33,9 +34,10 @@ class TrainState:
         replanned_at: the images seen and the progress when the budget last changed. From there, progress grows
             linearly to 1 at the end of the budget.
         step: counted from 0.
-        seen: real images shown to any player in the phase "train". The only clock.
+        seen: real images shown to any player in the phase "train", in all processes. The only clock.
         rollbacks: how often the run was rolled back; each halves the learning rates.
         warmup: fraction of the budget over which the learning rate of G's player is warmed up from 0.
+        processes: those that train together.
     """
 
     recipe: Recipe
@@ -54,6 +56,7 @@ class TrainState:
     rollbacks: int = 0
     warmup: float = 0.0
     replanned_at: tuple[int, float] = (0, 0.0)
+    processes: Processes = ALONE
 
     @property
     def progress(self) -> float:
@@ -84,7 +87,14 @@ class TrainState:
 
 
 def new_state(
-    recipe: Recipe, stream: Stream, *, seed: int, budget: int, precision: torch.dtype, device: torch.device
+    recipe: Recipe,
+    stream: Stream,
+    *,
+    seed: int,
+    budget: int,
+    precision: torch.dtype,
+    device: torch.device,
+    processes: Processes = ALONE,
 ) -> TrainState:
     """A run at step 0. Initializes the weights from `seed` and sets torch's global seed."""
     torch.manual_seed(seed)
@@ -97,6 +107,9 @@ def new_state(
     }
     objective = recipe.objective().to(device)
     state = TrainState(recipe, nets, averages, players, optimizers, objective, stream, seed, budget, precision, device)
+    state.processes = processes
+    if processes.count > 1:
+        objective.average = processes.average
     set_label_shares(state)
     return state
 

@@ -33,15 +33,16 @@ def train_step(state: TrainState) -> dict[str, Tensor]:
     """
     knobs, seen_before = state.knobs, state.seen
     # Dropout and augmentation use torch's global random number generator; latents and labels use `rng`.
-    torch.manual_seed(_mix_seeds(state.seed, state.step, 0))
-    rng = torch.Generator().manual_seed(_mix_seeds(state.seed, state.step, 1))
+    rank = state.processes.rank  # each process draws other random numbers
+    torch.manual_seed(_mix_seeds(state.seed, state.step, 0, rank))
+    rng = torch.Generator().manual_seed(_mix_seeds(state.seed, state.step, 1, rank))
     set_level(state.nets, knobs.level)
     terms: dict[str, list[Tensor]] = defaultdict(list)
     for turn in state.recipe.turns(state.step):
         for name, term in run_turn(state, turn, knobs, rng).items():
             terms[name].append(term)
         if turn.phase == "train":
-            state.seen += turn.n_real
+            state.seen += turn.n_real * state.processes.count
     update_averages(state, knobs, state.seen - seen_before)
     state.step += 1
     return {name: values[-1] if values[-1].ndim else torch.stack(values).mean() for name, values in terms.items()}
@@ -87,7 +88,7 @@ def _labels_for_fakes(G: Generator, count: int, labels: Tensor | None, rng: torc
 
 
 def optimizer_step(state: TrainState, name: str, loss: Loss, lr: float) -> None:
-    """Take one optimizer step of a player.
+    """Take one optimizer step of a player, on the mean of the gradients of all processes.
 
     Raises:
         NonFiniteLoss: the loss or the gradient is not finite; raised before the weights change.
@@ -98,12 +99,13 @@ def optimizer_step(state: TrainState, name: str, loss: Loss, lr: float) -> None:
     optimizer.zero_grad()
     loss.total.backward()  # type: ignore[no-untyped-call]
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    total = state.processes.average_gradients(parameters, loss.total)
     norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if not bool(torch.isfinite(norm + loss.total.detach())):
+    if not bool(torch.isfinite(norm + total)):
         optimizer.zero_grad()
         raise NonFiniteLoss(
             f"At step {state.step} ({state.seen / 1000:.1f} kimg) the loss of {name} is "
-            f"{loss.total.item():.3g}, its gradient norm {norm.item():.3g}",
+            f"{total.item():.3g}, its gradient norm {norm.item():.3g}",
             "the last checkpoint is intact. "
             f"Try a lower learning rate (now {lr:g}) or --precision float32, in a new --out.",
         )

@@ -11,11 +11,12 @@ from types import FrameType
 
 from rich.console import Console
 
+from facesmith.device import pick_device
 from facesmith.errors import NonFiniteLoss, TrainingStopped
 from facesmith.io.stopping import handling_stop_signals
-from facesmith.modelfiles.run_folder import MODEL
-from facesmith.training.diagnosis import Problem, unexamined
+from facesmith.training.diagnosis import Problem
 from facesmith.training.plan import TrainOptions
+from facesmith.training.processes import joined_processes
 from facesmith.training.run import open_run
 from facesmith.training.step import train_step
 
@@ -28,11 +29,13 @@ class TrainReport:
         out: the run folder.
         seen: images seen.
         finished: False if the user stopped the run before the end of its budget.
+        rank: the number of this process, if torchrun started several; the first, 0, wrote the run folder.
     """
 
     out: Path
     seen: int
     finished: bool
+    rank: int = 0
 
 
 def train(options: TrainOptions, console: Console) -> TrainReport:
@@ -43,12 +46,16 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
         NonFiniteLoss: `on_trouble` is not "rollback", or there is no healthy checkpoint yet.
         TrainingStopped: the diagnosis found a problem and `on_trouble` is "stop", or rollbacks did not help.
     """
-    with open_run(options, console) as run, _stop_requests() as stop:
-        state, monitor = run.state, run.monitor
+    with (
+        joined_processes(pick_device(options.device)) as processes,
+        open_run(options, processes, processes.console(console)) as run,
+        _stop_requests() as stop,
+    ):
+        state = run.state
 
         # A finished run continues only with --on-trouble rollback, if its last checkpoint has a problem.
         if run.is_finished:
-            if not (run.out / MODEL).exists():
+            if not run.has_model():
                 run.save()
             if options.on_trouble == "rollback" and (problems := run.diagnose()):
                 run.roll_back(problems)
@@ -62,13 +69,13 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
             except NonFiniteLoss as error:
                 if options.on_trouble != "rollback":
                     raise
-                monitor.print(f"diagnosis: {error.cause}.")
+                run.print(f"diagnosis: {error.cause}.")
                 if not run.roll_back([Problem("non-finite loss", f"{error.cause}.", "Use a lower learning rate.")]):
                     raise
                 continue
 
             # Log.
-            monitor.log_step(terms)
+            run.log_step(terms)
             if run.are_images_due:
                 run.log_images()
 
@@ -78,7 +85,7 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
 
             # Save: regularly, at the end, and before stopping. The stop request is read only once: if it came between
             # two reads, the run would stop without being saved.
-            is_stopping = stop.is_set()
+            is_stopping = processes.any(stop.is_set())
             if not (is_stopping or run.is_save_due(seen_before)):
                 continue
             run.save()
@@ -96,9 +103,9 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
             if problems and options.on_trouble == "rollback":
                 run.roll_back(problems)
 
-        if run.is_finished and (missing := unexamined(monitor.lines)):
-            monitor.print(f"diagnosis: not examined: {', '.join(missing)}.")
-        return TrainReport(run.out, state.seen, run.is_finished)
+        if run.is_finished:
+            run.print_unexamined()
+        return TrainReport(run.out, state.seen, run.is_finished, processes.rank)
 
 
 @contextmanager
