@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from small import QUIET, RESOLUTION, faces_folder, saved_model, small_state, stop_after
 
-import facesmith.training.run as run_module
+import facesmith.training.open_run as open_module
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.modelfiles.run_folder import MODEL
@@ -180,7 +180,7 @@ def killed(*_):
 
 def test_a_run_killed_before_its_first_save_needs_the_planned_origin(options, parent, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "Monitor", killed)
+        patched.setattr(open_module, "Monitor", killed)
         with pytest.raises(KeyboardInterrupt):
             train(options, QUIET)
     monkeypatch.setattr("facesmith.training.finetune.load_model", lambda _: replace(load_model(parent), hash="0" * 64))

@@ -13,7 +13,7 @@ from planted import Thumbnails
 from small import QUIET, faces_folder, small_state, stop_after
 
 import facesmith.training.make_plan as plan_module
-import facesmith.training.run as run_module
+import facesmith.training.open_run as open_module
 import facesmith.training.validation as validation_module
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.faces import open_faces
@@ -107,7 +107,7 @@ def test_too_few_validation_faces_are_refused(faces):
 
 @pytest.fixture
 def options(faces, tmp_path, monkeypatch):
-    for module in (plan_module, run_module):
+    for module in (plan_module, open_module):
         monkeypatch.setattr(module, "open_extractor", lambda name: Thumbnails())
     monkeypatch.setattr(plan_module, "affordable_validation", lambda *_: (64, 40))
     values = {"resolution": 16, "width": 4, "z_dim": 8, "batch_size": 8}

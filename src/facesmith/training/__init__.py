@@ -1,7 +1,8 @@
 """faces -> a run folder with a trained model.
 
 train.py                 the training loop: step, log, validate, save, diagnose, stop or roll back
-run.py                   open or resume a run; validate, save, diagnose and roll back
+open_run.py              create a run or resume it, in one process or in several
+run.py                   a run: validate, save, diagnose and roll back
 choose_recipe.py         which recipe a run uses
 plan.py                  what the user requests, and the plan that the run folder stores
 make_plan.py             a plan for a new run, or the stored one checked against the options

@@ -1,47 +1,35 @@
-"""A run: open or resume it, validate, save, diagnose, roll back.
+"""A run: validate, save, diagnose, roll back.
 
 A run folder contains `run.json` (the plan), `state.pt`, `model.safetensors`, and what `monitor.py` writes.
 """
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from facesmith import __version__
-from facesmith.attributes.conditioning import condition_attributes, labels_fingerprint, with_labels
-from facesmith.device import PRECISIONS, check_precision, pick_device
-from facesmith.errors import BadData, BadModel, OutputExists, RunBusy, TrainingStopped
-from facesmith.faces import Faces, open_faces
-from facesmith.gan.recipe import Recipe, condition_of, make_recipe
-from facesmith.io.lock import locked
-from facesmith.metrics.features import open_extractor
+from facesmith.errors import TrainingStopped
+from facesmith.faces import Faces
 from facesmith.modelfiles import checkpoint
 from facesmith.modelfiles.checkpoint import load_state, save_model
-from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, LOCK, MODEL, NETWORKS, PLAN, SNAPSHOTS, STATE
+from facesmith.modelfiles.run_folder import BEST, HEALTHY_STATE, MODEL, NETWORKS, PLAN, SNAPSHOTS, STATE
 from facesmith.photos import split
 from facesmith.training.averages import inference_networks
-from facesmith.training.choose_recipe import adapt_to_few_faces, choose_recipe, few_faces_notice
 from facesmith.training.diagnosis import Problem, diagnose, is_healthy, unexamined
-from facesmith.training.finetune import PretrainedModel, load_pretrained
-from facesmith.training.make_plan import make_plan, training_stream
-from facesmith.training.monitor import MAX_HELD_OUT, Monitor
+from facesmith.training.monitor import Monitor
 from facesmith.training.pace import Pace
-from facesmith.training.plan import Plan, TrainOptions, check_options, stored_plan, write_plan
+from facesmith.training.plan import Plan, TrainOptions, write_plan
 from facesmith.training.processes import ALONE, Processes
 from facesmith.training.speed import measure_threads
-from facesmith.training.state import TrainState, load_state_dict, new_state, state_dict
-from facesmith.training.validation import EXTRACTOR, KID, SECONDS, Validation, best_kid, prepare_validation, validate
+from facesmith.training.state import TrainState, load_state_dict, share_state, state_dict
+from facesmith.training.validation import KID, SECONDS, Validation, best_kid, validate
 
 MAX_ROLLBACKS = 4  # each halves the learning rates; the fifth stops the run
 
@@ -185,7 +173,7 @@ class Run:
         """
         is_rolled_back = self.processes.on_first(lambda: self._roll_back(problems))
         if is_rolled_back:
-            _share_state(self.state, self.processes)
+            share_state(self.state, self.processes)
         return is_rolled_back
 
     def _roll_back(self, problems: Sequence[Problem]) -> bool:
@@ -194,7 +182,7 @@ class Run:
             return False
         state, names = self.state, ", ".join(problem.name for problem in problems)
         seen_before, rollbacks = state.seen, state.rollbacks + 1
-        _restore(state, load_state(self.out / HEALTHY_STATE), self.plan)
+        restore(state, load_state(self.out / HEALTHY_STATE), self.plan)
         state.rollbacks = rollbacks
         self.save_state()  # first: if the process is killed from here on, the run resumes from this state
         self.monitor.log_rollback(names, seen_before)
@@ -253,177 +241,8 @@ class Run:
         return header | ({"finetuned_from": plan.finetuned_from["hash"]} if plan.finetuned_from else {})
 
 
-@contextmanager
-def open_run(options: TrainOptions, processes: Processes, console: Console) -> Iterator[Run]:
-    """Create a run, or resume the one in the run folder, and keep the folder locked.
-
-    The first process does so. The others open the same faces and get the state of the first.
-
-    Raises:
-        FacesmithError: the data, the options or the run folder can't be used.
-    """
-    with ExitStack() as stack:
-        run = None
-        with processes.waiting_for_all():
-            if processes.is_first:
-                run = stack.enter_context(_open_first(options, processes, console))
-        plan = processes.from_first(None if run is None else run.plan)
-        assert plan is not None
-        # One process of each machine packs the faces; the others then find them in the cache.
-        for is_turn in (processes.rank_on_machine == 0, processes.rank_on_machine > 0):
-            with processes.waiting_for_all():
-                if run is None and is_turn:
-                    run = _open_other(options, plan, processes)
-        assert run is not None
-        _share_state(run.state, processes)
-        run.pace.threads = processes.from_first(run.pace.threads)
-        torch.set_num_threads(run.pace.threads)
-        yield run
-
-
-def _open_other(options: TrainOptions, plan: Plan, processes: Processes) -> Run:
-    """The run as a process sees it that neither reads nor writes the run folder; its state is new."""
-    quiet = Console(quiet=True)
-    recipe, faces = _open_faces(options, make_recipe(plan.recipe, plan.hyperparameters), None, quiet)
-    if faces.fingerprint != plan.fingerprint or labels_fingerprint(faces.labels) != plan.labels:
-        raise BadData(
-            f"{options.data} on {platform.node()} has other faces or labels than where the run folder is. "
-            "Give all machines the same --data."
-        )
-    state = _new_state(plan, recipe, faces, processes)
-    return Run(options.out, options, plan, faces, state, _new_pace(plan), processes)
-
-
-@contextmanager
-def _open_first(options: TrainOptions, processes: Processes, console: Console) -> Iterator[Run]:
-    # Fail early, before anything is written.
-    check_options(options)
-    check_precision(options.precision)
-    pick_device(options.device)
-    stored = stored_plan(options.out, options.force)
-    recipe, pretrained = choose_recipe(options, stored)
-    recipe, faces = _open_faces(options, recipe, stored, console)
-    if pretrained is not None and stored is None:
-        recipe = adapt_to_few_faces(recipe, pretrained, options, len(faces.part("train")), console)
-    if pretrained is None and stored is None and (notice := few_faces_notice(len(faces.part("train")))):
-        console.print(f"notice: {notice}", highlight=False)
-    if options.out.exists() and not options.out.is_dir():
-        raise OutputExists(f"{options.out} is a file. Choose another --out.")
-    options.out.mkdir(parents=True, exist_ok=True)
-    with locked(options.out / LOCK, _busy(options.out)):
-        plan = make_plan(options, recipe, faces, pretrained, processes, console)
-        state, pace = _open_state(plan, recipe, faces, pretrained, processes, options.out)
-        torch.set_num_threads(pace.threads)
-        if state.seen:
-            status = "finished" if state.seen >= state.budget else f"resuming at {state.seen / 1000:.1f} kimg"
-            console.print(f"{options.out}: {plan.recipe}, {state.budget / 1000:g} kimg, {status}", highlight=False)
-        validation = None
-        if plan.validation:
-            samples = int(plan.validation["samples"])
-            validation = prepare_validation(faces, open_extractor(EXTRACTOR), samples, console)
-        with _open_monitor(options.out, state, faces, pace.seconds, console) as monitor:
-            run = Run(options.out, options, plan, faces, state, pace, processes, monitor, validation)
-            if not (options.out / STATE).exists():
-                run.save_state()  # from here on the run can be resumed, even if it is killed during its first save
-            yield run
-
-
-def _open_faces(options: TrainOptions, recipe: Recipe, stored: Plan | None, console: Console) -> tuple[Recipe, Faces]:
-    """The data, with labels if the recipe is conditional; prints its notices.
-
-    Args:
-        stored: the plan of a run to resume.
-
-    Returns:
-        the recipe too. If it conditions on a column of classes, then now on each of them.
-    """
-    try:
-        faces = open_faces(options.data, recipe.resolution, recipe.channels, limit=options.limit, console=console)
-    except BadData as error:
-        if stored is None or stored.data == str(options.data):
-            raise
-        raise BadData(f"{error} The faces of this run were at {stored.data}; pass their new path as --data.") from None
-    requested = condition_of(recipe)
-    if (condition := condition_attributes(faces, requested)) != requested:
-        recipe = make_recipe(recipe.name, recipe.hyperparameters() | {"condition": condition})
-    faces = with_labels(faces, condition)
-    for notice in faces.notices:
-        console.print(f"notice: {notice}", markup=False, highlight=False)
-    if len(faces.part("train")) == 0:
-        raise BadData(
-            f"{options.data} has only {len(faces.names)} faces, and none of them is in the training split. Give more."
-        )
-    return recipe, faces
-
-
-def _open_state(
-    plan: Plan,
-    recipe: Recipe,
-    faces: Faces,
-    pretrained: PretrainedModel | None,
-    processes: Processes,
-    out: Path,
-) -> tuple[TrainState, Pace]:
-    """The run's state and its pace, new or as saved."""
-    state, pace = _new_state(plan, recipe, faces, processes), _new_pace(plan)
-    if not (out / STATE).exists():
-        if pretrained is not None:
-            load_pretrained(state, pretrained)
-        return state, pace
-    saved = load_state(out / STATE)
-    try:
-        _restore(state, saved, plan)
-        pace.seconds, pace.seen = float(saved["seconds"]), state.seen
-        if plan.max_threads is not None:
-            pace.threads = min(saved["threads"], plan.max_threads)
-        counters = (state.step, state.seen, state.stream.position, state.budget, pace.threads - 1)
-        if not all(type(n) is int and n >= 0 for n in counters):
-            raise ValueError("a counter is not a whole number of at least 0")
-    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise BadModel(f"{out / STATE} does not fit its plan ({str(error)[:120]}). Start over with --force.") from None
-    return state, pace
-
-
-def _new_state(plan: Plan, recipe: Recipe, faces: Faces, processes: Processes) -> TrainState:
-    state = new_state(
-        recipe,
-        training_stream(plan, faces, processes.rank),
-        seed=plan.seed,
-        budget=plan.budget,
-        precision=PRECISIONS[plan.precision],
-        device=torch.device(plan.device),
-        processes=processes,
-    )
-    state.warmup = plan.finetuned_from["warmup"] if plan.finetuned_from else 0.0
-    return state
-
-
-def _new_pace(plan: Plan) -> Pace:
-    return Pace(plan.threads, plan.max_threads, plan.budget_request.get("minutes"))
-
-
-def _share_state(state: TrainState, processes: Processes) -> None:
-    """Give all processes the state of the first one, in place."""
-    if processes.count > 1:
-        saved = processes.from_first(state_dict(state) if processes.is_first else None)
-        if not processes.is_first:
-            assert saved is not None
-            load_state_dict(state, saved)
-
-
-def _restore(state: TrainState, saved: dict[str, Any], plan: Plan) -> None:
+def restore(state: TrainState, saved: dict[str, Any], plan: Plan) -> None:
     """Restore a saved state, in place. If --extend has changed the budget since, progress is that of the new one."""
     load_state_dict(state, saved)
     if saved["budget_request"] != plan.budget_request:
         state.budget, state.replanned_at = plan.budget, (0, 0.0)
-
-
-def _open_monitor(out: Path, state: TrainState, faces: Faces, seconds: float, console: Console) -> Monitor:
-    """A monitor with real faces of the validation split to score."""
-    rows = faces.part("validation")[:MAX_HELD_OUT]
-    labels = None if faces.labels is None else faces.labels[rows]
-    return Monitor(out, state, seconds, console, np.asarray(faces.pixels[rows]), labels)
-
-
-def _busy(out: Path) -> RunBusy:
-    return RunBusy(f"Another process trains in {out}. Wait for it, stop it, or choose another --out.")

@@ -153,3 +153,12 @@ def load_state_dict(state: TrainState, saved: dict[str, Any]) -> None:
     state.stream.position = saved["position"]
     state.budget, state.step, state.seen = saved["budget"], saved["step"], saved["seen"]
     state.rollbacks, state.replanned_at = saved["rollbacks"], tuple(saved["replanned_at"])
+
+
+def share_state(state: TrainState, processes: Processes) -> None:
+    """Give all processes the state of the first one, in place."""
+    if processes.count > 1:
+        saved = processes.from_first(state_dict(state) if processes.is_first else None)
+        if not processes.is_first:
+            assert saved is not None
+            load_state_dict(state, saved)

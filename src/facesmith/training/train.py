@@ -15,9 +15,9 @@ from facesmith.device import pick_device
 from facesmith.errors import NonFiniteLoss, TrainingStopped
 from facesmith.io.stopping import handling_stop_signals
 from facesmith.training.diagnosis import Problem
+from facesmith.training.open_run import open_run
 from facesmith.training.plan import TrainOptions
 from facesmith.training.processes import joined_processes
-from facesmith.training.run import open_run
 from facesmith.training.step import train_step
 
 
