@@ -53,6 +53,7 @@ def test_models_with_an_encoder_reconstruct_the_same_held_out_faces(runs, tmp_pa
     assert read_provenance(files["reconstructions.png"])["Synthetic"] == "in part"
     with pytest.raises(BadData, match="encoder"):
         compared(CompareOptions([runs["dcgan64"]], tmp_path / "none", [1], data=data))
+    assert not (tmp_path / "none").exists()
 
 
 def test_runs_with_a_discriminator_get_a_panel_each(runs, tmp_path):

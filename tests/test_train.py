@@ -203,6 +203,16 @@ def test_epochs_are_a_budget(options):
         train(replace(options, epochs=0), QUIET)
 
 
+@pytest.mark.parametrize("average", [True, False])
+def test_without_average_the_current_weights_are_saved(options, average):
+    train(replace(options, average=average), QUIET)
+    saved, current = load_file(options.out / "model.safetensors"), load_state(options.out / "state.pt")["nets"]
+    weights = [name for name in saved if name.endswith("weight")]
+    assert all(torch.equal(saved[name], current[name]) for name in weights) is not average
+    with pytest.raises(BadData, match="--average was"):
+        train(replace(options, average=not average), QUIET)
+
+
 def test_snapshots_keep_the_discriminator_too(options):
     train(replace(options, snapshots=2), QUIET)
     networks = sorted((options.out / "networks").iterdir())

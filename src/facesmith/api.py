@@ -115,6 +115,7 @@ def train(
     precision: str = "auto",
     limit: int | None = None,
     mirror: bool = True,
+    average: bool = True,
     snapshots: int = 0,
     images_every: int | None = None,
     save_every: float | None = None,
@@ -146,6 +147,7 @@ def train(
         precision: `"auto"` (measured), `"float32"` or `"bfloat16"`.
         limit: use only this many faces.
         mirror: mirror every other face.
+        average: save and sample moving averages of the weights instead of current weights.
         snapshots: keep the models of this many last checkpoints.
         images_every: steps between two writings of images to TensorBoard; by default at checkpoints only.
         save_every: kimg between two checkpoints.
@@ -179,6 +181,7 @@ def train(
         precision=precision,
         limit=limit,
         mirror=mirror,
+        average=average,
         snapshots=snapshots,
         images_every=images_every,
         save_every_kimg=save_every,

@@ -43,6 +43,9 @@ def train(
     precision: Annotated[str, typer.Option(help="auto (the faster one, measured), float32 or bfloat16.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Use at most N faces.")] = None,
     mirror: Annotated[bool, typer.Option(help="Augment by mirroring images at random.")] = True,
+    average: Annotated[
+        bool, typer.Option(help="Save and sample moving averages of the weights instead of current weights.")
+    ] = True,
     snapshots: Annotated[int, typer.Option(min=0, help="Keep models and networks of the last N checkpoints.")] = 0,
     images_every: Annotated[
         int | None,
@@ -97,6 +100,7 @@ def train(
         precision=precision,
         limit=limit,
         mirror=mirror,
+        average=average,
         snapshots=snapshots,
         images_every=images_every,
         save_every_kimg=save_every,

@@ -62,6 +62,8 @@ def compare(options: CompareOptions, console: Console) -> Iterator[Path]:
     outputs = Outputs([options.out], options, folder=True)
     outputs.refuse_to_overwrite(options.force)
     models = [load(path) for path in options.models]
+    if options.data is not None and all(model.E is None for model in models):
+        raise BadData("None of the models has an encoder, so none can reconstruct faces. Leave out --data.")
     titles = options.titles or [path.resolve().name.removesuffix(".safetensors") for path in options.models]
     with outputs.writing():
         yield _write_samples(options.out / SAMPLES, models, titles, options.seeds)
@@ -101,8 +103,6 @@ def _write_reconstructions(
         for title, model in zip(titles, models, strict=True)
         if model.E is not None
     ]
-    if not able:
-        raise BadData("None of the models has an encoder, so none can reconstruct faces. Leave out --data.")
     rows: list[tuple[str, Pixels]] = []
     for title, model, nets in able:
         data = open_faces(options.data, model.resolution, model.G.channels, console=console)

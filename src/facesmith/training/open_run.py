@@ -173,6 +173,7 @@ def _new_state(plan: Plan, recipe: Recipe, faces: Faces, processes: Processes) -
         device=torch.device(plan.device),
         processes=processes,
     )
+    state.average = plan.average
     state.warmup = plan.finetuned_from["warmup"] if plan.finetuned_from else 0.0
     return state
 

@@ -48,6 +48,7 @@ class TrainOptions:
     precision: str = "auto"
     limit: int | None = None
     mirror: bool = True
+    average: bool = True
     snapshots: int = 0
     images_every: int | None = None
     save_every_kimg: float | None = None
@@ -81,6 +82,7 @@ class Plan:
         threads: CPU threads when the run began.
         max_threads: the largest number of CPU threads that may be chosen later; None if their number is fixed.
         on_trouble: "warn", "rollback" or "stop": what happens when the diagnosis finds a problem.
+        average: whether saved weights are averages; otherwise they are the current weights.
         validation: `kimg` is the requested interval, `every` the interval in images, `samples` the number of
             samples. Empty if validation was not requested.
         finetuned_from: the `model` (a path), its `hash`, and the `warmup` of `TrainState`; empty if trained from
@@ -105,6 +107,7 @@ class Plan:
     images_per_second: Positive
     data: PathText
     on_trouble: str = "warn"
+    average: bool = True
     validation: dict[str, Positive] = field(default_factory=dict)
     finetuned_from: dict[str, Any] = field(default_factory=dict)
     labels: str = ""

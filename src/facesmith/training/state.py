@@ -36,6 +36,7 @@ class TrainState:
         step: counted from 0.
         seen: real images shown to any player in the phase "train", in all processes. The only clock.
         rollbacks: how often the run was rolled back; each halves the learning rates.
+        average: whether saved weights are averages; otherwise they are the current weights.
         warmup: fraction of the budget over which the learning rate of G's player is warmed up from 0.
         processes: those that train together.
     """
@@ -54,6 +55,7 @@ class TrainState:
     step: int = 0
     seen: int = 0
     rollbacks: int = 0
+    average: bool = True
     warmup: float = 0.0
     replanned_at: tuple[int, float] = (0, 0.0)
     processes: Processes = ALONE
@@ -78,7 +80,8 @@ class TrainState:
         knobs = self.recipe.knobs(progress)
         lr = {name: lr * self._lr_factor(name, progress) for name, lr in knobs.lr.items()}
         # A grown network never shrinks again, even if a longer budget or fine-tuning restarts the schedule.
-        return replace(knobs, lr=lr, level=max(knobs.level, current_level(self.nets)))
+        ema_share = knobs.ema_share if self.average else 0.0
+        return replace(knobs, lr=lr, ema_share=ema_share, level=max(knobs.level, current_level(self.nets)))
 
     def _lr_factor(self, player: str, progress: float) -> float:
         is_warming_up = progress < self.warmup and "G" in self.players[player].nets
