@@ -7,6 +7,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -174,6 +176,21 @@ def test_a_full_disk_leaves_the_previous_file_intact(tmp_path, monkeypatch):
         write_model(file, state)
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [file.name], "no partial file is left"
+
+
+def test_a_file_size_limit_is_an_error_of_the_disk(tmp_path):
+    path = tmp_path / "state.pt"
+    save_state(path, {"format": 1})
+    code = (
+        "import resource, sys, torch; from pathlib import Path\n"
+        "from facesmith.modelfiles.checkpoint import save_state\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))\n"
+        "try:\n    save_state(Path(sys.argv[1]), {'a': torch.zeros(300), 'b': torch.zeros(9000)})\n"
+        "except OSError as error:\n    print(error.strerror, error.filename)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert done.stdout == f"File too large {path}\n"
+    assert load_state(path) == {"format": 1}
 
 
 def test_a_damaged_state_says_how_to_keep_the_model(tmp_path):

@@ -181,7 +181,11 @@ def test_version_is_printed(facesmith):
         (["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--device", "tpu", *TINY], 2, "--device"),
         (["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--precision", "half", *TINY], 2, "--precision"),
         (["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--minutes", "0"], 2, "more than 0"),
-        (["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--minutes", "1", "--kimg", "1"], 2, "only one budget"),
+        (
+            ["train", "dcgan64", "--data", "FACES", "--out", "OUT", "--minutes", "1", "--kimg", "1"],
+            2,
+            "only one budget",
+        ),
         (["sample", "--model", "nowhere", "--out", "OUT"], 1, "does not exist"),
         (["sample", "--model", "FACES", "--out", "OUT"], 1, "model.safetensors"),
         (["sample", "--model", "FACES/000000.png", "--out", "OUT"], 1, "safetensors"),

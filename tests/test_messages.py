@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import pytest
 from hypothesis import given
@@ -61,3 +62,12 @@ def test_long_numbers_are_shortened_and_paths_are_not():
 
 def test_names_that_are_not_utf8_can_be_stored():
     assert encodable("caf\udce9 \u00e9") == "caf\\udce9 \u00e9"
+
+
+def test_work_goes_on_when_nobody_reads_the_messages():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as log:
+        console = SafeConsole(file=log)
+        console.print("step 1")
+        console.print("step 2")

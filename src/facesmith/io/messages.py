@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from typing import Any
@@ -26,6 +27,12 @@ class SafeConsole(Console):
         """Print like `Console.print`; texts pass through `printable`."""
         with suppress(OSError):  # a closed terminal or a full log must not stop the work, or keep it from being saved
             super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more when nobody reads the messages any longer. The inherited method would end the program."""
+        self.quiet = True
+        with suppress(OSError, ValueError):  # so that what is left in a buffer causes no error at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:

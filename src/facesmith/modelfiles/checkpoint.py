@@ -175,7 +175,12 @@ def _empty_networks(
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write tensors and plain values. The previous file stays in place until the new one is complete."""
     with atomic_write(path, durable=True) as stream:
-        torch.save(dict(state), stream)
+        try:
+            torch.save(dict(state), stream)
+        except RuntimeError as error:  # torch.save fails once more while it closes a file that can't be written
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_state(path: Path) -> dict[str, Any]:
