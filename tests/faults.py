@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 NO_PROCESS = 2**22 + 1  # above the largest process id of Linux, so that partial files count as those of a dead process
-FULL, BROKEN, KILLED = "full", "broken", "killed"
-MODES = (FULL, BROKEN, KILLED)
+FULL, BROKEN, READ_ONLY, KILLED = "full", "broken", "read-only", "killed"
+MODES = (FULL, BROKEN, READ_ONLY, KILLED)
+FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Killed(BaseException):
@@ -26,8 +27,9 @@ class Disk:
 
     Args:
         root: only operations on files in this folder count.
-        mode: FULL fails from operation `at` on with ENOSPC, except where space is freed. BROKEN fails at one operation,
-            with EIO. KILLED ends the process there.
+        mode: FULL fails from operation `at` on, except where space is freed, with ENOSPC, EDQUOT or EFBIG, by turns of
+            `at`. BROKEN fails at one operation, with EIO. READ_ONLY fails at all operations from then on, with EROFS.
+            KILLED ends the process there.
         at: the number of the operation, counted from 0; None counts only.
 
     Attributes:
@@ -47,9 +49,14 @@ class Disk:
         if self.mode == KILLED:
             raise Killed
         if self.mode == FULL and needs_space:
-            raise OSError(errno.ENOSPC, "No space left on device", *([os.fspath(path)] if named else []))
-        if self.mode == BROKEN and number == self.at:
-            raise OSError(errno.EIO, "Input/output error", *([os.fspath(path)] if named else []))
+            code = FULL_ERRORS[self.at % len(FULL_ERRORS)]
+        elif self.mode == BROKEN and number == self.at:
+            code = errno.EIO
+        elif self.mode == READ_ONLY:
+            code = errno.EROFS
+        else:
+            return
+        raise OSError(code, os.strerror(code), *([os.fspath(path)] if named else []))
 
 
 class FaultyFile:

@@ -180,7 +180,20 @@ def test_interrupted_packing_leaves_nothing(faces, cache, monkeypatch):
     assert list((cache / "faces").iterdir()) == []
 
 
-def test_leftovers_of_a_killed_process_are_removed_after_a_day(faces, cache):
+def test_leftovers_of_a_killed_process_are_removed(faces, cache):
+    child = started(
+        faces, before="import os, facesmith.faces.packed as p; p.near_duplicate_groups = lambda _: os.abort()"
+    )
+    child.communicate(timeout=120)
+    (left,) = (cache / "faces").iterdir()
+    running = left.with_name(left.name.replace(f"-{child.pid}-", f"-{os.getpid()}-"))
+    running.mkdir()
+    pack_folder(faces)
+    assert not left.exists()
+    assert running.exists()
+
+
+def test_leftovers_of_another_machine_are_removed_after_a_day(faces, cache):
     old, young = cache / "faces" / ".packing-old", cache / "faces" / ".packing-young"
     for folder in (old, young):
         folder.mkdir(parents=True)
@@ -215,14 +228,14 @@ except FacesmithError as error:
 """
 
 
-def started(faces, largest_bytes=0):
-    command = [sys.executable, "-c", CHILD, str(faces), str(largest_bytes)]
+def started(faces, largest_bytes=0, before=""):
+    command = [sys.executable, "-c", f"{before}\n{CHILD}", str(faces), str(largest_bytes)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_full_disk_is_an_error_and_leaves_nothing(faces, cache):
     out, err = started(faces, largest_bytes=5000).communicate(timeout=120)
-    assert "can't be written: File too large. Free some space" in out, err
+    assert "can't be written: File too large. The file is too large for the disk or for ulimit -f" in out, err
     assert list((cache / "faces").iterdir()) == []
 
 

@@ -76,12 +76,13 @@ def test_other_suffixes_and_too_fast_or_too_large_gifs_are_refused(tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("limit_bytes", [0, 1000, 20_000])
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
-def test_a_full_disk_leaves_no_film_and_names_the_file(tmp_path, name):
+def test_a_full_disk_leaves_no_film_and_names_the_file(tmp_path, name, limit_bytes):
     code = (
         "import resource, sys; from pathlib import Path; import numpy as np\n"
         "from facesmith.io.video import write_film\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes}))\n"
         "noise = np.random.default_rng(0).integers(0, 255, (60, 64, 64, 3), dtype=np.uint8)\n"
         "try: write_film(Path(sys.argv[1]), noise, 8)\n"
         "except OSError as error: print(error.strerror, error.filename)\n"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from facesmith.explore.reconstruction_error import ReconstructionError, reconstr
 from facesmith.inversion.face_template import LocatedFace, center_square_matrix, locate_face
 from facesmith.inversion.paste import paste_into_original
 from facesmith.io.captions import with_caption
-from facesmith.io.files import MAX_NAME_BYTES, shorten_name
+from facesmith.io.files import MAX_NAME_BYTES, disk_advice, shorten_name
 from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_png
 from facesmith.io.original_photo import OriginalPhoto
 from facesmith.io.outputs import Outputs
+from facesmith.io.progress import Progress
 from facesmith.io.store import kinds_text
 from facesmith.latent import truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
@@ -139,10 +140,7 @@ def invert(
         _write_pasted(model, inputs, rows[-1], options, failures)
         yield from map(str, paths)
         if failures:
-            raise FacesmithError(
-                f"{len(failures)} files could not be written; all others were. The first: {failures[0]} "
-                "Solve this, then run the same command again."
-            )
+            raise FacesmithError(f"{len(failures)} files could not be written; all others were. The first: {failures[0]}")
 
 
 def _check_outputs(out: Path, options: InvertOptions) -> None:
@@ -171,25 +169,33 @@ def _read_pictures(model: Model, pictures: Sequence[Path], options: InvertOption
     usable: list[_Picture] = []
     skipped: list[str] = []
     limit = MAX_PICTURES if options.paste is None else MAX_PASTED_PHOTOS
-    for path in pictures:
-        source = open_source(path)
-        if ignored := kinds_text(source.ignored):
-            console.print(f"{path}: files that are not pictures are ignored ({ignored})")
-        try:
-            for photo in iterate_photos(source, FRAME_STEP):
-                if len(usable) == limit:
-                    raise BadData(f"There are more than {limit} pictures, the limit for one command. Name fewer.")
-                try:
-                    usable.append(_locate(model, photo, options, console))
-                except BadPicture as reason:
-                    skipped.append(f"{photo.source}: {reason}")
-                    console.print(f"{photo.source} skipped: {reason}")
-        finally:
-            source.close()
+    task = "reading pictures" if options.aligned else "finding faces, pictures"
+    with Progress(console, task, None) as progress, closing(_iterate_pictures(pictures, console)) as photos:
+        for photo in photos:
+            if len(usable) == limit:
+                raise BadData(f"There are more than {limit} pictures, the limit for one command. Name fewer.")
+            try:
+                usable.append(_locate(model, photo, options, console))
+            except BadPicture as reason:
+                skipped.append(f"{photo.source}: {reason}")
+                console.print(f"{photo.source} skipped: {reason}")
+            progress.advance()
     if not usable:
         more = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""
         raise BadData(f"None of the pictures can be used{f' ({skipped[0]}{more})' if skipped else ''}.")
     return usable
+
+
+def _iterate_pictures(paths: Sequence[Path], console: Console) -> Generator[Photo]:
+    """Yield the photos of several files and folders; print a notice about files that are not pictures."""
+    for path in paths:
+        source = open_source(path)
+        if ignored := kinds_text(source.ignored):
+            console.print(f"{path}: files that are not pictures are ignored ({ignored})")
+        try:
+            yield from iterate_photos(source, FRAME_STEP)
+        finally:
+            source.close()
 
 
 def _locate(model: Model, photo: Photo, options: InvertOptions, console: Console) -> _Picture:
@@ -304,7 +310,7 @@ def _note_failure(file: Path, failures: list[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        failures.append(f"{file}: {error.strerror or error}.")
+        failures.append(f"{file}: {error.strerror or error}. {disk_advice(error)}")
     except BadOption as error:  # a folder or a file is in the way
         failures.append(str(error))
 

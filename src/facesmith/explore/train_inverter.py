@@ -60,7 +60,7 @@ def train_inverter(
     out = sidecar_path(model.path, KIND)
     refuse_to_overwrite(out, force)
     faces = open_faces(data, model.G.resolution, model.G.channels, console=console)
-    template = extracted_template(model.header) or _estimate_from(faces)
+    template = extracted_template(model.header) or _estimate_from(faces, console)
     yield _describe_template(template)
     encoder, seen = _train(model, faces, round(kimg * 1000), seed, console)
     scores = _test(model, encoder, faces)
@@ -73,9 +73,9 @@ def train_inverter(
     yield str(out)
 
 
-def _estimate_from(faces: Faces) -> FaceTemplate | None:
+def _estimate_from(faces: Faces, console: Console) -> FaceTemplate | None:
     rows = np.random.default_rng(0).permutation(faces.part("train"))[:MAX_ESTIMATION_FACES]
-    return estimate_template(np.asarray(faces.pixels[np.sort(rows)]))
+    return estimate_template(np.asarray(faces.pixels[np.sort(rows)]), console)
 
 
 def _describe_template(template: FaceTemplate | None) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture, FacesmithError, PictureUnavailable
 from facesmith.io.cpus import usable_cpus
-from facesmith.io.files import atomic_write, read_regular_file
+from facesmith.io.files import atomic_write, disk_advice, is_running, read_regular_file
 from facesmith.io.images import Pixels, crop_and_resize, read_picture
 from facesmith.io.json_files import parse_as
 from facesmith.io.progress import bar
@@ -140,10 +141,9 @@ def pack(store: Store, files: Sequence[StoredFile], resolution: int, channels: i
                 # Keep the stamps of files that this resolution or limit does not use.
                 stream.write(json.dumps(old_stamps | stamps))
     except (OSError, FacesmithError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        cause = f"{error.strerror}. {disk_advice(error)}" if isinstance(error, OSError) else str(error)
         raise BadData(
-            f"The cache {cache_folder()} can't be written: {reason}. "
-            "Free some space, fix the permissions, or set FACESMITH_CACHE to another folder."
+            f"The cache {cache_folder()} can't be written: {cause} Or set FACESMITH_CACHE to another folder."
         ) from None
     packed.changed = [
         name for name, content in new_contents.items() if name in old_stamps and old_stamps[name][1] != content
@@ -168,8 +168,10 @@ def _pack_all(store: Store, files: Sequence[StoredFile], resolution: int, channe
     _remove_abandoned(root)
     needed_bytes, free_bytes = len(files) * resolution**2 * channels, shutil.disk_usage(root).free
     if needed_bytes + SPARE_BYTES > free_bytes:
-        raise BadData(f"it needs {needed_bytes / 2**20:.0f} MiB, and {free_bytes / 2**20:.0f} MiB are free")
-    temporary = Path(tempfile.mkdtemp(prefix=".packing-", dir=root))
+        raise BadData(
+            f"it needs {needed_bytes / 2**20:.0f} MiB, and {free_bytes / 2**20:.0f} MiB are free. Free some space."
+        )
+    temporary = Path(tempfile.mkdtemp(prefix=f"{_packing_on_this_machine()}{os.getpid()}-", dir=root))
     try:
         kept: list[_Picture] = []
         skipped: list[_Picture] = []
@@ -217,10 +219,18 @@ def _move_into_cache(temporary: Path, folder: Path) -> Packed:
     raise failure
 
 
+def _packing_on_this_machine() -> str:
+    """The start of names of temporary folders; the process id follows. Several machines may share a cache."""
+    return f".packing-{socket.gethostname()}-"
+
+
 def _remove_abandoned(root: Path) -> None:
+    """Remove temporary folders whose process was killed, and those of other machines after a day."""
     for folder in root.glob(".packing-*"):
+        process = folder.name.removeprefix(_packing_on_this_machine()).partition("-")[0]
         with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
+            age_seconds = time.time() - folder.stat().st_mtime
+            if age_seconds > ABANDONED_SECONDS or (process.isdigit() and not is_running(int(process))):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

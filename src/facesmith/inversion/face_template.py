@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from facesmith.errors import BadModel, BadPicture
 from facesmith.io.images import Pixels, as_rgb, crop_and_resize, resize, to_gray
+from facesmith.io.progress import bar
 from facesmith.photos.align import (
     ALIGNED_LAYOUT,
     Alignment,
@@ -31,6 +33,7 @@ from facesmith.photos.search import NO_FACE, SearchResult, search
 MAX_ESTIMATION_FACES = 400  # faces from which a template is estimated
 MIN_LANDMARK_FACES, MIN_LANDMARK_SHARE = 20, 0.3  # fewer faces with landmarks (or a smaller share) give no template
 ESTIMATION_SIZE_PX = 96  # size of faces for the detector, which misses landmarks in smaller ones
+BATCH_SIZE = 32  # faces that the detector searches at once, for the estimate
 MIN_FACE_SHARE = 0.4  # of the picture's side that a face covers at least, for the estimate
 CONFIDENCE_THRESHOLD = 0.9
 ALIGNED_TOLERANCE = 0.045  # mean landmark error, as a share of the side, up to which a photo counts as aligned already
@@ -111,11 +114,12 @@ def extracted_template(header: Mapping[str, Any]) -> FaceTemplate | None:
     return FaceTemplate(alignment.targets() / alignment.size, "extracted")
 
 
-def estimate_template(faces: Pixels) -> FaceTemplate | None:
+def estimate_template(faces: Pixels, console: Console | None = None) -> FaceTemplate | None:
     """Return the median landmarks of faces `[N, S, S, C]`, or None if the detector finds too few of them."""
     detector, landmarks = Detector(int(MIN_FACE_SHARE * ESTIMATION_SIZE_PX), CONFIDENCE_THRESHOLD), []
-    for start in range(0, len(faces), 32):
-        batch = [resize(as_rgb(face), ESTIMATION_SIZE_PX) for face in faces[start : start + 32]]
+    starts, task = range(0, len(faces), BATCH_SIZE), f"finding landmarks in {len(faces)} faces, {BATCH_SIZE} at a time"
+    for start in bar(starts, len(starts), task, console or Console(quiet=True)):
+        batch = [resize(as_rgb(face), ESTIMATION_SIZE_PX) for face in faces[start : start + BATCH_SIZE]]
         landmarks += [each.landmarks[by_size(each)[0]] for each in detector.detect(batch) if len(each)]
     if len(landmarks) < max(MIN_LANDMARK_FACES, MIN_LANDMARK_SHARE * len(faces)):
         return None

@@ -70,12 +70,12 @@ def atomic_write(path: Path, mode: str = "wb", *, durable: bool = False) -> Iter
                 stream.flush()
                 os.fsync(stream.fileno())
         os.replace(partial, path)
-    except OSError as error:
-        if error.filename in (None, str(partial)):  # a full disk is reported without a name
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename in (None, str(partial)):  # a full disk is reported unnamed
             error.filename = str(path)
+        with suppress(OSError):  # a read-only disk allows no removal
+            partial.unlink()
         raise
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -122,20 +122,25 @@ def remove_partial_files(path: Path) -> None:
     with suppress(OSError):
         for each in folder.iterdir():
             match = OWN_LEFTOVERS.fullmatch(each.name)
-            if match and match["process"] and each.name.startswith(prefix) and not _is_running(int(match["process"])):
+            if match and match["process"] and each.name.startswith(prefix) and not is_running(int(match["process"])):
                 each.unlink()
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether there is a process of this id on this machine."""
     import psutil  # slow to import, and rarely needed
 
     return process == os.getpid() or psutil.pid_exists(process)
 
 
-def explain_disk_error(error: OSError) -> str:
-    """One line about a disk error: the file, the cause, and what to do."""
-    advice = ADVICE.get(error.errno or 0, "Run the same command again.")
-    return f"{error.filename or 'A file'}: {error.strerror or error}. {advice} Everything saved before is intact."
+def explain_disk_error(error: OSError, note: str = "Everything saved before is intact.") -> str:
+    """One line about a disk error: the file, the cause, what to do, and a note about what was saved."""
+    return f"{error.filename or 'A file'}: {error.strerror or error}. {disk_advice(error)} {note}"
+
+
+def disk_advice(error: OSError) -> str:
+    """What to do about a disk error, in one or two sentences."""
+    return ADVICE.get(error.errno or 0, "Run the same command again.")
 
 
 def refuse_lfs_pointer(path: Path) -> None:

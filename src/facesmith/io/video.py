@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def write_film(
 def _write_mp4(path: Path, frames: Iterable[Pixels], frames_per_second: int, comment: str) -> None:
     import av
 
-    with atomic_write(path) as stream, av.open(stream, "w", format="mp4") as container:
+    with atomic_write(path) as stream, _errors_of_disk(), av.open(stream, "w", format="mp4") as container:
         if comment:
             container.metadata["comment"] = comment
         video = container.add_stream("libx264", rate=frames_per_second, options={"crf": "18", "preset": "medium"})
@@ -81,6 +82,20 @@ def _write_mp4(path: Path, frames: Iterable[Pixels], frames_per_second: int, com
                 container.mux(packet)
         for packet in video.encode():
             container.mux(packet)
+
+
+@contextmanager
+def _errors_of_disk() -> Iterator[None]:
+    """Raise the error of a disk itself: after a failed write, PyAV can't end the file, and raises an own error."""
+    import av
+
+    try:
+        yield
+    except av.FFmpegError as error:
+        cause = error.__context__
+        if isinstance(cause, OSError):
+            raise cause from None
+        raise
 
 
 def _threads() -> int:

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.cpus import usable_cpus
-from facesmith.io.files import naming_errors, real_path, remove_partial_files
+from facesmith.io.files import explain_disk_error, naming_errors, real_path, remove_partial_files
 from facesmith.io.lock import locked
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
@@ -113,8 +113,8 @@ def extract(
         with locked(out / LOCK_NAME, busy):
             return _extract(source, labels, out, settings, workers or usable_cpus(), pictures, force, console)
     except OSError as error:
-        advice = "Fix this, then run the same command again without --force: it resumes."
-        raise FacesmithError(f"{error.filename or out}: {error.strerror or error}. {advice}") from None
+        error.filename = error.filename or str(out)
+        raise FacesmithError(explain_disk_error(error, "Without --force, the extraction resumes.")) from None
     finally:
         source.close()
 
