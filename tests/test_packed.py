@@ -241,7 +241,7 @@ def test_full_disk_is_an_error_and_leaves_nothing(faces, cache):
 
 def test_too_little_disk_space_is_an_error_before_packing(faces, monkeypatch):
     monkeypatch.setattr(packed, "SPARE_BYTES", 2**60)
-    with pytest.raises(BadData, match=r"it needs .* MiB, and .* MiB is free"):
+    with pytest.raises(BadData, match=r"it needs .* MiB, and .* MiB are free"):
         pack_folder(faces)
 
 

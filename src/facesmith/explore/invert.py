@@ -140,7 +140,8 @@ def invert(
         _write_pasted(model, inputs, rows[-1], options, failures)
         yield from map(str, paths)
         if failures:
-            raise FacesmithError(f"{len(failures)} files could not be written; all others were. The first: {failures[0]}")
+            count = len(failures)
+            raise FacesmithError(f"{count} files could not be written; all others were. The first: {failures[0]}")
 
 
 def _check_outputs(out: Path, options: InvertOptions) -> None:

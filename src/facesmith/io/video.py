@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -67,35 +68,57 @@ def write_film(
 def _write_mp4(path: Path, frames: Iterable[Pixels], frames_per_second: int, comment: str) -> None:
     import av
 
-    with atomic_write(path) as stream, _errors_of_disk(), av.open(stream, "w", format="mp4") as container:
-        if comment:
-            container.metadata["comment"] = comment
-        video = container.add_stream("libx264", rate=frames_per_second, options={"crf": "18", "preset": "medium"})
-        video.pix_fmt = "yuv420p"
-        for pixels in frames:
-            # yuv420p stores one color sample per 2x2 pixels, so height and width must be even.
-            even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
-            if not video.codec_context.is_open:
-                video.codec_context.thread_count = _threads()
-                video.height, video.width = even.shape[:2]
-            for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")):
+    with atomic_write(path) as stream:
+        film = _FilmFile(stream)
+        with av.open(film, "w", format="mp4") as container:
+            if comment:
+                container.metadata["comment"] = comment
+            video = container.add_stream("libx264", rate=frames_per_second, options={"crf": "18", "preset": "medium"})
+            video.pix_fmt = "yuv420p"
+            for pixels in frames:
+                # yuv420p stores one color sample per 2x2 pixels, so height and width must be even.
+                even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
+                if not video.codec_context.is_open:
+                    video.codec_context.thread_count = _threads()
+                    video.height, video.width = even.shape[:2]
+                for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")):
+                    container.mux(packet)
+                film.raise_error()
+            for packet in video.encode():
                 container.mux(packet)
-        for packet in video.encode():
-            container.mux(packet)
+        film.raise_error()
 
 
-@contextmanager
-def _errors_of_disk() -> Iterator[None]:
-    """Raise the error of a disk itself: after a failed write, PyAV can't end the file, and raises an own error."""
-    import av
+class _FilmFile:
+    """A file for PyAV, which would print a traceback for each failed write. `raise_error` raises the first error.
 
-    try:
-        yield
-    except av.FFmpegError as error:
-        cause = error.__context__
-        if isinstance(cause, OSError):
-            raise cause from None
-        raise
+    After an error, everything that PyAV writes is dropped.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        return self._attempt(lambda: self._stream.write(content), len(content))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._attempt(lambda: self._stream.seek(offset, whence), offset)
+
+    def tell(self) -> int:
+        return self._attempt(self._stream.tell, 0)
+
+    def raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _attempt(self, operation: Callable[[], int], otherwise: int) -> int:
+        if self._error is None:
+            try:
+                return operation()
+            except OSError as error:
+                self._error = error
+        return otherwise
 
 
 def _threads() -> int:
