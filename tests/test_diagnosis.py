@@ -70,7 +70,6 @@ HEALTHY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HEALTHY)
 def test_what_could_not_be_examined_is_named():
     assert [reason.partition(" (")[0] for reason in unexamined([])] == [
         "mode collapse",
@@ -90,6 +89,7 @@ def test_what_could_not_be_examined_is_named():
     )
 
 
+@pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_runs_have_no_problem_at_any_save(name):
     lines = history(*HEALTHY[name])  # the first third of a run
     for save in range(1, len(lines) + 1):
