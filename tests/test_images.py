@@ -22,6 +22,7 @@ from facesmith.io.images import (
     center_square,
     grid,
     limit_width,
+    read_file,
     read_picture,
     read_provenance,
     resize,
@@ -310,3 +311,8 @@ def test_limit_width_shrinks_wide_images_only():
     assert smaller[:, :25].max() == 0
     assert smaller[:, 35:].min() == 200
     assert limit_width(wide, 90) is wide
+
+
+def test_a_folder_in_place_of_a_picture_is_named(tmp_path):
+    with pytest.raises(PictureUnavailable, match="can't be read: this is a folder"):
+        read_file(tmp_path)

@@ -3,7 +3,7 @@ import pytest
 from pictures import portrait
 from PIL import Image, ImageEnhance, ImageFilter
 
-from facesmith.photos.align import Alignment, similarity
+from facesmith.photos.align import DEFAULT_FRAME, MAX_FRAME, MIN_FRAME, Alignment, similarity
 from facesmith.photos.quality import MAX_BLUR, blur, geometry_fault
 
 TARGETS = Alignment(64).targets()
@@ -29,8 +29,10 @@ def test_uniform_color_is_fully_blurred():
     assert blur(np.full((64, 64, 3), 90, np.uint8)) == 1.0
 
 
-def fault_of(box, points, photo_size=(400, 400), min_face_px=40):
-    return geometry_fault(np.array(box, np.float32), similarity(np.array(points), TARGETS), photo_size, 64, min_face_px)
+def fault_of(box, points, photo_size=(400, 400), min_face_px=40, frame=DEFAULT_FRAME):
+    alignment = Alignment(64, frame)
+    matrix = similarity(np.array(points), alignment.targets())
+    return geometry_fault(np.array(box, np.float32), matrix, photo_size, alignment, min_face_px)
 
 
 def test_good_face_has_no_fault():
@@ -49,6 +51,12 @@ def test_faces_cut_off_by_the_edge_are_rejected(left, share):
 
 def test_faces_slightly_beyond_the_edge_are_good():
     assert fault_of((-10, 100, 60, 60), TARGETS + np.array((-10, 100))) is None
+
+
+@pytest.mark.parametrize("frame", [MIN_FRAME, 2.45, 5, 9, MAX_FRAME])
+def test_whether_landmarks_fit_the_box_does_not_depend_on_the_frame(frame):
+    assert fault_of((100, 100, 60, 60), TARGETS + 100, frame=frame) is None
+    assert fault_of((100, 100, 60, 60), TARGETS * 10 + 100, frame=frame) == "eyes and mouth do not fit the face"
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.1, 10.0])

@@ -86,7 +86,7 @@ def test_pipes_devices_and_broken_links_are_ignored_and_counted(tmp_path):
     result = sort_by_kind(store)
     assert result.pictures == []
     assert result.ignored == {"pipe or device": 3, "broken link": 1}
-    with pytest.raises(BadPicture, match="pipe or device"):
+    with pytest.raises(BadPicture, match="named pipe"):
         store.read("metadata.csv")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-import stat
+import os
 import struct
 import threading
 import warnings
@@ -175,12 +175,10 @@ def read_file(path: Path) -> bytes:
         PictureUnavailable: the disk or the file's permissions prevent reading.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise PictureUnavailable("can't be read: it is a pipe or device")
-        if (size_bytes := status.st_size) > MAX_FILE_BYTES:
-            raise BadPicture(f"file of {size_bytes / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
-        return path.read_bytes()
+        with open_regular_file(path) as stream:
+            if (size_bytes := os.fstat(stream.fileno()).st_size) > MAX_FILE_BYTES:
+                raise BadPicture(f"file of {size_bytes / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
+            return stream.read()
     except OSError as error:
         raise PictureUnavailable(f"can't be read: {error.strerror or error}") from None
 

@@ -147,7 +147,7 @@ class AlignedCropper:
         matrix = similarity(landmarks, self.alignment.targets())
         size_px = self.alignment.size
         photo_size = (pixels.shape[0], pixels.shape[1])
-        reason = geometry_fault(box, matrix, photo_size, size_px, self.min_face_px)
+        reason = geometry_fault(box, matrix, photo_size, self.alignment, self.min_face_px)
         fill = 1 - float(inside_photo(matrix, photo_size, size_px).mean()) if reason is None else 0.0
         reason = reason or fill_fault(fill, self.max_fill)
         if reason is not None:

@@ -138,6 +138,10 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
             refuse_to_overwrite(out, force)
         return None
     _check_same_settings(out, header.settings, settings.to_values(), "an extraction")
+    if _listed_columns(out)[: len(COLUMNS)] != list(COLUMNS):
+        raise OutputExists(
+            f"{out}/metadata.csv, which extract wrote, is missing or damaged. Add --force to extract all faces again."
+        )
     return ExtractReport(out, **asdict(header.counts), was_complete=True)
 
 

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesmith.io.images import Pixels, to_gray
-from facesmith.photos.align import Matrix
+from facesmith.photos.align import DEFAULT_FRAME, Alignment, Matrix
 
 DETAIL_AT_HALF_BLUR = 0.08  # chosen by looking at a thousand faces sorted by their sharpness
 MAX_BLUR = 0.5
-CROP_TO_BOX_RANGE = (0.6, 4.0)  # side of the crop / side of the detected box; outside it the landmarks are wrong
+# Side of the crop with the default frame / side of the detected box. Outside this range the landmarks are wrong.
+CROP_TO_BOX_RANGE = (0.6, 4.0)
 MAX_CUT_OFF = 0.25  # share of the box outside the photo
 DEFAULT_MAX_FILL = 0.2  # share of the crop; chosen by looking at crops sorted by it: from a quarter on, heads dissolve
 
@@ -30,20 +31,22 @@ def blur(crop: Pixels) -> float:
 
 
 def geometry_fault(
-    box: np.ndarray, matrix: Matrix, photo_size: tuple[int, int], size_px: int, min_face_px: int
+    box: np.ndarray, matrix: Matrix, photo_size: tuple[int, int], alignment: Alignment, min_face_px: int
 ) -> str | None:
     """The reason to reject a face for its size or place, or None.
 
     Args:
         box: `[4]` left, top, width, height in the photo.
-        matrix: `[2, 3]` from photo to crop of `size_px`.
+        matrix: `[2, 3]` from photo to crop.
         photo_size: height and width.
+        alignment: of the crop.
     """
     side = float(box[2:].max())
     if side < min_face_px:
         return f"too small: {side:.0f} px, less than --min-face {min_face_px}"
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if not CROP_TO_BOX_RANGE[0] * side * scale <= size_px <= CROP_TO_BOX_RANGE[1] * side * scale:
+    box_px = side * float(np.hypot(matrix[0, 0], matrix[1, 0]))  # in the crop
+    crop_px = alignment.size * DEFAULT_FRAME / alignment.frame
+    if not CROP_TO_BOX_RANGE[0] * box_px <= crop_px <= CROP_TO_BOX_RANGE[1] * box_px:
         return "eyes and mouth do not fit the face"
     if (outside := share_outside(box, photo_size)) > MAX_CUT_OFF:
         return f"cut off by the photo's edge: {outside:.0%} of the face"
