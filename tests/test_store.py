@@ -151,7 +151,7 @@ def test_path_that_can_not_be_opened_is_an_error(tmp_path):
     ],
 )
 def test_address_is_an_error_that_names_the_command(address, command):
-    with pytest.raises(BadData, match=f"Download it first{command}"):
+    with pytest.raises(BadData, match=f"^{address} is an address. Download it first{command}"):
         open_store(Path(address))
 
 

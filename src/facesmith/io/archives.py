@@ -384,7 +384,8 @@ def open_store(path: Path, exclude: Path | None = None) -> Store:
     if not path.is_file():
         if address := ADDRESS.match(str(path)):
             command = f": hf download {address[2]} --repo-type dataset --local-dir FOLDER" if address[2] else "."
-            raise BadData(f"{path} is an address. Download it first{command}")
+            as_typed = str(path).replace(":/", "://", 1)  # a Path collapses two slashes
+            raise BadData(f"{as_typed} is an address. Download it first{command}")
         problem = "is neither a folder nor a file" if path.exists() else "does not exist"
         raise BadData(f"{path} {problem}. Give a folder or a zip of pictures.")
     kind = FileStore(path).kind(path.name)

@@ -60,7 +60,8 @@ def parse_address(path: Path | str) -> Address:
     """
     match = ADDRESS.fullmatch(_text(path))
     if match is None:
-        raise BadOption(f"{_text(path)!r} is no address on the Hub. Write hf://user/name, or hf://user/name@revision.")
+        as_typed = _text(path) if "://" in _text(path) else _text(path).replace(":/", "://", 1)
+        raise BadOption(f"{as_typed!r} is no address on the Hub. Write hf://user/name, or hf://user/name@revision.")
     return Address(match["repo"], match["revision"])
 
 
