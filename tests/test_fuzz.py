@@ -262,9 +262,17 @@ def examples(tmp_path_factory):
         (folder / "run" / "evaluation" / "report.json").write_text(json.dumps(evaluation))
         write_card(Path("run"), options=CardOptions())
         assert run_cli(["sample", "--model", "run", "--seeds", "0-3", "--out", "drawn.png"]) == (0, "")
-        run_cli(["export", "--model", "run", "--onnx", "m.onnx"])
         run_cli(["faces", "faces", "--sheet", "s.png"])
     return folder
+
+
+@pytest.fixture(scope="module")
+def examples_with_onnx(examples):
+    """The same, with an ONNX file, which takes long to export."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(examples)
+        assert run_cli(["export", "--model", "run", "--onnx", "m.onnx"]) == (0, "")
+    return examples
 
 
 def stop(*_):
