@@ -115,7 +115,7 @@ def damaged_lines(content: bytes, rng: Random) -> bytes:
         else:
             try:
                 lines[at] = damaged_json(lines[at], rng)
-            except ValueError:  # damaged before
+            except (ValueError, RecursionError):  # damaged before
                 continue
     return b"\n".join(lines) + rng.choice([b"\n", b"\n", b"\n", b""])
 

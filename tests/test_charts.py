@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from xml.etree import ElementTree
 
 import pytest
@@ -18,8 +19,11 @@ from facesmith.io.charts import (
     SVG_WIDTH_PX,
     Bars,
     Line,
+    draw_lines,
     histogram_chart,
     line_chart,
+    new_figure,
+    save_png,
 )
 
 HOSTILE = '"><script>alert(1)</script>&'
@@ -110,6 +114,17 @@ def test_text_is_escaped_and_charts_are_described():
     assert "<script" not in chart.svg
     assert parsed(chart).get("aria-label") == HOSTILE
     assert parsed(chart).get("role") == "img"
+
+
+def test_names_with_control_characters_are_drawn_as_escapes(tmp_path):
+    figure = new_figure(4, 3)
+    axes = figure.subplots()
+    draw_lines(axes, [Line("loss\x1b[2J", [0, 1], [0, 1])])
+    assert axes.lines[0].get_label() == "loss\\x1b[2J"
+    axes.legend()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of characters that a font lacks
+        save_png(figure, tmp_path / "chart.png")
 
 
 def test_the_same_chart_gives_the_same_bytes_in_the_colors_of_the_page():

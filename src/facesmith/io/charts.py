@@ -16,6 +16,7 @@ import numpy as np
 
 from facesmith.io.files import atomic_write
 from facesmith.io.html import Chart
+from facesmith.io.messages import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -139,12 +140,13 @@ def draw_lines(axes: Axes, lines: Sequence[Line], threshold: tuple[float, str] |
         threshold: the height of a dotted horizontal line, and its label.
     """
     for line in sorted(lines, key=lambda line: not line.faint):
+        label = printable(line.label)  # it may come from a damaged log
         if line.dots or len(line.xs) == 1:  # a single point makes no line
-            axes.plot(line.xs, line.ys, ".", label=line.label, color=line.color)
+            axes.plot(line.xs, line.ys, ".", label=label, color=line.color)
         elif line.faint:
             axes.plot(line.xs, line.ys, color=line.color, alpha=0.25, linewidth=0.7)
         else:
-            axes.plot(line.xs, line.ys, label=line.label, color=line.color)
+            axes.plot(line.xs, line.ys, label=label, color=line.color)
     if threshold is not None:
         axes.axhline(threshold[0], color=GUIDE, linestyle=":", linewidth=1)
         axes.annotate(threshold[1], (0, threshold[0]), (4, 3), ("axes fraction", "data"), "offset points", color=GUIDE)
