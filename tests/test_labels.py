@@ -486,7 +486,7 @@ def test_spreadsheet_that_is_named_like_a_table_is_named_in_a_notice(tmp_path):
         spreadsheet.writestr("xl/media/image1.png", "")
     listing = read_listing(open_store(tmp_path))
     assert [file.name for file in listing.files] == ["a.png", "b.png"]
-    assert listing.notices == ["metadata.csv is not used: it is no table, but: Office document"]
+    assert listing.notices == ["metadata.csv is not used: it is not a table, but: Office document"]
 
 
 def test_classes_that_get_the_same_name_or_none_are_named_in_a_notice():

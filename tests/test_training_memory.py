@@ -114,5 +114,5 @@ def test_the_command_line_refuses_a_huge_batch_without_allocating_it(tmp_path):
     assert done.returncode == 2, done.stderr
     assert re.search(r"facesmith: quick64 with --batch 4096 needs about .* Use --batch \d+ or less\.", done.stderr)
     assert "measuring" not in done.stderr
-    assert int(done.stdout) < 2**30 + 500 * MIB
+    assert int(done.stdout) < 3 * 2**30  # mostly PyTorch itself; the batch would need five times as much
     assert not (tmp_path / "run" / "run.json").exists()
