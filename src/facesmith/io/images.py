@@ -154,7 +154,7 @@ def _unidentified_reason(kind: FileKind) -> str:
     if kind.category == "picture":
         return f"damaged, or a rare variant of {kind.name} that can't be read; convert it to PNG"
     if kind.category != "other":
-        return f"not a picture but: {kind.name} (give it the suffix of a {kind.category})"
+        return f"not a picture but: {kind.name}; rename it with the suffix of that kind, and it is read"
     return f"not a picture but: {kind.name}" if kind.name else "not a picture"
 
 
