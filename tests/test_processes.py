@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from small import QUIET, RECIPES, TEST_RECIPES, faces_folder, small_state
+from small import QUIET, RECIPES, RESOLUTION, TEST_RECIPES, faces_folder, small_recipe, small_state
 from train_in_processes import options_for
 
 from facesmith.errors import BadData
@@ -93,11 +93,10 @@ def test_another_number_of_processes_is_refused(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [name for name in (*RECIPES, *TEST_RECIPES) if name != "dcgan64"])
 def test_every_recipe_resumes_exactly(folder, tmp_path, recipe):
-    if recipe == "elu36":
-        pytest.skip("its faces have another size")
-    finished = run_processes(
-        TESTS / "train_in_processes.py", folder / "faces", tmp_path, recipe, cache=folder / "cache"
-    )
+    faces = folder / "faces"
+    if (size_px := small_recipe(recipe).resolution) != RESOLUTION:
+        faces = faces_folder(tmp_path / "faces", size_px=size_px)
+    finished = run_processes(TESTS / "train_in_processes.py", faces, tmp_path, recipe, cache=folder / "cache")
     assert finished.returncode == 0, finished.stderr
     models = [tmp_path / recipe / name / "model.safetensors" for name in ("straight", "interrupted")]
     assert models[0].read_bytes() == models[1].read_bytes()
@@ -131,7 +130,8 @@ def test_if_a_process_is_killed_all_end_soon_with_one_line_and_the_run_resumes(f
         stdout=subprocess.PIPE,
         text=True,
     ) as agent:
-        while not (tmp_path / "run" / "log.jsonl").exists() or len((tmp_path / "run" / "log.jsonl").read_text()) < 10:
+        state = tmp_path / "run" / STATE
+        while not (state.exists() and load_state(state)["seen"]):
             time.sleep(0.2)
         killed = next(child for child in psutil.Process(agent.pid).children() if child.environ()["RANK"] == str(rank))
         killed.send_signal(signal.SIGKILL)
@@ -141,7 +141,7 @@ def test_if_a_process_is_killed_all_end_soon_with_one_line_and_the_run_resumes(f
     assert agent.returncode != 0
     assert [line.count("facesmith: ") for line in errors.splitlines()].count(1) == 1, errors
     assert "Another process of this training has ended" in errors
-    assert 800 <= load_state(tmp_path / "run" / STATE)["seen"] < 6400
+    assert 800 <= load_state(state)["seen"] < 6400
     finished = run_processes(*command, cache=folder / "cache")
     assert finished.returncode == 0, finished.stderr
-    assert load_state(tmp_path / "run" / STATE)["seen"] == 6400
+    assert load_state(state)["seen"] == 6400

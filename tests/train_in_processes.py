@@ -39,7 +39,7 @@ def stop_and_resume(options: TrainOptions, rank: int) -> None:
     interrupted = replace(options, out=options.out / "interrupted")
     with pytest.MonkeyPatch.context() as patch:
         if rank:
-            stop_after_steps(5, patch)
+            stop_after_steps(2, patch)
         assert not train(interrupted, QUIET).finished
     assert train(interrupted, QUIET).finished
 
