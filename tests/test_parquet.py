@@ -271,6 +271,7 @@ def damaged_copies(path, count):
 def test_any_damage_gives_only_a_facesmith_error(tmp_path, count):
     columns = {"image": images([png(i) for i in range(8)]), "age_group": [i % 3 for i in range(8)], "name": ["x"] * 8}
     path = write(tmp_path / "a.parquet", columns, FEATURES, row_group_size=4, compression="zstd")
+    threads_before = threading.active_count()  # other tests of this process may have left some
     for raw in damaged_copies(path, count):
         path.write_bytes(raw)
         with suppress(FacesmithError):  # no other error
@@ -279,4 +280,4 @@ def test_any_damage_gives_only_a_facesmith_error(tmp_path, count):
                 with suppress(BadPicture):
                     store.read(file.name)
             store.label_tables()
-    assert threading.active_count() < 20
+    assert threading.active_count() < threads_before + 10
