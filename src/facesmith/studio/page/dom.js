@@ -21,7 +21,7 @@ export const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1
 // Returns a function that draws a list of items into a container. Each item keeps its element, so pictures don't load
 // again. The focus stays on the same control of the same item. If its item is gone, it moves to the item that took the
 // place, or to `fallback`. A control is an element with the attribute data-control.
-//   keyOf(item): text; items with the same text are told apart by their order.
+//   keyOf(item): text; items with the same text are distinguished by their order.
 //   create(item): an element.
 //   update(element, item, place)
 export function listDrawer(container, { keyOf, create, update, fallback }) {
