@@ -25,8 +25,8 @@ import torch
 
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.images import Pixels, read_picture
+from facesmith.photos.collect import BATCH_SIZE
 from facesmith.photos.detect import DEFAULT_THRESHOLD, Detections, Detector
-from facesmith.photos.extract import BATCH_SIZE
 
 ROUNDS = 6  # the two methods alternate, so that other work on the machine slows both
 

@@ -80,3 +80,15 @@ def write_video(path: Path, frames: Iterable[Pixels]) -> Path:
         for packet in video.encode():
             container.mux(packet)
     return path
+
+
+def different_faces(folder, count):
+    """Photos of one face on backgrounds so different that the crops are not near-duplicates."""
+    folder.mkdir()
+    mask = Image.new("L", (200, 200))
+    mask.paste(255, (62, 44, 138, 150))
+    for i in range(count):
+        blocks = np.random.default_rng(i).integers(0, 256, (14, 14, 3), np.uint8)
+        background = Image.fromarray(blocks).resize((200, 200), Image.Resampling.BILINEAR)
+        Image.composite(portrait(), background, mask).save(folder / f"{i:03d}.png")
+    return folder

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from faults import KILLED, Disk, faulty
 from faults import Killed as KilledAtDisk
-from pictures import EYES, FACE_BOX, bomb, photo, portrait, shared, without_face, write_video
+from pictures import EYES, FACE_BOX, bomb, different_faces, photo, portrait, shared, without_face, write_video
 from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
 
 from facesmith import faces
 from facesmith.errors import BadOption, FacesmithError, OutputExists
 from facesmith.io.images import read_picture
-from facesmith.photos import extract as extract_module
+from facesmith.photos import collect
 from facesmith.photos.align import transform
 from facesmith.photos.crop import main_face
 from facesmith.photos.extract import extract
@@ -48,18 +48,6 @@ def run(photos, out, **options):
 
 def rejections(out):
     return {row["source"]: row["reason"] for row in rows(out / "rejected.csv")}
-
-
-def different_faces(folder, count):
-    """Photos of one face on backgrounds so different that the crops are not near-duplicates."""
-    folder.mkdir()
-    mask = Image.new("L", (200, 200))
-    mask.paste(255, (62, 44, 138, 150))
-    for i in range(count):
-        blocks = np.random.default_rng(i).integers(0, 256, (14, 14, 3), np.uint8)
-        background = Image.fromarray(blocks).resize((200, 200), Image.Resampling.BILINEAR)
-        Image.composite(portrait(), background, mask).save(folder / f"{i:03d}.png")
-    return folder
 
 
 def test_one_photo_gives_one_face(tmp_path):
@@ -312,7 +300,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(extract_module, "BATCH_SIZE", 2)
+    monkeypatch.setattr(collect, "BATCH_SIZE", 2)
 
 
 def interrupted(monkeypatch, photos, out, after, error=Killed):

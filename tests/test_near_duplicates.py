@@ -14,6 +14,7 @@ from facesmith.photos.near_duplicates import (
     NEAR_BITS,
     HashIndex,
     distance,
+    first_near_duplicates,
     near_duplicate_groups,
     perceptual_hash,
 )
@@ -108,3 +109,44 @@ def test_hash_index_grows():
     for hash_ in hashes:
         index.add(hash_)
     assert [index.find(hashes[i]) for i in (0, 1023, 1024, 2999)] == [0, 1023, 1024, 2999]
+
+
+def test_first_near_duplicates_are_those_of_the_index_face_by_face(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "BLOCK_SIZE", 7)
+    hashes = clustered_hashes(200)
+    index, expected, numbers = HashIndex(), [], []
+    for i, each in enumerate(hashes):
+        original = index.find(each)
+        expected.append(-1 if original is None else numbers[original])
+        if original is None:
+            index.add(each)
+            numbers.append(i)
+    assert first_near_duplicates(hashes).tolist() == expected
+    assert 100 < expected.count(-1) < 200
+
+
+def test_among_too_many_hashes_to_compare_all_pairs_nearly_all_are_found(monkeypatch):
+    hashes = clustered_hashes(3000, bits=20)
+    exact = first_near_duplicates(hashes), near_duplicate_groups(hashes)
+    monkeypatch.setattr(near_duplicates, "MAX_COMPARED", 1000)
+    found = first_near_duplicates(hashes), near_duplicate_groups(hashes)
+    for a, b in zip(exact, found, strict=True):
+        assert (a == b).mean() > 0.99
+        assert np.array_equal(first_near_duplicates(hashes), found[0])  # and always the same ones
+    assert (exact[0] >= 0).sum() > 500
+
+
+def test_thousands_of_equal_hashes_among_too_many_are_grouped(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "MAX_COMPARED", 100)
+    hashes = np.zeros((500, 4), np.uint64)
+    assert not near_duplicate_groups(hashes).any()
+    assert first_near_duplicates(hashes).tolist() == [-1] + [0] * 499
+
+
+def clustered_hashes(count, bits=24):
+    """Random hashes; every third one is near an earlier one."""
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**64, (count, 4), np.uint64)
+    for i in range(3, count, 3):
+        hashes[i] = flipped(hashes[rng.integers(i)], rng.choice(BITS, bits, replace=False))
+    return hashes

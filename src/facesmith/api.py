@@ -67,6 +67,9 @@ def extract(
     every: int = 25,
     workers: int | None = None,
     pictures: bool = True,
+    shards: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
     force: bool = False,
     quiet: bool = False,
 ) -> ExtractReport:
@@ -83,8 +86,11 @@ def extract(
         threshold: lowest probability of a detected face, 0 to 1.
         max_fill: largest share of a crop that may lie beyond the photo, 0 to 1.
         every: use every n-th frame of a video.
-        workers: threads; by default one for each CPU core.
+        workers: threads, or processes with `shards`; by default one for each CPU core.
         pictures: show photos in the report.
+        shards: write tar files of faces, each from this many photos.
+        engine: who extracts shards: `"local"`, processes of this machine; or `"ray"`.
+        address: of a Ray cluster, `"auto"` or `"HOST:PORT"`; by default, Ray starts on this machine.
         force: replace an earlier extraction.
         quiet: print nothing.
 
@@ -93,8 +99,8 @@ def extract(
     """
     return extract_faces(
         Path(photos), Path(out), size=size, frame=frame, crop=crop, faces=faces, min_face=min_face,
-        threshold=threshold, max_fill=max_fill, every=every, workers=workers, pictures=pictures, force=force,
-        console=_console(quiet),
+        threshold=threshold, max_fill=max_fill, every=every, workers=workers, pictures=pictures, shards=shards,
+        engine=engine, address=address, force=force, console=_console(quiet),
     )  # fmt: skip
 
 

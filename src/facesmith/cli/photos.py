@@ -36,9 +36,18 @@ def extract(
     ] = DEFAULT_MAX_FILL,
     every: Annotated[int, typer.Option(help="Use every n-th frame of a video.")] = DEFAULT_EVERY,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Number of threads; by default one per core.")
+        int | None, typer.Option(min=1, max=1024, help="Threads, or processes with --shards; by default one per core.")
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Show photos in the report.")] = True,
+    shards: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="Write tar files of faces, each from N photos.")
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Who extracts shards: processes of this machine, or Ray.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster: auto or HOST:PORT. By default, Ray starts on this machine.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Find, align and crop every face in your photos. Run the same command again to resume.
@@ -53,7 +62,8 @@ def extract(
 
     report = extract(
         photos, out, size=size, frame=frame, crop=crop, faces=faces, min_face=min_face, threshold=threshold,
-        max_fill=max_fill, every=every, workers=workers or context.obj, pictures=pictures, force=force, console=console,
+        max_fill=max_fill, every=every, workers=workers or context.obj, pictures=pictures, shards=shards, engine=engine,
+        address=address, force=force, console=console,
     )  # fmt: skip
     if report.was_complete:
         console.print(f"{out} is already complete. To extract again, add --force.")

@@ -17,7 +17,7 @@ import tarfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -313,12 +313,25 @@ class NestedStore(Store):
             stream.close()
             raise
 
+    def archive_of(self, name: str) -> str | None:
+        """The outermost archive that contains a file; None if the file lies in no archive inside this store."""
+        parts = name.split("/")
+        prefixes = ("/".join(parts[:i]) for i in range(1, len(parts))) if self.inner else ()
+        return next((prefix for prefix in prefixes if prefix in self.inner), None)
+
+    def open_archives(self, names: Iterable[str]) -> None:
+        """Open archives of this store without listing its other files. Raises BadData if one has changed."""
+        for name in names:
+            if name not in self.inner:
+                inner = self._open(StoredFile(name, "", 0))
+                if inner is None:
+                    raise BadData(f"{self.path}: {printable(name)} has changed, or can't be opened on this machine.")
+                inner.files()
+
     def _locate(self, name: str) -> tuple[Store, str]:
         """The store that has a file, and the file's name there."""
-        parts = name.split("/")
-        for i in range(1, len(parts)) if self.inner else ():
-            if (prefix := "/".join(parts[:i])) in self.inner:
-                return self.inner[prefix], "/".join(parts[i:])
+        if (prefix := self.archive_of(name)) is not None:
+            return self.inner[prefix], name[len(prefix) + 1 :]
         return self.outer, name
 
     def kind(self, name: str) -> FileKind:

@@ -9,9 +9,19 @@ search.py             photos -> faces, also those that are hard to see; the reas
 quality.py            reasons to reject a face: too small, cut off, blurred
 near_duplicates.py    perceptual hashes, and groups of near-duplicates
 crop.py               one batch of photos -> faces and rejections (calls all of the above)
+collect.py            batches -> records of kept and rejected faces, without near-duplicates
 journal.py            the finished batches on disk, so that an interrupted extraction resumes
 split.py              training, validation or test: a fixed function of a face's group
 extraction_report.py  the counts, and the HTML page
 faces_folder.py       what the output folder contains: tables, faces.json, report
 extract.py            the loop over all batches, started by `facesmith extract`
+
+With `--shards`, several processes or machines share the work:
+
+shards.py             the files of one shard: a tar of faces, and its record
+shard_notes.py        where each worker is, so that a photo that ends its process is left out
+extract_shard.py      one slice of the photos -> one shard
+shard_worker.py       a worker process on this machine
+engines.py            who extracts the shards: processes of this machine, or Ray
+extract_shards.py     slices of the photos, the engine, and the pass over all shards at the end
 """

@@ -7,8 +7,7 @@ workers nor on interruptions.
 
 from __future__ import annotations
 
-import base64
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -16,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 import torch
 from rich.console import Console
 
@@ -27,27 +25,18 @@ from facesmith.io.lock import locked
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
 from facesmith.photos.align import DEFAULT_FRAME, MAX_FRAME, MAX_SIZE_PX, MIN_FRAME, Alignment, CenterCrop
-from facesmith.photos.crop import (
-    AlignedCropper,
-    BatchResult,
-    CenterCropper,
-    CroppedFace,
-    Cropper,
-    FaceChoice,
-    Rejection,
-    kind_of,
-)
-from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX, Detector
+from facesmith.photos.collect import Collector, batches, make_cropper
+from facesmith.photos.crop import BatchResult, CroppedFace, Cropper, FaceChoice
+from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX
+from facesmith.photos.engines import EngineName, check_engine, choose_engine
+from facesmith.photos.extract_shard import absolute_job
+from facesmith.photos.extract_shards import extract_shards
 from facesmith.photos.extraction_report import MAX_REJECTED_SHOWN, ExtractReport
 from facesmith.photos.faces_folder import COLUMNS, LOCK_NAME, ExtractSettings
-from facesmith.photos.journal import BatchRecord
-from facesmith.photos.near_duplicates import HashIndex
 from facesmith.photos.photo_labels import PhotoLabels, read_photo_labels
 from facesmith.photos.quality import DEFAULT_MAX_FILL
 from facesmith.photos.sources import Photo, PhotoSource, count_photos, iterate_photos, open_source, source_fingerprint
 
-BATCH_SIZE = 32  # photos
-MAX_BATCH_FRAME_PIXELS = 8_000_000  # video frames wait in memory, so a batch has fewer of them
 DEFAULT_EVERY = 25
 MIN_SIZE_PX = 16
 
@@ -66,6 +55,9 @@ def extract(
     every: int = DEFAULT_EVERY,
     workers: int | None = None,
     pictures: bool = True,
+    shards: int | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
     force: bool = False,
     console: Console,
 ) -> ExtractReport:
@@ -83,8 +75,11 @@ def extract(
         threshold: lowest probability of a face, 0-1.
         max_fill: largest share of a crop that may lie beyond the photo, 0-1.
         every: use every n-th frame of a video.
-        workers: number of threads; by default one per processor.
+        workers: number of threads, or of processes with `shards`; by default one per processor.
         pictures: False leaves photos and faces out of the report.
+        shards: write tar files of faces, each from this many photos.
+        engine: who extracts shards: "local", processes of this machine; or "ray".
+        address: of a running Ray cluster: "auto" or HOST:PORT. By default, Ray starts on this machine.
         force: replace an earlier extraction.
         console: shows the progress.
 
@@ -92,8 +87,10 @@ def extract(
         BadOption: a value is out of range.
         BadData: PHOTOS can't be used.
         OutputExists: `out` contains other files, or an extraction with other settings.
+        MissingExtra: `engine` is "ray", but ray is not installed.
         FacesmithError: the disk is full, or another process extracts to `out`.
     """
+    check_engine(shards, engine, address)
     _check_options(size, frame, faces, min_face, threshold, max_fill, every, workers)
     if crop is not None and crop < size:
         raise BadOption(f"--crop {crop} is less than --size {size}; faces are never enlarged. Choose a smaller --size.")
@@ -103,7 +100,7 @@ def extract(
     framing = Alignment(size, frame) if crop is None else CenterCrop(size, crop)
     labels = read_photo_labels(source, COLUMNS)
     fingerprint = source_fingerprint(source) + labels.fingerprint()
-    settings = ExtractSettings(framing, faces, min_face, threshold, max_fill, every, fingerprint)
+    settings = ExtractSettings(framing, faces, min_face, threshold, max_fill, every, fingerprint, shards)
     report = faces_folder.finished_report(out, settings, force)
     if report is not None:
         return report
@@ -111,6 +108,11 @@ def extract(
     busy = FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.")
     try:
         with locked(out / LOCK_NAME, busy):
+            if shards is not None:
+                run = choose_engine(engine, address, workers)
+                return extract_shards(
+                    source, labels, absolute_job(photos, out, settings, pictures), run, force, console
+                )
             return _extract(source, labels, out, settings, workers or usable_cpus(), pictures, force, console)
     except OSError as error:
         error.filename = error.filename or str(out)
@@ -135,88 +137,28 @@ def _extract(
     for notice in labels.notices:
         console.print(f"notice: {notice}", markup=False, highlight=False)
     journal.begin(out, settings.to_values())
-    state = _State(out, pictures)
-    cropper = _cropper(settings)
-    remaining = islice(iterate_photos(source, settings.every), state.n_photos, None)
+
+    def write(name: str, face: CroppedFace) -> None:
+        with naming_errors(out / name):
+            (out / name).write_bytes(face.png)
+
+    collector = Collector(journal.face_name, write, MAX_REJECTED_SHOWN if pictures else 0)
+    for record in journal.records(out):
+        collector.restore(record)
+    remaining = islice(iterate_photos(source, settings.every), collector.n_photos, None)
     total = count_photos(source, settings.every)
     try:
-        results = _results_in_order(cropper, _batches(remaining), workers)
-        with Progress(console, "extracting faces, photos", total, state.n_photos) as progress, closing(results):
+        results = _results_in_order(make_cropper(settings), batches(remaining), workers)
+        with Progress(console, "extracting faces, photos", total, collector.n_photos) as progress, closing(results):
             for result in results:
-                journal.add(out, state.commit(result))
+                journal.add(out, collector.collect(result))
                 progress.advance(result.n_photos)
     except KeyboardInterrupt:
-        console.print(f"Stopped after {state.n_photos} photos. To resume, run the same command without --force.")
+        console.print(f"Stopped after {collector.n_photos} photos. To resume, run the same command without --force.")
         raise
-    report = faces_folder.finish(out, settings, source.name, source.ignored - labels.tables, labels, pictures)
+    report = faces_folder.finish(out, settings, source, labels, pictures, faces_folder.finished_folder(out))
     (out / LOCK_NAME).unlink(missing_ok=True)
     return report
-
-
-def _cropper(settings: ExtractSettings) -> Cropper:
-    if isinstance(settings.alignment, CenterCrop):
-        return CenterCropper(settings.alignment)
-    detector = Detector(settings.min_face, settings.threshold)
-    return AlignedCropper(detector, settings.alignment, settings.faces, settings.min_face, settings.max_fill)
-
-
-class _State:
-    """The position in the photos, and the hashes of the faces kept so far; restored from the journal."""
-
-    def __init__(self, out: Path, pictures: bool) -> None:
-        self.out = out
-        self.pictures = pictures
-        self.hash_index = HashIndex()
-        self.n_photos = 0
-        self.n_rejected: Counter[str] = Counter()
-        for record in journal.records(out):
-            self.n_photos += record.n_photos
-            self.n_rejected.update(kind_of(reason) for _, reason, _ in record.rejected)
-            for digits in record.hashes:
-                self.hash_index.add(np.frombuffer(bytes.fromhex(digits), np.uint64))
-
-    def commit(self, result: BatchResult) -> BatchRecord:
-        """Write the faces of a batch, except near-duplicates. Returns the batch's record for the journal."""
-        record = BatchRecord(result.n_photos, result.n_unreadable, result.n_faceless)
-        for outcome in result.outcomes:
-            if isinstance(outcome, Rejection):
-                record.rejected.append(self._rejected_row(outcome))
-            elif (original := self.hash_index.find(outcome.hash)) is not None:
-                reason = f"near-duplicate: of {journal.face_name(original)}"
-                record.rejected.append(self._rejected_row(Rejection(outcome.source, reason, outcome.png)))
-            else:
-                self._keep(outcome, record)
-        self.n_photos += record.n_photos
-        return record
-
-    def _keep(self, face: CroppedFace, record: BatchRecord) -> None:
-        name = journal.face_name(self.hash_index.add(face.hash))
-        with naming_errors(self.out / name):
-            (self.out / name).write_bytes(face.png)
-        record.kept.append(faces_folder.metadata_row(name, face))
-        record.hashes.append(face.hash.tobytes().hex())
-        record.sizes_bytes.append(len(face.png))
-        record.fills.append(round(face.fill, 4))
-
-    def _rejected_row(self, rejection: Rejection) -> tuple[str, str, str | None]:
-        """A rejection for the journal. Its thumbnail is included only if the report has room for it."""
-        kind = kind_of(rejection.reason)
-        self.n_rejected[kind] += 1
-        if not self.pictures or rejection.thumbnail is None or self.n_rejected[kind] > MAX_REJECTED_SHOWN:
-            return rejection.source, rejection.reason, None
-        return rejection.source, rejection.reason, base64.b64encode(rejection.thumbnail).decode()
-
-
-def _batches(photos: Iterator[Photo]) -> Iterator[list[Photo]]:
-    """Batches of consecutive photos."""
-    batch: list[Photo] = []
-    for photo in photos:
-        batch.append(photo)
-        if len(batch) == BATCH_SIZE or sum(photo.pixels_in_memory for photo in batch) > MAX_BATCH_FRAME_PIXELS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _results_in_order(cropper: Cropper, batches: Iterator[list[Photo]], workers: int) -> Generator[BatchResult]:

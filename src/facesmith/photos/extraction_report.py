@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,19 +51,21 @@ class ExtractReport:
         return f"{self.filled:,} faces reach beyond their photo; on average {self.mean_fill:.1%} of a crop is filled in"
 
 
-def extraction_page(report: ExtractReport, photos: str, records: Iterable[BatchRecord], pictures: bool) -> str:
+def extraction_page(
+    report: ExtractReport, photos: str, records: Iterable[BatchRecord], picture: Callable[[str], bytes | None]
+) -> str:
     """The HTML page of a complete extraction.
 
     Args:
         photos: the name of PHOTOS.
-        records: the batches in the journal.
-        pictures: whether the page may show faces and photos.
+        records: the batches whose faces and photos the page may show.
+        picture: the content of a face's file; None if there is no such file.
     """
     kept: list[tuple[str, str]] = []
     rejected: dict[str, list[Picture]] = defaultdict(list)
     step = max(1, -(-report.faces // MAX_KEPT_SHOWN))
     number = 0
-    for record in records if pictures else ():
+    for record in records:
         for file_name, source, *_ in record.kept:
             if number % step == 0:
                 kept.append((file_name, source))
@@ -72,7 +74,7 @@ def extraction_page(report: ExtractReport, photos: str, records: Iterable[BatchR
             thumbnails = rejected[kind_of(reason)]
             if thumbnail is not None and len(thumbnails) < MAX_REJECTED_SHOWN:
                 thumbnails.append(Picture(base64.b64decode(thumbnail), f"{source}: {reason}"))
-    sections = [_summary_section(report), *([_kept_section(report, kept)] if kept else [])]
+    sections = [_summary_section(report), *([_kept_section(report, kept, picture)] if kept else [])]
     for kind, thumbnails in rejected.items():
         if thumbnails:
             lines = [f"{len(thumbnails)} of {report.rejected[kind]:,}. All are listed in rejected.csv."]
@@ -93,12 +95,14 @@ def _summary_section(report: ExtractReport) -> Section:
     return Section("Counts", lines, rows=rows)
 
 
-def _kept_section(report: ExtractReport, kept: list[tuple[str, str]]) -> Section:
+def _kept_section(
+    report: ExtractReport, kept: list[tuple[str, str]], picture: Callable[[str], bytes | None]
+) -> Section:
     sheet = []
     for file_name, source in kept:
-        path = report.out / file_name
-        if path.exists():  # the user may have deleted it while the extraction was interrupted
-            sheet.append(Picture(path.read_bytes(), f"{file_name}: {source}"))
+        content = picture(file_name)
+        if content is not None:  # the user may have deleted it while the extraction was interrupted
+            sheet.append(Picture(content, f"{file_name}: {source}"))
     is_complete = len(sheet) == report.faces
     line = "All faces." if is_complete else f"{len(sheet)} of {report.faces:,} faces, evenly spaced."
     return Section("Kept", [line], sheet=sheet)

@@ -14,9 +14,10 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,13 @@ from facesmith.errors import OutputExists
 from facesmith.io.files import atomic_write, holds_files, open_regular_file, refuse_to_overwrite, sha256
 from facesmith.io.json_files import read_json
 from facesmith.io.lock import lock_names
-from facesmith.photos import journal
+from facesmith.photos import journal, shards
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page
-from facesmith.photos.journal import JOURNAL_NAME, Count, Share, face_name
+from facesmith.photos.journal import JOURNAL_NAME, BatchRecord, Count, Share, face_name
 from facesmith.photos.photo_labels import PhotoLabels
+from facesmith.photos.sources import PhotoSource
 from facesmith.photos.split import describe, group_name, person_of, split
 
 FORMAT = 3
@@ -50,7 +52,12 @@ ENCODING_ERRORS = "backslashreplace"  # file names need not be valid Unicode
 
 @dataclass(frozen=True)
 class ExtractSettings:
-    """Everything that decides the result of an extraction. `fingerprint` represents the files of PHOTOS."""
+    """Everything that decides the result of an extraction.
+
+    Attributes:
+        fingerprint: represents the files of PHOTOS.
+        shards: number of photos for each shard; None for a folder of pictures.
+    """
 
     alignment: Framing
     faces: FaceChoice
@@ -59,6 +66,7 @@ class ExtractSettings:
     max_fill: float
     every: int
     fingerprint: str
+    shards: int | None = None
 
     def to_values(self) -> dict[str, Any]:
         """Plain values, flat, named like the options."""
@@ -66,6 +74,8 @@ class ExtractSettings:
         alignment = values.pop("alignment")
         if isinstance(self.alignment, CenterCrop):  # no face detection
             del values["faces"], values["min_face"], values["threshold"], values["max_fill"]
+        if self.shards is None:
+            del values["shards"]
         return {"format": FORMAT, **alignment, **values}
 
 
@@ -173,14 +183,15 @@ def _listed_columns(out: Path) -> list[str]:
 
 
 def _check_same_settings(out: Path, stored: dict[str, Any], requested: dict[str, Any], what: str) -> None:
-    different = [name for name in requested if stored.get(name) != requested[name]]
+    names = dict.fromkeys((*requested, "shards"))  # without --shards, it is in neither or in one of both
+    different = [name for name in names if stored.get(name) != requested.get(name)]
     if not different:
         return
     if different == ["fingerprint"]:
         differences = "the files in PHOTOS have changed"
     else:
         differences = ", ".join(
-            f"{name} was {stored.get(name)}, now {requested[name]}" for name in different if name != "fingerprint"
+            f"{name} was {stored.get(name)}, now {requested.get(name)}" for name in different if name != "fingerprint"
         )
     raise OutputExists(
         f"{out} contains {what} with other settings: {differences}. Choose another --out, or add --force."
@@ -199,6 +210,7 @@ def clear(out: Path) -> None:
     names = [*(row[0] for row in _kept_rows(out, CLEARED_JOURNAL_NAME)), *_listed_faces(out)]
     if (out / CLEARED_JOURNAL_NAME).exists():
         names += _unrecorded_faces(out)
+    names += shards.own_files(out)
     for name in (*names, "rejected.csv", "report.html", "metadata.csv", CLEARED_JOURNAL_NAME):
         (out / name).unlink(missing_ok=True)
 
@@ -223,36 +235,67 @@ def _listed_faces(out: Path) -> Iterator[str]:
         return
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What a finished extraction has found. The methods can be called several times.
+
+    Attributes:
+        records: the batches, in the order of the photos.
+        faces: the row of `metadata.csv` and the sha256 of each face that is still there.
+        picture: the content of a face's file; None if the user has deleted it.
+    """
+
+    records: Callable[[], Iterator[BatchRecord]]
+    faces: Callable[[], Iterator[tuple[list[str], str]]]
+    picture: Callable[[str], bytes | None]
+
+
+def finished_folder(out: Path) -> Finished:
+    """The result of an extraction to a folder of pictures, from the journal."""
+
+    def faces() -> Iterator[tuple[list[str], str]]:
+        return ((row, sha256(out / row[0])) for row in _kept_rows(out) if (out / row[0]).exists())
+
+    def picture(name: str) -> bytes | None:
+        return (out / name).read_bytes() if (out / name).exists() else None
+
+    return Finished(partial(journal.records, out), faces, picture)
+
+
 def finish(
-    out: Path, settings: ExtractSettings, photos: str, ignored: Counter[str], labels: PhotoLabels, pictures: bool
+    out: Path,
+    settings: ExtractSettings,
+    source: PhotoSource,
+    labels: PhotoLabels,
+    pictures: bool,
+    result: Finished,
 ) -> ExtractReport:
-    """Write tables, report and faces.json from the journal, and remove the journal.
+    """Write tables, report and faces.json, and remove the journal.
 
     Args:
-        photos: the name of PHOTOS.
-        ignored: number of files that are neither pictures nor videos, by suffix.
         labels: of the photos; their columns follow those of the faces.
         pictures: whether the report may show faces and photos.
     """
-    rows = ([*row, *labels.of(row[SOURCE_COLUMN])] for row in _kept_rows(out))
+    rows = ([*row, *labels.of(row[SOURCE_COLUMN])] for record in result.records() for row in record.kept)
     _write_table(out / "metadata.csv", (*COLUMNS, *labels.columns), rows)
-    _write_table(out / "rejected.csv", ("source", "reason"), _rejected_rows(out))
-    report = _count(out, ignored)
-    _write_text(out / "report.html", extraction_page(report, photos, journal.records(out), pictures))
+    rejected = ((photo, reason) for record in result.records() for photo, reason, _ in record.rejected)
+    _write_table(out / "rejected.csv", ("source", "reason"), rejected)
+    report = _count(out, result.records(), source.ignored - labels.tables)
+    page = extraction_page(report, source.name, result.records() if pictures else (), result.picture)
+    _write_text(out / "report.html", page)
     counts = Counts(**{each.name: getattr(report, each.name) for each in fields(Counts)})
-    groups = [
-        group_name(labels.person(row[SOURCE_COLUMN]) or person_of(row[SOURCE_COLUMN]), sha256(out / row[0]))
-        for row in _kept_rows(out)
-        if (out / row[0]).exists()
-    ]
+    groups = (
+        group_name(labels.person(row[SOURCE_COLUMN]) or person_of(row[SOURCE_COLUMN]), content)
+        for row, content in result.faces()
+    )
     header = FacesHeader(
         format=FORMAT,
-        photos=photos,
+        photos=source.name,
         alignment=settings.alignment.to_values(),
         settings=settings.to_values(),
         counts=counts,
         split=describe(split(groups)),
-        versions=_versions(),
+        versions=versions(),
     )
     _write_text(out / "faces.json", json.dumps(asdict(header), indent=2) + "\n")
     (out / JOURNAL_NAME).unlink()
@@ -278,17 +321,11 @@ def _kept_rows(out: Path, journal_name: str = JOURNAL_NAME) -> Iterator[list[str
         yield from record.kept
 
 
-def _rejected_rows(out: Path) -> Iterator[tuple[str, str]]:
-    for record in journal.records(out):
-        for source, reason, _ in record.rejected:
-            yield source, reason
-
-
-def _count(out: Path, ignored: Counter[str]) -> ExtractReport:
+def _count(out: Path, records: Iterator[BatchRecord], ignored: Counter[str]) -> ExtractReport:
     photos = unreadable = faceless = faces = filled = 0
     fill_sum = 0.0
     rejected: Counter[str] = Counter()
-    for record in journal.records(out):
+    for record in records:
         photos += record.n_photos
         unreadable += record.n_unreadable
         faceless += record.n_faceless
@@ -302,9 +339,10 @@ def _count(out: Path, ignored: Counter[str]) -> ExtractReport:
     )
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
+def versions() -> dict[str, str]:
+    """The versions of the packages that faces depend on."""
+    result = {}
     for package in ("facesmith", "mtcnn", "torch", "torchvision", "pillow", "numpy"):
         with suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    return versions
+            result[package] = version(package)
+    return result

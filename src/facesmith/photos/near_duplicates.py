@@ -7,6 +7,7 @@ similar in their lowest frequencies.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -22,6 +23,10 @@ N_FREQUENCIES = 16  # per axis
 BITS = N_FREQUENCIES**2
 NEAR_BITS = 32  # largest distance of near-duplicates; measured in docs/background/data-split.md
 BLOCK_SIZE = 2048  # hashes per block; a pair of blocks needs some tens of megabytes
+MAX_COMPARED = 2**18  # of this many hashes, all pairs are compared; that takes minutes
+TABLES, TABLE_BITS = 64, 28
+BUCKET_STEPS = 16  # partners of each hash in a bucket
+CHUNK = 2**20  # pairs that are compared at a time
 
 
 @cache
@@ -46,21 +51,101 @@ def distance(a: Hashes, b: Hashes) -> NDArray[np.int64]:
 
 
 def near_duplicate_groups(hashes: Hashes) -> NDArray[np.int64]:
-    """For each of N hashes `[N, 4]` the lowest index in its group of near-duplicates (its own if it has none).
+    """For each of N hashes `[N, 4]` the lowest index in its group of near-duplicates (its own if it has none)."""
+    groups = np.arange(len(hashes), dtype=np.int64)
+    for i, j in _near_pairs(hashes):
+        _merge(groups, i, j)
+    return groups
 
-    Every pair is compared by matrix products: with the bits as signs, the dot product of two hashes gives their
-    distance.
+
+def first_near_duplicates(hashes: Hashes) -> NDArray[np.int64]:
+    """For each of N hashes `[N, 4]` the first earlier one that is kept and near, or -1 if it is kept itself.
+
+    As `HashIndex` does face by face, it keeps what is not near an earlier kept one.
     """
+    none = len(hashes)
+    originals = np.full(none, none, dtype=np.int64)
+    for i, j in _near_pairs(hashes):
+        earlier = i < j
+        if not earlier.any():
+            continue
+        i, j = i[earlier], j[earlier]
+        if i.max() < j.min():  # it is known already which of `i` are kept
+            kept = originals[i] == none
+            np.minimum.at(originals, j[kept], i[kept])
+            continue
+        order = np.lexsort((i, j))
+        for first, second in zip(i[order].tolist(), j[order].tolist(), strict=True):
+            if originals[first] == none and first < originals[second]:
+                originals[second] = first
+    return np.where(originals == none, -1, originals)
+
+
+def _near_pairs(hashes: Hashes) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Pairs of hashes `[N, 4]` that are near-duplicates, as arrays of indices `i <= j`.
+
+    All pairs with a `j` below that of a block come before the block.
+    """
+    if len(hashes) > MAX_COMPARED:
+        yield _colliding_pairs(hashes)
+        return
+    # With the bits as signs, the dot product of two hashes gives their distance.
     bits = np.unpackbits(np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, BITS // 8), axis=1)
     signs = bits.astype(np.float32) * 2 - 1  # [N, BITS]
-    groups = np.arange(len(hashes), dtype=np.int64)
-    for top in range(0, len(signs), BLOCK_SIZE):
-        # The comparison is symmetric, so blocks to the left of the diagonal are done already.
-        for left in range(top, len(signs), BLOCK_SIZE):
+    for left in range(0, len(signs), BLOCK_SIZE):
+        for top in range(0, left + 1, BLOCK_SIZE):
             is_near = signs[top : top + BLOCK_SIZE] @ signs[left : left + BLOCK_SIZE].T >= BITS - 2 * NEAR_BITS
             i, j = np.nonzero(is_near)
-            _merge(groups, i + top, j + left)
-    return groups
+            upper = i + top <= j + left
+            yield i[upper] + top, j[upper] + left
+
+
+def _colliding_pairs(hashes: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Near pairs among so many hashes `[N, 4]` that not all pairs can be compared; time and memory grow with N.
+
+    Each table compares hashes that agree in the same random bits. One table finds a pair that differs in d of 256 bits
+    with probability (1 - d / 256) ** TABLE_BITS; all tables find 99.9 % of pairs with 20 different bits, 79 % with 32.
+
+    Source: Indyk and Motwani 1998, "Approximate nearest neighbors: towards removing the curse of dimensionality".
+    """
+    rng = np.random.default_rng(0)
+    pairs = np.empty(0, np.int64)  # i * N + j
+    for _ in range(TABLES):
+        chosen = np.zeros(BITS, np.uint8)
+        chosen[rng.choice(BITS, TABLE_BITS, replace=False)] = 1
+        mask = np.packbits(chosen).view(np.uint64)
+        factors = rng.integers(0, 2**63, 4, np.uint64) * np.uint64(2) + np.uint64(1)
+        keys = np.zeros(len(hashes), np.uint64)
+        for word in range(4):
+            keys ^= (hashes[:, word] & mask[word]) * factors[word]
+            keys ^= keys >> np.uint64(29)
+        order = np.argsort(keys, kind="stable")
+        found = [pairs]
+        for first, second in _bucket_pairs(keys[order]):
+            i, j = order[first], order[second]
+            near = distance(hashes[i], hashes[j]) <= NEAR_BITS
+            found.append(i[near] * len(hashes) + j[near])
+        pairs = np.sort(np.concatenate(found))
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # faster than np.unique
+    i, j = np.divmod(pairs, max(1, len(hashes)))
+    return i, j
+
+
+def _bucket_pairs(keys: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Pairs of positions with equal keys, which are sorted. In large buckets, each position has only some partners.
+
+    These are the next few, and the first of the bucket: of a long film with one face, only the first is kept.
+    """
+    starts_bucket = np.concatenate(([True], keys[1:] != keys[:-1]))
+    inside = np.flatnonzero(~starts_bucket)
+    firsts = np.flatnonzero(starts_bucket)[np.cumsum(starts_bucket)[inside] - 1]
+    for step in range(BUCKET_STEPS):
+        # At first each position with the first one of its bucket, then with the one before, and so on.
+        before = firsts if step == 0 else inside - step
+        chosen = slice(None) if step == 0 else before > firsts
+        first, second = before[chosen], inside[chosen]
+        for start in range(0, len(first), CHUNK):
+            yield first[start : start + CHUNK], second[start : start + CHUNK]
 
 
 def _merge(groups: NDArray[np.int64], i: NDArray[np.int64], j: NDArray[np.int64]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from facesmith.io.attribute_options import attribute_name
@@ -36,6 +36,10 @@ class PhotoLabels:
         """The cells of a photo, or of the video to which a frame such as `a.mp4#000120` belongs."""
         found = self.cells.get(photo) or self.cells.get(photo.rpartition("#")[0])
         return found or [""] * len(self.columns)
+
+    def of_files(self, names: Iterable[str]) -> PhotoLabels:
+        """The labels of some pictures and videos only."""
+        return PhotoLabels(self.columns, {name: self.cells[name] for name in names if name in self.cells})
 
     def person(self, photo: str) -> str:
         """The person that the labels of a photo name, or an empty text."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +19,7 @@ import numpy as np
 from av.container import InputContainer
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.io.archives import open_store
+from facesmith.io.archives import NestedStore, open_store
 from facesmith.io.images import MAX_PIXELS, Pixels, read_picture
 from facesmith.io.original_photo import OriginalPhoto, read_original
 from facesmith.io.store import Store, StoredFile, kinds_text, sort_by_kind
@@ -129,6 +129,34 @@ def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
         raise BadData(f"{photos} contains no pictures or videos, only: {others}. Give a folder or zip of photos.")
     name = photos.resolve().name if photos.is_dir() else photos.name
     return PhotoSource(store, name, files, sorted_files.others, sorted_files.kinds)
+
+
+def reopen_source(photos: Path, files: list[PhotoFile], archives: Sequence[str]) -> PhotoSource:
+    """Some files of a source that another process has listed. The store stays open for the next call.
+
+    Args:
+        files: as listed.
+        archives: of `archives_of`.
+
+    Raises:
+        BadData: PHOTOS can't be opened on this machine.
+    """
+    store = _opened(photos)
+    if isinstance(store, NestedStore):
+        store.open_archives(archives)
+    return PhotoSource(store, photos.name, files, [], {})
+
+
+@lru_cache(maxsize=1)
+def _opened(photos: Path) -> Store:
+    return open_store(photos)
+
+
+def archives_of(source: PhotoSource, files: Sequence[PhotoFile]) -> list[str]:
+    """The archives in a source that contain some of the files, by name."""
+    if not isinstance(source.store, NestedStore):
+        return []
+    return sorted({prefix for file in files if (prefix := source.store.archive_of(file.name)) is not None})
 
 
 def iterate_photos(source: PhotoSource, every: int) -> Iterator[Photo]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
@@ -40,10 +40,9 @@ def part_of(group: str) -> str:
     return PARTS[bisect_right(BOUNDS, int.from_bytes(digest[:8], "big") / 2**64)]
 
 
-def split(groups: Sequence[str]) -> NDArray[np.int8]:
+def split(groups: Iterable[str]) -> NDArray[np.int8]:
     """For each of N group names, the index of its part in PARTS."""
-    indices = {group: PARTS.index(part_of(group)) for group in set(groups)}
-    return np.array([indices[group] for group in groups], dtype=np.int8)
+    return np.fromiter((PARTS.index(part_of(group)) for group in groups), np.int8)
 
 
 def describe(parts: NDArray[np.int8]) -> dict[str, Any]:

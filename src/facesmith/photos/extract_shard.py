@@ -1,0 +1,158 @@
+"""One slice of the photos -> one shard of faces. A pure function of its arguments; workers of every engine call it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import lru_cache, partial
+from itertools import groupby
+from pathlib import Path
+
+import torch
+
+from facesmith.errors import BadData
+from facesmith.io.files import atomic_write
+from facesmith.photos import collect, shard_notes, shards
+from facesmith.photos.collect import Collector
+from facesmith.photos.crop import BatchResult, CroppedFace, Cropper, Rejection
+from facesmith.photos.faces_folder import ExtractSettings, versions
+from facesmith.photos.journal import JOURNAL_NAME, BatchRecord
+from facesmith.photos.photo_labels import PhotoLabels
+from facesmith.photos.shard_notes import NoteKeeper
+from facesmith.photos.sources import PhotoFile, PhotoSource, iterate_photos, reopen_source
+
+MAX_THUMBNAILS = 2  # of each kind of rejection, in each shard
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What all shards of an extraction have in common.
+
+    Attributes:
+        photos, out: absolute paths, or the address of the photos.
+        pictures: whether the report may show photos.
+        versions: of the packages where the extraction was started.
+    """
+
+    photos: Path
+    out: Path
+    settings: ExtractSettings
+    pictures: bool
+    versions: dict[str, str]
+
+    def settings_hash(self) -> str:
+        """A hash of all settings; each shard's record has it."""
+        return hashlib.sha256(json.dumps(self.settings.to_values(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def absolute_job(photos: Path, out: Path, settings: ExtractSettings, pictures: bool) -> ShardJob:
+    """The job as processes with another current folder can do it."""
+    return ShardJob(photos.absolute(), out.absolute(), settings, pictures, versions())
+
+
+@dataclass(frozen=True)
+class PhotoSlice:
+    """The photos of one shard.
+
+    Attributes:
+        number: of the shard, from 0.
+        files: pictures and videos.
+        archives: those inside PHOTOS that contain some of the files.
+        labels: of these photos.
+    """
+
+    number: int
+    files: list[PhotoFile]
+    archives: list[str]
+    labels: PhotoLabels
+
+
+def extract_shard(job: ShardJob, part: PhotoSlice) -> None:
+    """Write the tar and the record of a shard. If they exist, they are replaced by equal ones.
+
+    Raises:
+        BadData: this machine does not see the photos or the output, or has other versions of the packages.
+        FacesmithError: several processes ended before their first photo.
+        OSError: the output can't be written.
+    """
+    _check_machine(job)
+    torch.set_num_threads(1)  # whole photos in parallel are faster, and the results don't depend on the machine's cores
+    notes = NoteKeeper(job.out, part.number)
+    source = reopen_source(job.photos, part.files, part.archives)
+    total = BatchRecord(0, 0, 0)
+    with atomic_write(job.out / shards.tar_name(part.number), durable=True) as stream, shards.new_tar(stream) as tar:
+        writer = _Writer(tar, part.labels)
+        names = partial(shards.face_name, part.number)
+        collector = Collector(names, writer.write, MAX_THUMBNAILS if job.pictures else 0)
+        for result in _results(job, source, notes):
+            _append(total, collector.collect(result))
+    shards.write_record(job.out, part.number, job.settings_hash(), job.versions, writer.sha256, total)
+    notes.remove()
+
+
+class _Writer:
+    """Writes faces into a tar, and remembers the sha256 of their pictures."""
+
+    def __init__(self, tar: tarfile.TarFile, labels: PhotoLabels) -> None:
+        self.tar, self.labels = tar, labels
+        self.sha256: list[str] = []
+
+    def write(self, name: str, face: CroppedFace) -> None:
+        labels = dict(zip(self.labels.columns, self.labels.of(face.source), strict=True))
+        shards.add_face(self.tar, name, face, labels)
+        self.sha256.append(hashlib.sha256(face.png).hexdigest())
+
+
+def _append(total: BatchRecord, record: BatchRecord) -> None:
+    """Add the counts, faces and rejections of a batch to those of its shard."""
+    for each in fields(BatchRecord):
+        setattr(total, each.name, getattr(total, each.name) + getattr(record, each.name))
+
+
+def _check_machine(job: ShardJob) -> None:
+    if not (job.out / JOURNAL_NAME).exists():
+        raise BadData(
+            f"{platform.node()} has no {job.out} with this extraction. "
+            "All machines need the same folder at the same path, such as a network disk."
+        )
+    if (own := versions()) != job.versions:
+        names = [name for name in job.versions if own.get(name) != job.versions[name]]
+        different = ", ".join(f"{name} {own.get(name)}, not {job.versions[name]}" for name in names)
+        raise BadData(f"{platform.node()} has {different}. Install the same versions on all machines.")
+
+
+@lru_cache(maxsize=1)
+def _cropper(settings: ExtractSettings) -> Cropper:
+    return collect.make_cropper(settings)
+
+
+def _results(job: ShardJob, source: PhotoSource, notes: NoteKeeper) -> Iterator[BatchResult]:
+    """The faces of each group of photos. A note is written before each one."""
+    cropper, every = _cropper(job.settings), job.settings.every
+    n_photos = 0
+    for number, group in enumerate(_groups(source.files)):
+        isolated = notes.note.is_isolated(number)
+        for i, files in enumerate([file] for file in group) if isolated else ((0, group),):
+            if isolated and notes.note.is_left_out(number, i):
+                result = BatchResult(1, n_unreadable=1, outcomes=[Rejection(files[0].name, shard_notes.CRASH)])
+                n_photos += 1
+                yield result
+                continue
+            notes.begin(f"{number}/{i}" if isolated else str(number), n_photos)
+            some = PhotoSource(source.store, source.name, files, [], {})
+            for batch in collect.batches(iterate_photos(some, every)):
+                result = cropper.process(batch)
+                n_photos += result.n_photos
+                yield result
+
+
+def _groups(files: list[PhotoFile]) -> Iterator[list[PhotoFile]]:
+    """Consecutive pictures in groups of one batch; each video alone."""
+    for is_video, run in groupby(files, lambda file: file.is_video):
+        same = list(run)
+        size = 1 if is_video else collect.BATCH_SIZE
+        yield from (same[start : start + size] for start in range(0, len(same), size))
