@@ -101,7 +101,7 @@ def _near_pairs(hashes: Hashes) -> Iterator[tuple[NDArray[np.int64], NDArray[np.
 
 
 def _colliding_pairs(hashes: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Near pairs among so many hashes `[N, 4]` that not all pairs can be compared; time and memory grow with N.
+    """Near pairs among too many hashes `[N, 4]` to compare all pairs; time and memory grow with N.
 
     Each table compares hashes that agree in the same random bits. One table finds a pair that differs in d of 256 bits
     with probability (1 - d / 256) ** TABLE_BITS; all tables find 99.9 % of pairs with 20 different bits, 79 % with 32.
