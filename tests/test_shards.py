@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
 import sys
 import tarfile
 from dataclasses import replace
@@ -14,9 +15,9 @@ import pytest
 from pictures import different_faces, photo, without_face, write_video
 from rich.console import Console
 
-from facesmith.errors import BadData, BadOption, FacesmithError, OutputExists
+from facesmith.errors import BadData, BadOption, FacesmithError, MissingExtra, OutputExists
 from facesmith.io.images import read_picture
-from facesmith.photos import engines
+from facesmith.photos import engines, ray_engine
 from facesmith.photos import extract as extract_module
 from facesmith.photos import extract_shard as extract_shard_module
 from facesmith.photos.crop import AlignedCropper
@@ -352,3 +353,95 @@ def test_a_machine_without_the_output_or_with_other_versions_is_an_error(tmp_pat
     monkeypatch.setattr(extract_module, "choose_engine", lambda *_: elsewhere)
     with pytest.raises(FacesmithError, match="seen"):
         run(photos, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        ("nonsense", BadOption, "must be auto or HOST:PORT"),
+        ("10.0.0.1:99999999", BadOption, "must be auto or HOST:PORT"),
+        ("127.0.0.1:1", FacesmithError, "There is no Ray cluster at 127.0.0.1:1"),
+        ("auto", FacesmithError, "Ray can't be reached at auto"),
+    ],
+)
+def test_an_address_without_a_cluster_is_an_error(tmp_path, photos, monkeypatch, address, error, message):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(error, match=message) as raised:
+        run(photos, tmp_path / "out", engine="ray", address=address)
+    assert "ray start --head" in str(raised.value) or error is BadOption
+
+
+def test_without_ray_one_line_names_the_extra(tmp_path, photos, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"^--engine ray needs an extra\. Run: pip install 'facesmith\[ray\]'$"):
+        run(photos, tmp_path / "out", engine="ray")
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_faces(tmp_path, photos, monkeypatch):
+    run(photos, tmp_path / "ray", shards=4, engine="ray", workers=1)
+    monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
+    run(photos, tmp_path / "here", shards=4)
+    assert content(tmp_path / "ray") == content(tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_that_loses_a_machine_gives_the_same_faces(tmp_path, photos, monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    other = cluster.add_node(num_cpus=1)
+    connected = ray_engine.run_ray
+
+    def losing_a_machine(job, slices):
+        lost = False
+        for running in connected(job, slices, cluster.address, None):
+            if not lost and any(job.out.glob("*.tar")):
+                cluster.remove_node(other, allow_graceful=False)
+                lost = True
+            yield running
+        assert lost
+
+    try:
+        monkeypatch.setattr(extract_module, "choose_engine", lambda *_: losing_a_machine)
+        run(photos, tmp_path / "ray", shards=1)
+    finally:
+        cluster.shutdown()
+    monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
+    run(photos, tmp_path / "here", shards=1)
+    assert content(tmp_path / "ray") == content(tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_a_photo_that_kills_processes_of_ray_is_left_out(tmp_path, photos):
+    folder = different_faces(tmp_path / "photos", 2)
+    (folder / "deadly.png").write_bytes((folder / "000.png").read_bytes())
+    # Ray's processes import this module by its path, and with it the deadly cropper.
+    killer = tmp_path / "sitecustomize.py"
+    killer.write_text(KILLER)
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-m", "facesmith", "extract", str(folder), "--out", str(tmp_path / "out")]
+    options = ["--shards", "3", "--engine", "ray", "--workers", "1"]
+    environment = os.environ | {"PYTHONPATH": path}
+    finished = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert [(row["source"], row["reason"][:6]) for row in rows(tmp_path / "out" / "rejected.csv")] == [
+        ("deadly.png", "crash:")
+    ]
+    assert len(rows(tmp_path / "out" / "metadata.csv")) == 2
+
+
+KILLER = """
+import os, sys
+
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "facesmith.photos.extract_shard":
+            sys.meta_path.remove(self)
+            from facesmith.photos.sources import PhotoSource
+            load = PhotoSource.load
+            PhotoSource.load = lambda source, file: os.abort() if "deadly" in file.name else load(source, file)
+        return None
+
+sys.meta_path.insert(0, Finder())
+"""

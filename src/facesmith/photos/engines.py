@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.cpus import usable_cpus
 from facesmith.photos.extract_shard import PhotoSlice, ShardJob
+from facesmith.photos.ray_engine import run_ray
 from facesmith.photos.shard_notes import MAX_START_DEATHS, note_file, read_note
 
 POLL_SECONDS = 0.5
@@ -49,7 +50,7 @@ def choose_engine(engine: EngineName, address: str | None, workers: int | None) 
         workers: limit of slices in work; by default one per CPU of this machine or the cluster.
     """
     if engine == "ray":
-        raise NotImplementedError
+        return partial(run_ray, address=address, workers=workers)
     return partial(run_local, workers=workers or usable_cpus())
 
 
