@@ -10,7 +10,7 @@ from small import QUIET, faces_folder, saved_model
 
 import facesmith
 from facesmith.errors import BadData, BadOption, OutputExists
-from facesmith.explore.compare import CompareOptions, compare
+from facesmith.explore.compare import CompareOptions, compare, faces_title
 from facesmith.faces import open_faces
 from facesmith.io.captions import HEADING_PX
 from facesmith.io.images import grid, read_picture, read_provenance
@@ -66,8 +66,27 @@ def test_runs_with_a_discriminator_get_a_panel_each(runs, tmp_path):
     for count in (2, 3):  # the third is a vae64, which has no discriminator
         models = [runs["dcgan64"], runs["vaegan64"], runs["vae64"]][:count]
         files = compared(CompareOptions(models, tmp_path / str(count), [1]))
-        widths.append(read_picture(files["monitor.png"]).shape)
+        assert "monitor.png" not in files  # these runs have no losses of single steps
+        widths.append(read_picture(files["accuracies.png"]).shape)
     assert widths[0] == widths[1]
+
+
+def test_the_losses_of_each_step_are_drawn_as_in_the_text(runs, tmp_path):
+    header = "step,seen,D/loss,G/loss,D/loss_real,D/loss_fake\n"
+    (runs["dcgan64"] / "losses.csv").write_text(header + "0,8,1.4,0.7,0.6,0.8\n1,16,1.2,0.9,0.5,0.7\n")
+    (runs["vaegan64"] / "losses.csv").write_text(header + "0,8,1.4,0.7,,\ndamaged\n1,16,1.2,x,,\n")
+    files = compared(CompareOptions([runs["dcgan64"]], tmp_path / "one", [1]))
+    both = compared(CompareOptions([runs["dcgan64"], runs["vaegan64"]], tmp_path / "two", [1]))
+    assert np.array_equal(read_picture(files["monitor.png"]), read_picture(both["monitor.png"]))
+    assert "monitor.png" not in compared(CompareOptions([runs["vaegan64"]], tmp_path / "three", [1]))
+
+
+def test_faces_that_a_model_was_trained_on_are_not_called_held_out(runs):
+    models = [facesmith.load(runs["vae64"]) for _ in range(2)]
+    models[0].header["split"] = {"counts": {"train": 60, "validation": 0, "test": 0}}
+    models[1].header["split"] = {"counts": {"train": 48, "validation": 3, "test": 9}}
+    assert faces_title(models[1:]) == "held-out faces"
+    assert faces_title(models) == "faces, trained on"
 
 
 def test_impossible_comparisons_are_refused(runs, tmp_path):

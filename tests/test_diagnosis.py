@@ -31,6 +31,7 @@ from facesmith.training.diagnosis import (
     VARIETY,
     diagnose,
     is_healthy,
+    needing_rollback,
     sample_statistics,
     thumbnails,
     unexamined,
@@ -74,11 +75,12 @@ def test_what_could_not_be_examined_is_named():
     assert [reason.partition(" (")[0] for reason in unexamined([])] == [
         "mode collapse",
         "divergence",
+        "no progress",
         "discriminator too strong",
         "overfitting",
     ]
     line = {VARIETY: 0.9, DISTANCE: 0.02, AUC: 0.7, TRAINING_AUC: 0.55, "scores/faces": 500}
-    lines = [line | {"seen": i, "scores/held_out_faces": 500} for i in range(1, 7)]
+    lines = [line | {"seen": i, "scores/held_out_faces": 500} for i in range(1, 9)]
     assert unexamined(lines) == []
     few = [each | {"scores/held_out_faces": 3} for each in lines]
     assert unexamined(few) == ["overfitting (needs more held-out faces; there are 3)"]
@@ -101,6 +103,25 @@ def test_low_variety_is_no_collapse_while_samples_still_improve():
     lines = history(*HEALTHY["dcgan32"])  # a short run: these are all its saves
     for save in range(1, len(lines) + 1):
         assert names_of(lines[:save]) == []
+
+
+NO_PROGRESS = {  # logged by balanced64 on LFW at 32 px, with options that make it fail
+    "a weak discriminator": [(0.8, 0.771, 0.43), (0.85, 0.709, 0.36), (0.89, 0.674, 0.38), (0.9, 0.649, 0.37),
+                             (0.92, 0.627, 0.28), (0.92, 0.622, 0.33), (0.92, 0.622, 0.38), (0.92, 0.651, 0.37),
+                             (0.9, 0.671, 0.37), (0.92, 0.662, 0.32), (0.92, 0.663, 0.24), (0.91, 0.672, 0.19)],
+    "a low learning rate": [(0.77, 0.852, 0.39 + 0.035 * save) for save in range(12)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_PROGRESS)
+def test_a_run_that_stays_far_from_faces_makes_no_progress(name):
+    lines = history(*NO_PROGRESS[name])
+    assert names_of(lines) == ["no progress"]
+    assert not any(names_of(lines[:save]) for save in range(7))  # in the first half of the budget
+    assert not any(names_of(lines, 3 * BUDGET))
+    near = [line | {DISTANCE: line[DISTANCE] / 3} for line in lines]  # already faces, if bad ones
+    assert names_of(near) == []
+    assert not needing_rollback(diagnose(lines, BUDGET))
 
 
 PLANTED = {

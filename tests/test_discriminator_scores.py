@@ -169,3 +169,18 @@ def test_without_a_discriminator_or_finite_logits_there_are_no_scores():
         next(state.nets["D"].parameters()).fill_(float("nan"))
     assert discriminator_scores(state, 0) is None
     assert discriminator_scores(small_state("vae64"), 0) is None
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_scores_are_of_mixed_batches_where_training_mixes_them(mixed):
+    state = small_state("balanced64", d_norm="batch", mixed_batch=mixed)
+    sizes = []
+
+    class Recorder(torch.nn.Module):
+        def forward(self, x, labels=None):
+            sizes.append(len(x))
+            return x.flatten(1).sum(1)
+
+    state.nets["D"] = Recorder()
+    discriminator_scores(state, 0, procedural_pixels(24)[:12])
+    assert set(sizes) == {16 if mixed else 8}

@@ -24,6 +24,7 @@ from facesmith.gan.list_recipes import count_parameters, describe_recipe, multip
 from facesmith.gan.recipe import find_recipe, make_recipe, parse_settings, recipe, recipes
 from facesmith.gan.recipe_options import option, options_of
 from facesmith.latent.synthesis import synthesize_seeds
+from facesmith.recipes.gray_dcgan64 import gan_accuracy
 from facesmith.training.averages import inference_networks
 from facesmith.training.monitor import Monitor
 from facesmith.training.step import run_turn, train_step
@@ -238,6 +239,71 @@ def test_dcgan_has_the_initial_weights_of_the_paper():
                 assert not weight.any(), key
 
 
+def test_dcgan64_can_have_the_initial_weights_of_its_text():
+    torch.manual_seed(0)
+    for net in make_recipe("dcgan64", {"init": "text"}).networks().values():
+        weights = [weight for key, weight in net.named_parameters() if key.endswith("weight")]
+        assert all(weight.std().item() == pytest.approx(0.2, rel=0.3) for weight in weights)
+        assert all(abs(weight.mean().item()) < 0.05 for weight in weights)
+
+
+def test_all_steps_of_an_iteration_of_elu36_can_share_their_faces_and_latents():
+    state = small_state("elu36", shared_batch=True, d_steps=3)
+    batches = []
+    loss = state.objective.loss
+
+    def recording_loss(player, nets, batch):
+        batches.append((player, batch.real, batch.z))
+        return loss(player, nets, batch)
+
+    state.objective.loss = recording_loss
+    train_step(state)
+    players, reals, latents = zip(*batches, strict=True)
+    assert players == ("D", "D", "D", "G")
+    assert all(torch.equal(each, reals[0]) for each in reals)
+    assert all(torch.equal(each, latents[0]) for each in latents)
+    assert state.seen == state.recipe.batch_size == state.recipe.epoch_images(48)
+
+
+def test_elu36_with_linear_output_is_the_network_of_the_notebook():
+    nets = {name: small_recipe("elu36", output=name).networks() for name in ("tanh", "linear")}
+    for net in "GD":
+        nets["linear"][net].load_state_dict(nets["tanh"][net].state_dict())
+    z = torch.randn(4, 8)
+    image = nets["tanh"]["G"](z).atanh()  # the output without tanh, in the notebook from 0 to 1
+    assert torch.allclose(nets["linear"]["G"](z), 2 * image - 1, atol=1e-4)
+    pixels = torch.rand(4, 3, 36, 36)
+    assert torch.allclose(nets["linear"]["D"](2 * pixels - 1), nets["tanh"]["D"](pixels), atol=1e-4)
+
+
+def test_a_mixed_batch_is_normalized_together():
+    values = {"d_norm": "batch", "d_dropout": 0.0, "mixed_batch": True, "balance": "none"}
+    state = small_state("balanced64", **values)
+    D = state.nets["D"]
+    inputs = []
+    D.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    train_step(state)
+    assert [len(each) for each in inputs] == [16, 8]  # real images and fakes for D, then fakes for G
+
+
+def test_gan_accuracy_can_be_measured_with_dropout():
+    D = small_recipe("gray-dcgan64").networks()["D"].train()
+    fakes = torch.randn(50, 1, 64, 64) * 5
+    shares = {dropout: {float(gan_accuracy(D, fakes, dropout=dropout)) for _ in range(8)} for dropout in (True, False)}
+    assert len(shares[False]) == 1
+    assert D.training
+
+
+@pytest.mark.parametrize("name", ["vae64", "vaegan64", "balanced64"])
+@pytest.mark.parametrize("resolution", [16, 18, 21])
+def test_upsampling_networks_work_at_any_size(name, resolution):
+    nets = small_recipe(name, resolution=resolution).networks()
+    images = nets["G"](torch.randn(2, 8))
+    assert images.shape == (2, 3, resolution, resolution)
+    for net in nets.keys() & {"D", "E"}:
+        nets[net](images)
+
+
 @pytest.mark.parametrize("resolution", [16, 32, 128])
 def test_dcgan_has_other_resolutions_and_gray_images(resolution):
     nets = make_recipe("dcgan64", {"resolution": resolution, "width": 4, "channels": 1}).networks()
@@ -330,32 +396,56 @@ def test_gan_accuracy_is_measured_on_50_fakes_every_500_steps():
     assert terms[501]["G/epoch"].shape == (5, 1, 64, 64)
 
 
-def test_the_gray_recipe_prints_the_lines_of_its_text(tmp_path, capsys):
-    state = small_state("gray-dcgan64", pretraining=10, d_steps=2, budget=10**6, faces=8)
-    with Monitor(tmp_path, state, 0.0, Console(stderr=True, width=200)) as monitor:
-        losses = []
-        for _ in range(10 + 501):
+def printed_in_training(state, steps, folder, capsys):
+    """The lines of a recipe's text that are printed in these many steps, and the losses of each step."""
+    losses = []
+    with Monitor(folder, state, 0.0, Console(stderr=True, width=200), prints_text=True) as monitor:
+        for _ in range(steps):
             terms = train_step(state)
             losses.append({name: float(term) for name, term in terms.items() if not term.ndim})
             monitor.log_step(terms)
-    lines = [line for line in capsys.readouterr().err.splitlines() if "loss" in line or "accuracy" in line]
-    lines = [line for line in lines if "kimg" not in line]
+    return [line for line in capsys.readouterr().err.splitlines() if "kimg" not in line], losses
+
+
+def test_the_gray_recipe_prints_the_lines_of_its_text(tmp_path, capsys):
+    state = small_state("gray-dcgan64", pretraining=10, d_steps=2, budget=500 * 4 * 3, faces=8)
+    lines, losses = printed_in_training(state, 10 + 501, tmp_path, capsys)
     pretraining = [np.mean([each["D/loss"] for each in losses[start : start + 5]]) for start in (0, 5)]
-    assert lines[:2] == [f"pretraining: epoch {i}, loss {loss:.4f}" for i, loss in enumerate(pretraining, 1)]
+    assert lines[0] == "[INFO] Pretraining discriminator..."
+    assert lines[1:3] == [f"Epoch {i} - Loss {loss:.4f}" for i, loss in enumerate(pretraining, 1)]
     printed = [
-        f"epoch {step // 500 + 1}, step {step % 500:3d}: discriminator loss {losses[10 + step]['D/loss']:.4f}, "
-        f"generator loss {losses[10 + step]['G/loss']:.4f}"
+        f"Step {step % 500:3d} - Disc loss {losses[10 + step]['D/loss']:.4f} - "
+        f"GAN loss {losses[10 + step]['G/loss']:.4f}"
         for step in (0, 100, 200, 300, 400, 500)
     ]
-    accuracy = f"epoch 1: GAN accuracy {losses[509]['G/gan_accuracy']:.4f} on 50 samples"
-    assert lines[2:] == [*printed[:5], accuracy, printed[5]]
+    accuracy = f"[TESTING] GAN accuracy: {losses[509]['G/gan_accuracy']:.4f}"
+    lines = [line for line in lines[3:] if not line.startswith(("---", "==="))]
+    assert lines == ["Epoch 1/3", *printed[:5], accuracy, "Epoch 2/3", printed[5]]
     assert len(list((tmp_path / "shown").iterdir())) == 1
+
+
+def test_dcgan64_prints_its_losses_every_50_batches_of_an_epoch(tmp_path, capsys):
+    state = small_state("dcgan64", budget=8 * 480, faces=480)
+    lines, losses = printed_in_training(state, 121, tmp_path, capsys)
+    steps = (0, 50, 60, 110, 120)  # an epoch has 60 batches of 8
+    expected = [
+        f"Epoch [{step // 60}/8] | d_loss: {losses[step]['D/loss']:.4f} | g_loss: {losses[step]['G/loss']:.4f}"
+        for step in steps
+    ]
+    assert lines == expected
+
+
+def test_elu36_prints_each_iteration(tmp_path, capsys):
+    lines, _ = printed_in_training(small_state("elu36"), 2, tmp_path, capsys)
+    assert lines == ["Epoch 00000", "Epoch 00001"]
+    assert not printed_in_training(small_state("dcgan32"), 2, tmp_path / "other", capsys)[0]
 
 
 def test_an_epoch_is_what_the_text_counts():
     faces = 11_000
     assert make_recipe("gray-dcgan64", {}).epoch_images(faces) == 500 * 5 * 64
     assert make_recipe("elu36", {}).epoch_images(faces) == 5 * 100
+    assert make_recipe("elu36", {"shared_batch": True}).epoch_images(faces) == 100
     assert make_recipe("dcgan64", {}).epoch_images(faces) == faces
 
 
@@ -384,8 +474,12 @@ def test_labels_are_flipped_in_a_tenth_of_the_batches_but_not_in_pretraining():
 TRAINING_VARIANTS = [  # every recipe with its defaults, and with options that change losses or networks
     *((name, {}) for name in RECIPES),
     ("gray-dcgan64", {"pretraining": 0, "prior": "poisson", "smooth": False}),
+    ("elu36", {"shared_batch": True, "output": "linear"}),
+    ("balanced64", {"mixed_batch": True, "d_norm": "batch", "output": "linear"}),
+    ("vae64", {"resolution": 18}),
+    ("vaegan64", {"resolution": 18}),
     ("dcgan32", {"loss": "lsgan", "blocks": "residual", "deeper": 1, "dropout": 0.2}),
-    ("dcgan32", {"brightness": 0.5, "rotation_degrees": 15.0}),
+    ("dcgan32", {"brightness": 0.5, "rotation_degrees": 15.0, "translation": 0.1}),
     ("dcgan64", {"label_smoothing": 0.1}),
     ("balanced64", {"balance": "none", "d_norm": "batch", "g_dropout": 0.2, "optimizer": "sgd"}),
     ("balanced64", {"balance": "skip"}),

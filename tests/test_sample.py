@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from small import QUIET, small_state
+from small import QUIET, saved_model, small_state
 
 import facesmith
 from facesmith.errors import BadData, BadOption, BadPicture, OutputExists
@@ -43,6 +44,29 @@ def test_seed_gives_the_same_face_in_any_batch(run, others, at):
     assert together.dtype == np.uint8
     assert together.shape == (len(seeds), 16, 16, 3)
     assert np.array_equal(together[seeds.index(42)], model.sample([42])[0])
+
+
+def test_a_vae_can_draw_from_the_prior_of_its_text_and_like_repeats_it(tmp_path):
+    vae = saved_model(tmp_path / "vae", "vae64")
+    model = facesmith.load(vae)
+    normal = model.with_normal_prior()
+    z = torch.cat([torch.randn(1, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(3)])
+    assert np.allclose(normal.latents(range(3)), z.numpy())
+    assert np.array_equal(normal.sample(range(3)), model.synthesize(z.numpy()))
+    assert not np.array_equal(normal.sample(range(3)), model.sample(range(3)))
+    sheets = [tmp_path / name for name in ("own.png", "normal.png", "again.png")]
+    list(sample(lambda: model, range(3), sheets[0], console=QUIET))
+    list(sample(lambda: model, range(3), sheets[1], normal_prior=True, console=QUIET))
+    list(sample_like(lambda: model, sheets[1], sheets[2], console=QUIET))
+    own, drawn, again = (read_picture(sheet) for sheet in sheets)
+    assert np.array_equal(drawn, again)
+    assert not np.array_equal(own, drawn)
+    assert read_provenance(sheets[2])["Prior"] == "normal"
+
+
+def test_a_model_without_fitted_prior_refuses_another_one(run):
+    with pytest.raises(BadOption, match="no fitted prior"):
+        facesmith.load(run).with_normal_prior()
 
 
 def test_different_seeds_give_different_faces(run):

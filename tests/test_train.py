@@ -176,12 +176,14 @@ def test_losses_of_each_step_are_stored_also_after_an_interruption(options, tmp_
         stop_after(stop, patched)
         train(options, QUIET)
     with (options.out / "losses.csv").open("a") as stream:
-        stream.write("9,9999,0.5,0.5\n10,99")  # by a run that was killed after its last checkpoint
+        stream.write("9,9999,0.5,0.5,0.2,0.3\n10,99")  # by a run that was killed after its last checkpoint
     train(options, QUIET)
     texts = [(run / "losses.csv").read_text() for run in (options.out, straight.out)]
     assert texts[0] == texts[1]
     header, *rows = [line.split(",") for line in texts[0].splitlines()]
-    assert header == ["step", "seen", "D/loss", "G/loss"]
+    assert header == ["step", "seen", "D/loss", "G/loss", "D/loss_real", "D/loss_fake"]
+    for _, _, d_loss, _, *parts in rows:
+        assert sum(map(float, parts)) == pytest.approx(float(d_loss), rel=1e-4)
     assert [int(row[0]) for row in rows] == list(range(len(rows)))
     assert int(rows[-1][1]) == 120
     assert [bool(row[3]) for row in rows[:4]] == [False, False, False, True]  # three steps of pretraining
@@ -222,6 +224,19 @@ def test_snapshots_keep_the_discriminator_too(options):
     assert all(torch.equal(tensor, state["nets"][name]) for name, tensor in stored.items())
     train(replace(options, force=True), QUIET)
     assert not (options.out / "networks").exists()
+
+
+def test_networks_of_every_second_epoch_are_kept(options):
+    epoch_images = 8 * 10
+    faces = faces_folder(options.out.parent / "eighty", 80)
+    options = replace(options, data=faces, hold_out=False, kimg=None, epochs=4, keep_epochs=2, snapshots=1)
+    train(options, QUIET)
+    for folder in ("networks", "snapshots"):
+        names = sorted(path.name for path in (options.out / folder).iterdir())
+        assert names == ["000000320.safetensors", "epoch0001.safetensors", "epoch0003.safetensors"]
+    kept = load_model(options.out / "snapshots" / "epoch0003.safetensors")
+    assert kept.header["seen"] == 3 * epoch_images
+    assert {name.split(".")[0] for name in load_file(options.out / "networks" / "epoch0001.safetensors")} == {"G", "D"}
 
 
 def test_snapshots_keeps_the_newest_models(options):

@@ -122,7 +122,10 @@ def train(
     limit: int | None = None,
     mirror: bool = True,
     average: bool = True,
+    hold_out: bool = True,
+    as_in_text: bool = False,
     snapshots: int = 0,
+    keep_epochs: int | None = None,
     images_every: int | None = None,
     save_every: float | None = None,
     validate_every: float | None = None,
@@ -154,7 +157,10 @@ def train(
         limit: use only this many faces.
         mirror: mirror every other face.
         average: save and sample moving averages of the weights instead of current weights.
+        hold_out: keep a fifth of the faces out of training, for validation and test.
+        as_in_text: train exactly as the tutorial of the recipe does.
         snapshots: keep the models of this many last checkpoints.
+        keep_epochs: keep model and networks of the epochs 1, N + 1, 2 N + 1, ...
         images_every: steps between two writings of images to TensorBoard; by default at checkpoints only.
         save_every: kimg between two checkpoints.
         validate_every: kimg between two small evaluations; keeps the best model as `best.safetensors`.
@@ -188,6 +194,9 @@ def train(
         limit=limit,
         mirror=mirror,
         average=average,
+        hold_out=hold_out,
+        as_in_text=as_in_text,
+        keep_epochs=keep_epochs,
         snapshots=snapshots,
         images_every=images_every,
         save_every_kimg=save_every,

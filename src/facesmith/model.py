@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.attributes.conditioning import condition_labels
-from facesmith.errors import BadData, BadModel
+from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.gan.contracts import Encoder, Generator
 from facesmith.gan.recipe import condition_of
 from facesmith.inversion.face_template import locate_face
@@ -134,6 +135,24 @@ class Model:
         if not np.isfinite(latent).all():
             raise BadData("The latents contain numbers that are not finite.")
         return synthesize(self.G, torch.from_numpy(latent), psi)
+
+    def with_normal_prior(self) -> Model:
+        """Return this model with latents drawn from N(0, I), as its text draws them.
+
+        Some models, such as those of `vae64`, draw latents from a Gaussian that was fitted to training faces.
+
+        Raises:
+            BadOption: this model has no such Gaussian.
+
+        Example:
+            >>> faces = vae.with_normal_prior().sample(range(16))
+        """
+        if not self.G.fits_prior:
+            raise BadOption(f"{self.path} has no fitted prior, so --prior changes nothing. Leave it out.")
+        model = copy.copy(self)
+        model.G = copy.deepcopy(self.G)
+        model.G.reset_prior()
+        return model
 
     @cached_property
     def directions(self) -> Mapping[str, NDArray[np.float32]]:

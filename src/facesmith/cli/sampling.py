@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -37,6 +37,10 @@ def sample(
     seeds: Annotated[str, typer.Option(help="Which faces: 3 or 0-15 or 1,4,7-9.")] = "0-63",
     psi: Psi = 1.0,
     conditions: Conditions = None,
+    prior: Annotated[
+        Literal["own", "normal"],
+        typer.Option(help="Draw latents from the model's own distribution, or from N(0, 1) as texts on VAEs do."),
+    ] = "own",
     like: Annotated[
         Path | None, typer.Option(help="Draw the faces of this picture again, from the seeds in its metadata.")
     ] = None,
@@ -60,8 +64,8 @@ def sample(
 
     A sheet of 8 rows without gaps: facesmith sample --seeds 0-127 --columns 16 --gap 0 --scale 2
     """
-    if like is not None and {"seeds", "psi", "conditions"} & explicit_options(context):
-        raise BadOption("--like reads all this from the picture; leave out --seeds, --psi and --condition.")
+    if like is not None and {"seeds", "psi", "conditions", "prior"} & explicit_options(context):
+        raise BadOption("--like reads all this from the picture; leave out --seeds, --psi, --condition and --prior.")
     from facesmith.explore.sample import sample as sample_faces
     from facesmith.explore.sample import sample_like
     from facesmith.io.attribute_options import parse_condition_values
@@ -80,6 +84,7 @@ def sample(
             out,
             psi=psi,
             condition=condition,
+            normal_prior=prior == "normal",
             layout=layout,
             sign=signer,
             force=force,

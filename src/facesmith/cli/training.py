@@ -46,7 +46,21 @@ def train(
     average: Annotated[
         bool, typer.Option(help="Save and sample moving averages of the weights instead of current weights.")
     ] = True,
+    hold_out: Annotated[
+        bool, typer.Option(help="Keep a fifth of the faces out of training, for validation and test.")
+    ] = True,
+    as_in_text: Annotated[
+        bool,
+        typer.Option(
+            "--as-in-text",
+            help="Train exactly as the tutorial of the recipe does: its hyperparameters and length, on all faces, "
+            "without mirroring and averaging. Prints its lines, too. facesmith recipes NAME lists what is set.",
+        ),
+    ] = False,
     snapshots: Annotated[int, typer.Option(min=0, help="Keep models and networks of the last N checkpoints.")] = 0,
+    keep_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Keep model and networks of the epochs 1, N + 1, 2 N + 1, ...")
+    ] = None,
     images_every: Annotated[
         int | None,
         typer.Option(min=1, help="Also write images to TensorBoard every N steps. Default: at checkpoints only."),
@@ -101,6 +115,9 @@ def train(
         limit=limit,
         mirror=mirror,
         average=average,
+        hold_out=hold_out,
+        as_in_text=as_in_text,
+        keep_epochs=keep_epochs,
         snapshots=snapshots,
         images_every=images_every,
         save_every_kimg=save_every,

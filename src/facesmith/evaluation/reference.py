@@ -117,6 +117,12 @@ def check_training_data(header: dict[str, object], faces: Faces, path: Path) -> 
     """
     model_split, data_split = header.get("split"), split.describe(faces.parts)
     if header.get("fingerprint") == faces.fingerprint:
+        counts = model_split.get("counts") if isinstance(model_split, dict) else None
+        if isinstance(counts, dict) and counts.get("test") == 0 and len(faces.part("test")):
+            raise BadData(
+                f"{path} was trained on all of these faces (--no-hold-out or --as-in-text), so none are left to "
+                "test it with. Give other faces, or train it again without that option."
+            )
         if model_split != data_split:
             raise BadData(
                 f"{path} was trained on these faces with another split ({model_split} instead of {data_split}), so it "

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -15,18 +17,24 @@ from facesmith import __version__
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
 from facesmith.io.captions import with_heading
-from facesmith.io.charts import new_figure, save_png
+from facesmith.io.charts import BLUE, GREEN, ORANGE, new_figure, save_png
 from facesmith.io.images import Pixels, as_rgb, enlarge, grid, write_png
 from facesmith.io.outputs import Outputs
 from facesmith.io.provenance import seed_metadata
 from facesmith.model import Model, load
-from facesmith.modelfiles.run_folder import LOG, read_log
+from facesmith.modelfiles.run_folder import LOG, LOSSES, read_log
 from facesmith.training.curves import CHANCE, KIMG_LABEL, STEP_SHARES, points
 from facesmith.training.reconstructions import reconstruct
 
-SAMPLES, RECONSTRUCTIONS, MONITOR = "samples.png", "reconstructions.png", "monitor.png"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SAMPLES, RECONSTRUCTIONS, MONITOR, ACCURACIES = "samples.png", "reconstructions.png", "monitor.png", "accuracies.png"
 MAX_MODELS, MAX_FACES = 16, 32
 MONITORED = ("D/accuracy_real", "D/accuracy_fake", "G/fooling_rate")
+STEP_LOSSES = {"G/loss": ("gen", GREEN), "D/loss_fake": ("fake", ORANGE), "D/loss_real": ("real", BLUE)}
+MAX_LOSS = 5.0  # the top of a panel, as in the text
 Log = list[dict[str, object]]
 
 
@@ -69,9 +77,13 @@ def compare(options: CompareOptions, console: Console) -> Iterator[Path]:
         yield _write_samples(options.out / SAMPLES, models, titles, options.seeds)
         if options.data is not None:
             yield _write_reconstructions(options, models, titles, console)
-        logs = [(title, log) for title, path in zip(titles, options.models, strict=True) if (log := _monitored(path))]
+        named = list(zip(titles, options.models, strict=True))
+        losses = [(title, columns) for title, path in named if (columns := _step_losses(path))]
+        if losses:
+            yield _write_monitor(options.out / MONITOR, losses)
+        logs = [(title, log) for title, path in named if (log := _monitored(path))]
         if logs:
-            yield _write_monitor(options.out / MONITOR, logs)
+            yield _write_accuracies(options.out / ACCURACIES, logs)
 
 
 def _check(options: CompareOptions) -> None:
@@ -110,11 +122,17 @@ def _write_reconstructions(
         if not len(held_out):
             raise BadData(f"{options.data} has no faces in its test split. Give more faces.")
         if not rows:
-            rows.append(("held-out faces", held_out))
+            rows.append((faces_title(models), held_out))
         rows.append((title, reconstruct(nets, held_out)))
     about = {"Software": f"facesmith {__version__}", "Synthetic": "in part"}
-    description = "Held-out faces above their reconstructions by " + ", ".join(title for title, *_ in able)
+    description = "Faces above their reconstructions by " + ", ".join(title for title, *_ in able)
     return write_png(options.out / RECONSTRUCTIONS, _headed_rows(rows), about | {"Description": description})
+
+
+def faces_title(models: Sequence[Model]) -> str:
+    """How the faces of the test split are titled: a model that was trained on all faces has seen them."""
+    counts = [split["counts"] for model in models if isinstance(split := model.header.get("split"), dict)]
+    return "faces, trained on" if any(each.get("test") == 0 for each in counts) else "held-out faces"
 
 
 def _headed_rows(rows: Sequence[tuple[str, Pixels]]) -> Pixels:
@@ -135,20 +153,62 @@ def _monitored(path: Path) -> Log:
     return [line for line in lines if any(name in line for name in MONITORED)]
 
 
-def _write_monitor(out: Path, logs: Sequence[tuple[str, Log]]) -> Path:
-    """Write a panel for each run: the discriminator's accuracy on real faces and on fakes, and the fooling rate.
+def _step_losses(path: Path) -> dict[str, list[float]]:
+    """The losses of each step of a run, NaN where there is none; empty unless all are cross-entropies."""
+    file = path / LOSSES
+    if not file.is_file():
+        return {}
+    header, *lines = file.read_text("utf-8", "replace").splitlines() or [""]
+    names = header.split(",")
+    rows = [row for line in lines if len(row := line.split(",")) == len(names)]
+    if not set(STEP_LOSSES) <= set(names):
+        return {}
+    columns = {name: [_number(row[names.index(name)]) for row in rows] for name in STEP_LOSSES}
+    return columns if all(np.isfinite(column).any() for column in columns.values()) else {}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return nan
+
+
+def _write_monitor(out: Path, losses: Sequence[tuple[str, dict[str, list[float]]]]) -> Path:
+    """Write a panel for each run: generator loss, and discriminator loss on fakes and on real faces, at each step.
 
     The figure of "Generating Faces with Torch".
     """
-    figure = new_figure(max(3.4 * len(logs), 6.0), 3.6, left=0.08, right=0.98, bottom=0.27, top=0.9, wspace=0.08)
-    panels = figure.subplots(1, len(logs), sharey=True, squeeze=False)[0]
+    figure, panels = _panels(len(losses))
+    for axes, (title, columns) in zip(panels, losses, strict=True):
+        for name, (label, color) in STEP_LOSSES.items():
+            axes.plot(columns[name], label=label, color=color, linewidth=1)
+        axes.set(title=title, xlabel="step", ylim=(0, MAX_LOSS))
+    return _save_panels(out, figure, panels)
+
+
+def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with panels side by side."""
+    figure = new_figure(max(3.4 * count, 6.0), 3.6, left=0.08, right=0.98, bottom=0.27, top=0.9, wspace=0.08)
+    panels: Sequence[Axes] = figure.subplots(1, count, sharey=True, squeeze=False)[0]
+    return figure, panels
+
+
+def _save_panels(out: Path, figure: Figure, panels: Sequence[Axes]) -> Path:
+    """Write a figure with one legend for all panels."""
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=3, fontsize="small")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_png(figure, out)
+    return out
+
+
+def _write_accuracies(out: Path, logs: Sequence[tuple[str, Log]]) -> Path:
+    """Write a panel for each run: the discriminator's accuracy on real faces and on fakes, and the fooling rate."""
+    figure, panels = _panels(len(logs))
     for axes, (title, lines) in zip(panels, logs, strict=True):
         for name in MONITORED:
             label, color = STEP_SHARES[name]
             axes.plot(*points(lines, name), label=label, color=color)
         axes.axhline(CHANCE[0], color="gray", linestyle=":", linewidth=1)
         axes.set(title=title, xlabel=KIMG_LABEL, ylim=(-0.02, 1.02))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=3, fontsize="small")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_png(figure, out)
-    return out
+    return _save_panels(out, figure, panels)

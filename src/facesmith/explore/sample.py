@@ -16,7 +16,7 @@ from facesmith.io.images import MEDIA_TYPES, SHEET_GAP_PX, Pixels, read_provenan
 from facesmith.io.memory import require_sheet_memory
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
-from facesmith.io.provenance import Sign, parse_provenance, seed_metadata
+from facesmith.io.provenance import NORMAL_PRIOR, PRIOR, Sign, parse_provenance, seed_metadata
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.io.sheet_layout import SheetLayout, stored_layout
 
@@ -45,6 +45,13 @@ class SamplingModel(Protocol):
             BadOption: the model does not support the condition.
         """
 
+    def with_normal_prior(self) -> SamplingModel:
+        """Return this model with latents drawn from N(0, I) instead of the prior that was fitted to faces.
+
+        Raises:
+            BadOption: no prior was fitted.
+        """
+
     def provenance(self, entries: Mapping[str, str]) -> dict[str, str]:
         """Return the metadata of an image of this model; `entries` say how it was made."""
 
@@ -56,6 +63,7 @@ def sample(
     *,
     psi: float = 1.0,
     condition: Mapping[str, float] | None = None,
+    normal_prior: bool = False,
     layout: SheetLayout = SheetLayout(),  # noqa: B008 (immutable)
     sign: Sign | None = None,
     force: bool = False,
@@ -68,6 +76,7 @@ def sample(
         out: a .png or .jpg for a contact sheet; any other name is a folder for one PNG per face.
         psi: truncation, 0-1.
         condition: of a conditional model: attributes of all faces, each 0 or 1.
+        normal_prior: draw latents from N(0, I) instead of the prior that was fitted to faces.
         layout: of a sheet; single faces are enlarged only.
         sign: adds signed content credentials to each file.
 
@@ -84,21 +93,33 @@ def sample(
         )
     if suffix in MEDIA_TYPES:
         refuse_to_overwrite(out, force)
-        model = open_model()
+        model = _opened(open_model, normal_prior)
         subject = f"A sheet of {len(seeds)} faces"
         side_px, advice = model.resolution * layout.scale, "Use a folder as --out, fewer --seeds or a smaller --scale."
         require_sheet_memory(len(seeds), side_px + layout.gap_px, subject, advice)
-        metadata = model.provenance(seed_metadata(seeds, psi, condition) | layout.metadata())
+        metadata = model.provenance(_entries(seeds, psi, condition, normal_prior) | layout.metadata())
         yield write_picture(out, layout.arranged(model.sample(seeds, psi, condition)), metadata, sign)
         return
     if (layout.columns, layout.gap_px) != (None, SHEET_GAP_PX):
         raise BadOption(f"--columns and --gap arrange a sheet, but --out {out} is a folder. Name a .png or .jpg.")
-    outputs = Outputs([out], (list(seeds), psi, condition, layout), folder=True)
+    outputs = Outputs([out], (list(seeds), psi, condition, normal_prior, layout), folder=True)
     outputs.refuse_to_overwrite(force)
-    model = open_model()
+    model = _opened(open_model, normal_prior)
     with outputs.writing():
-        _write_faces(model, seeds, out, psi, condition, layout, sign, console)
+        _write_faces(model, seeds, out, psi, condition, normal_prior, layout, sign, console)
     yield out
+
+
+def _opened(open_model: Callable[[], SamplingModel], normal_prior: bool) -> SamplingModel:
+    model = open_model()
+    return model.with_normal_prior() if normal_prior else model
+
+
+def _entries(
+    seeds: Sequence[int], psi: float, condition: Mapping[str, float] | None, normal_prior: bool
+) -> dict[str, str]:
+    """The entries of the metadata that say how faces were drawn."""
+    return seed_metadata(seeds, psi, condition) | ({PRIOR: NORMAL_PRIOR} if normal_prior else {})
 
 
 def _write_faces(
@@ -107,6 +128,7 @@ def _write_faces(
     out: Path,
     psi: float,
     condition: Mapping[str, float] | None,
+    normal_prior: bool,
     layout: SheetLayout,
     sign: Sign | None,
     console: Console,
@@ -117,7 +139,7 @@ def _write_faces(
         batch = seeds[start : start + BATCH_SIZE]
         faces = layout.enlarged(model.sample(batch, psi, condition))
         for seed, face in zip(batch, faces, strict=True):
-            metadata = model.provenance(seed_metadata([seed], psi, condition) | layout.metadata())
+            metadata = model.provenance(_entries([seed], psi, condition, normal_prior) | layout.metadata())
             write_picture(out / f"seed{seed:06d}.png", face, metadata, sign)
 
 
@@ -158,6 +180,7 @@ def sample_like(
         out,
         psi=origin.psi,
         condition=origin.condition,
+        normal_prior=origin.prior == NORMAL_PRIOR,
         layout=layout,
         sign=sign,
         force=force,

@@ -71,6 +71,10 @@ class OnnxModel:
             raise BadOption(f"{self.path} takes no condition ({', '.join(condition)}): ONNX models are unconditional.")
         return self._draw(self._draw_z(seeds), self._empty_w(), psi)
 
+    def with_normal_prior(self) -> OnnxModel:
+        """Raise BadOption, because exported models have their prior built in."""
+        raise BadOption(f"{self.path} has its prior built in. For --prior, use the model it was exported from.")
+
     def latents(self, seeds: Sequence[int]) -> Floats:
         """The `w` of seeds: `[N, w_dim]`, or `[N, num_ws, w_dim]` for a generator with one latent per layer."""
         z = self._draw_z(seeds)

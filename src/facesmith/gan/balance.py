@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from facesmith.gan.contracts import Average, Batch, Discriminator, Loss, unchanged
-from facesmith.gan.losses import NonSaturating, accuracy_terms
+from facesmith.gan.losses import NonSaturating, accuracy_terms, loss_parts
 
 BalanceMode = Literal["none", "skip", "l2"]
 
@@ -68,11 +68,12 @@ class Balance(nn.Module):
 
 
 class BalancedObjective(NonSaturating):
-    """The non-saturating GAN loss, with `Balance` between the players."""
+    """The non-saturating GAN loss, with `Balance` between the players; `mixed_batch` as in `Objective`."""
 
-    def __init__(self, mode: BalanceMode) -> None:
+    def __init__(self, mode: BalanceMode, mixed_batch: bool = False) -> None:
         super().__init__()
         self.balance = Balance(mode)
+        self.mixed_batch = mixed_batch
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         return self._loss_d(nets, batch) if player == "D" else self._loss_g(nets, batch)
@@ -80,11 +81,17 @@ class BalancedObjective(NonSaturating):
     def _loss_d(self, nets: nn.ModuleDict, batch: Batch) -> Loss:
         D = nets["D"]
         assert isinstance(D, Discriminator)
-        real_logits = self.logits(D, batch.real, batch.labels, batch.knobs)
-        fake_logits = self.logits(D, batch.fake.detach(), batch.fake_labels, batch.knobs)
+        fake = batch.fake.detach()
+        if self.mixed_batch:
+            logits = self.logits(D, torch.cat([batch.real, fake]), None, batch.knobs)
+            real_logits, fake_logits = logits[: len(batch.real)], logits[len(batch.real) :]
+        else:
+            real_logits = self.logits(D, batch.real, batch.labels, batch.knobs)
+            fake_logits = self.logits(D, fake, batch.fake_labels, batch.knobs)
         total = self.discriminator_loss(real_logits, fake_logits, batch)
         update = self.balance.decide(real_logits.detach(), fake_logits.detach(), self.average)
-        terms = {"D/loss": total, "D/plays": total.new_tensor(update), "D/l2": self.balance.l2.clone()}
+        parts = loss_parts(real_logits, fake_logits)
+        terms = {"D/loss": total, **parts, "D/plays": total.new_tensor(update), "D/l2": self.balance.l2.clone()}
         return Loss(total + self.balance.penalty(D), terms | accuracy_terms(real_logits, fake_logits), update)
 
     def _loss_g(self, nets: nn.ModuleDict, batch: Batch) -> Loss:

@@ -81,6 +81,9 @@ class Generator(nn.Module):
     def fit_prior(self, w: Tensor) -> None:
         """Fit the prior to latents `w` `[N, w_dim]` of real faces, in place."""
 
+    def reset_prior(self) -> None:
+        """Draw latents from N(0, I) instead of the prior that `fit_prior` fitted, in place."""
+
     def synthesis(self, w: Tensor) -> Tensor:
         """Images for `w` `[N, w_dim]`, or `[N, num_ws, w_dim]` with one latent per layer."""
         raise NotImplementedError
@@ -215,11 +218,14 @@ class Objective(nn.Module, ABC):
     Attributes:
         real_threshold: logits above it count as real. Cross-entropy: 0. Least squares: 0.5. Wasserstein: None, because
             only differences of its outputs have a meaning.
+        mixed_batch: whether the discriminator gets real images and fakes as one batch. This matters for BatchNorm only,
+            which otherwise normalizes them separately.
         average: the mean of a detached tensor over all processes that train together; with one process, the tensor
             itself. Decisions between steps depend on such means only, so that all processes decide alike.
     """
 
     real_threshold: ClassVar[float | None] = 0.0
+    mixed_batch: bool = False
     average: Average = staticmethod(unchanged)
 
     @abstractmethod

@@ -37,6 +37,9 @@ def describe_recipe(name: str) -> Iterator[str]:
     cls = find_recipe(name)
     yield (import_module(cls.__module__).__doc__ or "").strip()
     yield ""
+    if cls.text is not None:
+        yield from cls.text.described()
+        yield ""
     yield "Options, changed by --set name=value:"
     for option in options_of(cls).values():
         yield f"  {option.name:<17} {option.default!s:<8} {option.help}"

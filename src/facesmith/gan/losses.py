@@ -98,6 +98,11 @@ def _squared_gradient_norm(D: nn.Module, x: Tensor, labels: Tensor | None) -> Te
     return gradient.float().square().sum((1, 2, 3))
 
 
+def loss_parts(real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+    """Log terms: the discriminator's cross-entropy on real images, and on fakes."""
+    return {"D/loss_real": softplus(-real_logits).mean(), "D/loss_fake": softplus(fake_logits).mean()}
+
+
 def accuracy_terms(
     real_logits: Tensor | None, fake_logits: Tensor, real_threshold: float | None = 0.0
 ) -> dict[str, Tensor]:
@@ -126,7 +131,12 @@ class AdversarialObjective(Objective):
     Args:
         augment: differentiable augmentation of all images that the discriminator gets, real and fake. If only real
             images were augmented, the generator would learn the augmentation (Zhao et al. 2020, arXiv:2006.10738).
+
+    Attributes:
+        has_cross_entropies: whether the discriminator's cross-entropies on real images and on fakes are logged.
     """
+
+    has_cross_entropies: ClassVar[bool] = False
 
     def __init__(self, augment: Augment | None = None) -> None:
         super().__init__()
@@ -148,7 +158,10 @@ class AdversarialObjective(Objective):
             real_logits = self.logits(D, batch.real, batch.labels, batch.knobs)
             fake_logits = self.logits(D, batch.fake.detach(), batch.fake_labels, batch.knobs)
             total = self.discriminator_loss(real_logits, fake_logits, batch)
-            return Loss(total, {"D/loss": total, **accuracy_terms(real_logits, fake_logits, self.real_threshold)})
+            parts = loss_parts(real_logits, fake_logits) if self.has_cross_entropies else {}
+            return Loss(
+                total, {"D/loss": total, **parts, **accuracy_terms(real_logits, fake_logits, self.real_threshold)}
+            )
         fake_logits = self.logits(D, batch.fake, batch.fake_labels, batch.knobs)
         total = self.generator_loss(fake_logits)
         return Loss(total, {"G/loss": total, **accuracy_terms(None, fake_logits, self.real_threshold)})
@@ -169,6 +182,8 @@ class NonSaturating(AdversarialObjective):
             2020, arXiv:1912.04958, section 3.1).
         penalty_batch: number of images of the batch that R1 is computed on; None for all.
     """
+
+    has_cross_entropies: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.recipe_options import did_you_mean, option, options_of
+from facesmith.gan.text import Text
 from facesmith.io.attribute_options import condition_name
 from facesmith.io.messages import shorten
 
@@ -39,12 +40,14 @@ class Recipe(ABC):
         source: the paper or tutorial that it reproduces.
         averaged: networks whose weights are averaged (EMA). The averages are what is saved and sampled.
         few_faces: hyperparameters for fine-tuning on a few hundred images, on which the defaults would overfit.
+        text: the tutorial that it reproduces, if any.
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
     averaged: ClassVar[tuple[str, ...]] = ("G",)
     few_faces: ClassVar[Mapping[str, Any]] = {}
+    text: ClassVar[Text | None] = None
 
     resolution: int = option(64, "height and width of the images in pixels", at_least=8, at_most=1024)
     channels: int = option(3, "3 for color, 1 for gray", at_least=1, at_most=3)
@@ -88,12 +91,16 @@ class Recipe(ABC):
         """The number of real images that an epoch shows; by default each of the `face_count` training faces once."""
         return face_count
 
-    def console_lines(self, step: int, recent: Sequence[Mapping[str, Tensor]]) -> Iterator[str]:
-        """What a tutorial prints after a step; by default nothing.
+    def console_lines(
+        self, step: int, recent: Sequence[Mapping[str, Tensor]], face_count: int, epochs: float
+    ) -> Iterator[str]:
+        """What the text of the recipe prints after a step, in its own words; by default nothing.
 
         Args:
             step: the step that has been done, counted from 0.
             recent: the scalar terms of the latest steps, at most `CONSOLE_STEPS`; the last ones are those of `step`.
+            face_count: number of training faces.
+            epochs: the budget.
         """
         yield from ()
 
@@ -148,12 +155,6 @@ def require_power_of_two(recipe: Recipe) -> None:
     """Raise BadOption unless the resolution is a power of two."""
     if recipe.resolution & (recipe.resolution - 1):
         raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is not a power of two. Try 32, 64 or 128.")
-
-
-def require_multiple_of_eight(recipe: Recipe) -> None:
-    """Raise BadOption unless the resolution is a multiple of 8."""
-    if recipe.resolution % 8:
-        raise BadOption(f"{recipe.name}: resolution={recipe.resolution} is not a multiple of 8. Try 32, 64 or 96.")
 
 
 _RECIPES: dict[str, type[Recipe]] = {}

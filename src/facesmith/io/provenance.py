@@ -22,19 +22,25 @@ SOURCE_TYPES = {
     "true": SOURCE_TYPE + "trainedAlgorithmicMedia",
     "in part": SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia",
 }  # by the entry "Synthetic"
+PRIOR, NORMAL_PRIOR = "Prior", "normal"  # an entry, and its only value
 # (encoded image, media type, metadata) -> the same image with signed content credentials.
 Sign = Callable[[bytes, str, Mapping[str, str]], bytes]
 
 
 @dataclass(frozen=True)
 class SampleOrigin:
-    """How a face was drawn: enough to draw it again."""
+    """How a face was drawn: enough to draw it again.
+
+    Attributes:
+        prior: "normal" if latents were drawn from N(0, I) instead of the model's own prior, else empty.
+    """
 
     seeds: list[int]
     psi: float
     condition: dict[str, float]
     model: str
     recipe: str
+    prior: str = ""
 
 
 def synthetic_metadata(recipe: str, model_hash: str, entries: Mapping[str, str]) -> dict[str, str]:
@@ -75,9 +81,12 @@ def parse_provenance(metadata: Mapping[str, str]) -> SampleOrigin | None:
         return None
     if not all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds):
         return None
+    prior = metadata.get(PRIOR, "")
+    if prior not in ("", NORMAL_PRIOR):
+        return None
     if type(condition) is not dict or not all(value in (0, 1) for value in condition.values()):
         return None
-    return SampleOrigin(seeds, psi, condition, model, metadata.get("Recipe", "unknown"))
+    return SampleOrigin(seeds, psi, condition, model, metadata.get("Recipe", "unknown"), prior)
 
 
 def source_type(metadata: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@ The tutorial describes the first two. It does not describe the encoder of its VA
 from __future__ import annotations
 
 from itertools import pairwise
+from math import ceil
 from typing import Literal
 
 import torch
@@ -15,21 +16,33 @@ from facesmith.gan import contracts
 from facesmith.nets.layers import UpConv2d, pooled_conv, single_w
 
 DiscriminatorNorm = Literal["none", "batch"]
+Output = Literal["tanh", "linear"]
 
 
 class Generator(contracts.Generator):
     """A linear layer to an eighth of the resolution, then three times nearest-neighbor upsampling and a convolution.
 
+    If the resolution is not a multiple of 8, the image is the middle of the next larger one.
+
     Args:
         width: channels of the first and the last maps; the others have twice as many.
         dropout: spatial dropout rate after each convolution.
+        output: "tanh", or "linear" for unbounded values.
     """
 
     def __init__(
-        self, z_dim: int = 100, width: int = 128, resolution: int = 64, channels: int = 3, dropout: float = 0.0
+        self,
+        z_dim: int = 100,
+        width: int = 128,
+        resolution: int = 64,
+        channels: int = 3,
+        dropout: float = 0.0,
+        output: Output = "tanh",
     ) -> None:
         super().__init__(resolution=resolution, channels=channels, z_dim=z_dim)
-        side = resolution // 8
+        self.output = output
+        side = ceil(resolution / 8)
+        self.first_pixel = (8 * side - resolution) // 2
         layers: list[nn.Module] = [
             nn.Linear(z_dim, width * side**2),
             nn.Unflatten(1, (width, side, side)),
@@ -43,8 +56,10 @@ class Generator(contracts.Generator):
         self.last = nn.Conv2d(width, channels, 3, padding=1)
 
     def synthesis(self, w: Tensor) -> Tensor:
-        images: Tensor = self.last(self.layers(single_w(w))).tanh()
-        return images
+        images: Tensor = self.last(self.layers(single_w(w)))
+        middle = slice(self.first_pixel, self.first_pixel + self.resolution)
+        images = images[..., middle, middle]
+        return images.tanh() if self.output == "tanh" else images
 
 
 class GeneratorWithFittedPrior(Generator):
@@ -69,6 +84,10 @@ class GeneratorWithFittedPrior(Generator):
         covariance = weight * covariance + (1 - weight) * torch.diag(covariance.diagonal().clamp_min(1e-6))
         self.w_mean.copy_(w.mean(0))
         self.w_factor.copy_(torch.linalg.cholesky(covariance))
+
+    def reset_prior(self) -> None:
+        for buffer, identity in ((self.w_mean, 0.0), (self.w_avg, 0.0), (self.w_factor, torch.eye(self.w_dim))):
+            buffer.copy_(torch.as_tensor(identity))
 
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.w_mean + z @ self.w_factor.T

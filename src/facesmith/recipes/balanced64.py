@@ -2,7 +2,7 @@
 
 Source: "Generating Faces with Torch" (generating-faces-with-torch), Torch7 on aligned LFW faces: "spooky faces" after 5
         epochs (30 minutes on a GPU), pleasant faces after 100, decent walks after a day.
-Needs:  64x64 faces.
+Needs:  64x64 faces, or other sizes with --set resolution=N.
 Run:    facesmith train balanced64 --data faces --out runs/balanced --minutes 60
 Cost:   6 images/s on one CPU thread while the other core is busy; 25 minutes for the result.
 Result: fd5k_lite0 64.4 (real faces 3.1), face rate 91.0% (98.3%), after 9 kimg of CelebA, 2026-11-22.
@@ -15,7 +15,9 @@ which makes it too strong, as the tutorial shows.
 
 Faults of the tutorial, and what this recipe does instead:
 - It gives no latent size, learning rate or batch size. Here: 100, 2e-4 and 16.
-- Its generator has no tanh, so the output is unbounded. Here: tanh.
+- Its generator has no tanh, so the output is unbounded. Here: tanh; `output=linear` is the tutorial's way.
+- Real images and fakes are one batch, which BatchNorm in the discriminator normalizes together. Here: separately;
+  `mixed_batch=true` is the tutorial's way.
 - It aims at a generator loss of 0.9 to 1.2, its code at 0.9 to 1.3. Here: as in the code.
 - It says that the generator should have more parameters than the discriminator, yet it has 4.11 M against 6.50 M.
   Here: unchanged by default; with `d_width=24` the discriminator has 3.66 M, with 16 it has 1.63 M.
@@ -37,8 +39,9 @@ from torch.optim import SGD, RMSprop
 
 from facesmith.gan.balance import BalancedObjective, BalanceMode
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
-from facesmith.gan.recipe import Recipe, recipe, require_multiple_of_eight
+from facesmith.gan.recipe import Recipe, recipe
 from facesmith.gan.recipe_options import option
+from facesmith.gan.text import Text
 from facesmith.nets import upsampling
 
 
@@ -46,6 +49,12 @@ from facesmith.nets import upsampling
 @dataclass(frozen=True, kw_only=True)
 class Balanced64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015)"
+    text: ClassVar[Text | None] = Text(
+        title="Generating Faces with Torch",
+        hyperparameters={"output": "linear", "mixed_batch": True},
+        epochs=100,
+        remaining=("the text gives no latent size, learning rate or batch size",),
+    )
 
     batch_size: int = option(16, "images per batch", at_least=1, at_most=4096)
     z_dim: int = option(100, "dimensions of the latent", at_least=1, at_most=4096)
@@ -62,15 +71,15 @@ class Balanced64(Recipe):
     )
     d_dropout: float = option(0.2, "spatial dropout rate of the discriminator", at_least=0, at_most=0.9)
     g_dropout: float = option(0.0, "spatial dropout rate of the generator", at_least=0, at_most=0.9)
+    output: upsampling.Output = option("tanh", "tanh, or linear for an unbounded output, as in the tutorial")
+    mixed_batch: bool = option(
+        False, "the discriminator gets real images and fakes as one batch, as in the tutorial; matters for BatchNorm"
+    )
     optimizer: Literal["rmsprop", "sgd"] = option("rmsprop", "rmsprop or sgd")
     lr: float = option(2e-4, "learning rate of both networks", at_least=0, at_most=1)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_multiple_of_eight(self)
-
     def networks(self) -> dict[str, nn.Module]:
-        G = upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels, self.g_dropout)
+        G = upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels, self.g_dropout, self.output)
         D = upsampling.Discriminator(self.resolution, self.channels, self.d_norm, self.d_dropout, self.d_width)
         return {"G": G, "D": D}
 
@@ -79,7 +88,7 @@ class Balanced64(Recipe):
         return {"D": Player(("D",), optimizer), "G": Player(("G",), optimizer)}
 
     def objective(self) -> Objective:
-        return BalancedObjective(self.balance)
+        return BalancedObjective(self.balance, self.mixed_batch)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)

@@ -9,7 +9,7 @@ Result: fd5k_lite0 86.0 (real faces 2.8), face rate 95.9% (98.4%), after 106 kim
 
 What it does: a discriminator of four strided convolutions and a linear layer, a generator that mirrors it, BatchNorm,
 weights N(0, 0.02), and one-sided label smoothing. Options: the loss (`loss=lsgan`), larger networks
-(`blocks=residual`, `deeper`, `width`), augmentation (`brightness`, `rotation_degrees`) and `dropout`.
+(`blocks=residual`, `deeper`, `width`), augmentation (`brightness`, `rotation_degrees`, `translation`) and `dropout`.
 
 Faults of the tutorial, and what this recipe does instead:
 - It says 64x64 in one place and 32x32 in another. Here: 32 by default.
@@ -34,6 +34,7 @@ from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.losses import LeastSquares, NonSaturating
 from facesmith.gan.recipe import Recipe, recipe
 from facesmith.gan.recipe_options import option
+from facesmith.gan.text import Text
 from facesmith.nets import strided
 
 
@@ -41,6 +42,10 @@ from facesmith.nets import strided
 @dataclass(frozen=True, kw_only=True)
 class Dcgan32(Recipe):
     source: ClassVar[str] = "Face Generation; Radford et al. 2016"
+    text: ClassVar[Text | None] = Text(
+        title="Face Generation",
+        remaining=("the text gives no number of epochs, learning rate, batch size or sizes of layers",),
+    )
 
     resolution: int = option(32, "height and width of the images in pixels", at_least=8, at_most=256)
     z_dim: int = option(100, "dimensions of the latent", at_least=1, at_most=4096)
@@ -53,6 +58,9 @@ class Dcgan32(Recipe):
     dropout: float = option(0.0, "spatial dropout rate of the discriminator", at_least=0, at_most=0.9)
     brightness: float = option(0.0, "augmentation: largest shift of brightness, of a range of 2", at_least=0)
     rotation_degrees: float = option(0.0, "augmentation: largest rotation", at_least=0, at_most=180)
+    translation: float = option(
+        0.0, "augmentation: largest shift along each axis, as a share of the side", at_least=0, at_most=0.5
+    )
     lr: float = option(2e-4, "learning rate of both networks", at_least=0, at_most=1)
     beta1: float = option(0.5, "Adam's beta1, the momentum", at_least=0, at_most=0.9999)
     beta2: float = option(0.999, "Adam's beta2", at_least=0, at_most=0.99999)
@@ -74,7 +82,8 @@ class Dcgan32(Recipe):
 
     def objective(self) -> Objective:
         objective = NonSaturating if self.loss == "bce" else LeastSquares
-        return objective(self.label_smoothing, Augmentation(self.brightness, self.rotation_degrees))
+        augmentation = Augmentation(self.brightness, self.rotation_degrees, translation=self.translation)
+        return objective(self.label_smoothing, augmentation)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         return (Turn(("D", "G"), n_real=self.batch_size, n_fake=self.batch_size),)

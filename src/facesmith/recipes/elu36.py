@@ -17,19 +17,23 @@ times as many steps in the same time and showed faces at 280 kimg. As in the tut
 histogram of D(x) and D(G(z)).
 
 Faults of the tutorial, and what this recipe does instead:
-- All five discriminator steps see the same faces and the same noise. Here each has its own.
-- The generator's output is unbounded, while its training images lie in 0 to 1. Here: tanh.
+- All five discriminator steps and the generator step see the same faces and the same noise. Here each step has its
+  own; `shared_batch=true` is the notebook's way.
+- The generator's output is unbounded, while its training images lie in 0 to 1. Here: tanh; `output=linear` is the
+  notebook's way.
 - Samples are clipped for display only if they vary at all. Here there is nothing to clip.
 - It calls a single iteration an "epoch". `--epochs` counts the same; --epochs 15000 is its training.
+- Keras adds 1e-7 to the denominator of Adam, PyTorch 1e-8. Here: 1e-7.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
 from facesmith.errors import BadOption
@@ -37,6 +41,7 @@ from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating
 from facesmith.gan.recipe import Recipe, recipe
 from facesmith.gan.recipe_options import option
+from facesmith.gan.text import Text
 from facesmith.nets import elu
 
 
@@ -58,6 +63,12 @@ class PenalizedOutput(NonSaturating):
 @dataclass(frozen=True, kw_only=True)
 class Elu36(Recipe):
     source: ClassVar[str] = "Generative adversarial nets 101, a 36x36 notebook"
+    text: ClassVar[Text | None] = Text(
+        title="Generative adversarial nets 101",
+        hyperparameters={"shared_batch": True, "output": "linear"},
+        epochs=15_000,
+        save_epochs=100,
+    )
 
     resolution: int = option(36, "height and width of the images in pixels", at_least=36, at_most=36)
     batch_size: int = option(100, "images per batch", at_least=1, at_most=4096)
@@ -67,7 +78,10 @@ class Elu36(Recipe):
     )
     d_steps: int = option(5, "discriminator steps per generator step", at_least=1, at_most=100)
     lr_d: float = option(1e-3, "learning rate of the discriminator (SGD)", at_least=0, at_most=1)
+    shared_batch: bool = option(False, "all steps of an iteration use the same faces and latents, as in the notebook")
+    output: elu.Output = option("tanh", "tanh, or linear: unbounded, trained on pixels from 0 to 1, as in the notebook")
     lr_g: float = option(1e-4, "learning rate of the generator (Adam)", at_least=0, at_most=1)
+    eps: float = option(1e-7, "Adam's epsilon; 1e-7 is the default of Keras", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,20 +90,29 @@ class Elu36(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         return {
-            "G": elu.Generator(self.z_dim, self.width, self.channels),
-            "D": elu.Discriminator(self.width, self.channels),
+            "G": elu.Generator(self.z_dim, self.width, self.channels, self.output),
+            "D": elu.Discriminator(self.width, self.channels, unit_range=self.output == "linear"),
         }
 
     def players(self) -> dict[str, Player]:
-        return {"D": Player(("D",), partial(SGD, fused=True)), "G": Player(("G",), partial(Adam, fused=True))}
+        adam = partial(Adam, eps=self.eps, fused=True)
+        return {"D": Player(("D",), partial(SGD, fused=True)), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
         return PenalizedOutput()
 
     def epoch_images(self, face_count: int) -> int:
-        return self.d_steps * self.batch_size  # one iteration, as the tutorial counts
+        return (1 if self.shared_batch else self.d_steps) * self.batch_size  # one iteration, as the tutorial counts
+
+    def console_lines(
+        self, step: int, recent: Sequence[Mapping[str, Tensor]], face_count: int, epochs: float
+    ) -> Iterator[str]:
+        yield f"Epoch {step:05d}"
 
     def turns(self, step: int) -> tuple[Turn, ...]:
+        if self.shared_batch:
+            players = (*["D"] * self.d_steps, "G")
+            return (Turn(players, self.batch_size, self.batch_size, replacement=True),)
         d_turn = Turn(("D",), self.batch_size, self.batch_size, replacement=True)
         g_turn = Turn(("G",), 0, self.batch_size)
         return (*[d_turn] * self.d_steps, g_turn)

@@ -11,12 +11,12 @@ Result: fd2k_lite0 149.7 (real faces 3.7), face rate 59.7% (97.0%), after 100 ki
 What it does: the discriminator is pretrained on 10 epochs of 5 batches (500 real images, 500 fakes). Each step then
 has five discriminator turns of 64 + 64 images, drawn with replacement, and one generator turn of 128. Labels are
 flipped in one of ten discriminator batches. Gradients are clipped to a norm of 0.01; RMSprop at 5e-5. An epoch is 500
-steps, with the defaults 160 kimg; --epochs counts them. The lines of the tutorial are printed: losses of pretraining,
-losses every 100 steps, and after each epoch the GAN accuracy, the share of 50 fakes that the discriminator detects. The
-run folder `shown` gets five of these fakes. For the tutorial's checkpoints every fifth epoch, use --snapshots 20
---save-every 800; they are in `networks`, the discriminator too. The defaults take hours on a GPU: 70 of the 50,000
-generator steps gave stripes. The command above has a narrower generator, a quarter of the batch, one discriminator step
-per generator step and ten times the learning rate. It makes 90 times as many generator steps in half an hour on a CPU.
+steps, with the defaults 160 kimg; --epochs counts them. After each epoch, GAN accuracy is measured: the share of 50
+fakes that the discriminator detects. The run folder `shown` gets five of these fakes. With --as-in-text, the lines of
+the tutorial are printed, and all networks are kept after epochs 1, 6, ..., 96. The defaults take hours on a GPU: 70 of
+the 50,000 generator steps gave stripes. The command above has a narrower generator, a quarter of the batch, one
+discriminator step per generator step and ten times the learning rate. It makes 90 times as many generator steps in half
+an hour on a CPU.
 
 Faults of the tutorial, and what this recipe does instead:
 - `n_critics` and `update_freq` are two names for one number, and the constructor uses the one that it is not given.
@@ -28,7 +28,8 @@ Faults of the tutorial, and what this recipe does instead:
   it hardly detects the pattern: a checkerboard of ±0.1 changes its logit by a fortieth of what noise of that size does.
   The pattern comes from the generator's transposed convolutions, where it is nine tenths of the initial contrast. Here:
   a blur after the last convolution; `smooth=false` turns it off.
-- The discriminator's dropout stays on when GAN accuracy is measured. Here it is off.
+- The discriminator's dropout stays on when GAN accuracy is measured. Here it is off; `accuracy_dropout=true` is the
+  tutorial's way.
 - The face crops ignore boxes that begin outside the photo, take the first face instead of the best, squeeze every box
   to a square, and are saved in color. `facesmith extract` aligns and pads faces.
 - Two classes with log-softmax. Here: the difference of the two logits, on which log-softmax depends alone.
@@ -54,6 +55,7 @@ from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating
 from facesmith.gan.recipe import Recipe, recipe
 from facesmith.gan.recipe_options import option
+from facesmith.gan.text import Text
 from facesmith.nets import gray
 
 EPOCH_STEPS = 500
@@ -69,11 +71,12 @@ class FlippedLabels(NonSaturating):
     Args:
         flipped: share of discriminator batches with flipped labels, after pretraining.
         pretraining: number of pretraining steps; epochs are counted from their end.
+        accuracy_dropout: leave dropout on while GAN accuracy is measured.
     """
 
-    def __init__(self, flipped: float, pretraining: int) -> None:
+    def __init__(self, flipped: float, pretraining: int, accuracy_dropout: bool) -> None:
         super().__init__()
-        self.flipped, self.pretraining = flipped, pretraining
+        self.flipped, self.pretraining, self.accuracy_dropout = flipped, pretraining, accuracy_dropout
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, batch: Batch) -> Tensor:
         if batch.phase == "train" and float(torch.rand(())) < self.flipped:
@@ -89,15 +92,15 @@ class FlippedLabels(NonSaturating):
         if player == "G" and (batch.step - self.pretraining + 1) % EPOCH_STEPS == 0:
             z = G.draw_z(ACCURACY_FAKES, torch.default_generator).to(batch.z.device)
             fakes = G(z).detach()
-            loss.terms["G/gan_accuracy"] = gan_accuracy(D, fakes)
+            loss.terms["G/gan_accuracy"] = gan_accuracy(D, fakes, dropout=self.accuracy_dropout)
             loss.terms["G/epoch"] = fakes[:EPOCH_SAMPLES]
         return loss
 
 
 @torch.no_grad()
-def gan_accuracy(D: gray.Discriminator, fakes: Tensor) -> Tensor:
-    """The share of fakes that the discriminator detects, with dropout off."""
-    D.eval()
+def gan_accuracy(D: gray.Discriminator, fakes: Tensor, *, dropout: bool) -> Tensor:
+    """The share of fakes that the discriminator detects."""
+    D.train(dropout)
     share: Tensor = (D(fakes) <= 0).float().mean()
     D.train()
     return share
@@ -107,6 +110,13 @@ def gan_accuracy(D: gray.Discriminator, fakes: Tensor) -> Tensor:
 @dataclass(frozen=True, kw_only=True)
 class GrayDcgan64(Recipe):
     source: ClassVar[str] = "Face synthesis with GANs in PyTorch (N. Prabhu 2020)"
+    text: ClassVar[Text | None] = Text(
+        title="Face synthesis with GANs in PyTorch",
+        hyperparameters={"smooth": False, "accuracy_dropout": True},
+        epochs=100,
+        save_epochs=1,
+        keep_epochs=5,
+    )
 
     channels: int = option(1, "1 for gray, as in the tutorial; 3 for color", at_least=1, at_most=3)
     batch_size: int = option(64, "real images in a discriminator batch, with as many fakes", at_least=1, at_most=4096)
@@ -121,6 +131,7 @@ class GrayDcgan64(Recipe):
         500, "real images in a pretraining batch, with as many fakes", at_least=1, at_most=4096
     )
     flipped: float = option(0.1, "share of discriminator batches with flipped labels", at_least=0, at_most=1)
+    accuracy_dropout: bool = option(False, "leave dropout on while GAN accuracy is measured, as in the tutorial")
     clip_norm: float = option(0.01, "largest norm of the gradient", at_least=1e-9, at_most=1e9)
     lr: float = option(5e-5, "learning rate of both networks", at_least=0, at_most=1)
 
@@ -140,7 +151,7 @@ class GrayDcgan64(Recipe):
         return {"D": Player(("D",), rmsprop, self.clip_norm), "G": Player(("G",), rmsprop, self.clip_norm)}
 
     def objective(self) -> Objective:
-        return FlippedLabels(self.flipped, self.pretraining)
+        return FlippedLabels(self.flipped, self.pretraining, self.accuracy_dropout)
 
     def turns(self, step: int) -> tuple[Turn, ...]:
         if step < self.pretraining:
@@ -153,22 +164,28 @@ class GrayDcgan64(Recipe):
     def epoch_images(self, face_count: int) -> int:
         return EPOCH_STEPS * self.d_steps * self.batch_size
 
-    def console_lines(self, step: int, recent: Sequence[Mapping[str, Tensor]]) -> Iterator[str]:
+    def console_lines(
+        self, step: int, recent: Sequence[Mapping[str, Tensor]], face_count: int, epochs: float
+    ) -> Iterator[str]:
         if step < self.pretraining:
+            if step == 0:
+                yield "[INFO] Pretraining discriminator..."
             epoch, in_epoch = divmod(step, PRETRAINING_EPOCH_STEPS)
             if in_epoch == PRETRAINING_EPOCH_STEPS - 1 or step == self.pretraining - 1:
                 losses = torch.stack([terms["D/loss"] for terms in list(recent)[-in_epoch - 1 :]])
-                yield f"pretraining: epoch {epoch + 1}, loss {float(losses.mean()):.4f}"
+                yield f"Epoch {epoch + 1} - Loss {float(losses.mean()):.4f}"
             return
         epoch, in_epoch = divmod(step - self.pretraining, EPOCH_STEPS)
         terms = recent[-1]
+        if in_epoch == 0:
+            yield f"Epoch {epoch + 1}/{epochs:g}"
+            yield "-" * 38
         if in_epoch % PRINTED_STEPS == 0:
-            losses_text = (
-                f"discriminator loss {float(terms['D/loss']):.4f}, generator loss {float(terms['G/loss']):.4f}"
-            )
-            yield f"epoch {epoch + 1}, step {in_epoch:3d}: {losses_text}"
+            d_loss, g_loss = (float(terms[name]) for name in ("D/loss", "G/loss"))
+            yield f"Step {in_epoch:3d} - Disc loss {d_loss:.4f} - GAN loss {g_loss:.4f}"
         if "G/gan_accuracy" in terms:
-            yield f"epoch {epoch + 1}: GAN accuracy {float(terms['G/gan_accuracy']):.4f} on {ACCURACY_FAKES} samples"
+            yield f"[TESTING] GAN accuracy: {float(terms['G/gan_accuracy']):.4f}"
+            yield "=" * 36
 
     def knobs(self, progress: float) -> Knobs:
         return Knobs(lr={"D": self.lr, "G": self.lr})

@@ -2,7 +2,7 @@
 
 Paper:  Kingma and Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114.
 Source: "Generating Faces with Torch", section "Going Further" (generating-faces-with-torch), on LFW.
-Needs:  64x64 faces.
+Needs:  64x64 faces, or other sizes with --set resolution=N.
 Run:    facesmith train vae64 --data faces --out runs/vae --minutes 40
 Cost:   47 images/s on one CPU thread while the other core is busy; 22 minutes for the result.
 Result: fd5k_lite0 98.4 (real faces 3.1), face rate 94.9% (98.3%), after 62 kimg of CelebA, 2026-11-22.
@@ -17,7 +17,8 @@ Faults of the tutorial, and what this recipe does instead:
   Here: `noise`, the standard deviation of a pixel, where the full range is 2.
 - New faces are decoded from N(0, I), which latents of real faces fill only after long training. After 35 kimg, their
   standard deviations along the principal axes were 0.2 to 3.5, and decoded samples of N(0, I) were fog. Here new faces
-  come from a Gaussian fitted to latents of real faces (Ghosh et al. 2020, arXiv:1903.12436, section 4).
+  come from a Gaussian fitted to latents of real faces (Ghosh et al. 2020, arXiv:1903.12436, section 4). facesmith
+  sample --prior normal decodes N(0, I).
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from torch import nn
 from torch.optim import Adam
 
 from facesmith.gan.contracts import Knobs, Objective, Player, Turn
-from facesmith.gan.recipe import Recipe, recipe, require_multiple_of_eight
+from facesmith.gan.recipe import Recipe, recipe
 from facesmith.gan.recipe_options import option
+from facesmith.gan.text import Text
 from facesmith.gan.vae import VAEObjective
 from facesmith.nets import upsampling
 
@@ -40,6 +42,14 @@ from facesmith.nets import upsampling
 @dataclass(frozen=True, kw_only=True)
 class Vae64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015); Kingma and Welling 2014"
+    text: ClassVar[Text | None] = Text(
+        title="Generating Faces with Torch",
+        hold_out=True,
+        remaining=(
+            "samples come from a fitted Gaussian; facesmith sample --prior normal draws them as the text does",
+            "the text gives no sizes, weights, noise level or length of training",
+        ),
+    )
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
 
     batch_size: int = option(32, "images per batch", at_least=1, at_most=4096)
@@ -52,10 +62,6 @@ class Vae64(Recipe):
     )
     noise: float = option(1.0, "standard deviation of a pixel, where the full range is 2", at_least=1e-3, at_most=10)
     lr: float = option(1e-3, "learning rate", at_least=0, at_most=1)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_multiple_of_eight(self)
 
     def networks(self) -> dict[str, nn.Module]:
         return {

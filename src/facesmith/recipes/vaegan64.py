@@ -3,7 +3,7 @@
 Paper:  Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric", arXiv:1512.09300, whose
         idea the tutorial describes.
 Source: "Generating Faces with Torch", section "Going Further" (generating-faces-with-torch), on LFW.
-Needs:  64x64 faces.
+Needs:  64x64 faces, or other sizes with --set resolution=N.
 Run:    facesmith train vaegan64 --data faces --out runs/vaegan --minutes 60
 Cost:   27 images/s on one CPU thread while the other core is busy; 26 minutes for the result.
 Result: fd5k_lite0 52.3 (real faces 3.1), face rate 97.3% (98.3%), after 42 kimg of CelebA, 2026-11-22.
@@ -32,8 +32,9 @@ from torch.optim import Adam, RMSprop
 
 from facesmith.gan.balance import BalancedObjective, BalanceMode
 from facesmith.gan.contracts import Average, Batch, Knobs, Loss, Objective, Player, Turn, unchanged
-from facesmith.gan.recipe import Recipe, recipe, require_multiple_of_eight
+from facesmith.gan.recipe import Recipe, recipe
 from facesmith.gan.recipe_options import option
+from facesmith.gan.text import Text
 from facesmith.gan.vae import kl_divergence, reconstruction_error, reparameterize
 from facesmith.nets import upsampling
 
@@ -83,6 +84,11 @@ def gan_weight(
 @dataclass(frozen=True, kw_only=True)
 class Vaegan64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015); Larsen et al. 2016"
+    text: ClassVar[Text | None] = Text(
+        title="Generating Faces with Torch",
+        hold_out=True,
+        remaining=("the text gives no sizes and no weights of its losses",),
+    )
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
 
     batch_size: int = option(32, "images per batch", at_least=1, at_most=4096)
@@ -99,10 +105,6 @@ class Vaegan64(Recipe):
     d_dropout: float = option(0.2, "spatial dropout rate of the discriminator", at_least=0, at_most=0.9)
     lr: float = option(5e-4, "learning rate of encoder and decoder (Adam)", at_least=0, at_most=1)
     lr_d: float = option(2e-4, "learning rate of the discriminator (RMSprop)", at_least=0, at_most=1)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_multiple_of_eight(self)
 
     def networks(self) -> dict[str, nn.Module]:
         return {

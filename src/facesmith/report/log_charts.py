@@ -44,7 +44,7 @@ def loss_charts(log: Log) -> tuple[list[Chart], ConstantTerms]:
         Charts, and name and number of each term that never changes.
     """
     names = loss_names(log)
-    losses = [name for name in names if name.endswith("/loss")]
+    losses = [name for name in names if "/loss" in name]
     lines = named_lines(log, losses)
     together = [line_chart("Losses during training", lines, x_label=KIMG_LABEL, title="losses")] if lines else []
     charts, constant = _charts_of_changing_terms(log, [name for name in names if name not in losses])

@@ -23,6 +23,7 @@ def train_command(plan: Plan, hyperparameters: Mapping[str, Any], out: Path) -> 
     parts += [f"--limit {plan.limit}"] if plan.limit is not None else []
     parts += [] if plan.mirror else ["--no-mirror"]
     parts += [] if plan.average else ["--no-average"]
+    parts += [] if plan.hold_out else ["--no-hold-out"]
     parts += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]
     parts += [f"--on-trouble {plan.on_trouble}"] if plan.on_trouble != "warn" else []
     parts += [f"--validate-every {plan.validation['kimg']:g}"] if plan.validation else []

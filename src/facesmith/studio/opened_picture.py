@@ -88,6 +88,8 @@ def _faces(metadata: Mapping[str, str]) -> list[Face]:
         names = TypeAdapter(list[str]).validate_json(metadata["Faces"], strict=True)
         return [make_face(face.base, {**dict(face.edits), **edits}) for face in map(parse_face, names)]
     if origin := parse_provenance(metadata):
+        if origin.prior:
+            raise BadOption("it was drawn with --prior normal, which the studio doesn't offer.")
         return [make_face(str(seed), {}) for seed in origin.seeds]
     raise BadOption("it doesn't say which face is shown.")
 

@@ -64,6 +64,8 @@ LABELS = {
     "reconstruction/psnr_db": "PSNR in dB",
     "G/loss": "generator loss",
     "D/loss": "discriminator loss",
+    "D/loss_real": "discriminator loss on real faces",
+    "D/loss_fake": "discriminator loss on fakes",
     SPEED: "images per second",
     "memory_mib": "memory in MiB",
 }
@@ -79,8 +81,8 @@ MAX_RAW_POINTS = 60  # of a line; longer lines are drawn as their moving average
 def draw_curves(path: Path, log: Log, title: str) -> None:
     """Write curves.png: losses, other terms, KID, shares and sample statistics, each in a panel if the log has any."""
     names = loss_names(log)
-    losses = [name for name in names if name.endswith("/loss")]
-    others = [name for name in names if not name.endswith("/loss")]
+    losses = [name for name in names if "/loss" in name]
+    others = [name for name in names if "/loss" not in name]
     panels = {
         "loss": named_lines(log, losses),
         "other terms": named_lines(log, others),

@@ -37,8 +37,11 @@ MAX_REAL_FACES = 512
 # dcgan64 goes from a variety of .25 and a distance of .27 at 7 kimg to .9 and .01 at 56 kimg.
 CHECKPOINTS_IN_A_ROW = 3  # with a problem, since single measurements are noisy
 EARLY = 0.2  # in this first part of the budget, low variety is normal
+LATE = 0.5  # from this part of the budget on, samples should be better than noise
 COLLAPSED_VARIETY = 0.25
 COLLAPSED_SHARE = 0.4  # variety below this share of the best so far is a collapse
+NO_PROGRESS_CHECKPOINTS = 4  # in each half of the run, of which the second is no better than the first
+NOT_STARTED_DISTANCE = 0.4  # above this distance, samples are noise or blots
 NO_FACES_DISTANCE = 0.1  # above this distance, samples are not faces yet
 TOO_STRONG_AUC = 0.99
 IMPROVED_SHARE = 0.95  # a distance below this share of the best so far counts as an improvement
@@ -56,11 +59,13 @@ class Problem:
         name: such as "mode collapse".
         symptom: what was measured.
         advice: what to try.
+        needs_rollback: whether going back to an earlier checkpoint, with lower learning rates, can help.
     """
 
     name: str
     symptom: str
     advice: str
+    needs_rollback: bool = True
 
     def __str__(self) -> str:
         return f"{self.name}: {self.symptom} {self.advice}"
@@ -92,7 +97,13 @@ def diagnose(lines: Sequence[Mapping[str, Any]], budget: int) -> list[Problem]:
     """
     checkpoints = _comparable_checkpoints(lines)
     checks = (_mode_collapse, _discriminator_too_strong, _overfitting, _divergence)
-    return [problem for check in checks for problem in check(checkpoints, budget)]
+    problems = [problem for check in checks for problem in check(checkpoints, budget)]
+    return problems or list(_no_progress(checkpoints, budget))
+
+
+def needing_rollback(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems that going back to an earlier checkpoint can help with."""
+    return [problem for problem in problems if problem.needs_rollback]
 
 
 def unexamined(lines: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -104,6 +115,7 @@ def unexamined(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     for name, needed, found, of in (
         ("mode collapse", CHECKPOINTS_IN_A_ROW, checkpoints, "checkpoints"),
         ("divergence", CHECKPOINTS_IN_A_ROW + 1, checkpoints, "checkpoints"),
+        ("no progress", 2 * NO_PROGRESS_CHECKPOINTS, checkpoints, "checkpoints"),
         ("discriminator too strong", 2 * CHECKPOINTS_IN_A_ROW, scored, "checkpoints with discriminator scores"),
         ("overfitting", CHECKPOINTS_IN_A_ROW, with_held_out, "checkpoints with discriminator scores of held-out faces"),
     ):
@@ -212,6 +224,22 @@ def _divergence(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Iterat
             "divergence",
             f"samples move away from real faces: distance {recent[-1]:.2f}, after {min(before):.2f} at best.",
             "Go back to an earlier model (--snapshots keeps some) and use a lower learning rate.",
+        )
+
+
+def _no_progress(checkpoints: Sequence[Mapping[str, Any]], budget: int) -> Iterator[Problem]:
+    """The distance has stalled far from real faces, and no other problem explains it."""
+    distance = [float(line[DISTANCE]) for line in checkpoints]
+    half = len(distance) // 2
+    if half < NO_PROGRESS_CHECKPOINTS or checkpoints[-1]["seen"] <= LATE * budget:
+        return
+    best = min(distance[half:])
+    if best > NOT_STARTED_DISTANCE and not _has_improved(distance[half:], distance[:half]):
+        yield Problem(
+            "no progress",
+            f"samples are far from real faces (distance {best:.2f}) and no longer approach them.",
+            "Raise the learning rates, or strengthen the discriminator: more channels, less dropout.",
+            needs_rollback=False,
         )
 
 

@@ -1,14 +1,14 @@
 """What the discriminator gives real faces and fakes at one moment: D(x) against D(G(z)).
 
 Source: "Faces GAN" (notebook, 36x36), `sample_probas`: two histograms of 1,000 scores each. As in training, BatchNorm
-      sees one kind of image at a time; dropout is off.
+      sees one kind of image at a time, or both if the objective mixes them; dropout is off.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from facesmith.latent.label_shares import draw_labels
 from facesmith.training.state import TrainState
 from facesmith.training.step import autocast
 
+Labeled = Sequence[tuple[Tensor, Tensor | None]]  # batches of images with their labels
 MAX_SCORES, MIN_SCORES = 1000, 64  # of each kind
 MIN_HELD_OUT = 8  # held-out faces needed to look for overfitting; the diagnosis allows for small numbers
 BINS = 40
@@ -114,11 +115,12 @@ def discriminator_scores(
     with torch.no_grad(), autocast(state):
         rows, labels = _training_rows(state, count), state.stream.labels
         pixels = np.asarray(state.stream.pixels[rows])
-        real = _joined(D(x, y) for x, y in _batches(state, pixels, None if labels is None else labels[rows]))
-        fake = _joined(D(G(z, y), y) for z, y in _latent_batches(state, count))[:count]
+        fakes = [(G(z, y), y) for z, y in _latent_batches(state, count)]
+        reals = list(_batches(state, pixels, None if labels is None else labels[rows]))
+        real, fake = _scored(D, reals, fakes, state), _scored(D, fakes, reals, state)[:count]
         held_out = pixels[:0] if held_out is None else held_out[: max(count, MIN_SCORES)]
         filled = _filled_up(state, held_out, held_out_labels, rows)
-        new = _joined(D(x, y) for x, y in _batches(state, *filled))[: len(held_out)]
+        new = _scored(D, list(_batches(state, *filled)), fakes, state)[: len(held_out)]
     scores = Scores(real[:count], fake, state.objective.real_threshold, new)
     return scores if all(np.isfinite(each).all() for each in (scores.real, scores.fake, scores.held_out)) else None
 
@@ -215,8 +217,17 @@ def _latent_batches(state: TrainState, count: int) -> Iterator[tuple[Tensor, Ten
         yield z.to(state.device), None if labels is None else labels.to(state.device)
 
 
-def _joined(logits: Iterator[Tensor]) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = torch.cat([torch.zeros(0), *(batch.float().cpu() for batch in logits)]).numpy()
+def _scored(D: nn.Module, batches: Labeled, others: Labeled, state: TrainState) -> NDArray[np.float32]:
+    """The logits of images in batches; if the objective mixes real images and fakes, each with a batch of `others`."""
+    logits = [torch.zeros(0)]
+    for number, (images, labels) in enumerate(batches):
+        if state.objective.mixed_batch:
+            other, _ = others[number % len(others)]
+            batch = D(torch.cat([images, other.to(images.dtype)]), None)[: len(images)]
+        else:
+            batch = D(images, labels)
+        logits.append(batch.float().cpu())
+    scores: NDArray[np.float32] = torch.cat(logits).numpy()
     return scores
 
 

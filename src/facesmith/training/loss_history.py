@@ -14,8 +14,9 @@ from facesmith.modelfiles.run_folder import LOSSES
 class LossHistory:
     """Collects the losses of each step on the device, and appends them to the file at checkpoints.
 
-    A row has the step, counted from 0, the images seen after it, and the loss of each player. A loss is empty if the
-    player did not play in that step. What a killed run wrote after its last checkpoint is removed.
+    A row has the step, counted from 0, the images seen after it, and the loss of each player. If the discriminator's
+    loss is a cross-entropy, its two parts follow. A loss is empty if the player did not play in that step. What a
+    killed run wrote after its last checkpoint is removed.
 
     Args:
         out: the run folder.
@@ -24,7 +25,9 @@ class LossHistory:
     """
 
     def __init__(self, out: Path, players: Iterable[str], step: int) -> None:
+        players = list(players)
         self.file, self.names = out / LOSSES, [f"{player}/loss" for player in players]
+        self.names += ["D/loss_real", "D/loss_fake"] if "D" in players else []
         self.rows: list[tuple[int, int, list[Tensor | None]]] = []
         self._remove_rows_from(step)
 

@@ -21,6 +21,7 @@ from facesmith.io.files import holds_files, remove_partial_files
 from facesmith.io.lock import lock_names
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, RUN_FOLDERS, STATE
+from facesmith.training.as_in_text import save_interval
 from facesmith.training.finetune import PretrainedModel
 from facesmith.training.memory_estimate import check_training_memory, free_on_device
 from facesmith.training.pace import best_threads, candidate_threads
@@ -128,9 +129,9 @@ def _new_plan(
     request = budget_request(options) or {"minutes": DEFAULT_MINUTES}
     epoch_images = recipe.epoch_images(len(faces.part("train")))
     budget = _budget_in_images(request, images_per_second, epoch_images, recipe.batch_size * processes.count)
-    save_every = int(max(budget / MAX_SAVES, images_per_second * MIN_SAVE_SECONDS))
-    if options.save_every_kimg:
-        save_every = round(options.save_every_kimg * 1000)
+    save_every = save_interval(options, epoch_images)
+    if save_every is None:
+        save_every = int(max(budget / MAX_SAVES, images_per_second * MIN_SAVE_SECONDS))
     plan = Plan(
         recipe=recipe.name,
         hyperparameters=recipe.hyperparameters(),
@@ -149,6 +150,8 @@ def _new_plan(
         data=str(options.data),
         on_trouble=options.on_trouble,
         average=options.average,
+        hold_out=options.hold_out,
+        as_in_text=options.as_in_text,
         finetuned_from=pretrained.plan_entry(options.finetune_from) if pretrained else {},
         labels=labels_fingerprint(faces.labels),
         processes=processes.count,
@@ -195,8 +198,11 @@ def _print_requirements(
     model_bytes = sum(weights[name] for name in recipe.averaged)
     state_bytes = 3 * sum(weights.values()) + model_bytes  # weights, up to two moments of the optimizer, averages
     states = COPIES_WHILE_WRITING + (1 if options.on_trouble == "rollback" else 0)
-    models = COPIES_WHILE_WRITING + options.snapshots + 1
-    networks_bytes = (COPIES_WHILE_WRITING + options.snapshots if options.snapshots else 0) * sum(weights.values())
+    kept = options.snapshots
+    if options.keep_epochs:
+        kept += int(plan.budget / recipe.epoch_images(len(faces.part("train"))) / options.keep_epochs) + 1
+    models = COPIES_WHILE_WRITING + kept + 1
+    networks_bytes = (COPIES_WHILE_WRITING + kept if kept else 0) * sum(weights.values())
     disk_bytes = states * state_bytes + models * model_bytes + networks_bytes + MAX_SAVES * MIB
     free_bytes = shutil.disk_usage(options.out).free
     minutes, face_count = plan.budget / plan.images_per_second / 60, len(faces.part("train"))
@@ -276,6 +282,8 @@ def _check_same_run(
         "--seed": (stored.seed, options.seed),
         "--mirror": (stored.mirror, options.mirror),
         "--average": (stored.average, options.average),
+        "--hold-out": (stored.hold_out, options.hold_out),
+        "--as-in-text": (stored.as_in_text, options.as_in_text),
         "--limit": (stored.limit, options.limit),
         "--precision": (stored.precision, stored.precision if keeps_precision else options.precision),
         "--from": (stored.finetuned_from.get("hash", "")[:16] or None, pretrained_hash),

@@ -74,6 +74,7 @@ class Monitor:
         seconds: spent on training before this start.
         held_out: faces of the validation split, to be scored and reconstructed; may be empty.
         held_out_labels: `[M, K]`, for a conditional recipe.
+        prints_text: also print what the text of the recipe prints.
     """
 
     def __init__(
@@ -84,7 +85,10 @@ class Monitor:
         console: Console,
         held_out: Pixels | None = None,
         held_out_labels: NDArray[np.float32] | None = None,
+        *,
+        prints_text: bool = False,
     ) -> None:
+        self.prints_text = prints_text
         self.out, self.state, self.console = out, state, console
         self.held_out, self.held_out_labels = held_out, held_out_labels
         self.real_thumbnails = thumbnails(training_faces(state, MAX_REAL_FACES))
@@ -124,9 +128,8 @@ class Monitor:
             self.sums[name] = self.sums.get(name, 0) + term.float()
             self.counts[name] += 1
         self.losses.add(self.state.step - 1, self.state.seen, terms)
-        self.recent.append({name: term for name, term in terms.items() if not term.ndim})
-        for text in self.state.recipe.console_lines(self.state.step - 1, self.recent):
-            self.print(text)
+        if self.prints_text:
+            self._print_text(terms)
         now = time.monotonic()
         if now - self.last_refresh >= REFRESH_SECONDS:
             self.last_refresh = now
@@ -137,6 +140,15 @@ class Monitor:
             )
             if self.line_clock is not None and self.line_clock.is_due(self.state.seen):
                 self._print_line(now, status)
+
+    def _print_text(self, terms: Mapping[str, Tensor]) -> None:
+        """Print what the text of the recipe prints after this step."""
+        state = self.state
+        self.recent.append({name: term for name, term in terms.items() if not term.ndim})
+        faces = len(state.stream.indices)
+        epochs = round(state.budget / state.recipe.epoch_images(faces), 2)
+        for text in state.recipe.console_lines(state.step - 1, self.recent, faces, epochs):
+            self.print(text)
 
     def log_validation(self, scores: Mapping[str, float], *, is_best: bool) -> None:
         """Print a validation and add it to the log; the next checkpoint writes it to the disk."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from facesmith.io.lock import locked
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.checkpoint import load_state
 from facesmith.modelfiles.run_folder import LOCK, STATE
+from facesmith.training.as_in_text import with_text
 from facesmith.training.choose_recipe import adapt_to_few_faces, choose_recipe, few_faces_notice
 from facesmith.training.finetune import PretrainedModel, load_pretrained
 from facesmith.training.make_plan import make_plan, training_stream
@@ -63,6 +65,7 @@ def open_run(options: TrainOptions, processes: Processes, console: Console) -> I
 def _open_other(options: TrainOptions, plan: Plan, processes: Processes) -> Run:
     """The run as a process sees it that neither reads nor writes the run folder; its state is new."""
     quiet = Console(quiet=True)
+    options = with_text(options)
     recipe, faces = _open_faces(options, make_recipe(plan.recipe, plan.hyperparameters), None, quiet)
     if faces.fingerprint != plan.fingerprint or labels_fingerprint(faces.labels) != plan.labels:
         raise BadData(
@@ -76,6 +79,7 @@ def _open_other(options: TrainOptions, plan: Plan, processes: Processes) -> Run:
 @contextmanager
 def _open_first(options: TrainOptions, processes: Processes, console: Console) -> Iterator[Run]:
     # Fail early, before anything is written.
+    options = with_text(options)
     check_options(options)
     check_precision(options.precision)
     pick_device(options.device)
@@ -100,7 +104,7 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
         if plan.validation:
             samples = int(plan.validation["samples"])
             validation = prepare_validation(faces, open_extractor(EXTRACTOR), samples, console)
-        with _open_monitor(options.out, state, faces, pace.seconds, console) as monitor:
+        with _open_monitor(plan, options.out, state, faces, pace.seconds, console) as monitor:
             run = Run(options.out, options, plan, faces, state, pace, processes, monitor, validation)
             if not (options.out / STATE).exists():
                 run.save_state()  # from here on the run can be resumed, even if it is killed during its first save
@@ -126,6 +130,8 @@ def _open_faces(options: TrainOptions, recipe: Recipe, stored: Plan | None, cons
     if (condition := condition_attributes(faces, requested)) != requested:
         recipe = make_recipe(recipe.name, recipe.hyperparameters() | {"condition": condition})
     faces = with_labels(faces, condition)
+    if not options.hold_out:
+        faces = replace(faces, parts=np.zeros_like(faces.parts))  # all are in the first part, "train"
     for notice in faces.notices:
         console.print(f"notice: {notice}", markup=False, highlight=False)
     if len(faces.part("train")) == 0:
@@ -182,11 +188,12 @@ def _new_pace(plan: Plan) -> Pace:
     return Pace(plan.threads, plan.max_threads, plan.budget_request.get("minutes"))
 
 
-def _open_monitor(out: Path, state: TrainState, faces: Faces, seconds: float, console: Console) -> Monitor:
+def _open_monitor(plan: Plan, out: Path, state: TrainState, faces: Faces, seconds: float, console: Console) -> Monitor:
     """A monitor with real faces of the validation split to score."""
     rows = faces.part("validation")[:MAX_HELD_OUT]
     labels = None if faces.labels is None else faces.labels[rows]
-    return Monitor(out, state, seconds, console, np.asarray(faces.pixels[rows]), labels)
+    held_out = np.asarray(faces.pixels[rows])
+    return Monitor(out, state, seconds, console, held_out, labels, prints_text=plan.as_in_text)
 
 
 def _busy(out: Path) -> RunBusy:

@@ -3,7 +3,7 @@
 The plan is written when the run begins. A budget in minutes then becomes a number of images, which pace.py adjusts at
 each checkpoint. Every schedule is a fraction of the budget. A resumed run follows the stored plan. These options may
 change, and the plan is then rewritten: --on-trouble, --save-every, --validate-every, --device (and with it
---precision), --threads, and with --extend the budget. --snapshots and --images-every are not part of it.
+--precision), --threads, and with --extend the budget. --snapshots, --keep-epochs and --images-every are not part of it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ class TrainOptions:
     limit: int | None = None
     mirror: bool = True
     average: bool = True
+    hold_out: bool = True
+    as_in_text: bool = False
     snapshots: int = 0
+    keep_epochs: int | None = None
     images_every: int | None = None
     save_every_kimg: float | None = None
     validate_every_kimg: float | None = None
@@ -83,6 +86,8 @@ class Plan:
         max_threads: the largest number of CPU threads that may be chosen later; None if their number is fixed.
         on_trouble: "warn", "rollback" or "stop": what happens when the diagnosis finds a problem.
         average: whether saved weights are averages; otherwise they are the current weights.
+        hold_out: whether faces are kept out of training, for validation and test.
+        as_in_text: whether --as-in-text was given, and the lines of the text are printed.
         validation: `kimg` is the requested interval, `every` the interval in images, `samples` the number of
             samples. Empty if validation was not requested.
         finetuned_from: the `model` (a path), its `hash`, and the `warmup` of `TrainState`; empty if trained from
@@ -108,6 +113,8 @@ class Plan:
     data: PathText
     on_trouble: str = "warn"
     average: bool = True
+    hold_out: bool = True
+    as_in_text: bool = False
     validation: dict[str, Positive] = field(default_factory=dict)
     finetuned_from: dict[str, Any] = field(default_factory=dict)
     labels: str = ""
@@ -125,6 +132,9 @@ def check_options(options: TrainOptions) -> None:
     """Raise BadOption for an impossible budget or interval, or an unknown `on_trouble`."""
     if sum(budget is not None for budget in (options.minutes, options.kimg, options.epochs)) > 1:
         raise BadOption("Give only one budget: --minutes, --kimg or --epochs.")
+    if options.validate_every_kimg is not None and not options.hold_out:
+        origin = "--as-in-text" if options.as_in_text else "--no-hold-out"
+        raise BadOption(f"--validate-every needs faces that are not trained on, but {origin} trains on all of them.")
     if encodable(str(options.out)) != str(options.out):
         raise BadOption(f"--out {options.out} is not UTF-8; TensorBoard can't write there. Choose another --out.")
     if options.on_trouble not in ON_TROUBLE:

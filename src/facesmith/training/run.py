@@ -31,6 +31,7 @@ from facesmith.training.speed import measure_threads
 from facesmith.training.state import TrainState, load_state_dict, share_state, state_dict
 from facesmith.training.validation import KID, SECONDS, Validation, best_kid, validate
 
+EPOCH_PREFIX = "epoch"  # of the names of kept networks
 MAX_ROLLBACKS = 4  # each halves the learning rates; the fifth stops the run
 
 
@@ -85,6 +86,16 @@ class Run:
         """Whether a step crossed a multiple of `every` images, or the end; a resumed run gives the same answer."""
         return self.is_finished or self.state.seen // every > seen_before // every
 
+    def epoch_to_keep(self, seen_before: int) -> int | None:
+        """The epoch that ended in the step which began at `seen_before` images, if its networks are to be kept.
+
+        With `keep_epochs` N, these are the epochs 1, N + 1, 2 N + 1, ...
+        """
+        every, images = self.options.keep_epochs, self.state.recipe.epoch_images(len(self.state.stream.indices))
+        epoch = self.state.seen // images
+        has_ended = epoch > seen_before // images
+        return epoch if every is not None and has_ended and (epoch - 1) % every == 0 else None
+
     def has_model(self) -> bool:
         """Whether the run folder contains a model."""
         return self.processes.on_first(lambda: (self.out / MODEL).exists())
@@ -119,24 +130,28 @@ class Run:
             save_model(self.out / BEST, dict(nets.items()), self._header())
         self.monitor.log_validation(scores | {SECONDS: round(time.monotonic() - start, 2)}, is_best=is_best)
 
-    def save(self) -> None:
+    def save(self, kept_epoch: int | None = None) -> None:
         """Adjust the pace, then write a checkpoint: model, snapshot, log and contact sheets, and the state last.
+
+        The networks of `kept_epoch` are kept.
 
         If the process is killed before the state is written, the run resumes from the previous checkpoint. The monitor
         then removes newer log lines and sheets; the other files are overwritten.
         """
-        self.processes.on_first(self._save)
+        self.processes.on_first(lambda: self._save(kept_epoch))
         state = self.state
         state.budget, state.replanned_at, self.pace.threads = self.processes.from_first(
             (state.budget, state.replanned_at, self.pace.threads)
         )
         torch.set_num_threads(self.pace.threads)
 
-    def _save(self) -> None:
+    def _save(self, kept_epoch: int | None) -> None:
         self._adjust_pace()
         nets = inference_networks(self.state)
         self._save_model(nets)
         self._save_snapshot(nets)
+        if kept_epoch is not None:
+            self._save_networks(nets, f"{EPOCH_PREFIX}{kept_epoch:04d}")
         self.monitor.log_checkpoint(nets)
         self.save_state()
         if self.options.on_trouble == "rollback" and is_healthy(self.monitor.lines, self.state.budget):
@@ -188,8 +203,10 @@ class Run:
         self.monitor.log_rollback(names, seen_before)
         self._save_model(inference_networks(state))
         folders = (self.out / SNAPSHOTS, self.out / NETWORKS)
+        epoch_images = state.recipe.epoch_images(len(state.stream.indices))
         for snapshot in [file for folder in folders for file in folder.glob("*.safetensors")]:
-            if snapshot.stem.isdecimal() and int(snapshot.stem) > state.seen:
+            number, images = snapshot.stem.removeprefix(EPOCH_PREFIX), 1 if snapshot.stem.isdecimal() else epoch_images
+            if number.isdecimal() and int(number) * images > state.seen:
                 snapshot.unlink()
         self.monitor.print(
             f"diagnosis: {names} at {seen_before / 1000:.1f} kimg. Rolled back to {state.seen / 1000:.1f} kimg, "
@@ -218,11 +235,18 @@ class Run:
     def _save_snapshot(self, nets: nn.ModuleDict) -> None:
         """Save the model and all networks under their number of images; delete the oldest beyond `--snapshots`."""
         if self.options.snapshots:
-            for folder, saved in ((SNAPSHOTS, nets), (NETWORKS, self.state.nets)):
-                file = self.out / folder / f"{self.state.seen:09d}.safetensors"
-                save_model(file, dict(saved.items()), self._header())
-                for old in sorted(file.parent.glob("*.safetensors"))[: -self.options.snapshots]:
+            for file in self._save_networks(nets, f"{self.state.seen:09d}"):
+                for old in sorted(file.parent.glob("[0-9]*.safetensors"))[: -self.options.snapshots]:
                     old.unlink()
+
+    def _save_networks(self, nets: nn.ModuleDict, name: str) -> list[Path]:
+        """Save the model in one folder and all networks in another, under this name; return both files."""
+        files = []
+        for folder, saved in ((SNAPSHOTS, nets), (NETWORKS, self.state.nets)):
+            file = self.out / folder / f"{name}.safetensors"
+            save_model(file, dict(saved.items()), self._header())
+            files.append(file)
+        return files
 
     def _header(self) -> dict[str, Any]:
         """The header of a model file."""

@@ -14,7 +14,7 @@ from rich.console import Console
 from facesmith.device import pick_device
 from facesmith.errors import NonFiniteLoss, TrainingStopped
 from facesmith.io.stopping import handling_stop_signals
-from facesmith.training.diagnosis import Problem
+from facesmith.training.diagnosis import Problem, needing_rollback
 from facesmith.training.open_run import open_run
 from facesmith.training.plan import TrainOptions
 from facesmith.training.processes import joined_processes
@@ -57,7 +57,7 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
         if run.is_finished:
             if not run.has_model():
                 run.save()
-            if options.on_trouble == "rollback" and (problems := run.diagnose()):
+            if options.on_trouble == "rollback" and (problems := needing_rollback(run.diagnose())):
                 run.roll_back(problems)
 
         while not run.is_finished:
@@ -86,9 +86,10 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
             # Save: regularly, at the end, and before stopping. The stop request is read only once: if it came between
             # two reads, the run would stop without being saved.
             is_stopping = processes.any(stop.is_set())
-            if not (is_stopping or run.is_save_due(seen_before)):
+            epoch = run.epoch_to_keep(seen_before)
+            if not (is_stopping or epoch is not None or run.is_save_due(seen_before)):
                 continue
-            run.save()
+            run.save(epoch)
 
             # Stop, because the user requested it.
             if is_stopping:
@@ -100,8 +101,8 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
                 raise TrainingStopped(
                     f"Stopped and saved at {state.seen / 1000:.1f} kimg. {' '.join(map(str, problems))}"
                 )
-            if problems and options.on_trouble == "rollback":
-                run.roll_back(problems)
+            if options.on_trouble == "rollback" and (reversible := needing_rollback(problems)):
+                run.roll_back(reversible)
 
         if run.is_finished:
             run.print_unexamined()
