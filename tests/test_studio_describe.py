@@ -10,9 +10,9 @@ import torch
 from small import saved_model
 
 from facesmith.attributes import AttributeScores, Classifier, TrainedClassifier, predict_logits
-from facesmith.directions.classifier_file import load_classifier, save_classifier
 from facesmith.errors import BadModel
 from facesmith.model import load
+from facesmith.modelfiles.classifier_file import load_classifier, save_classifier
 from facesmith.modelfiles.sidecar import save_sidecar
 
 pytest.importorskip("fastapi", reason="the studio is an extra")
@@ -56,6 +56,8 @@ def description(folder, probabilities, **options):
         ({"smiling": 0.8}, "a person; perhaps smiling"),
         ({"male": 0.05, "black_hair": 0.5, "brown_hair": 0.45}, "a woman, with dark hair"),
         ({"male": 0.05, "black_hair": 0.95, "brown_hair": 0.05}, "a woman, with black hair"),
+        ({"smiling": 0.97, "mouth_slightly_open": 0.97}, "a person, smiling"),
+        ({"smiling": 0.1, "mouth_slightly_open": 0.97}, "a person, with the mouth slightly open"),
         ({"male": 0.95, "young": 0.15, "eyeglasses": 0.75}, "a man; perhaps with glasses, older"),
         ({"attractive": 0.99, "big_nose": 0.99, "chubby": 0.99}, "a person"),
     ],
@@ -68,6 +70,12 @@ def test_attributes_that_are_recognized_badly_are_left_out(tmp_path):
     assert description(tmp_path, {"smiling": 0.99, "eyeglasses": 0.99}, badly_recognized=["smiling"]) == (
         "a person, with glasses"
     )
+
+
+def test_hair_is_dark_if_brown_is_recognized_badly(tmp_path):
+    probabilities = {"black_hair": 0.4, "brown_hair": 0.4}
+    assert description(tmp_path, probabilities, badly_recognized=["brown_hair"]) == "a person; perhaps with dark hair"
+    assert description(tmp_path, probabilities, badly_recognized=list(probabilities)) == "a person"
 
 
 def test_description_belongs_to_the_picture_of_its_url(tmp_path):
@@ -127,3 +135,11 @@ def test_classifier_of_other_shapes_is_reported(tmp_path):
     save_sidecar(tmp_path / "a.safetensors", "attributes", weights, header, "ab" * 32)
     with pytest.raises(BadModel, match="other shapes"):
         load_classifier(tmp_path / "a.safetensors", "ab" * 32)
+
+
+def test_bundled_generator_describes_its_faces():
+    model = load(None)
+    texts = [describe_face(model, face)["text"] for face in model.sample(range(16))]
+    assert any("woman" in text for text in texts)
+    assert any("smiling" in text for text in texts)
+    assert sum(file.stat().st_size for file in model.path.parent.iterdir()) < 24 * 2**20

@@ -16,6 +16,7 @@ from pathlib import Path
 from facesmith.card.facts import CardOptions
 from facesmith.card.write_card import write_card
 from facesmith.modelfiles.checkpoint import load_model
+from facesmith.modelfiles.classifier_file import KIND
 from facesmith.modelfiles.evaluation_file import EVALUATION
 from facesmith.modelfiles.frontmatter import CARD
 from facesmith.modelfiles.locate import bundled_model
@@ -57,7 +58,7 @@ OPTIONS = CardOptions(
 def bundled_card(folder: Path) -> Path:
     """Write the card into an empty folder, next to links to the bundled files and a record of the run."""
     model = load_model(None)
-    for name in (MODEL, EVALUATION):
+    for name in (MODEL, EVALUATION, f"{KIND}.safetensors"):
         (folder / name).symlink_to(model.path.with_name(name))
     header = model.header
     plan = Plan(

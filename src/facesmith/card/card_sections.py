@@ -118,6 +118,33 @@ def evaluation(facts: Facts) -> Iterator[str]:
         yield "\n".join(f"- Warning: {warning}" for warning in facts.report["warnings"])
 
 
+def classifier(facts: Facts) -> Iterator[str]:
+    """How well its attribute classifier works; nothing without one."""
+    if not facts.classifier:
+        return
+    yield "## Attribute classifier"
+    yield (
+        "`attributes.safetensors` recognizes attributes, so that `facesmith studio` can describe faces to people who "
+        "can't see them. Its accuracy was measured on real faces of the validation and test splits. *Balanced* is the "
+        "mean over faces with and without the attribute, so 50 % is chance. *Degraded* faces are blurred and noisy, as "
+        "generated ones may be. Generated faces have no labels, so the accuracy on them is unknown."
+    )
+    yield _table(
+        ("attribute", "share of faces", "accuracy", "balanced", "balanced, degraded faces"),
+        [
+            (
+                name,
+                *(
+                    f"{number:.0%}"
+                    for number in (s.share, s.accuracy, s.balanced_accuracy, s.balanced_accuracy_degraded)
+                ),
+            )
+            for name, s in facts.classifier.items()
+        ],
+    )
+    yield "The attributes are the labels of the training data. They say nothing about a person's identity."
+
+
 def memorization(facts: Facts) -> Iterator[str]:
     """Whether it copies its training faces."""
     yield "## Memorization"
@@ -164,7 +191,7 @@ def provenance(facts: Facts) -> Iterator[str]:
 
 
 COPY_CHECK = {"threshold", "real_ratio", "samples", "allowed"}  # entries of a report, if copies were searched
-SECTIONS = (intro, usage, license, data, training, evaluation, memorization, biases, provenance)
+SECTIONS = (intro, usage, license, data, training, evaluation, memorization, classifier, biases, provenance)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

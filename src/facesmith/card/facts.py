@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from facesmith.attributes import AttributeScores
 from facesmith.errors import BadData, FacesmithError
+from facesmith.modelfiles import classifier_file
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.evaluation_file import (
     EVALUATION,
@@ -15,6 +18,7 @@ from facesmith.modelfiles.evaluation_file import (
     read_evaluation,
 )
 from facesmith.modelfiles.run_folder import LOG, PLAN, is_number, read_log
+from facesmith.modelfiles.sidecar import sidecar_path
 from facesmith.training.plan import Plan, read_plan
 
 
@@ -46,6 +50,7 @@ class Facts:
         seconds: of training until the model was saved, from the run's log.
         report: the content of a report.json in which this model was evaluated.
         result: this model's entry in the report.
+        classifier: the scores of the model's attribute classifier, by attribute; empty without one.
     """
 
     model: LoadedModel
@@ -53,6 +58,7 @@ class Facts:
     seconds: float | None
     report: Evaluation | None
     result: ModelEvaluation | None
+    classifier: Mapping[str, AttributeScores]
     options: CardOptions
 
     @property
@@ -69,7 +75,7 @@ def gather_facts(path: Path | None, evaluation: Path | None, options: CardOption
             is ignored.
 
     Raises:
-        BadModel: the model can't be opened.
+        BadModel: the model or its attribute classifier can't be opened.
         BadData: a report is damaged, or `evaluation` is about another model.
     """
     model = load_model(path)
@@ -86,7 +92,7 @@ def gather_facts(path: Path | None, evaluation: Path | None, options: CardOption
         )
     plan = _read_plan(folder, model)
     seconds = None if plan is None else _training_seconds(folder, model)
-    return Facts(model, plan, seconds, report, result, options)
+    return Facts(model, plan, seconds, report, result, _classifier_scores(model), options)
 
 
 def _read_plan(folder: Path, model: LoadedModel) -> Plan | None:
@@ -97,6 +103,11 @@ def _read_plan(folder: Path, model: LoadedModel) -> Plan | None:
         return None
     planned = {"recipe": plan.recipe, "fingerprint": plan.fingerprint, "seed": plan.seed}
     return plan if all(model.header.get(key) == value for key, value in planned.items()) else None
+
+
+def _classifier_scores(model: LoadedModel) -> Mapping[str, AttributeScores]:
+    file = sidecar_path(model.path, classifier_file.KIND)
+    return classifier_file.load_classifier(file, model.hash).scores if file.exists() else {}
 
 
 def _training_seconds(folder: Path, model: LoadedModel) -> float | None:

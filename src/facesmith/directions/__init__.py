@@ -6,6 +6,5 @@ linear_fit.py         directions from latents and logits, orthogonal to attribut
 refine.py             directions improved by gradients through generator and classifier
 strength.py           the length of a direction, so that strength 1 makes its attribute clearly visible
 unsupervised.py       directions without labels: PCA (GANSpace), SeFa
-classifier_file.py    the classifier in a file next to the model
 find.py               the verb: chooses the method, writes the directions and their contact sheet
 """

@@ -15,7 +15,6 @@ from facesmith.attributes import DatasetLabels, learnable_labels
 from facesmith.attributes.dataset_labels import expand_classes, unknown_column_message
 from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.directions import unsupervised
-from facesmith.directions.classifier_file import KIND, save_classifier
 from facesmith.directions.direction_options import DirectionOptions, FoundDirections
 from facesmith.directions.supervised import supervised_directions
 from facesmith.directions.unsupervised import unsupervised_directions
@@ -29,6 +28,7 @@ from facesmith.io.outputs import Outputs
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
+from facesmith.modelfiles.classifier_file import KIND, save_classifier
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
 
 WITHOUT_CLASSIFIER = ("means", *unsupervised.METHODS)

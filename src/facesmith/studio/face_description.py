@@ -13,9 +13,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from facesmith.attributes import TrainedClassifier, predict_logits
-from facesmith.directions.classifier_file import KIND, load_classifier
 from facesmith.io.images import Pixels
 from facesmith.model import Model
+from facesmith.modelfiles.classifier_file import KIND, load_classifier
 from facesmith.modelfiles.sidecar import sidecar_path
 
 CERTAIN, PERHAPS = 0.9, 0.7  # probabilities
@@ -27,6 +27,7 @@ PHRASES = {  # in the order of the description
     "mouth_slightly_open": "with the mouth slightly open",
     "black_hair": "with black hair",
     "brown_hair": "with brown hair",
+    "dark_hair": "with dark hair",
     "blond_hair": "with blond hair",
     "gray_hair": "with gray hair",
     "bald": "bald",
@@ -77,12 +78,18 @@ def describe_face(model: Model, face: Pixels) -> dict[str, Any]:
         BadModel: the classifier is damaged.
     """
     trained = _cache.get(model)
-    probabilities = predict_logits(trained.classifier, face[None])[0].sigmoid().tolist()
+    logits = predict_logits(trained.classifier, face[None])[0]
+    probabilities = dict(zip(trained.names, logits.sigmoid().tolist(), strict=True))
     usable = {
-        name: float(probability)
-        for name, probability in zip(trained.names, probabilities, strict=True)
+        name: probability
+        for name, probability in probabilities.items()
         if trained.scores[name].balanced_accuracy_degraded >= MIN_BALANCED_ACCURACY
     }
+    if "black_hair" in usable and not any(usable.get(name, 0.0) >= PERHAPS for name in DARK_HAIR):
+        # Often it is only unclear whether dark hair is black or brown.
+        usable["dark_hair"] = min(1.0, sum(probabilities.get(name, 0.0) for name in DARK_HAIR))
+    if usable.get("smiling", 0.0) >= PERHAPS:
+        usable.pop("mouth_slightly_open", None)  # a smile usually opens the mouth
     mentioned = _mentioned(usable)
     certain = [each["label"] for each in mentioned if each["certain"]]
     perhaps = [each["label"] for each in mentioned if not each["certain"]]
@@ -112,9 +119,6 @@ def _mentioned(probabilities: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return the attributes to mention: name, label, probability, and whether it is certain."""
     found = [(name, PHRASES[name], probabilities[name]) for name in PHRASES if name in probabilities]
     found += [(name, phrase, 1 - probabilities[name]) for name, phrase in OPPOSITES.items() if name in probabilities]
-    dark = sum(probabilities.get(name, 0.0) for name in DARK_HAIR)
-    if dark >= PERHAPS and all(probabilities.get(name, 0.0) < PERHAPS for name in DARK_HAIR):
-        found.append(("dark_hair", "with dark hair", min(dark, 1.0)))  # black or brown, but not clear which
     return [
         {"name": name, "label": phrase, "probability": round(probability, 3), "certain": probability >= CERTAIN}
         for name, phrase, probability in found

@@ -1,4 +1,4 @@
-"""The attribute classifier in a file next to the model, so that faces can be described without labeled faces."""
+"""The file of a model's attribute classifier, with which faces can be described without labeled faces."""
 
 from __future__ import annotations
 
