@@ -14,13 +14,15 @@ import urllib.request
 import zipfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from marionette import FIREFOX, Firefox
-from PIL import Image
+from PIL import Image, features
 from small import saved_model
 from test_studio import with_directions
+
+from facesmith.modelfiles.run_folder import LOG, PLAN, SHEETS
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
 axe_playwright_python = pytest.importorskip("axe_playwright_python", reason="axe checks the accessibility")
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {C
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-quic"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),  # a camera, and a microphone that beeps
 ]
 TIMEOUT_MS = 60_000  # long, for a busy machine
 KEPT = "#tray-faces li > button:first-child"
@@ -60,6 +63,27 @@ def models(tmp_path_factory):
 def url(models):
     with running_studio("--model", models[0], "--model", models[1]) as (url, _):
         yield url
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder with three checkpoints."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    (folder / SHEETS).mkdir(parents=True)
+    log = [{"seen": seen, "seconds": seen / 100, "G/loss": 1.0} for seen in (1000, 2000, 3000)]
+    (folder / PLAN).write_text("{}")
+    (folder / LOG).write_text("\n".join(map(json.dumps, log)))
+    for line in log:  # 8x8 faces of 16 pixels, 2 pixels apart
+        Image.new("RGB", (142, 142), (line["seen"] // 20, 90, 60)).save(folder / SHEETS / f"{line['seen']:09d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def training_studio(models, run):
+    """A studio with a run that receives OSC messages: its URL and the port for the messages."""
+    pytest.importorskip("pythonosc", reason="OSC is an extra")
+    with running_studio("--model", models[0], "--run", run, "--osc", 0) as (url, studio):
+        yield url, int(studio.stderr.readline().split()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -205,34 +229,33 @@ def test_sliders_edit_a_face_and_undo_works(open_page):
     assert page.locator(".slider.set").count() == 0
 
 
+COUNT_REQUESTS = """
+window.requests = { running: 0, most: 0, all: 0 };
+const send = window.fetch;
+window.fetch = async (url, options) => {
+  if (!String(url).includes('smiling')) return send(url, options);
+  requests.all += 1;
+  requests.most = Math.max(requests.most, ++requests.running);
+  try { return await send(url, options); } finally { requests.running -= 1; }
+};
+"""
+
+
 def test_dragged_slider_requests_one_face_at_a_time(open_page):
     page = open_page("/#edit?kept=7")
+    page.add_init_script(COUNT_REQUESTS)
+    page.reload()
     page.get_by_role("slider", name="smiling").wait_for()
     wait_until(page, "document.querySelectorAll('.pair img.loaded').length === 2")
-    requests = {"running": 0, "most": 0, "all": 0}
-
-    def started(request):
-        if "smiling" in request.url:
-            requests["running"] += 1
-            requests["all"] += 1
-            requests["most"] = max(requests["most"], requests["running"])
-
-    def ended(request):
-        if "smiling" in request.url:
-            requests["running"] -= 1
-
-    page.on("request", started)
-    page.on("requestfinished", ended)
-    page.on("requestfailed", ended)
     page.evaluate(
         "(async () => { const slider = document.querySelector('.slider input[type=range]');"
         " for (let i = 1; i <= 25; i++) { slider.value = i / 10; slider.dispatchEvent(new Event('input'));"
         " await new Promise((after) => setTimeout(after, 8)); } })()"
     )
-    page.wait_for_timeout(1500)
+    wait_until(page, "document.querySelectorAll('.pair img')[1].alt.includes('+2.5') && requests.running === 0")
     assert page.locator(".slider.set input[type=number]").input_value() == "2.5"
-    assert requests["most"] == 1
-    assert 1 <= requests["all"] <= 26
+    assert page.evaluate("requests.most") == 1
+    assert 1 <= page.evaluate("requests.all") <= 26
 
 
 def test_kept_faces_are_added_and_blended(open_page):
@@ -794,7 +817,8 @@ def test_pictures_and_projects_are_opened_again(open_page, tmp_path):
     with page.expect_download() as project:
         choose_in_menu(page, "Save project")
     with page.expect_download() as faces:
-        choose_in_menu(page, "Download kept faces")
+        choose_in_menu(page, "Download several faces")
+        page.locator("dialog[open]").get_by_role("button", name="Download", exact=True).click()
     with zipfile.ZipFile(faces.value.path()) as archive:
         assert {"contact-sheet.png", "faces.csv"} < set(archive.namelist())
     # A picture opens as the face it shows, and a project with everything.
@@ -912,3 +936,157 @@ def test_faces_are_described_for_people_who_cannot_see_them(open_page):
     page.wait_for_selector("p[aria-live]:has-text('a woman, smiling')", state="attached")
     page.keyboard.press("e")
     page.wait_for_selector(".description:has-text('A woman, smiling')")
+
+
+def test_failed_pictures_say_why(open_page):
+    open_page.expected.append("400 (Bad Request)")
+    page = open_page("/#faces?kept=3")
+    page.wait_for_selector(".wall img.loaded")
+    reason = "This reason is long enough to need several lines on a small tile, and then some more."
+    page.route("**/api/face.png?*", lambda route: route.fulfill(status=400, json={"error": reason}))
+    page.get_by_role("button", name="New faces").click()
+    page.wait_for_selector(".wall .error")
+    wait_for_message(page, reason)
+    assert page.evaluate("document.querySelector('.wall .error span').clientHeight > 3 * 15"), "the text is wrapped"
+    page.click(".wall button")
+    page.wait_for_selector("#message.on button:has-text('Undo')", state="detached")
+
+
+def test_another_part_starts_at_its_top_with_the_focus(open_page):
+    page = open_page()
+    page.wait_for_selector(".wall img.loaded")
+    page.focus(".wall button[tabindex='0']")
+    page.keyboard.press("End")
+    page.keyboard.press("End")
+    wait_until(page, "scrollY > 300")
+    page.keyboard.press("e")
+    page.wait_for_selector("section.edit")
+    wait_until(page, "scrollY === 0 && document.activeElement.id === 'main'")
+    page.go_back()
+    page.wait_for_selector(".wall")
+    wait_until(page, "scrollY > 300")
+
+
+def test_wall_and_kept_faces_are_downloaded_together(open_page):
+    page = open_page("/#faces?first=40&kept=3,5&psi=0.8")
+    page.wait_for_selector(".wall img.loaded")
+
+    def download(faces, count, file):
+        choose_in_menu(page, "Download several faces")
+        page.locator("dialog select").first.select_option(faces)
+        if count:
+            page.get_by_label("Number of faces").fill(str(count))
+        page.get_by_label("File").select_option(file)
+        page.locator("dialog select").last.select_option("2")
+        with page.expect_download() as downloaded:
+            page.locator("dialog[open]").get_by_role("button", name="Download", exact=True).click()
+        page.locator("dialog[open] [role=status]", has_text="downloaded").wait_for()
+        page.keyboard.press("Escape")
+        return Path(downloaded.value.path())
+
+    with zipfile.ZipFile(download("wall", 3, "zip")) as archive:
+        names = archive.namelist()
+        assert [each for each in names if "seed" in each] == [f"00{i + 1}-seed{40 + i}.png" for i in range(3)]
+        assert Image.open(io.BytesIO(archive.read(names[0]))).size == (32, 32)
+    with Image.open(download("kept", None, "sheet")) as sheet:
+        assert sheet.width > 2 * 2 * 128
+
+
+def test_address_holds_the_contact_sheets(open_page, training_studio, run):
+    site, _ = training_studio
+    page = open_page("#watch", site=site)
+    page.wait_for_selector(".sheet img.loaded")
+    page.locator(".sheet").first.click(position={"x": 9, "y": 9})
+    page.get_by_label("Seed", exact=True).fill("9")
+    page.keyboard.press("Enter")
+    page.get_by_label("Compare with a second contact sheet").check()
+    page.get_by_label("Time of sheet B").fill("1")
+    wait_until(page, "/follow=A9$/.test(location.hash) && /sheets=[0-9a-f]{12},[0-9a-f]{12}-2000&/.test(location.hash)")
+    other = open_page(page.evaluate("location.hash"), site=site)
+    other.wait_for_selector(".sheet img[alt='Faces of seeds 0 to 63 of first after 2.0 kimg'].loaded")
+    other.wait_for_selector(".sheet img[alt='Faces of seeds 0 to 63 of first after 3.0 kimg'].loaded")
+    assert other.locator(".timeline canvas").first.get_attribute("aria-label") == "Seed 9 after 1.0 kimg"
+    assert other.get_by_text("The run of this link is not open here").is_hidden()
+    # Back returns to the checkpoint that was on the screen.
+    other.get_by_label("Time of sheet A").fill("0")
+    other.wait_for_selector(".sheet img[alt='Faces of seeds 0 to 63 of first after 1.0 kimg'].loaded")
+    other.click(".parts a[href='./#mix']")
+    other.go_back()
+    other.wait_for_selector(".sheet img[alt='Faces of seeds 0 to 63 of first after 1.0 kimg'].loaded")
+    stranger = open_page("#watch?sheets=0123456789ab-2000&follow=B99", site=site)
+    stranger.get_by_text("The run of this link is not open here").wait_for()
+    stranger.wait_for_selector(".sheet img[alt='Faces of seeds 0 to 63 of first after 3.0 kimg'].loaded")
+
+
+def start_stage(page, button):
+    page.get_by_role("button", name="Stage mode").click()
+    page.locator("#stage").get_by_role("button", name=button).click()
+    page.locator("#stage button[aria-pressed=true]").wait_for()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_selector("#stage canvas")
+
+
+def test_midi_controllers_move_directions_on_stage(open_page):
+    page = open_page("/#walk?stops=3,5")
+    page.add_init_script(
+        "window.midi = { onmidimessage: null };"
+        " navigator.requestMIDIAccess = async () => ({ inputs: new Map([['first', window.midi]]) });"
+    )
+    page.reload()
+    start_stage(page, "Use MIDI")
+    for message, strength in (([0xB0, 21, 127], 3), ([0xB3, 21, 0], -3), ([0x90, 0, 127], 3)):
+        with page.expect_request(lambda request, s=strength: f"smiling%3D{s}" in request.url):
+            page.evaluate("(data) => window.midi.onmidimessage({ data })", message)
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#stage", state="detached")
+    assert page.evaluate("window.midi.onmidimessage") is None, "it listens no longer"
+
+
+def test_microphone_changes_the_variety_on_stage(open_page):
+    page = open_page("/#walk?stops=3,5&psi=0.2")
+    page.context.grant_permissions(["microphone"])
+    start_stage(page, "Microphone sets the variety")
+    with page.expect_request(lambda request: "mix.png" in request.url and psi_of(request) >= 0.4):
+        pass
+
+
+def psi_of(request):
+    return float(parse_qs(urlsplit(request.url).query)["psi"][0])
+
+
+def test_osc_messages_move_directions_on_stage(open_page, training_studio):
+    from test_studio_osc import udp_client
+
+    site, port = training_studio
+    page = open_page("#walk?stops=3,5", site=site)
+    start_stage(page, "Use OSC")
+    with udp_client(port) as client:
+        with page.expect_request(lambda request: "smiling%3D1.5" in request.url):
+            client.send_message("/smiling", 1.5)
+        client.send_message("/speed", 4)
+        with page.expect_request(lambda request: "*42(smiling" in unquote(request.url)):
+            client.send_message("/seed", 42)  # the walk goes there next
+
+
+def test_camera_takes_a_photo(open_page):
+    page = open_page("/#me")
+    page.context.grant_permissions(["camera"])
+    server = PhotoServer(page)
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("button", name="Take the picture").click()
+    page.wait_for_selector(".boxes button >> nth=1")
+    assert server.uploads[0][0] >= 320
+    assert page.evaluate("document.querySelector('video').srcObject.active") is False, "the camera is off again"
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+def test_avif_photo_is_shown_and_sent_as_jpeg(open_page):
+    stream = io.BytesIO()
+    Image.new("RGB", (80, 60), (90, 60, 40)).save(stream, "AVIF")
+    page = open_page("/#me")
+    server = PhotoServer(page)
+    photo = {"name": "photo.avif", "mimeType": "image/avif", "buffer": stream.getvalue()}
+    page.set_input_files("input[type=file]", photo)
+    page.wait_for_selector(".boxes button >> nth=1")
+    assert server.uploads == [(80, 60)]
+    assert page.locator(".shown canvas").is_visible()

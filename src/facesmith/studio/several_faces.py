@@ -74,9 +74,9 @@ def faces_zip(
         for number, (face, picture) in enumerate(zip(faces, _render(model, faces, psi, job, queue), strict=True), 1):
             pictures.append(resize(picture, SHEET_FACE_PX))
             name = f"{number:03d}-{file_name(face)}.png"
-            metadata = model.provenance(face_provenance(face, psi) | enlargement(scale))
+            metadata = model.provenance(face_provenance(face, _psi_of(face, psi)) | enlargement(scale))
             archive.writestr(name, png_bytes(resize(picture, scale * picture.shape[0]), metadata))
-            rows.writerow([name, str(face), repr(psi), model.hash])
+            rows.writerow([name, str(face), repr(_psi_of(face, psi)), model.hash])
         archive.writestr("contact-sheet.png", _sheet(model, faces, pictures, psi, 1, 0))
         archive.writestr("faces.csv", table.getvalue())
     return content.getvalue()
@@ -97,9 +97,14 @@ def _render(model: Model, faces: Sequence[Face], psi: float, job: Job[bytes], qu
             raise RenderCancelled
         job.progress = start / len(faces)
         with queue.background_turn():
-            ws = [face_latent(model, face, psi) for face in faces[start : start + BATCH_SIZE]]
+            ws = [face_latent(model, face, _psi_of(face, psi)) for face in faces[start : start + BATCH_SIZE]]
             pictures = [picture for w in _equal_shapes(ws) for picture in synthesize(model.G, w)]
         yield from pictures
+
+
+def _psi_of(face: Face, psi: float) -> float:
+    """Return the psi of one face. A latent is drawn as it is, because truncation would change a face from a photo."""
+    return 1.0 if face.seed is None else psi
 
 
 def _equal_shapes(ws: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -12,6 +12,8 @@ const MAX_STOPS = 24;
 
 const number = (low, high) => (text) => (text !== '' && Number(text) >= low && Number(text) <= high ? Number(text) : undefined);
 const choice = (...values) => (text) => (values.includes(text) ? text : undefined);
+const SHEETS = /^[0-9a-f]{12}(-\d{1,12})?(,[0-9a-f]{12}(-\d{1,12})?)?$/; // id of a run, images shown
+const sheet = (text) => { const [run, seen = 0] = text.split('-'); return { run, seen: Number(seen) }; };
 const faces = (text) => splitFaces(text).filter(isFace).slice(0, MAX_STOPS);
 
 // name in the address -> [write(state) -> text, read(text) -> values or undefined]
@@ -32,6 +34,8 @@ const FIELDS = {
   stops: [({ stops }) => stops.join(','), (text) => ({ stops: faces(text) })],
   closed: [({ closed }) => (closed ? '1' : '0'), (text) => ({ closed: text !== '0' })],
   seconds: simple('seconds', number(0.5, 5)),
+  sheets: [({ sheets }) => sheets.map(({ run, seen }) => (seen ? `${run}-${seen}` : run)).join(','), (text) => (SHEETS.test(text) ? { sheets: text.split(',').map(sheet) } : undefined)],
+  follow: [({ followed: { sheet: place, seed } }) => `${'AB'[place]}${seed}`, (text) => (/^[AB]\d{1,2}$/.test(text) && Number(text.slice(1)) < 64 ? { followed: { sheet: 'AB'.indexOf(text[0]), seed: Number(text.slice(1)) } } : undefined)],
 };
 
 // The address of a state. Values that are as at the start are left out.
@@ -73,6 +77,7 @@ export function navigate(values) {
   change(values);
   changing = false;
   flush('pushState');
+  if ('part' in values) scrollTo(0, 0); // a new step starts at the top; Back returns to where the user was
 }
 
 let timer = null;

@@ -136,12 +136,10 @@ function connectHeader() {
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     navigate({ part: link.hash.slice(1) });
-    scrollTo(0, 0);
-    if (link.matches('.parts a')) main.focus({ preventScroll: true });
   });
   document.querySelector('.skip').addEventListener('click', (event) => { event.preventDefault(); main.focus(); });
   modelChoice.addEventListener('change', () => { navigate({ model: modelChoice.value }); });
-  document.getElementById('menu').addEventListener('beforetoggle', () => importModule('./menu.js').then(({ fillMenu }) => fillMenu()), { once: true });
+  document.getElementById('menu').addEventListener('beforetoggle', ({ newState }) => newState === 'open' && importModule('./menu.js').then(({ fillMenu }) => fillMenu()));
   addEventListener('keydown', (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.key.toLowerCase() !== 'z' || event.target.matches('input:not([type=range])')) return;
     if (undoRemoval()) { event.preventDefault(); event.stopImmediatePropagation(); }
@@ -173,7 +171,8 @@ async function start() {
   startTray();
   onChange((names) => {
     if (names.includes('model')) chooseModel();
-    if (names.includes('model') || names.includes('part')) showPart(state.part);
+    if (names.includes('part')) showPart(state.part).then(() => main.focus({ preventScroll: true })); // also from the keyboard
+    else if (names.includes('model')) showPart(state.part);
   });
   followAddress(openAddress);
   history.replaceState({ ours: true }, '', addressOf());

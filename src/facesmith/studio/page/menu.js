@@ -2,52 +2,35 @@
 
 import { addressOf, keptText, readAddress } from './address.js';
 import { button, h } from './dom.js';
+import { openDownloads } from './downloads.js';
 import { forgetKept } from './kept.js';
 import { openHistory } from './history.js';
-import { copy, showMessage } from './messages.js';
+import { copy } from './messages.js';
 import { openFile } from './open_file.js';
 import { saveProject } from './project.js';
 import { openStage } from './stage.js';
-import { apiUrl, currentPsi, onChange, studio } from './state.js';
-import { download } from './widgets.js';
-
-const MAX_URL_LENGTH = 55_000; // of the server
+import { studio } from './state.js';
 
 const menu = document.getElementById('menu');
 const fileInput = h('input', { type: 'file', class: 'visually-hidden', tabIndex: -1, 'aria-label': 'A project, or a picture that Facesmith made', accept: 'application/json,image/*',
   onchange: () => { if (fileInput.files[0]) openFile(fileInput.files[0]); fileInput.value = ''; } });
 
 export function fillMenu() {
-  const item = (text, run, title) => button(text, () => { menu.hidePopover(); run(); }, { title });
-  const keptItems = [
-    item('Download kept faces (ZIP)', () => downloadKept('faces.zip'), 'Pictures with their metadata, a table and a contact sheet'),
-    item('Download a contact sheet', () => downloadKept('contact-sheet.png')),
-  ];
+  const item = (text, run, title, needsModel = true) => button(text, () => { menu.hidePopover(); run(); }, { title, disabled: needsModel && !studio.model });
   menu.replaceChildren(
-    item('Copy link', copyLink, 'The link shows what is on your screen to others who have the same model'),
+    item('Copy link', copyLink, 'The link shows what is on your screen to others who have the same model', false),
     item('History', openHistory, 'Earlier walls and edits'),
     item('Stage mode', openStage, 'An endless walk on the full screen, without controls'),
-    ...keptItems,
+    item('Download several faces', openDownloads, 'The kept faces or the wall, as a ZIP or as a contact sheet'),
     item('Save project', saveProject, 'Everything on the screen and the kept faces, in a file'),
     item('Open project or picture', () => fileInput.click(), 'A project, or a picture that Facesmith made'),
-    item('Forget everything in this browser', forgetEverything), fileInput);
-  const enable = () => { for (const each of keptItems) each.disabled = !studio.kept.length; };
-  enable();
-  onChange((names) => names.includes('kept') && enable());
+    item('Forget everything in this browser', forgetEverything, '', false), fileInput);
 }
 
 function copyLink() {
   const faces = studio.kept.length && !keptText() ? 'without the kept faces, which are too many' : '';
   const own = /w\./.test(addressOf()) ? 'It contains faces that are not seeds, perhaps of a person in a photo.' : '';
   copy(location.href, ['Link', faces, own && `(${own})`].filter(Boolean).join(' '));
-}
-
-async function downloadKept(name) {
-  const url = apiUrl(name, { faces: studio.kept.map(({ face }) => face).join(','), psi: currentPsi() });
-  if (url.length > MAX_URL_LENGTH) return showMessage('Too many custom faces for one download. Remove some of them.');
-  showMessage('Making the file …');
-  if (await download(url, name)) showMessage(`${name} downloaded`);
-  return undefined;
 }
 
 function forgetEverything() {

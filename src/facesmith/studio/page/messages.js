@@ -3,6 +3,7 @@
 import { button, h } from './dom.js';
 
 const MESSAGE_MS = 3500;
+const PROBLEM_MS = 8000;
 const UNDO_MS = 10_000;
 const text = h('span');
 const actions = h('span');
@@ -10,6 +11,7 @@ const box = h('div', { id: 'message', role: 'status', 'aria-live': 'polite' }, t
 document.body.append(box);
 
 let timer;
+let current = ''; // the message
 let undo = null; // restores what was removed last
 
 export function showMessage(message, { action, run, milliseconds = MESSAGE_MS } = {}) {
@@ -17,10 +19,17 @@ export function showMessage(message, { action, run, milliseconds = MESSAGE_MS } 
   const place = document.querySelector('dialog[open]') ?? document.body;
   if (box.parentElement !== place) place.append(box);
   actions.replaceChildren(...(action ? [button(action, () => { hide(); run(); })] : []));
+  current = message;
   text.textContent = '';
   requestAnimationFrame(() => { text.textContent = message; }); // a screen reader announces the same text again
   box.classList.add('on');
   hideAfter(milliseconds);
+}
+
+// Says why a picture failed. Many pictures may fail for the same reason, which is one message. It never replaces Undo.
+export function showProblem(message) {
+  const isShown = box.classList.contains('on') && (current === message || actions.childElementCount);
+  if (!isShown) showMessage(message, { milliseconds: PROBLEM_MS });
 }
 
 // Says that something was removed. Call it after every removal. Undo is also Ctrl+Z, until the next removal.

@@ -1,6 +1,7 @@
 // A picture that loads from a URL. Its space is reserved from the start, so nothing shifts when it arrives.
 
 import { h } from './dom.js';
+import { showProblem } from './messages.js';
 import { requestBlob } from './server.js';
 
 const SLOW_MS = 400;
@@ -65,6 +66,8 @@ export class Picture {
     if (!text) return;
     this.img.classList.remove('loaded');
     this.shown = null; // so that showing the same URL tries again
-    this.element.append(this.error = h('span', { class: 'error', title: text }, text));
+    // Small pictures have no room for the whole text, so it is also a message.
+    this.element.append(this.error = h('span', { class: 'error', title: text }, h('span', {}, text)));
+    showProblem(text);
   }
 }

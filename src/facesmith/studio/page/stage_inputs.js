@@ -52,6 +52,11 @@ export async function listenToMicrophone(useLevel) {
 // Messages that the server receives: /NAME value for a direction, /psi, /speed, /seed.
 export async function listenToOsc(directions, set) {
   const events = new EventSource('api/osc');
+  await new Promise((resolve, reject) => { // only now do messages arrive
+    events.onopen = resolve;
+    events.onerror = () => { events.close(); reject(new Error('The studio sends no OSC messages.')); };
+  });
+  events.onerror = null; // a broken connection is renewed by the browser
   events.onmessage = ({ data }) => {
     const { address, values: [value] } = JSON.parse(data);
     const name = address.slice(1);

@@ -19,6 +19,8 @@ export const DEFAULTS = Object.freeze({
   stops: [], // of Walk: faces
   closed: true,
   seconds: 2,
+  sheets: [], // of Watch: one or two of {run, seen}; seen is 0 for the newest checkpoint
+  followed: { sheet: 0, seed: 0 }, // the face over time: a seed on the first (0) or second (1) sheet
 });
 export const state = { ...DEFAULTS };
 

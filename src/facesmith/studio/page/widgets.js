@@ -115,6 +115,14 @@ export async function whileBusy(busyButton, task) {
   busyButton.ariaDisabled = null;
 }
 
+// A list of sizes for downloads. Its value is the factor.
+export function sizeChoice() {
+  const { resolution } = studio.model;
+  const text = (times) => (times === 1 ? `${resolution} px` : `${resolution * times} px (${times}×)`);
+  return h('select', { 'aria-label': 'Size of the download', title: 'Enlarged pictures are computed with a Lanczos filter. They show no more detail.' },
+    [1, 2, 4].map((times) => h('option', { value: String(times) }, text(times))));
+}
+
 // Buttons to download a picture, and to copy the code that draws it. `links(scale)` returns {png, json, name}.
 export function pictureButtons(links) {
   const copyCode = (kind, name) => async () => {
@@ -124,12 +132,11 @@ export function pictureButtons(links) {
       else showMessage('No command can draw this picture. Copy the Python code instead.');
     } catch (error) { showMessage(error.message); }
   };
-  const scale = h('select', { 'aria-label': 'Size of the download' }, [1, 2, 4].map((times) => h('option', { value: String(times) }, times === 1 ? `${studio.model.resolution} px` : `${studio.model.resolution * times} px (${times}×)`)));
+  const scale = sizeChoice();
   const downloadButton = button('Download', () => whileBusy(downloadButton, () => {
     const { png, name } = links(Number(scale.value));
     return download(png, scale.value === '1' ? name : name.replace('.png', `-${scale.value}x.png`));
   }));
-  scale.title = 'Enlarged pictures are computed with a Lanczos filter. They show no more detail.';
   return h('div', { class: 'row' }, h('span', { class: 'joined' }, downloadButton, scale),
     button('Copy command', copyCode('command', 'Command'), { title: 'The command that draws this picture' }),
     button('Copy Python', copyCode('python', 'Python code'), { title: 'The Python code that draws this picture' }));
