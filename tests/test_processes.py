@@ -14,11 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 from small import QUIET, RECIPES, RESOLUTION, TEST_RECIPES, faces_folder, small_recipe, small_state
+from test_shards import run_here
 from train_in_processes import options_for
 
 from facesmith.errors import BadData
 from facesmith.modelfiles.checkpoint import load_state
 from facesmith.modelfiles.run_folder import PLAN, STATE
+from facesmith.photos import extract as extract_module
+from facesmith.photos.extract import extract
 from facesmith.training.plan import read_plan
 from facesmith.training.train import train
 
@@ -145,3 +148,18 @@ def test_if_a_process_is_killed_all_end_soon_with_one_line_and_the_run_resumes(f
     finished = run_processes(*command, cache=folder / "cache")
     assert finished.returncode == 0, finished.stderr
     assert load_state(state)["seen"] == 6400
+
+
+@pytest.mark.slow
+def test_processes_train_on_their_own_parts_of_shards_and_resume_exactly(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
+    shards = tmp_path / "shards"
+    report = extract(folder / "faces", shards, size=RESOLUTION, crop=RESOLUTION, shards=4, console=QUIET)
+    assert report.faces > 20
+    finished = run_processes(TESTS / "train_in_processes.py", shards, tmp_path, "dcgan64", cache=tmp_path / "cache")
+    assert finished.returncode == 0, finished.stderr
+    models = [tmp_path / "dcgan64" / name / "model.safetensors" for name in ("straight", "interrupted")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    packed = sorted(json.loads(file.read_text())["shape"][0] for file in (tmp_path / "cache").rglob("index.json"))
+    assert len(packed) == 2
+    assert sum(packed) <= report.faces  # no face is packed twice; those of the test split are not packed

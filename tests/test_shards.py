@@ -72,6 +72,7 @@ def test_shards_have_the_faces_of_a_folder(tmp_path, photos, in_process):
     assert set(content(tmp_path / "shards")) == names | shards
     in_shards, in_folder = rows(tmp_path / "shards" / "metadata.csv"), rows(tmp_path / "plain" / "metadata.csv")
     for row, other in zip(in_shards, in_folder, strict=True):
+        assert row.pop("split") in ("train", "validation", "test")
         tar, member = row.pop("file_name").split("/")
         with tarfile.open(tmp_path / "shards" / tar) as archive:
             pixels = read_picture(archive.extractfile(member).read()).astype(int)

@@ -1,6 +1,7 @@
 """Datasets of faces -> batches. Training, evaluation and all other readers open faces with `open_faces`.
 
 layouts.py   the supported dataset layouts -> a list of pictures with attributes and persons
+shards.py    faces in the shards of `extract --shards`; the part of each training process
 packed.py    pictures -> a memory-mapped uint8 cache, keyed by their contents
 dataset.py   pixels, attributes, groups and split in one object
 stream.py    seeded batches that resume exactly

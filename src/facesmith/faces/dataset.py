@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.errors import BadData, BadOption
-from facesmith.faces.layouts import Listing, read_listing
+from facesmith.faces.layouts import Listing
 from facesmith.faces.packed import Packed, pack
-from facesmith.io.archives import open_store
+from facesmith.faces.shards import OwnPixels, ShardListing, own_rows, read_dataset
 from facesmith.io.images import Pixels
 from facesmith.io.store import Store, StoredFile, printable
 from facesmith.photos import split
@@ -28,7 +28,7 @@ class Faces:
 
     Attributes:
         path: of the dataset.
-        pixels: uint8 `[N, S, S, C]`, memory-mapped, read-only.
+        pixels: uint8 `[N, S, S, C]`, memory-mapped, read-only. Only `rows` of it can be read.
         names: paths inside the dataset.
         attributes: float32 `[N]` by name; NaN if unknown.
         groups: the person, or the set of near-duplicates, of each face. The split never divides a group.
@@ -39,6 +39,7 @@ class Faces:
         notices: what was changed or skipped, one line each, for the user.
         sizes: `[N, 2]` width and height in the files.
         cache: folder of the packed pictures.
+        rows: rows whose pixels this process has packed; None for all of them.
         left_out: label tables and columns that give no attributes, with the reason.
         labels: float32 `[N, K]`, the condition of each face: -1 for no, 1 for yes, 0 if unknown. None unless
             `conditioning.with_labels` has set it.
@@ -56,6 +57,7 @@ class Faces:
     notices: list[str]
     sizes: NDArray[np.int32]
     cache: Path
+    rows: NDArray[np.int64] | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     labels: NDArray[np.float32] | None = None
 
@@ -71,9 +73,26 @@ class Faces:
         """Rows of the faces in a part of the split (one of `split.PARTS`), in order."""
         return np.flatnonzero(self.parts == split.PARTS.index(name))
 
+    def own_part(self, name: str) -> NDArray[np.int64]:
+        """As `part`, but only the faces whose pixels this process has packed."""
+        return self.part(name) if self.rows is None else np.intersect1d(self.part(name), self.rows)
+
+    @property
+    def own_pixels(self) -> Pixels:
+        """All pixels that this process has packed, uint8 `[M, S, S, C]`."""
+        pixels: object = self.pixels
+        return pixels.packed if isinstance(pixels, OwnPixels) else self.pixels
+
 
 def open_faces(
-    path: Path, resolution: int, channels: int = 3, *, limit: int | None = None, console: Console | None = None
+    path: Path,
+    resolution: int,
+    channels: int = 3,
+    *,
+    limit: int | None = None,
+    rank: int = 0,
+    processes: int = 1,
+    console: Console | None = None,
 ) -> Faces:
     """Open a folder or zip of faces in any supported layout (see `layouts.py`), at one size.
 
@@ -81,13 +100,17 @@ def open_faces(
         resolution: larger pictures are reduced, with a notice; smaller ones are skipped.
         channels: 1 converts colors to gray, with a notice.
         limit: use this many faces, always the same ones, chosen by a hash of their names.
+        rank, processes: of several processes that train together, this is number `rank`. Of faces in shards, each
+            packs only its own part.
         console: shows the progress of packing.
 
     Raises:
         BadData: no picture can be used at that size; the message gives the reasons.
     """
-    store = open_store(path)
-    return faces_from_listing(store, read_listing(store), resolution, channels, limit=limit, console=console)
+    store, listing = read_dataset(path)
+    return faces_from_listing(
+        store, listing, resolution, channels, limit=limit, rank=rank, processes=processes, console=console
+    )
 
 
 def faces_from_listing(
@@ -97,12 +120,16 @@ def faces_from_listing(
     channels: int = 3,
     *,
     limit: int | None = None,
+    rank: int = 0,
+    processes: int = 1,
     console: Console | None = None,
 ) -> Faces:
     """The faces of a listing; see `open_faces`."""
     path = store.path
     if limit is not None:
         _limit(listing, limit)
+    if isinstance(listing, ShardListing):
+        return _faces_in_shards(store, listing, resolution, channels, rank, processes, console or Console(quiet=True))
     packed = pack(store, listing.files, resolution, channels, console or Console(quiet=True))
     if not packed.names:
         raise BadData(_none_usable_message(path, packed, resolution))
@@ -127,6 +154,43 @@ def faces_from_listing(
     )
 
 
+def _faces_in_shards(
+    store: Store,
+    listing: ShardListing,
+    resolution: int,
+    channels: int,
+    rank: int,
+    processes: int,
+    console: Console,
+) -> Faces:
+    """The faces of an extraction in shards; see `open_faces`."""
+    rows = own_rows(listing.parts, rank, processes)
+    share = f"{rank} of {processes}"
+    files = [listing.files[row] for row in rows]
+    packed = pack(store, files, resolution, channels, console, share=share, find_near=False)
+    if len(packed.names) < len(files):
+        raise BadData(_none_usable_message(store.path, packed, resolution))
+    pixels = packed.pixels if processes == 1 else cast(Pixels, OwnPixels(packed.pixels, rows, len(listing.files)))
+    alignment = listing.header.get("alignment")
+    names = [file.name for file in listing.files]
+    return Faces(
+        path=store.path,
+        pixels=pixels,
+        names=names,
+        attributes=listing.attributes,
+        groups=listing.groups,
+        parts=listing.parts,
+        alignment=alignment if isinstance(alignment, dict) else None,
+        fingerprint=listing.fingerprint_of(names),
+        layout=listing.layout,
+        notices=listing.notices + _notices(packed, resolution),
+        sizes=packed.sizes,
+        cache=packed.folder,
+        rows=None if processes == 1 else rows,
+        left_out=listing.left_out,
+    )
+
+
 def _limit(listing: Listing, limit: int) -> None:
     if limit < 1:
         raise BadOption(f"--limit must be 1 or more, not {limit}.")
@@ -139,6 +203,9 @@ def _limit(listing: Listing, limit: int) -> None:
     listing.files = [listing.files[i] for i in kept]
     listing.persons = [listing.persons[i] for i in kept]
     listing.attributes = {name: column[kept] for name, column in listing.attributes.items()}
+    if isinstance(listing, ShardListing):
+        listing.parts = listing.parts[kept]
+        listing.groups = [listing.groups[i] for i in kept]
 
 
 def _groups(packed: Packed, persons: list[str | None]) -> list[str]:

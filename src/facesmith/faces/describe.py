@@ -14,8 +14,8 @@ from rich.console import Console
 
 from facesmith.errors import BadPicture
 from facesmith.faces.dataset import Faces, faces_from_listing
-from facesmith.faces.layouts import Listing, read_listing
-from facesmith.io.archives import open_store
+from facesmith.faces.layouts import Listing
+from facesmith.faces.shards import read_dataset
 from facesmith.io.images import Pixels, grid, read_picture, write_png
 from facesmith.io.store import Store, printable
 from facesmith.photos import split
@@ -33,8 +33,7 @@ def describe(path: Path, *, sheet: Path | None = None, limit: int | None = None,
         sheet: file for the contact sheet; by default next to the packed pictures in the cache.
         limit: use this many faces.
     """
-    store = open_store(path)
-    listing = read_listing(store)
+    store, listing = read_dataset(path)
     faces = faces_from_listing(store, listing, _typical_size(store, listing), limit=limit, console=console)
     picture = sheet or faces.cache / "sheet.png"
     write_png(picture, contact_sheet(faces))

@@ -25,7 +25,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.errors import BadData, BadPicture, FacesmithError, PictureUnavailable
+from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError, PictureUnavailable
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import atomic_write, disk_advice, is_running, read_regular_file
 from facesmith.io.images import Pixels, crop_and_resize, read_picture
@@ -96,6 +96,10 @@ class _Picture:
     retry: bool = False
 
 
+class _NoSpace(FacesmithError):
+    """The disk of the cache is too full."""
+
+
 def cache_folder() -> Path:
     """The folder of all caches: `FACESMITH_CACHE`, or `facesmith` in the user's cache folder.
 
@@ -112,7 +116,16 @@ def cache_folder() -> Path:
         raise BadData("There is no home folder for the cache. Set FACESMITH_CACHE to a folder.") from None
 
 
-def pack(store: Store, files: Sequence[StoredFile], resolution: int, channels: int, console: Console) -> Packed:
+def pack(
+    store: Store,
+    files: Sequence[StoredFile],
+    resolution: int,
+    channels: int,
+    console: Console,
+    *,
+    share: str = "",
+    find_near: bool = True,
+) -> Packed:
     """The packed pictures of a store, from the cache if nothing has changed.
 
     Pictures are cropped to their middle square and reduced to `resolution`. Smaller ones are skipped, never enlarged.
@@ -120,7 +133,7 @@ def pack(store: Store, files: Sequence[StoredFile], resolution: int, channels: i
     Raises:
         BadData: the cache can't be written.
     """
-    stamps_file = cache_folder() / "stamps" / f"{_digest(str(store.path.resolve()))}.json"
+    stamps_file = cache_folder() / "stamps" / f"{_digest(f'{store.path.resolve()}{share}')}.json"
     old_stamps = _read_stamps(stamps_file)
     known = [file for file in files if file.name in old_stamps]
     checked = bar(known, len(known), "checking pictures", console)
@@ -133,14 +146,14 @@ def pack(store: Store, files: Sequence[StoredFile], resolution: int, channels: i
             packed = None
     try:
         if packed is None:
-            packed = _pack_all(store, files, resolution, channels, console)
+            packed = _pack_all(store, files, resolution, channels, console, find_near)
         new_contents = dict(zip(packed.names, packed.contents, strict=True)) | packed.skipped_contents
         stamps = {f.name: [f.stamp, new_contents[f.name]] for f in files}
         if any(old_stamps.get(name) != stamp for name, stamp in stamps.items()):
             with atomic_write(stamps_file, "w") as stream:
                 # Keep the stamps of files that this resolution or limit does not use.
                 stream.write(json.dumps(old_stamps | stamps))
-    except (OSError, FacesmithError) as error:
+    except (OSError, _NoSpace, BadOption) as error:
         cause = f"{error.strerror}. {disk_advice(error)}" if isinstance(error, OSError) else str(error)
         raise BadData(
             f"The cache {cache_folder()} can't be written: {cause} Or set FACESMITH_CACHE to another folder."
@@ -161,14 +174,16 @@ def _content_hash(store: Store, file: StoredFile, old_stamps: dict[str, list[str
     return ""
 
 
-def _pack_all(store: Store, files: Sequence[StoredFile], resolution: int, channels: int, console: Console) -> Packed:
+def _pack_all(
+    store: Store, files: Sequence[StoredFile], resolution: int, channels: int, console: Console, find_near: bool
+) -> Packed:
     """Read every picture, append its pixels to one file in a temporary folder, and move the folder into the cache."""
     root = cache_folder() / "faces"
     root.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(root)
     needed_bytes, free_bytes = len(files) * resolution**2 * channels, shutil.disk_usage(root).free
     if needed_bytes + SPARE_BYTES > free_bytes:
-        raise BadData(
+        raise _NoSpace(
             f"it needs {needed_bytes / 2**20:.0f} MiB, and {free_bytes / 2**20:.0f} MiB are free. Free some space."
         )
     temporary = Path(tempfile.mkdtemp(prefix=f"{_packing_on_this_machine()}{os.getpid()}-", dir=root))
@@ -184,7 +199,8 @@ def _pack_all(store: Store, files: Sequence[StoredFile], resolution: int, channe
                 kept.append(replace(picture, pixels=None))
             stream.flush()
             os.fsync(stream.fileno())
-        near = near_duplicate_groups(np.array([picture.hash for picture in kept], np.uint64).reshape(-1, 4))
+        hashes = np.array([picture.hash for picture in kept], np.uint64).reshape(-1, 4)
+        near = near_duplicate_groups(hashes) if find_near else np.arange(len(kept))
         index = _Index(
             shape=(len(kept), resolution, resolution, channels),
             names=[picture.name for picture in kept],

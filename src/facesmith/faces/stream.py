@@ -26,6 +26,7 @@ class Stream:
         position: number of faces drawn so far, by all processes.
         labels: float32 `[N, K]` of all faces, or None. A mirrored face keeps its labels.
         rank, processes: several processes draw from the same order, each different faces: this is number `rank`.
+        own: `indices` belong to this process alone; the others have different ones.
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class Stream:
         labels: NDArray[np.float32] | None = None,
         rank: int = 0,
         processes: int = 1,
+        own: bool = False,
     ) -> None:
         assert len(indices) > 0
         self.pixels, self.indices, self.seed, self.mirror, self.position = pixels, indices, seed, mirror, position
         self.labels = labels
-        self.rank, self.processes = rank, processes
+        self.rank, self.processes, self.own = rank, processes, own
         self._epoch = lru_cache(maxsize=4)(self._shuffle_epoch)
 
     def _shuffle_epoch(self, number: int, replacement: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -63,7 +65,7 @@ class Stream:
         Near the start of the stream, faces that were not drawn yet follow.
         """
         position = self.position
-        self.position = max(0, position - count)
+        self.position = max(0, position - count * (self.processes if self.own else 1))
         try:
             return self.draw(count, replacement=replacement)
         finally:
@@ -73,7 +75,7 @@ class Stream:
         """The next faces, as in `draw`, and their labels `[count, K]` or None."""
         import torch  # here, because opening and describing a dataset must not load torch
 
-        first = self.position + self.rank * count
+        first = self.position // self.processes if self.own else self.position + self.rank * count
         epochs, offsets = np.divmod(np.arange(first, first + count), len(self.indices))
         rows, flipped = np.empty(count, np.int64), np.empty(count, np.bool_)
         for epoch in np.unique(epochs).tolist():

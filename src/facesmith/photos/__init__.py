@@ -18,7 +18,7 @@ extract.py            the loop over all batches, started by `facesmith extract`
 
 With `--shards`, several processes or machines share the work:
 
-shards.py             the files of one shard: a tar of faces, and its record
+shard_files.py        the files of one shard: a tar of faces, and its record
 shard_notes.py        where each worker is, so that a photo that ends its process is left out
 extract_shard.py      one slice of the photos -> one shard
 shard_worker.py       a worker process on this machine

@@ -35,6 +35,7 @@ from facesmith.photos.extraction_report import MAX_REJECTED_SHOWN, ExtractReport
 from facesmith.photos.faces_folder import COLUMNS, LOCK_NAME, ExtractSettings
 from facesmith.photos.photo_labels import PhotoLabels, read_photo_labels
 from facesmith.photos.quality import DEFAULT_MAX_FILL
+from facesmith.photos.shard_files import SPLIT_COLUMN
 from facesmith.photos.sources import Photo, PhotoSource, count_photos, iterate_photos, open_source, source_fingerprint
 
 DEFAULT_EVERY = 25
@@ -98,7 +99,7 @@ def extract(
         raise BadOption(f"--out is the folder of the photos, {photos}. Choose another folder.")
     source = open_source(photos, outside=out)
     framing = Alignment(size, frame) if crop is None else CenterCrop(size, crop)
-    labels = read_photo_labels(source, COLUMNS)
+    labels = read_photo_labels(source, COLUMNS if shards is None else (*COLUMNS, SPLIT_COLUMN))
     fingerprint = source_fingerprint(source) + labels.fingerprint()
     settings = ExtractSettings(framing, faces, min_face, threshold, max_fill, every, fingerprint, shards)
     report = faces_folder.finished_report(out, settings, force)

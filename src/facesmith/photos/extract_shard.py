@@ -15,13 +15,14 @@ from pathlib import Path
 import torch
 
 from facesmith.errors import BadData
-from facesmith.io.files import atomic_write
-from facesmith.photos import collect, shard_notes, shards
+from facesmith.io.files import atomic_write, sha256
+from facesmith.photos import collect, shard_files, shard_notes
 from facesmith.photos.collect import Collector
 from facesmith.photos.crop import BatchResult, CroppedFace, Cropper, Rejection
 from facesmith.photos.faces_folder import ExtractSettings, versions
 from facesmith.photos.journal import JOURNAL_NAME, BatchRecord
 from facesmith.photos.photo_labels import PhotoLabels
+from facesmith.photos.shard_files import ShardRecord
 from facesmith.photos.shard_notes import NoteKeeper
 from facesmith.photos.sources import PhotoFile, PhotoSource, iterate_photos, reopen_source
 
@@ -84,26 +85,42 @@ def extract_shard(job: ShardJob, part: PhotoSlice) -> None:
     notes = NoteKeeper(job.out, part.number)
     source = reopen_source(job.photos, part.files, part.archives)
     total = BatchRecord(0, 0, 0)
-    with atomic_write(job.out / shards.tar_name(part.number), durable=True) as stream, shards.new_tar(stream) as tar:
+    with (
+        atomic_write(job.out / shard_files.tar_name(part.number), durable=True) as stream,
+        shard_files.new_tar(stream) as tar,
+    ):
         writer = _Writer(tar, part.labels)
-        names = partial(shards.face_name, part.number)
+        names = partial(shard_files.face_name, part.number)
         collector = Collector(names, writer.write, MAX_THUMBNAILS if job.pictures else 0)
         for result in _results(job, source, notes):
             _append(total, collector.collect(result))
-    shards.write_record(job.out, part.number, job.settings_hash(), job.versions, writer.sha256, total)
+    tar_file = job.out / shard_files.tar_name(part.number)
+    record = ShardRecord(
+        format=shard_files.FORMAT,
+        number=part.number,
+        settings=job.settings_hash(),
+        tar_bytes=tar_file.stat().st_size,
+        tar_sha256=sha256(tar_file),
+        versions=job.versions,
+        sha256=writer.sha256,
+        offsets=writer.offsets,
+        record=total,
+    )
+    shard_files.write_record(job.out, record)
     notes.remove()
 
 
 class _Writer:
-    """Writes faces into a tar, and remembers the sha256 of their pictures."""
+    """Writes faces into a tar, and remembers the sha256 and the place of their pictures."""
 
     def __init__(self, tar: tarfile.TarFile, labels: PhotoLabels) -> None:
         self.tar, self.labels = tar, labels
         self.sha256: list[str] = []
+        self.offsets: list[int] = []
 
     def write(self, name: str, face: CroppedFace) -> None:
         labels = dict(zip(self.labels.columns, self.labels.of(face.source), strict=True))
-        shards.add_face(self.tar, name, face, labels)
+        self.offsets.append(shard_files.add_face(self.tar, name, face, labels))
         self.sha256.append(hashlib.sha256(face.png).hexdigest())
 
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from facesmith.errors import BadData
 from facesmith.io.files import remove_partial_files
 from facesmith.io.progress import Progress
-from facesmith.photos import faces_folder, journal, shards
+from facesmith.photos import faces_folder, journal, shard_files
 from facesmith.photos.engines import Engine
 from facesmith.photos.extract_shard import PhotoSlice, ShardJob
 from facesmith.photos.extraction_report import ExtractReport
@@ -28,8 +28,8 @@ from facesmith.photos.faces_folder import LOCK_NAME, SOURCE_COLUMN, Finished
 from facesmith.photos.journal import BatchRecord
 from facesmith.photos.near_duplicates import first_near_duplicates
 from facesmith.photos.photo_labels import PhotoLabels
+from facesmith.photos.shard_files import ShardEntry, ShardRecord
 from facesmith.photos.shard_notes import note_file, read_note, remove_notes
-from facesmith.photos.shards import ShardRecord
 from facesmith.photos.sources import PhotoFile, PhotoSource, archives_of, count_photos
 
 
@@ -103,7 +103,7 @@ class _Missing:
                 self.numbers.append(number)
             except BadData as error:
                 console.print(f"notice: shard {number:05d} is extracted again. {error}", markup=False, highlight=False)
-                (job.out / shards.record_name(number)).unlink()
+                (job.out / shard_files.record_name(number)).unlink()
                 self.numbers.append(number)
 
     def count(self, running: frozenset[int]) -> int:
@@ -122,9 +122,9 @@ class _Missing:
 
 def _record(job: ShardJob, number: int) -> ShardRecord:
     """The record of a shard of this extraction. Raises BadData and FileNotFoundError."""
-    record = shards.read_record(job.out, number)
+    record = shard_files.read_record(job.out, number)
     if record.settings != job.settings_hash():
-        name = shards.record_name(number)
+        name = shard_files.record_name(number)
         raise BadData(f"{job.out / name} belongs to an extraction with other settings. Delete it, and run this again.")
     return record
 
@@ -133,15 +133,18 @@ def _finished(job: ShardJob, count: int) -> Finished:
     """The faces of all shards, without near-duplicates of faces in earlier shards."""
     digits = bytearray()
     starts = [0]  # number of faces in the shards before each one
+    entries: list[ShardEntry] = []
     for number in range(count):
-        hashes = _record(job, number).record.hashes
+        shard = _record(job, number)
+        hashes = shard.record.hashes
+        entries.append(ShardEntry(len(hashes), shard.tar_bytes, shard.tar_sha256))
         digits += bytes.fromhex("".join(hashes))
         starts.append(starts[-1] + len(hashes))
     originals = first_near_duplicates(np.frombuffer(digits, np.uint64).reshape(-1, 4))
 
     def name_of(face: int) -> str:
         shard = bisect_right(starts, face) - 1
-        return shards.face_name(shard, face - starts[shard])
+        return shard_files.face_name(shard, face - starts[shard])
 
     def each() -> Iterator[tuple[ShardRecord, NDArray[np.int64]]]:
         for number in range(count):
@@ -156,7 +159,7 @@ def _finished(job: ShardJob, count: int) -> Finished:
             rows = zip(shard.record.kept, shard.sha256, first.tolist(), strict=True)
             yield from ((row, sha256) for row, sha256, original in rows if original < 0)
 
-    return Finished(records, faces, partial(shards.read_picture, job.out))
+    return Finished(records, faces, partial(shard_files.read_picture, job.out), entries)
 
 
 def _without_duplicates(record: BatchRecord, originals: list[int], name_of: Callable[[int], str]) -> BatchRecord:

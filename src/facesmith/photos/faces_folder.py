@@ -26,14 +26,15 @@ from facesmith.errors import OutputExists
 from facesmith.io.files import atomic_write, holds_files, open_regular_file, refuse_to_overwrite, sha256
 from facesmith.io.json_files import read_json
 from facesmith.io.lock import lock_names
-from facesmith.photos import journal, shards
+from facesmith.photos import journal, shard_files
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page
 from facesmith.photos.journal import JOURNAL_NAME, BatchRecord, Count, Share, face_name
 from facesmith.photos.photo_labels import PhotoLabels
+from facesmith.photos.shard_files import SPLIT_COLUMN, ShardEntry
 from facesmith.photos.sources import PhotoSource
-from facesmith.photos.split import describe, group_name, person_of, split
+from facesmith.photos.split import describe, group_name, part_of, person_of, split
 
 FORMAT = 3
 LOCK_NAME = ".extract.lock"
@@ -103,6 +104,7 @@ class FacesHeader:
         settings: of `ExtractSettings`.
         split: described by `split.describe`.
         versions: of the packages that the result depends on.
+        shards: of an extraction with --shards; by number.
     """
 
     format: int
@@ -112,6 +114,7 @@ class FacesHeader:
     counts: Counts
     split: dict[str, Any]
     versions: dict[str, str]
+    shards: list[ShardEntry] | None = None
 
 
 def metadata_row(name: str, face: CroppedFace) -> list[str]:
@@ -152,6 +155,8 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
         raise OutputExists(
             f"{out}/metadata.csv, which extract wrote, is missing or damaged. Add --force to extract all faces again."
         )
+    if header.shards is not None and shard_files.problem_of(out, header.shards) is not None:
+        return None
     return ExtractReport(out, **asdict(header.counts), was_complete=True)
 
 
@@ -210,7 +215,7 @@ def clear(out: Path) -> None:
     names = [*(row[0] for row in _kept_rows(out, CLEARED_JOURNAL_NAME)), *_listed_faces(out)]
     if (out / CLEARED_JOURNAL_NAME).exists():
         names += _unrecorded_faces(out)
-    names += shards.own_files(out)
+    names += shard_files.own_files(out)
     for name in (*names, "rejected.csv", "report.html", "metadata.csv", CLEARED_JOURNAL_NAME):
         (out / name).unlink(missing_ok=True)
 
@@ -243,11 +248,13 @@ class Finished:
         records: the batches, in the order of the photos.
         faces: the row of `metadata.csv` and the sha256 of each face that is still there.
         picture: the content of a face's file; None if the user has deleted it.
+        shards: of an extraction with --shards.
     """
 
     records: Callable[[], Iterator[BatchRecord]]
     faces: Callable[[], Iterator[tuple[list[str], str]]]
     picture: Callable[[str], bytes | None]
+    shards: list[ShardEntry] | None = None
 
 
 def finished_folder(out: Path) -> Finished:
@@ -277,29 +284,41 @@ def finish(
         pictures: whether the report may show faces and photos.
     """
     rows = ([*row, *labels.of(row[SOURCE_COLUMN])] for record in result.records() for row in record.kept)
-    _write_table(out / "metadata.csv", (*COLUMNS, *labels.columns), rows)
+    columns = [*COLUMNS, *labels.columns]
+    if result.shards is not None:  # so that a reader knows the split without the content of all shards
+        parts = map(part_of, _groups(labels, result))
+        columns.append(SPLIT_COLUMN)
+        rows = ([*row, part] for row, part in zip(rows, parts, strict=True))
+    _write_table(out / "metadata.csv", columns, rows)
     rejected = ((photo, reason) for record in result.records() for photo, reason, _ in record.rejected)
     _write_table(out / "rejected.csv", ("source", "reason"), rejected)
     report = _count(out, result.records(), source.ignored - labels.tables)
     page = extraction_page(report, source.name, result.records() if pictures else (), result.picture)
     _write_text(out / "report.html", page)
     counts = Counts(**{each.name: getattr(report, each.name) for each in fields(Counts)})
-    groups = (
-        group_name(labels.person(row[SOURCE_COLUMN]) or person_of(row[SOURCE_COLUMN]), content)
-        for row, content in result.faces()
-    )
     header = FacesHeader(
         format=FORMAT,
         photos=source.name,
         alignment=settings.alignment.to_values(),
         settings=settings.to_values(),
         counts=counts,
-        split=describe(split(groups)),
+        split=describe(split(_groups(labels, result))),
         versions=versions(),
+        shards=result.shards,
     )
-    _write_text(out / "faces.json", json.dumps(asdict(header), indent=2) + "\n")
+    values = asdict(header)
+    if result.shards is None:
+        del values["shards"]
+    _write_text(out / "faces.json", json.dumps(values, indent=2) + "\n")
     (out / JOURNAL_NAME).unlink()
     return report
+
+
+def _groups(labels: PhotoLabels, result: Finished) -> Iterator[str]:
+    """The group of each face, which decides its part of the split."""
+    for row, content in result.faces():
+        source = row[SOURCE_COLUMN]
+        yield group_name(labels.person(source) or person_of(source), content)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -12,8 +12,7 @@ from facesmith.io.store import printable
 from facesmith.labels import read_labels
 from facesmith.labels.table_text import readable
 from facesmith.photos.sources import PhotoSource
-
-PERSON = "person"
+from facesmith.photos.split import PERSON
 
 
 @dataclass(frozen=True)

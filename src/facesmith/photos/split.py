@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+PERSON = "person"  # the column of tables that names the person
 PARTS = ("train", "validation", "test")
 SHARES = (0.80, 0.05, 0.15)
 BOUNDS = tuple(accumulate(SHARES))[:-1]

@@ -85,7 +85,7 @@ def make_plan(
 
 def training_stream(plan: Plan, faces: Faces, rank: int = 0) -> Stream:
     """The training split as a stream of batches for one process, at its start."""
-    rows = faces.part("train")
+    rows = faces.own_part("train")
     if faces.labels is not None:
         rows = repeat_rare_labels(rows, faces.labels)
     return Stream(
@@ -96,6 +96,7 @@ def training_stream(plan: Plan, faces: Faces, rank: int = 0) -> Stream:
         labels=faces.labels,
         rank=rank,
         processes=plan.processes,
+        own=faces.rows is not None,
     )
 
 
@@ -118,11 +119,11 @@ def _new_plan(
     torch.set_num_threads(threads)
     memory_bytes = check_training_memory(recipe, device, options.precision, processes=processes.on_machine)
     console.print("measuring training speed on this machine ...", highlight=False)
-    speed = measure(recipe, device, options.precision, faces.pixels)
+    speed = measure(recipe, device, options.precision, faces.own_pixels)
     images_per_second = speed.chosen
     if max_threads is not None and max_threads > 1:
         candidates = candidate_threads(max_threads)
-        speeds = measure_threads(recipe, device, speed.precision, faces.pixels, candidates)
+        speeds = measure_threads(recipe, device, speed.precision, faces.own_pixels, candidates)
         threads = best_threads(speeds, current=max_threads)
         images_per_second = speeds[threads]
     images_per_second *= processes.count

@@ -16,6 +16,7 @@ from facesmith.attributes.conditioning import condition_attributes, labels_finge
 from facesmith.device import PRECISIONS, check_precision, pick_device
 from facesmith.errors import BadData, BadModel, OutputExists, RunBusy
 from facesmith.faces import Faces, open_faces
+from facesmith.faces.shards import is_sharded
 from facesmith.gan.recipe import Recipe, condition_of, make_recipe
 from facesmith.io.lock import locked
 from facesmith.metrics.features import open_extractor
@@ -50,8 +51,10 @@ def open_run(options: TrainOptions, processes: Processes, console: Console) -> I
                 run = stack.enter_context(_open_first(options, processes, console))
         plan = processes.from_first(None if run is None else run.plan)
         assert plan is not None
-        # One process of each machine packs the faces; the others then find them in the cache.
-        for is_turn in (processes.rank_on_machine == 0, processes.rank_on_machine > 0):
+        # One process of each machine packs the faces; the others then find them in the cache. Faces in shards are
+        # packed by all at the same time, because each packs others.
+        at_once = is_sharded(options.data)
+        for is_turn in (processes.rank_on_machine == 0 or at_once, processes.rank_on_machine > 0 and not at_once):
             with processes.waiting_for_all():
                 if run is None and is_turn:
                     run = _open_other(options, plan, processes)
@@ -66,7 +69,7 @@ def _open_other(options: TrainOptions, plan: Plan, processes: Processes) -> Run:
     """The run as a process sees it that neither reads nor writes the run folder; its state is new."""
     quiet = Console(quiet=True)
     options = with_text(options)
-    recipe, faces = _open_faces(options, make_recipe(plan.recipe, plan.hyperparameters), None, quiet)
+    recipe, faces = _open_faces(options, make_recipe(plan.recipe, plan.hyperparameters), None, processes, quiet)
     if faces.fingerprint != plan.fingerprint or labels_fingerprint(faces.labels) != plan.labels:
         raise BadData(
             f"{options.data} on {platform.node()} has other faces or labels than where the run folder is. "
@@ -85,7 +88,7 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
     pick_device(options.device)
     stored = stored_plan(options.out, options.force)
     recipe, pretrained = choose_recipe(options, stored)
-    recipe, faces = _open_faces(options, recipe, stored, console)
+    recipe, faces = _open_faces(options, recipe, stored, processes, console)
     if pretrained is not None and stored is None:
         recipe = adapt_to_few_faces(recipe, pretrained, options, len(faces.part("train")), console)
     if pretrained is None and stored is None and (notice := few_faces_notice(len(faces.part("train")))):
@@ -111,7 +114,9 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
             yield run
 
 
-def _open_faces(options: TrainOptions, recipe: Recipe, stored: Plan | None, console: Console) -> tuple[Recipe, Faces]:
+def _open_faces(
+    options: TrainOptions, recipe: Recipe, stored: Plan | None, processes: Processes, console: Console
+) -> tuple[Recipe, Faces]:
     """The data, with labels if the recipe is conditional; prints its notices.
 
     Args:
@@ -121,7 +126,10 @@ def _open_faces(options: TrainOptions, recipe: Recipe, stored: Plan | None, cons
         the recipe too. If it conditions on a column of classes, then now on each of them.
     """
     try:
-        faces = open_faces(options.data, recipe.resolution, recipe.channels, limit=options.limit, console=console)
+        faces = open_faces(
+            options.data, recipe.resolution, recipe.channels, limit=options.limit, rank=processes.rank,
+            processes=processes.count, console=console,
+        )  # fmt: skip
     except BadData as error:
         if stored is None or stored.data == str(options.data):
             raise

@@ -162,7 +162,7 @@ class Run:
         plan, device = self.plan, torch.device(self.plan.device)
 
         def measure(candidates: list[int]) -> dict[int, float]:
-            return measure_threads(self.state.recipe, device, plan.precision, self.faces.pixels, candidates)
+            return measure_threads(self.state.recipe, device, plan.precision, self.faces.own_pixels, candidates)
 
         for change in self.pace.adjust(self.state, self.monitor.seconds, measure):
             self.monitor.print(f"{self.state.seen / 1000:8.1f} kimg  {change}")

@@ -10,21 +10,25 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
 from facesmith.errors import BadData
-from facesmith.io.files import atomic_write, read_regular_file, sha256
+from facesmith.io.files import atomic_write, read_regular_file
 from facesmith.io.json_files import parse_as, read_json
-from facesmith.photos.crop import CroppedFace
 from facesmith.photos.journal import BatchRecord, Count
 
+if TYPE_CHECKING:  # the readers of shards must not load torch
+    from facesmith.photos.crop import CroppedFace
+
 FORMAT = 1
+SPLIT_COLUMN = "split"  # the last column of `metadata.csv`
 SHARD_FILE = re.compile(r"(?P<number>\d{5,})\.(?:tar|json)")
+ANY_SHARD = re.compile(r"[^.].*\.tar|\d{5,}\.json", re.IGNORECASE)
 MAX_RECORD_BYTES = 2**30
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -38,7 +42,7 @@ class ShardRecord:
         settings: a hash of the settings of the extraction.
         tar_bytes, tar_sha256: of `00017.tar`.
         versions: of the packages that the result depends on.
-        sha256: of the picture of each face.
+        sha256, offsets: of the picture of each face; where it begins in the tar.
         record: counts, faces and rejections.
     """
 
@@ -49,7 +53,17 @@ class ShardRecord:
     tar_sha256: Sha256
     versions: dict[str, str]
     sha256: list[Sha256]
+    offsets: list[Count]
     record: BatchRecord
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """What `faces.json` says about a shard: its number of faces, and its tar."""
+
+    faces: Count
+    tar_bytes: Count
+    tar_sha256: Sha256
 
 
 def tar_name(shard: int) -> str:
@@ -65,17 +79,19 @@ def face_name(shard: int, number: int) -> str:
     return f"{tar_name(shard)}/{shard:05d}-{number:05d}.png"
 
 
-def add_face(tar: tarfile.TarFile, name: str, face: CroppedFace, labels: Mapping[str, str]) -> None:
-    """Append a face to a tar: its picture and its description.
+def add_face(tar: tarfile.TarFile, name: str, face: CroppedFace, labels: Mapping[str, str]) -> int:
+    """Append a face to a tar: its picture and its description. Returns where the picture begins in the tar.
 
     Args:
         name: as `face_name` gives it.
         labels: of its photo, by column.
     """
     picture = name.partition("/")[2]
+    offset = tar.offset + tarfile.BLOCKSIZE
     _add(tar, picture, face.png)
     text = json.dumps(_description(face, labels), separators=(",", ":"))
     _add(tar, f"{picture.removesuffix('png')}json", text.encode())
+    return offset
 
 
 def _description(face: CroppedFace, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -108,14 +124,23 @@ def new_tar(stream: IO[bytes]) -> tarfile.TarFile:
     return tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT)
 
 
-def write_record(
-    out: Path, shard: int, settings: str, versions: dict[str, str], hashes: list[str], record: BatchRecord
-) -> None:
+def write_record(out: Path, record: ShardRecord) -> None:
     """Write the record of a shard whose tar is complete."""
-    tar = out / tar_name(shard)
-    content = ShardRecord(FORMAT, shard, settings, tar.stat().st_size, sha256(tar), versions, hashes, record)
-    with atomic_write(out / record_name(shard), durable=True) as stream:
-        stream.write(json.dumps(asdict(content), separators=(",", ":")).encode() + b"\n")
+    with atomic_write(out / record_name(record.number), durable=True) as stream:
+        stream.write(json.dumps(asdict(record), separators=(",", ":")).encode() + b"\n")
+
+
+def problem_of(out: Path, entries: Sequence[ShardEntry]) -> str | None:
+    """The first fault of a finished extraction: a shard that is missing, cut off or not its own. Reads no shard."""
+    for shard, entry in enumerate(entries):
+        for file in (out / tar_name(shard), out / record_name(shard)):
+            if not file.is_file():
+                return f"{file} is missing"
+        if (size := (out / tar_name(shard)).stat().st_size) != entry.tar_bytes:
+            return f"{out / tar_name(shard)} has {size} bytes; faces.json says {entry.tar_bytes}"
+    expected = {name(shard) for shard in range(len(entries)) for name in (tar_name, record_name)}
+    others = sorted(each.name for each in out.iterdir() if ANY_SHARD.match(each.name) and each.name not in expected)
+    return f"{out / others[0]} is not a shard of this extraction; was it copied?" if others else None
 
 
 def read_record(out: Path, shard: int) -> ShardRecord:
@@ -134,7 +159,8 @@ def read_record(out: Path, shard: int) -> ShardRecord:
     if content.number != shard:
         raise BadData(f"{file} is the record of shard {content.number:05d}; was it copied or renamed? {advice}")
     names = [face_name(shard, number) for number in range(len(faces.kept))]
-    lengths = {len(each) for each in (faces.kept, faces.hashes, faces.sizes_bytes, faces.fills, content.sha256)}
+    lists = (faces.kept, faces.hashes, faces.sizes_bytes, faces.fills, content.sha256, content.offsets)
+    lengths = {len(each) for each in lists}
     if len(lengths) > 1 or [row[0] for row in faces.kept] != names:
         raise BadData(f"{file} lists its faces inconsistently. {advice}")
     if not tar.is_file():
