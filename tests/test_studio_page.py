@@ -927,15 +927,35 @@ def test_layers_of_two_faces_are_mixed(open_page):
 
 
 def test_faces_are_described_for_people_who_cannot_see_them(open_page):
-    page = open_page()
-    page.route("**/api/describe.json?*", lambda route: route.fulfill(json={"text": "a woman, smiling"}))
+    page = open_page("/#faces?kept=3,5&terms=3-5")
+
+    def describe(route):
+        query = parse_qs(urlsplit(route.request.url).query)
+        route.fulfill(json={"text": f"smiling, face {query.get('seed', query.get('w'))[0]}"})
+
+    page.route("**/api/describe.json?*", describe)
     change_models(page, can_describe=True)
     page.wait_for_selector(".wall img.loaded")
+
+    def wait_for_description(text, place="p.visually-hidden[aria-live]"):
+        page.locator(place, has_text=text).wait_for(state="attached")
+
     page.focus(".wall button[tabindex='0']")
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector("p[aria-live]:has-text('a woman, smiling')", state="attached")
+    wait_for_description("smiling, face 1")
+    page.click(".wall button[aria-label='Seed 2']")
+    wait_for_description("smiling, face 2")
+    page.focus(KEPT)
+    page.keyboard.press("ArrowRight")
+    wait_for_description("smiling, face 5")
+    page.keyboard.press("Enter")
+    wait_for_description("Smiling, face 5", "#card .description")
+    page.keyboard.press("Escape")
+    page.focus(".wall button[tabindex='0']")
     page.keyboard.press("e")
-    page.wait_for_selector(".description:has-text('A woman, smiling')")
+    wait_for_description("Smiling, face 2", ".edit .description")
+    page.click(".parts a[href='./#mix']")
+    wait_for_description("Smiling, face w.", ".mix .description")  # the result of the sum
 
 
 def test_failed_pictures_say_why(open_page):

@@ -1,6 +1,6 @@
 // A short description of a face for people who can't see it. It comes from the attribute classifier of the server.
 
-import { h } from './dom.js';
+import { capitalized, h } from './dom.js';
 import { requestJson } from './server.js';
 import { apiUrl, faceQuery, studio } from './state.js';
 
@@ -8,34 +8,39 @@ const WAIT_MS = 400; // no request for each face that the focus or a slider pass
 
 const announcement = h('p', { class: 'visually-hidden', 'aria-live': 'polite' });
 document.body.append(announcement);
-let timer;
-let controller;
 
-// Returns the description of a face, or '' if the model has none.
-export async function descriptionFor(face, signal) {
-  if (!studio.model?.can_describe) return '';
-  const { text = '' } = await requestJson(apiUrl('describe.json', faceQuery(face)), { signal });
-  return text;
+// Returns a function that calls `show` with the description of the newest face, or with '' if the model has none.
+//   findFace(signal): the face as text, or a promise of it.
+export function describer() {
+  let timer;
+  let controller;
+  return (findFace, show) => {
+    clearTimeout(timer);
+    controller?.abort();
+    if (!studio.model?.can_describe) { show(''); return; }
+    controller = new AbortController();
+    const { signal } = controller;
+    timer = setTimeout(async () => {
+      try {
+        const { text = '' } = await requestJson(apiUrl('describe.json', faceQuery(await findFace(signal))), { signal });
+        if (!signal.aborted) show(text);
+      } catch { /* a description is not worth a message */ }
+    }, WAIT_MS);
+  };
 }
 
-// Announces the description of a face when the focus stays on its element. It also becomes the element's tooltip.
-export function describe(face, element) {
-  soon(face, (text) => {
-    element.title = text;
-    announcement.textContent = text;
-  });
+// Announces the description of a face on which the focus stays, or that the user taps.
+const announce = describer();
+export const describe = (face) => announce(() => face, (text) => { announcement.textContent = text; });
+
+// Announces a face when the keyboard focus comes to its element. `face()` is its text, or null.
+export function describeOnFocus(element, face) {
+  element.addEventListener('focusin', () => { if (element.matches(':focus-visible') && face()) describe(face()); });
 }
 
-// Calls `show` with the description of the newest face.
-export function soon(face, show) {
-  clearTimeout(timer);
-  controller?.abort();
-  controller = new AbortController();
-  const { signal } = controller;
-  timer = setTimeout(async () => {
-    try {
-      const text = await descriptionFor(face, signal);
-      if (!signal.aborted) show(text);
-    } catch { /* a description is not worth a message */ }
-  }, WAIT_MS);
+// A paragraph for the description of a face, and the function that fills it.
+export function descriptionLine() {
+  const element = h('p', { class: 'small soft description', role: 'status', hidden: !studio.model?.can_describe });
+  const find = describer();
+  return { element, draw: (findFace) => find(findFace, (text) => { element.textContent = capitalized(text); }) };
 }

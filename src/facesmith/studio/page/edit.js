@@ -1,7 +1,7 @@
 // One face, and a slider for each attribute direction of the model.
 
 import { navigate } from './address.js';
-import { soon } from './describe.js';
+import { descriptionLine } from './describe.js';
 import { button, capitalized, h } from './dom.js';
 import { faceText, parseFace, readable } from './face_text.js';
 import { isKept, toggleKept } from './kept.js';
@@ -22,7 +22,7 @@ export function editPart(signal) {
   const undoHistory = new Map(); // face -> {undo, redo}: lists of edits
   const rows = new Map(); // direction -> slider
   const name = h('h2', {}, '');
-  const description = h('p', { class: 'small soft description' });
+  const description = descriptionLine();
   const keep = button('Keep', () => toggleKept(face()), { class: 'main' });
   const undo = button('Undo', () => step('undo', 'redo'), { title: 'Ctrl+Z' });
   const redo = button('Redo', () => step('redo', 'undo'), { title: 'Ctrl+Shift+Z' });
@@ -41,7 +41,7 @@ export function editPart(signal) {
   const element = h('section', { class: 'part edit', 'aria-label': 'Edit' },
     heading('Change a face', 'Drag to change the face; 1 is a clear change. Tap a kept face to edit it.'),
     h('div', { class: 'columns' },
-      h('div', { class: 'sticky pairing' }, h('div', { class: 'row spread' }, name, compare), pair, description),
+      h('div', { class: 'sticky pairing' }, h('div', { class: 'row spread' }, name, compare), pair, description.element),
       h('div', { class: 'panel' }, h('div', { class: 'row' }, keep, undo, redo, reset), sliders(), unlabeledSliders(),
         h('div', { class: 'bar' }, varietySlider(signal), seed.element), pictureButtons((scale) => linksOfFace(face(), scale)))),
     variations.element);
@@ -131,7 +131,7 @@ export function editPart(signal) {
     redo.disabled = !lists.redo.length;
     reset.disabled = compare.disabled = !Object.keys(state.edits).length;
     variations.draw(face());
-    soon(face(), (text) => { description.textContent = text && capitalized(text); });
+    description.draw(face);
   }
   onChange((names) => names.some((each) => ['edits', 'editing', 'psi', 'kept'].includes(each)) && draw(), signal);
 

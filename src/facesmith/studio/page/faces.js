@@ -3,7 +3,7 @@
 import { navigate } from './address.js';
 import { button, h } from './dom.js';
 import { MAX_SEED } from './face_text.js';
-import { describe } from './describe.js';
+import { describe, describeOnFocus } from './describe.js';
 import { isKept, keep, toggleKept } from './kept.js';
 import { Picture } from './picture.js';
 import { change, onChange, state } from './state.js';
@@ -54,6 +54,7 @@ export function facesPart(signal) {
       picture.element, h('span', { class: 'seed', 'aria-hidden': 'true' }, String(seed)), h('span', { class: 'tick', 'aria-hidden': 'true' }, '✓'));
     const tile = { seed, picture, button: tileButton, visible: false };
     tileButton.tile = tile;
+    describeOnFocus(tileButton, () => String(seed));
     tiles.push(tile);
     wall.append(h('li', {}, tileButton));
     visibility.observe(tileButton);
@@ -72,8 +73,8 @@ export function facesPart(signal) {
     if (!tile) return;
     makeFocusable(tile);
     toggleKept(String(tile.seed));
+    describe(String(tile.seed));
   });
-  wall.addEventListener('focusin', ({ target }) => target.tile && target.matches(':focus-visible') && describe(String(target.tile.seed), target));
   wall.addEventListener('keydown', (event) => {
     const tile = event.target.closest('button')?.tile;
     if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -1,5 +1,6 @@
 // Sums and blends of kept faces, with the terms next to the result.
 
+import { descriptionLine } from './describe.js';
 import { button, h, listDrawer } from './dom.js';
 import { navigate } from './address.js';
 import { parseFace, sumText } from './face_text.js';
@@ -18,6 +19,7 @@ export function mixPart(signal) {
   const terms = h('ul', { class: 'terms', 'aria-label': 'Terms of the sum' });
   const slot = h('div', { class: 'slot' }, 'Tap a kept face, or drag it here');
   const formula = h('code', { class: 'small' }, '');
+  const description = descriptionLine();
   const keep = button('Keep', () => whileBusy(keep, keepResult), { class: 'main' });
   const edit = button('Edit', () => whileBusy(edit, editResult));
   const layersPossible = studio.model.num_ws > 1;
@@ -25,7 +27,7 @@ export function mixPart(signal) {
     .map(([mix, label]) => [mix, button(label, () => change({ mix }))]);
   const layerChoice = layersPossible ? layerFields(studio.model.num_ws) : null;
   const resultButtons = h('div', { class: 'part' }, h('div', { class: 'row' }, keep, edit), pictureButtons((scale) => linksOfSum(queryOf(state.terms), scale)));
-  const outcome = h('div', { class: 'result' }, result.element, formula, resultButtons);
+  const outcome = h('div', { class: 'result' }, result.element, formula, description.element, resultButtons);
   const clear = button('Start over', clearTerms, { class: 'plain' });
   const hint = h('p', { class: 'small soft' });
   const sum = h('div', { class: 'sum', role: 'group', 'aria-label': 'Sum and result' }, h('div', { class: 'summands' }, terms, slot), h('span', { class: 'sign equals', 'aria-hidden': 'true' }, '='), outcome);
@@ -134,6 +136,7 @@ export function mixPart(signal) {
     clear.hidden = !state.terms.length;
     sum.classList.toggle('empty', !ready);
     drawResult();
+    if (ready) description.draw(resultFace);
     markKept();
     children.draw(state.terms);
   }
@@ -141,7 +144,7 @@ export function mixPart(signal) {
   function markKept() { keep.textContent = isResultKept() ? 'Kept ✓' : 'Keep'; }
 
   // The face that the sum makes, as text.
-  const resultFace = async () => (await requestJson(apiUrl('mix.json', queryOf(state.terms)))).face;
+  const resultFace = async (signal) => (await requestJson(apiUrl('mix.json', queryOf(state.terms)), { signal })).face;
   async function keepResult() {
     if (isResultKept()) { removeKept(keptResult.face); return; }
     const [query, label] = [JSON.stringify(queryOf(state.terms)), formula.textContent];

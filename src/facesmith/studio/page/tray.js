@@ -1,5 +1,6 @@
 // The tray: the kept faces, at the bottom of every part. Each part decides what a click on a kept face does.
 
+import { describeOnFocus, descriptionLine } from './describe.js';
 import { button, capitalized, h, listDrawer } from './dom.js';
 import { isLatent, parseFace } from './face_text.js';
 import { clearKept, hiddenCount, moveKept, removeKept } from './kept.js';
@@ -60,6 +61,7 @@ function createCell({ face, label }) {
   const picture = new Picture(label);
   const open = button('', () => tray.onClick(element.item), { 'data-control': 'open', onkeydown: (event) => onKey(event, element) });
   open.append(picture.element);
+  describeOnFocus(open, () => face);
   const remove = button('×', () => removeKept(face), { class: 'remove', 'data-control': 'remove', 'aria-label': `Remove ${label}`, title: 'Remove' });
   const element = h('li', { draggable: true, class: Object.keys(parseFace(face).edits).length ? 'edited' : '' }, open, remove);
   pictures.set(element, picture);
@@ -95,9 +97,10 @@ export function openCard({ face }) {
   const { base, edits } = parseFace(face);
   const zoom = button('', () => openZoom(face), { class: 'bare', 'aria-label': 'Zoom in' });
   zoom.append(picture.element);
+  const description = descriptionLine();
   card.replaceChildren(h('div', { class: 'card' },
     h('h2', { id: 'card-title' }, capitalized(labelOf(face))), button('×', () => card.close(), { class: 'plain close', 'aria-label': 'Close' }),
-    zoom,
+    zoom, description.element,
     h('div', { class: 'row' }, button('Edit', go(() => ({ part: 'edit', editing: base, edits })), { class: 'main' }),
       button('Mix', go(() => ({ part: 'mix', terms: [...state.terms, { face, weight: state.mix === 'sum' && state.terms.length === 1 ? -1 : 1 }].slice(-8) }))),
       button('Walk', go(() => ({ part: 'walk', stops: [...state.stops, face] }))),
@@ -107,4 +110,5 @@ export function openCard({ face }) {
   card.onclick = (event) => event.target === card && card.close();
   showFace(picture, face);
   card.showModal();
+  description.draw(() => face);
 }

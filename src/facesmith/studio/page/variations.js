@@ -1,6 +1,7 @@
 // Small random changes of a face, and children of two faces.
 
 import { navigate } from './address.js';
+import { describeOnFocus } from './describe.js';
 import { button, h } from './dom.js';
 import { parseFace } from './face_text.js';
 import { isKept, toggleKept } from './kept.js';
@@ -28,6 +29,7 @@ function offspringGrid({ amount, find, signal, makesSense = () => true }) {
     const cell = { picture, face: null };
     const edit = button('', () => { const { base, edits } = parseFace(cell.face); navigate({ part: 'edit', editing: base, edits }); }, { class: 'bare', title: 'Edit this face' });
     edit.append(picture.element);
+    describeOnFocus(edit, () => cell.face);
     const keep = button('Keep', () => toggleKept(cell.face, cell.label), { class: 'small' });
     Object.assign(cell, { element: h('li', {}, edit, keep), edit, keep });
     return cell;
@@ -72,7 +74,7 @@ export function variationsPanel(signal) {
   });
   const load = () => { if (details.open && face !== shown) { shown = face; grid.load(); } };
   const details = h('details', { class: 'variations', ontoggle: load },
-    h('summary', {}, 'Variations of this face'), h('p', { class: 'small soft' }, 'Small random changes. Tap one to go on from it.'), grid.content);
+    h('summary', {}, 'Variations of this face'), h('p', { class: 'small soft' }, 'Small random changes. Tap one to continue with it.'), grid.content);
   let timer;
   return {
     element: details,
