@@ -19,14 +19,16 @@ from facesmith.procedural import write_faces
 TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
 PAGES = sorted(TUTORIALS.glob("from-*.md"))
 COMMAND = re.compile(r"^ {4}facesmith (.+)$", re.MULTILINE)
-FACES, FACE_PX = 80, 96
+FACES, FACE_PX = 80, 128
 BUDGETS = ("--kimg", "--minutes", "--epochs", "--save-every")  # replaced by a tiny one
 EPOCHS = {"gray-dcgan64": 1, "elu36": 3}  # a page names networks that are kept after this many; otherwise 5
+FEWER_STEPS = {"gray-dcgan64": {"d_steps": 1}}
 QUICK_WALK = ("--seconds", "0.4", "--fps", "10")
 
 
 def commands_of(page):
-    return [shlex.split(line) for line in COMMAND.findall(page.read_text(encoding="utf-8"))]
+    commands = (shlex.split(line) for line in COMMAND.findall(page.read_text(encoding="utf-8")))
+    return [words for words in commands if words != ["info"]]  # it measures the machine, which takes long
 
 
 def shrunken(words):
@@ -38,7 +40,8 @@ def shrunken(words):
     if words[0] != "train":
         return words
     kept = [word for i, word in enumerate(words) if word not in BUDGETS and (i == 0 or words[i - 1] not in BUDGETS)]
-    settings = [word for name, value in SMALL[words[1]].items() for word in ("--set", f"{name}={value}")]
+    values = {**SMALL[words[1]], **FEWER_STEPS.get(words[1], {})}
+    settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     tiny = ["--epochs", str(EPOCHS.get(words[1], 5)), "--precision", "float32"]
     return ["--threads", "1", *kept, *settings, *tiny]
 
