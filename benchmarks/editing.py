@@ -45,10 +45,11 @@ from facesmith.device import has_bfloat16
 from facesmith.io.archives import open_store
 from facesmith.io.images import read_picture, resize, to_float
 from facesmith.io.progress import bar
+from facesmith.labels.folders import person_of
 from facesmith.metrics.extractors.lite0 import Lite0
 from facesmith.metrics.features import cached_features, extract_features
 from facesmith.metrics.frechet import frechet_distance
-from facesmith.photos.split import part_of, person_of
+from facesmith.photos.split import part_of
 
 FIRST_SEED = 100_000  # directions were not fitted to or calibrated on these faces
 PREFERRED = (

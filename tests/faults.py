@@ -6,6 +6,7 @@ import builtins
 import errno
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 NO_PROCESS = 2**22 + 1  # above the largest process id of Linux, so that partial files count as those of a dead process
 FULL, BROKEN, READ_ONLY, KILLED = "full", "broken", "read-only", "killed"
 MODES = (FULL, BROKEN, READ_ONLY, KILLED)
+NUMBERS = re.compile(r"[0-9a-f]{8,}|[0-9]+")
 FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -34,16 +36,19 @@ class Disk:
 
     Attributes:
         operations: number of operations so far.
+        log: their kinds, and their files without numbers and hashes.
     """
 
     def __init__(self, root: Path, mode: str = FULL, at: int | None = None) -> None:
         self.root, self.mode, self.at, self.operations = str(root), mode, at, 0
+        self.log: list[tuple[str, str]] = []
 
-    def operate(self, path: object, *, needs_space: bool, named: bool = True) -> None:
+    def operate(self, kind: str, path: object, *, needs_space: bool, named: bool = True) -> None:
         """Count an operation on a file, or fail. Writing fails without the file's name, as in reality."""
         if not isinstance(path, str | os.PathLike) or not os.fspath(path).startswith(self.root):
             return
         number, self.operations = self.operations, self.operations + 1
+        self.log.append((kind, NUMBERS.sub("#", os.fspath(path).removeprefix(self.root))))
         if self.at is None or number < self.at:
             return
         if self.mode == KILLED:
@@ -68,7 +73,7 @@ class FaultyFile:
     def write(self, content) -> int:
         if not self.has_written:
             self.has_written = True
-            self.disk.operate(self.path, needs_space=True, named=False)
+            self.disk.operate("write", self.path, needs_space=True, named=False)
         return self.file.write(content)
 
     def writelines(self, lines) -> None:
@@ -85,7 +90,7 @@ class FaultyFile:
         was_open = not self.file.closed
         self.file.close()
         if was_open:
-            self.disk.operate(self.path, needs_space=True, named=False)
+            self.disk.operate("close", self.path, needs_space=True, named=False)
 
     def __getattr__(self, name: str):
         return getattr(self.file, name)
@@ -99,12 +104,12 @@ def faulty(disk: Disk) -> Iterator[Disk]:
     def opening(path, mode="r", *arguments, **options):
         if not set(mode) & set("wax+"):
             return plain_open(path, mode, *arguments, **options)
-        disk.operate(path, needs_space=True)
+        disk.operate("open", path, needs_space=True)
         return FaultyFile(plain_open(path, mode, *arguments, **options), path, disk)
 
-    def counted(operation, needs_space):
+    def counted(name, operation, needs_space):
         def call(path, *arguments, **options):
-            disk.operate(path, needs_space=needs_space)
+            disk.operate(name, path, needs_space=needs_space)
             return operation(path, *arguments, **options)
 
         return call
@@ -116,7 +121,7 @@ def faulty(disk: Disk) -> Iterator[Disk]:
             *(("mkdir", True), ("replace", False), ("rename", False)),
             *(("unlink", False), ("remove", False), ("rmdir", False), ("truncate", False)),
         ):
-            patch.setattr(os, name, counted(getattr(os, name), needs_space))
+            patch.setattr(os, name, counted(name, getattr(os, name), needs_space))
         yield disk
     # The process that was killed is this one, which still runs. So give its partial files another process id.
     for partial in Path(disk.root).rglob(f".*.{os.getpid()}-*.part"):

@@ -647,6 +647,18 @@ def test_labels_of_photos_are_carried_over_to_their_faces(tmp_path):
     assert opened.groups[1:] == ["person/Ben", "person/Ann"]
 
 
+def test_folders_of_photos_become_labels_of_their_faces(tmp_path):
+    folder = labeled_photos(tmp_path / "photos", "")
+    (folder / "metadata.csv").unlink()
+    for name, number in (("happy", "001"), ("sad", "002")):
+        (folder / name).mkdir()
+        (folder / f"{number}.png").rename(folder / name / f"{number}.png")
+    (folder / "sub").rename(folder / "train")
+    run(folder, tmp_path / "out", console=QUIET)
+    kept = {row["source"]: (row["happy"], row["sad"]) for row in rows(tmp_path / "out" / "metadata.csv")}
+    assert kept == {"happy/001.png": ("1", "0"), "sad/002.png": ("0", "1"), "train/000.png": ("0", "0")}
+
+
 @pytest.mark.parametrize(
     ("name", "table"),
     [

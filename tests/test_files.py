@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facesmith.errors import BadOption, OutputExists
-from facesmith.io.files import atomic_write, refuse_to_overwrite, shorten_name
+from facesmith.io.files import atomic_write, explain_disk_error, refuse_to_overwrite, shorten_name
 from facesmith.io.images import write_png
 
 
@@ -69,3 +69,21 @@ def test_name_at_the_limit_is_written(tmp_path, name):
 def test_shortened_name_has_no_half_characters():
     assert shorten_name("äöü", 5) == "äö"
     assert shorten_name("abc", 5) == "abc"
+
+
+def test_a_place_that_can_not_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    def read_only(dir):
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    refuse_to_overwrite(tmp_path / "new" / "out.png", False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    refuse_to_overwrite(tmp_path / "new" / "out.png", False)  # what counts is whether writing fails
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    with pytest.raises(OSError, match="Read-only file system") as refused:
+        refuse_to_overwrite(tmp_path / "new" / "out.png", False)
+    assert refused.value.filename == str(tmp_path / "new" / "out.png")
+
+
+def test_without_a_folder_for_temporary_files_the_message_names_tmpdir():
+    error = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+    assert explain_disk_error(error).startswith("There is no folder for temporary files. Set TMPDIR")

@@ -133,6 +133,22 @@ def test_without_network_a_downloaded_model_still_works(home, hub, facesmith):
         assert err.count("\n") == 1
 
 
+def test_the_offline_mode_is_never_called_a_missing_network(home, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with program(home, "http://127.0.0.1:9") as offline:
+        for command, what in (
+            (
+                ["sample", "--model", "hf://cat/other", "--out", "other.png"],
+                "offline mode of the Hub is switched on, and",
+            ),
+            (["push", "hf://cat/faces", "--model", home / "run"], "offline mode of the Hub is switched on. To"),
+        ):
+            code, _, err = offline(*command)
+            assert code == 1
+            assert what in err.splitlines()[-1]
+            assert "network" not in err
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -200,6 +216,7 @@ def test_an_address_survives_conversion_to_a_path(user, name):
     "text", ["hf://", "hf://faces", "hf://a/b/c", "hf://a/b@", "hf://../b", "hf://a/..", "hf://a/b@../c", "hf://a b/c"]
 )
 def test_invalid_addresses_are_refused(text):
+    assert is_address(Path(text))
     with pytest.raises(BadOption, match="hf://user/name"):
         parse_address(text)
 

@@ -309,6 +309,29 @@ def test_any_bytes_are_a_table_or_a_reason(raw, blanks):
     assert all(len(row) == len(table.columns) for row in table.rows)
 
 
+TITLES = {
+    "line of separators": "Survey 2024;;;\n;;;\n",
+    "text alone": "Survey 2024\n\n",
+    "two lines": "Survey 2024\nMade by Ann\n",
+    "quoted": '"Survey; 2024";;;\n',
+    "sep=": "sep=;\nSurvey 2024\n",
+}
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_titles_above_the_names_of_columns_are_skipped(title):
+    table = parse((TITLES[title] + "Datei;Smiling;Age\na.png;1;31\nb.png;0;22\n").encode())
+    assert table.columns == ["Datei", "Smiling", "Age"]
+    assert table.rows == [["a.png", "1", "31"], ["b.png", "0", "22"]]
+    assert "is skipped as a title" in table.notices[0]
+
+
+@pytest.mark.parametrize("header", [",smiling", "file_name", "image_id,", "Datei,smiling"])
+def test_names_of_columns_are_never_a_title(header):
+    table = parse(f"{header}\na.png,1\nb.png,0\n".encode())
+    assert ",".join(table.columns) == header
+
+
 CELLS = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zs", "Zl", "Zp", "Cf"]), max_size=8)
 
 

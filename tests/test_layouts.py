@@ -166,7 +166,26 @@ def test_archives_and_parent_folders_are_no_classes(tmp_path):
             archive.writestr(f"{number}.png", "")
             archive.writestr(f"../{number}{number}.png", "")
             archive.writestr(f"cat/{number}{number}{number}.png", "")
-    assert list(read_listing(open_store(tmp_path)).attributes) == ["cat"]
+            archive.writestr(f"dog/{number}.png", "")
+    assert list(read_listing(open_store(tmp_path)).attributes) == ["cat", "dog"]
+
+
+def test_one_folder_beside_other_pictures_is_no_class(tmp_path):
+    listing = listing_of(tmp_path, {"a.png": "", "album/b.png": "", "album/c.png": ""})
+    assert listing.layout == "pictures"
+    assert listing.attributes == {}
+    assert listing.notices == ["the folder album is not a class, because there is no other one"]
+
+
+def test_extraction_without_its_table_is_named(tmp_path):
+    listing = listing_of(tmp_path, {**TWO, "faces.json": "{}"})
+    assert "faces.json is not used" in listing.notices[0]
+
+
+def test_a_file_that_git_lfs_did_not_download_is_named(tmp_path):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    with pytest.raises(BadData, match=r"faces.json is a Git LFS pointer. Download it: git lfs pull"):
+        listing_of(tmp_path, {**TWO, "metadata.csv": "file_name\na.png\n", "faces.json": pointer})
 
 
 def test_class_whose_pictures_have_its_name_is_not_a_person(tmp_path):

@@ -13,8 +13,10 @@ from facesmith.errors import BadModel
 from facesmith.export.run_onnx import load as load_onnx
 from facesmith.io.files import sha256
 from facesmith.modelfiles import locate
+from facesmith.modelfiles.checkpoint import load_state
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.modelfiles.sidecar import load_sidecar
+from facesmith.training.plan import read_plan
 
 
 @pytest.fixture
@@ -70,4 +72,12 @@ def test_a_git_lfs_pointer_is_recognized_wherever_a_model_is_read(tmp_path):
         lambda: load_sidecar(tmp_path / "me.latent", "latent", "a" * 64),
     ):
         with pytest.raises(BadModel, match=r"Git LFS pointer.*git lfs pull.*hf://"):
+            read()
+
+
+def test_a_git_lfs_pointer_in_place_of_another_file_is_not_called_damaged(tmp_path):
+    for name in ("state.pt", "run.json"):
+        (tmp_path / name).write_bytes(LFS_POINTER)
+    for read in (lambda: load_state(tmp_path / "state.pt"), lambda: read_plan(tmp_path / "run.json")):
+        with pytest.raises(BadModel, match=r"Git LFS pointer, not the file itself. Download it: git lfs pull$"):
             read()

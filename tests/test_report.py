@@ -251,7 +251,7 @@ def corrupt(path):
         (lambda run: corrupt(run / "samples" / "000000080.png"), "000000080.png is left out", "Samples over time"),
         (lambda run: shutil.rmtree(run / "samples"), "no generated faces yet", "Balance of the networks"),
         (lambda run: change_plan(run, recipe="dcgan65"), "There is no recipe", "Balance of the networks"),
-        (lambda run: change_plan(run, data="/nowhere/at all"), "can no longer be opened", "Balance of the networks"),
+        (lambda run: change_plan(run, data="/nowhere/at all"), "new path as --data", "Balance of the networks"),
     ],
 )  # fmt: skip
 def test_damaged_and_missing_parts_are_left_out_and_listed(run, damage, message, still_there):
@@ -270,6 +270,16 @@ def change_plan(run, **change):
 def test_changed_data_is_reported(run):
     change_plan(run, fingerprint="0" * 64)
     assert "has changed since the run started" in page_of(run)
+
+
+def test_faces_that_have_moved_are_shown_from_their_new_path(run, faces):
+    change_plan(run, data="/nowhere/at all")
+    assert "Data" not in headings_in(page_of(run))
+    text = page_of(run, data=faces)
+    assert "Data" in headings_in(text)
+    assert next(line for line in commands_in(text) if line[:2] == ["facesmith", "train"])[4] == str(faces)
+    with pytest.raises(BadData, match="does not exist"):
+        page_of(run, data=run / "nowhere")
 
 
 def test_any_log_gives_a_page(run):

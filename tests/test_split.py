@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facesmith.photos.split import PARTS, SHARES, describe, part_of, person_of, split
+from facesmith.labels.folders import person_of
+from facesmith.photos.split import PARTS, SHARES, describe, part_of, split
 
 NAMES = st.text(max_size=20)
 

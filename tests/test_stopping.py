@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -29,6 +31,26 @@ def test_a_lost_connection_does_not_stop_a_command_under_nohup():
             signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, earlier)
+
+
+# C code that runs a string of Python, as extension modules do, while a signal arrives.
+PASSED_ON = """
+import ctypes, signal, sys
+from facesmith import cli
+from facesmith.io.stopping import interrupt
+run = ctypes.pythonapi.PyRun_String
+run.restype, run.argtypes = ctypes.py_object, [ctypes.c_char_p, ctypes.c_int, ctypes.py_object, ctypes.py_object]
+scope = {"signal": signal}
+cli._run = lambda: run(b"signal.raise_signal(signal.SIGTERM)", 257, scope, scope)
+cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython" or sys.platform == "win32", reason="about CPython's exit")
+def test_exit_code_is_right_even_if_c_code_passed_the_signal_on(tmp_path):
+    (tmp_path / "passed_on.py").write_text(PASSED_ON)
+    ended = subprocess.run([sys.executable, "-m", "passed_on"], cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (143, "facesmith: interrupted\n")
 
 
 def test_other_threads_run_without_handling_signals():

@@ -213,6 +213,23 @@ def test_each_linked_file_is_listed_once_by_its_direct_name(tmp_path):
     assert names(faces) == ["c.txt", "z/real.txt"]
 
 
+def test_files_that_are_called_by_hashes_have_the_names_of_their_links(tmp_path):
+    cache = tmp_path / "datasets--ann--faces"
+    (cache / "blobs").mkdir(parents=True)
+    (cache / "snapshots" / "1" / "img").mkdir(parents=True)
+    for blob, link in (("9b74", "img/a.png"), ("12ab", "metadata.csv"), ("77ff", "README")):
+        (cache / "blobs" / blob).write_text(blob)
+        (cache / "snapshots" / "1" / link).symlink_to(cache / "blobs" / blob)
+    assert names(cache) == ["blobs/77ff", "snapshots/1/img/a.png", "snapshots/1/metadata.csv"]
+    assert open_store(cache).read("snapshots/1/img/a.png") == b"9b74"
+
+
+def test_zip_that_is_named_like_a_picture_is_read_in_a_folder(tmp_path):
+    zipped(tmp_path / "a.jpg", [("b.png", picture_bytes())])
+    (tmp_path / "c.jpg").write_bytes(b"not a picture")
+    assert [file.name for file in sort_by_kind(open_store(tmp_path)).pictures] == ["a.jpg/b.png", "c.jpg"]
+
+
 @pytest.mark.parametrize("folder", ["@eaDir", "$RECYCLE.BIN", "__MACOSX", ".thumbnails", "System Volume Information"])
 def test_system_folders_are_skipped(tmp_path, folder):
     faces = tmp_path / "faces"

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -418,6 +419,14 @@ def test_validation_with_too_few_faces_is_refused_before_the_speed_is_measured(o
     with pytest.raises(BadData, match="--validate-every needs 50"):
         train(replace(options, validate_every_kimg=0.05), Console(file=output))
     assert "measuring" not in output.getvalue()
+    assert not options.out.exists()
+
+
+def test_a_finished_run_remembers_where_its_faces_are_now(options, tmp_path):
+    train(options, QUIET)
+    moved = shutil.copytree(options.data, tmp_path / "moved")
+    train(replace(options, data=moved), QUIET)
+    assert read_plan(options.out / "run.json").data == str(moved)
 
 
 def interrupt(options, monkeypatch, **changes):

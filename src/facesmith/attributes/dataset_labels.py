@@ -60,7 +60,8 @@ def learnable_labels(faces: Faces, requested: Sequence[str] | None = None) -> Da
     usable = tuple(name for name in names if name not in skipped)
     if not usable or (requested and skipped):
         written = {direction_name(name): name for name in faces.attributes}
-        details = ", ".join(f"{written[name]} ({reason})" for name, reason in skipped.items())
+        details = ", ".join(f"{written[name]} ({reason})" for name, reason in list(skipped.items())[:MAX_REASONS])
+        details += f" and {len(skipped) - MAX_REASONS} more" if len(skipped) > MAX_REASONS else ""
         others = f" Without them: {','.join(written[name] for name in usable)}." if usable else ""
         raise (BadOption if requested else BadData)(
             f"Too few labeled faces in {faces.path} to learn {details}.{others}"

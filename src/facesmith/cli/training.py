@@ -174,10 +174,13 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="The page to write, an .html. Default: report.html in the run folder.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the faces are now, if they have moved since the training.")
+    ] = None,
     pictures: Annotated[bool, typer.Option(help="Show real faces on the page.")] = True,
     force: Force = False,
 ) -> None:
     """Write a report of a run on one page: samples, film, curves, data, commands to repeat it."""
     from facesmith.report.write_report import write_report
 
-    show(write_report(run, out, pictures=pictures, force=force, console=console))
+    show(write_report(run, out, data=data, pictures=pictures, force=force, console=console))

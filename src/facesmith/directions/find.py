@@ -117,9 +117,12 @@ def _find_labeled(model: Model, options: DirectionOptions, console: Console) -> 
     faces = open_faces(options.data, model.G.resolution, model.G.channels, console=console)
     for notice in faces.notices:
         console.print(f"notice: {notice}")
+    if options.attributes is not None:
+        learnable_labels(faces, options.attributes)  # refuses attributes that can't be learned
     labels = learnable_labels(faces)
-    for name, reason in labels.skipped.items():
-        console.print(f"notice: {name} can't be learned: {reason}")
+    if options.attributes is None:
+        for name, reason in labels.skipped.items():
+            console.print(f"notice: {name} can't be learned: {reason}")
     for name, threshold in labels.ranked.items():
         console.print(f"notice: {name} is a number; from {threshold:g} on it counts as yes, for half of the faces")
     options = replace(

@@ -17,26 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.io.attribute_options import attribute_name
-from facesmith.io.file_kinds import ARCHIVE_SUFFIXES, COMPRESSED_SUFFIXES, suffix_of
+from facesmith.io.files import LFS_POINTER
 from facesmith.io.json_files import as_schema, parse_as
 from facesmith.io.store import SortedFiles, Store, StoredFile, kinds_text, printable, sort_by_kind
 from facesmith.labels import Attributes, Labels, attributes_of, read_labels
+from facesmith.labels.folders import classes_of, person_of, persons_of
 from facesmith.photos.align import LANDMARK_NAMES, framing_from_header
 from facesmith.photos.journal import JOURNAL_NAME
-from facesmith.photos.split import person_of
 
 GEOMETRY_COLUMNS = frozenset(  # columns of `extract` that are not attributes
     {"left", "top", "width", "height", "confidence", "blur", "fill", "file_name", "source"}
     | {f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy"}
     | {f"affine_{i}{j}" for i in "01" for j in "012"}
 )
-MAX_CLASSES = 64
 WRITTEN_BY_EXTRACT = frozenset({"faces.json", "rejected.csv", "report.html"})
 MAX_TABLES_LISTED = 5
-SPLIT_FOLDERS = frozenset({"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"})
-NO_CLASSES = SPLIT_FOLDERS | {".", ".."}
-MAX_MEAN_PER_PERSON = 100  # folders with more pictures on average are classes: smiling/smiling_0001.jpg
 
 
 @dataclass
@@ -79,6 +74,11 @@ def read_listing(store: Store) -> Listing:
     listing = _labeled(store, files, labels) if labels.files else _read_folders(files.pictures)
     listing.notices += _unused_tables(labels)
     listing.left_out |= labels.unused
+    if not labels.files and any(basename(file.name) == "faces.json" for file in files.others):
+        listing.notices.append(
+            "faces.json is not used, because the metadata.csv of the extraction is missing: alignment and labels are "
+            "unknown; run the same extract again with --force"
+        )
     if not labels.files and (store.path / JOURNAL_NAME).exists():
         listing.notices.append("an extraction into this folder was interrupted; run the same extract again to resume")
     if ignored := _ignored_text(files, {*labels.files, *labels.unused}):
@@ -152,39 +152,27 @@ def _add_header(listing: Listing, store: Store, headers: list[str]) -> None:
 
 
 def _read_folders(pictures: list[StoredFile]) -> Listing:
-    listing = Listing(pictures, persons=[person_of(picture.name) for picture in pictures])
-    persons = [person for person in listing.persons if person]
-    if persons and len(persons) <= MAX_MEAN_PER_PERSON * len(set(persons)):
+    listing = Listing(pictures)
+    names = [picture.name for picture in pictures]
+    listing.persons = persons_of(names)
+    if any(listing.persons):
         listing.layout = "LFW"
         return listing
-    listing.persons = [None] * len(pictures)
-    classes = [_class_of(picture.name) for picture in pictures]
-    if any(part in SPLIT_FOLDERS for picture in pictures for part in dirname(picture.name).lower().split("/")):
-        listing.notices.append("folders such as train and test are not classes; Facesmith splits the faces itself")
-    if 1 < len(set(classes)) <= MAX_CLASSES:
+    classes, listing.notices = classes_of(names)
+    if classes:
         listing.layout = "class folders"
-        names = [attribute_name(name) for name in classes]
-        for name in sorted(set(names) - {""}):
-            listing.attributes[name] = np.array([each == name for each in names], np.float32)
+        listing.attributes = {
+            each: np.array([name == each for name in classes], np.float32) for each in sorted(set(classes) - {""})
+        }
     return listing
-
-
-def _class_of(name: str) -> str:
-    """The innermost folder of a picture that may be a class; empty if there is none.
-
-    Parts of a dataset, such as train, are no classes, and neither are archives, `.` and `..`.
-    """
-    folders = reversed(dirname(name).split("/"))
-    return next((folder for folder in folders if folder.lower() not in NO_CLASSES and not _is_archive(folder)), "")
-
-
-def _is_archive(folder: str) -> bool:
-    return suffix_of(folder) in ARCHIVE_SUFFIXES | COMPRESSED_SUFFIXES
 
 
 def _read_json(store: Store, name: str) -> dict[str, Any]:
     try:
-        return parse_as(store.read(name), dict[str, Any])
+        content = store.read(name)
+        if content.startswith(LFS_POINTER):
+            raise BadData(f"{store.path}: {printable(name)} is a Git LFS pointer. Download it: git lfs pull")
+        return parse_as(content, dict[str, Any])
     except BadPicture as reason:
         cause = str(reason).removeprefix("can't be read: ")
         raise BadData(f"{store.path}: {printable(name)} can't be read: {cause}.") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import socket
@@ -184,7 +185,7 @@ def _pack_all(
     needed_bytes, free_bytes = len(files) * resolution**2 * channels, shutil.disk_usage(root).free
     if needed_bytes + SPARE_BYTES > free_bytes:
         raise _NoSpace(
-            f"it needs {needed_bytes / 2**20:.0f} MiB, and {free_bytes / 2**20:.0f} MiB are free. Free some space."
+            f"it needs {math.ceil(needed_bytes / 2**20)} MiB, and {free_bytes // 2**20} MiB are free. Free some space."
         )
     temporary = Path(tempfile.mkdtemp(prefix=f"{_packing_on_this_machine()}{os.getpid()}-", dir=root))
     try:

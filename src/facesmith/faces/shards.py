@@ -31,9 +31,10 @@ from facesmith.io.json_files import MAX_JSON_BYTES, as_schema, parse_as
 from facesmith.io.seekable import read_at
 from facesmith.io.store import Store, StoredFile
 from facesmith.labels import attributes_of
+from facesmith.labels.folders import person_of
 from facesmith.photos import shard_files
 from facesmith.photos.shard_files import SPLIT_COLUMN, ShardEntry, ShardRecord
-from facesmith.photos.split import PARTS, PERSON, group_name, person_of
+from facesmith.photos.split import PARTS, PERSON, group_name
 
 FACE = re.compile(r"(\d{5,})\.tar/\1-(\d{5,})\.png")
 OPEN_SHARDS = 8  # whose records and tars are kept open

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import stat
+import tempfile
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -99,10 +100,26 @@ def refuse_to_overwrite(path: Path, force: bool) -> None:
     """Raise `OutputExists` if `path` is a file or a folder with content, unless `force` is set.
 
     Also removes what a killed process left of this output: its partial file, or partial files in the folder.
+
+    Raises:
+        OSError: nothing can be written there, for example because the disk is read-only.
     """
     remove_partial_files(path)
     if holds_files(path) and not force:
         raise OutputExists(f"{path} already exists. Choose another --out, or add --force to replace it.")
+    _refuse_unwritable(path)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Raise the OSError with which writing a file or folder at `path` would fail, before the work for it is done."""
+    folder = next((each for each in (path, *path.absolute().parents) if each.is_dir()), path)
+    if os.access(folder, os.W_OK | os.X_OK):
+        return
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # fails with the true cause
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def holds_files(path: Path, ignore: Collection[str] = ()) -> bool:
@@ -135,6 +152,8 @@ def is_running(process: int) -> bool:
 
 def explain_disk_error(error: OSError, note: str = "Everything saved before is intact.") -> str:
     """One line about a disk error: the file, the cause, what to do, and a note about what was saved."""
+    if "temporary directory" in str(error.strerror):  # raised by `tempfile`
+        return f"There is no folder for temporary files. Set TMPDIR to a folder with free space. {note}"
     return f"{error.filename or 'A file'}: {error.strerror or error}. {disk_advice(error)} {note}"
 
 
@@ -143,15 +162,18 @@ def disk_advice(error: OSError) -> str:
     return ADVICE.get(error.errno or 0, "Run the same command again.")
 
 
-def refuse_lfs_pointer(path: Path) -> None:
-    """Raise BadModel if a file is a Git LFS pointer: a short text that replaces a file that was not downloaded."""
+def refuse_lfs_pointer(path: Path, *, is_model: bool = True) -> None:
+    """Raise BadModel if a file is a Git LFS pointer: a short text that replaces a file that was not downloaded.
+
+    Args:
+        is_model: whether `--model` could name it on the Hub.
+    """
     with open(path, "rb") as stream:
         start = stream.read(len(LFS_POINTER))
     if start == LFS_POINTER:
-        raise BadModel(
-            f"{path} is a Git LFS pointer, not the model itself. Download it: git lfs pull. Or use --model "
-            "hf://user/name, which downloads it."
-        )
+        hub = ". Or use --model hf://user/name, which downloads it." if is_model else ""
+        kind = "model" if is_model else "file"
+        raise BadModel(f"{path} is a Git LFS pointer, not the {kind} itself. Download it: git lfs pull{hub}")
 
 
 def open_regular_file(path: Path) -> IO[bytes]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from facesmith.errors import BadData, FacesmithError
-from facesmith.io.files import read_regular_file
+from facesmith.io.files import LFS_POINTER, read_regular_file
 from facesmith.io.messages import one_line
 
 T = TypeVar("T")
@@ -88,7 +88,10 @@ def read_json(
         FacesmithError: of the type `error`; the file is damaged or too large, or is not a regular file.
     """
     try:
-        return parse_as(read_regular_file(file, max_bytes), schema)
+        content = read_regular_file(file, max_bytes)
+        if content.startswith(LFS_POINTER):
+            raise error(f"{file} is a Git LFS pointer, not the file itself. Download it: git lfs pull")
+        return parse_as(content, schema)
     except FileNotFoundError:
         raise
     except OSError as problem:

@@ -12,6 +12,14 @@ from typing import Any
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+class Interrupted(KeyboardInterrupt):
+    """A stop signal has arrived.
+
+    A KeyboardInterrupt itself makes CPython end as if by SIGINT, whatever the exit code, if C code that runs a string
+    of Python has passed it on. A subclass does not.
+    """
+
+
 class StopHandler:
     """A handler of stop signals that remembers the last one.
 
@@ -64,4 +72,4 @@ def handling_stop_signals(function: Callable[[int, FrameType | None], None]) -> 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
     """Stops a command as Ctrl-C does."""
-    raise KeyboardInterrupt
+    raise Interrupted

@@ -10,7 +10,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -191,7 +191,8 @@ class FolderStore(Store):
     """A folder with its subfolders.
 
     Symbolic links are followed. Each folder and each file is listed once, so circular links end. A file that is
-    reached both directly and through links has its direct name.
+    reached both directly and through links has its direct name. If only a link's name has a suffix, it has that one: in
+    the cache of the Hugging Face Hub, files are called by hashes, and links have their names.
 
     Args:
         exclude: a folder to leave out.
@@ -205,7 +206,7 @@ class FolderStore(Store):
         listed: list[StoredFile] = []
         links: list[str] = []
         folders, linked_folders = [""], list[str]()
-        seen: set[tuple[int, int]] = set()  # device and inode of folders and files
+        seen: dict[tuple[int, int], int] = {}  # device and inode of folders and files -> index in `listed`, or -1
         while folders or linked_folders:
             if not folders:  # only now, so that no direct name is hidden by a link to the same folder
                 linked_folders.sort(reverse=True)
@@ -221,7 +222,7 @@ class FolderStore(Store):
         folders: list[str],
         linked_folders: list[str],
         links: list[str],
-        seen: set[tuple[int, int]],
+        seen: dict[tuple[int, int], int],
     ) -> None:
         """Add the files of one folder to `listed`, and its subfolders and links to the other lists."""
         here = self.path / folder
@@ -229,7 +230,7 @@ class FolderStore(Store):
             status = here.stat()
             if (status.st_dev, status.st_ino) in seen or real_path(here) == self.exclude:
                 return
-            seen.add((status.st_dev, status.st_ino))
+            seen[status.st_dev, status.st_ino] = -1
             entries = list(os.scandir(here))
         except OSError as error:
             if not folder:
@@ -252,8 +253,8 @@ class FolderStore(Store):
             else:
                 self._add(name, listed, seen)
 
-    def _add(self, name: str, listed: list[StoredFile], seen: set[tuple[int, int]]) -> None:
-        """Add a file to `listed`, unless it is a link to a listed file."""
+    def _add(self, name: str, listed: list[StoredFile], seen: dict[tuple[int, int], int]) -> None:
+        """Add a file to `listed`. A link to a listed file adds nothing, but may have the better name."""
         path = self.path / name
         try:
             status = path.stat()
@@ -265,8 +266,11 @@ class FolderStore(Store):
             return
         identity = (status.st_dev, status.st_ino)
         if identity in seen and path.is_symlink():
+            first = listed[seen[identity]]
+            if suffix_of(name) and not suffix_of(first.name):
+                listed[seen[identity]] = replace(first, name=name)
             return
-        seen.add(identity)
+        seen[identity] = len(listed)
         listed.append(StoredFile(name, f"{status.st_size}-{status.st_mtime_ns}", status.st_size))
 
     def trusts(self, file: StoredFile) -> bool:

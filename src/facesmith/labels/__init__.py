@@ -5,6 +5,7 @@ records.py      JSON lines and Parquet tables -> columns and rows
 table_files.py  which files are label tables, and the four formats that are read
 join.py         rows -> pictures, by name
 attributes.py   columns of texts -> attributes: yes and no, one per class, or numbers
+folders.py      names of folders -> persons or classes
 read.py         all of this for one folder or archive
 """
 

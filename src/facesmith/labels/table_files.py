@@ -24,7 +24,15 @@ from facesmith.io.file_kinds import HEAD_BYTES, kind_of_file
 from facesmith.io.store import LabelTable, Store, StoredFile, printable
 from facesmith.labels.attributes import Convention
 from facesmith.labels.records import parse_json_lines, parse_parquet
-from facesmith.labels.table_text import COMMA_OR_BLANKS, TableText, UnusableTable, decode, parse, readable
+from facesmith.labels.table_text import (
+    COMMA_OR_BLANKS,
+    NAME_COLUMNS,
+    TableText,
+    UnusableTable,
+    decode,
+    parse,
+    readable,
+)
 
 UNNAMED = re.compile(r"unnamed_[0-9]+")  # as pandas calls columns without a name
 PERSON_COLUMNS = ("person", "identity", "celeb_id")
@@ -41,10 +49,6 @@ FORMATS = {"metadata.csv": METADATA, "CelebA": CELEBA, "LFW": LFW, "StyleGAN": S
 NO_LABELS = frozenset({"rejected.csv", "faces.json", "report.html", *CELEBA_PERSONS})  # known files, never mentioned
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods", ".jsonl"})
 CELEBA_POSITIONS = ("list_bbox_celeba", "list_landmarks_celeba", "list_landmarks_align_celeba", "list_eval_partition")
-NAME_COLUMNS = (  # names of a column with file names, the most certain first
-    *("file_name", "filename", "file", "file_path", "filepath", "image_path", "img_path", "path"),
-    *("image_id", "image_file", "image_name", "img_name", "image", "img", "picture", "photo", "name", "id"),
-)
 
 
 @dataclass

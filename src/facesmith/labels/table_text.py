@@ -7,6 +7,9 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+
+from facesmith.io.attribute_options import attribute_name
 
 BYTE_ORDER_MARKS = (  # UTF-32 first, because its mark begins like that of UTF-16
     (b"\xff\xfe\0\0", "utf-32"),
@@ -23,6 +26,11 @@ COUNT_LINE = re.compile(r"[\s,;]*([0-9]+)[ \t,;]*[\r\n]+")
 COMMENT_LINE = re.compile(r"[\r\n]*#([^\r\n]*)[\r\n]*")
 SURROGATE = re.compile("[\udc80-\udcff]")
 COMMA_OR_BLANKS = re.compile(r"\s*[,;]\s*|\s+")
+NAME_COLUMNS = (  # names of a column with file names, the most certain first
+    *("file_name", "filename", "file", "file_path", "filepath", "image_path", "img_path", "path"),
+    *("image_id", "image_file", "image_name", "img_name", "image", "img", "picture", "photo", "name", "id"),
+)
+MAX_TITLES = 8  # lines above the names of columns
 MAX_CELL_CHARS = 2**27  # the whole table, which is limited in bytes
 
 
@@ -76,7 +84,8 @@ def parse(raw: bytes, *, blanks: bool = False) -> TableText:
     """The columns and rows of a table.
 
     The separator is the one of comma, semicolon, tab and bar that is most frequent in the first line. Lines that start
-    with # are comments; if the line with the column names is one of them, the last such line has the names.
+    with # are comments; if the line with the column names is one of them, the last such line has the names. Titles
+    above the column names, as in exports of surveys, are skipped: lines of one cell above a line with several.
 
     Args:
         blanks: blanks separate cells too. A first line that is only a number is a count of rows, and a missing name of
@@ -95,6 +104,9 @@ def parse(raw: bytes, *, blanks: bool = False) -> TableText:
     count = COUNT_LINE.match(text) if blanks else None
     text = text[count.end() :] if count else text
     text, names = _without_comments(text)
+    while names is None and not blanks and (title := _title(text, separator and separator[1])):
+        text = text[text.index(title) + len(title) :]
+        notices.append(f"its line {readable(title.strip(DELIMITERS + ' '))[:80]!r} is skipped as a title")
     delimiter = separator[1] if separator else _delimiter(names or text)
     records = _split_at_blanks(text) if delimiter is None and blanks else _split(text, delimiter or ",")
     filled = (cells for cells in ([cell.strip() for cell in record] for record in records) if any(cells))
@@ -141,6 +153,28 @@ def _without_comments(text: str) -> tuple[str, str | None]:
         text = text[comment.end() :]
         names = comment[1] if _delimiter(comment[1]) else names
     return text, names
+
+
+def _title(text: str, separator: str | None) -> str:
+    """The first line of text if it is a title, otherwise an empty text.
+
+    A title is alone in the first cell of its line, and one of the next lines has several cells. A usual name of a
+    column with file names is no title.
+    """
+    filled = (line for line in io.StringIO(text, newline=None) if line.strip(DELIMITERS + " \n"))
+    lines = [line.rstrip("\n") for line in islice(filled, 1 + MAX_TITLES)]
+    if not lines:
+        return ""
+    separator = separator or _delimiter(lines[0])
+    cells, *cells_below = (_cells(line, separator or _delimiter(line) or ",") for line in lines)
+    is_alone = cells[0] != "" and not any(cells[1:]) and attribute_name(cells[0]) not in NAME_COLUMNS
+    has_table_below = any(sum(map(bool, each)) > 1 for each in cells_below)
+    return lines[0] if is_alone and has_table_below else ""
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """The cells at the start of one line; quoted cells end with the line."""
+    return [cell.strip() for cell in next(csv.reader([line[:SAMPLE_BYTES]], delimiter=delimiter), [])] or [""]
 
 
 def _delimiter(text: str) -> str | None:

@@ -21,7 +21,7 @@ from torch import nn
 
 from facesmith.errors import BadModel, FacesmithError
 from facesmith.gan.recipe import Recipe, make_recipe
-from facesmith.io.files import atomic_write, sha256
+from facesmith.io.files import atomic_write, refuse_lfs_pointer, sha256
 from facesmith.io.json_files import as_schema, parse_json
 from facesmith.io.memory import require_memory
 from facesmith.io.messages import one_line, shorten
@@ -192,6 +192,7 @@ def load_state(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():
         raise BadModel(f"{path} is not a file. Remove it. {_ways_on(path)}")
     try:
+        refuse_lfs_pointer(path, is_model=False)
         _check_archive(path)
         _require_memory(path)
         state = torch.load(path, map_location="cpu", weights_only=True)

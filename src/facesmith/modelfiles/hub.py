@@ -18,10 +18,11 @@ from facesmith.modelfiles.frontmatter import CARD, stated_hash
 from facesmith.modelfiles.run_folder import MODEL
 
 SIDECARS = ("directions.safetensors", "attributes.safetensors", "inversion.safetensors")
-PREFIX = "hf:/"  # with one slash, because a Path collapses two
+PREFIX = "hf:/"  # with one slash, because a Path collapses two; alone, it also drops the last one
 ADDRESS = re.compile(r"hf:/{1,2}(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
 LOGIN = "Log in with a token that has access: hf auth login"
-UNREACHABLE = "the Hub can't be reached, and the cache has no copy. Check the network."
+UNREACHABLE = "the Hub can't be reached{}. Check the network."
+OFFLINE = "the offline mode of the Hub is switched on{}. To switch it off: unset HF_HUB_OFFLINE"
 HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 STATUS_REASONS = {
     401: f"you are not logged in. {LOGIN}",
@@ -49,7 +50,7 @@ class Address:
 
 def is_address(path: Path | str) -> bool:
     """Whether a text or path is an address on the Hub rather than a local file."""
-    return _text(path).startswith(PREFIX)
+    return f"{_text(path)}/".startswith(PREFIX)
 
 
 def parse_address(path: Path | str) -> Address:
@@ -86,7 +87,7 @@ def fetch(address: Address) -> Path:
             address.repo, revision=address.revision, allow_patterns=[MODEL, CARD, *SIDECARS], library_name="facesmith"
         )
     except Exception as error:  # noqa: BLE001 - the Hub's errors have no common base class
-        raise _as_bad_model(error, address) from None
+        raise _as_bad_model(error, address, ", and the cache has no copy") from None
     file = Path(folder) / MODEL
     if not file.is_file():
         raise BadModel(f"{address} contains no {MODEL}, so Facesmith can't open it.")
@@ -135,13 +136,16 @@ def _import_hub() -> Any:
     return huggingface_hub
 
 
-def _as_bad_model(error: Exception, address: Address) -> BadModel:
+def _as_bad_model(error: Exception, address: Address, cache: str = "") -> BadModel:
     """Explain an error of the Hub in one line. A fault of the disk is raised as it is.
+
+    Args:
+        cache: what to add about the cache, if the Hub can't be reached.
 
     Raises:
         OSError: the disk is full or can't be written.
     """
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     answer = _find_cause(error, errors.HfHubHTTPError)
     match answer or error:
@@ -158,10 +162,12 @@ def _as_bad_model(error: Exception, address: Address) -> BadModel:
             reason = "this is not a valid name on the Hub."
         case OSError(errno=number) if number in DISK_ERRORS:
             raise error
-        case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled() | ConnectionError() | TimeoutError():
-            reason = f"{UNREACHABLE} ({one_line(str(error), 150)})"
+        case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled() if constants.HF_HUB_OFFLINE:
+            reason = OFFLINE.format(cache)
+        case errors.LocalEntryNotFoundError() | ConnectionError() | TimeoutError():
+            reason = f"{UNREACHABLE.format(cache)} ({one_line(str(error), 150)})"
         case _ if type(error).__module__.partition(".")[0] in HTTP_LIBRARIES:
-            reason = f"{UNREACHABLE} ({one_line(str(error), 150)})"
+            reason = f"{UNREACHABLE.format(cache)} ({one_line(str(error), 150)})"
         case _:
             reason = f"the transfer failed ({type(error).__name__}: {one_line(str(error), 150)})."
     return BadModel(f"{address}: {reason}")

@@ -26,6 +26,7 @@ from facesmith.errors import OutputExists
 from facesmith.io.files import atomic_write, holds_files, open_regular_file, refuse_to_overwrite, sha256
 from facesmith.io.json_files import read_json
 from facesmith.io.lock import lock_names
+from facesmith.labels.folders import person_of
 from facesmith.photos import journal, shard_files
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
@@ -34,7 +35,7 @@ from facesmith.photos.journal import JOURNAL_NAME, BatchRecord, Count, Share, fa
 from facesmith.photos.photo_labels import PhotoLabels
 from facesmith.photos.shard_files import SPLIT_COLUMN, ShardEntry
 from facesmith.photos.sources import PhotoSource
-from facesmith.photos.split import describe, group_name, part_of, person_of, split
+from facesmith.photos.split import describe, group_name, part_of, split
 
 FORMAT = 3
 LOCK_NAME = ".extract.lock"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from facesmith.io.attribute_options import attribute_name
 from facesmith.io.store import printable
 from facesmith.labels import read_labels
+from facesmith.labels.folders import classes_of, persons_of
 from facesmith.labels.table_text import readable
 from facesmith.photos.sources import PhotoSource
 from facesmith.photos.split import PERSON
@@ -55,7 +56,7 @@ class PhotoLabels:
 
 
 def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
-    """The labels in the tables beside photos, in a folder or an archive.
+    """The labels in the tables beside photos, in a folder or an archive; without tables, the classes of the folders.
 
     Args:
         taken: names of columns that `extract` itself writes. The photos' columns of these names are left out.
@@ -66,16 +67,18 @@ def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
     photos = [file.name for file in source.files]
     labels = read_labels(source.store, photos, source.others)
     notices = [f"{printable(name)} is not used: {printable(reason)}" for name, reason in labels.unused.items()]
-    columns = {name: cells for name, cells in labels.columns.items() if attribute_name(name) not in taken}
+    found = labels.columns if labels.files else _class_columns(photos)
+    columns = {name: cells for name, cells in found.items() if attribute_name(name) not in taken}
     if any(labels.persons):
         columns[PERSON] = labels.persons
-    if left_out := [name for name in labels.columns if name not in columns]:
+    if left_out := [name for name in found if name not in columns]:
         notices.append(f"columns that extract writes itself are not carried over: {printable(', '.join(left_out))}")
     texts = [list(map(readable, cells)) for cells in columns.values()]
     rows = dict(zip(photos, zip(*texts, strict=True), strict=True)) if texts else {}
-    labeled = {photo: row for (photo, row), has_row in zip(rows.items(), labels.has_row, strict=False) if has_row}
+    has_label = labels.has_row if labels.files else [True] * len(photos)
+    labeled = {photo: row for (photo, row), has_row in zip(rows.items(), has_label, strict=False) if has_row}
     if columns:
-        tables = ", ".join(map(printable, labels.files))
+        tables = ", ".join(map(printable, labels.files)) or "the names of folders"
         notices.append(f"labels of {len(labeled)} photos are carried over from {tables}: {_listed(list(columns))}")
     return PhotoLabels(
         columns=tuple(map(readable, columns)),
@@ -83,6 +86,12 @@ def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
         tables=Counter(source.kinds[name] for name in labels.files if name in source.kinds),
         notices=(*labels.notices, *notices),
     )
+
+
+def _class_columns(photos: Sequence[str]) -> dict[str, list[str]]:
+    """A column of 1 and 0 for each class, if folders divide the photos into classes and not into persons."""
+    classes = [] if any(persons_of(photos)) else classes_of(photos)[0]
+    return {name: [str(int(each == name)) for each in classes] for name in sorted(set(classes) - {""})}
 
 
 def _listed(columns: Sequence[str]) -> str:

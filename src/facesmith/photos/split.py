@@ -22,14 +22,6 @@ BOUNDS = tuple(accumulate(SHARES))[:-1]
 SALT = "facesmith-split-1"
 
 
-def person_of(path: str) -> str | None:
-    """The person in a path of Labeled Faces in the Wild (`.../Name/Name_0001.jpg`), or None."""
-    folders, _, name = path.rpartition("/")
-    folder = folders.rpartition("/")[2]
-    person, _, number = name.rpartition(".")[0].rpartition("_")
-    return folder if folder and person == folder and number.isdecimal() else None
-
-
 def group_name(person: str | None, content: str) -> str:
     """The group of a face: its person, or else the sha256 of its file, so that renaming changes nothing."""
     return f"person/{person}" if person else f"picture/{content}"

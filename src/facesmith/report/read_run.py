@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,11 @@ def read_plan_and_log(folder: Path) -> RunRecord:
     return run
 
 
-def read_run(folder: Path, console: Console) -> RunRecord:
+def read_run(folder: Path, console: Console, data: Path | None = None) -> RunRecord:
     """Read everything in a run folder, during training or afterwards.
+
+    Args:
+        data: where the faces are now; by default at the path in the plan.
 
     Raises:
         BadData: the folder has no run.
@@ -104,7 +107,7 @@ def read_run(folder: Path, console: Console) -> RunRecord:
     run.reconstructions = _read_sheets(run, RECONSTRUCTIONS)
     if (folder / RECONSTRUCTION_PAIRS).exists():
         run.pairs = _read_picture(run, folder / RECONSTRUCTION_PAIRS)
-    _open_faces(run, console)
+    _open_faces(run, data, console)
     return run
 
 
@@ -143,18 +146,24 @@ def _read_picture(run: RunRecord, path: Path) -> Pixels | None:
         return None
 
 
-def _open_faces(run: RunRecord, console: Console) -> None:
-    """Open the faces at the path in the plan."""
+def _open_faces(run: RunRecord, data: Path | None, console: Console) -> None:
+    """Open the faces at their new path `data`, or at the path in the plan. Then the plan has that path.
+
+    Raises:
+        FacesmithError: there are no faces at `data`.
+    """
     if run.plan is None or run.recipe is None:
         return
+    path = data or Path(run.plan.data)
+    run.plan = replace(run.plan, data=str(path))
     try:
-        path = Path(run.plan.data)
         faces = open_faces(path, run.recipe.resolution, run.recipe.channels, limit=run.plan.limit, console=console)
     except (FacesmithError, OSError) as error:
-        run.missing.append(f"The data is not described, because it can no longer be opened: {error}")
+        if data is not None:
+            raise
+        moved = " If the faces have moved, pass their new path as --data."
+        run.missing.append(f"The data is not described, because it can't be opened: {error}{moved}")
         return
     run.faces = faces
     if faces.fingerprint != run.plan.fingerprint:
-        run.missing.append(
-            f"The data at {run.plan.data} has changed since the run started. The page shows it as it is now."
-        )
+        run.missing.append(f"The data at {path} has changed since the run started. The page shows it as it is now.")

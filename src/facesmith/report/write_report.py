@@ -19,26 +19,32 @@ from facesmith.training.progress_film import FRAMES_PER_SECOND, LAST_FRAME_SECON
 
 
 def write_report(
-    folder: Path, out: Path | None = None, *, pictures: bool = True, force: bool = False, console: Console
+    folder: Path,
+    out: Path | None = None,
+    *,
+    data: Path | None = None,
+    pictures: bool = True,
+    force: bool = False,
+    console: Console,
 ) -> Path:
     """Write one self-contained page about a run, during training or afterwards, and return its path.
 
     Args:
         folder: the run folder.
         out: by default `report.html` in the run folder, which is replaced if it exists.
+        data: where the faces are now, if they have moved since the training.
         pictures: whether real photos may be shown.
 
     Raises:
         FacesmithError: the folder has no run, or `out` exists or is not an .html file.
     """
-    if out is not None:
-        if out.suffix.lower() not in (".html", ".htm"):
-            raise BadOption(f"--out {out}: expected the name of an .html file.")
-        refuse_to_overwrite(out, force)
-    run = read_run(folder, console)
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
+        raise BadOption(f"--out {out}: expected the name of an .html file.")
+    target = out or folder / REPORT
+    refuse_to_overwrite(target, force or out is None)
+    run = read_run(folder, console, data)
     console.print(f"writing the report of {folder} ...", highlight=False)
     content = page(_title(run), run_sections(run, _film([sheet for _, sheet in run.frames]), pictures))
-    target = out or folder / REPORT
     with atomic_write(target, "w") as stream:
         stream.write(content)
     return target

@@ -342,8 +342,11 @@ def _on_this_machine(options: TrainOptions, stored: Plan, console: Console) -> P
 
 
 def _updated(options: TrainOptions, stored: Plan, epoch_images: int) -> Plan:
-    """The stored plan with the options that may change between starts, and with a longer budget under --extend."""
-    plan = replace(stored, on_trouble=options.on_trouble)
+    """The stored plan with the options that may change between starts, and with a longer budget under --extend.
+
+    One of them is the path of the same faces, which may have moved.
+    """
+    plan = replace(stored, on_trouble=options.on_trouble, data=str(options.data))
     if options.save_every_kimg:  # does not change the result
         plan = replace(plan, save_every=max(1, round(options.save_every_kimg * 1000)))
     request = budget_request(options) or stored.budget_request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,7 +19,8 @@ from facesmith.errors import BadData, BadModel, OutputExists, RunBusy
 from facesmith.faces import Faces, open_faces
 from facesmith.faces.shards import is_sharded
 from facesmith.gan.recipe import Recipe, condition_of, make_recipe
-from facesmith.io.lock import locked
+from facesmith.io.files import holds_files
+from facesmith.io.lock import lock_names, locked
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.checkpoint import load_state
 from facesmith.modelfiles.run_folder import LOCK, STATE
@@ -95,8 +97,7 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
         console.print(f"notice: {notice}", highlight=False)
     if options.out.exists() and not options.out.is_dir():
         raise OutputExists(f"{options.out} is a file. Choose another --out.")
-    options.out.mkdir(parents=True, exist_ok=True)
-    with locked(options.out / LOCK, _busy(options.out)):
+    with _run_folder(options.out), locked(options.out / LOCK, _busy(options.out)):
         plan = make_plan(options, recipe, faces, pretrained, processes, console)
         state, pace = _open_state(plan, recipe, faces, pretrained, processes, options.out)
         torch.set_num_threads(pace.threads)
@@ -112,6 +113,19 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
             if not (options.out / STATE).exists():
                 run.save_state()  # from here on the run can be resumed, even if it is killed during its first save
             yield run
+
+
+@contextmanager
+def _run_folder(out: Path) -> Iterator[None]:
+    """Make the run folder, and remove it if the run is refused before anything is written."""
+    is_new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if is_new and not holds_files(out, lock_names(LOCK)):
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def _open_faces(

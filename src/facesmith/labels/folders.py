@@ -1,0 +1,60 @@
+"""Labels in the names of folders: persons, as in Labeled Faces in the Wild, or classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from posixpath import dirname
+
+from facesmith.io.attribute_options import attribute_name
+from facesmith.io.file_kinds import ARCHIVE_SUFFIXES, COMPRESSED_SUFFIXES, PICTURE_SUFFIXES, suffix_of
+from facesmith.io.store import printable
+
+MAX_CLASSES = 64
+MAX_MEAN_PER_PERSON = 100  # folders with more pictures on average are classes: smiling/smiling_0001.jpg
+SPLIT_FOLDERS = frozenset({"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"})
+NO_CLASSES = SPLIT_FOLDERS | {".", ".."}
+
+
+def person_of(path: str) -> str | None:
+    """The person in a path of Labeled Faces in the Wild (`.../Name/Name_0001.jpg`), or None."""
+    folders, _, name = path.rpartition("/")
+    folder = folders.rpartition("/")[2]
+    person, _, number = name.rpartition(".")[0].rpartition("_")
+    return folder if folder and person == folder and number.isdecimal() else None
+
+
+def persons_of(names: Sequence[str]) -> list[str | None]:
+    """The person in each path; None for all if their folders are classes instead."""
+    persons = [person_of(name) for name in names]
+    counts = Counter(person for person in persons if person)
+    return persons if counts.total() <= MAX_MEAN_PER_PERSON * len(counts) else [None] * len(names)
+
+
+def classes_of(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The class of each path, as the name of an attribute, and notices for the user. No classes: an empty list.
+
+    A single folder beside other pictures is not a class: it may be an album. Then it is named in a notice.
+    """
+    folders = [_class_folder(name) for name in names]
+    notices = []
+    if any(part in SPLIT_FOLDERS for name in names for part in dirname(name).lower().split("/")):
+        notices.append("folders such as train and test are not classes; Facesmith splits the faces itself")
+    distinct = set(folders) - {""}
+    if len(distinct) == 1 and "" in folders:
+        notices.append(f"the folder {printable(*distinct)} is not a class, because there is no other one")
+    is_classes = 1 < len(distinct) <= MAX_CLASSES
+    return ([attribute_name(folder) for folder in folders] if is_classes else []), notices
+
+
+def _class_folder(name: str) -> str:
+    """The innermost folder of a picture that may be a class; empty if there is none.
+
+    Parts of a dataset, such as train, are no classes, and neither are archives, `.` and `..`.
+    """
+    folders = reversed(dirname(name).split("/"))
+    return next((folder for folder in folders if folder.lower() not in NO_CLASSES and not _is_archive(folder)), "")
+
+
+def _is_archive(folder: str) -> bool:
+    return suffix_of(folder) in ARCHIVE_SUFFIXES | COMPRESSED_SUFFIXES | PICTURE_SUFFIXES  # `a.jpg` may be a zip
