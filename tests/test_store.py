@@ -162,9 +162,9 @@ def test_archive_is_recognized_by_content_not_by_name(tmp_path):
 
 
 def test_single_file_is_a_store_of_one_file(tmp_path):
-    (tmp_path / "a.txt").write_text("one")
-    assert names(tmp_path / "a.txt") == ["a.txt"]
-    assert open_store(tmp_path / "a.txt").read("a.txt") == b"one"
+    (tmp_path / "a.md").write_text("one")
+    assert names(tmp_path / "a.md") == ["a.md"]
+    assert open_store(tmp_path / "a.md").read("a.md") == b"one"
 
 
 def picture_bytes(file_format="PNG"):

@@ -19,7 +19,11 @@ FaceChoice = Literal["largest", "all"]
 def extract(
     context: typer.Context,
     photos: Annotated[
-        Path, typer.Argument(help="A folder with its subfolders, an archive, a Parquet file, a picture or a video.")
+        Path,
+        typer.Argument(
+            help="A folder with its subfolders, an archive, a Parquet file, a picture, a video, a text file that lists "
+            "paths, or an address such as s3://bucket/photos."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
     size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,

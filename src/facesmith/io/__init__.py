@@ -8,6 +8,7 @@ outputs.py            outputs of several files that a stopped command may replac
 file_kinds.py         what a file is, by its first bytes
 json_files.py         JSON that Facesmith writes, checked against a schema where it is read
 store.py              a folder or a file as names and bytes; files sorted by kind
+addresses.py          files at addresses such as s3://, and text files that list paths
 archives.py           zip and tar, also inside each other, as names and bytes; opens every source
 seekable.py           files in archives as open files: a part of the archive, or a temporary copy
 parquet.py            Parquet files of datasets as names and bytes, with their labels

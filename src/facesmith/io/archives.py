@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from facesmith.errors import BadData, BadPicture
+from facesmith.io.addresses import LIST_SUFFIXES, AddressStore, ListStore, address_of
 from facesmith.io.file_kinds import DOCUMENT_SUFFIXES, HEAD_BYTES, FileKind, is_hidden, suffix_of
 from facesmith.io.images import MAX_FILE_BYTES
 from facesmith.io.parquet import ParquetStore, RecentReaders
@@ -32,10 +33,9 @@ from facesmith.io.store import FileStore, FolderStore, LabelTable, NotAStore, St
 # What the archive modules and their decompressors raise for damaged entries and for unsupported compression methods.
 ARCHIVE_ERRORS = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
-    *(OSError, EOFError, NotImplementedError, ValueError, OverflowError),
+    *(OSError, EOFError, NotImplementedError, ValueError, OverflowError, IndexError),
 )
 COPY_BYTES = 2**20
-ADDRESS = re.compile(r"(?:hf|https?|s3|gs|ftp):/+(huggingface\.co/)?(?:datasets/([\w.-]+/[\w.-]+))?")
 METHOD_NAMES = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
 LOCAL_HEADER = struct.Struct("<26x2H")  # of a zip entry, with the lengths of name and extra field
 MAX_DEPTH = 3  # of archives in archives
@@ -319,8 +319,7 @@ class NestedStore(Store):
 
     def archive_of(self, name: str) -> str | None:
         """The outermost archive that contains a file; None if the file lies in no archive inside this store."""
-        parts = name.split("/")
-        prefixes = ("/".join(parts[:i]) for i in range(1, len(parts))) if self.inner else ()
+        prefixes = (name[: slash.start()] for slash in re.finditer("/", name)) if self.inner else ()
         return next((prefix for prefix in prefixes if prefix in self.inner), None)
 
     def open_archives(self, names: Iterable[str]) -> None:
@@ -387,7 +386,7 @@ class NestedStore(Store):
 
 
 def open_store(path: Path, exclude: Path | None = None) -> Store:
-    """The store at a path: a folder, an archive, or a single file. Archives inside are read like folders.
+    """The store at a path or address: a folder, an archive, a list of paths, or a file. Archives are read like folders.
 
     Args:
         exclude: a folder to leave out.
@@ -399,16 +398,24 @@ def open_store(path: Path, exclude: Path | None = None) -> Store:
     if path.is_dir():
         return NestedStore(FolderStore(path, exclude), readers)
     if not path.is_file():
-        if address := ADDRESS.match(str(path)):
-            command = f": hf download {address[2]} --repo-type dataset --local-dir FOLDER" if address[2] else "."
-            as_typed = str(path).replace(":/", "://", 1)  # a Path collapses two slashes
-            raise BadData(f"{as_typed} is an address. Download it first{command}")
+        if address := address_of(path):
+            return _open_address(address, readers)
         problem = "is neither a folder nor a file" if path.exists() else "does not exist"
         raise BadData(f"{path} {problem}. Give a folder or a zip of pictures.")
     kind = FileStore(path).kind(path.name)
     if kind.category == "archive" or _is_zip_with_prefix(path, kind):
         return NestedStore(open_archive(path, kind, readers), readers)
+    if kind.category == "other" and suffix_of(path.name) in LIST_SUFFIXES:
+        return NestedStore(ListStore(path), readers)
     return FileStore(path)
+
+
+def _open_address(address: str, readers: RecentReaders) -> Store:
+    store = AddressStore(address)
+    name = store.root.rpartition("/")[2]
+    if store.is_file() and (kind := store.kind(name)).category == "archive":
+        return NestedStore(open_archive(Path(name), kind, readers, store.unpack(name)), readers)
+    return NestedStore(store, readers)
 
 
 def _is_zip_with_prefix(path: Path, kind: FileKind) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from facesmith.errors import BadData
+from facesmith.io.addresses import address_of
 from facesmith.io.files import atomic_write, sha256
 from facesmith.photos import collect, shard_files, shard_notes
 from facesmith.photos.collect import Collector
@@ -52,7 +53,8 @@ class ShardJob:
 
 def absolute_job(photos: Path, out: Path, settings: ExtractSettings, pictures: bool) -> ShardJob:
     """The job as processes with another current folder can do it."""
-    return ShardJob(photos.absolute(), out.absolute(), settings, pictures, versions())
+    photos = photos if address_of(photos) else photos.absolute()
+    return ShardJob(photos, out.absolute(), settings, pictures, versions())
 
 
 @dataclass(frozen=True)

@@ -206,11 +206,15 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=LOST_TIMEOUT)
     try:
         yield Processes(rank, count, on_machine, rank_on_machine)
+        with _finding_lost_processes():
+            dist.barrier()  # so that none closes its connections while another one still exchanges
     except FacesmithError as error:
         if not _reports(store):
             raise SystemExit(error.exit_code) from None
         raise
-    dist.destroy_process_group()
+    finally:
+        # Threads of Gloo that outlive the interpreter abort the process. No exchange is open here, so this is quick.
+        dist.destroy_process_group()
 
 
 def _check_device(device: torch.device, on_machine: int) -> None:

@@ -1,0 +1,145 @@
+"""Photos at addresses, read by fsspec, and in text files that list paths."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import fsspec
+import pytest
+from pictures import different_faces
+from small import QUIET
+from test_shards import content, rows, run_here
+
+from facesmith.errors import BadData, BadPicture, FacesmithError, MissingExtra
+from facesmith.io import addresses
+from facesmith.io.archives import open_store
+from facesmith.io.store import sort_by_kind
+from facesmith.photos import extract as extract_module
+from facesmith.photos.extract import extract
+from facesmith.photos.sources import open_source
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return different_faces(tmp_path_factory.mktemp("many") / "photos", 3)
+
+
+@pytest.fixture
+def bucket(photos):
+    """A file system in memory with the photos, a zip of them, and other files."""
+    memory = fsspec.filesystem("memory")
+    memory.rm("/", recursive=True) if memory.ls("/") else None
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in photos.iterdir():
+            memory.pipe(f"/bucket/a/{path.name}", path.read_bytes())
+            archive.write(path, path.name)
+    memory.pipe("/bucket/photos.zip", packed.getvalue())
+    memory.pipe("/bucket/notes.md", b"notes")
+    memory.pipe("/bucket/.hidden/x.png", b"")
+    yield memory
+    memory.rm("/bucket", recursive=True)
+
+
+def test_a_folder_at_an_address_is_read_like_one_on_the_disk(bucket, photos):
+    store = open_store(Path("memory://bucket"))
+    files = sort_by_kind(store)
+    names = [path.name for path in sorted(photos.iterdir())]
+    assert [f.name for f in files.pictures] == [*(f"a/{n}" for n in names), *(f"photos.zip/{n}" for n in names)]
+    assert files.ignored == {".md": 1}
+    assert store.read("a/000.png") == store.read("photos.zip/000.png") == (photos / "000.png").read_bytes()
+    with pytest.raises(BadPicture, match="no such file"):
+        store.read("a/gone.png")
+
+
+@pytest.mark.parametrize(("address", "count"), [("memory://bucket/photos.zip", 3), ("memory://bucket/a/001.png", 1)])
+def test_an_archive_or_a_picture_at_an_address(bucket, photos, address, count):
+    source = open_source(Path(address))
+    assert len(source.files) == count
+    assert source.load(source.files[-1]).shape == (200, 200, 3)
+    assert source.name == address.rpartition("/")[2]
+
+
+def test_shards_of_photos_at_an_address_equal_those_of_the_folder(bucket, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
+    extract(photos, tmp_path / "folder", shards=2, console=QUIET)
+    extract(Path("memory://bucket/a"), tmp_path / "bucket", shards=2, console=QUIET)
+    tars = [name for name in content(tmp_path / "folder") if name.endswith(".tar")]
+    assert len(tars) == 2
+    assert all(content(tmp_path / "folder")[name] == content(tmp_path / "bucket")[name] for name in tars)
+
+
+def test_an_address_that_does_not_exist_is_an_error(bucket):
+    with pytest.raises(BadData, match=r"^memory://bucket/gone does not exist"):
+        open_store(Path("memory://bucket/gone"))
+    with pytest.raises(BadData, match=r"^warp://x can't be used: "):
+        open_store(Path("warp://x"))
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    def missing(address):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(MissingExtra, match=r"^s3://bucket/photos needs another package. Install s3fs"):
+        open_store(Path("s3://bucket/photos"))
+
+
+def test_a_fault_of_the_network_is_tried_again_and_never_counts_as_a_damaged_photo(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(addresses.time, "sleep", lambda _: None)
+    read, failures = type(bucket).cat_file, [1, 1, 0, 1, 1, 1]
+
+    def failing(file_system, path, **options):
+        if not options and failures.pop(0):
+            raise ConnectionResetError("reset by peer")
+        return read(file_system, path, **options)
+
+    monkeypatch.setattr(type(bucket), "cat_file", failing)
+    assert open_store(Path("memory://bucket")).read("a/000.png")
+    with pytest.raises(FacesmithError, match=r"000.png can't be reached: reset by peer. The same command resumes"):
+        extract(Path("memory://bucket/a"), tmp_path / "out", workers=1, console=QUIET)
+
+
+def test_a_list_of_paths_names_photos_by_their_common_folder(photos, bucket, tmp_path):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    again = photos / ".." / "photos" / "002.png"
+    lines = ["# a comment", f"{photos}/000.png", "", str(again), f"{photos}/000.png", f"{photos}/gone.png"]
+    (lists / "photos.txt").write_text("\n".join(lines))
+    store = open_store(lists / "photos.txt")
+    assert [file.name for file in store.files()] == ["000.png", "002.png", "gone.png"]
+    report = extract(lists / "photos.txt", tmp_path / "out", workers=1, console=QUIET)
+    assert (report.photos, report.faces, report.unreadable) == (3, 2, 1)
+    assert [row["source"] for row in rows(tmp_path / "out" / "metadata.csv")] == ["000.png", "002.png"]
+    assert str(photos) not in (tmp_path / "out" / "rejected.csv").read_text()
+    (photos.parent / "relative.lst").write_text("photos/001.png\nphotos/002.png")
+    assert [file.name for file in open_store(photos.parent / "relative.lst").files()] == ["001.png", "002.png"]
+
+
+def test_a_list_may_mix_addresses_archives_and_paths(photos, bucket, tmp_path):
+    archive = tmp_path / "more.zip"
+    archive.write_bytes(bucket.cat("/bucket/photos.zip"))
+    (tmp_path / "list.txt").write_text(
+        f"memory://bucket/a/000.png\n{photos}/001.png\nmemory://bucket/photos.zip\nmore.zip"
+    )
+    source = open_source(tmp_path / "list.txt")
+    assert len(source.files) == 8
+    assert all(source.load(file).shape == (200, 200, 3) for file in source.files)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "lists no photos"),
+        (b"# nothing\n", "lists no photos"),
+        (b"a.png\nb.png\n", "None of the 2 files that .*list.txt lists exists; the first is .*a.png"),
+        (b"some\0bytes", "is not a text file that lists photos"),
+        (b"\xff\xfe\xfa", "None of the 1 files"),
+    ],
+)
+def test_a_list_without_photos_is_an_error(tmp_path, text, message):
+    (tmp_path / "list.txt").write_bytes(text)
+    with pytest.raises(BadData, match=message):
+        open_store(tmp_path / "list.txt").files()
