@@ -17,6 +17,7 @@ from facesmith.faces import open_faces
 from facesmith.gan.list_recipes import describe_recipe
 from facesmith.gan.recipe import make_recipe, recipes
 from facesmith.modelfiles.checkpoint import load_model
+from facesmith.report.write_report import write_report
 from facesmith.training.as_in_text import save_interval, with_text
 from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.train import train
@@ -94,6 +95,11 @@ def test_a_run_as_in_its_text_uses_all_faces_and_records_it(faces, tmp_path):
     assert header["split"]["counts"] == {"train": 40, "validation": 0, "test": 0}
     with pytest.raises(BadData, match="--as-in-text was True, now False"):
         train(replace(options, as_in_text=False), QUIET)
+    write_report(options.out, None, pictures=False, force=False, console=QUIET)
+    page = (options.out / "report.html").read_text(encoding="utf-8")
+    assert "All faces were trained on." in page
+    assert "train 40, validation 0, test 0" in page
+    assert "--no-hold-out" in page
     data = open_faces(faces, 16)
     with pytest.raises(BadData, match="trained on all of these faces"):
         check_training_data(header, data, options.out)
@@ -125,6 +131,14 @@ def test_impossible_combinations_are_refused(faces, tmp_path, change, message):
     with pytest.raises(BadOption, match=message):
         train(options, QUIET)
     assert not options.out.exists()
+
+
+@pytest.mark.parametrize("option", ["--mirror", "--average", "--hold-out"])
+def test_what_the_text_decides_can_not_be_requested_as_well(faces, tmp_path, option):
+    words = ["train", "dcgan64", "--as-in-text", option, "--data", str(faces), "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, BadOption)
+    assert f"decides about {option}; leave out one" in str(result.exception)
 
 
 def test_a_text_does_not_fine_tune(faces, tmp_path):

@@ -378,3 +378,9 @@ def test_no_message_contains_control_characters_or_thousands_of_characters(faces
         assert (code in (1, 2), out, err.count("\n")) == (True, "", 1), err
         assert "\x1b" not in err
         assert len(err.encode()) < 4200
+
+
+def test_a_wrong_choice_is_answered_with_the_valid_ones(facesmith):
+    code, _, err = facesmith("sample", "--prior", "cosmic")
+    assert code == 2
+    assert err == "facesmith: Invalid value for '--prior': 'cosmic' is not one of 'own', 'normal'.\n"

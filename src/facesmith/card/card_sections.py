@@ -69,9 +69,11 @@ def data(facts: Facts) -> Iterator[str]:
     rows.append(("alignment", _code(header["alignment"]) if header.get("alignment") else "none recorded"))
     yield "## Data"
     yield _table(("", ""), rows)
+    holds_out = not isinstance(counts, dict) or counts.get("test") != 0
+    trained_on = "the training split only" if holds_out else "all faces"
     yield (
-        "The model was trained on the training split only. Faces are assigned to a split by a stable hash of the "
-        "person, or of the group of near-duplicates."
+        f"The model was trained on {trained_on}. Faces are assigned to a split by a stable hash of the person, or of "
+        "the group of near-duplicates."
     )
 
 

@@ -59,7 +59,8 @@ def _run() -> None:
         if code == INTERRUPTED:
             raise KeyboardInterrupt
     except UsageError as error:
-        message = error.format_message()  # empty if typer has printed the help instead
+        # Empty if typer has printed the help instead.
+        message = error.format_message().replace(": Value error, ", ": ")
         _fail(message, 2) if message else sys.exit(2)
     except FacesmithError as error:
         _fail(str(error), error.exit_code)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Data, Force, app, console, show
+from facesmith.cli.shared import Data, Force, app, console, explicit_options, show
+from facesmith.errors import BadOption
 
 
 @app.command()
@@ -95,6 +96,11 @@ def train(
     from facesmith.training.plan import TrainOptions
     from facesmith.training.train import train
 
+    on = {"mirror": mirror, "average": average, "hold_out": hold_out}
+    contradicting = [option for option, is_on in on.items() if is_on and option in explicit_options(context)]
+    if as_in_text and contradicting:
+        option = contradicting[0].replace("_", "-")
+        raise BadOption(f"--as-in-text decides about --{option}; leave out one of them.")
     name = recipe_name(recipe, finetune_from, out, force=force)
     hyperparameters = parse_settings(name, settings or [])
     if batch is not None:

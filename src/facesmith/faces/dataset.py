@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -72,6 +72,10 @@ class Faces:
     def part(self, name: str) -> NDArray[np.int64]:
         """Rows of the faces in a part of the split (one of `split.PARTS`), in order."""
         return np.flatnonzero(self.parts == split.PARTS.index(name))
+
+    def without_held_out(self) -> Faces:
+        """The same faces, all of them in the training split."""
+        return replace(self, parts=np.full_like(self.parts, split.PARTS.index("train")))
 
     def own_part(self, name: str) -> NDArray[np.int64]:
         """As `part`, but only the faces whose pixels this process has packed."""

@@ -48,11 +48,6 @@ SPEED = (
     "Dips in speed mean that the machine was busy with something else. Memory should soon become constant. If it grows "
     "until the end, a longer run would need more of it."
 )
-DATA = (
-    "A generator can only draw what is in its data. What is rare here is rare or missing among its faces. What all "
-    "photos share, such as pose, light or background, its faces share too. Only the training split was trained on. A "
-    "group is one person, or near-duplicates of one picture, and is never divided between splits."
-)
 REPRODUCE = (
     "On the same kind of machine and with the same versions, the first command gives a byte-identical model. The "
     "others draw faces with it, make a film that moves between faces, and make the film of the training."
@@ -148,4 +143,18 @@ def scores(histogram: Histogram) -> str:
     return meaning + (
         "The histograms show how often each score occurred. If they are far apart, it distinguishes real faces from "
         "fakes. Where they overlap, it is fooled. A perfect generator would make the two distributions equal."
+    )
+
+
+def data(hold_out: bool) -> str:
+    """How to read the description of the data.
+
+    Args:
+        hold_out: whether faces were kept out of training.
+    """
+    trained = "Only the training split was trained on" if hold_out else "All faces were trained on"
+    return (
+        "A generator can only draw what is in its data. What is rare here is rare or missing among its faces. What all "
+        f"photos share, such as pose, light or background, its faces share too. {trained}. A group is one person, or "
+        "near-duplicates of one picture, and is never divided between splits."
     )

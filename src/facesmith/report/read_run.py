@@ -164,6 +164,6 @@ def _open_faces(run: RunRecord, data: Path | None, console: Console) -> None:
         moved = " If the faces have moved, pass their new path as --data."
         run.missing.append(f"The data is not described, because it can't be opened: {error}{moved}")
         return
-    run.faces = faces
+    run.faces = faces if run.plan.hold_out else faces.without_held_out()
     if faces.fingerprint != run.plan.fingerprint:
         run.missing.append(f"The data at {path} has changed since the run started. The page shows it as it is now.")

@@ -235,12 +235,13 @@ def _data(run: RunRecord, pictures: bool) -> Iterator[Section]:
     if run.faces is None:
         return
     summary = list(dataset_summary(run.faces))
+    explanation = explanations.data(run.plan is None or run.plan.hold_out)
     if pictures:
         sheet = limit_width(contact_sheet(run.faces), MAX_WIDTH_PX)
         figures = [as_picture(sheet, "Real faces, evenly spaced in the data")]
-        yield Section("Data", rows=summary, figures=figures, explanation=explanations.DATA)
+        yield Section("Data", rows=summary, figures=figures, explanation=explanation)
     else:
-        yield Section("Data", ["This page leaves out the real faces."], rows=summary, explanation=explanations.DATA)
+        yield Section("Data", ["This page leaves out the real faces."], rows=summary, explanation=explanation)
     rows = list(attribute_summary(run.faces))
     if rows:
         yield Section("Attributes of the data", header=("attribute", "share or range"), rows=rows, folded=True)

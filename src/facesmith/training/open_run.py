@@ -6,7 +6,6 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +152,7 @@ def _open_faces(
         recipe = make_recipe(recipe.name, recipe.hyperparameters() | {"condition": condition})
     faces = with_labels(faces, condition)
     if not options.hold_out:
-        faces = replace(faces, parts=np.zeros_like(faces.parts))  # all are in the first part, "train"
+        faces = faces.without_held_out()
     for notice in faces.notices:
         console.print(f"notice: {notice}", markup=False, highlight=False)
     if len(faces.part("train")) == 0:
