@@ -73,11 +73,12 @@ function decoded(text) { try { return decodeURIComponent(text); } catch { return
 // Shows another part, wall or face, as a new step in the browser's history.
 export function navigate(values) {
   flush();
+  history.replaceState({ ours: true, scroll: scrollY }, ''); // for Back
   changing = true; // the changes belong to the next step
   change(values);
   changing = false;
   flush('pushState');
-  if ('part' in values) scrollTo(0, 0); // a new step starts at the top; Back returns to where the user was
+  if ('part' in values) scrollTo(0, 0);
 }
 
 let timer = null;
@@ -98,13 +99,14 @@ function flushSoon() {
 }
 
 // Writes the address after each change. Calls `open` with the state of an address that is opened by Back, by Forward or by
-// the user, and whether it is a link, which may come from somebody else.
+// the user, with its scroll position, and whether it is a link, which may come from somebody else.
 export function followAddress(open) {
   onChange(flushSoon);
+  history.scrollRestoration = 'manual'; // a part may open after the browser has scrolled
   addEventListener('pagehide', () => flush());
   addEventListener('popstate', (event) => {
     clearTimeout(timer);
     timer = null;
-    open(readAddress(location.hash), !event.state?.ours);
+    open({ ...readAddress(location.hash), scroll: event.state?.scroll ?? 0 }, !event.state?.ours);
   });
 }

@@ -25,6 +25,7 @@ const modelChoice = document.getElementById('model');
 let parts = {}; // name -> promise of a part, of the current model
 let partsController = new AbortController(); // stops the listeners of these parts
 let currentPart = null;
+let scrollOfPart; // where Back returns to
 
 async function showPart(name) {
   markLink(name);
@@ -106,10 +107,12 @@ async function loadModels() {
 }
 
 // Opens an address. A link adds its kept faces to those of this browser; a step back does not.
-function openAddress({ values, kept }, isLink) {
+function openAddress({ values, kept, scroll }, isLink) {
   if (!values.model && studio.model) values.model = shortHash(studio.model);
   if (!studio.model) values.part = 'watch';
+  scrollOfPart = scroll;
   change(values);
+  scrollOfPart = undefined;
   if (isLink && kept.length) mergeKept(kept.map((face) => ({ face })), 'this link');
 }
 
@@ -171,7 +174,11 @@ async function start() {
   startTray();
   onChange((names) => {
     if (names.includes('model')) chooseModel();
-    if (names.includes('part')) showPart(state.part).then(() => main.focus({ preventScroll: true })); // also from the keyboard
+    const scroll = scrollOfPart;
+    if (names.includes('part')) showPart(state.part).then(() => {
+      main.focus({ preventScroll: true });
+      if (scroll !== undefined) scrollTo(0, scroll);
+    });
     else if (names.includes('model')) showPart(state.part);
   });
   followAddress(openAddress);

@@ -15,6 +15,7 @@ import { openCard } from './tray.js';
 import { heading, notice, save, showFace, whileBusy } from './widgets.js';
 
 const FIRST_STEP = 'Choose a photo first.';
+const NEEDS_HTTPS = 'Browsers allow the camera only on the computer that runs the studio, or over HTTPS. Choose a photo instead.';
 const MAX_ASPECT = 0.75; // taller photos get a frame of this width / height
 
 // The photo of the page. It stays here when another model is chosen, and is forgotten with the page.
@@ -204,7 +205,7 @@ export function myFacePart(signal) {
       video.hidden = shoot.hidden = another.hidden = false;
       showStatus('Look into the camera.');
     } catch {
-      showMessage('The camera is not available. Allow it for this page, or choose a photo.');
+      showMessage(isSecureContext ? 'The camera is not available. Allow it for this page, or choose a photo.' : NEEDS_HTTPS);
     }
   }
   function closeCamera() {

@@ -47,11 +47,24 @@ export function undoRemoval() {
 
 export async function copy(content, name) {
   try {
-    await navigator.clipboard.writeText(content);
+    if (navigator.clipboard) await navigator.clipboard.writeText(content);
+    else copySelected(content);
     showMessage(`${name} copied`);
   } catch {
     showMessage('The browser does not let this page copy. Select the text instead.');
   }
+}
+
+// Browsers have no `navigator.clipboard` for pages that come from another machine without HTTPS.
+function copySelected(content) {
+  const field = h('textarea', { class: 'visually-hidden', 'aria-hidden': 'true' }, content);
+  const focused = document.activeElement;
+  (document.querySelector('dialog[open]') ?? document.body).append(field);
+  field.select();
+  const done = document.execCommand('copy');
+  field.remove();
+  focused?.focus();
+  if (!done) throw new Error('The browser refuses to copy.');
 }
 
 function hide() {

@@ -47,9 +47,14 @@ export function openStage() {
         sources.push(await listen(apply));
         each.setAttribute('aria-pressed', 'true');
         each.textContent = `${text} ✓`;
-      } catch (error) { each.textContent = `${text}: ${error.name === 'NotAllowedError' ? 'not allowed by the browser' : 'not available'}`; }
+      } catch (error) { each.textContent = `${text}: ${reasonOf(error)}`; }
     }, { title, class: 'choice', 'aria-pressed': 'false' });
     return each;
+  }
+
+  function reasonOf({ name }) {
+    if (name === 'NotAllowedError') return 'not allowed by the browser';
+    return isSecureContext ? 'not available' : 'needs HTTPS';
   }
 
   function apply({ direction, strength, ...others }) {
