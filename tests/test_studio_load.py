@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -125,3 +126,24 @@ def test_work_for_disconnected_clients_is_dropped(studio):
     while httpx.get(f"{url}api/walk.mp4?model={model_id}&faces=1,2&seconds=0.2&fps=5", timeout=60).status_code == 503:
         assert time.monotonic() < deadline, "abandoned films still fill the queue"
         time.sleep(0.5)
+
+
+def test_busy_studio_stops_without_warnings(tmp_path):
+    run = with_directions(saved_model(tmp_path / "tiny"))
+    command = [sys.executable, "-m", "facesmith", "studio", "--model", str(run), "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, contextlib.ExitStack() as stack:
+        url = process.stderr.readline().split()[4]
+        host, port = url.removeprefix("http://").rstrip("/").split(":")
+        model_id = first_model_id(url)
+        film = f"api/walk.mp4?model={model_id}&faces=3,5,8&seconds=8&fps=40"
+        for i, path in enumerate([film, film, *(f"api/face.png?model={model_id}&seed={seed}" for seed in range(60))]):
+            connection = socket.create_connection((host, int(port)))
+            connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+            if i % 2:
+                connection.close()  # clients that have gone
+            else:
+                stack.enter_context(contextlib.closing(connection))
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    assert rest == "facesmith: interrupted\n"

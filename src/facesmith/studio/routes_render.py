@@ -74,7 +74,8 @@ async def describe_json(
     model, face = await studio.model(query.model), requested_face(query)
     if not can_describe(model):
         return uncached_json(missing_description(model))
-    rendering = RenderJob(model, lambda: face_latent(model, face, query.psi), client=client)
+    # Alone: a description follows each edit, and a batch for one face takes five times as long.
+    rendering = RenderJob(model, lambda: face_latent(model, face, query.psi), live=True, client=client)
     pixels = await result_of(studio.render_queue.submit(rendering), request)
     job = studio.quick_jobs.submit(lambda _: describe_face(model, pixels), client)
     return uncached_json(await result_of(job, request))
