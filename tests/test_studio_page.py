@@ -355,7 +355,8 @@ def test_dialogs_are_accessible(open_page):
     assert page.evaluate(AXE) == [], "the enlarged face"
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
-    for name, close in (("History", "Close"), ("Stage mode", "Cancel"), ("Forget everything", "Cancel")):
+    dialogs = {"History": "Close", "Download several": "Close", "Stage mode": "Cancel", "Forget everything": "Cancel"}
+    for name, close in dialogs.items():
         page.get_by_role("button", name="Menu").click()
         page.locator("#menu button").first.wait_for()
         assert page.evaluate(AXE) == [], "the menu"

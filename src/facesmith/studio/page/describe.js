@@ -11,7 +11,7 @@ document.body.append(announcement);
 
 // Returns a function that calls `show` with the description of the newest face, or with '' if the model has none.
 //   findFace(signal): the face as text, or a promise of it.
-export function describer() {
+function describer() {
   let timer;
   let controller;
   return (findFace, show) => {

@@ -53,7 +53,7 @@ export function modelOfFace(face) {
 }
 
 export const readable = (name) => name.replaceAll('_', ' ');
-export const signed = (strength) => `${strength > 0 ? '+' : strength < 0 ? '−' : ''}${Math.abs(strength)}`;
+const signed = (strength) => `${strength > 0 ? '+' : strength < 0 ? '−' : ''}${Math.abs(strength)}`;
 export const shortenLatents = (text) => text.replace(/w\.[\w.]+/g, 'custom');
 export function descriptionOf(face) {
   const { base, edits } = parseFace(face);

@@ -6,7 +6,7 @@ import { MAX_SEED } from './face_text.js';
 import { describe, describeOnFocus } from './describe.js';
 import { isKept, keep, toggleKept } from './kept.js';
 import { Picture } from './picture.js';
-import { change, onChange, state } from './state.js';
+import { change, inEdit, onChange, state } from './state.js';
 import { openCard } from './tray.js';
 import { heading, seedField, showFace, slider, varietySlider } from './widgets.js';
 import { openZoom } from './zoom.js';
@@ -89,7 +89,7 @@ export function facesPart(signal) {
       next.button.focus();
     } else if (event.key.toLowerCase() === 'e') {
       keep(face);
-      navigate({ part: 'edit', editing: face, edits: {} });
+      navigate(inEdit(face));
     } else if (event.key.toLowerCase() === 'z') openZoom(face);
     else return;
     event.preventDefault();

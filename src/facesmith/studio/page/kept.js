@@ -92,7 +92,6 @@ export function mergeKept(items, source) {
 }
 
 export const hasStored = () => read().length > 0;
-export const allKept = () => all;
 export function forgetKept() {
   all = [];
   try { localStorage.removeItem(STORAGE_KEY); } catch { /* nothing is stored */ }

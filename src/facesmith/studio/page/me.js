@@ -10,7 +10,7 @@ import { Camera, readPhoto } from './photo_input.js';
 import { Picture } from './picture.js';
 import { waitText } from './queue.js';
 import { request, requestBlob, RequestError } from './server.js';
-import { onChange, state, studio } from './state.js';
+import { inEdit, onChange, state, studio } from './state.js';
 import { openCard } from './tray.js';
 import { heading, notice, save, showFace, whileBusy } from './widgets.js';
 
@@ -50,7 +50,7 @@ export function myFacePart(signal) {
   const drawn = new Picture('Your face, drawn by the generator');
   const score = h('p', { class: 'small' });
   const keep = button('Keep', () => toggleKept(face(), 'my face'), { class: 'main' });
-  const edit = button('Edit it', () => { const { base, edits } = parseFace(face()); navigate({ part: 'edit', editing: base, edits }); });
+  const edit = button('Edit it', () => navigate(inEdit(face())));
   const paste = button('Put it into the photo', () => whileBusy(paste, pasteFace));
   const downloadButton = button('Download the photo', () => save(current().pasted, fileName(`${photo.name.replace(/\.\w+$/, '')}-with-face`, 'png')), { hidden: true });
   const panel = h('div', { class: 'panel' }, h('div', { class: 'row' }, start), status, bar,
@@ -258,7 +258,7 @@ export function myFacePart(signal) {
 
   return {
     element,
-    tray: { hint: 'Tap a face to edit it.', onClick: (item) => { const { base, edits } = parseFace(item.face); navigate({ part: 'edit', editing: base, edits }); } },
+    tray: { hint: 'Tap a face to edit it.', onClick: (item) => navigate(inEdit(item.face)) },
     enter: () => openWaitingFile() || (photo && showPhoto()),
     leave: closeCamera,
   };

@@ -3,12 +3,12 @@
 import { descriptionLine } from './describe.js';
 import { button, h, listDrawer } from './dom.js';
 import { navigate } from './address.js';
-import { parseFace, sumText } from './face_text.js';
+import { sumText } from './face_text.js';
 import { isKept, keep as keepFace, removeKept } from './kept.js';
 import { showMessage, showRemoval } from './messages.js';
 import { Picture } from './picture.js';
 import { requestJson } from './server.js';
-import { apiUrl, change, currentPsi, labelOf, onChange, state, studio } from './state.js';
+import { apiUrl, change, currentPsi, inEdit, labelOf, onChange, state, studio } from './state.js';
 import { childrenPanel } from './variations.js';
 import { fillTrack, formulaOf, heading, linksOfSum, pictureButtons, showFace, varietySlider, whileBusy } from './widgets.js';
 
@@ -155,8 +155,7 @@ export function mixPart(signal) {
     markKept();
   }
   async function editResult() {
-    const { base, edits } = parseFace(await resultFace());
-    navigate({ part: 'edit', editing: base, edits });
+    navigate(inEdit(await resultFace()));
   }
 
   sum.addEventListener('dragover', (event) => { event.preventDefault(); sum.classList.add('over'); });

@@ -1,13 +1,13 @@
 // Opens a file that the user drops or chooses: a picture that Facesmith made, a project, or a photo.
 
 import { navigate } from './address.js';
-import { parseFace, parseSum } from './face_text.js';
+import { parseSum } from './face_text.js';
 import { mergeKept } from './kept.js';
 import { givePhoto } from './me.js';
 import { showMessage } from './messages.js';
 import { openProject } from './project.js';
 import { request } from './server.js';
-import { DEFAULTS, notify, shortHash, state, studio } from './state.js';
+import { DEFAULTS, inEdit, notify, shortHash, state, studio } from './state.js';
 
 export async function openFile(file) {
   showMessage(`Opening ${file.name ?? 'the file'} …`);
@@ -34,10 +34,8 @@ function openPicture({ kind, faces = [], terms = '', psi = 1, model_id: modelId,
   const values = { ...(model ? { model: shortHash(model) } : {}), psi };
   if (kind === 'sum') navigate({ ...values, part: 'mix', terms: parseSum(terms.replaceAll(' ', '')), mix: layers ? 'layers' : 'sum', layers: layers ?? DEFAULTS.layers });
   else if (kind === 'walk') navigate({ ...values, part: 'walk', stops: faces });
-  else if (faces.length === 1) {
-    const { base, edits } = parseFace(faces[0]);
-    navigate({ ...values, part: 'edit', editing: base, edits });
-  } else {
+  else if (faces.length === 1) navigate({ ...values, ...inEdit(faces[0]) });
+  else {
     navigate({ ...values, part: 'faces' });
     mergeKept(faces.map((face) => ({ face })), 'this picture');
   }

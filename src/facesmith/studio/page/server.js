@@ -51,7 +51,7 @@ export const requestJson = async (url, options) => (await request(url, options))
 export const requestBlob = async (url, options) => (await request(url, options)).blob();
 
 // Waits until the server answers. All requests share one such wait.
-export function reconnect() {
+function reconnect() {
   reconnection ??= (async () => {
     for (const listener of connectionListeners) listener(false);
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(MAX_WAIT_MS, wait * 1.6)) {

@@ -48,9 +48,15 @@ export function change(values) {
 }
 export function notify(names) { for (const listener of [...listeners]) listener(names); }
 
-export const MODEL_DIGITS = 8;
+const MODEL_DIGITS = 8;
 export const shortHash = (model) => model.hash.slice(0, MODEL_DIGITS);
 export const labelOf = (face) => studio.kept.find((each) => each.face === face)?.label ?? descriptionOf(face);
+
+// The state that shows a face in Edit.
+export function inEdit(face) {
+  const { base, edits } = parseFace(face);
+  return { part: 'edit', editing: base, edits };
+}
 
 // The psi of the page, within the range of this model: a link may have any.
 export function currentPsi() {
@@ -58,7 +64,7 @@ export function currentPsi() {
   return Math.max(low, Math.min(high, state.psi));
 }
 // Truncation would change a face that was found in a photo, so psi applies to seeds only.
-export const psiOf = (face) => (isLatent(face) ? 1 : currentPsi());
+const psiOf = (face) => (isLatent(face) ? 1 : currentPsi());
 
 // URLs of pictures. Live ones are drawn before all others, for sliders.
 export const apiUrl = (path, query) => `api/${path}?${new URLSearchParams({ model: studio.model.id, ...query })}`;

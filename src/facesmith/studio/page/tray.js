@@ -6,7 +6,7 @@ import { isLatent, parseFace } from './face_text.js';
 import { clearKept, hiddenCount, moveKept, removeKept } from './kept.js';
 import { Picture } from './picture.js';
 import { navigate } from './address.js';
-import { labelOf, onChange, state, studio } from './state.js';
+import { inEdit, labelOf, onChange, state, studio } from './state.js';
 import { aboutFace, linksOfFace, pictureButtons, showFace } from './widgets.js';
 import { openZoom } from './zoom.js';
 
@@ -94,14 +94,13 @@ export function openCard({ face }) {
   const card = document.getElementById('card');
   const picture = new Picture(labelOf(face));
   const go = (values) => () => { card.close(); navigate(values()); };
-  const { base, edits } = parseFace(face);
   const zoom = button('', () => openZoom(face), { class: 'bare', 'aria-label': 'Zoom in' });
   zoom.append(picture.element);
   const description = descriptionLine();
   card.replaceChildren(h('div', { class: 'card' },
     h('h2', { id: 'card-title' }, capitalized(labelOf(face))), button('×', () => card.close(), { class: 'plain close', 'aria-label': 'Close' }),
     zoom, description.element,
-    h('div', { class: 'row' }, button('Edit', go(() => ({ part: 'edit', editing: base, edits })), { class: 'main' }),
+    h('div', { class: 'row' }, button('Edit', go(() => inEdit(face)), { class: 'main' }),
       button('Mix', go(() => ({ part: 'mix', terms: [...state.terms, { face, weight: state.mix === 'sum' && state.terms.length === 1 ? -1 : 1 }].slice(-8) }))),
       button('Walk', go(() => ({ part: 'walk', stops: [...state.stops, face] }))),
       button('Remove', () => { card.close(); removeKept(face); }, { class: 'plain' })),

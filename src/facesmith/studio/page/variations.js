@@ -3,11 +3,10 @@
 import { navigate } from './address.js';
 import { describeOnFocus } from './describe.js';
 import { button, h } from './dom.js';
-import { parseFace } from './face_text.js';
 import { isKept, toggleKept } from './kept.js';
 import { Picture } from './picture.js';
 import { requestJson } from './server.js';
-import { apiUrl, currentPsi, faceQuery, onChange } from './state.js';
+import { apiUrl, currentPsi, faceQuery, inEdit, onChange } from './state.js';
 import { showFace, slider } from './widgets.js';
 
 const COUNT = 8;
@@ -27,7 +26,7 @@ function offspringGrid({ amount, find, signal, makesSense = () => true }) {
   function createCell() {
     const picture = new Picture();
     const cell = { picture, face: null };
-    const edit = button('', () => { const { base, edits } = parseFace(cell.face); navigate({ part: 'edit', editing: base, edits }); }, { class: 'bare', title: 'Edit this face' });
+    const edit = button('', () => navigate(inEdit(cell.face)), { class: 'bare', title: 'Edit this face' });
     edit.append(picture.element);
     describeOnFocus(edit, () => cell.face);
     const keep = button('Keep', () => toggleKept(cell.face, cell.label), { class: 'small' });
