@@ -360,6 +360,17 @@ def test_zip_has_each_face_with_its_metadata_a_sheet_and_a_table(client, model, 
     assert opened["faces"] == ["5", "17(smiling=1.5)", "5"]
 
 
+def test_psi_changes_no_custom_face_in_a_zip(client):
+    latent_text = client.get("/api/mix.json", params={"terms": "4-9"}).json()["face"]
+    response = client.get("/api/faces.zip", params={"faces": f"5,{latent_text}", "psi": 0.5})
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        seed, custom = (np.asarray(Image.open(archive.open(name))) for name in archive.namelist()[:2])
+        table = archive.read("faces.csv").decode()
+    assert (seed == pixels_of(client.get("/api/face.png", params={"seed": 5, "psi": 0.5}))).all()
+    assert (custom == pixels_of(client.get("/api/face.png", params={"w": latent_text}))).all()
+    assert [row["psi"] for row in csv.DictReader(table.splitlines())] == ["0.5", "1.0"]
+
+
 def test_sheet_that_would_fill_the_memory_is_refused(client, monkeypatch):
     query = {"faces": "1,2,3,4", "scale": 4}
     monkeypatch.setattr(several_faces, "MAX_SHEET_PIXELS", 4 * 512**2 - 1)

@@ -1131,3 +1131,42 @@ def test_links_are_copied_and_the_camera_says_what_it_needs_without_https(open_p
     page.click(".parts a[href='./#me']")
     page.get_by_role("button", name="Use the camera").click()
     wait_for_message(page, "over HTTPS")
+
+
+EVALUATION = {
+    "verdicts": [{"question": "Are they faces?", "answer": "The detector finds a face in 98 % of the samples."}] * 4,
+    "metrics": [
+        {"name": "kid5k_lite0", "meaning": "distance between samples and real faces; lower is better"}
+        | {"value": 0.00471, "low": 0.0044, "high": 0.00503, "real": 0.0000207}
+    ],
+    "face_rate": {"value": 0.98, "low": 0.97, "high": 0.99, "real": 0.98},
+    "warnings": [],
+    "notice": None,
+    "about": "5000 samples, compared with 3251 held-out faces.",
+    "nearest_pairs": [],
+    "threshold": 0.6,
+}
+
+
+def test_nothing_is_cut_off_on_a_small_phone(open_page):
+    page = open_page("/#faces?kept=3,5", viewport={"width": 320, "height": 640})
+    page.route("**/api/evaluation?*", lambda route: route.fulfill(json=EVALUATION))
+    page.wait_for_selector(".wall img.loaded")
+
+    def is_cut(selector):
+        page.wait_for_selector(selector)
+        return page.locator(selector).evaluate("(e) => e.scrollWidth > e.clientWidth")
+
+    for name in ("History", "Download several", "Stage mode", "Forget everything"):
+        choose_in_menu(page, name)
+        assert not is_cut("dialog[open]"), name
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog[open]", state="detached")
+    page.locator(KEPT).first.click()
+    assert not is_cut("#card[open]")
+    page.keyboard.press("Escape")
+    page.click(".parts a[href='./#evaluation']")
+    assert not is_cut(".table.stacked")
+    page.click(".parts a[href='./#me']")
+    frame, button = (page.locator(each).bounding_box() for each in (".photo", ".photo .row"))
+    assert button["y"] + button["height"] < frame["y"] + frame["height"], "the buttons are inside the frame"
