@@ -177,6 +177,15 @@ def test_one_folder_beside_other_pictures_is_no_class(tmp_path):
     assert listing.notices == ["the folder album is not a class, because there is no other one"]
 
 
+def test_too_many_folders_and_folders_with_one_name_give_a_notice(tmp_path):
+    many = listing_of(tmp_path / "many", {f"album {i}/a.png": "" for i in range(65)})
+    assert many.layout == "pictures"
+    assert many.notices == ["65 folders are not classes, because they are more than 64"]
+    same = listing_of(tmp_path / "same", {"A b/1.png": "", "a_b/2.png": "", "c/3.png": ""})
+    assert set(same.attributes) == {"a_b", "c"}
+    assert same.notices == ["the folders A b, a_b are one class, a_b"]
+
+
 def test_extraction_without_its_table_is_named(tmp_path):
     listing = listing_of(tmp_path, {**TWO, "faces.json": "{}"})
     assert "faces.json is not used" in listing.notices[0]

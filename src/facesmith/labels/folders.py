@@ -43,8 +43,17 @@ def classes_of(names: Sequence[str]) -> tuple[list[str], list[str]]:
     distinct = set(folders) - {""}
     if len(distinct) == 1 and "" in folders:
         notices.append(f"the folder {printable(*distinct)} is not a class, because there is no other one")
-    is_classes = 1 < len(distinct) <= MAX_CLASSES
-    return ([attribute_name(folder) for folder in folders] if is_classes else []), notices
+    if len(distinct) > MAX_CLASSES:
+        notices.append(f"{len(distinct)} folders are not classes, because they are more than {MAX_CLASSES}")
+    if not 1 < len(distinct) <= MAX_CLASSES:
+        return [], notices
+    folders_of: dict[str, list[str]] = {}
+    for folder in sorted(distinct):
+        folders_of.setdefault(attribute_name(folder), []).append(printable(folder))
+    for name, same in folders_of.items():
+        if len(same) > 1:
+            notices.append(f"the folders {', '.join(same)} are one class, {name}")
+    return [attribute_name(folder) for folder in folders], notices
 
 
 def _class_folder(name: str) -> str:
