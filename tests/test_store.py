@@ -224,6 +224,19 @@ def test_files_that_are_called_by_hashes_have_the_names_of_their_links(tmp_path)
     assert open_store(cache).read("snapshots/1/img/a.png") == b"9b74"
 
 
+def test_zip_with_backslashes_has_folders(tmp_path):
+    files = {r"faces\a.png": "1", r"faces\metadata.csv": "2", r"__MACOSX\._a.png": "3", "faces\\": ""}
+    archive = zipped(tmp_path / "x.zip", [])
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo()
+            entry.filename = name  # the constructor would change it on Windows
+            opened.writestr(entry, content)
+    assert names(archive) == ["faces/a.png", "faces/metadata.csv"]
+    assert open_store(archive).read("faces/metadata.csv") == b"2"
+    assert open_store(archive).head("faces/a.png") == b"1"
+
+
 def test_zip_that_is_named_like_a_picture_is_read_in_a_folder(tmp_path):
     zipped(tmp_path / "a.jpg", [("b.png", picture_bytes())])
     (tmp_path / "c.jpg").write_bytes(b"not a picture")

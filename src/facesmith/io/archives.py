@@ -102,7 +102,9 @@ class ZipStore(Store):
         if any(info.volume not in (0, 0xFFFF) or info.header_offset < 0 for info in self.zip.infolist()):
             self.close()
             raise _unpack_first(path, "is the last part of a split zip, or its beginning is missing", "7z x")
-        problems = [self._problem(info) for info in self.zip.infolist() if not info.is_dir()]
+        # Of several entries with one name, the last counts.
+        self.entries = {name: info for info in self.zip.infolist() if not (name := _name_in_zip(info)).endswith("/")}
+        problems = [self._problem(info) for info in self.entries.values()]
         if problems and all(problems):
             self.close()
             command = "unzip" if problems[0].startswith("encrypted") else "7z x"
@@ -118,15 +120,14 @@ class ZipStore(Store):
         return f"compressed with {METHOD_NAMES.get(info.compress_type, f'method {info.compress_type}')}"
 
     def files(self) -> list[StoredFile]:
-        # Of several entries with one name, reading returns the last, so each name is listed once.
-        entries = {i.filename: i for i in self.zip.infolist() if not i.is_dir() and not is_hidden(i.filename)}
         return [
-            StoredFile(name, f"{entries[name].file_size}-{entries[name].CRC:08x}", entries[name].file_size)
-            for name in sorted(entries)
+            StoredFile(name, f"{info.file_size}-{info.CRC:08x}", info.file_size)
+            for name, info in sorted(self.entries.items())
+            if not is_hidden(name)
         ]
 
     def read(self, name: str) -> bytes:
-        info = self.zip.getinfo(name)
+        info = self.entries[name]
         _check_size(info.file_size)  # a small zip can unpack to more than the memory
         if problem := self._problem(info):
             raise BadPicture(f"{problem} in the zip; unpack it first")
@@ -139,13 +140,13 @@ class ZipStore(Store):
 
     def head(self, name: str) -> bytes:
         try:
-            with self.zip.open(name) as stream:
+            with self.zip.open(self.entries[name]) as stream:
                 return stream.read(HEAD_BYTES)
         except (*ARCHIVE_ERRORS, RuntimeError):  # encrypted files raise RuntimeError
             return b""
 
     def unpack(self, name: str) -> IO[bytes]:
-        info = self.zip.getinfo(name)
+        info = self.entries[name]
         if problem := self._problem(info):
             raise BadData(f"{problem} in the zip; unpack it first")
         try:
@@ -178,6 +179,11 @@ class ZipStore(Store):
     def __del__(self) -> None:  # most callers read a store to its end and drop it
         if self.stream is not None:
             self.stream.close()
+
+
+def _name_in_zip(info: zipfile.ZipInfo) -> str:
+    """The name of an entry with `/` as separator; some programs for Windows write `\\`."""
+    return info.filename if "/" in info.filename else info.filename.replace("\\", "/")
 
 
 class TarStore(Store):
