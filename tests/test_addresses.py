@@ -143,3 +143,33 @@ def test_a_list_without_photos_is_an_error(tmp_path, text, message):
     (tmp_path / "list.txt").write_bytes(text)
     with pytest.raises(BadData, match=message):
         open_store(tmp_path / "list.txt").files()
+
+
+@pytest.mark.slow
+def test_shards_of_photos_in_a_bucket_of_s3(photos, tmp_path, monkeypatch):
+    """Needs s3fs and moto, a stand-in for S3: pip install s3fs 'moto[server]'."""
+    reason = "this environment has no s3fs and moto"
+    s3fs, server = pytest.importorskip("s3fs", reason=reason), pytest.importorskip("moto.server", reason=reason)
+    bucket = server.ThreadedMotoServer(port=0)
+    bucket.start()
+    try:
+        host, port = bucket.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "user")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        file_system = s3fs.S3FileSystem()
+        file_system.mkdir("bucket")
+        for path in photos.iterdir():
+            file_system.pipe(f"bucket/photos/{path.name}", path.read_bytes())
+        extract(photos, tmp_path / "folder", shards=2, workers=1, console=QUIET)
+        extract(Path("s3://bucket/photos"), tmp_path / "bucket", shards=2, workers=1, console=QUIET)
+        (tmp_path / "list.txt").write_text("\n".join(f"s3://bucket/photos/{path.name}" for path in photos.iterdir()))
+        extract(tmp_path / "list.txt", tmp_path / "list", shards=2, workers=1, console=QUIET)
+        with pytest.raises(BadData, match="s3://nothing/here does not exist"):
+            extract(Path("s3://nothing/here"), tmp_path / "none", shards=2, console=QUIET)
+    finally:
+        bucket.stop()
+    tars = {name: data for name, data in content(tmp_path / "folder").items() if name.endswith(".tar")}
+    assert len(tars) == 2
+    for name in ("bucket", "list"):
+        assert tars.items() <= content(tmp_path / name).items()

@@ -140,6 +140,8 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
         if not _is_replaceable(out):
             raise OutputExists(f"{out} is not a folder that extract wrote, so --force keeps it. Choose another --out.")
         return None
+    if out.is_file():
+        raise OutputExists(f"{out} is a file. Choose another --out.")
     unfinished = journal.settings_of(out)
     if unfinished is not None:
         _check_same_settings(out, unfinished, settings.to_values(), "an interrupted extraction")
