@@ -16,7 +16,7 @@ python=$(command -v "${PYTHON:-python}")
 folder=$(mktemp -d)
 a=facesmith-a b=facesmith-b
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY # Ray would use them inside the cable's network
-export OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 FACESMITH_CACHE="$folder/cache"
+export OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=disabled FACESMITH_CACHE="$folder/cache"
 
 on() { # on HOST COMMAND...: run a command on a host
 	host=$1
@@ -62,6 +62,7 @@ extract() { # extract HOST OUT OPTIONS...
 }
 
 ray $a start --head --node-ip-address 10.77.0.1 --port 6379 --num-cpus 1 --disable-usage-stats --include-dashboard false
+sleep 3 # until the head answers
 ray $b start --address 10.77.0.1:6379 --node-ip-address 10.77.0.2 --num-cpus 1 --disable-usage-stats
 extract $a ray --engine ray --address 10.77.0.1:6379
 for host in $a $b; do for process in $(ip netns pids $host); do kill -9 "$process" || true; done; done
