@@ -1,10 +1,11 @@
 """Measure the speed and the recall of face detection.
 
 Compares the detector as `extract` uses it (batches, one thread per processor) with the same detector on one photo at a
-time and one thread. Prints photos per second of both, their ratio, and whether both find the same boxes. Then prints
-the recall on photos with annotated faces.
+time and one thread. Prints photos per second of both, their ratio, and whether both find the same boxes. It does so for
+photos of one size, for photos as they are, and for photos resized at random to 300 to 3,000 px. Then it prints the
+recall on photos with annotated faces.
 
-Run: python benchmarks/extraction.py [--data FOLDER]
+Run: python benchmarks/extraction.py [--data FOLDER] [--mixed 1310]
 FOLDER must contain lfw.zip and photos.zip; docs/research/results.md describes them.
 """
 
@@ -22,12 +23,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.images import Pixels, read_picture
 from facesmith.photos.collect import BATCH_SIZE
 from facesmith.photos.detect import DEFAULT_THRESHOLD, Detections, Detector
 
+MAX_PART = 786  # photos in ROUNDS rounds; more take more rounds, because the photos of a round are in memory
 ROUNDS = 6  # the two methods alternate, so that other work on the machine slows both
 
 
@@ -35,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--lfw", type=int, default=768, help="number of photos from lfw.zip, evenly spaced")
+    parser.add_argument("--mixed", type=int, default=262, help="number of photos that are resized at random")
     options = parser.parse_args()
     archives = [options.data / name for name in ("lfw.zip", "photos.zip")]
     missing = [str(path) for path in archives if not path.exists()]
@@ -44,8 +48,12 @@ def main() -> None:
     names = sorted(name for name in lfw.namelist() if name.endswith(".jpg"))
     chosen = names[:: max(1, len(names) // options.lfw)][: options.lfw]
     print(f"{torch.__version__=}, {usable_cpus()} usable CPUs, threshold {DEFAULT_THRESHOLD}")
-    compare_speed("LFW, 250x250", read_pictures(lfw, chosen))
-    compare_speed("photos of various sizes", read_pictures(photos, picture_names(photos, "")))
+    compare_speed("LFW, 250x250", len(chosen), lambda rows: read_pictures(lfw, [chosen[row] for row in rows]))
+    various = picture_names(photos, "")
+    compare_speed(
+        "photos of various sizes", len(various), lambda rows: read_pictures(photos, [various[i] for i in rows])
+    )
+    compare_speed("photos of 300 to 3,000 px", options.mixed, lambda rows: resized_pictures(photos, various, rows))
     print_recall(photos)
 
 
@@ -57,8 +65,23 @@ def picture_names(archive: zipfile.ZipFile, folder: str) -> list[str]:
     return sorted(name for name in archive.namelist() if folder in name and name.endswith(".jpg"))
 
 
-def compare_speed(title: str, photos: list[Pixels]) -> None:
-    """Print the speed of single photos on one thread and of batches on all processors."""
+def resized_pictures(archive: zipfile.ZipFile, names: Sequence[str], rows: Sequence[int]) -> list[Pixels]:
+    """The photos again and again, each time with another longer side of 300 to 3,000 px, always the same ones."""
+    resized = []
+    for row in rows:
+        picture = Image.fromarray(read_picture(archive.read(names[row % len(names)]), name=names[row % len(names)]))
+        factor = np.random.default_rng(row).integers(300, 3001) / max(picture.size)
+        size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+        resized.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
+    return resized
+
+
+def compare_speed(title: str, count: int, read: Callable[[Sequence[int]], list[Pixels]]) -> None:
+    """Print the speed of single photos on one thread and of batches on all processors.
+
+    Args:
+        read: the photos of some numbers below `count`. Reading is not measured.
+    """
     detector = Detector()
     workers = usable_cpus()
     results: tuple[list[Detections], list[Detections]] = ([], [])
@@ -76,18 +99,19 @@ def compare_speed(title: str, photos: list[Pixels]) -> None:
 
         methods: tuple[Callable[[list[Pixels]], list[Detections]], ...] = (detect_singly, detect_in_batches)
         for method in methods:
-            method(photos[:4])  # warm-up
-        for number in range(ROUNDS):
-            part = photos[number::ROUNDS]
+            method(read(range(min(4, count))))  # warm-up
+        parts = -(-count // MAX_PART) * ROUNDS
+        for number in range(parts):
+            part = read(range(number, count, parts))
             for i, method in enumerate(methods):
                 start, processor_start = time.perf_counter(), time.process_time()
                 results[i].extend(method(part))
                 seconds[i] += time.perf_counter() - start
                 processor_seconds[i] += time.process_time() - processor_start
-    print(f"{title}: {len(photos)} photos")
+    print(f"{title}: {count} photos")
     names = ("one at a time, one thread", f"batches, {workers} threads")
     for name, elapsed, busy in zip(names, seconds, processor_seconds, strict=True):
-        rate, each_ms = len(photos) / elapsed, busy / len(photos) * 1000
+        rate, each_ms = count / elapsed, busy / count * 1000
         print(f"  {name:25} {rate:7.1f} photos/s, {each_ms:5.1f} ms of processor time each, {busy / elapsed:.1f} busy")
     print(f"  speed-up {seconds[0] / seconds[1]:.2f}; {agreement(*results)}")
 

@@ -58,7 +58,7 @@ ray() { # ray HOST ARGUMENTS...
 extract() { # extract HOST OUT OPTIONS...
 	host=$1 out=$2
 	shift 2
-	on "$host" "$python" -m facesmith extract "$photos" --out "$folder/$out" --shards 8 "$@" --quiet
+	on "$host" "$python" -m facesmith extract "$photos" --out "$folder/$out" --shards 8 "$@" --quiet >/dev/null
 }
 
 ray $a start --head --node-ip-address 10.77.0.1 --port 6379 --num-cpus 1 --disable-usage-stats --include-dashboard false
