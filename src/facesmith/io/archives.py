@@ -18,7 +18,6 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +26,7 @@ from facesmith.io.addresses import LIST_SUFFIXES, AddressStore, ListStore, addre
 from facesmith.io.file_kinds import DOCUMENT_SUFFIXES, HEAD_BYTES, FileKind, is_hidden, suffix_of
 from facesmith.io.images import MAX_FILE_BYTES
 from facesmith.io.parquet import ParquetStore, RecentReaders
-from facesmith.io.seekable import SMALL_COPY_BYTES, Slice, read_at, temporary_copy
+from facesmith.io.seekable import SMALL_COPY_BYTES, Slice, read_at, stored_entry, temporary_copy
 from facesmith.io.store import FileStore, FolderStore, LabelTable, NotAStore, Store, StoredFile, printable
 
 # What the archive modules and their decompressors raise for damaged entries and for unsupported compression methods.
@@ -37,7 +36,6 @@ ARCHIVE_ERRORS = (
 )
 COPY_BYTES = 2**20
 METHOD_NAMES = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
-LOCAL_HEADER = struct.Struct("<26x2H")  # of a zip entry, with the lengths of name and extra field
 MAX_DEPTH = 3  # of archives in archives
 MAX_UNTRUSTED = 1000  # files in a store; in larger ones, files with a picture's suffix are not looked into
 MAX_INNER = 256  # archives in a store; each keeps a file open
@@ -151,25 +149,11 @@ class ZipStore(Store):
             raise BadData(f"{problem} in the zip; unpack it first")
         try:
             if info.compress_type == zipfile.ZIP_STORED and self.stream is None:
-                return self._slice(info)
+                return stored_entry(self.path, info)
             with self.zip.open(info) as stream:
                 return temporary_copy(stream, info.compress_size)
         except ARCHIVE_ERRORS as error:
             raise BadData(f"damaged in the zip: {printable(str(error))[:120]}") from None
-
-    def _slice(self, info: zipfile.ZipInfo) -> IO[bytes]:
-        """An entry that is stored without compression, without a copy."""
-        file = open(self.path, "rb")  # noqa: SIM115 (the slice closes it)
-        try:
-            file.seek(info.header_offset)
-            header = file.read(LOCAL_HEADER.size)
-            if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
-                raise zipfile.BadZipFile("bad magic number for file header")
-        except ARCHIVE_ERRORS:
-            file.close()
-            raise
-        offset = info.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(header))
-        return io.BufferedReader(Slice(partial(read_at, file, threading.Lock()), offset, info.file_size, file))
 
     def close(self) -> None:
         self.zip.close()
