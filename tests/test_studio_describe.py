@@ -95,6 +95,11 @@ def test_description_belongs_to_the_picture_of_its_url(tmp_path):
         (facts,) = client.get("/api/models").json()["models"]
         assert facts["can_describe"] is True
         assert facts["id"] == query["model"], "pictures do not depend on the classifier"
+        (run / "attributes.safetensors").write_bytes(b"damaged")
+        assert client.get("/api/models").json()["models"][0]["can_describe"] is False
+        assert "can't be used" in client.get("/api/describe.json", params=query).json()["missing"]
+        save_classifier(run / "attributes.safetensors", trained, model.hash)
+        assert client.get("/api/models").json()["models"][0]["can_describe"] is True
         answer = client.get("/api/describe.json", params=query).json()
         assert answer == describe_face(load(run), model.sample([3], 0.8)[0])
         assert client.get("/api/describe.json", params=query | {"live": 1}).status_code == 400

@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from facesmith.attributes import TrainedClassifier, predict_logits
+from facesmith.errors import BadModel
 from facesmith.io.images import Pixels
 from facesmith.model import Model
 from facesmith.modelfiles.classifier_file import KIND, load_classifier
@@ -64,8 +65,12 @@ _cache = _Cache()
 
 
 def can_describe(model: Model) -> bool:
-    """Return whether the model has an attribute classifier."""
-    return sidecar_path(model.path, KIND).exists()
+    """Return whether the model has an attribute classifier that can be used."""
+    try:
+        _cache.get(model)
+    except BadModel:
+        return False
+    return True
 
 
 def describe_face(model: Model, face: Pixels) -> dict[str, Any]:
@@ -99,8 +104,14 @@ def describe_face(model: Model, face: Pixels) -> dict[str, Any]:
 
 def missing_description(model: Model) -> dict[str, Any]:
     """Return why a model can't describe faces, and the command that changes it."""
+    is_damaged = sidecar_path(model.path, KIND).exists()
+    state = (
+        "The attribute classifier of this model can't be used"
+        if is_damaged
+        else "This model has no attribute classifier"
+    )
     return {
-        "missing": "This model has no attribute classifier, so faces can't be described. Labeled faces make one:",
+        "missing": f"{state}, so faces can't be described. Labeled faces make one:",
         "command": f"facesmith directions --model {model.path} --data LABELED_FACES --force",
     }
 
