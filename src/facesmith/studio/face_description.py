@@ -104,14 +104,11 @@ def describe_face(model: Model, face: Pixels) -> dict[str, Any]:
 
 def missing_description(model: Model) -> dict[str, Any]:
     """Return why a model can't describe faces, and the command that changes it."""
-    is_damaged = sidecar_path(model.path, KIND).exists()
-    state = (
-        "The attribute classifier of this model can't be used"
-        if is_damaged
-        else "This model has no attribute classifier"
-    )
+    reason = "This model has no attribute classifier"
+    if sidecar_path(model.path, KIND).exists():
+        reason = "The attribute classifier of this model can't be used"
     return {
-        "missing": f"{state}, so faces can't be described. Labeled faces make one:",
+        "missing": f"{reason}, so faces can't be described. Labeled faces make one:",
         "command": f"facesmith directions --model {model.path} --data LABELED_FACES --force",
     }
 
