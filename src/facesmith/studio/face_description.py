@@ -21,7 +21,8 @@ from facesmith.modelfiles.sidecar import sidecar_path
 
 CERTAIN, PERHAPS = 0.9, 0.7  # probabilities
 MIN_BALANCED_ACCURACY = 0.75  # on degraded faces; attributes below it are not mentioned
-GENDER, AGE = "male", "young"
+MALE = ("male", "gender=male")  # as CelebA and FairFace call it
+AGE = "young"
 DARK_HAIR = ("black_hair", "brown_hair")
 PHRASES = {  # in the order of the description
     "smiling": "smiling",
@@ -114,7 +115,7 @@ def missing_description(model: Model) -> dict[str, Any]:
 
 
 def _person(probabilities: Mapping[str, float]) -> str:
-    male = probabilities.get(GENDER, 0.5)
+    male = next((probabilities[name] for name in MALE if name in probabilities), 0.5)
     for probability, name in ((male, "man"), (1 - male, "woman")):
         if probability >= CERTAIN:
             return f"a {name}"
