@@ -97,6 +97,7 @@ wait $first && fail "host a does not notice the cut cable"
 wait $second && fail "host b does not notice the cut cable"
 seconds=$(($(date +%s) - cut))
 grep -q "can't be reached" "$folder/$a.log" "$folder/$b.log" || fail "no host says what happened"
+[ $seconds -le 60 ] || fail "the hosts ended only $seconds s after the cable was cut; expected at most 60"
 echo "After the cable was cut, both hosts ended within $seconds s."
 on $a ip link set cable-a up
 train

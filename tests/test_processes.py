@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from facesmith.modelfiles.checkpoint import load_state
 from facesmith.modelfiles.run_folder import PLAN, STATE
 from facesmith.photos import extract as extract_module
 from facesmith.photos.extract import extract
+from facesmith.training import processes as processes_module
 from facesmith.training.plan import read_plan
 from facesmith.training.train import train
 
@@ -163,3 +165,29 @@ def test_processes_train_on_their_own_parts_of_shards_and_resume_exactly(folder,
     packed = sorted(json.loads(file.read_text())["shape"][0] for file in (tmp_path / "cache").rglob("index.json"))
     assert len(packed) == 2
     assert sum(packed) <= report.faces  # no face is packed twice; those of the test split are not packed
+
+
+def test_a_store_on_a_lost_machine_does_not_keep_a_process_from_reporting(monkeypatch):
+    class Lost:
+        def add(self, name, number):
+            threading.Event().wait(2)
+            return number
+
+    class Broken:
+        def add(self, name, number):
+            raise RuntimeError("Broken pipe")
+
+    class Working:
+        number = 0
+
+        def add(self, name, number):
+            self.number += number
+            return self.number
+
+    monkeypatch.setattr(processes_module, "STORE_SECONDS", 0.1)
+    start = time.monotonic()
+    assert processes_module._reports(Lost())
+    assert time.monotonic() - start < 1.5
+    assert processes_module._reports(Broken())
+    store = Working()
+    assert [processes_module._reports(store) for _ in range(3)] == [True, False, False]

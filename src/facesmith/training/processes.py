@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ LAUNCHED = "TORCHELASTIC_RUN_ID"  # an environment variable that torchrun sets
 START_TIMEOUT = timedelta(minutes=5)  # processes on other machines may start later
 LOST_TIMEOUT = timedelta(seconds=45)  # after this time without a message, a process counts as lost
 HEARTBEAT_SECONDS = 5.0
-STORE_TIMEOUT = timedelta(seconds=5)
+STORE_SECONDS = 5.0
 WORKING, DONE, FAILED = 0, 1, -1  # states of a process; the least of all is that of the group
 T = TypeVar("T")
 
@@ -228,12 +228,20 @@ def _check_device(device: torch.device, on_machine: int) -> None:
 
 
 def _reports(store: Any) -> bool:
-    """Whether this process reports its error, because no other one has reported an error yet."""
-    store.set_timeout(STORE_TIMEOUT)
-    try:
-        return bool(store.add("errors", 1) == 1)
-    except RuntimeError:  # the store was on the lost machine
-        return True
+    """Whether this process reports its error, because no other one has reported an error yet.
+
+    If the store was on the lost machine, the answer may never come, and the store's own timeout does not apply.
+    """
+    numbers: list[int] = []
+
+    def count() -> None:
+        with suppress(RuntimeError):
+            numbers.append(store.add("errors", 1))
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    thread.join(STORE_SECONDS)
+    return numbers in ([], [1])
 
 
 @contextmanager
