@@ -19,6 +19,7 @@ from facesmith.io.credentials import ASSERTION_LABEL, open_signer
 from facesmith.io.images import read_picture, read_provenance, write_picture
 from facesmith.io.provenance import seed_metadata, synthetic_metadata
 from facesmith.model import load
+from facesmith.watermark.marking import Marking
 
 PIXELS = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
 METADATA = synthetic_metadata("dcgan64", "f" * 64, seed_metadata([1], 1.0))
@@ -77,8 +78,8 @@ def test_an_altered_image_is_detected(tmp_path, suffix):
 def test_signed_faces_can_be_redrawn_and_signed_again(tmp_path):
     chain, key, authority = write_chain(tmp_path)
     run, signer = saved_model(tmp_path / "run"), open_signer(chain, key)
-    (path,) = sample(lambda: load(run), [4], tmp_path / "a.jpg", sign=signer, console=QUIET)
-    (folder,) = sample_like(lambda: load(run), path, tmp_path / "again", sign=signer, console=QUIET)
+    (path,) = sample(lambda: load(run), [4], tmp_path / "a.jpg", marking=Marking(sign=signer), console=QUIET)
+    (folder,) = sample_like(lambda: load(run), path, tmp_path / "again", marking=Marking(sign=signer), console=QUIET)
     (single,) = folder.iterdir()
     assert read(single.read_bytes(), "png", authority)["validation_state"] == "Trusted"
 

@@ -1,117 +1,151 @@
-import hashlib
-import shutil
+"""Everything that Facesmith writes is recognized by `facesmith detect`, and signed by all its verbs on request."""
 
+from __future__ import annotations
+
+import io
+import json
+
+import av
+import c2pa
 import numpy as np
 import pytest
-import torch
-from pictures import EYES, FACE_BOX, photo, portrait, without_face
+from certificates import write_chain
 from PIL import Image
+from small import QUIET, faces_folder
+from typer.testing import CliRunner
 
-from facesmith.errors import FacesmithError
-from facesmith.photos import mtcnn
-from facesmith.photos.detect import Detections, Detector, pyramid_sizes, shows_face
+import facesmith
+from facesmith.cli import app
+from facesmith.errors import BadData
+from facesmith.explore.detect_marks import detect
+from facesmith.io.images import read_picture, read_provenance, write_png
+from facesmith.watermark.embed import watermarked
+
+skimage = pytest.importorskip("skimage", reason="its astronaut is the photo with a face")
+
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".mp4": "video/mp4", ".gif": "image/gif"}
+VERBS = {
+    "sample": ("sample --seeds 0-3", "a.png"),
+    "sample as JPEG": ("sample --seeds 0-3", "a.jpg"),
+    "sample enlarged": ("sample --seeds 0-1 --scale 3 --filter bicubic", "a.png"),
+    "walk": ("walk --seeds 1,2 --seconds 0.2", "a.mp4"),
+    "walk as GIF": ("walk --seeds 1,2 --seconds 0.2 --scale 2", "a.gif"),
+    "mix": ("mix 29-3+34", "a.png"),
+    "edit": ("edit --seeds 1 --edit smiling=1", "a.png"),
+    "invert": ("invert PHOTO --quick", "a.png"),
+}
 
 
 @pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector()
+def photo(tmp_path_factory):
+    return write_png(tmp_path_factory.mktemp("photo") / "photo.png", skimage.data.astronaut())
 
 
-def only(results: list[Detections]) -> Detections:
-    assert len(results) == 1
-    return results[0]
+def run(command, *words):
+    result = CliRunner().invoke(app, ["--quiet", *command.split(), *map(str, words)])
+    assert result.exit_code == 0, result.output
+    return result
 
 
-def test_face_of_the_astronaut_is_found_at_its_place(detector):
-    faces = only(detector.detect([np.asarray(photo())]))
-    assert faces.confidence[0] > 0.99
-    np.testing.assert_allclose(faces.boxes[0], FACE_BOX, atol=5)
-    np.testing.assert_allclose(faces.landmarks[0, :2], EYES, atol=3)
+def picture_in(path):
+    """The pixels of a picture, or of the first frame of a film."""
+    if path.suffix != ".mp4":
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    with av.open(str(path)) as film:
+        return next(film.decode(video=0)).to_ndarray(format="rgb24")
 
 
-def test_landmarks_are_eyes_nose_and_mouth_from_left_to_right(detector):
-    left_eye, right_eye, nose, left_mouth, right_mouth = only(detector.detect([np.asarray(portrait())])).landmarks[0]
-    assert left_eye[0] < nose[0] < right_eye[0]
-    assert left_mouth[0] < right_mouth[0]
-    assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+def verdict(path):
+    _, detection = next(iter(detect([path], QUIET)))
+    return detection
 
 
-def test_batch_and_single_photos_give_the_same_faces(detector):
-    sizes = [(200, 200), (200, 200), (260, 300), (120, 90), (200, 200)]
-    photos = [np.asarray(portrait().resize(size)) for size in sizes] + [np.asarray(without_face())]
-    for in_batch, photo_alone in zip(detector.detect(photos), photos, strict=True):
-        alone = only(detector.detect([photo_alone]))
-        assert len(in_batch) == len(alone)
-        np.testing.assert_allclose(in_batch.boxes, alone.boxes, atol=0.01)
-        np.testing.assert_allclose(in_batch.landmarks, alone.landmarks, atol=0.01)
+@pytest.mark.parametrize(("command", "name"), VERBS.values(), ids=VERBS)
+def test_what_a_verb_writes_is_detected_and_can_be_signed(command, name, photo, tmp_path):
+    chain, key, authority = write_chain(tmp_path)
+    out = tmp_path / name
+    run(command.replace("PHOTO", str(photo)), "--out", out, "--sign", chain, "--key", key)
+    assert facesmith.detect(picture_in(out)).significant
+    with (
+        c2pa.Settings.from_dict({"trust": {"trust_anchors": authority}, "verify": {"verify_trust": True}}) as settings,
+        c2pa.Context(settings) as context,
+        c2pa.Reader(MEDIA_TYPES[out.suffix], io.BytesIO(out.read_bytes()), context=context) as reader,
+    ):
+        assert json.loads(reader.json())["validation_state"] == "Trusted"
+    if out.suffix in (".png", ".jpg"):
+        assert read_provenance(out)["Watermark"] == "yes"
+        assert "generated, signed by signer, intact" in verdict(out).summary() or "invert" in command
 
 
-def test_every_face_of_a_photo_is_found(detector):
-    four = np.tile(np.asarray(portrait()), (2, 2, 1))
-    faces = only(detector.detect([four]))
-    centers = faces.boxes[:, :2] + faces.boxes[:, 2:] / 2
-    assert {(int(x // 200), int(y // 200)) for x, y in centers} == {(0, 0), (0, 1), (1, 0), (1, 1)}
-    assert len(faces) == 4
-    assert (np.diff(faces.confidence) <= 0).all()
+def test_a_face_pasted_into_a_photo_is_detected(photo, tmp_path):
+    run(f"invert {photo} --quick --out {tmp_path / 'sheet.png'} --paste {tmp_path / 'pasted.png'}")
+    pasted = read_picture(tmp_path / "pasted.png")
+    assert facesmith.detect(pasted).significant
+    content = io.BytesIO()
+    Image.fromarray(pasted).save(content, "JPEG", quality=85)
+    assert facesmith.detect(np.asarray(Image.open(content))).significant
 
 
-def test_photo_without_face_gives_empty_arrays(detector):
-    faces = only(detector.detect([np.asarray(without_face())]))
-    assert faces.boxes.shape == (0, 4)
-    assert faces.landmarks.shape == (0, 5, 2)
+def test_without_the_option_pictures_are_marked_and_with_it_they_say_so(tmp_path):
+    result = run("sample --seeds 5 --no-watermark --out", tmp_path / "plain")
+    assert result.exit_code == 0
+    run("sample --seeds 5 --out", tmp_path / "marked")
+    plain, marked = (read_picture(tmp_path / name / "seed000005.png") for name in ("plain", "marked"))
+    model = facesmith.load()
+    assert np.array_equal(plain, model.sample([5])[0])
+    assert np.array_equal(marked, watermarked(model.sample([5]))[0])
+    assert np.array_equal(marked, model.sample([5], watermark=True)[0])
+    assert np.array_equal(marked, model.synthesize(model.latents([5]), watermark=True)[0])
+    assert read_provenance(tmp_path / "plain" / "seed000005.png")["Watermark"] == "no"
+    assert "no watermark" not in verdict(tmp_path / "plain").summary()
+    notice = CliRunner().invoke(app, ["sample", "--seeds", "5", "--no-watermark", "--out", str(tmp_path / "b.png")])
+    assert "can't be recognized as generated" in notice.output
 
 
-@pytest.mark.parametrize("size", [(1, 1), (11, 300), (300, 11), (40, 40)])
-def test_tiny_and_narrow_photos_have_no_face(detector, size):
-    assert len(only(detector.detect([np.zeros((*size, 3), np.uint8)]))) == 0
+def test_samples_of_a_training_are_marked(tmp_path):
+    faces = faces_folder(tmp_path / "faces", 24, 32)
+    run(f"train dcgan32 --data {faces} --out {tmp_path / 'run'} --kimg 0.01")
+    assert facesmith.detect(read_picture(tmp_path / "run" / "samples.png")).significant
 
 
-def test_no_photos_give_no_results(detector):
-    assert detector.detect([]) == []
+def test_claims_that_do_not_agree_are_named(tmp_path):
+    model = facesmith.load()
+    face = model.sample([5])[0]
+    write_png(tmp_path / "a.png", face, model.provenance({"Watermark": "yes"}))
+    assert "They don't agree: the watermark was destroyed" in verdict(tmp_path / "a.png").summary()
+    write_png(tmp_path / "b.png", watermarked(face[None])[0], model.provenance({"Watermark": "no"}))
+    assert "They don't agree: the metadata says that there is no" in verdict(tmp_path / "b.png").summary()
+    write_png(tmp_path / "c.png", watermarked(face[None])[0])
+    assert verdict(tmp_path / "c.png").summary().endswith("metadata: none")
 
 
-def test_small_faces_need_a_small_min_face_px():
-    small = np.asarray(photo().resize((128, 128), Image.Resampling.LANCZOS))  # the face is 28 px high
-    assert len(only(Detector(min_face_px=60).detect([small]))) == 0
-    assert len(only(Detector(min_face_px=20).detect([small]))) == 1
+def test_altered_credentials_are_named(tmp_path):
+    chain, key, _ = write_chain(tmp_path)
+    run("sample --seeds 0 --out", tmp_path / "a.png", "--sign", chain, "--key", key)
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[-60] ^= 1
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(BadData, match="None of the pictures can be read"):
+        list(detect([tmp_path / "a.png"], QUIET))
+    run("sample --seeds 0 --out", tmp_path / "a.jpg", "--sign", chain, "--key", key)
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    content[-60] ^= 1
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert "ALTERED" in verdict(tmp_path / "a.jpg").summary()
 
 
-def test_pyramid_covers_the_smallest_face_to_the_whole_photo():
-    sizes = pyramid_sizes(480, 640, min_face_px=40)
-    assert sizes[0] == (144, 192)
-    assert sizes[-1][0] >= 12 > sizes[-1][0] * 0.709
-    assert pyramid_sizes(39, 640, min_face_px=40) == []
+def test_metadata_can_not_control_the_terminal(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((64, 64, 3), np.uint8), {"Synthetic": "true", "Model": "\x1b[31mred"})
+    result = run("detect", tmp_path / "a.png")
+    assert "\x1b" not in result.output
+    assert "a.png  watermark: no" in result.output
 
 
-def test_shows_face_accepts_a_face_and_rejects_noise_and_upside_down():
-    face = np.asarray(photo().crop((160, 50, 290, 180)).resize((64, 64)))
-    noise = torch.randint(256, (64, 64, 3), generator=torch.Generator().manual_seed(0)).byte().numpy()
-    assert shows_face(np.stack([face, noise, face[::-1]])).tolist() == [True, False, False]
-    assert shows_face(np.empty((0, 64, 64, 3), np.uint8)).tolist() == []
-
-
-def test_changed_weight_file_is_never_unpickled(monkeypatch, tmp_path):
-    opened = []
-    forged = tmp_path / "pnet.lz4"
-    shutil.copy(mtcnn.weight_file("pnet"), forged)
-    forged.write_bytes(forged.read_bytes() + b"\0")
-    monkeypatch.setattr(mtcnn, "weight_file", lambda name: forged)
-    monkeypatch.setattr("joblib.load", lambda stream: opened.append(stream))
-    with pytest.raises(FacesmithError, match=r"has sha256 .*was not opened.*pip install"):
-        mtcnn.load_networks()
-    assert opened == []
-
-
-def test_missing_weights_name_the_package_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(FacesmithError, match="pip install 'mtcnn"):
-        mtcnn.load_networks()
-    monkeypatch.undo()
-    monkeypatch.setattr(mtcnn, "weight_file", lambda name: tmp_path / "absent.lz4")
-    with pytest.raises(FacesmithError, match="can't be read"):
-        mtcnn.load_networks()
-
-
-@pytest.mark.parametrize("name", mtcnn.SHA256)
-def test_hashes_match_the_installed_package(name):
-    assert hashlib.sha256(mtcnn.weight_file(name).read_bytes()).hexdigest() == mtcnn.SHA256[name]
+def test_folders_are_read_and_pictures_that_can_not_be_read_are_named(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    write_png(tmp_path / "flat.png", np.full((40, 30, 3), 9, np.uint8))
+    result = CliRunner().invoke(app, ["detect", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "broken.png skipped" in result.output
+    assert "flat.png  watermark: no" in result.output

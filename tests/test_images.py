@@ -21,7 +21,6 @@ from facesmith.io import images
 from facesmith.io.images import (
     center_square,
     grid,
-    limit_width,
     read_file,
     read_picture,
     read_provenance,
@@ -301,16 +300,6 @@ def test_provenance_survives_a_png(tmp_path):
     path.write_text("no picture")
     with pytest.raises(FacesmithError, match="can't be read"):
         read_provenance(path)
-
-
-def test_limit_width_shrinks_wide_images_only():
-    wide = np.zeros((30, 90, 3), np.uint8)
-    wide[:, 45:] = 200
-    smaller = limit_width(wide, 60)
-    assert smaller.shape == (20, 60, 3)
-    assert smaller[:, :25].max() == 0
-    assert smaller[:, 35:].min() == 200
-    assert limit_width(wide, 90) is wide
 
 
 def test_a_folder_in_place_of_a_picture_is_named(tmp_path):

@@ -27,6 +27,7 @@ from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.faces.describe import contact_sheet
 from facesmith.io.images import read_picture, write_png
+from facesmith.report.read_run import limit_width
 from facesmith.report.recipe_docstring import split_docstring
 from facesmith.report.rerun_commands import kimg_text, train_command
 from facesmith.report.write_report import write_report
@@ -340,3 +341,13 @@ def test_page_shows_the_pictures_of_the_recipe(run):
     text = page_of(run)
     assert "Pictures of the recipe" in text
     assert len(pictures_in(text)) == len(pictures_in(without)) + 2
+
+
+def test_limit_width_shrinks_wide_images_only():
+    wide = np.zeros((30, 90, 3), np.uint8)
+    wide[:, 45:] = 200
+    smaller = limit_width(wide, 60)
+    assert smaller.shape == (20, 60, 3)
+    assert smaller[:, :25].max() == 0
+    assert smaller[:, 35:].min() == 200
+    assert limit_width(wide, 90) is wide

@@ -60,6 +60,7 @@ from facesmith.studio.render_queue import Busy, RenderCancelled, RenderJob, Rend
 from facesmith.studio.serve import StudioOptions, serve
 from facesmith.studio.services import Studio
 from facesmith.training.diagnosis import DISTANCE, VARIETY
+from facesmith.watermark.find_mark import find
 
 HOST = "127.0.0.1:8400"
 ACCESS = Access(frozenset([HOST]))
@@ -130,6 +131,19 @@ def test_face_has_the_pixels_of_the_command_line(client, run, model, tmp_path):
     (redrawn,) = sample_like(lambda: load(run), picture, tmp_path / "redrawn.png", console=QUIET)
     assert (np.asarray(Image.open(redrawn)) == pixels_of(response)).all()
     assert read_provenance(picture)["Model"] == model.hash
+
+
+def test_faces_sheets_zips_and_films_have_the_watermark():
+    """With the bundled generator, because faces of the tiny model are too small for a watermark."""
+    with client_of(Studio(OpenModels([None], ["bundled"]))) as client:
+        query = {"model": first_model(client)["id"]}
+        face = client.get("/api/face.png", params={**query, "seed": 5, "scale": 2})
+        assert find(pixels_of(face)).significant
+        assert find(pixels_of(client.get("/api/mix.png", params={**query, "terms": "1-2+3"}))).significant
+        sheet = client.get("/api/contact-sheet.png", params={**query, "faces": "1,2"})
+        assert find(pixels_of(sheet)).significant
+        for response in (face, sheet):
+            assert read_provenance(io.BytesIO(response.content))["Watermark"] == "yes"
 
 
 def test_picture_depends_only_on_its_url(client):

@@ -14,7 +14,8 @@ import numpy as np
 
 import facesmith
 from facesmith.io.captions import with_caption
-from facesmith.io.images import Pixels, as_rgb, enlarge, grid, limit_width, read_picture, write_png
+from facesmith.io.images import Pixels, as_rgb, enlarge, grid, read_picture, write_png
+from facesmith.report.read_run import limit_width
 
 ACROSS, DOWN = 5, 3  # faces of a panel, with seeds from 0
 FACE_PX = 64

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facesmith.api import evaluate, extract, train
+    from facesmith.api import detect, evaluate, extract, train
     from facesmith.errors import FacesmithError
     from facesmith.faces import Faces, open_faces
     from facesmith.model import Model, load
@@ -20,6 +20,7 @@ __all__ = [
     "FacesmithError",
     "Model",
     "__version__",
+    "detect",
     "evaluate",
     "extract",
     "load",
@@ -31,6 +32,7 @@ _HOMES = {
     "Faces": "facesmith.faces",
     "FacesmithError": "facesmith.errors",
     "Model": "facesmith.model",
+    "detect": "facesmith.api",
     "evaluate": "facesmith.api",
     "extract": "facesmith.api",
     "load": "facesmith.model",

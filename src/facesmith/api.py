@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from rich.console import Console
 
+from facesmith.errors import BadData
 from facesmith.evaluation.evaluate import EvaluateOptions
 from facesmith.evaluation.evaluate import evaluate as evaluate_models
+from facesmith.explore.detect_marks import detect_watermark
 from facesmith.gan.recipe import parse_condition
+from facesmith.io.images import Pixels
 from facesmith.io.messages import SafeConsole
 from facesmith.modelfiles.evaluation_file import EVALUATION
 from facesmith.photos.extract import extract as extract_faces
@@ -25,6 +29,8 @@ from facesmith.training.choose_recipe import recipe_name
 from facesmith.training.plan import TrainOptions
 from facesmith.training.train import TrainReport
 from facesmith.training.train import train as train_generator
+from facesmith.watermark.find_mark import Found
+from facesmith.watermark.key import PUBLIC_KEY
 
 NOTEBOOK_WIDTH = 100
 
@@ -51,6 +57,32 @@ class EvaluationReport:
 
     def __repr__(self) -> str:
         return f"EvaluationReport({str(self.out)!r}, {len(self.models)} models)"
+
+
+def detect(pixels: Pixels, *, key: str = PUBLIC_KEY) -> Found:
+    """Look for the invisible watermark of generated faces in a picture.
+
+    It is looked for in the whole picture, at the places of a sheet, and around each face. A picture without one takes a
+    few seconds.
+
+    Args:
+        pixels: uint8 `[H, W, C]` with C = 3, or 1 for gray.
+        key: of the watermark.
+
+    Returns:
+        `significant` says whether there is a watermark; `p_value` is an upper bound of the probability that a picture
+        without one looks like this by chance. `score` and `place` say how clear it is, and where.
+
+    Raises:
+        BadData: the array has another shape or type.
+
+    Example:
+        >>> facesmith.detect(np.asarray(PIL.Image.open("face.png").convert("RGB"))).significant
+        True
+    """
+    if pixels.ndim != 3 or pixels.dtype != np.uint8 or pixels.shape[-1] not in (1, 3) or not pixels.size:
+        raise BadData(f"The picture is {pixels.dtype} {list(pixels.shape)}; expected uint8 [H, W, 3] or [H, W, 1].")
+    return detect_watermark(pixels, key)
 
 
 def extract(

@@ -22,6 +22,7 @@ from facesmith.modelfiles.run_folder import CURVES, PLAN
 from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.progress_film import progress_film
 from facesmith.training.train import train
+from facesmith.watermark.marking import DEFAULT_MARKING
 
 TRAINING_FACES = 4000
 FIRST_TRAINING_SEED = 1_000_000  # so that no training face is on the first contact sheet
@@ -89,9 +90,10 @@ def _draw_training_faces(folder: Path, console: Console) -> None:
     model = load()
     for start in bar(range(0, len(missing), DRAW_BATCH), -(-len(missing) // DRAW_BATCH), "drawing faces", console):
         numbers = missing[start : start + DRAW_BATCH]
-        pictures = model.sample([FIRST_TRAINING_SEED + i for i in numbers])
+        pictures = model.sample([FIRST_TRAINING_SEED + i for i in numbers], watermark=True)
         for i, picture in zip(numbers, pictures, strict=True):
-            metadata = model.provenance(seed_metadata([FIRST_TRAINING_SEED + i], psi=1.0))
+            entries = seed_metadata([FIRST_TRAINING_SEED + i], psi=1.0)
+            metadata = model.provenance(entries | DEFAULT_MARKING.metadata(model.resolution))
             write_png(folder / f"{i:06d}.png", picture, metadata)
 
 

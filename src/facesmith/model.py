@@ -25,6 +25,7 @@ from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize, synthesize_seeds
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.sidecar import load_sidecar, sidecar_path
+from facesmith.watermark.embed import watermarked
 
 
 class Model:
@@ -65,7 +66,14 @@ class Model:
         """Names of the attributes that `condition` can set; empty for an unconditional model."""
         return condition_of(self.recipe)
 
-    def sample(self, seeds: Sequence[int], psi: float = 1.0, condition: Mapping[str, float] | None = None) -> Pixels:
+    def sample(
+        self,
+        seeds: Sequence[int],
+        psi: float = 1.0,
+        condition: Mapping[str, float] | None = None,
+        *,
+        watermark: bool = False,
+    ) -> Pixels:
         """Draw one face per seed.
 
         The same model, seed, psi and condition always give the same face, whatever else is drawn with it.
@@ -75,6 +83,7 @@ class Model:
             psi: truncation from 0 (the average face) to 1 (full variety).
             condition: for a conditional model, attributes that all faces get, each 0 or 1. Other attributes are drawn
                 as often as they occur in the training set.
+            watermark: add the invisible watermark, as `facesmith sample` does.
 
         Returns:
             uint8 `[N, H, W, C]`.
@@ -86,7 +95,8 @@ class Model:
             >>> faces = model.sample(range(16), psi=0.8)
             >>> PIL.Image.fromarray(faces[0]).save("face.png")
         """
-        return synthesize_seeds(self.G, seeds, psi, condition_labels(self.conditions, condition))
+        faces = synthesize_seeds(self.G, seeds, psi, condition_labels(self.conditions, condition))
+        return watermarked(faces) if watermark else faces
 
     def latents(self, seeds: Sequence[int], condition: Mapping[str, float] | None = None) -> NDArray[np.float32]:
         """Return the latents of seeds: `model.synthesize(model.latents(seeds))` equals `model.sample(seeds)`.
@@ -109,12 +119,13 @@ class Model:
             w: NDArray[np.float32] = latents(self.G, seeds, condition_labels(self.conditions, condition)).numpy()
         return w
 
-    def synthesize(self, w: NDArray[np.float32], psi: float = 1.0) -> Pixels:
+    def synthesize(self, w: NDArray[np.float32], psi: float = 1.0, *, watermark: bool = False) -> Pixels:
         """Return the images of latents.
 
         Args:
             w: `[N, w_dim]`, or `[N, num_ws, w_dim]` with one latent per layer, as some recipes support.
             psi: truncation, 0-1, as in `sample`.
+            watermark: add the invisible watermark.
 
         Returns:
             uint8 `[N, H, W, C]`.
@@ -134,7 +145,8 @@ class Model:
         latent = np.ascontiguousarray(w, np.float32)
         if not np.isfinite(latent).all():
             raise BadData("The latents contain numbers that are not finite.")
-        return synthesize(self.G, torch.from_numpy(latent), psi)
+        faces = synthesize(self.G, torch.from_numpy(latent), psi)
+        return watermarked(faces) if watermark else faces
 
     def with_normal_prior(self) -> Model:
         """Return this model with latents drawn from N(0, I), as its text draws them.

@@ -10,6 +10,7 @@ inverting.py   invert, train-inverter
 editing.py     directions, edit
 evaluation.py  evaluate
 comparing.py   compare
+detecting.py   detect
 studio.py      studio
 sharing.py     export, card, push
 machine.py     demo, info
@@ -26,7 +27,7 @@ import typer
 # isort: off
 # The help lists the commands in this order.
 from facesmith.cli import photos, training, sampling, inverting, editing  # noqa: F401
-from facesmith.cli import evaluation, comparing, studio, sharing, machine  # noqa: F401
+from facesmith.cli import evaluation, comparing, detecting, studio, sharing, machine  # noqa: F401
 
 # isort: on
 from facesmith.cli.shared import app

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Conditions, Force, ModelPath, Psi, Scale, app, console, show
+from facesmith.cli.shared import (
+    Certificates,
+    Conditions,
+    Force,
+    ModelPath,
+    NoWatermark,
+    Psi,
+    Scale,
+    SigningKey,
+    app,
+    console,
+    marking,
+    show,
+)
 from facesmith.errors import BadOption
 
 
@@ -78,6 +91,9 @@ def edit(
     psi: Psi = 1.0,
     conditions: Conditions = None,
     scale: Scale = None,
+    no_watermark: NoWatermark = False,
+    sign: Certificates = None,
+    key: SigningKey = None,
     force: Force = False,
 ) -> None:
     """Change attributes of faces and show them before, in between and after.
@@ -89,6 +105,19 @@ def edit(
     from facesmith.latent.edits import parse_edits
 
     condition = parse_condition_values(conditions or [])
-    options = EditOptions(model, seeds, parse_edits(edits), out, steps, film, directions, psi, scale, force, condition)
+    options = EditOptions(
+        model,
+        seeds,
+        parse_edits(edits),
+        out,
+        steps,
+        film,
+        directions,
+        psi,
+        scale,
+        force,
+        condition,
+        marking(no_watermark, sign, key),
+    )
     for path in edit(options, console):
         show(path)

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Data, Force, ModelPath, Psi, app, console, show
+from facesmith.cli.shared import (
+    Certificates,
+    Data,
+    Force,
+    ModelPath,
+    NoWatermark,
+    Psi,
+    SigningKey,
+    app,
+    console,
+    marking,
+    show,
+)
 
 
 @app.command("train-inverter")
@@ -52,6 +64,9 @@ def invert(
     quick: Annotated[
         bool, typer.Option("--quick", help="Skip the optimization and use the encoder's guess: faster, less similar.")
     ] = False,
+    no_watermark: NoWatermark = False,
+    sign: Certificates = None,
+    key: SigningKey = None,
     force: Force = False,
 ) -> None:
     """Find the latent that reproduces a photo's face, and print how similar the reconstruction is.
@@ -62,6 +77,7 @@ def invert(
     """
     from facesmith.explore.invert import InvertOptions, invert
 
-    options = InvertOptions(face, aligned, not quick, tuple(edit or ()), latents, paste, psi)
+    marks = marking(no_watermark, sign, key)
+    options = InvertOptions(face, aligned, not quick, tuple(edit or ()), latents, paste, psi, marks)
     for line in invert(model, pictures, out, options, force=force, console=console):
         show(line)

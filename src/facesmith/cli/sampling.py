@@ -10,15 +10,19 @@ import typer
 
 from facesmith.cli.shared import (
     MODEL_HELP,
+    Certificates,
     Conditions,
     Force,
     ModelPath,
+    NoWatermark,
     Psi,
     Scale,
+    SigningKey,
     app,
     console,
     explicit_options,
     fetch_model,
+    marking,
     show,
 )
 from facesmith.errors import BadOption
@@ -52,10 +56,9 @@ def sample(
     filter: Annotated[
         str, typer.Option(help="How --scale enlarges: nearest (blocks), bilinear, bicubic or lanczos.")
     ] = "nearest",
-    sign: Annotated[
-        Path | None, typer.Option(help="Sign content credentials (C2PA) with this certificate chain, PEM.")
-    ] = None,
-    key: Annotated[Path | None, typer.Option(help="Private key of the first certificate, PEM.")] = None,
+    no_watermark: NoWatermark = False,
+    sign: Certificates = None,
+    key: SigningKey = None,
     force: Force = False,
 ) -> None:
     """Draw one face per seed. The same model, seed and psi always give the same face.
@@ -69,13 +72,12 @@ def sample(
     from facesmith.explore.sample import sample as sample_faces
     from facesmith.explore.sample import sample_like
     from facesmith.io.attribute_options import parse_condition_values
-    from facesmith.io.credentials import open_signer
     from facesmith.io.seeds import parse_seeds
     from facesmith.io.sheet_layout import SheetLayout, parse_filter
 
     condition = parse_condition_values(conditions or [])
     layout = SheetLayout(columns, gap, scale, parse_filter(filter))
-    signer = open_signer(sign, key)
+    marks = marking(no_watermark, sign, key)
     open_model = _opener(model, context.obj)
     paths = (
         sample_faces(
@@ -86,7 +88,7 @@ def sample(
             condition=condition,
             normal_prior=prior == "normal",
             layout=layout,
-            sign=signer,
+            marking=marks,
             force=force,
             console=console,
         )
@@ -96,7 +98,7 @@ def sample(
             like,
             out,
             layout=layout if {"columns", "gap", "scale", "filter"} & explicit_options(context) else None,
-            sign=signer,
+            marking=marks,
             force=force,
             console=console,
         )
@@ -141,6 +143,9 @@ def walk(
     psi: Psi = 1.0,
     conditions: Conditions = None,
     gif: Annotated[bool, typer.Option("--gif", help="Also write the film as a .gif.")] = False,
+    no_watermark: NoWatermark = False,
+    sign: Certificates = None,
+    key: SigningKey = None,
     force: Force = False,
 ) -> None:
     """Make a film of a walk through the latent space, from face to face.
@@ -156,7 +161,8 @@ def walk(
 
     size = parse_grid(grid)
     faces = parse_face_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
-    options = WalkOptions(faces, size, closed, linear, seconds, fps, psi, parse_condition_values(conditions or []))
+    condition, marks = parse_condition_values(conditions or []), marking(no_watermark, sign, key)
+    options = WalkOptions(faces, size, closed, linear, seconds, fps, psi, condition, marks)
     outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
     for path in walk(model, options, outs, scale=scale, force=force, console=console):
         show(path)
@@ -177,6 +183,9 @@ def mix(
     scale: Scale = None,
     psi: Psi = 1.0,
     conditions: Conditions = None,
+    no_watermark: NoWatermark = False,
+    sign: Certificates = None,
+    key: SigningKey = None,
     force: Force = False,
 ) -> None:
     """Add and subtract faces: the terms and their sum, side by side.
@@ -189,5 +198,16 @@ def mix(
     from facesmith.io.attribute_options import parse_condition_values
 
     condition = parse_condition_values(conditions or [])
-    path = mix(model, terms, out, psi=psi, plain=plain, layers=layers, condition=condition, scale=scale, force=force)
+    path = mix(
+        model,
+        terms,
+        out,
+        psi=psi,
+        plain=plain,
+        layers=layers,
+        condition=condition,
+        scale=scale,
+        marking=marking(no_watermark, sign, key),
+        force=force,
+    )
     show(path)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facesmith import __version__
 from facesmith.io.cpus import limit_threads
 from facesmith.io.messages import SafeConsole, printable
+
+if TYPE_CHECKING:
+    from facesmith.watermark.marking import Marking
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,6 +51,9 @@ def fetch_models(models: list[Path] | None) -> list[Path] | None:
     return models and [file for file in map(fetch_model, models) if file is not None]
 
 
+NO_WATERMARK_NOTICE = (
+    "notice: without the watermark, these faces can't be recognized as generated once their metadata is lost."
+)
 MODEL_HELP = "A run folder, a model.safetensors or hf://user/name. Default: the bundled generator."
 ModelPath = Annotated[Path | None, typer.Option("--model", callback=fetch_model, help=MODEL_HELP)]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing output.")]
@@ -61,7 +67,28 @@ Conditions = Annotated[
         help="Attributes of the faces, such as smiling=1,male=0 or label=2. Needs a conditional model. Repeatable.",
     ),
 ]
+NoWatermark = Annotated[
+    bool,
+    typer.Option(
+        "--no-watermark",
+        help="Leave out the invisible watermark, by which facesmith detect recognizes generated faces.",
+    ),
+]
+Certificates = Annotated[
+    Path | None, typer.Option("--sign", help="Sign content credentials (C2PA) with this certificate chain, PEM.")
+]
+SigningKey = Annotated[Path | None, typer.Option("--key", help="Private key of the first certificate, PEM.")]
 Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 is the average face.")]
+
+
+def marking(no_watermark: bool, certificates: Path | None, key: Path | None) -> Marking:
+    """How a command marks its pictures. Without a watermark, a notice says what that means."""
+    from facesmith.io.credentials import open_signer
+    from facesmith.watermark.marking import Marking
+
+    if no_watermark:
+        console.print(NO_WATERMARK_NOTICE)
+    return Marking(not no_watermark, open_signer(certificates, key))
 
 
 def _version(requested: bool) -> None:

@@ -30,6 +30,7 @@ from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
 from facesmith.modelfiles.classifier_file import KIND, save_classifier
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
+from facesmith.watermark.marking import DEFAULT_MARKING
 
 WITHOUT_CLASSIFIER = ("means", *unsupervised.METHODS)
 METHODS = ("supervised", *WITHOUT_CLASSIFIER)
@@ -71,7 +72,11 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
         save_sidecar(file, "directions", result.directions, header, model.hash)
         if result.classifier is not None:
             save_classifier(classifier_file, result.classifier, model.hash)
-        write_png(sheet, picture, model.provenance({"Directions": ", ".join(names)}))
+        write_png(
+            sheet,
+            picture,
+            model.provenance({"Directions": ", ".join(names), **DEFAULT_MARKING.metadata(model.resolution)}),
+        )
     yield from (f"{name}: {result.notes[name]}" for name in names)
     yield str(file)
     yield str(sheet)
@@ -90,7 +95,8 @@ def directions_sheet(
         rows = []
         for name, direction in directions.items():
             edited = torch.stack([w + strength * torch.from_numpy(direction) for strength in SHEET_STRENGTHS], dim=1)
-            faces = enlarge(synthesize(G, edited.flatten(0, 1)), max(1, FACE_PX // G.resolution))
+            faces = DEFAULT_MARKING.marked(synthesize(G, edited.flatten(0, 1)))
+            faces = enlarge(faces, max(1, FACE_PX // G.resolution))
             captions = [f"{strength:+d}" if strength else "0" for strength in SHEET_STRENGTHS] * len(w)
             cells = np.stack([with_caption(face, caption) for face, caption in zip(faces, captions, strict=True)])
             rows.append(with_heading(grid(cells, len(cells), GAP_PX), name, notes.get(name, "")))

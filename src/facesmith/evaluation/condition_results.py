@@ -129,5 +129,5 @@ def condition_effects(conditions: Sequence[ConditionResult]) -> list[str]:
 def condition_sheet(model: Model, psi: float) -> tuple[Pixels, list[str]]:
     """Faces of the same seeds, one row for each attribute and value: `[2 K * SHEET_SEEDS, S, S, C]`, and row names."""
     rows = [(name, value) for name in model.conditions for value in (1, 0)]
-    pictures = [model.sample(range(SHEET_SEEDS), psi, condition={name: value}) for name, value in rows]
+    pictures = [model.sample(range(SHEET_SEEDS), psi, condition={name: value}, watermark=True) for name, value in rows]
     return np.concatenate(pictures), [f"{name}={value}" for name, value in rows]

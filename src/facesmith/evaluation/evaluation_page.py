@@ -20,6 +20,7 @@ from facesmith.io.charts import BLUE, ORANGE, Bars, histogram_chart
 from facesmith.io.html import Chart, Picture, Section, as_picture, page
 from facesmith.io.images import grid
 from facesmith.modelfiles.run_folder import CURVES
+from facesmith.watermark.embed import watermarked
 
 MAX_SAMPLES_SHOWN = 64
 PAIRS_PER_ROW = 6  # large enough to see on a phone
@@ -79,7 +80,7 @@ def _protocol(reference: Reference, samples: int, psi: float) -> list[str]:
 
 
 def _samples(result: ModelResult, owner: str) -> Section:
-    pictures = result.pictures[:MAX_SAMPLES_SHOWN]
+    pictures = watermarked(result.pictures[:MAX_SAMPLES_SHOWN])
     seeds = f"seeds 0 to {len(pictures) - 1}"
     lines = [f"{seeds.capitalize()}, psi {result.psi:g}, not selected by hand."]
     return Section(f"Samples{owner}", lines, figures=[as_picture(grid(pictures), f"Samples{owner}, {seeds}")])
@@ -105,7 +106,7 @@ def _nearest_faces(result: ModelResult, reference: Reference, owner: str, *, pic
         "The copy check divides a sample's distance to the nearest training face by its distance to the nearest "
         "held-out face. A copy has a far smaller ratio than new faces. These samples have the smallest ratios."
     ]
-    picture_rows = [result.pictures[seeds]]
+    picture_rows = [watermarked(result.pictures[seeds])]
     if pictures:
         picture_rows.append(faces.pixels[training])
         below = "Below each sample: the nearest training face"

@@ -7,5 +7,6 @@ edit.py                  attribute edits, as a contact sheet or film
 invert.py                photos -> latents, reconstructions and edited photos
 train_inverter.py        train the encoder for inversion
 compare.py               several models side by side
+detect_marks.py          watermark, metadata and credentials of pictures
 reconstruction_error.py  how close reconstructions are to their pictures
 """

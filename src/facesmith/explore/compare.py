@@ -25,6 +25,7 @@ from facesmith.model import Model, load
 from facesmith.modelfiles.run_folder import LOG, LOSSES, read_log
 from facesmith.training.curves import CHANCE, KIMG_LABEL, STEP_SHARES, points
 from facesmith.training.reconstructions import reconstruct
+from facesmith.watermark.marking import DEFAULT_MARKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,8 +100,9 @@ def _check(options: CompareOptions) -> None:
 
 def _write_samples(out: Path, models: Sequence[Model], titles: Sequence[str], seeds: Sequence[int]) -> Path:
     """Write a row of faces for each model, all of the same seeds."""
-    rows = [(title, model.sample(seeds)) for title, model in zip(titles, models, strict=True)]
+    rows = [(title, model.sample(seeds, watermark=True)) for title, model in zip(titles, models, strict=True)]
     entries = {"Seeds": seed_metadata(seeds, 1.0)["Seeds"], "Models": json.dumps([model.hash for model in models])}
+    entries |= DEFAULT_MARKING.metadata(min(model.resolution for model in models))
     about = {"Software": f"facesmith {__version__}", "Synthetic": "true"}
     return write_png(out, _headed_rows(rows), about | entries)
 
@@ -123,10 +125,11 @@ def _write_reconstructions(
             raise BadData(f"{options.data} has no faces in its test split. Give more faces.")
         if not rows:
             rows.append((faces_title(models), held_out))
-        rows.append((title, reconstruct(nets, held_out)))
+        rows.append((title, DEFAULT_MARKING.marked(reconstruct(nets, held_out))))
     about = {"Software": f"facesmith {__version__}", "Synthetic": "in part"}
     description = "Faces above their reconstructions by " + ", ".join(title for title, *_ in able)
-    return write_png(options.out / RECONSTRUCTIONS, _headed_rows(rows), about | {"Description": description})
+    entries = {"Description": description} | DEFAULT_MARKING.metadata(min(model.resolution for _, model, _ in able))
+    return write_png(options.out / RECONSTRUCTIONS, _headed_rows(rows), about | entries)
 
 
 def faces_title(models: Sequence[Model]) -> str:

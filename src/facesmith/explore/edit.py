@@ -17,7 +17,7 @@ from torch import Tensor
 from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
 from facesmith.io.captions import with_caption
-from facesmith.io.images import Pixels, enlarge, grid, write_png
+from facesmith.io.images import Pixels, enlarge, grid, write_picture
 from facesmith.io.memory import require_sheet_memory
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
@@ -35,6 +35,7 @@ from facesmith.latent.edits import apply_edits, check_edits
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load, read_directions
 from facesmith.modelfiles.sidecar import sidecar_path
+from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 FACE_PX = 128  # up to which faces are enlarged by default
 GAP_PX = 8
@@ -61,6 +62,7 @@ class EditOptions:
         scale: enlarge each pixel to scale x scale; by default faces have about 128 pixels.
         force: replace existing files.
         condition: of a conditional model: attributes of all faces before their edit, each 0 or 1.
+        marking: watermark and signed content credentials.
     """
 
     model: Path | None
@@ -74,6 +76,7 @@ class EditOptions:
     scale: int | None = None
     force: bool = False
     condition: Mapping[str, float] = field(default_factory=dict)
+    marking: Marking = DEFAULT_MARKING
 
 
 def edit(options: EditOptions, console: Console) -> Iterator[Path]:
@@ -93,7 +96,7 @@ def edit(options: EditOptions, console: Console) -> Iterator[Path]:
     if options.film is not None:
         check_film(options.film, FPS)
     paths = [path for path in (options.out, options.film) if path is not None]
-    outputs = Outputs(paths, replace(options, force=False))
+    outputs = Outputs(paths, replace(options, force=False, marking=Marking(options.marking.watermark)))
     outputs.refuse_to_overwrite(options.force)
     names = face_names(options.faces)
     model = load(options.model)
@@ -110,15 +113,16 @@ def edit(options: EditOptions, console: Console) -> Iterator[Path]:
         "Psi": repr(options.psi),
         **condition_metadata(options.condition),
         **latent_file_description(names),
+        **options.marking.metadata(model.resolution),
     })  # fmt: skip
     with outputs.writing():
-        yield write_png(options.out, _sheet(model, w, names, directions, options), metadata)
+        yield write_picture(options.out, _sheet(model, w, names, directions, options), metadata, options.marking.sign)
         if options.film is not None:
             count = round(FILM_SECONDS * FPS)
             frames = bar(
                 _frames(model, w, directions, options, count), count, f"drawing {options.film.name}, frames", console
             )
-            yield write_film(options.film, frames, FPS, metadata)
+            yield write_film(options.film, frames, FPS, metadata, options.marking.sign)
 
 
 def face_names(text: str) -> list[str]:
@@ -162,7 +166,7 @@ def _partial_edits(options: EditOptions, share: float) -> dict[str, float]:
 def _draw(model: Model, w: Tensor, directions: Directions, options: EditOptions, share: float) -> Pixels:
     """Return the faces with a share of their edit applied, `[N, H, W, C]`, enlarged."""
     faces = synthesize(model.G, apply_edits(w, directions, _partial_edits(options, share)))
-    return enlarge(faces, options.scale or max(1, FACE_PX // model.G.resolution))
+    return enlarge(options.marking.marked(faces), options.scale or max(1, FACE_PX // model.G.resolution))
 
 
 def _sheet(model: Model, w: Tensor, names: Sequence[str], directions: Directions, options: EditOptions) -> Pixels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from facesmith.inversion.face_template import LocatedFace, center_square_matrix,
 from facesmith.inversion.paste import paste_into_original
 from facesmith.io.captions import with_caption
 from facesmith.io.files import MAX_NAME_BYTES, disk_advice, shorten_name
-from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_png
+from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_picture
 from facesmith.io.original_photo import OriginalPhoto
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import Progress
@@ -30,6 +30,7 @@ from facesmith.latent.latent_file import LATENT_SUFFIX, save_latent
 from facesmith.model import Model, load
 from facesmith.photos.align import inside_photo
 from facesmith.photos.sources import Photo, iterate_photos, open_source
+from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 FACE_PX = 128  # up to which faces are enlarged by default
 COLUMNS = 8
@@ -53,6 +54,7 @@ class InvertOptions:
         latents: a folder for latent files.
         paste: a .png or a folder for photos with the reconstructed and edited face.
         psi: truncation of edited and pasted faces, 0-1. Latents and errors are those of the face without truncation.
+        marking: watermark and signed content credentials.
     """
 
     face: int = 1
@@ -62,6 +64,7 @@ class InvertOptions:
     latents: Path | None = None
     paste: Path | None = None
     psi: float = 1.0
+    marking: Marking = DEFAULT_MARKING
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def invert(
     edits = parse_edits(options.edits)
     _check_outputs(out, options)
     paths = [each for each in (out, options.latents, options.paste) if each is not None]
-    outputs = Outputs(paths, (path, list(pictures), options))
+    outputs = Outputs(paths, (path, list(pictures), replace(options, marking=Marking(options.marking.watermark))))
     outputs.refuse_to_overwrite(force)
     model = load(path)
     check_edits(list(edits), model.directions)
@@ -135,7 +138,7 @@ def invert(
             if out.suffix.lower() == LATENT_SUFFIX:
                 save_latent(out, w[0], model.hash, _latent_details(model, inputs[0], errors[0], options))
             else:
-                _write_sheet(model, out, rows, errors)
+                _write_sheet(model, out, [faces, *map(options.marking.marked, rows[1:])], errors, options.marking)
         _write_latents(model, inputs, w, errors, options, failures)
         _write_pasted(model, inputs, rows[-1], options, failures)
         yield from map(str, paths)
@@ -259,14 +262,17 @@ def _latent_details(
     }
 
 
-def _write_sheet(model: Model, out: Path, rows: Sequence[Pixels], errors: Sequence[ReconstructionError]) -> None:
+def _write_sheet(
+    model: Model, out: Path, rows: Sequence[Pixels], errors: Sequence[ReconstructionError], marking: Marking
+) -> None:
     columns = enlarge(np.concatenate(rows, axis=1), max(1, FACE_PX // model.G.resolution))
     cells = [with_caption(each, f"{error.psnr_db:.1f} dB") for each, error in zip(columns, errors, strict=True)]
     metadata = model.provenance({
         "Synthetic": "in part",
         "Description": "Pictures, and below each its reconstruction by a generator; the lower ones are synthetic.",
+        **marking.metadata(model.resolution),
     })  # fmt: skip
-    write_png(out, grid(np.stack(cells), COLUMNS, GAP_PX), metadata)
+    write_picture(out, grid(np.stack(cells), COLUMNS, GAP_PX), metadata, marking.sign)
 
 
 def _write_latents(
@@ -297,12 +303,16 @@ def _write_pasted(
         "Description": "A photo in which one face was replaced by a synthetic one.",
         "Edits": ", ".join(options.edits) or "none",
         "Psi": repr(options.psi),
+        **options.marking.metadata(model.resolution),
     })  # fmt: skip
     for picture, face, name in zip(pictures, faces, _file_names(pictures), strict=True):
         assert picture.photo is not None, "kept because options.paste is set"
-        pasted = paste_into_original(picture.photo, face, picture.located.matrix, template.targets(face.shape[0]))
+        points = template.targets(face.shape[0])
+        pasted = paste_into_original(
+            picture.photo, face, picture.located.matrix, points, watermark=options.marking.watermark
+        )
         with _note_failure(file := options.paste if single else options.paste / f"{name}.png", failures):
-            write_png(file, pasted, metadata, picture.photo.profile)
+            write_picture(file, pasted, metadata, options.marking.sign, picture.photo.profile)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
 from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
-from facesmith.io.images import enlarge, grid, write_png
+from facesmith.io.images import enlarge, grid, write_picture
 from facesmith.io.memory import require_sheet_memory
 from facesmith.io.provenance import condition_metadata
 from facesmith.latent.arithmetic import (
@@ -27,6 +27,7 @@ from facesmith.latent.arithmetic import (
 )
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import load
+from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 FACE_PX = 128  # up to which faces are enlarged by default
 COLUMNS = 8
@@ -43,6 +44,7 @@ def mix(
     layers: str | None = None,
     condition: Mapping[str, float] | None = None,
     scale: int | None = None,
+    marking: Marking = DEFAULT_MARKING,
     force: bool = False,
 ) -> Path:
     """Draw a sum of faces and its terms on one sheet, and return the path.
@@ -56,6 +58,7 @@ def mix(
         layers: instead of a sum, draw the first face with these layers of the second, such as 0-1.
         condition: of a conditional model: attributes of all faces, each 0 or 1.
         scale: enlarge each pixel to scale x scale; by default faces have about 128 pixels.
+        marking: watermark and signed content credentials.
 
     Raises:
         BadOption: the text is not a sum, its terms cancel, or the model does not have such layers or attributes.
@@ -81,7 +84,7 @@ def mix(
             else mix_layers(model.G, w, coefficients, parse_layers(layers, model.G.num_ws))
         )
         faces = np.concatenate([synthesize(model.G, each, psi) for each in (w, total)])
-    faces = enlarge(faces, scale)
+    faces = enlarge(marking.marked(faces), scale)
     signs = [_sign(term, first=term is terms[0]) for term in terms]
     result = "plain sum" if plain else "sum" if layers is None else f"layers {layers} of the second"
     cells = map(with_caption, faces, [*map(_caption, terms), result], [*signs, "="])
@@ -91,8 +94,9 @@ def mix(
         "Sum": f"layers {layers}" if layers is not None else "plain" if plain else "rescaled to the norm of its terms",
         **condition_metadata(condition),
         **latent_file_description(names),
+        **marking.metadata(model.resolution),
     })  # fmt: skip
-    return write_png(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), metadata)
+    return write_picture(out, grid(np.stack(list(cells)), COLUMNS, GAP_PX), metadata, marking.sign)
 
 
 def _text_without_folders(text: str, terms: Sequence[Term]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,9 +16,10 @@ from facesmith.io.images import MEDIA_TYPES, SHEET_GAP_PX, Pixels, read_provenan
 from facesmith.io.memory import require_sheet_memory
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
-from facesmith.io.provenance import NORMAL_PRIOR, PRIOR, Sign, parse_provenance, seed_metadata
+from facesmith.io.provenance import NORMAL_PRIOR, PRIOR, parse_provenance, seed_metadata
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.io.sheet_layout import SheetLayout, stored_layout
+from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 MAX_SHEET_FACES = 10_000
 
@@ -65,7 +66,7 @@ def sample(
     condition: Mapping[str, float] | None = None,
     normal_prior: bool = False,
     layout: SheetLayout = SheetLayout(),  # noqa: B008 (immutable)
-    sign: Sign | None = None,
+    marking: Marking = DEFAULT_MARKING,
     force: bool = False,
     console: Console,
 ) -> Iterator[Path]:
@@ -78,7 +79,7 @@ def sample(
         condition: of a conditional model: attributes of all faces, each 0 or 1.
         normal_prior: draw latents from N(0, I) instead of the prior that was fitted to faces.
         layout: of a sheet; single faces are enlarged only.
-        sign: adds signed content credentials to each file.
+        marking: watermark and signed content credentials.
 
     Raises:
         BadOption: the file type is not supported, or there are too many faces for a sheet.
@@ -97,16 +98,17 @@ def sample(
         subject = f"A sheet of {len(seeds)} faces"
         side_px, advice = model.resolution * layout.scale, "Use a folder as --out, fewer --seeds or a smaller --scale."
         require_sheet_memory(len(seeds), side_px + layout.gap_px, subject, advice)
-        metadata = model.provenance(_entries(seeds, psi, condition, normal_prior) | layout.metadata())
-        yield write_picture(out, layout.arranged(model.sample(seeds, psi, condition)), metadata, sign)
+        drawing = _Drawing(model, psi, condition, normal_prior, layout, marking)
+        sheet = layout.arranged(drawing.faces(seeds))
+        yield write_picture(out, sheet, drawing.metadata(seeds), marking.sign)
         return
     if (layout.columns, layout.gap_px) != (None, SHEET_GAP_PX):
         raise BadOption(f"--columns and --gap arrange a sheet, but --out {out} is a folder. Name a .png or .jpg.")
-    outputs = Outputs([out], (list(seeds), psi, condition, normal_prior, layout), folder=True)
+    outputs = Outputs([out], (list(seeds), psi, condition, normal_prior, layout, marking.watermark), folder=True)
     outputs.refuse_to_overwrite(force)
-    model = _opened(open_model, normal_prior)
+    drawing = _Drawing(_opened(open_model, normal_prior), psi, condition, normal_prior, layout, marking)
     with outputs.writing():
-        _write_faces(model, seeds, out, psi, condition, normal_prior, layout, sign, console)
+        _write_faces(drawing, seeds, out, console)
     yield out
 
 
@@ -115,32 +117,33 @@ def _opened(open_model: Callable[[], SamplingModel], normal_prior: bool) -> Samp
     return model.with_normal_prior() if normal_prior else model
 
 
-def _entries(
-    seeds: Sequence[int], psi: float, condition: Mapping[str, float] | None, normal_prior: bool
-) -> dict[str, str]:
-    """The entries of the metadata that say how faces were drawn."""
-    return seed_metadata(seeds, psi, condition) | ({PRIOR: NORMAL_PRIOR} if normal_prior else {})
+@dataclass(frozen=True)
+class _Drawing:
+    """Draws the faces of seeds with their marks, and makes the metadata that says how they were drawn."""
+
+    model: SamplingModel
+    psi: float
+    condition: Mapping[str, float] | None
+    normal_prior: bool
+    layout: SheetLayout
+    marking: Marking
+
+    def faces(self, seeds: Sequence[int]) -> Pixels:
+        return self.marking.marked(self.model.sample(seeds, self.psi, self.condition))
+
+    def metadata(self, seeds: Sequence[int]) -> dict[str, str]:
+        entries = seed_metadata(seeds, self.psi, self.condition)
+        entries |= {PRIOR: NORMAL_PRIOR} if self.normal_prior else {}
+        return self.model.provenance(entries | self.layout.metadata() | self.marking.metadata(self.model.resolution))
 
 
-def _write_faces(
-    model: SamplingModel,
-    seeds: Sequence[int],
-    out: Path,
-    psi: float,
-    condition: Mapping[str, float] | None,
-    normal_prior: bool,
-    layout: SheetLayout,
-    sign: Sign | None,
-    console: Console,
-) -> None:
+def _write_faces(drawing: _Drawing, seeds: Sequence[int], out: Path, console: Console) -> None:
     """Write one PNG per face to the folder `out`."""
     starts = range(0, len(seeds), BATCH_SIZE)
     for start in bar(starts, len(starts), f"drawing faces, {BATCH_SIZE} at a time", console):
         batch = seeds[start : start + BATCH_SIZE]
-        faces = layout.enlarged(model.sample(batch, psi, condition))
-        for seed, face in zip(batch, faces, strict=True):
-            metadata = model.provenance(_entries([seed], psi, condition, normal_prior) | layout.metadata())
-            write_picture(out / f"seed{seed:06d}.png", face, metadata, sign)
+        for seed, face in zip(batch, drawing.layout.enlarged(drawing.faces(batch)), strict=True):
+            write_picture(out / f"seed{seed:06d}.png", face, drawing.metadata([seed]), drawing.marking.sign)
 
 
 def sample_like(
@@ -149,7 +152,7 @@ def sample_like(
     out: Path,
     *,
     layout: SheetLayout | None = None,
-    sign: Sign | None = None,
+    marking: Marking = DEFAULT_MARKING,
     force: bool = False,
     console: Console,
 ) -> Iterator[Path]:
@@ -182,7 +185,7 @@ def sample_like(
         condition=origin.condition,
         normal_prior=origin.prior == NORMAL_PRIOR,
         layout=layout,
-        sign=sign,
+        marking=marking,
         force=force,
         console=console,
     )

@@ -24,6 +24,7 @@ from facesmith.latent.arithmetic import latent_file_description, resolve, withou
 from facesmith.latent.interpolation import MIN_WALK_LATENTS, walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
+from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 SECONDS_PER_LEG = 2.0
 MAX_FRAMES = 100_000
@@ -42,6 +43,7 @@ class WalkOptions:
         seconds: length of the film; by default two seconds from face to face.
         psi: truncation, 0-1.
         condition: of a conditional model: attributes of all faces, each 0 or 1.
+        marking: watermark and signed content credentials.
     """
 
     faces: Sequence[int | str]
@@ -52,6 +54,7 @@ class WalkOptions:
     fps: int = 25
     psi: float = 1.0
     condition: Mapping[str, float] = field(default_factory=dict)
+    marking: Marking = DEFAULT_MARKING
 
     def frame_count(self) -> int:
         """Return how many frames the film has.
@@ -129,12 +132,13 @@ def walk(
         "Psi": repr(options.psi),
         **condition_metadata(options.condition),
         **latent_file_description(names),
+        **options.marking.metadata(model.resolution),
         "Walk": f"{'closed' if options.closed else 'open'}, {kind}, {options.grid[0]}x{options.grid[1]}",
     })  # fmt: skip
     with outputs.writing():
         for out in outs:
             frames = bar(_frames(model, options, count, scale, labels), count, f"drawing {out.name}, frames", console)
-            yield write_film(out, frames, options.fps, metadata)
+            yield write_film(out, frames, options.fps, metadata, options.marking.sign)
 
 
 def _is_spherical(model: Model, options: WalkOptions) -> bool:
@@ -179,4 +183,4 @@ def _draw_walks(model: Model, walks: Tensor, positions: Tensor, options: WalkOpt
     """Return the faces of K walks `[K, N, ...]` at M positions, `[M * K, H, W, C]`, grouped by position."""
     spherical = _is_spherical(model, options)
     w = torch.stack([walk_latents(each.flatten(1), positions, spherical=spherical) for each in walks], dim=1)
-    return synthesize(model.G, w.reshape(-1, *walks.shape[2:]), options.psi)
+    return options.marking.marked(synthesize(model.G, w.reshape(-1, *walks.shape[2:]), options.psi))

@@ -19,6 +19,7 @@ from facesmith.io.images import Pixels, to_uint8_numpy
 from facesmith.io.messages import one_line
 from facesmith.io.provenance import synthetic_metadata
 from facesmith.io.seeds import BATCH_SIZE, check_psi, check_seeds
+from facesmith.watermark.embed import watermarked
 
 MAX_BYTES = 2**29
 
@@ -60,8 +61,18 @@ class OnnxModel:
         """Height and width of its images."""
         return self.metadata["resolution"]
 
-    def sample(self, seeds: Sequence[int], psi: float = 1.0, condition: Mapping[str, float] | None = None) -> Pixels:
+    def sample(
+        self,
+        seeds: Sequence[int],
+        psi: float = 1.0,
+        condition: Mapping[str, float] | None = None,
+        *,
+        watermark: bool = False,
+    ) -> Pixels:
         """Draw one face per seed. Pixels differ from torch's by at most one level of 255.
+
+        Args:
+            watermark: add the invisible watermark. It can turn a difference of one level into one of several.
 
         Raises:
             BadOption: a condition is given; exported models are unconditional.
@@ -69,7 +80,8 @@ class OnnxModel:
         check_psi(psi)
         if condition:
             raise BadOption(f"{self.path} takes no condition ({', '.join(condition)}): ONNX models are unconditional.")
-        return self._draw(self._draw_z(seeds), self._empty_w(), psi)
+        faces = self._draw(self._draw_z(seeds), self._empty_w(), psi)
+        return watermarked(faces) if watermark else faces
 
     def with_normal_prior(self) -> OnnxModel:
         """Raise BadOption, because exported models have their prior built in."""

@@ -16,6 +16,8 @@ from facesmith.io.color_profiles import from_srgb
 from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.original_photo import OriginalPhoto
 from facesmith.photos.align import Matrix, Points, inverse, transform, warp
+from facesmith.watermark.embed import watermarked
+from facesmith.watermark.key import SIDES
 
 FEATHER_SHARE = 0.35  # width of the mask's soft edge, as a share of its radius
 HALF_WIDTH, DOWN, UP = 1.25, 1.55, 1.35  # half axes of the mask, in units of the distance between eyes and mouth
@@ -34,13 +36,18 @@ def paste(photo: Pixels, face: Pixels, matrix: Matrix, points: Points) -> Pixels
         matrix: `[2, 3]`, the transform from photo to face.
         points: `[5, 2]`, the landmarks of the face in its own pixels.
     """
-    return _blend(photo, photo, face, matrix, points, lambda new: new)
+    return _blend(photo, photo, face, matrix, points, lambda new: new, watermark=False)
 
 
-def paste_into_original(photo: OriginalPhoto, face: Pixels, matrix: Matrix, points: Points) -> Pixels:
+def paste_into_original(
+    photo: OriginalPhoto, face: Pixels, matrix: Matrix, points: Points, *, watermark: bool = True
+) -> Pixels:
     """Return the stored pixels of a photo with a new face: `[H, W, 3]`, or `[H, W, 4]` with transparency.
 
     The face is converted to the photo's color profile. Other pixels keep their stored values exactly.
+
+    Args:
+        watermark: add the invisible watermark to the pasted face.
     """
 
     def to_profile(new: Floats) -> Floats:
@@ -48,12 +55,19 @@ def paste_into_original(photo: OriginalPhoto, face: Pixels, matrix: Matrix, poin
             return new
         return from_srgb(np.rint(new).clip(0, 255).astype(np.uint8), photo.profile).astype(np.float64)
 
-    pasted = _blend(photo.stored, photo.pixels, face, matrix, points, to_profile)
+    pasted = _blend(photo.stored, photo.pixels, face, matrix, points, to_profile, watermark=watermark)
     return pasted if photo.alpha is None else np.dstack((pasted, photo.alpha))
 
 
 def _blend(
-    stored: Pixels, photo: Pixels, face: Pixels, matrix: Matrix, points: Points, convert: Callable[[Floats], Floats]
+    stored: Pixels,
+    photo: Pixels,
+    face: Pixels,
+    matrix: Matrix,
+    points: Points,
+    convert: Callable[[Floats], Floats],
+    *,
+    watermark: bool,
 ) -> Pixels:
     """Return the stored pixels with a new face whose colors match those of the sRGB photo.
 
@@ -74,7 +88,29 @@ def _blend(
     out = stored.copy()
     region = out[top:bottom, left:right].astype(np.float64)
     blended = region + alpha.clip(0, 1) * (convert(new) - region)
-    out[top:bottom, left:right] = np.rint(blended).clip(0, 255).astype(np.uint8)
+    pasted = np.rint(blended).clip(0, 255).astype(np.uint8)
+    out[top:bottom, left:right] = _marked(pasted, alpha[..., 0].clip(0, 1)) if watermark else pasted
+    return out
+
+
+def _marked(pasted: Pixels, opacity: Floats) -> Pixels:
+    """Return a part of a photo `[H, W, 3]` with the watermark where its new face is opaque.
+
+    The watermark's frame is parallel to the photo and has one of the sides at which the detector looks first.
+    A face that is too small for the smallest of them is returned unchanged.
+    """
+    rows, columns = np.nonzero(opacity > 0.5)
+    if not len(rows):
+        return pasted
+    sizes = np.ptp(rows) + 1, np.ptp(columns) + 1
+    sides = [side for side in SIDES if side <= min(sizes)]
+    if not sides:
+        return pasted
+    side = max(sides)
+    top, left = (int(each.min() + (size - side) // 2) for each, size in zip((rows, columns), sizes, strict=True))
+    frame = slice(top, top + side), slice(left, left + side)
+    out = pasted.copy()
+    out[frame] = watermarked(pasted[frame][None], opacity=opacity[frame].astype(np.float32))[0]
     return out
 
 

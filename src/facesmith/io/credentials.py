@@ -10,15 +10,20 @@ Source: C2PA Technical Specification 2.1, sections 13 (signatures), 14.5 (certif
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct, field
+
 from facesmith import __version__
 from facesmith.errors import BadOption, MissingExtra
 from facesmith.io.files import read_regular_file
-from facesmith.io.provenance import source_type
+from facesmith.io.json_files import parse_as
+from facesmith.io.messages import one_line
+from facesmith.io.provenance import SOURCE_TYPES, source_type
 
 ASSERTION_LABEL = "org.facesmith.drawing"  # the assertion that contains the image's metadata entries
 MAX_PEM_BYTES = 2**20
@@ -66,6 +71,67 @@ class Signer:
             reason = " ".join(str(error).split())[:200]
             raise BadOption(f"C2PA can't sign with these --sign and --key: {reason}") from None
         return signed.getvalue()
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The content credentials of a picture.
+
+    Attributes:
+        signer: the name in the signer's certificate.
+        intact: whether the picture is as it was when it was signed. Whether the signer can be trusted is another
+            question: Facesmith knows no list of authorities.
+        synthetic: whether they say that the picture was made by a trained algorithm, at least in part.
+    """
+
+    signer: str
+    intact: bool
+    synthetic: bool
+
+    def summary(self) -> str:
+        """Return them as text."""
+        kind = "generated" if self.synthetic else "not said to be generated"
+        return f"{kind}, signed by {one_line(self.signer, 60)}, {'intact' if self.intact else 'ALTERED since'}"
+
+
+def read_credentials(content: bytes) -> Credentials | None:
+    """Read the signed content credentials of a PNG or JPEG. None without any, or without c2pa-python."""
+    media_type = {b"\x89P": "image/png", b"\xff\xd8": "image/jpeg"}.get(content[:2])
+    try:
+        c2pa = _import_c2pa()
+    except MissingExtra:
+        return None
+    if media_type is None:
+        return None
+    try:
+        with c2pa.Reader(media_type, io.BytesIO(content)) as reader:
+            report = parse_as(reader.json(), _Report)
+    except (c2pa.C2paError, ValueError):  # no credentials, or damaged ones
+        return None
+    manifest = report.manifests.get(report.active_manifest or "")
+    if manifest is None:
+        return None
+    synthetic = any(name in json.dumps(manifest.assertions) for name in SOURCE_TYPES.values())
+    return Credentials(
+        manifest.signature_info.common_name or "unknown", report.validation_state != "Invalid", synthetic
+    )
+
+
+class _Signature(Struct):
+    common_name: str | None = None
+
+
+class _Manifest(Struct):
+    signature_info: _Signature = field(default_factory=_Signature)
+    assertions: list[Any] = field(default_factory=list)
+
+
+class _Report(Struct):
+    """The part of a report of c2pa's reader that is used."""
+
+    active_manifest: str | None = None
+    manifests: dict[str, _Manifest] = field(default_factory=dict)
+    validation_state: str = ""
 
 
 def open_signer(chain: Path | None, key: Path | None) -> Signer | None:

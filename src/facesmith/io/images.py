@@ -275,15 +275,6 @@ def resize(pixels: Pixels, size_px: int) -> Pixels:
     return resized[..., None] if pixels.shape[-1] == 1 else resized
 
 
-def limit_width(pixels: Pixels, width_px: int) -> Pixels:
-    """Shrink `[H, W, 3]` to at most `width_px` wide with a Lanczos filter, keeping its proportions."""
-    height, width, _ = pixels.shape
-    if width <= width_px:
-        return pixels
-    size = (width_px, max(1, round(height * width_px / width)))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
-
-
 def center_square(pixels: Pixels, side_px: int | None = None) -> Pixels:
     """Cut the central square out of `[H, W, C]`.
 
@@ -336,17 +327,25 @@ def write_png(
     return path
 
 
-def write_picture(path: Path, pixels: Pixels, provenance: Mapping[str, str], sign: Sign | None = None) -> Path:
+def write_picture(
+    path: Path,
+    pixels: Pixels,
+    provenance: Mapping[str, str],
+    sign: Sign | None = None,
+    profile: bytes | None = None,
+) -> Path:
     """Write uint8 `[H, W, C]` with its provenance as PNG or JPEG, depending on the path's suffix.
 
     Args:
         sign: adds signed content credentials.
+        profile: an ICC profile to embed in a PNG; None means sRGB.
 
     Raises:
         BadOption: the provenance is too long for a JPEG.
     """
     media_type = MEDIA_TYPES[path.suffix.lower()]
-    content = png_bytes(pixels, provenance) if media_type == "image/png" else _jpeg_bytes(path, pixels, provenance)
+    is_png = media_type == "image/png"
+    content = png_bytes(pixels, provenance, profile) if is_png else _jpeg_bytes(path, pixels, provenance)
     with atomic_write(path) as stream:
         stream.write(content if sign is None else sign(content, media_type, provenance))
     return path

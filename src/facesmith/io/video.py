@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,8 +17,10 @@ from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import atomic_write
 from facesmith.io.images import Pixels
 from facesmith.io.memory import require_memory
+from facesmith.io.provenance import Sign
 
-FILM_SUFFIXES = (".mp4", ".gif")
+MEDIA_TYPES = {".mp4": "video/mp4", ".gif": "image/gif"}
+FILM_SUFFIXES = tuple(MEDIA_TYPES)
 MAX_GIF_FPS = 50  # browsers slow down GIFs whose frames last less than 20 ms
 MAX_GIF_BYTES = 2**30  # Pillow keeps all frames of a GIF in memory until it is written
 MAX_SIDE_PX = 4096  # the limit of H.264 decoders in phones and browsers
@@ -49,11 +52,18 @@ def require_film_memory(
 
 
 def write_film(
-    path: Path, frames: Iterable[Pixels], frames_per_second: int, provenance: Mapping[str, str] | None = None
+    path: Path,
+    frames: Iterable[Pixels],
+    frames_per_second: int,
+    provenance: Mapping[str, str] | None = None,
+    sign: Sign | None = None,
 ) -> Path:
     """Write uint8 frames `[H, W, 3]` of equal size. The provenance is stored as JSON in the file's comment.
 
     An MP4 uses H.264, which all browsers and phones play. A GIF repeats forever and has its own palette per frame.
+
+    Args:
+        sign: adds signed content credentials.
 
     Raises:
         BadOption: the suffix is unknown, or the GIF would be too large or too fast.
@@ -61,32 +71,37 @@ def write_film(
     check_film(path, frames_per_second)
     comment = json.dumps(dict(provenance)) if provenance else ""
     write = _write_gif if path.suffix.lower() == ".gif" else _write_mp4
-    write(path, frames, frames_per_second, comment)
+    with atomic_write(path) as stream:
+        if sign is None:
+            write(stream, frames, frames_per_second, comment)
+        else:
+            content = io.BytesIO()
+            write(content, frames, frames_per_second, comment)
+            stream.write(sign(content.getvalue(), MEDIA_TYPES[path.suffix.lower()], provenance or {}))
     return path
 
 
-def _write_mp4(path: Path, frames: Iterable[Pixels], frames_per_second: int, comment: str) -> None:
+def _write_mp4(stream: IO[bytes], frames: Iterable[Pixels], frames_per_second: int, comment: str) -> None:
     import av
 
-    with atomic_write(path) as stream:
-        film = _FilmFile(stream)
-        with av.open(film, "w", format="mp4") as container:
-            if comment:
-                container.metadata["comment"] = comment
-            video = container.add_stream("libx264", rate=frames_per_second, options={"crf": "18", "preset": "medium"})
-            video.pix_fmt = "yuv420p"
-            for pixels in frames:
-                # yuv420p stores one color sample per 2x2 pixels, so height and width must be even.
-                even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
-                if not video.codec_context.is_open:
-                    video.codec_context.thread_count = _threads()
-                    video.height, video.width = even.shape[:2]
-                for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")):
-                    container.mux(packet)
-                film.raise_error()
-            for packet in video.encode():
+    film = _FilmFile(stream)
+    with av.open(film, "w", format="mp4") as container:
+        if comment:
+            container.metadata["comment"] = comment
+        video = container.add_stream("libx264", rate=frames_per_second, options={"crf": "18", "preset": "medium"})
+        video.pix_fmt = "yuv420p"
+        for pixels in frames:
+            # yuv420p stores one color sample per 2x2 pixels, so height and width must be even.
+            even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
+            if not video.codec_context.is_open:
+                video.codec_context.thread_count = _threads()
+                video.height, video.width = even.shape[:2]
+            for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")):
                 container.mux(packet)
-        film.raise_error()
+            film.raise_error()
+        for packet in video.encode():
+            container.mux(packet)
+    film.raise_error()
 
 
 class _FilmFile:
@@ -125,12 +140,11 @@ def _threads() -> int:
     return min(usable_cpus(), MAX_THREADS)
 
 
-def _write_gif(path: Path, frames: Iterable[Pixels], frames_per_second: int, comment: str) -> None:
+def _write_gif(stream: IO[bytes], frames: Iterable[Pixels], frames_per_second: int, comment: str) -> None:
     images = _gif_frames(frames, frames_per_second)
     first = next(images)
     metadata = {"comment": comment.encode()} if comment else {}
-    with atomic_write(path) as stream:
-        first.save(stream, "GIF", save_all=True, append_images=images, loop=0, **metadata)
+    first.save(stream, "GIF", save_all=True, append_images=images, loop=0, **metadata)
 
 
 def _gif_frames(frames: Iterable[Pixels], frames_per_second: int) -> Iterator[Image.Image]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.faces import Faces, open_faces
 from facesmith.gan.recipe import Recipe, make_recipe
-from facesmith.io.images import Pixels, limit_width, read_picture
+from facesmith.io.images import Pixels, read_picture
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.run_folder import (
     LOG,
@@ -167,3 +169,12 @@ def _open_faces(run: RunRecord, data: Path | None, console: Console) -> None:
     run.faces = faces if run.plan.hold_out else faces.without_held_out()
     if faces.fingerprint != run.plan.fingerprint:
         run.missing.append(f"The data at {path} has changed since the run started. The page shows it as it is now.")
+
+
+def limit_width(pixels: Pixels, width_px: int) -> Pixels:
+    """Shrink `[H, W, 3]` to at most `width_px` wide with a Lanczos filter, keeping its proportions."""
+    height, width, _ = pixels.shape
+    if width <= width_px:
+        return pixels
+    size = (width_px, max(1, round(height * width_px / width)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))

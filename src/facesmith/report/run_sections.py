@@ -15,10 +15,10 @@ from facesmith import __version__
 from facesmith.faces.describe import attribute_summary, contact_sheet, dataset_summary
 from facesmith.gan.list_recipes import count_parameters
 from facesmith.io.html import Section, Video, as_picture
-from facesmith.io.images import Pixels, limit_width
+from facesmith.io.images import Pixels
 from facesmith.report import explanations
 from facesmith.report.log_charts import loss_charts, schedule_charts, score_charts, share_chart, sign_charts, term_chart
-from facesmith.report.read_run import MAX_WIDTH_PX, RunRecord
+from facesmith.report.read_run import MAX_WIDTH_PX, RunRecord, limit_width
 from facesmith.report.recipe_docstring import split_docstring
 from facesmith.report.rerun_commands import kimg_text, show_commands, train_command
 from facesmith.training.curves import VALIDATION_KID, points

@@ -22,6 +22,7 @@ from facesmith.studio.face_text import write_latent
 from facesmith.studio.job_queue import Job
 from facesmith.studio.limits import HALVED_PHOTO_PIXELS, MAX_FACES_IN_PHOTO, MAX_PHOTO_PIXELS
 from facesmith.studio.render_queue import RenderCancelled, RenderQueue
+from facesmith.watermark.marking import DEFAULT_MARKING
 
 QUIET = Console(quiet=True)
 
@@ -150,6 +151,7 @@ def paste_face(model: Model, content: bytes, face_number: int, face: Pixels, pro
     return png_bytes(pasted, model.provenance({
         "Synthetic": "in part",
         "Description": "A photo in which one face was replaced by a synthetic one.",
+        **DEFAULT_MARKING.metadata(model.resolution),
         **provenance,
     }), photo.profile)  # fmt: skip
 

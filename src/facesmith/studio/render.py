@@ -32,6 +32,7 @@ from facesmith.studio.job_queue import Job
 from facesmith.studio.limits import MAX_FILM_FRAMES, MAX_PSI, MIN_PSI
 from facesmith.studio.render_queue import RenderCancelled, RenderQueue
 from facesmith.studio.unlabeled import directions_for
+from facesmith.watermark.marking import DEFAULT_MARKING
 
 FILM_PX = 256  # small faces are enlarged to about this size
 
@@ -177,6 +178,7 @@ def render_walk(model: Model, walk: Walk, suffix: str, job: Job[bytes], queue: R
         "Faces": json.dumps([str(face) for face in walk.faces]),
         "Psi": repr(walk.psi),
         "Walk": f"{'closed' if walk.closed else 'open'}, {'spherical' if model.G.spherical else 'straight'}, 1x1",
+        **DEFAULT_MARKING.metadata(model.resolution),
     })  # fmt: skip
     side_px = model.G.resolution * _scale(model, walk)
     advice = "Choose fewer faces, fewer seconds or a smaller scale."
@@ -204,4 +206,4 @@ def _frames(model: Model, walk: Walk, job: Job[bytes], queue: RenderQueue) -> It
         interpolated = walk_latents(flat, positions[start : start + BATCH_SIZE], spherical=model.G.spherical)
         with queue.background_turn():
             faces = synthesize(model.G, change_variety(model.G, interpolated.reshape(-1, *w.shape[1:]), walk.psi))
-        yield from enlarge(as_rgb(faces), scale)
+        yield from enlarge(as_rgb(DEFAULT_MARKING.marked(faces)), scale)

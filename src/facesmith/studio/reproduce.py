@@ -106,7 +106,10 @@ def _edits_code(face: Face) -> list[str]:
 
 
 def _save_code(psi: float) -> list[str]:
-    return [f"pixels = model.synthesize(w, psi={psi!r})[0]", 'Image.fromarray(pixels.squeeze()).save("face.png")']
+    return [
+        f"pixels = model.synthesize(w, psi={psi!r}, watermark=True)[0]",
+        'Image.fromarray(pixels.squeeze()).save("face.png")',
+    ]
 
 
 def _quoted_path(model: Model) -> str:

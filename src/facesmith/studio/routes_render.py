@@ -36,6 +36,7 @@ from facesmith.studio.services import ClientDep, Studio, StudioDep
 from facesmith.studio.several_faces import contact_sheet, enlargement, faces_zip
 from facesmith.studio.unlabeled import unlabeled_directions
 from facesmith.studio.variations import children, variations
+from facesmith.watermark.marking import DEFAULT_MARKING
 
 router = APIRouter()
 MEDIA_TYPES = {FilmFormat.mp4: "video/mp4", FilmFormat.gif: "image/gif"}
@@ -229,10 +230,11 @@ async def _png_response(
     if response := not_modified(request, headers):
         return response
     pixels = await result_of(studio.render_queue.submit(RenderJob(model, latent, live, client)), request)
-    metadata = model.provenance({**provenance, **enlargement(scale)})
+    metadata = model.provenance({**provenance, **enlargement(scale), **DEFAULT_MARKING.metadata(model.resolution)})
     content = await asyncio.to_thread(_enlarged_png, pixels, scale, metadata)
     return Response(content, media_type="image/png", headers=headers)
 
 
 def _enlarged_png(pixels: Pixels, scale: int, metadata: Mapping[str, str]) -> bytes:
-    return png_bytes(resize(pixels, scale * pixels.shape[0]), metadata)
+    marked = DEFAULT_MARKING.marked(pixels[None])[0]
+    return png_bytes(resize(marked, scale * marked.shape[0]), metadata)

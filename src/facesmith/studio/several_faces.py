@@ -22,6 +22,7 @@ from facesmith.studio.face_text import Face
 from facesmith.studio.job_queue import Job
 from facesmith.studio.render import face_latent, face_provenance
 from facesmith.studio.render_queue import RenderCancelled, RenderQueue
+from facesmith.watermark.marking import DEFAULT_MARKING
 
 SHEET_FACE_PX = 128  # faces on a contact sheet are enlarged to about this size
 MAX_SHEET_PIXELS = 2**26
@@ -74,7 +75,8 @@ def faces_zip(
         for number, (face, picture) in enumerate(zip(faces, _render(model, faces, psi, job, queue), strict=True), 1):
             pictures.append(resize(picture, SHEET_FACE_PX))
             name = f"{number:03d}-{file_name(face)}.png"
-            metadata = model.provenance(face_provenance(face, _psi_of(face, psi)) | enlargement(scale))
+            how = face_provenance(face, _psi_of(face, psi)) | enlargement(scale)
+            metadata = model.provenance(how | DEFAULT_MARKING.metadata(model.resolution))
             archive.writestr(name, png_bytes(resize(picture, scale * picture.shape[0]), metadata))
             rows.writerow([name, str(face), repr(_psi_of(face, psi)), model.hash])
         archive.writestr("contact-sheet.png", _sheet(model, faces, pictures, psi, 1, 0))
@@ -91,14 +93,16 @@ def file_name(face: Face) -> str:
 
 @torch.inference_mode()
 def _render(model: Model, faces: Sequence[Face], psi: float, job: Job[bytes], queue: RenderQueue) -> Iterator[Pixels]:
-    """Yield the picture of each face, `[H, W, C]`, with the same pixels as one by one."""
+    """Yield the picture of each face, `[H, W, C]`, marked, with the same pixels as one by one."""
     for start in range(0, len(faces), BATCH_SIZE):
         if job.cancelled.is_set():
             raise RenderCancelled
         job.progress = start / len(faces)
         with queue.background_turn():
             ws = [face_latent(model, face, _psi_of(face, psi)) for face in faces[start : start + BATCH_SIZE]]
-            pictures = [picture for w in _equal_shapes(ws) for picture in synthesize(model.G, w)]
+            pictures = [
+                picture for w in _equal_shapes(ws) for picture in DEFAULT_MARKING.marked(synthesize(model.G, w))
+            ]
         yield from pictures
 
 
@@ -116,7 +120,12 @@ def _sheet(
     model: Model, faces: Sequence[Face], pictures: Sequence[Pixels], psi: float, scale: int, columns: int
 ) -> bytes:
     cells = [with_caption(picture, _caption(face)) for face, picture in zip(faces, pictures, strict=True)]
-    metadata = {"Faces": json.dumps([str(face) for face in faces]), "Psi": repr(psi), **enlargement(scale)}
+    metadata = {
+        "Faces": json.dumps([str(face) for face in faces]),
+        "Psi": repr(psi),
+        **enlargement(scale),
+        **DEFAULT_MARKING.metadata(model.resolution),
+    }
     return png_bytes(grid(np.stack(cells), columns or None, GAP_PX), model.provenance(metadata))
 
 

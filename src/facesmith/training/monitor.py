@@ -57,6 +57,7 @@ from facesmith.training.loss_history import LossHistory
 from facesmith.training.reconstructions import MEASURED_FACES, write_reconstructions
 from facesmith.training.state import TrainState
 from facesmith.training.validation import BEST_BEFORE_ROLLBACK, best_kid
+from facesmith.watermark.marking import DEFAULT_MARKING
 
 FIXED_SEEDS = range(64)
 TENSORBOARD_IMAGES, TENSORBOARD_COLUMNS = 32, 8
@@ -273,18 +274,19 @@ class Monitor:
 
     def _write_recipe_images(self, name: str, images: Tensor) -> None:
         """Write the images `[N, C, H, W]` that a recipe returns among its terms, side by side."""
-        row = grid(to_uint8(images).cpu().numpy(), len(images))
+        row = grid(DEFAULT_MARKING.marked(to_uint8(images).cpu().numpy()), len(images))
         write_png(self.out / RECIPE_SHEETS / f"{self.state.seen:09d}.png", row, self._metadata)
         self.tensorboard.add_image(name, row, self.state.seen, dataformats="HWC")
 
     def _write_sheets(self, samples: Pixels) -> None:
-        sheet = grid(samples)
+        sheet = grid(DEFAULT_MARKING.marked(samples))
         write_png(self.out / SHEETS / f"{self.state.seen:09d}.png", sheet, self._metadata)
         write_png(self.out / SHEET, sheet, self._metadata)
 
     @property
     def _metadata(self) -> dict[str, str]:
-        return {"Software": "facesmith", "Synthetic": "true", "Recipe": self.state.recipe.name}
+        about = {"Software": "facesmith", "Synthetic": "true", "Recipe": self.state.recipe.name}
+        return about | DEFAULT_MARKING.metadata(self.state.recipe.resolution)
 
     def log_images(self, nets: nn.ModuleDict) -> None:
         """Write samples and real faces of the current batch to TensorBoard.
@@ -300,7 +302,8 @@ class Monitor:
         turns = [turn for turn in state.recipe.turns(max(0, state.step - 1)) if turn.n_real]
         replacement = bool(turns) and turns[-1].replacement
         real = to_uint8(state.stream.last_drawn(TENSORBOARD_IMAGES, replacement=replacement)).numpy()
-        for name, faces in (("fake", samples[:TENSORBOARD_IMAGES]), ("real", real)):
+        fake = DEFAULT_MARKING.marked(samples[:TENSORBOARD_IMAGES])
+        for name, faces in (("fake", fake), ("real", real)):
             sheet = grid(faces, TENSORBOARD_COLUMNS)
             self.tensorboard.add_image(name, sheet, state.seen, dataformats="HWC")
         self.tensorboard.flush()

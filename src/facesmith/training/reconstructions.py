@@ -12,6 +12,7 @@ from facesmith.gan.contracts import Encoder, Generator
 from facesmith.io.images import Pixels, grid, write_png
 from facesmith.latent.synthesis import encode, synthesize
 from facesmith.modelfiles.run_folder import RECONSTRUCTION_PAIRS, RECONSTRUCTIONS
+from facesmith.watermark.marking import DEFAULT_MARKING
 
 SHOWN_FACES = 16
 MEASURED_FACES = 64
@@ -49,12 +50,12 @@ def write_reconstructions(out: Path, nets: nn.ModuleDict, faces: Pixels, seen: i
         The reconstruction errors, for the log.
     """
     reconstructed = reconstruct(nets, faces)
-    shown = min(len(faces), SHOWN_FACES)
-    rows = [row for start in range(0, shown, COLUMNS) for row in _pair_of_rows(faces[:shown], reconstructed, start)]
+    shown, marked = min(len(faces), SHOWN_FACES), DEFAULT_MARKING.marked(reconstructed[:SHOWN_FACES])
+    rows = [row for start in range(0, shown, COLUMNS) for row in _pair_of_rows(faces[:shown], marked, start)]
     about_pairs = {"Software": "facesmith", "Description": "Held-out faces, each above its reconstruction"}
     write_png(out / RECONSTRUCTION_PAIRS, grid(np.concatenate(rows), COLUMNS), about_pairs)
     about_fakes = {"Software": "facesmith", "Synthetic": "true", "Description": "Reconstructions of held-out faces"}
-    write_png(out / RECONSTRUCTIONS / f"{seen:09d}.png", grid(reconstructed[:shown], COLUMNS), about_fakes)
+    write_png(out / RECONSTRUCTIONS / f"{seen:09d}.png", grid(marked, COLUMNS), about_fakes)
     return reconstruction_errors(faces, reconstructed)
 
 

@@ -1,0 +1,35 @@
+"""How a command marks the pictures that it writes as synthetic: by a watermark, by signed credentials, by metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facesmith.io.images import Pixels
+from facesmith.io.provenance import Sign
+from facesmith.watermark.embed import MIN_SIDE_PX, watermarked
+
+ENTRY = "Watermark"  # of the metadata: "yes" or "no"
+
+
+@dataclass(frozen=True)
+class Marking:
+    """The marks of a command's pictures.
+
+    Attributes:
+        watermark: whether faces get the watermark.
+        sign: adds signed content credentials to a file; None for none.
+    """
+
+    watermark: bool = True
+    sign: Sign | None = None
+
+    def marked(self, faces: Pixels) -> Pixels:
+        """Return faces uint8 `[N, S, S, C]` with the watermark, unless it is turned off."""
+        return watermarked(faces) if self.watermark else faces
+
+    def metadata(self, side_px: int) -> dict[str, str]:
+        """Return the entry that says whether a picture of faces with this side has a watermark."""
+        return {ENTRY: "yes" if self.watermark and side_px >= MIN_SIDE_PX else "no"}
+
+
+DEFAULT_MARKING = Marking()
