@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def test_shards_of_photos_at_an_address_equal_those_of_the_folder(bucket, photos
     tars = [name for name in content(tmp_path / "folder") if name.endswith(".tar")]
     assert len(tars) == 2
     assert all(content(tmp_path / "folder")[name] == content(tmp_path / "bucket")[name] for name in tars)
+
+
+def test_photos_at_an_address_are_read_several_at_a_time(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
+    read, together = type(bucket).cat_file, threading.Barrier(3, timeout=20)
+
+    def reading(file_system, path, **options):
+        if not options:
+            together.wait()
+        return read(file_system, path, **options)
+
+    monkeypatch.setattr(type(bucket), "cat_file", reading)
+    report = extract(Path("memory://bucket/a"), tmp_path / "out", shards=3, console=QUIET)
+    assert report.faces == 3
 
 
 def test_an_address_that_does_not_exist_is_an_error(bucket):

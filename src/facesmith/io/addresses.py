@@ -54,6 +54,8 @@ def open_file_system(address: str) -> tuple[Any, str]:
 class AddressStore(Store):
     """A folder or a single file at an address."""
 
+    is_remote = True
+
     def __init__(self, address: str) -> None:
         if match := DOWNLOADED.match(address):
             command = f": hf download {match[1]} --repo-type dataset --local-dir FOLDER" if match[1] else "."
@@ -166,6 +168,7 @@ class ListStore(Store):
             raise BadData(f"{path} lists no photos. Write one path in each line.")
         root = _common_folder(places)
         self.places = {place[len(root) :]: place for place in places}
+        self.is_remote = any(map(ADDRESS.fullmatch, places))
         self._file_systems: dict[str, Any] = {}
         if not any(ADDRESS.fullmatch(place) or os.path.exists(place) for place in places):  # noqa: PTH110
             raise BadData(

@@ -256,6 +256,7 @@ class NestedStore(Store):
 
     def __init__(self, outer: Store, readers: RecentReaders, depth: int = 1) -> None:
         self.path, self.outer, self.readers, self.depth = outer.path, outer, readers, depth
+        self.is_remote = outer.is_remote
         self.inner: dict[str, Store] = {}
         self.kinds: dict[str, FileKind] = {}
 

@@ -92,6 +92,7 @@ class Store(ABC):
     """Files by name, with `/` as separator. Hidden and system files and folders are skipped."""
 
     path: Path
+    is_remote = False  # files are read over a network, so several at a time are faster
 
     @abstractmethod
     def files(self) -> list[StoredFile]:

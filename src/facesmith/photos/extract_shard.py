@@ -25,8 +25,9 @@ from facesmith.photos.journal import JOURNAL_NAME, BatchRecord
 from facesmith.photos.photo_labels import PhotoLabels
 from facesmith.photos.shard_files import ShardRecord
 from facesmith.photos.shard_notes import NoteKeeper
-from facesmith.photos.sources import PhotoFile, PhotoSource, iterate_photos, reopen_source
+from facesmith.photos.sources import PhotoFile, PhotoSource, iterate_photos, read_pictures, reopen_source
 
+READERS = 16  # pictures that are read at a time over a network
 MAX_THUMBNAILS = 2  # of each kind of rejection, in each shard
 
 
@@ -163,7 +164,9 @@ def _results(job: ShardJob, source: PhotoSource, notes: NoteKeeper) -> Iterator[
                 continue
             notes.begin(f"{number}/{i}" if isolated else str(number), n_photos)
             some = PhotoSource(source.store, source.name, files, [], {})
-            for batch in collect.batches(iterate_photos(some, every)):
+            at_once = source.store.is_remote and not files[0].is_video
+            photos = read_pictures(some, READERS) if at_once else iterate_photos(some, every)
+            for batch in collect.batches(photos):
                 result = cropper.process(batch)
                 n_photos += result.n_photos
                 yield result
