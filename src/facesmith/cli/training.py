@@ -94,6 +94,7 @@ def train(
     from facesmith.gan.recipe import parse_condition, parse_settings
     from facesmith.training.choose_recipe import recipe_name
     from facesmith.training.plan import TrainOptions
+    from facesmith.training.processes import end_if_launched
     from facesmith.training.train import train
 
     on = {"mirror": mirror, "average": average, "hold_out": hold_out}
@@ -136,6 +137,7 @@ def train(
     )
     report = train(options, console)
     if report.rank:  # torchrun started several processes; the first one prints
+        end_if_launched()
         return
     if not report.finished:
         console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. Run the same command to resume.")
@@ -147,6 +149,7 @@ def train(
         console.print(f"best model on the validation split: {out / 'best.safetensors'}")
     console.print(f"draw more faces: facesmith sample --model {out} --out more.png")
     console.print("train longer: the same command with a larger budget and --extend")
+    end_if_launched()
 
 
 @app.command()

@@ -9,6 +9,7 @@ For a single process, every method does nothing or returns its argument. `torch.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -215,6 +216,18 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
     finally:
         # Threads of Gloo that outlive the interpreter abort the process. No exchange is open here, so this is quick.
         dist.destroy_process_group()
+
+
+def end_if_launched() -> None:
+    """End this process now, successfully, if it is one of several that `torchrun` has started.
+
+    Python's own end can meet a thread of PyTorch that is still about to finish. That aborts the process, and torchrun
+    then reports a failure although everything is saved.
+    """
+    if LAUNCHED in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _check_device(device: torch.device, on_machine: int) -> None:
