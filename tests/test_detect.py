@@ -36,6 +36,14 @@ VERBS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_samples():
+    """Compare reconstructions with few samples."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facesmith.explore.reconstruction_error.SAMPLES", 8)
+        yield
+
+
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
     return write_png(tmp_path_factory.mktemp("photo") / "photo.png", skimage.data.astronaut())

@@ -407,8 +407,8 @@ def test_killed_process_is_resumed(tmp_path):
     script = f"""
         from pathlib import Path
         from rich.console import Console
-        from facesmith.photos import extract
-        extract.BATCH_SIZE = 1
+        from facesmith.photos import collect, extract
+        collect.BATCH_SIZE = 1
         extract.extract(Path({str(photos)!r}), Path({str(tmp_path / "out")!r}), workers=1, console=Console(quiet=True))
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])

@@ -174,7 +174,7 @@ def test_a_run_resumes_when_its_origin_is_gone_or_replaced(options, parent, quic
     assert train(replace(options, kimg=0.16, extend=True), QUIET).finished
 
 
-def killed(*_):
+def killed(*_, **__):
     raise KeyboardInterrupt
 
 

@@ -248,7 +248,7 @@ def examples(tmp_path_factory):
             write_png(folder / "photos" / f"{i}.png", pixels)
         (folder / "photos" / "unreadable.jpg").write_bytes(b"")
         with patch.context() as inner:
-            inner.setattr("facesmith.photos.extract.BATCH_SIZE", 2)
+            inner.setattr("facesmith.photos.collect.BATCH_SIZE", 2)
             extract(Path("photos"), Path("extracted"), crop=32, size=16, workers=1, console=QUIET)
             inner.setattr(faces_folder_module, "finish", stop)
             with contextlib.suppress(KeyboardInterrupt):
