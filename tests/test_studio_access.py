@@ -286,6 +286,19 @@ def test_container_answers_on_the_port_that_it_is_published_at(run, monkeypatch)
         assert client.get("/api/models", headers={"host": "evil.example:9999"}).status_code == 403
 
 
+def test_small_answers_are_sent_at_once(run):
+    """Not after the 40 ms for which the system waits in case that more follows."""
+    command = [sys.executable, "-m", "facesmith", "studio", "--model", str(run), "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as studio:
+        try:
+            url = studio.stderr.readline().split()[4]
+            with httpx.Client(base_url=url, timeout=60) as browser:
+                seconds = [browser.get("api/queue").elapsed.total_seconds() for _ in range(40)]
+        finally:
+            studio.terminate()
+    assert min(seconds[20:]) < 0.03, "the first answers of a connection are not delayed"
+
+
 @pytest.mark.slow
 def test_token_is_never_logged(run):
     command = [sys.executable, "-m", "facesmith", "studio", "--model", str(run), "--port", "0", "--host", "0.0.0.0"]
