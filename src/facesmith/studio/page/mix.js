@@ -23,6 +23,8 @@ export function mixPart(signal) {
   const keep = button('Keep', () => whileBusy(keep, keepResult), { class: 'main' });
   const edit = button('Edit', () => whileBusy(edit, editResult));
   const layersPossible = studio.model.num_ws > 1;
+  // A link may ask for layers of a model that has none.
+  const mode = () => (state.mix === 'layers' && !layersPossible ? 'sum' : state.mix);
   const modes = [['sum', 'a − b + c'], ['blend', 'Blend'], ...(layersPossible ? [['layers', 'By layer']] : [])]
     .map(([mix, label]) => [mix, button(label, () => change({ mix }))]);
   const layerChoice = layersPossible ? layerFields(studio.model.num_ws) : null;
@@ -40,12 +42,12 @@ export function mixPart(signal) {
 
   // The weights of a blend add up to 1.
   function weighted(list) {
-    if (state.mix === 'layers') return list.slice(0, 2).map(({ face }) => ({ face, weight: 1 }));
-    if (state.mix !== 'blend') return list;
+    if (mode() === 'layers') return list.slice(0, 2).map(({ face }) => ({ face, weight: 1 }));
+    if (mode() !== 'blend') return list;
     const total = list.reduce((soFar, { weight }) => soFar + Math.abs(weight), 0);
     return list.map(({ face, weight }) => ({ face, weight: Math.abs(weight) / Math.max(1e-9, total) }));
   }
-  const queryOf = (list) => ({ terms: sumText(weighted(list)), psi: currentPsi(), ...(state.mix === 'layers' ? { layers: state.layers || defaultLayers() } : {}) });
+  const queryOf = (list) => ({ terms: sumText(weighted(list)), psi: currentPsi(), ...(mode() === 'layers' ? { layers: state.layers || defaultLayers() } : {}) });
   const defaultLayers = () => `0-${Math.max(0, Math.floor(studio.model.num_ws / 2) - 1)}`;
 
   function layerFields(count) {
@@ -62,7 +64,7 @@ export function mixPart(signal) {
 
   function add({ face }) {
     if (state.terms.length >= MAX_TERMS) return showMessage(`A mix has at most ${MAX_TERMS} faces.`);
-    const weight = state.mix === 'sum' && state.terms.length === 1 ? -1 : 1; // the first three become a − b + c
+    const weight = mode() === 'sum' && state.terms.length === 1 ? -1 : 1; // the first three become a − b + c
     change({ terms: [...state.terms, { face, weight }] });
     return showMessage(`Added ${labelOf(face)}`);
   }
@@ -101,11 +103,11 @@ export function mixPart(signal) {
     const label = labelOf(term.face);
     showFace(cell.picture, term.face, label);
     cell.range.value = String(Math.abs(term.weight));
-    cell.range.hidden = state.mix === 'layers';
+    cell.range.hidden = mode() === 'layers';
     cell.range.setAttribute('aria-label', `Weight of ${label}`);
     cell.showWeight();
     cell.remove.setAttribute('aria-label', `Remove ${label}`);
-    const fixed = state.mix !== 'sum';
+    const fixed = mode() !== 'sum';
     cell.sign.textContent = fixed ? (place ? '+' : '') : term.weight < 0 ? '−' : '+';
     cell.sign.setAttribute('aria-label', fixed ? `Plus ${label}` : `${term.weight < 0 ? 'Minus' : 'Plus'} ${label}; change the sign`);
     cell.sign.disabled = fixed;
@@ -115,7 +117,7 @@ export function mixPart(signal) {
   function drawResult(list = state.terms) {
     const ready = list.length > 1;
     const query = queryOf(list);
-    formula.textContent = !ready ? '' : state.mix === 'layers' ? `${formulaOf(list[0].face)} with layers ${query.layers} of ${formulaOf(list[1].face)}` : formulaOf(query.terms);
+    formula.textContent = !ready ? '' : mode() === 'layers' ? `${formulaOf(list[0].face)} with layers ${query.layers} of ${formulaOf(list[1].face)}` : formulaOf(query.terms);
     if (ready) result.show(apiUrl('mix.png', { ...query, live: 1 }), `The result of ${formula.textContent}`);
     else result.clear();
   }
@@ -125,13 +127,13 @@ export function mixPart(signal) {
     const ready = state.terms.length > 1;
     drawTerms(state.terms);
     slot.hidden = state.terms.length >= 3;
-    for (const [mix, each] of modes) each.setAttribute('aria-pressed', String(state.mix === mix));
+    for (const [mix, each] of modes) each.setAttribute('aria-pressed', String(mode() === mix));
     if (layerChoice) {
-      layerChoice.hidden = state.mix !== 'layers';
+      layerChoice.hidden = mode() !== 'layers';
       layerChoice.set(state.layers || defaultLayers());
     }
     hint.textContent = !ready ? 'A mix needs two faces or more. Tap kept faces below.'
-      : { sum: 'Tap a sign to change it. The sliders set the weight of each face.', blend: 'The sliders set the weight of each face.', layers: 'The first face, with some layers of the second one.' }[state.mix];
+      : { sum: 'Tap a sign to change it. The sliders set the weight of each face.', blend: 'The sliders set the weight of each face.', layers: 'The first face, with some layers of the second one.' }[mode()];
     resultButtons.style.visibility = ready ? 'visible' : 'hidden';
     clear.hidden = !state.terms.length;
     sum.classList.toggle('empty', !ready);
