@@ -39,7 +39,7 @@ FACE_SIDES = (0.7, 1.45)  # of the frame, as shares of the square around a face
 SIDE_STEP = 1.005
 REACH_PX = 8  # of a frame: how far it may be from where it is expected
 PROMISING = 4.0  # a place of a sheet whose score is at least this is improved
-REFINED = 4  # so many of the best places around a face are improved
+REFINED = 4  # the number of best places around a face that are improved
 REFINING_STEPS_PX = (0.4, 0.2, 0.1)  # of a frame
 STRIP_POSITIONS = 2**16  # positions that are scored at once; more need more memory
 # The score is computed only where it is high in these blocks, which form a lattice.
