@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision.ops import batched_nms, roi_align
+from torchvision.ops import batched_nms
 
 from facesmith.io.images import Pixels, resize
 from facesmith.photos.mtcnn import load_networks
@@ -243,12 +243,52 @@ def _crops(groups: list[_SizeGroup], candidates: _Candidates, size_px: int, surr
             boxes = (in_group & ((halvings >= level) if is_last else (halvings == level))).nonzero()[:, 0]
             if len(boxes):
                 scale = torch.tensor((halving.shape[3] / full_width, halving.shape[2] / full_height)).repeat(2)
-                rows, row = torch.unique(group.rows[candidates.photo[boxes]], return_inverse=True)
-                # Convert only photos that have boxes: float photos take so much memory that it costs time.
-                planes = _normalize(halving[rows].contiguous()).sub_(surroundings)  # `roi_align` adds zeros around it
-                regions = torch.cat((row[:, None], candidates.corners[boxes] * scale), 1)
-                crops[boxes] = roi_align(planes, regions.float(), size_px, sampling_ratio=1, aligned=True)
-    return crops.add_(surroundings).contiguous(memory_format=torch.channels_last)
+                rows = group.rows[candidates.photo[boxes]]
+                crops[boxes] = _regions(halving, rows, candidates.corners[boxes] * scale, size_px, surroundings)
+    return crops.contiguous(memory_format=torch.channels_last)
+
+
+def _regions(photos: Tensor, rows: Tensor, corners: Tensor, size_px: int, surroundings: float) -> Tensor:
+    """Regions of photos, float `[K, 3, size_px, size_px]` in the networks' range; one bilinear sample per pixel.
+
+    The same as `torchvision.ops.roi_align` with `sampling_ratio=1` and `aligned=True`. But only the pixels that are
+    needed are converted to float, which takes a third of the time in large photos.
+
+    Args:
+        photos: uint8 `[N, 3, H, W]`, stored channels last.
+        rows: `[K]`, the photo of each region.
+        corners: `[K, 4]` in pixels, float64.
+    """
+    channels, height, width = photos.shape[1:]
+    left, right, x_share, x_inside = _sample_positions(corners[:, 0], corners[:, 2], size_px, width)
+    upper, lower, y_share, y_inside = _sample_positions(corners[:, 1], corners[:, 3], size_px, height)
+    pixels = photos.permute(0, 2, 3, 1).reshape(-1, channels)
+
+    def read(y: Tensor, x: Tensor) -> Tensor:
+        positions = ((rows[:, None] * height + y) * width)[:, :, None] + x[:, None]
+        return pixels.index_select(0, positions.flatten()).view(*positions.shape, channels).float()
+
+    x_share, y_share = x_share[:, None, :, None], y_share[:, :, None, None]
+    above = read(upper, left).lerp_(read(upper, right), x_share)
+    below = read(lower, left).lerp_(read(lower, right), x_share)
+    values = _normalize(above.lerp_(below, y_share))
+    inside = (y_inside[:, :, None] & x_inside[:, None])[..., None]
+    return values.where(inside, values.new_tensor(surroundings)).permute(0, 3, 1, 2)
+
+
+def _sample_positions(first: Tensor, last: Tensor, size_px: int, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where the samples along one axis lie: centers of `size_px` equal parts from `first` to `last`, each `[K]`.
+
+    Returns:
+        The indices of the two neighboring pixels, the share of the second one, and whether the sample is less than a
+        pixel outside the photo; each `[K, size_px]`.
+    """
+    step = (last - first) / size_px
+    position = first[:, None] - 0.5 + (torch.arange(size_px) + 0.5) * step[:, None]
+    inside = (position >= -1) & (position <= length)
+    position = position.clamp(0, length - 1)
+    low = position.floor()
+    return low.long(), (low + 1).clamp(max=length - 1).long(), (position - low).float(), inside
 
 
 def _without_shared_area(corners: Tensor, max_share: float) -> Tensor:
