@@ -3,7 +3,8 @@
 Everything that belongs to it is made with the commands that a user would run: the model, its discriminator (for
 fine-tuning), directions, inversion encoder, evaluation and card.
 
-Run: python tools/bundle_model.py runs/best --data celeba64.zip --description "CelebA, ..." --biases biases.md
+Run: python tools/bundle_model.py runs/best --data celeba64.zip --description "CelebA, ..." --license "..."
+    --data-license "..." --consent "..." --biases biases.md
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--description", required=True, help="of the training faces")
     parser.add_argument("--data-license", required=True)
     parser.add_argument("--license", required=True)
+    parser.add_argument("--consent", required=True, help="of the people shown")
     parser.add_argument("--biases", type=Path, required=True)
     parser.add_argument("--name", default="facesmith-celeba64")
     options = parser.parse_args()
@@ -50,7 +52,7 @@ def main() -> None:
     facesmith("directions", *data)
     shutil.move(folder / "directions.png", DIRECTIONS_SHEET)
     facesmith("train-inverter", *data)
-    facesmith("evaluate", *data, "--out", str(options.run / "evaluation"), "--force")
+    facesmith("evaluate", *data, "--attributes", "--out", str(options.run / "evaluation"), "--force")
     report = json.loads((options.run / "evaluation" / "report.json").read_text())
     for entry in (report["data"], *report["models"]):  # don't publish paths of this machine
         entry["path"] = Path(entry["path"]).name
@@ -59,7 +61,8 @@ def main() -> None:
         shutil.copy(options.run / name, folder / name)
     facesmith(
         "card", "--name", options.name, "--license", options.license, "--data", options.description,
-        "--data-license", options.data_license, "--biases", str(options.biases), "--force",
+        "--data-license", options.data_license, "--consent", options.consent, "--biases", str(options.biases),
+        "--force",
     )  # fmt: skip
     for name in RUN_RECORDS:
         (folder / name).unlink()

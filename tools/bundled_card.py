@@ -52,6 +52,7 @@ OPTIONS = CardOptions(
     data="CelebA (Liu et al. 2015), 22,000 faces cropped as in DCGAN tutorials, 64x64, 17,689 of them trained on",
     data_license="CelebA: non-commercial research",
     biases=BIASES,
+    consent="none recorded; the photos of celebrities were collected from the web",
 )
 
 

@@ -41,7 +41,7 @@ class EvaluationReport:
 
     Attributes:
         out: the folder with `report.json` and `report.html`.
-        text: the table and the four answers.
+        text: the table and the answers.
         models: for each model its metrics, each with `value`, `low`, `high` (95 % interval) and `real`, the value that
             real faces reach: `report.models[0]["fd5k_lite0"]["value"]`.
         data: everything in `report.json`.
@@ -253,6 +253,8 @@ def evaluate(
     weights: str | Path | None = None,
     download: bool = False,
     limit: int | None = None,
+    attributes: bool = False,
+    identity: bool = True,
     pictures: bool = True,
     force: bool = False,
     quiet: bool = False,
@@ -269,6 +271,8 @@ def evaluate(
         weights: the weight file of Inception.
         download: download the weights of Inception, 91 MiB.
         limit: the same limit as in training.
+        attributes: compare how often labeled attributes occur in the data and among samples.
+        identity: compare people by face recognition.
         pictures: show real faces in the report.
         force: replace an earlier evaluation.
         quiet: print nothing.
@@ -280,7 +284,7 @@ def evaluate(
     paths = [None if each is None else Path(each) for each in several]
     options = EvaluateOptions(
         paths, Path(data), Path(out), samples, features, None if weights is None else Path(weights), download, limit,
-        pictures, force, psi,
+        pictures, force, psi, identity, attributes,
     )  # fmt: skip
     lines = list(evaluate_models(options, _console(quiet)))
     stored = json.loads((options.out / EVALUATION).read_text(encoding="utf-8"))

@@ -4,6 +4,8 @@ dataset_labels.py    a dataset's columns -> targets for the classifier
 degrade.py           random changes that make real pictures resemble generated ones
 classifier.py        the network
 train_classifier.py  faces and labels -> a trained classifier and its accuracy on held-out faces
+spectrum_match.py    real faces that are as soft as samples
+probe.py             a linear classifier of image features
 conditioning.py      a dataset's columns -> the labels of a conditional generator
 """
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from facesmith.card.facts import Facts
-from facesmith.modelfiles.evaluation_file import Score
+from facesmith.modelfiles.evaluation_file import Score, Share
+from facesmith.watermark.embed import MIN_SIDE_PX
 
 UNKNOWN = "unknown"
 NEW_FACES = "Are they new?"  # the question of an evaluation that the copy check answers
@@ -48,8 +49,9 @@ def usage(facts: Facts) -> Iterator[str]:
 def license(facts: Facts) -> Iterator[str]:
     """The licenses of the model and of its data."""
     options = facts.options
-    yield "## License"
+    yield "## License and consent"
     yield f"- Model: {options.license or UNKNOWN}.\n- Training data: {options.data_license or UNKNOWN}."
+    yield f"Consent of the people shown in the training data: {options.consent or UNKNOWN}."
     yield "A model can be no freer than its training faces. Facesmith itself is under Apache-2.0."
 
 
@@ -164,36 +166,87 @@ def memorization(facts: Facts) -> Iterator[str]:
         f"it is {copies['real_ratio']:.3f}. A sample with a ratio below {copies['threshold']:.3f} counts as a copy: "
         f"{copies['samples']} do, and up to {copies['allowed']} can by chance."
     )
+    people = facts.result.get("people")
+    if people is not None and people["checked"] and (share := people.get("share")):
+        yield (
+            f"By face recognition, {share['value']:.1%} of the samples ({_interval_of_share(share)}) are nearer to a "
+            "training person than 95 % of held-out people are. By chance, 5 % are."
+        )
 
 
-def biases(facts: Facts) -> Iterator[str]:
-    """Which people it draws, and which not."""
-    yield "## Biases and limits"
+def representation(facts: Facts) -> Iterator[str]:
+    """Which people it draws, and which are missing."""
+    yield "## Who is drawn, and who is missing"
     yield (
         "The model reproduces the shares of age, gender, skin color, glasses and pose in its training data, and may "
         "exaggerate the frequent ones. Its faces do not represent any population."
     )
-    yield facts.options.biases or "The shares of such attributes among its faces were not measured: unknown."
-    if facts.result:
-        variety = {name: s for name, s in facts.result["metrics"].items() if name.startswith(("recall", "coverage"))}
-        if variety:
-            scores = ", ".join(f"{name} {s['value']:.3f} (real faces {_real(s)})" for name, s in variety.items())
-            yield f"How much of the variety of real faces it covers: {scores}."
+    attributes = facts.result.get("attributes") if facts.result else None
+    if attributes:
+        rows = [
+            (name, _share(each["data"]), _share(each["samples"]), each["difference"], f"{each['accuracy']:.0%}")
+            for name, each in attributes.items()
+        ]
+        yield _table(("attribute", "data", "samples", "difference", "accuracy"), rows)
+        yield (
+            "*Data* is the share of the labels among the training faces. *Samples* were labeled by a probe, whose "
+            "errors are corrected; its *accuracy* was measured on held-out faces, and 50 % is chance. *Uncertain* "
+            "means that the probe is too weak to compare."
+        )
+        lost = [name for name, each in attributes.items() if each["difference"] == "rarer"]
+        rare = [name for name, each in attributes.items() if each["data"]["value"] < RARE_SHARE]
+        if lost:
+            yield f"Rarer than in the data: {', '.join(lost)}."
+        if rare:
+            yield f"Rare in the data itself, below {RARE_SHARE:.0%}: {', '.join(rare)}."
+    if facts.options.biases:
+        yield facts.options.biases
+    elif not attributes:
+        yield "The shares of such attributes among its faces were not measured: unknown."
 
 
-def provenance(facts: Facts) -> Iterator[str]:
-    """How to recognize its file and its pictures."""
-    yield "## Provenance"
-    yield f"`{facts.model.path.name}` has the sha256 `{facts.model.hash}`."
+def failures(facts: Facts) -> Iterator[str]:
+    """How its faces fail."""
+    yield "## Known failures"
+    if facts.result is None:
+        yield "Not measured: unknown."
+        return
+    rate = facts.result["face_rate"]
+    yield f"- In {1 - rate['value']:.1%} of the samples, the face detector finds no face."
+    variety = {name: s for name, s in facts.result["metrics"].items() if name.startswith(("recall", "coverage"))}
+    if variety:
+        scores = ", ".join(f"{name} {s['value']:.3f} (real faces {_real(s)})" for name, s in variety.items())
+        yield f"- It does not cover all of the variety of real faces: {scores}."
     yield (
-        "Every PNG and JPEG that Facesmith draws with it states in its metadata that it is synthetic (IPTC digital "
-        "source type `trainedAlgorithmicMedia`), and by which model, seeds and psi it was drawn. `facesmith sample "
-        "--like PICTURE` draws it again. With the extra `c2pa`, pictures can carry signed content credentials."
+        "- As in all small generators, eyes, ears and earrings may differ between the sides, glasses and hats may "
+        "merge with the face, and backgrounds show no real place. Strong edits and latents far from the average break "
+        "faces."
+    )
+
+
+def marking(facts: Facts) -> Iterator[str]:
+    """How to recognize its file and its pictures."""
+    yield "## Marking"
+    yield f"`{facts.model.path.name}` has the sha256 `{facts.model.hash}`."
+    watermark = (
+        f"Faces of {facts.model.recipe.resolution} px are too small for the watermark."
+        if facts.model.recipe.resolution < MIN_SIDE_PX
+        else "Each face carries an invisible watermark, which `facesmith detect` finds, also after JPEG and resizing."
+    )
+    yield (
+        f"{watermark} Every picture and film that Facesmith makes with it states in its metadata that it is synthetic "
+        "(IPTC digital source type `trainedAlgorithmicMedia`), and by which model, seeds and psi it was drawn. "
+        "`facesmith sample --like PICTURE` draws it again. With the extra `c2pa`, pictures can carry signed content "
+        "credentials. Nothing of this resists people who want to remove it."
     )
 
 
 COPY_CHECK = {"threshold", "real_ratio", "samples", "allowed"}  # entries of a report, if copies were searched
-SECTIONS = (intro, usage, license, data, training, evaluation, memorization, classifier, biases, provenance)
+RARE_SHARE = 0.05
+SECTIONS = (
+    *(intro, usage, license, data, training, evaluation, memorization, classifier),
+    *(representation, failures, marking),
+)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -216,6 +269,15 @@ def _yes_or_no(value: object) -> str:
 def _interval(score: Score) -> str:
     low, high = score.get("low"), score.get("high")
     return UNKNOWN if low is None or high is None else f"{low:.4g} to {high:.4g}"
+
+
+def _interval_of_share(score: Score) -> str:
+    low, high = score.get("low"), score.get("high")
+    return UNKNOWN if low is None or high is None else f"{low:.1%} to {high:.1%}"
+
+
+def _share(share: Share) -> str:
+    return f"{share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
 
 
 def _real(score: Score) -> str:

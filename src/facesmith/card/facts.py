@@ -32,6 +32,7 @@ class CardOptions:
         data: a short description of the training faces.
         data_license: of the training faces.
         biases: the maker's own text in Markdown.
+        consent: how the people on the training faces agreed.
     """
 
     name: str | None = None
@@ -39,6 +40,7 @@ class CardOptions:
     data: str | None = None
     data_license: str | None = None
     biases: str | None = None
+    consent: str | None = None
 
 
 @dataclass(frozen=True)

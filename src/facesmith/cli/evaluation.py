@@ -25,6 +25,13 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use only the first N faces; pass the same value as in training.")
     ] = None,
+    attributes: Annotated[
+        bool,
+        typer.Option("--attributes", help="Compare how often labeled attributes occur in the data and among samples."),
+    ] = False,
+    identity: Annotated[
+        bool, typer.Option(help="Compare people by face recognition, 5 ms a face. No embedding is stored.")
+    ] = True,
     pictures: Annotated[bool, typer.Option(help="Show real faces next to samples in the report.")] = True,
     force: Force = False,
 ) -> None:
@@ -38,7 +45,8 @@ def evaluate(
     from facesmith.evaluation.evaluate import EvaluateOptions, evaluate
 
     options = EvaluateOptions(
-        model or [None], data, out, samples, features, weights, download, limit, pictures, force, psi
-    )
+        model or [None], data, out, samples, features, weights, download, limit, pictures, force, psi,
+        identity, attributes,
+    )  # fmt: skip
     for line in evaluate(options, console):
         show(line)

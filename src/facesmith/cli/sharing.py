@@ -46,12 +46,13 @@ def card(
     ] = None,
     data: Annotated[str | None, typer.Option(help="A short description of the training faces.")] = None,
     data_license: Annotated[str | None, typer.Option(help="The license of the training faces.")] = None,
+    consent: Annotated[str | None, typer.Option(help="How the people on the training faces agreed.")] = None,
     biases: Annotated[
         Path | None, typer.Option(help="Your own text (Markdown) about which people the model draws, and which not.")
     ] = None,
     force: Force = False,
 ) -> None:
-    """Write a model card: data, license, metrics, copies of training faces, biases.
+    """Write a model card: data, license, consent, metrics, copies, who is missing, marking.
 
     All numbers come from files. What no file states is "unknown".
 
@@ -61,7 +62,7 @@ def card(
     from facesmith.card.write_card import write_card
 
     own_text = None if biases is None else _read_biases(biases)
-    options = CardOptions(name, license, data, data_license, own_text)
+    options = CardOptions(name, license, data, data_license, own_text, consent)
     show(write_card(model, out, evaluation=evaluation, options=options, force=force))
 
 

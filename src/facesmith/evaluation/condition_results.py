@@ -15,11 +15,11 @@ from facesmith.attributes.conditioning import with_labels
 from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.device import has_bfloat16
 from facesmith.errors import BadData, BadOption
-from facesmith.evaluation.model_result import ConditionResult, ModelResult, share_with_interval
+from facesmith.evaluation.model_result import ConditionResult, ModelResult
 from facesmith.evaluation.reference import Reference
 from facesmith.io.images import Pixels
 from facesmith.latent.from_seeds import draw_z_and_labels
-from facesmith.metrics.comparison import Score
+from facesmith.metrics.comparison import Score, share_with_interval
 from facesmith.metrics.frechet import frechet_distance
 from facesmith.metrics.kid import kid
 from facesmith.model import Model

@@ -12,9 +12,11 @@ from rich.console import Console
 
 from facesmith.attributes.train_classifier import ClassifierBudget
 from facesmith.errors import BadModel, BadOption
+from facesmith.evaluation.attribute_shares import attribute_summary, attribute_table
 from facesmith.evaluation.condition_results import condition_effects, condition_table, with_condition_results
 from facesmith.evaluation.evaluation_json import evaluation_json
 from facesmith.evaluation.evaluation_page import evaluation_page
+from facesmith.evaluation.measure_attributes import attribute_shares, checked_labels
 from facesmith.evaluation.model_result import ModelResult, evaluate_model
 from facesmith.evaluation.reference import Reference, check_training_data, prepare_reference
 from facesmith.evaluation.verdicts import metric_table, verdicts, warnings
@@ -42,6 +44,8 @@ class EvaluateOptions:
 
     Attributes:
         models: their paths; None is the bundled generator.
+        identity: compare people by face recognition.
+        attributes: compare how often labeled attributes occur in the data and among samples.
         classifier_budget: for the classifier that evaluates conditional models.
     """
 
@@ -56,6 +60,8 @@ class EvaluateOptions:
     pictures: bool = True
     force: bool = False
     psi: float = 1.0
+    identity: bool = True
+    attributes: bool = False
     classifier_budget: ClassifierBudget = field(default_factory=ClassifierBudget)
 
 
@@ -82,7 +88,8 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
     for notice in (*faces.notices, *(check_training_data(model.header, faces, model.path) for model in models)):
         if notice:
             console.print(f"notice: {notice}")
-    reference = prepare_reference(faces, extractor, options.samples, console)
+    labels = checked_labels(faces) if options.attributes else None
+    reference = prepare_reference(faces, extractor, options.samples, console, identity=options.identity)
     for warning in warnings(options.samples, reference):
         console.print(f"warning: {warning}")
     seconds = {"real faces": round(time.monotonic() - start, 1)}
@@ -91,6 +98,8 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
         if len(models) > 1:
             console.print(f"evaluating {name} ...")
         result = evaluate_model(model, reference, options.samples, console, options.psi)
+        if labels is not None:
+            result = replace(result, attributes=attribute_shares(result, reference, labels, console))
         results.append(with_condition_results(result, reference, options.classifier_budget, console))
         seconds |= {f"{task}, {name}": spent for task, spent in result.seconds.items()}
     seconds["all"] = round(time.monotonic() - start, 1)
@@ -154,6 +163,10 @@ def _summary(results: Sequence[ModelResult], names: Sequence[str], reference: Re
             yield ""
             yield from _aligned(condition_table(result.conditions, reference.extractor.name))
             yield from condition_effects(result.conditions)
+        if result.attributes:
+            yield ""
+            yield from _aligned(attribute_table(result.attributes))
+            yield attribute_summary(result.attributes)
     yield ""
 
 

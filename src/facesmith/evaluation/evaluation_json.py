@@ -12,11 +12,14 @@ import PIL
 import torch
 
 from facesmith import __version__
-from facesmith.evaluation.model_result import ConditionResult, ModelResult
+from facesmith.evaluation.attribute_shares import AttributeShare
+from facesmith.evaluation.model_result import PAIRS, ConditionResult, ModelResult
 from facesmith.evaluation.reference import REAL_SEED, Reference
 from facesmith.evaluation.verdicts import metric_name, verdicts, warnings
 from facesmith.metrics.comparison import SETS, SUBSETS_PER_SET, K
-from facesmith.metrics.copies import COPY_DISTANCE, DEVIATIONS, THUMBNAIL_PX, CopyCheck
+from facesmith.metrics.copies import COPY_DISTANCE, DEVIATIONS, THUMBNAIL_PX, CopyCheck, NearestFaces
+from facesmith.metrics.face_embedding import SHA256
+from facesmith.metrics.identity import CLOSE_SHARE
 from facesmith.metrics.kid import SUBSET_SIZE, SUBSETS
 from facesmith.photos import split
 from facesmith.photos.detect import FACE_CHECK_MIN_FACE_PX, FACE_CHECK_SIZE_PX, FACE_CHECK_THRESHOLD
@@ -73,6 +76,7 @@ def _protocol(reference: Reference, samples: int, psi: float) -> dict[str, Any]:
             "smallest_face_px": FACE_CHECK_MIN_FACE_PX,
             "threshold": FACE_CHECK_THRESHOLD,
         },
+        "people": {"embedding": "dlib face recognition", "weights_sha256": SHA256, "close_share": CLOSE_SHARE},
         "copies": {"thumbnail_px": THUMBNAIL_PX, "deviations": DEVIATIONS, "distance": COPY_DISTANCE},
     }
 
@@ -117,8 +121,10 @@ def _model(result: ModelResult, reference: Reference, samples: int) -> dict[str,
             "checked": check is not None and result.notice is None,
             "identical": int((result.nearest.to_training < COPY_DISTANCE).sum()),
             **({} if check is None else _copy_check(result, check, reference)),
-            "nearest_pairs": [_pair(result, reference, int(seed)) for seed in result.nearest_pairs],
+            "nearest_pairs": [_pair(result.nearest, reference, seed) for seed in result.nearest_pairs.tolist()],
         },
+        "people": _people(result, reference),
+        **({"attributes": {each.name: _attribute(each) for each in result.attributes}} if result.attributes else {}),
         **({"conditions": [_condition(each) for each in result.conditions]} if result.conditions else {}),
         "verdicts": {verdict.question: verdict.answer for verdict in verdicts(result, reference)},
     }
@@ -150,8 +156,38 @@ def _copy_check(result: ModelResult, check: CopyCheck, reference: Reference) -> 
     }
 
 
-def _pair(result: ModelResult, reference: Reference, seed: int) -> dict[str, Any]:
-    nearest, has_tests = result.nearest, len(reference.test) > 0
+def _people(result: ModelResult, reference: Reference) -> dict[str, Any]:
+    """How many samples are close to a training person, by face recognition."""
+    check = result.people
+    if check is None:
+        return {"checked": False, "reason": reference.people}
+    return {
+        "checked": result.notice is None,
+        "found": check.draws_training_people,
+        "share": {**asdict(check.share), "real": check.real_share},
+        "allowed": check.allowed,
+        "threshold": check.threshold,
+        "nearest_pairs": [
+            _pair(check.nearest, reference, seed) for seed in check.nearest.smallest_ratios(PAIRS).tolist()
+        ],
+    }
+
+
+def _attribute(share: AttributeShare) -> dict[str, Any]:
+    return {
+        "data": asdict(share.data),
+        "samples": asdict(share.samples),
+        "counted": share.counted,
+        "difference": share.difference,
+        "accuracy": share.accuracy,
+        "sensitivity": share.sensitivity,
+        "specificity": share.specificity,
+        "auc": share.auc,
+    }
+
+
+def _pair(nearest: NearestFaces, reference: Reference, seed: int) -> dict[str, Any]:
+    has_tests = len(reference.test) > 0
     return {
         "seed": seed,
         "ratio": float(nearest.ratio[seed]) if has_tests else None,

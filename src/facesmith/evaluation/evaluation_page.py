@@ -5,20 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from facesmith.evaluation.attribute_shares import EXPLANATION, attribute_summary, attribute_table
 from facesmith.evaluation.condition_results import (
-    EXPLANATION,
+    EXPLANATION as CONDITIONS_EXPLANATION,
+)
+from facesmith.evaluation.condition_results import (
     SHEET_SEEDS,
     condition_effects,
     condition_sheet,
     condition_table,
 )
-from facesmith.evaluation.model_result import ModelResult
+from facesmith.evaluation.model_result import PAIRS, ModelResult
 from facesmith.evaluation.reference import Reference
-from facesmith.evaluation.verdicts import MEANINGS, NOT_MEASURED, metric_name, metric_table, novelty, verdicts, warnings
+from facesmith.evaluation.verdicts import (
+    MEANINGS,
+    NOT_MEASURED,
+    metric_name,
+    metric_table,
+    new_people,
+    novelty,
+    verdicts,
+    warnings,
+)
 from facesmith.io.charts import BLUE, ORANGE, Bars, histogram_chart
 from facesmith.io.html import Chart, Picture, Section, as_picture, page
 from facesmith.io.images import grid
+from facesmith.metrics.copies import NearestFaces
+from facesmith.metrics.identity import People, PeopleCheck
 from facesmith.modelfiles.run_folder import CURVES
 from facesmith.watermark.embed import watermarked
 
@@ -54,7 +69,11 @@ def _sections(
         yield _samples(result, owner)
         if result.conditions:
             yield _conditions(result, reference, owner)
+        if result.attributes:
+            yield _attributes(result, owner)
         yield _nearest_faces(result, reference, owner, pictures=pictures)
+        if result.people is not None:
+            yield _nearest_people(result, result.people, reference, owner, pictures=pictures)
         curves = result.model.path.parent / CURVES
         if curves.is_file():
             yield Section(f"Training{owner}", figures=[Picture(curves.read_bytes(), f"Training curves{owner}")])
@@ -90,22 +109,62 @@ def _conditions(result: ModelResult, reference: Reference, owner: str) -> Sectio
     """How the samples follow the conditions of a conditional model."""
     header, *rows = condition_table(result.conditions, reference.extractor.name)
     pictures, row_names = condition_sheet(result.model, result.psi)
-    lines = [EXPLANATION, *condition_effects(result.conditions), f"Rows with the same seeds: {', '.join(row_names)}."]
+    lines = [
+        CONDITIONS_EXPLANATION,
+        *condition_effects(result.conditions),
+        f"Rows with the same seeds: {', '.join(row_names)}.",
+    ]
     figure = as_picture(grid(pictures, columns=SHEET_SEEDS), f"Faces by condition{owner}")
     return Section(f"Conditions{owner}", lines, header, rows, figures=[figure])
 
 
 def _nearest_faces(result: ModelResult, reference: Reference, owner: str, *, pictures: bool) -> Section:
-    """The samples with the smallest distance ratios, each above the real faces that it is compared with."""
-    seeds, nearest, faces = result.nearest_pairs, result.nearest, reference.faces
-    training = reference.training[nearest.training[seeds]]
-    has_tests = len(reference.test) > 0
-    held_out = reference.test[nearest.held_out[seeds]] if has_tests else training[:0]
-    lines = [novelty(result)] if result.copy_check is None else []
+    """The samples that look most like a training photo."""
+    check = result.copy_check
+    lines = [novelty(result)] if check is None else []
     lines += [
         "The copy check divides a sample's distance to the nearest training face by its distance to the nearest "
         "held-out face. A copy has a far smaller ratio than new faces. These samples have the smallest ratios."
     ]
+    charts = []
+    if reference.ratios is not None:
+        title = "Samples to the left of the dotted line count as copies" if check else ""
+        charts = [_ratio_chart(result.nearest, reference.ratios, title, check.threshold if check else None)]
+    return _pairs_section("Nearest faces", owner, lines, result, result.nearest, reference, charts, pictures=pictures)
+
+
+def _nearest_people(
+    result: ModelResult, check: PeopleCheck, reference: Reference, owner: str, *, pictures: bool
+) -> Section:
+    """The samples that look most like a training person, whatever the light and the expression."""
+    assert isinstance(reference.people, People)
+    lines = [
+        new_people(result, reference),
+        "Faces are compared by embeddings of a face recognition network. The ratio is the distance to the nearest "
+        "training person divided by the distance to the nearest held-out person. These samples have the smallest "
+        "ratios. Some resemblance is normal: among many people there is always somebody who looks alike.",
+    ]
+    title = f"{check.real_share:.0%} of held-out people are to the left of the dotted line"
+    charts = [_ratio_chart(check.nearest, reference.people.ratios, title, check.threshold)]
+    return _pairs_section("Nearest people", owner, lines, result, check.nearest, reference, charts, pictures=pictures)
+
+
+def _pairs_section(
+    title: str,
+    owner: str,
+    lines: list[str],
+    result: ModelResult,
+    nearest: NearestFaces,
+    reference: Reference,
+    charts: list[Chart],
+    *,
+    pictures: bool,
+) -> Section:
+    """The samples with the smallest distance ratios, each above the real faces that it is compared with."""
+    seeds, faces = nearest.smallest_ratios(PAIRS), reference.faces
+    training = reference.training[nearest.training[seeds]]
+    has_tests = len(reference.test) > 0
+    held_out = reference.test[nearest.held_out[seeds]] if has_tests else training[:0]
     picture_rows = [watermarked(result.pictures[seeds])]
     if pictures:
         picture_rows.append(faces.pixels[training])
@@ -113,9 +172,10 @@ def _nearest_faces(result: ModelResult, reference: Reference, owner: str, *, pic
         if has_tests:
             picture_rows.append(faces.pixels[held_out])
             below += ", and below that the nearest held-out face"
-        lines.append(f"{below}.")
+        lines = [*lines, f"{below}."]
     bands = [row[i : i + PAIRS_PER_ROW] for i in range(0, len(seeds), PAIRS_PER_ROW) for row in picture_rows]
-    figure = as_picture(grid(np.concatenate(bands), columns=PAIRS_PER_ROW, gap_px=4), f"Nearest pairs{owner}")
+    name = f"{title.replace('Nearest faces', 'Nearest pairs')}{owner}"
+    figure = as_picture(grid(np.concatenate(bands), columns=PAIRS_PER_ROW, gap_px=4), name)
     rows = [
         (
             f"seed {seed}",
@@ -127,14 +187,18 @@ def _nearest_faces(result: ModelResult, reference: Reference, owner: str, *, pic
         for seed, row in zip(seeds, training, strict=True)
     ]
     header = ("sample", "ratio", "nearest training face", "distance", "distance to nearest held-out face")
-    charts = [] if reference.ratios is None else [_ratio_chart(result, reference)]
-    return Section(f"Nearest faces{owner}", lines, header, rows, figures=[figure], charts=charts)
+    return Section(f"{title}{owner}", lines, header, rows, figures=[figure], charts=charts)
 
 
-def _ratio_chart(result: ModelResult, reference: Reference) -> Chart:
+def _attributes(result: ModelResult, owner: str) -> Section:
+    """How often labeled attributes occur in the data and among samples."""
+    header, *rows = attribute_table(result.attributes)
+    return Section(f"Who is drawn{owner}", [attribute_summary(result.attributes), EXPLANATION], header, rows)
+
+
+def _ratio_chart(nearest: NearestFaces, real_ratios: NDArray[np.float64], title: str, threshold: float | None) -> Chart:
     """The distance ratios of samples and of real test faces, on a logarithmic axis."""
-    assert reference.ratios is not None
-    series = (("samples", result.nearest.ratio, ORANGE), ("real test faces", reference.ratios, BLUE))
+    series = (("samples", nearest.ratio, ORANGE), ("real test faces", real_ratios, BLUE))
     histograms = []
     for label, ratios, color in series:
         counts, _ = np.histogram(np.clip(ratios, RATIO_EDGES[0], RATIO_EDGES[-1]), RATIO_EDGES)
@@ -144,7 +208,7 @@ def _ratio_chart(result: ModelResult, reference: Reference) -> Chart:
         histograms,
         RATIO_EDGES.tolist(),
         x_label="distance to the nearest training face / distance to the nearest held-out face",
-        title="Samples to the left of the dotted line count as copies" if result.copy_check else "",
-        threshold=result.copy_check.threshold if result.copy_check else None,
+        title=title,
+        threshold=threshold,
         log_x=True,
     )

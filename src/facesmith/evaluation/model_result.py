@@ -9,26 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from facesmith.evaluation.attribute_shares import AttributeShare
 from facesmith.evaluation.reference import Reference, check_training_data
 from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
 from facesmith.io.seeds import BATCH_SIZE
-from facesmith.metrics.comparison import SETS, Score, interval_around, scores_with_intervals
+from facesmith.metrics.comparison import SETS, Score, interval_around, scores_with_intervals, share_with_interval
 from facesmith.metrics.copies import (
     COPY_DISTANCE,
     CopyCheck,
     NearestFaces,
     check_copies,
     nearest_faces,
-    wilson_upper_bound,
 )
 from facesmith.metrics.features import extract_features
+from facesmith.metrics.identity import People, PeopleCheck, check_people
 from facesmith.model import Model
 from facesmith.photos.detect import shows_face
 from facesmith.photos.near_duplicates import near_duplicate_groups, perceptual_hash
 
 PAIRS = 12  # nearest pairs to show
-Z_95 = 1.96  # standard deviations that contain 95 % of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,9 @@ class ModelResult:
         notice: why the faces are not those that the model was trained on; None if they are.
         seconds: time spent, by task.
         psi: truncation of the samples.
+        people: how many samples are close to a training person; None if that was not measured.
         conditions: of a conditional model, one result per attribute and value.
+        attributes: how often labeled attributes occur in the data and among samples; empty if not requested.
     """
 
     model: Model
@@ -91,12 +93,14 @@ class ModelResult:
     notice: str | None
     seconds: dict[str, float]
     psi: float = 1.0
+    people: PeopleCheck | None = None
     conditions: tuple[ConditionResult, ...] = ()
+    attributes: tuple[AttributeShare, ...] = ()
 
     @property
     def nearest_pairs(self) -> NDArray[np.int64]:
         """The samples with the smallest distance ratios, the smallest first."""
-        return np.argsort(self.nearest.ratio, kind="stable")[:PAIRS]
+        return self.nearest.smallest_ratios(PAIRS)
 
     @property
     def copied(self) -> NDArray[np.int64]:
@@ -136,6 +140,8 @@ def evaluate_model(model: Model, reference: Reference, samples: int, console: Co
     ratio = interval_around(float(np.median(nearest.ratio)), medians) if reference.ratios is not None else None
     copy_check = None if reference.ratios is None else check_copies(nearest.ratio, reference.ratios)
     timer.stop("copies")
+    people = check_people(pictures, reference.people, console) if isinstance(reference.people, People) else None
+    timer.stop("people")
     return ModelResult(
         model=model,
         pictures=pictures,
@@ -149,6 +155,7 @@ def evaluate_model(model: Model, reference: Reference, samples: int, console: Co
         notice=notice,
         seconds=timer.seconds,
         psi=psi,
+        people=people,
     )
 
 
@@ -157,13 +164,6 @@ def draw_samples(model: Model, samples: int, console: Console, psi: float = 1.0)
     starts = range(0, samples, BATCH_SIZE)
     batches = bar(starts, len(starts), f"drawing samples, {BATCH_SIZE} at a time", console)
     return np.concatenate([model.sample(range(start, min(start + BATCH_SIZE, samples)), psi) for start in batches])
-
-
-def share_with_interval(hits: NDArray[np.bool_]) -> Score:
-    """The share of True with Wilson's 95 % interval."""
-    n_hits, count = int(hits.sum()), len(hits)
-    low = 1 - wilson_upper_bound(count - n_hits, count, Z_95)
-    return Score(n_hits / count, low, wilson_upper_bound(n_hits, count, Z_95))
 
 
 class _Timer:

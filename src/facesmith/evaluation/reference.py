@@ -16,9 +16,11 @@ from facesmith.io.images import as_rgb
 from facesmith.metrics.comparison import MIN_SAMPLES, Score, scores_with_intervals
 from facesmith.metrics.copies import MIN_HELD_OUT, nearest_faces, thumbnails
 from facesmith.metrics.features import Extractor, cached_features
+from facesmith.metrics.identity import People, embed_people
 from facesmith.photos import split
 from facesmith.photos.detect import shows_face
 
+NOT_REQUESTED = "--no-identity was given"
 REAL_SEED = 5_641  # draws the training faces that take the place of samples
 
 
@@ -36,6 +38,7 @@ class Reference:
         real_scores: the metrics of these, compared with the test split like samples.
         face_rate: share of test faces in which the detector finds a face; None if there are no test faces.
         ratios: distance ratio of each test face, compared with the other test faces; None if there are too few.
+        people: embeddings of training and test faces, or the reason why people are not compared.
     """
 
     faces: Faces
@@ -51,12 +54,18 @@ class Reference:
     real_scores: dict[str, Score]
     face_rate: float | None
     ratios: NDArray[np.float64] | None
+    people: People | str
 
 
-def prepare_reference(faces: Faces, extractor: Extractor, samples: int, console: Console) -> Reference:
+def prepare_reference(
+    faces: Faces, extractor: Extractor, samples: int, console: Console, *, identity: bool = True
+) -> Reference:
     """Compute all that is needed of real faces to evaluate models with `samples` pictures each.
 
     With too few faces, metrics are left out, and only copies and faces are searched.
+
+    Args:
+        identity: whether to compare people by face recognition.
 
     Raises:
         BadData: there are no training faces.
@@ -98,6 +107,7 @@ def prepare_reference(faces: Faces, extractor: Extractor, samples: int, console:
         real_scores=real_scores,
         face_rate=float(shows_face(as_rgb(test_pixels)).mean()) if len(test) else None,
         ratios=ratios,
+        people=embed_people(faces, training, test, console) if identity else NOT_REQUESTED,
     )
 
 

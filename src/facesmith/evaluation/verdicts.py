@@ -9,6 +9,7 @@ from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
 from facesmith.metrics.comparison import protocol_name
 from facesmith.metrics.copies import MIN_HELD_OUT
+from facesmith.metrics.identity import CLOSE_SHARE
 
 MEANINGS = {
     "fd": "distance between samples and real faces, quality and variety together; lower is better",
@@ -32,12 +33,13 @@ class Verdict:
 
 
 def verdicts(result: ModelResult, reference: Reference) -> list[Verdict]:
-    """The four answers about a model."""
+    """The answers about a model."""
     return [
         Verdict("Are they faces?", _faces(result, reference)),
         Verdict("Do they look real?", _realism(result, reference)),
         Verdict("Do they vary?", _variety(result, reference)),
         Verdict("Are they new?", novelty(result)),
+        Verdict("Are they new people?", new_people(result, reference)),
     ]
 
 
@@ -98,6 +100,20 @@ def novelty(result: ModelResult) -> str:
     return f"None of {count} samples is a copy of a training photo."
 
 
+def new_people(result: ModelResult, reference: Reference) -> str:
+    """Whether the samples show people of the training data."""
+    check = result.people
+    if check is None:
+        return f"Not checked: {reference.people}."
+    if result.notice:
+        return "Not checked: the model was trained on other faces than these."
+    share = f"{check.share.value:.1%} of the samples ({check.share.low:.1%} to {check.share.high:.1%})"
+    close = f"nearer to a training person than {1 - CLOSE_SHARE:.0%} of held-out people are"
+    if check.draws_training_people:
+        return f"TRAINING PEOPLE: by face recognition, {share} are {close}. Look at the pairs."
+    return f"Yes, as far as face recognition can tell: {share} are {close}; {CLOSE_SHARE:.0%} are expected by chance."
+
+
 def short_verdict(result: ModelResult) -> str:
     """The result of the copy check in a few words, for a table."""
     if result.has_copies:
@@ -145,6 +161,15 @@ def metric_table(results: Sequence[ModelResult], names: Sequence[str], reference
         ["distance ratio", *(f"{each.ratio.value:.3f}" if each.ratio else NOT_MEASURED for each in results), real_ratio]
     )
     rows.append(["copy check", *map(short_verdict, results), ""])
+    if any(each.people for each in results):
+        real_share = next(f"{each.people.real_share:.1%}" for each in results if each.people)
+        rows.append(
+            [
+                "near training people",
+                *(f"{p.share.value:.1%}" if (p := each.people) else NOT_MEASURED for each in results),
+                real_share,
+            ]
+        )
     return rows
 
 

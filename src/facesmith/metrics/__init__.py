@@ -6,6 +6,8 @@ kid.py         kernel distance: the same question, unbiased for small sets
 prdc.py        precision, recall, density, coverage: quality and variety apart
 comparison.py  all of these with intervals
 copies.py      are samples copies of training faces?
+identity.py    do samples show training people?
+face_embedding.py  faces -> embeddings that tell people apart
 features.py    pictures -> features, with a cache
 extractors/    the networks that compute features; one file adds one
 """

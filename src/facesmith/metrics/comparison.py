@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facesmith.metrics.arrays import Features
+from facesmith.metrics.copies import wilson_upper_bound
 from facesmith.metrics.frechet import frechet_distance
 from facesmith.metrics.kid import SUBSETS, kid
 from facesmith.metrics.prdc import prdc
 
 K = 5  # nearest neighbors of precision, recall, density and coverage
 SETS = 5  # disjoint sets of generated pictures, for the intervals
+Z_95 = 1.96  # standard deviations that contain 95 % of a normal distribution
 STUDENT_T = 2.776  # 97.5 % quantile of Student's t with SETS - 1 degrees of freedom
 SUBSETS_PER_SET = 5  # of KID, in each of the disjoint sets
 MIN_SAMPLES = SETS * (K + 1)  # generated pictures that all metrics need
@@ -57,6 +60,13 @@ def interval_around(value: float, set_values: list[float], minimum: float = 0) -
     """
     half_width = STUDENT_T * float(np.std(set_values, ddof=1)) / sqrt(len(set_values))
     return Score(value, min(value, max(value - half_width, minimum)), value + half_width)
+
+
+def share_with_interval(hits: NDArray[np.bool_]) -> Score:
+    """The share of True with Wilson's 95 % interval."""
+    n_hits, count = int(hits.sum()), len(hits)
+    low = 1 - wilson_upper_bound(count - n_hits, count, Z_95)
+    return Score(n_hits / count, low, wilson_upper_bound(n_hits, count, Z_95))
 
 
 def protocol_name(metric: str, count: int, extractor: str, *, fid: bool = False) -> str:

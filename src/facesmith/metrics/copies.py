@@ -56,6 +56,10 @@ class NearestFaces:
         to_training = np.maximum(self.to_training, MIN_DISTANCE).astype(np.float64)
         return to_training / np.maximum(self.to_held_out, MIN_DISTANCE)
 
+    def smallest_ratios(self, count: int) -> NDArray[np.int64]:
+        """The pictures with the smallest distance ratios, the smallest first."""
+        return np.argsort(self.ratio, kind="stable")[:count]
+
 
 @dataclass(frozen=True)
 class CopyCheck:

@@ -45,14 +45,40 @@ class Copies(TypedDict):
     real_ratio: NotRequired[float]
 
 
+class People(TypedDict):
+    """How many samples are near a training person, by face recognition; without a share it was not measured."""
+
+    checked: bool
+    share: NotRequired[Score]
+
+
+class Share(TypedDict):
+    """How often an attribute occurs."""
+
+    value: float
+    low: float
+    high: float
+
+
+class AttributeComparison(TypedDict):
+    """How often an attribute occurs in the data and among samples, and how well it was recognized."""
+
+    data: Share
+    samples: Share
+    difference: str
+    accuracy: float
+
+
 class ModelEvaluation(TypedDict):
-    """The metrics, verdicts and copies of one evaluated model."""
+    """The metrics, verdicts, copies and attributes of one evaluated model."""
 
     sha256: str
     metrics: dict[str, Score]
     face_rate: Score
     verdicts: dict[str, str]
     copies: Copies
+    people: NotRequired[People]
+    attributes: NotRequired[dict[str, AttributeComparison]]
     notice: NotRequired[str | None]
 
 

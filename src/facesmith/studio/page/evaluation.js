@@ -12,7 +12,7 @@ const MAX_PAIRS = 12;
 
 export function evaluationPart() {
   const body = h('div', { class: 'part' }, h('p', { class: 'soft' }, 'Looking for the evaluation …'));
-  const element = h('section', { class: 'part', 'aria-label': 'Evaluation' }, heading('How good is it?', 'The evaluation of this generator: four answers, and the numbers behind them.'), body);
+  const element = h('section', { class: 'part', 'aria-label': 'Evaluation' }, heading('How good is it?', 'The evaluation of this generator: the answers, and the numbers behind them.'), body);
 
   async function enter() {
     try {

@@ -1,0 +1,145 @@
+"""Which people does a generator draw? How often each labeled attribute occurs in the data and among samples.
+
+The counts of a probe (`measure_attributes.py`) are corrected by its errors on held-out faces.
+
+Source of the correction: Rogan and Gladen 1978; of its interval: Lang and Reiczigel 2014, "Confidence limits for
+prevalence of disease adjusted for estimated sensitivity and specificity".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from facesmith.metrics.comparison import Z_95, Score
+
+MIN_AUC = 0.8  # below, the probe is too weak to compare an attribute
+RARER = 0.8  # an attribute is lost in part if its share among samples is smaller than this times that of the data
+EXPLANATION = (
+    "A probe, trained on labeled training faces, recognizes the attributes of the samples. “data” is the share of the "
+    "labels in the training split. “samples” is corrected by the errors that the probe makes on held-out faces, which "
+    "are as soft as the samples. ± is the 95 % interval. “accuracy” is the mean accuracy on held-out faces with and "
+    "without the attribute, so 50 % is chance. “uncertain” means that the probe is too weak to compare."
+)
+
+
+@dataclass(frozen=True)
+class AttributeShare:
+    """How often an attribute occurs in the data and among samples.
+
+    Attributes:
+        data: share of the labeled training faces that have it.
+        samples: share of the samples, corrected by the errors of the probe.
+        counted: share of the samples in which the probe finds it, not corrected.
+        sensitivity, specificity: share of held-out faces with it, and without it, that the probe recognizes.
+        auc: of the probe on these faces; 0.5 is chance.
+    """
+
+    name: str
+    data: Score
+    samples: Score
+    counted: float
+    sensitivity: float
+    specificity: float
+    auc: float
+
+    @property
+    def accuracy(self) -> float:
+        """Balanced accuracy of the probe; 0.5 is chance."""
+        return (self.sensitivity + self.specificity) / 2
+
+    @property
+    def certain(self) -> bool:
+        """Whether the probe recognizes the attribute well enough to compare samples with data."""
+        return self.auc >= MIN_AUC
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it is one class of a column, such as age_group=30-39."""
+        return "=" in self.name
+
+    @property
+    def difference(self) -> str:
+        """What the numbers mean: "rarer", "more frequent", "uncertain" or "" for no difference that is certain."""
+        if not self.certain:
+            return "uncertain"
+        if self.samples.high < self.data.value and self.samples.value < RARER * self.data.value:
+            return "rarer"
+        if self.samples.low > self.data.value and self.data.value < RARER * self.samples.value:
+            return "more frequent"
+        return ""
+
+
+def corrected_share(
+    counted: float, samples: int, sensitivity: float, n_with: int, specificity: float, n_without: int
+) -> Score:
+    """The true share with its 95 % interval, from the share that an imperfect classifier counts.
+
+    If the classifier is no better than chance, the share is unknown: the interval is 0 to 1.
+
+    Args:
+        counted: share of `samples` in which the classifier finds the attribute.
+        sensitivity, specificity: measured on `n_with` faces that have it, and on `n_without` that lack it.
+    """
+    gain = sensitivity + specificity - 1
+    z2 = Z_95**2
+    n, n1, n0 = samples + z2, n_with + 2, n_without + 2
+    q, se, sp = (samples * counted + z2 / 2) / n, (n_with * sensitivity + 1) / n1, (n_without * specificity + 1) / n0
+    adjusted_gain = se + sp - 1
+    if min(gain, adjusted_gain) <= 0:
+        return Score(counted, 0.0, 1.0)
+    value = min(1.0, max(0.0, (counted + specificity - 1) / gain))
+    p = (q + sp - 1) / adjusted_gain
+    shift = 2 * z2 * (p * se * (1 - se) / n1 - (1 - p) * sp * (1 - sp) / n0)
+    variance = q * (1 - q) / n + p**2 * se * (1 - se) / n1 + (1 - p) ** 2 * sp * (1 - sp) / n0
+    half_width = Z_95 * sqrt(variance) / adjusted_gain
+    low, high = (min(1.0, max(0.0, p + shift + side * half_width)) for side in (-1, 1))
+    return Score(value, min(low, value), max(high, value))
+
+
+def attribute_table(shares: Sequence[AttributeShare]) -> list[list[str]]:
+    """The rows of a table; the first is the header. What is rarer among samples comes first."""
+    order = {"rarer": 0, "more frequent": 1, "": 2, "uncertain": 3}
+    rows = [["attribute", "data", "samples", "difference", "accuracy"]]
+    for share in sorted(shares, key=lambda each: (order[each.difference], each.samples.value - each.data.value)):
+        rows.append(
+            [
+                share.name,
+                _with_interval(share.data),
+                _with_interval(share.samples),
+                share.difference,
+                f"{share.accuracy:.0%}",
+            ]
+        )
+    return rows
+
+
+def lost_attributes(shares: Sequence[AttributeShare]) -> list[str]:
+    """The attributes that the generator lost in part; "not young" if it exaggerates the frequent side of one."""
+    lost = [share.name for share in shares if share.difference == "rarer"]
+    for share in shares:
+        absent = Score(1 - share.data.value, 1 - share.data.high, 1 - share.data.low)
+        absent_samples = Score(1 - share.samples.value, 1 - share.samples.high, 1 - share.samples.low)
+        rarer = absent_samples.high < absent.value and absent_samples.value < RARER * absent.value
+        if share.certain and not share.is_class and rarer:
+            lost.append(f"not {share.name}")
+    return lost
+
+
+def attribute_summary(shares: Sequence[AttributeShare]) -> str:
+    """One or two sentences: what is rarer among the samples than in the data."""
+    lost, uncertain = lost_attributes(shares), sum(not share.certain for share in shares)
+    compared = len(shares) - uncertain
+    sentence = (
+        f"Rarer among the samples than in the data: {', '.join(lost)}."
+        if lost
+        else f"None of {compared} attributes is clearly rarer among the samples than in the data."
+    )
+    if uncertain:
+        sentence += f" Of {len(shares)} attributes, {uncertain} could not be compared: the probe is too weak."
+    return sentence
+
+
+def _with_interval(score: Score) -> str:
+    return f"{score.value:.1%} ({score.low:.1%} to {score.high:.1%})"

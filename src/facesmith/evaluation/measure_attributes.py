@@ -1,0 +1,114 @@
+"""Measure how often labeled attributes occur in the data and among samples.
+
+Samples have no labels, so a probe recognizes the attributes: a logistic regression on image features and face
+embeddings, trained on labeled training faces. Half of these are as soft as the samples, since a probe of sharp photos
+takes softness for attributes. Its errors are measured on held-out faces that are as soft as the samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from facesmith.attributes import DatasetLabels, learnable_labels
+from facesmith.attributes.probe import Probe
+from facesmith.attributes.spectrum_match import SpectrumMatch
+from facesmith.errors import BadData
+from facesmith.evaluation.attribute_shares import AttributeShare, corrected_share
+from facesmith.evaluation.model_result import ModelResult
+from facesmith.evaluation.reference import Reference
+from facesmith.faces import Faces
+from facesmith.io.images import Pixels
+from facesmith.metrics.comparison import share_with_interval
+from facesmith.metrics.face_embedding import embed_faces
+from facesmith.metrics.features import extract_features
+from facesmith.metrics.identity import People
+from facesmith.training.discriminator_scores import auc
+
+MAX_TRAINING, MAX_TEST = 4_000, 2_000  # faces of the probe
+MIN_PER_CLASS = 10  # test faces with an attribute, and without it
+
+
+def checked_labels(faces: Faces) -> DatasetLabels:
+    """The labels of the data.
+
+    Raises:
+        BadData: there are none that a probe can learn.
+    """
+    if not faces.attributes:
+        left_out = "; ".join(f"{name}: {reason}" for name, reason in faces.left_out.items())
+        raise BadData(
+            f"{faces.path} has no labels{f' that can be used ({left_out})' if left_out else ''}, and --attributes "
+            "compares labels. Add a metadata.csv with file_name and columns such as smiling, or leave --attributes out."
+        )
+    return learnable_labels(faces)
+
+
+def attribute_shares(
+    result: ModelResult, reference: Reference, labels: DatasetLabels, console: Console
+) -> tuple[AttributeShare, ...]:
+    """The shares of all attributes that enough test faces have, in the order of the data.
+
+    Empty if there are too few faces for features.
+    """
+    if reference.too_few:
+        console.print(f"notice: the attributes are not compared: {reference.too_few}.")
+        return ()
+    faces = reference.faces
+    training, test = _evenly_spaced(reference.training, MAX_TRAINING), _evenly_spaced(reference.test, MAX_TEST)
+    sharp = np.asarray(faces.pixels[training])
+    soften = SpectrumMatch(sharp, result.pictures)
+    mixed = sharp.copy()
+    mixed[::2] = soften(mixed[::2], seed=1)
+    soft_test = soften(np.asarray(faces.pixels[test]), seed=2)
+    binary = np.where(np.isnan(labels.targets), np.nan, labels.targets > 0.5).astype(np.float32)
+    probe = Probe(_features(mixed, "training faces, half softened", reference, console), binary[training])
+    test_features = _features(soft_test, "softened test faces", reference, console)
+    scores, found = probe.logits(test_features), probe.predict(test_features)
+    sample_features = result.features
+    if result.people is not None:
+        sample_features = np.concatenate([sample_features, result.people.embeddings], axis=1)
+    counted = probe.predict(sample_features).mean(0)
+    shares = []
+    for i, name in enumerate(labels.names):
+        has, lacks = (binary[test, i] == value for value in (1, 0))
+        if min(has.sum(), lacks.sum()) < MIN_PER_CLASS:
+            continue
+        known = binary[reference.training, i][~np.isnan(binary[reference.training, i])]
+        sensitivity, specificity = float(found[has, i].mean()), float((~found[lacks, i]).mean())
+        share = AttributeShare(
+            name=_written(name, labels),
+            data=share_with_interval(known > 0.5),
+            samples=corrected_share(
+                float(counted[i]), len(result.pictures), sensitivity, int(has.sum()), specificity, int(lacks.sum())
+            ),
+            counted=float(counted[i]),
+            sensitivity=sensitivity,
+            specificity=specificity,
+            auc=auc(scores[has, i], scores[lacks, i]),
+        )
+        shares.append(share)
+    return tuple(shares)
+
+
+def _features(pictures: Pixels, description: str, reference: Reference, console: Console) -> NDArray[np.float32]:
+    """Features of pictures, and embeddings if people are compared: these show sex and age better."""
+    features = extract_features(reference.extractor, pictures, description, console)
+    if not isinstance(reference.people, People):
+        return features
+    rows = np.arange(len(pictures))
+    return np.concatenate(
+        [features, embed_faces(reference.people.network, pictures, rows, description, console)], axis=1
+    )
+
+
+def _written(name: str, labels: DatasetLabels) -> str:
+    """The name of an attribute; for numbers, with the value from which on it counts."""
+    return f"{name} ≥ {labels.ranked[name]:g}" if name in labels.ranked else name
+
+
+def _evenly_spaced(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` of the rows, evenly spaced, since a dataset may list its sources one after the other."""
+    chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
+    return chosen

@@ -1,0 +1,161 @@
+"""Shares of attributes among samples are counted correctly, and what a generator lost is named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from planted import PlantedModel, Thumbnails
+from small import QUIET, faces_folder
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
+
+from facesmith.attributes.spectrum_match import SpectrumMatch
+from facesmith.errors import BadData
+from facesmith.evaluation import evaluate as verb
+from facesmith.evaluation.attribute_shares import (
+    AttributeShare,
+    attribute_summary,
+    attribute_table,
+    corrected_share,
+    lost_attributes,
+)
+from facesmith.evaluation.evaluate import EvaluateOptions, evaluate
+from facesmith.evaluation.measure_attributes import attribute_shares, checked_labels
+from facesmith.evaluation.model_result import evaluate_model
+from facesmith.evaluation.reference import prepare_reference
+from facesmith.faces import open_faces
+from facesmith.metrics.comparison import Score
+
+SHARES = st.floats(0.01, 0.99)
+
+
+class FinerThumbnails(Thumbnails):
+    """Features in which eyeglasses and long hair are visible."""
+
+    name, dims = "fine", 3 * 12**2
+
+    def features(self, pixels):
+        return adaptive_avg_pool2d(pixels.permute(0, 3, 1, 2).float(), 12).flatten(1)
+
+
+def softened(pictures):
+    """Pictures averaged over 3x3 pixels."""
+    floats = torch.tensor(np.asarray(pictures)).permute(0, 3, 1, 2).float()
+    smooth = avg_pool2d(floats, 3, 1, 1, count_include_pad=False)
+    return smooth.round().byte().permute(0, 2, 3, 1).numpy()
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return open_faces(faces_folder(tmp_path_factory.mktemp("faces"), 1500, 32), 32)
+
+
+@pytest.fixture(scope="module")
+def reference(faces):
+    return prepare_reference(faces, FinerThumbnails(), 400, QUIET, identity=False)
+
+
+def measured(faces, reference, pictures):
+    result = evaluate_model(PlantedModel(pictures, faces), reference, len(pictures), QUIET)
+    return attribute_shares(result, reference, checked_labels(faces), QUIET)
+
+
+def rows_with(faces, name, value):
+    rows = np.concatenate([faces.part("train"), faces.part("validation")])
+    return rows[faces.attributes[name][rows] == value]
+
+
+def test_a_generator_that_lost_long_hair_is_noticed(faces, reference):
+    shares = measured(faces, reference, faces.pixels[rows_with(faces, "long_hair", 0)[:400]])
+    assert "long_hair" in lost_attributes(shares)
+    (long_hair,) = (share for share in shares if share.name == "long_hair")
+    assert long_hair.certain
+    assert long_hair.samples.high < 0.1 < long_hair.data.low
+    assert "long_hair" in attribute_summary(shares)
+    assert attribute_table(shares)[1][3] == "rarer"
+
+
+def test_a_generator_that_draws_only_long_hair_lost_the_others(faces, reference):
+    shares = measured(faces, reference, faces.pixels[rows_with(faces, "long_hair", 1)[:400]])
+    assert "not long_hair" in lost_attributes(shares)
+
+
+@pytest.mark.parametrize("change", [np.asarray, softened])
+def test_a_fair_generator_lost_nothing_even_if_it_is_soft(faces, reference, change):
+    rows = np.concatenate([faces.part("train"), faces.part("validation")])[:800]
+    shares = measured(faces, reference, change(faces.pixels[rows]))
+    assert lost_attributes(shares) == []
+    certain = [share for share in shares if share.certain]
+    assert len(certain) >= 2
+    assert all(abs(share.samples.value - share.data.value) < 0.1 for share in certain)
+
+
+@given(SHARES, st.floats(0.5, 1), st.floats(0.55, 1))
+def test_the_correction_inverts_the_errors_of_a_classifier(share, sensitivity, specificity):
+    assume(sensitivity + specificity > 1.1)
+    counted = share * sensitivity + (1 - share) * (1 - specificity)
+    score = corrected_share(counted, 2000, sensitivity, 500, specificity, 500)
+    assert score.value == pytest.approx(share, abs=1e-9)
+    assert 0 <= score.low <= score.value <= score.high <= 1
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.integers(1, 50), st.integers(1, 50))
+def test_every_classifier_gives_a_valid_interval(counted, sensitivity, specificity, n_with, n_without):
+    score = corrected_share(counted, 30, sensitivity, n_with, specificity, n_without)
+    assert 0 <= score.low <= score.value <= score.high <= 1
+    if sensitivity + specificity <= 1:
+        assert (score.low, score.high) == (0, 1), "no better than chance: nothing is known"
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.sampled_from([0.03, 0.1, 0.5, 0.9]), st.integers(0, 1000))
+def test_the_interval_contains_the_true_share_in_95_percent(share, seed):
+    rng, sensitivity, specificity, hits = np.random.default_rng(seed), 0.8, 0.93, 0
+    for _ in range(300):
+        counted = rng.binomial(1000, share * sensitivity + (1 - share) * (1 - specificity)) / 1000
+        score = corrected_share(
+            counted, 1000, rng.binomial(100, sensitivity) / 100, 100, rng.binomial(400, specificity) / 400, 400
+        )
+        hits += score.low <= share <= score.high
+    assert hits / 300 > 0.9
+
+
+def test_an_attribute_that_the_probe_can_not_recognize_is_never_called_lost():
+    weak = AttributeShare("smiling", Score(0.5, 0.45, 0.55), Score(0.1, 0.05, 0.15), 0.2, 0.6, 0.6, auc=0.65)
+    assert lost_attributes([weak]) == []
+    assert attribute_table([weak])[1][3] == "uncertain"
+    assert lost_attributes([replace(weak, auc=0.9)]) == ["smiling"]
+
+
+def test_softened_faces_have_the_spectrum_of_the_samples(faces):
+    real = np.asarray(faces.pixels[:300])
+    soft = softened(real)
+    matched = SpectrumMatch(real, soft)(real, seed=0)
+
+    def detail(pictures):
+        return np.sqrt((np.diff(pictures.astype(float), axis=1)[:, 4:-4, 4:-4] ** 2).mean())
+
+    assert abs(detail(matched) - detail(soft)) < 0.3 * (detail(real) - detail(soft))
+
+
+def test_the_table_is_printed_stored_and_on_the_page(faces, tmp_path, monkeypatch):
+    from test_evaluate import saved_model
+
+    data = faces_folder(tmp_path / "faces", 420)
+    monkeypatch.setattr(verb, "open_extractor", lambda *_, **__: Thumbnails())
+    model = saved_model(tmp_path / "run", open_faces(data, 16))
+    options = EvaluateOptions([model], data, tmp_path / "out", 60, attributes=True)
+    text = "\n".join(evaluate(options, QUIET))
+    assert "attribute" in text
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    shares = report["models"][0]["attributes"]
+    assert {"data", "samples", "accuracy", "auc", "difference"} <= set(shares["smiling"])
+    assert "Who is drawn" in (tmp_path / "out" / "report.html").read_text()
+    (data / "metadata.csv").unlink()
+    with pytest.raises(BadData, match="has no labels, and --attributes compares labels"):
+        list(evaluate(replace(options, out=tmp_path / "other"), QUIET))
