@@ -94,6 +94,13 @@ def test_a_seed_is_the_same_face_with_and_without_torch(exported):
     assert "largest difference" in lines[1]
 
 
+@pytest.mark.parametrize(("opset", "ir_version"), [(18, 8), (20, 9)])
+def test_the_file_has_the_requested_opset_and_the_lowest_ir_version_for_it(opset, ir_version, exported, tmp_path):
+    list(export(exported[0], tmp_path / "model.onnx", opset=opset, console=QUIET))
+    proto = pytest.importorskip("onnx").load(tmp_path / "model.onnx")
+    assert ([entry.version for entry in proto.opset_import], proto.ir_version) == ([opset], ir_version)
+
+
 def test_the_file_contains_its_metadata(exported):
     run, file, _ = exported
     model, metadata = load(run), load_onnx(file).metadata

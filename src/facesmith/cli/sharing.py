@@ -14,21 +14,36 @@ MAX_BIASES_BYTES = 2**20
 
 @app.command()
 def export(
-    onnx: Annotated[Path, typer.Option(help="The .onnx file to write.")] = Path("model.onnx"),
+    onnx: Annotated[
+        Path | None, typer.Option(help="The .onnx file to write. Default, without --html: model.onnx.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="The .html file to write: a page that draws faces.")] = None,
     model: ModelPath = None,
     license: Annotated[
         str | None, typer.Option(help="The model's license, stored in the file. Default: as in the model card.")
     ] = None,
+    opset: Annotated[
+        int, typer.Option(min=18, max=23, help="Version of ONNX's operators. onnxruntime 1.17 reads up to 20.")
+    ] = 18,
     force: Force = False,
 ) -> None:
-    """Export a model to ONNX, to draw faces without torch. Its faces are compared with torch's first.
+    """Export a model to ONNX, to draw faces without torch; or to a web page. Its faces are compared with torch's first.
 
     Example: facesmith export --model runs/first --onnx model.onnx
-    """
-    from facesmith.export.to_onnx import export
 
-    for line in export(model, onnx, license=license, force=force, console=console):
-        show(line)
+    Example: facesmith export --model runs/first --html faces.html
+    """
+    if html is not None:
+        from facesmith.export.webpage.to_html import export_html
+
+        for line in export_html(model, html, license=license, force=force, console=console):
+            show(line)
+    if onnx is not None or html is None:
+        from facesmith.export.to_onnx import export
+
+        out = onnx or Path("model.onnx")
+        for line in export(model, out, license=license, opset=opset, force=force, console=console):
+            show(line)
 
 
 @app.command()

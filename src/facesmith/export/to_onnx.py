@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from facesmith import __version__
 from facesmith.errors import BadModel, BadOption
 from facesmith.export.check_onnx import check_onnx
+from facesmith.export.noise_kind import noise_kind
 from facesmith.export.onnx_format import INPUTS, METADATA_KEY, ONNX_FORMAT, OUTPUTS, SUFFIX, Metadata, missing_extra
 from facesmith.export.run_onnx import Session, open_session
-from facesmith.export.seeded_noise import DRAWS
 from facesmith.gan.contracts import Generator
 from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.io.images import to_uint8_numpy
@@ -31,8 +31,7 @@ from facesmith.modelfiles.frontmatter import stated_license
 
 TOLERANCE = 1e-3  # in the range [-1, 1]: an eighth of the step between two 8-bit levels
 BATCHES = ((1, 0, 1.0), (0, 1, 0.5), (3, 2, 0.7), (16, 0, 1.0), (5, 16, 0.0))  # to compare: N of z, M of w, psi
-COMPARED_SEEDS = range(16)
-Z_TOLERANCE = 2e-6
+OPSET = 18  # onnxruntime 1.14 and newer read it
 UNKNOWN_LICENSE = "unknown: the model card states none. It can't be more permissive than that of the training faces."
 
 
@@ -69,12 +68,19 @@ class _ExportedModule(nn.Module):
 
 
 def export(
-    path: Path | None, out: Path, *, license: str | None = None, force: bool = False, console: Console
+    path: Path | None,
+    out: Path,
+    *,
+    license: str | None = None,
+    opset: int = OPSET,
+    force: bool = False,
+    console: Console,
 ) -> Iterator[str]:
     """Export a model's mapping, truncation and synthesis (see `onnx_format`).
 
     Args:
         license: stored in the file. Default: the license in the card next to the model.
+        opset: version of ONNX's operators, 18 to 23.
 
     Yields:
         Lines that name the file and say how exactly it agrees with torch.
@@ -93,7 +99,7 @@ def export(
         )
     console.print(f"exporting {model.path}, about ten seconds ...")
     metadata = metadata_of(model, license or stated_license(model.path, model.hash) or UNKNOWN_LICENSE)
-    content = onnx_bytes(model, metadata)
+    content = onnx_bytes(model, metadata, opset)
     difference = compare(model.G, open_session(content))
     if not difference.largest <= TOLERANCE:
         raise BadModel(
@@ -129,7 +135,7 @@ def metadata_of(model: Model, license: str) -> Metadata:
         "seeds": "not supported, because this recipe draws z with its own code",
         "license": license,
     }
-    if distribution := _distribution_of_z(G):
+    if distribution := noise_kind(G):
         metadata["z"] = distribution
         metadata["seeds"] = (
             f"z is {distribution} numbers as torch draws them: a Mersenne Twister with the seed's lower 32 bits"
@@ -137,17 +143,10 @@ def metadata_of(model: Model, license: str) -> Metadata:
     return metadata
 
 
-def _distribution_of_z(G: Generator) -> str | None:
-    """The key in `DRAWS` whose numbers equal those that the generator draws. None if there is none."""
-    for name, draw in DRAWS.items():
-        pairs = ((draw(seed, G.z_dim), G.draw_z(1, torch.Generator().manual_seed(seed))) for seed in COMPARED_SEEDS)
-        if all(np.abs(numpy_z - torch_z.numpy()[0]).max() <= Z_TOLERANCE for numpy_z, torch_z in pairs):
-            return name
-    return None
-
-
-def onnx_bytes(model: Model, metadata: Metadata) -> bytes:
+def onnx_bytes(model: Model, metadata: Metadata, opset: int = OPSET) -> bytes:
     """The content of the exported file. The same model gives the same bytes.
+
+    Its IR version is the lowest that has this opset, so that old runtimes open it.
 
     Raises:
         MissingExtra: onnx or onnxscript is not installed.
@@ -168,13 +167,14 @@ def onnx_bytes(model: Model, metadata: Metadata) -> bytes:
         try:
             program = torch.onnx.export(
                 module, examples, input_names=INPUTS, output_names=OUTPUTS, dynamo=True, verbose=False,
-                dynamic_shapes={"z": {0: "n"}, "w": {0: "m"}, "psi": None},
+                opset_version=opset, dynamic_shapes={"z": {0: "n"}, "w": {0: "m"}, "psi": None},
             )  # fmt: skip
         except torch.onnx.OnnxExporterError as error:
             raise BadModel(f"{model.path}: torch can't export its networks to ONNX ({_reason(error)}).") from None
     assert program is not None
     proto = program.model_proto
     _remove_traces(proto)
+    proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
     onnx.checker.check_model(proto)
     return bytes(proto.SerializeToString(deterministic=True))

@@ -66,8 +66,8 @@ class Generator(contracts.Generator):
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if not self.label_dim:
             return z
-        unknown = z.new_zeros(len(z), self.label_dim)
-        return torch.cat([z, unknown if labels is None else self.label_scale * labels], 1)
+        scaled = z.new_zeros(len(z), self.label_dim) if labels is None else self.label_scale * labels
+        return torch.cat([z, scaled], 1)
 
     def synthesis(self, w: Tensor) -> Tensor:
         w = single_w(w)

@@ -1,12 +1,12 @@
 // The contact sheets of a run at its checkpoints, and one of their faces over time.
 // `state.sheets` says what is shown: one or two of {run, seen}, where seen is 0 for the newest checkpoint.
 
+import { slider } from './controls.js';
 import { button, h } from './dom.js';
 import { showProblem } from './messages.js';
 import { Picture } from './picture.js';
 import { requestBlob } from './server.js';
 import { change, state } from './state.js';
-import { slider } from './widgets.js';
 
 const NAMES = ['A', 'B'];
 const SHEET_SIDE = 8; // faces in each row and column

@@ -1,11 +1,12 @@
 // Downloads of several faces: the kept ones, or a part of the wall, as a zip or as a contact sheet.
 
+import { whileBusy } from './controls.js';
 import { button, h } from './dom.js';
 import { MAX_SEED } from './face_text.js';
 import { showMessage } from './messages.js';
 import { watchQueue } from './queue.js';
 import { apiUrl, currentPsi, state, studio } from './state.js';
-import { download, sizeChoice, whileBusy } from './widgets.js';
+import { download, sizeChoice } from './widgets.js';
 
 const MAX_URL_LENGTH = 55_000; // of the server
 const MAX_FACES = 256;

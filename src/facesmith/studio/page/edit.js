@@ -1,6 +1,7 @@
 // One face, and a slider for each attribute direction of the model.
 
 import { navigate } from './address.js';
+import { heading, seedField, strengthSlider } from './controls.js';
 import { descriptionLine } from './describe.js';
 import { button, capitalized, h } from './dom.js';
 import { faceText, parseFace, readable } from './face_text.js';
@@ -9,7 +10,7 @@ import { Picture } from './picture.js';
 import { requestJson } from './server.js';
 import { apiUrl, change, labelOf, onChange, state, studio } from './state.js';
 import { variationsPanel } from './variations.js';
-import { heading, linksOfFace, notice, pictureButtons, seedField, showFace, strengthSlider, varietySlider } from './widgets.js';
+import { linksOfFace, notice, pictureButtons, showFace, varietySlider } from './widgets.js';
 import { openZoom } from './zoom.js';
 
 const MAX_STRENGTH = 3; // at 1 the attribute is clearly visible

@@ -1,12 +1,13 @@
 // The evaluation of the generator: verdicts, metrics, and the samples nearest to training faces.
 
 import { table } from './charts.js';
+import { heading } from './controls.js';
 import { h } from './dom.js';
 import { Picture } from './picture.js';
 import { requestJson } from './server.js';
 import { apiUrl } from './state.js';
 import { openCard } from './tray.js';
-import { heading, notice, showFace } from './widgets.js';
+import { notice, showFace } from './widgets.js';
 
 const MAX_PAIRS = 12;
 

@@ -1,6 +1,7 @@
 // The wall: one face for each seed, and more faces as the user scrolls.
 
 import { navigate } from './address.js';
+import { heading, seedField, slider } from './controls.js';
 import { button, h } from './dom.js';
 import { MAX_SEED } from './face_text.js';
 import { describe, describeOnFocus } from './describe.js';
@@ -8,7 +9,7 @@ import { isKept, keep, toggleKept } from './kept.js';
 import { Picture } from './picture.js';
 import { change, inEdit, onChange, state } from './state.js';
 import { openCard } from './tray.js';
-import { heading, seedField, showFace, slider, varietySlider } from './widgets.js';
+import { showFace, varietySlider } from './widgets.js';
 import { openZoom } from './zoom.js';
 
 const PAGE_SIZE = 48;
@@ -34,7 +35,7 @@ export function facesPart(signal) {
       else target.tile.picture.stop();
     }
   }, { rootMargin: '240px' });
-  const endObserver = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && addPage(), { rootMargin: '600px' });
+  const endObserver = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && addPage(), { rootMargin: '600px' });
 
   function draw(tile) {
     if (state.part === 'faces') showFace(tile.picture, String(tile.seed), `Face of seed ${tile.seed}`);

@@ -2,6 +2,7 @@
 // A result belongs to the face that it was made from. So each face of the photo has its own result.
 
 import { navigate } from './address.js';
+import { heading, save, whileBusy } from './controls.js';
 import { button, h } from './dom.js';
 import { faceText, fileName, parseFace } from './face_text.js';
 import { isKept, toggleKept } from './kept.js';
@@ -12,7 +13,7 @@ import { waitText } from './queue.js';
 import { request, requestBlob, RequestError } from './server.js';
 import { inEdit, onChange, state, studio } from './state.js';
 import { openCard } from './tray.js';
-import { heading, notice, save, showFace, whileBusy } from './widgets.js';
+import { notice, showFace } from './widgets.js';
 
 const FIRST_STEP = 'Choose a photo first.';
 const NEEDS_HTTPS = 'Browsers allow the camera only on the computer that runs the studio, or over HTTPS. Choose a photo instead.';

@@ -1,5 +1,6 @@
 // Sums and blends of kept faces, with the terms next to the result.
 
+import { fillTrack, heading, whileBusy } from './controls.js';
 import { descriptionLine } from './describe.js';
 import { button, h, listDrawer } from './dom.js';
 import { navigate } from './address.js';
@@ -10,7 +11,7 @@ import { Picture } from './picture.js';
 import { requestJson } from './server.js';
 import { apiUrl, change, currentPsi, inEdit, labelOf, onChange, state, studio } from './state.js';
 import { childrenPanel } from './variations.js';
-import { fillTrack, formulaOf, heading, linksOfSum, pictureButtons, showFace, varietySlider, whileBusy } from './widgets.js';
+import { formulaOf, linksOfSum, pictureButtons, showFace, varietySlider } from './widgets.js';
 
 const MAX_TERMS = 8;
 

@@ -1,10 +1,10 @@
 // A project: everything on the screen and the kept faces, in a file.
 
 import { addressOf, navigate, readAddress } from './address.js';
+import { save } from './controls.js';
 import { mergeKept } from './kept.js';
 import { showMessage } from './messages.js';
 import { studio } from './state.js';
-import { save } from './widgets.js';
 
 const FORMAT = 'facesmith-studio-project';
 

@@ -1,13 +1,14 @@
 // Small random changes of a face, and children of two faces.
 
 import { navigate } from './address.js';
+import { slider } from './controls.js';
 import { describeOnFocus } from './describe.js';
 import { button, h } from './dom.js';
 import { isKept, toggleKept } from './kept.js';
 import { Picture } from './picture.js';
 import { requestJson } from './server.js';
 import { apiUrl, currentPsi, faceQuery, inEdit, onChange } from './state.js';
-import { showFace, slider } from './widgets.js';
+import { showFace } from './widgets.js';
 
 const COUNT = 8;
 

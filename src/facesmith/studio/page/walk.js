@@ -1,12 +1,13 @@
 // A film that walks from one face to the next.
 
+import { heading, slider, whileBusy } from './controls.js';
 import { button, h, listDrawer } from './dom.js';
 import { copy, showMessage, showRemoval } from './messages.js';
 import { Picture } from './picture.js';
 import { watchQueue } from './queue.js';
 import { importModule, requestBlob, requestJson } from './server.js';
 import { apiUrl, change, currentPsi, labelOf, onChange, state, studio } from './state.js';
-import { download, heading, showFace, slider, varietySlider, whileBusy } from './widgets.js';
+import { download, showFace, varietySlider } from './widgets.js';
 
 const MAX_STOPS = 24;
 const FPS = 25;

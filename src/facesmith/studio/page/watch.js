@@ -3,11 +3,12 @@
 import { navigate } from './address.js';
 import { chartFigure, table } from './charts.js';
 import { contactSheet, fillRunList, inKimg, runOf, timeline, withSheet } from './contact_sheets.js';
+import { heading } from './controls.js';
 import { capitalized, h } from './dom.js';
 import { poll, requestJson } from './server.js';
 import { change, onChange, state } from './state.js';
 import { openCard } from './tray.js';
-import { heading, notice } from './widgets.js';
+import { notice } from './widgets.js';
 
 const REFRESH_MS = 10_000;
 

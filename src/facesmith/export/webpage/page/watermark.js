@@ -1,0 +1,104 @@
+// The invisible watermark, as in facesmith/watermark: each pattern's strength becomes a multiple of a step.
+
+const BLOCK_PX = 8;
+const ROUNDS = 3; // rounding to whole gray levels disturbs the patterns, so the rest is corrected
+const LUMA = [0.299, 0.587, 0.114]; // ITU-R BT.601
+const LANCZOS = 3;
+
+// Returns a function that adds the watermark to pixels: Uint8ClampedArray [side * side * channels], changed in place.
+//   mark: {step, frame_px, frequencies, weights, offsets}; see ../page_data.py. Weights are [blocks, patterns, frequencies].
+export function createMarker({ step, frame_px: frame, frequencies, weights, offsets }, side, channels) {
+  const blocks = frame / BLOCK_PX;
+  const patterns = offsets.length / blocks ** 2;
+  const dct = dctMatrix(BLOCK_PX);
+  const basis = frequencies.map(([i, j]) => Float64Array.from({ length: BLOCK_PX ** 2 }, (_, k) => dct[i][k >> 3] * dct[j][k & 7]));
+  const shrink = side === frame ? null : lanczosRows(side, frame);
+  const grow = side === frame ? null : smoothRows(frame, side);
+
+  function brightness(pixels) {
+    const sums = new Float32Array(side * side);
+    for (let i = 0, k = 0; i < sums.length; i++, k += channels)
+      sums[i] = channels === 1 ? pixels[k] : LUMA[0] * pixels[k] + LUMA[1] * pixels[k + 1] + LUMA[2] * pixels[k + 2];
+    return shrink ? resample(sums, side, shrink) : sums;
+  }
+
+  // Adds to `change` what moves each pattern's strength to the nearest multiple of the step, plus the offset.
+  function correct(change, picture) {
+    const coefficients = new Float64Array(frequencies.length);
+    for (let block = 0; block < blocks ** 2; block++) {
+      const corner = Math.floor(block / blocks) * BLOCK_PX * frame + (block % blocks) * BLOCK_PX;
+      const pixel = (k) => corner + (k >> 3) * frame + (k & 7);
+      basis.forEach((wave, f) => { let sum = 0; for (let k = 0; k < wave.length; k++) sum += wave[k] * picture[pixel(k)]; coefficients[f] = sum; });
+      for (let p = 0; p < patterns; p++) {
+        const first = (block * patterns + p) * frequencies.length;
+        let strength = 0;
+        for (let f = 0; f < frequencies.length; f++) strength += weights[first + f] * coefficients[f];
+        const offset = offsets[block * patterns + p];
+        const missing = step * (Math.round(strength / step - offset) + offset) - strength;
+        for (let f = 0; f < frequencies.length; f++) {
+          const share = missing * weights[first + f];
+          if (share) for (let k = 0; k < basis[f].length; k++) change[pixel(k)] += share * basis[f][k];
+        }
+      }
+    }
+  }
+
+  return (pixels) => {
+    const original = Float32Array.from(pixels);
+    const change = new Float32Array(frame * frame);
+    for (let round = 0; round < ROUNDS; round++) {
+      correct(change, brightness(pixels));
+      const added = grow ? resample(change, frame, grow) : change;
+      for (let i = 0; i < original.length; i++) pixels[i] = original[i] + added[Math.floor(i / channels)];
+    }
+  };
+}
+
+// The orthonormal DCT-II: one frequency per row.
+function dctMatrix(size) {
+  const row = (_, i) => Float64Array.from({ length: size }, (_, x) => Math.cos(Math.PI * (x + 0.5) * i / size) * Math.sqrt((i ? 2 : 1) / size));
+  return Array.from({ length: size }, row);
+}
+
+// Resizes a square picture. `rows[i]` is {first, shares}: which pixels make pixel i, and how much of each.
+function resample(picture, side, rows) {
+  const wide = new Float32Array(side * rows.length);
+  for (let y = 0; y < side; y++)
+    rows.forEach(({ first, shares }, x) => { let sum = 0; for (let k = 0; k < shares.length; k++) sum += shares[k] * picture[y * side + first + k]; wide[y * rows.length + x] = sum; });
+  const result = new Float32Array(rows.length ** 2);
+  rows.forEach(({ first, shares }, y) => {
+    for (let x = 0; x < rows.length; x++) {
+      let sum = 0;
+      for (let k = 0; k < shares.length; k++) sum += shares[k] * wide[(first + k) * rows.length + x];
+      result[y * rows.length + x] = sum;
+    }
+  });
+  return result;
+}
+
+// Lanczos, as Pillow computes it.
+function lanczosRows(from, to) {
+  const sinc = (x) => (x ? Math.sin(Math.PI * x) / (Math.PI * x) : 1);
+  const scale = from / to;
+  const stretch = Math.max(1, scale);
+  return Array.from({ length: to }, (_, i) => {
+    const center = (i + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(center - LANCZOS * stretch + 0.5));
+    const end = Math.min(from, Math.trunc(center + LANCZOS * stretch + 0.5));
+    const raw = Array.from({ length: end - first }, (_, k) => { const x = (k + first - center + 0.5) / stretch; return Math.abs(x) < LANCZOS ? sinc(x) * sinc(x / LANCZOS) : 0; });
+    const total = raw.reduce((sum, share) => sum + share, 0);
+    return { first, shares: raw.map((share) => share / total) };
+  });
+}
+
+// Resizing without new frequencies: by the DCT, padded with zeros or cut.
+function smoothRows(from, to) {
+  const [forward, backward] = [dctMatrix(from), dctMatrix(to)];
+  const kept = Math.min(from, to);
+  const gain = Math.sqrt(to / from);
+  return Array.from({ length: to }, (_, y) => ({ first: 0, shares: Float64Array.from({ length: from }, (_, x) => {
+    let sum = 0;
+    for (let f = 0; f < kept; f++) sum += backward[f][y] * forward[f][x];
+    return gain * sum;
+  }) }));
+}
