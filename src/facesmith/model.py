@@ -178,7 +178,7 @@ class Model:
 
         Example:
             >>> sorted(model.directions)[:3]
-            ['arched_eyebrows', 'attractive', 'bangs']
+            ['arched_eyebrows', 'bangs', 'black_hair']
         """
         path = sidecar_path(self.path, "directions")
         return read_directions(path, self) if path.exists() else {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from facesmith.attributes.train_classifier import ClassifierBudget, TrainedClassifier
@@ -49,6 +51,7 @@ class FoundDirections:
         notes: a short text by name, for people.
         header: further header entries.
         classifier: the classifier that recognized the attributes, if there is one.
+        real_skin: by name, the skin color `[3]` of real faces with the attribute minus that of faces without it.
     """
 
     directions: dict[str, Tensor]
@@ -56,3 +59,4 @@ class FoundDirections:
     notes: dict[str, str]
     header: dict[str, Any]
     classifier: TrainedClassifier | None = None
+    real_skin: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)

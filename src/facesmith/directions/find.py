@@ -16,6 +16,7 @@ from facesmith.attributes.dataset_labels import expand_classes, unknown_column_m
 from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.directions import unsupervised
 from facesmith.directions.direction_options import DirectionOptions, FoundDirections
+from facesmith.directions.skin_tone import allowed_change, described_change, skin_change, skin_samples
 from facesmith.directions.supervised import supervised_directions
 from facesmith.directions.unsupervised import unsupervised_directions
 from facesmith.errors import BadModel, BadOption
@@ -36,6 +37,7 @@ WITHOUT_CLASSIFIER = ("means", *unsupervised.METHODS)
 METHODS = ("supervised", *WITHOUT_CLASSIFIER)
 SHEET_SEEDS = (3, 5, 8)
 SHEET_STRENGTHS = (-1, 0, 1)
+SKIN_SEEDS = range(3_000, 3_200)  # that no direction was fitted to
 FACE_PX = 64  # up to which faces are enlarged on the sheet
 GAP_PX = 6
 
@@ -64,6 +66,7 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
     outputs.refuse_to_overwrite(options.force)
     needs_labels = options.method not in unsupervised.METHODS
     result = _find_labeled(model, options, console) if needs_labels else _find_unsupervised(model, options)
+    skin_notes = _measure_skin(model.G, result, console)
     names = list(result.directions)
     header = {**result.header, "names": names, "method": options.method, "attributes": result.measurements}
     arrays = {name: direction.numpy() for name, direction in result.directions.items()}
@@ -77,9 +80,37 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
             picture,
             model.provenance({"Directions": ", ".join(names), **DEFAULT_MARKING.metadata(model.resolution)}),
         )
-    yield from (f"{name}: {result.notes[name]}" for name in names)
+    for name in names:
+        yield f"{name}: {', '.join(filter(None, (result.notes[name], skin_notes.get(name))))}"
     yield str(file)
     yield str(sheet)
+
+
+def _measure_skin(G: Generator, result: FoundDirections, console: Console) -> dict[str, str]:
+    """Add to the measurements of directions how they change the color of the skin, on fresh faces.
+
+    Returns:
+        the change in words, by name; empty texts where people would not notice it.
+    """
+    with torch.inference_mode():
+        w = latents(G, SKIN_SEEDS)
+        samples = skin_samples(w, synthesize(G, w))
+    if samples is None:  # it draws no faces
+        return {}
+    notes = {}
+    for name, direction in result.directions.items():
+        change, real = skin_change(G, samples, direction), result.real_skin.get(name)
+        result.measurements[name]["skin"] = {
+            "change": change.round(2).tolist(),
+            "real": None if real is None else real.round(2).tolist(),
+        }
+        notes[name] = described_change(change, real)
+        if result.real_skin and np.linalg.norm(change) > allowed_change(real):
+            console.print(
+                f"notice: {name} changes the color of the skin by {np.linalg.norm(change):.1f}, more than real faces "
+                f"with and without it differ ({np.linalg.norm(real) if real is not None else 0:.1f})"
+            )
+    return notes
 
 
 def directions_sheet(
@@ -142,7 +173,7 @@ def _find_labeled(model: Model, options: DirectionOptions, console: Console) -> 
         else supervised_directions(model.G, faces, labels, options, console)
     )
     header = {**result.header, "data": faces.fingerprint}
-    return FoundDirections(result.directions, result.measurements, result.notes, header, result.classifier)
+    return replace(result, header=header)
 
 
 def _requested_names(requested: Sequence[str] | None, labels: DatasetLabels, faces: Faces) -> list[str] | None:

@@ -29,6 +29,7 @@ from facesmith.device import has_bfloat16
 from facesmith.directions.direction_options import DirectionOptions, FoundDirections
 from facesmith.directions.linear_fit import fit_slopes, orthogonal_directions, r_squared
 from facesmith.directions.refine import LOOSE, STRICT, TARGET_LOGIT, PenaltyWeights, keep_weights, refine_directions
+from facesmith.directions.skin_tone import real_skin_differences, skin_samples, without_skin_change
 from facesmith.directions.strength import MIN_SUCCESS_RATE, StrengthCalibration, calibrate_strength, edit_sign
 from facesmith.errors import BadData
 from facesmith.faces import Faces
@@ -43,6 +44,10 @@ from facesmith.latent.whitening import Whitening, whiten
 DEFAULT_KEEP = (
     "male", "young", "black_hair", "blond_hair", "brown_hair", "gray_hair", "grey_hair", "red_hair", "eyeglasses",
 )  # fmt: skip
+# Judgments, and groups of people, get a direction only if they are requested by name.
+NOT_BY_DEFAULT = ("attractive", "beautiful", "ugly")
+NOT_BY_DEFAULT_COLUMNS = ("population_group", "race", "ethnicity", "skin", "skin_tone", "skin_color")
+SKIN_SAMPLES = 200  # generated faces on which the change of the skin color is measured
 FACE_COUNT = 2_000  # generated faces that are labeled, seeds 0 to 1,999
 FIT_SHARE = 0.8  # share of them that slopes are fitted to; the rest measures the fit
 CALIBRATION_FACES = 128  # further faces, to set the length of directions
@@ -97,13 +102,21 @@ class _Search:
             [self.own[row] for row in rows], self.keep[rows], self.signs[rows], self.console,
             steps=steps, precision=self.precision, penalties=penalties,
         )  # fmt: skip
-        directions = self.whitening.to_w_offset(refined).float()
-        tasks = list(zip(directions, refined.norm(dim=1).tolist(), rows, strict=True))
-        w, logits = self.calibration_samples.w, self.calibration_samples.logits
+        tasks = list(zip(self.whitening.to_w_offset(refined).float(), rows, strict=True))
         return refined, [
-            calibrate_strength(self.G, self.classifier, w, logits, direction, length, self.own[row])
-            for direction, length, row in bar(tasks, len(tasks), "measuring the strength of directions", self.console)
+            self.calibrate(direction, self.own[row])
+            for direction, row in bar(tasks, len(tasks), "measuring the strength of directions", self.console)
         ]
+
+    def calibrate(self, direction: Tensor, attribute: int) -> StrengthCalibration:
+        """Find the length at which a direction `[w_dim]` works.
+
+        Args:
+            attribute: its index among the classifier's outputs.
+        """
+        w, logits = self.calibration_samples.w, self.calibration_samples.logits
+        deviations = float((direction.double() @ self.whitening.inverse).norm())
+        return calibrate_strength(self.G, self.classifier, w, logits, direction, deviations, attribute)
 
 
 def supervised_directions(
@@ -143,14 +156,22 @@ def supervised_directions(
         console=console,
     )
     refined, calibrations = _refine_all(search, start, options.steps)
+    skin = skin_samples(samples.w[:SKIN_SAMPLES], samples.images[:SKIN_SAMPLES])
+    real_skin = real_skin_differences(faces, labels)
     header = {"keep": keep, "training_faces": len(classifier_training_rows(faces))}
-    result = FoundDirections({}, {}, {}, header, trained)
+    result = FoundDirections({}, {}, {}, header, trained, real_skin)
     for name, direction, calibration in zip(names, whitening.to_w_offset(refined).float(), calibrations, strict=True):
         if calibration.success_rate < MIN_SUCCESS_RATE and options.attributes is None:
             console.print(f"notice: {name} is left out: even at full length it {_effect(calibration)} of faces only")
             continue
         i, scores = index[name], trained.scores[name]
-        result.directions[name] = calibration.scale * direction
+        direction = calibration.scale * direction
+        if skin is not None:
+            corrected = without_skin_change(G, whitening, skin, direction, real_skin.get(name))
+            if corrected is not direction:
+                calibration = search.calibrate(corrected, i)
+                direction = calibration.scale * corrected
+        result.directions[name] = direction
         result.notes[name] = f"classifier {scores.balanced_accuracy:.0%}, {_effect(calibration)}"
         result.measurements[name] = {
             "classifier": asdict(scores),
@@ -204,11 +225,16 @@ def _select_attributes(trained: TrainedClassifier, options: DirectionOptions) ->
     if options.attributes is not None:
         return list(options.attributes)
     accuracy = {name: trained.scores[name].balanced_accuracy_degraded for name in trained.names}
-    reliable = [name for name in trained.names if accuracy[name] >= MIN_BALANCED_ACCURACY]
+    reliable = [name for name in trained.names if accuracy[name] >= MIN_BALANCED_ACCURACY and _by_default(name)]
     best = sorted(reliable, key=lambda name: -accuracy[name])[:MAX_DIRECTIONS]
     if not best:
         raise BadData("The classifier recognizes no attribute in degraded faces. Use more labeled faces.")
     return [name for name in trained.names if name in best]
+
+
+def _by_default(name: str) -> bool:
+    """Whether an attribute gets a direction without being requested."""
+    return name not in NOT_BY_DEFAULT and name.partition("=")[0] not in NOT_BY_DEFAULT_COLUMNS
 
 
 def _fit_directions(
