@@ -22,6 +22,7 @@ from PIL import Image, features
 from small import saved_model
 from test_studio import with_directions
 
+import facesmith
 from facesmith.modelfiles.run_folder import LOG, PLAN, SHEETS
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
@@ -355,7 +356,13 @@ def test_dialogs_are_accessible(open_page):
     assert page.evaluate(AXE) == [], "the enlarged face"
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
-    dialogs = {"History": "Close", "Download several": "Close", "Stage mode": "Cancel", "Forget everything": "Cancel"}
+    dialogs = {
+        "History": "Close",
+        "Download several": "Close",
+        "Stage mode": "Cancel",
+        "Is a picture": "Close",
+        "Forget everything": "Cancel",
+    }
     for name, close in dialogs.items():
         page.get_by_role("button", name="Menu").click()
         page.locator("#menu button").first.wait_for()
@@ -784,6 +791,33 @@ def drop_file(page, content, name, media_type):
         "new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })); }",
         [base64.b64encode(content).decode(), name, media_type],
     )
+
+
+def drop_into_dialog(page, content, name):
+    page.evaluate(
+        "([base64, name]) => { const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));"
+        " const data = new DataTransfer(); data.items.add(new File([bytes], name, { type: 'image/png' }));"
+        " document.querySelector('dialog[open] .photo').dispatchEvent("
+        "new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })); }",
+        [base64.b64encode(content).decode(), name],
+    )
+
+
+def test_a_dropped_picture_is_searched_for_the_watermark(open_page):
+    face = io.BytesIO()
+    Image.fromarray(facesmith.load().sample([7], watermark=True)[0]).save(face, "PNG")
+    plain = io.BytesIO()
+    Image.new("RGB", (64, 64), "gray").save(plain, "PNG")
+    page = open_page()
+    page.wait_for_selector(".wall img.loaded")
+    choose_in_menu(page, "Is a picture generated?")
+    address = page.evaluate("location.hash")
+    drop_into_dialog(page, face.getvalue(), "face.png")
+    page.get_by_text("Yes: it has the watermark of Facesmith.").wait_for()
+    assert "Watermark: yes" in page.locator("dialog[open] ul").inner_text()
+    drop_into_dialog(page, plain.getvalue(), "plain.png")
+    page.get_by_text("No watermark was found.").wait_for()
+    assert page.evaluate("location.hash") == address, "the page has not opened the picture"
 
 
 def test_variations_and_children_go_on_from_a_face(open_page):

@@ -98,6 +98,18 @@ def test_face_in_a_photo_is_detected(client, photo):
     assert response.headers["cache-control"] == "no-store"
 
 
+def test_a_generated_picture_is_recognized_and_a_photo_is_not(client, photo):
+    face = io.BytesIO()
+    Image.fromarray(load(None).sample([3], watermark=True)[0]).save(face, "PNG")
+    found = client.post("/api/marks", content=face.getvalue()).json()
+    assert found["found"]
+    assert found["statements"][0].startswith("watermark: yes (p <")
+    assert found["statements"][1] == "metadata: none"
+    assert not client.post("/api/marks", content=photo).json()["found"]
+    for content in (b"no picture", photo[:-2000], b""):
+        assert error_of(client.post("/api/marks", content=content))
+
+
 def test_photo_is_inverted_and_the_face_put_back(client, model_id, run, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(inverter, "STEPS", 3)
     messages = inversion_messages(client, photo, model=model_id)

@@ -45,11 +45,15 @@ class Detection:
 
     def summary(self) -> str:
         """Return one line: the watermark, the metadata, the credentials, and what doesn't agree."""
+        return "  ".join(self.statements())
+
+    def statements(self) -> list[str]:
+        """Return what the watermark, the metadata and the credentials say, and what doesn't agree."""
         found = self.watermark
         parts = [f"watermark: {'yes' if found.significant else 'no'} (p {_format_p(found.p_value)})", self._claim()]
         if self.credentials is not None:
             parts.append(f"credentials: {self.credentials.summary()}")
-        return "  ".join(filter(None, [*parts, self._disagreement()]))
+        return list(filter(None, [*parts, self._disagreement()]))
 
     def _claim(self) -> str:
         """What the metadata says."""
@@ -104,10 +108,20 @@ def detect(paths: Sequence[Path], console: Console) -> Iterator[tuple[str, Detec
 
 def _detect(photo: Photo, source: PhotoSource | None) -> Detection:
     """What a photo says; `source` is None for the frame of a film, which has no metadata of its own."""
-    watermark = detect_watermark(photo.load())
+    pixels = photo.load()
     if source is None:
-        return Detection(watermark, {}, None)
-    content = source.store.read(photo.source)
+        return Detection(detect_watermark(pixels), {}, None)
+    return detection_of(pixels, source.store.read(photo.source))
+
+
+def detection_of(pixels: Pixels, content: bytes) -> Detection:
+    """What a picture says about itself.
+
+    Args:
+        pixels: uint8 `[H, W, C]`.
+        content: of its file.
+    """
+    watermark = detect_watermark(pixels)
     try:
         metadata = read_provenance(io.BytesIO(content))
     except BadPicture:  # a format that Facesmith doesn't write

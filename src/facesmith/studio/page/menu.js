@@ -5,6 +5,7 @@ import { button, h } from './dom.js';
 import { openDownloads } from './downloads.js';
 import { forgetKept } from './kept.js';
 import { openHistory } from './history.js';
+import { openMarks } from './marks.js';
 import { copy } from './messages.js';
 import { openFile } from './open_file.js';
 import { saveProject } from './project.js';
@@ -22,6 +23,7 @@ export function fillMenu() {
     item('History', openHistory, 'Earlier walls and edits'),
     item('Stage mode', openStage, 'An endless walk on the full screen, without controls'),
     item('Download several faces', openDownloads, 'The kept faces or the wall, as a ZIP or as a contact sheet'),
+    item('Is a picture generated?', openMarks, 'Look for the invisible watermark in a picture', false),
     item('Save project', saveProject, 'Everything on the screen and the kept faces, in a file'),
     item('Open project or picture', () => fileInput.click(), 'A project, or a picture that Facesmith made'),
     item('Forget everything in this browser', forgetEverything, '', false), fileInput);
