@@ -18,7 +18,8 @@ import facesmith
 from facesmith.cli import app
 from facesmith.errors import BadData
 from facesmith.explore.detect_marks import detect
-from facesmith.io.images import read_picture, read_provenance, write_png
+from facesmith.io.images import grid, read_picture, read_provenance, write_png
+from facesmith.modelfiles.run_folder import SHEETS
 from facesmith.watermark.embed import watermarked
 
 skimage = pytest.importorskip("skimage", reason="its astronaut is the photo with a face")
@@ -33,6 +34,9 @@ VERBS = {
     "mix": ("mix 29-3+34", "a.png"),
     "edit": ("edit --seeds 1 --edit smiling=1", "a.png"),
     "invert": ("invert PHOTO --quick", "a.png"),
+    "compare": ("compare bundled --seeds 1-3", "comparison/samples.png"),
+    "directions": ("directions --method sefa", "found/directions.png"),
+    "film": ("film RUN", "a.mp4"),
 }
 
 
@@ -73,7 +77,12 @@ def verdict(path):
 def test_what_a_verb_writes_is_detected_and_can_be_signed(command, name, photo, tmp_path):
     chain, key, authority = write_chain(tmp_path)
     out = tmp_path / name
-    run(command.replace("PHOTO", str(photo)), "--out", out, "--sign", chain, "--key", key)
+    (tmp_path / "run" / SHEETS).mkdir(parents=True)
+    faces = facesmith.load().sample(range(4), watermark=True)
+    write_png(tmp_path / "run" / SHEETS / "000001000.png", grid(faces))
+    command = command.replace("PHOTO", str(photo)).replace("RUN", str(tmp_path / "run"))
+    given = out if out.parent == tmp_path else out.parent  # some verbs write a folder
+    run(command, "--out", given, "--sign", chain, "--key", key)
     assert facesmith.detect(picture_in(out)).significant
     with (
         c2pa.Settings.from_dict({"trust": {"trust_anchors": authority}, "verify": {"verify_trust": True}}) as settings,

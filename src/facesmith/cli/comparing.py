@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Force, app, console, fetch_models, show
+from facesmith.cli.shared import Certificates, Force, SigningKey, app, console, fetch_models, show
 
 
 @app.command()
@@ -25,6 +25,8 @@ def compare(
     titles: Annotated[
         str | None, typer.Option(help="Titles of the models, separated by commas. Default: their names.")
     ] = None,
+    sign: Certificates = None,
+    key: SigningKey = None,
     force: Force = False,
 ) -> None:
     """Compare models or runs: the same seeds, the same faces reconstructed, and discriminator accuracies.
@@ -32,9 +34,10 @@ def compare(
     Example: facesmith compare runs/vae runs/vaegan --data faces
     """
     from facesmith.explore.compare import CompareOptions, compare
+    from facesmith.io.credentials import open_signer
     from facesmith.io.seeds import parse_seeds
 
     names = [title.strip() for title in titles.split(",")] if titles is not None else []
-    options = CompareOptions(models, out, parse_seeds(seeds), names, data, faces, force)
+    options = CompareOptions(models, out, parse_seeds(seeds), names, data, faces, force, open_signer(sign, key))
     for path in compare(options, console):
         show(path)

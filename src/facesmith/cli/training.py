@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Data, Force, app, console, explicit_options, show
+from facesmith.cli.shared import Certificates, Data, Force, SigningKey, app, console, explicit_options, show
 from facesmith.errors import BadOption
 
 
@@ -167,14 +167,17 @@ def recipes(
 def film(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     out: Annotated[Path, typer.Option(help="The film to write, an .mp4 or .gif.")] = Path("progress.mp4"),
+    sign: Certificates = None,
+    key: SigningKey = None,
     force: Force = False,
 ) -> None:
     """Make a film of a run: the samples of fixed seeds from the first checkpoint to the last."""
+    from facesmith.io.credentials import open_signer
     from facesmith.io.files import refuse_to_overwrite
     from facesmith.training.progress_film import progress_film
 
     refuse_to_overwrite(out, force)
-    show(progress_film(run, out, console))
+    show(progress_film(run, out, console, open_signer(sign, key)))
 
 
 @app.command()

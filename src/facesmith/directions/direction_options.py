@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facesmith.attributes.train_classifier import ClassifierBudget, TrainedClassifier
+from facesmith.io.provenance import Sign
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class DirectionOptions:
         steps: of refinement; 0 keeps the linear fit.
         classifier_budget: how long to train the classifier.
         force: replace existing files.
+        sign: adds signed content credentials to the contact sheet.
     """
 
     model: Path | None
@@ -39,6 +41,7 @@ class DirectionOptions:
     steps: int = 400
     classifier_budget: ClassifierBudget = field(default_factory=ClassifierBudget)
     force: bool = False
+    sign: Sign | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from facesmith.faces import Faces, open_faces
 from facesmith.gan.contracts import Generator
 from facesmith.io.attribute_options import direction_name
 from facesmith.io.captions import with_caption, with_heading
-from facesmith.io.images import Pixels, enlarge, grid, write_png
+from facesmith.io.images import Pixels, enlarge, grid, write_picture
 from facesmith.io.outputs import Outputs
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize
@@ -62,7 +62,7 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
     sheet = file.with_suffix(".png")
     classifier_file = file.with_name(sidecar_path(model.path, KIND).name)
     paths = [file, sheet, *([] if options.method in WITHOUT_CLASSIFIER else [classifier_file])]
-    outputs = Outputs(paths, replace(options, force=False))
+    outputs = Outputs(paths, replace(options, force=False, sign=None))
     outputs.refuse_to_overwrite(options.force)
     needs_labels = options.method not in unsupervised.METHODS
     result = _find_labeled(model, options, console) if needs_labels else _find_unsupervised(model, options)
@@ -75,10 +75,11 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
         save_sidecar(file, "directions", result.directions, header, model.hash)
         if result.classifier is not None:
             save_classifier(classifier_file, result.classifier, model.hash)
-        write_png(
+        write_picture(
             sheet,
             picture,
             model.provenance({"Directions": ", ".join(names), **DEFAULT_MARKING.metadata(model.resolution)}),
+            options.sign,
         )
     for name in names:
         yield f"{name}: {', '.join(filter(None, (result.notes[name], skin_notes.get(name))))}"

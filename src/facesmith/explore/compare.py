@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +18,9 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
 from facesmith.io.captions import with_heading
 from facesmith.io.charts import BLUE, GREEN, ORANGE, new_figure, save_png
-from facesmith.io.images import Pixels, as_rgb, enlarge, grid, write_png
+from facesmith.io.images import Pixels, as_rgb, enlarge, grid, write_picture
 from facesmith.io.outputs import Outputs
-from facesmith.io.provenance import seed_metadata
+from facesmith.io.provenance import Sign, seed_metadata
 from facesmith.model import Model, load
 from facesmith.modelfiles.run_folder import LOG, LOSSES, read_log
 from facesmith.training.curves import CHANCE, KIMG_LABEL, STEP_SHARES, points
@@ -48,6 +48,7 @@ class CompareOptions:
         titles: one for each model; empty for their names.
         data: faces to reconstruct, or None.
         faces: how many faces to reconstruct.
+        sign: adds signed content credentials to pictures of generated faces.
     """
 
     models: Sequence[Path]
@@ -57,6 +58,7 @@ class CompareOptions:
     data: Path | None = None
     faces: int = 8
     force: bool = False
+    sign: Sign | None = None
 
 
 def compare(options: CompareOptions, console: Console) -> Iterator[Path]:
@@ -68,14 +70,14 @@ def compare(options: CompareOptions, console: Console) -> Iterator[Path]:
         BadData: the data has no held-out faces, or no model has an encoder.
     """
     _check(options)
-    outputs = Outputs([options.out], options, folder=True)
+    outputs = Outputs([options.out], replace(options, sign=None), folder=True)
     outputs.refuse_to_overwrite(options.force)
     models = [load(path) for path in options.models]
     if options.data is not None and all(model.E is None for model in models):
         raise BadData("None of the models has an encoder, so none can reconstruct faces. Leave out --data.")
     titles = options.titles or [path.resolve().name.removesuffix(".safetensors") for path in options.models]
     with outputs.writing():
-        yield _write_samples(options.out / SAMPLES, models, titles, options.seeds)
+        yield _write_samples(options, models, titles)
         if options.data is not None:
             yield _write_reconstructions(options, models, titles, console)
         named = list(zip(titles, options.models, strict=True))
@@ -98,13 +100,16 @@ def _check(options: CompareOptions) -> None:
         )
 
 
-def _write_samples(out: Path, models: Sequence[Model], titles: Sequence[str], seeds: Sequence[int]) -> Path:
+def _write_samples(options: CompareOptions, models: Sequence[Model], titles: Sequence[str]) -> Path:
     """Write a row of faces for each model, all of the same seeds."""
-    rows = [(title, model.sample(seeds, watermark=True)) for title, model in zip(titles, models, strict=True)]
-    entries = {"Seeds": seed_metadata(seeds, 1.0)["Seeds"], "Models": json.dumps([model.hash for model in models])}
+    rows = [(title, model.sample(options.seeds, watermark=True)) for title, model in zip(titles, models, strict=True)]
+    entries = {
+        "Seeds": seed_metadata(options.seeds, 1.0)["Seeds"],
+        "Models": json.dumps([model.hash for model in models]),
+    }
     entries |= DEFAULT_MARKING.metadata(min(model.resolution for model in models))
     about = {"Software": f"facesmith {__version__}", "Synthetic": "true"}
-    return write_png(out, _headed_rows(rows), about | entries)
+    return write_picture(options.out / SAMPLES, _headed_rows(rows), about | entries, options.sign)
 
 
 def _write_reconstructions(
@@ -129,7 +134,7 @@ def _write_reconstructions(
     about = {"Software": f"facesmith {__version__}", "Synthetic": "in part"}
     description = "Faces above their reconstructions by " + ", ".join(title for title, *_ in able)
     entries = {"Description": description} | DEFAULT_MARKING.metadata(min(model.resolution for _, model, _ in able))
-    return write_png(options.out / RECONSTRUCTIONS, _headed_rows(rows), about | entries)
+    return write_picture(options.out / RECONSTRUCTIONS, _headed_rows(rows), about | entries, options.sign)
 
 
 def faces_title(models: Sequence[Model]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -118,7 +118,7 @@ def walk(
     """
     for out in outs:
         check_film(out, options.fps)
-    outputs = Outputs(outs, (path, options, scale))
+    outputs = Outputs(outs, (path, replace(options, marking=Marking(options.marking.watermark)), scale))
     outputs.refuse_to_overwrite(force)
     count = options.frame_count()
     model = load(path)

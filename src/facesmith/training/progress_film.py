@@ -8,9 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from facesmith import __version__
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.images import Pixels, read_picture
 from facesmith.io.progress import bar
+from facesmith.io.provenance import Sign
 from facesmith.io.video import check_film, require_film_memory, write_film
 from facesmith.modelfiles.run_folder import sheets
 
@@ -18,8 +20,11 @@ FRAMES_PER_SECOND = 8
 LAST_FRAME_SECONDS = 2
 
 
-def progress_film(run: Path, out: Path, console: Console) -> Path:
+def progress_film(run: Path, out: Path, console: Console, sign: Sign | None = None) -> Path:
     """Write the samples of a run's fixed seeds, from the first checkpoint to the last, as an MP4 or GIF.
+
+    Args:
+        sign: adds signed content credentials.
 
     Raises:
         BadData: the run has no sample sheets.
@@ -36,7 +41,8 @@ def progress_film(run: Path, out: Path, console: Console) -> Path:
     height, width, _ = first.shape
     require_film_memory(out, len(paths), height, width, "Write an .mp4, or free some memory.")
     shown = bar(chain([first], frames), len(paths), f"writing {out.name}, frames", console)
-    return write_film(out, shown, FRAMES_PER_SECOND)
+    about = {"Software": f"facesmith {__version__}", "Synthetic": "true"}
+    return write_film(out, shown, FRAMES_PER_SECOND, about, sign)
 
 
 def _frames(paths: list[Path]) -> Iterator[Pixels]:
