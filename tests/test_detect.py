@@ -120,6 +120,36 @@ def test_without_the_option_pictures_are_marked_and_with_it_they_say_so(tmp_path
     assert "can't be recognized as generated" in notice.output
 
 
+def test_both_the_public_and_the_own_key_find_the_watermark(tmp_path):
+    secret, other = tmp_path / "secret.txt", tmp_path / "other.txt"
+    secret.write_text("correct horse battery staple\n")
+    other.write_text("another secret")
+    run("sample --seeds 4", "--out", tmp_path / "a.png", "--watermark-key", secret)
+    face = read_picture(tmp_path / "a.png")
+    assert facesmith.detect(face).significant
+    text = run("detect", tmp_path / "a.png", "--watermark-key", secret).output
+    assert "watermark: yes" in text
+    assert "own watermark: yes" in text
+    assert "own watermark: no" in run("detect", tmp_path / "a.png", "--watermark-key", other).output
+    assert "own watermark" not in run("detect", tmp_path / "a.png").output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--watermark-key NONE", "can't be read"),
+        ("--watermark-key EMPTY", "is empty"),
+        ("--watermark-key . --no-watermark", "one of them"),
+    ],
+)
+def test_keys_that_can_not_be_used_are_refused(tmp_path, options, message):
+    (tmp_path / "empty").write_text(" \n")
+    options = options.replace("NONE", str(tmp_path / "none")).replace("EMPTY", str(tmp_path / "empty"))
+    result = CliRunner().invoke(app, ["sample", "--out", str(tmp_path / "a.png"), *options.split()])
+    assert message in str(result.exception)
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_samples_of_a_training_are_marked(tmp_path):
     faces = faces_folder(tmp_path / "faces", 24, 32)
     run(f"train dcgan32 --data {faces} --out {tmp_path / 'run'} --kimg 0.01")

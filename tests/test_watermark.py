@@ -121,7 +121,7 @@ def test_faces_are_found_on_a_sheet_and_inside_a_larger_picture():
 
 
 def test_watermark_of_another_key_is_not_found():
-    marked = watermarked(draw_many([3], 64), key="mine")[0]
+    marked = watermarked(draw_many([3], 64), keys=["mine"])[0]
     assert not find(marked).significant
     assert find(marked, key="mine").significant
 

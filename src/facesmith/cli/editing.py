@@ -16,6 +16,7 @@ from facesmith.cli.shared import (
     Psi,
     Scale,
     SigningKey,
+    WatermarkKey,
     app,
     console,
     marking,
@@ -98,6 +99,7 @@ def edit(
     conditions: Conditions = None,
     scale: Scale = None,
     no_watermark: NoWatermark = False,
+    watermark_key: WatermarkKey = None,
     sign: Certificates = None,
     key: SigningKey = None,
     force: Force = False,
@@ -123,7 +125,7 @@ def edit(
         scale,
         force,
         condition,
-        marking(no_watermark, sign, key),
+        marking(no_watermark, sign, key, watermark_key),
     )
     for path in edit(options, console):
         show(path)

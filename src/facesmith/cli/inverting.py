@@ -15,6 +15,7 @@ from facesmith.cli.shared import (
     NoWatermark,
     Psi,
     SigningKey,
+    WatermarkKey,
     app,
     console,
     marking,
@@ -65,6 +66,7 @@ def invert(
         bool, typer.Option("--quick", help="Skip the optimization and use the encoder's guess: faster, less similar.")
     ] = False,
     no_watermark: NoWatermark = False,
+    watermark_key: WatermarkKey = None,
     sign: Certificates = None,
     key: SigningKey = None,
     force: Force = False,
@@ -77,7 +79,7 @@ def invert(
     """
     from facesmith.explore.invert import InvertOptions, invert
 
-    marks = marking(no_watermark, sign, key)
+    marks = marking(no_watermark, sign, key, watermark_key)
     options = InvertOptions(face, aligned, not quick, tuple(edit or ()), latents, paste, psi, marks)
     for line in invert(model, pictures, out, options, force=force, console=console):
         show(line)

@@ -18,6 +18,7 @@ from facesmith.cli.shared import (
     Psi,
     Scale,
     SigningKey,
+    WatermarkKey,
     app,
     console,
     explicit_options,
@@ -57,6 +58,7 @@ def sample(
         str, typer.Option(help="How --scale enlarges: nearest (blocks), bilinear, bicubic or lanczos.")
     ] = "nearest",
     no_watermark: NoWatermark = False,
+    watermark_key: WatermarkKey = None,
     sign: Certificates = None,
     key: SigningKey = None,
     force: Force = False,
@@ -77,7 +79,7 @@ def sample(
 
     condition = parse_condition_values(conditions or [])
     layout = SheetLayout(columns, gap, scale, parse_filter(filter))
-    marks = marking(no_watermark, sign, key)
+    marks = marking(no_watermark, sign, key, watermark_key)
     open_model = _opener(model, context.obj)
     paths = (
         sample_faces(
@@ -144,6 +146,7 @@ def walk(
     conditions: Conditions = None,
     gif: Annotated[bool, typer.Option("--gif", help="Also write the film as a .gif.")] = False,
     no_watermark: NoWatermark = False,
+    watermark_key: WatermarkKey = None,
     sign: Certificates = None,
     key: SigningKey = None,
     force: Force = False,
@@ -161,7 +164,7 @@ def walk(
 
     size = parse_grid(grid)
     faces = parse_face_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
-    condition, marks = parse_condition_values(conditions or []), marking(no_watermark, sign, key)
+    condition, marks = parse_condition_values(conditions or []), marking(no_watermark, sign, key, watermark_key)
     options = WalkOptions(faces, size, closed, linear, seconds, fps, psi, condition, marks)
     outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
     for path in walk(model, options, outs, scale=scale, force=force, console=console):
@@ -184,6 +187,7 @@ def mix(
     psi: Psi = 1.0,
     conditions: Conditions = None,
     no_watermark: NoWatermark = False,
+    watermark_key: WatermarkKey = None,
     sign: Certificates = None,
     key: SigningKey = None,
     force: Force = False,
@@ -207,7 +211,7 @@ def mix(
         layers=layers,
         condition=condition,
         scale=scale,
-        marking=marking(no_watermark, sign, key),
+        marking=marking(no_watermark, sign, key, watermark_key),
         force=force,
     )
     show(path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facesmith import __version__
+from facesmith.errors import BadOption
 from facesmith.io.cpus import limit_threads
 from facesmith.io.messages import SafeConsole, printable
 
@@ -51,6 +53,7 @@ def fetch_models(models: list[Path] | None) -> list[Path] | None:
     return models and [file for file in map(fetch_model, models) if file is not None]
 
 
+MAX_KEY_BYTES = 2**20
 NO_WATERMARK_NOTICE = (
     "notice: without the watermark, these faces can't be recognized as generated once their metadata is lost."
 )
@@ -77,18 +80,47 @@ NoWatermark = Annotated[
 Certificates = Annotated[
     Path | None, typer.Option("--sign", help="Sign content credentials (C2PA) with this certificate chain, PEM.")
 ]
+WatermarkKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--watermark-key",
+        help="A file with your own secret. The watermark is then found with it as well as with the public key.",
+    ),
+]
 SigningKey = Annotated[Path | None, typer.Option("--key", help="Private key of the first certificate, PEM.")]
 Psi = Annotated[float, typer.Option(min=0, max=1, help="Truncation: 1 is most varied, 0 is the average face.")]
 
 
-def marking(no_watermark: bool, certificates: Path | None, key: Path | None) -> Marking:
+def marking(
+    no_watermark: bool, certificates: Path | None, key: Path | None, watermark_key: Path | None = None
+) -> Marking:
     """How a command marks its pictures. Without a watermark, a notice says what that means."""
     from facesmith.io.credentials import open_signer
     from facesmith.watermark.marking import Marking
 
+    if no_watermark and watermark_key is not None:
+        raise BadOption("--watermark-key marks pictures, and --no-watermark does not. Leave out one of them.")
     if no_watermark:
         console.print(NO_WATERMARK_NOTICE)
-    return Marking(not no_watermark, open_signer(certificates, key))
+    own_key = None if watermark_key is None else read_watermark_key(watermark_key)
+    return Marking(not no_watermark, open_signer(certificates, key), own_key)
+
+
+def read_watermark_key(file: Path) -> str:
+    """The secret in the file of --watermark-key, as text: a hash of its content without surrounding white space.
+
+    Raises:
+        BadOption: it can't be read, or is empty.
+    """
+    from facesmith.io.files import read_regular_file
+
+    try:
+        content = read_regular_file(file, MAX_KEY_BYTES).strip()
+    except OSError as error:
+        raise BadOption(f"--watermark-key {file} can't be read: {error.strerror}.") from None
+    if not content:
+        raise BadOption(f"--watermark-key {file} is empty. Write a secret into it, such as a long sentence.")
+    return hashlib.sha256(content).hexdigest()
 
 
 def _version(requested: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +36,14 @@ class Detection:
     Attributes:
         watermark: the best place for a watermark, and whether it is significant.
         metadata: the entries that Facesmith wrote; empty if there are none.
+        own: the best place for the watermark of the user's own key; None if no key was given.
         credentials: signed content credentials; None if there are none, or c2pa-python is not installed.
     """
 
     watermark: Found
     metadata: Mapping[str, str]
     credentials: Credentials | None
+    own: Found | None = None
 
     def summary(self) -> str:
         """Return one line: the watermark, the metadata, the credentials, and what doesn't agree."""
@@ -51,6 +53,9 @@ class Detection:
         """Return what the watermark, the metadata and the credentials say, and what doesn't agree."""
         found = self.watermark
         parts = [f"watermark: {'yes' if found.significant else 'no'} (p {_format_p(found.p_value)})", self._claim()]
+        if self.own is not None:
+            answer = "yes" if self.own.significant else "no"
+            parts.insert(1, f"own watermark: {answer} (p {_format_p(self.own.p_value)})")
         if self.credentials is not None:
             parts.append(f"credentials: {self.credentials.summary()}")
         return list(filter(None, [*parts, self._disagreement()]))
@@ -77,11 +82,12 @@ def detect_watermark(pixels: Pixels, key: str = PUBLIC_KEY) -> Found:
     return find(pixels, lambda: _face_squares(pixels), key)
 
 
-def detect(paths: Sequence[Path], console: Console) -> Iterator[tuple[str, Detection]]:
+def detect(paths: Sequence[Path], console: Console, own_key: str | None = None) -> Iterator[tuple[str, Detection]]:
     """Yield the name of each picture with what it says about itself.
 
     Args:
         paths: pictures, films, and folders and archives of them.
+        own_key: the user's own key, which is looked for as well.
 
     Raises:
         BadData: there is no picture that can be read.
@@ -96,7 +102,7 @@ def detect(paths: Sequence[Path], console: Console) -> Iterator[tuple[str, Detec
                 pictures = {file.name for file in source.files if not file.is_video}
                 for photo in iterate_photos(source, FRAME_STEP):
                     try:
-                        yield photo.source, _detect(photo, source if photo.source in pictures else None)
+                        yield photo.source, _detect(photo, source if photo.source in pictures else None, own_key)
                         count += 1
                     except BadPicture as reason:
                         skipped.append(f"{photo.source}: {reason}")
@@ -106,12 +112,14 @@ def detect(paths: Sequence[Path], console: Console) -> Iterator[tuple[str, Detec
         raise BadData(f"None of the pictures can be read{f' ({skipped[0]})' if skipped else ''}.")
 
 
-def _detect(photo: Photo, source: PhotoSource | None) -> Detection:
+def _detect(photo: Photo, source: PhotoSource | None, own_key: str | None) -> Detection:
     """What a photo says; `source` is None for the frame of a film, which has no metadata of its own."""
     pixels = photo.load()
     if source is None:
-        return Detection(detect_watermark(pixels), {}, None)
-    return detection_of(pixels, source.store.read(photo.source))
+        detection = Detection(detect_watermark(pixels), {}, None)
+    else:
+        detection = detection_of(pixels, source.store.read(photo.source))
+    return detection if own_key is None else replace(detection, own=detect_watermark(pixels, own_key))
 
 
 def detection_of(pixels: Pixels, content: bytes) -> Detection:

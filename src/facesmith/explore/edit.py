@@ -96,7 +96,7 @@ def edit(options: EditOptions, console: Console) -> Iterator[Path]:
     if options.film is not None:
         check_film(options.film, FPS)
     paths = [path for path in (options.out, options.film) if path is not None]
-    outputs = Outputs(paths, replace(options, force=False, marking=Marking(options.marking.watermark)))
+    outputs = Outputs(paths, replace(options, force=False, marking=replace(options.marking, sign=None)))
     outputs.refuse_to_overwrite(options.force)
     names = face_names(options.faces)
     model = load(options.model)

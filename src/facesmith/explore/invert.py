@@ -113,7 +113,7 @@ def invert(
     edits = parse_edits(options.edits)
     _check_outputs(out, options)
     paths = [each for each in (out, options.latents, options.paste) if each is not None]
-    outputs = Outputs(paths, (path, list(pictures), replace(options, marking=Marking(options.marking.watermark))))
+    outputs = Outputs(paths, (path, list(pictures), replace(options, marking=replace(options.marking, sign=None))))
     outputs.refuse_to_overwrite(force)
     model = load(path)
     check_edits(list(edits), model.directions)
@@ -308,9 +308,7 @@ def _write_pasted(
     for picture, face, name in zip(pictures, faces, _file_names(pictures), strict=True):
         assert picture.photo is not None, "kept because options.paste is set"
         points = template.targets(face.shape[0])
-        pasted = paste_into_original(
-            picture.photo, face, picture.located.matrix, points, watermark=options.marking.watermark
-        )
+        pasted = paste_into_original(picture.photo, face, picture.located.matrix, points, keys=options.marking.keys)
         with _note_failure(file := options.paste if single else options.paste / f"{name}.png", failures):
             write_picture(file, pasted, metadata, options.marking.sign, picture.photo.profile)
 

@@ -104,7 +104,7 @@ def sample(
         return
     if (layout.columns, layout.gap_px) != (None, SHEET_GAP_PX):
         raise BadOption(f"--columns and --gap arrange a sheet, but --out {out} is a folder. Name a .png or .jpg.")
-    outputs = Outputs([out], (list(seeds), psi, condition, normal_prior, layout, marking.watermark), folder=True)
+    outputs = Outputs([out], (list(seeds), psi, condition, normal_prior, layout, marking.keys), folder=True)
     outputs.refuse_to_overwrite(force)
     drawing = _Drawing(_opened(open_model, normal_prior), psi, condition, normal_prior, layout, marking)
     with outputs.writing():

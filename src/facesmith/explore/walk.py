@@ -118,7 +118,7 @@ def walk(
     """
     for out in outs:
         check_film(out, options.fps)
-    outputs = Outputs(outs, (path, replace(options, marking=Marking(options.marking.watermark)), scale))
+    outputs = Outputs(outs, (path, replace(options, marking=replace(options.marking, sign=None)), scale))
     outputs.refuse_to_overwrite(force)
     count = options.frame_count()
     model = load(path)

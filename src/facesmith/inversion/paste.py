@@ -6,7 +6,7 @@ the border and smooth inside. Here it is solved at the resolution of the small f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.original_photo import OriginalPhoto
 from facesmith.photos.align import Matrix, Points, inverse, transform, warp
 from facesmith.watermark.embed import watermarked
-from facesmith.watermark.key import SIDES
+from facesmith.watermark.key import PUBLIC_KEY, SIDES
 
 FEATHER_SHARE = 0.35  # width of the mask's soft edge, as a share of its radius
 HALF_WIDTH, DOWN, UP = 1.25, 1.55, 1.35  # half axes of the mask, in units of the distance between eyes and mouth
@@ -36,18 +36,18 @@ def paste(photo: Pixels, face: Pixels, matrix: Matrix, points: Points) -> Pixels
         matrix: `[2, 3]`, the transform from photo to face.
         points: `[5, 2]`, the landmarks of the face in its own pixels.
     """
-    return _blend(photo, photo, face, matrix, points, lambda new: new, watermark=False)
+    return _blend(photo, photo, face, matrix, points, lambda new: new, keys=())
 
 
 def paste_into_original(
-    photo: OriginalPhoto, face: Pixels, matrix: Matrix, points: Points, *, watermark: bool = True
+    photo: OriginalPhoto, face: Pixels, matrix: Matrix, points: Points, *, keys: Sequence[str] = (PUBLIC_KEY,)
 ) -> Pixels:
     """Return the stored pixels of a photo with a new face: `[H, W, 3]`, or `[H, W, 4]` with transparency.
 
     The face is converted to the photo's color profile. Other pixels keep their stored values exactly.
 
     Args:
-        watermark: add the invisible watermark to the pasted face.
+        keys: of the invisible watermark in the pasted face; empty for no watermark.
     """
 
     def to_profile(new: Floats) -> Floats:
@@ -55,7 +55,7 @@ def paste_into_original(
             return new
         return from_srgb(np.rint(new).clip(0, 255).astype(np.uint8), photo.profile).astype(np.float64)
 
-    pasted = _blend(photo.stored, photo.pixels, face, matrix, points, to_profile, watermark=watermark)
+    pasted = _blend(photo.stored, photo.pixels, face, matrix, points, to_profile, keys=keys)
     return pasted if photo.alpha is None else np.dstack((pasted, photo.alpha))
 
 
@@ -67,7 +67,7 @@ def _blend(
     points: Points,
     convert: Callable[[Floats], Floats],
     *,
-    watermark: bool,
+    keys: Sequence[str],
 ) -> Pixels:
     """Return the stored pixels with a new face whose colors match those of the sRGB photo.
 
@@ -89,11 +89,11 @@ def _blend(
     region = out[top:bottom, left:right].astype(np.float64)
     blended = region + alpha.clip(0, 1) * (convert(new) - region)
     pasted = np.rint(blended).clip(0, 255).astype(np.uint8)
-    out[top:bottom, left:right] = _marked(pasted, alpha[..., 0].clip(0, 1)) if watermark else pasted
+    out[top:bottom, left:right] = _marked(pasted, alpha[..., 0].clip(0, 1), keys) if keys else pasted
     return out
 
 
-def _marked(pasted: Pixels, opacity: Floats) -> Pixels:
+def _marked(pasted: Pixels, opacity: Floats, keys: Sequence[str]) -> Pixels:
     """Return a part of a photo `[H, W, 3]` with the watermark where its new face is opaque.
 
     The watermark's frame is parallel to the photo and has one of the sides at which the detector looks first.
@@ -110,7 +110,7 @@ def _marked(pasted: Pixels, opacity: Floats) -> Pixels:
     top, left = (int(each.min() + (size - side) // 2) for each, size in zip((rows, columns), sizes, strict=True))
     frame = slice(top, top + side), slice(left, left + side)
     out = pasted.copy()
-    out[frame] = watermarked(pasted[frame][None], opacity=opacity[frame].astype(np.float32))[0]
+    out[frame] = watermarked(pasted[frame][None], keys, opacity[frame].astype(np.float32))[0]
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -53,6 +54,15 @@ def patterns_of(key: str) -> Patterns:
                 sign = 1 if numbers.next() < 0.5 else -1
                 weights[block, pattern, frequency] = sign / np.sqrt(size)
     return Patterns(weights, offsets)
+
+
+def joint_patterns(keys: Sequence[str]) -> Patterns:
+    """The patterns of several keys together; those of different keys may have frequencies in common."""
+    each = [patterns_of(key) for key in keys]
+    return Patterns(
+        np.concatenate([patterns.weights for patterns in each], axis=1),
+        np.concatenate([patterns.offsets for patterns in each], axis=1),
+    )
 
 
 def block_basis() -> Floats:
