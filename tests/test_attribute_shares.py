@@ -15,6 +15,8 @@ from small import QUIET, faces_folder
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from facesmith.attributes.spectrum_match import SpectrumMatch
+from facesmith.card.facts import CardOptions
+from facesmith.card.write_card import write_card
 from facesmith.errors import BadData
 from facesmith.evaluation import evaluate as verb
 from facesmith.evaluation.attribute_shares import (
@@ -132,6 +134,12 @@ def test_an_attribute_that_the_probe_can_not_recognize_is_never_called_lost():
     assert lost_attributes([replace(weak, auc=0.9)]) == ["smiling"]
 
 
+def test_an_exaggerated_attribute_means_that_its_opposite_was_lost():
+    many = AttributeShare("young", Score(0.7, 0.68, 0.72), Score(0.9, 0.88, 0.92), 0.9, 0.9, 0.9, auc=0.95)
+    assert lost_attributes([many, replace(many, name="no_beard")]) == ["not young", "beard"]
+    assert lost_attributes([replace(many, name="age=20-29")]) == []
+
+
 def test_softened_faces_have_the_spectrum_of_the_samples(faces):
     real = np.asarray(faces.pixels[:300])
     soft = softened(real)
@@ -155,6 +163,11 @@ def test_the_table_is_printed_stored_and_on_the_page(faces, tmp_path, monkeypatc
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     shares = report["models"][0]["attributes"]
     assert {"data", "samples", "accuracy", "auc", "difference"} <= set(shares["smiling"])
+    card = write_card(
+        model, evaluation=tmp_path / "out", options=CardOptions(consent="all agreed in writing")
+    ).read_text()
+    assert f"| smiling | {shares['smiling']['data']['value']:.1%} (" in card
+    assert "Consent of the people shown in the training data: all agreed in writing." in card
     assert "Who is drawn" in (tmp_path / "out" / "report.html").read_text()
     (data / "metadata.csv").unlink()
     with pytest.raises(BadData, match="has no labels, and --attributes compares labels"):

@@ -193,7 +193,8 @@ def representation(facts: Facts) -> Iterator[str]:
             "errors are corrected; its *accuracy* was measured on held-out faces, and 50 % is chance. *Uncertain* "
             "means that the probe is too weak to compare."
         )
-        lost = [name for name, each in attributes.items() if each["difference"] == "rarer"]
+        assert facts.result is not None
+        lost = facts.result.get("lost_attributes", [])
         rare = [name for name, each in attributes.items() if each["data"]["value"] < RARE_SHARE]
         if lost:
             yield f"Rarer than in the data: {', '.join(lost)}."

@@ -19,8 +19,8 @@ RARER = 0.8  # an attribute is lost in part if its share among samples is smalle
 EXPLANATION = (
     "A probe, trained on labeled training faces, recognizes the attributes of the samples. “data” is the share of the "
     "labels in the training split. “samples” is corrected by the errors that the probe makes on held-out faces, which "
-    "are as soft as the samples. ± is the 95 % interval. “accuracy” is the mean accuracy on held-out faces with and "
-    "without the attribute, so 50 % is chance. “uncertain” means that the probe is too weak to compare."
+    "are as soft as the samples. In brackets: 95 % intervals. “accuracy” is the mean accuracy on held-out faces with "
+    "and without the attribute, so 50 % is chance. “uncertain” means that the probe is too weak to compare."
 )
 
 
@@ -116,14 +116,14 @@ def attribute_table(shares: Sequence[AttributeShare]) -> list[list[str]]:
 
 
 def lost_attributes(shares: Sequence[AttributeShare]) -> list[str]:
-    """The attributes that the generator lost in part; "not young" if it exaggerates the frequent side of one."""
+    """The attributes that the generator lost in part; "not young" or "beard" if it exaggerates young or no_beard."""
     lost = [share.name for share in shares if share.difference == "rarer"]
     for share in shares:
         absent = Score(1 - share.data.value, 1 - share.data.high, 1 - share.data.low)
         absent_samples = Score(1 - share.samples.value, 1 - share.samples.high, 1 - share.samples.low)
         rarer = absent_samples.high < absent.value and absent_samples.value < RARER * absent.value
         if share.certain and not share.is_class and rarer:
-            lost.append(f"not {share.name}")
+            lost.append(share.name.removeprefix("no_") if share.name.startswith("no_") else f"not {share.name}")
     return lost
 
 

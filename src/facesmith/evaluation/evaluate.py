@@ -158,7 +158,7 @@ def _summary(results: Sequence[ModelResult], names: Sequence[str], reference: Re
         yield ""
         if len(results) > 1:
             yield f"{name}:"
-        yield from (f"{verdict.question:<18}  {verdict.answer}" for verdict in verdicts(result, reference))
+        yield from (f"{verdict.question:<20}  {verdict.answer}" for verdict in verdicts(result, reference))
         if result.conditions:
             yield ""
             yield from _aligned(condition_table(result.conditions, reference.extractor.name))

@@ -12,7 +12,7 @@ import PIL
 import torch
 
 from facesmith import __version__
-from facesmith.evaluation.attribute_shares import AttributeShare
+from facesmith.evaluation.attribute_shares import AttributeShare, lost_attributes
 from facesmith.evaluation.model_result import PAIRS, ConditionResult, ModelResult
 from facesmith.evaluation.reference import REAL_SEED, Reference
 from facesmith.evaluation.verdicts import metric_name, verdicts, warnings
@@ -124,7 +124,7 @@ def _model(result: ModelResult, reference: Reference, samples: int) -> dict[str,
             "nearest_pairs": [_pair(result.nearest, reference, seed) for seed in result.nearest_pairs.tolist()],
         },
         "people": _people(result, reference),
-        **({"attributes": {each.name: _attribute(each) for each in result.attributes}} if result.attributes else {}),
+        **(_attributes(result) if result.attributes else {}),
         **({"conditions": [_condition(each) for each in result.conditions]} if result.conditions else {}),
         "verdicts": {verdict.question: verdict.answer for verdict in verdicts(result, reference)},
     }
@@ -170,6 +170,13 @@ def _people(result: ModelResult, reference: Reference) -> dict[str, Any]:
         "nearest_pairs": [
             _pair(check.nearest, reference, seed) for seed in check.nearest.smallest_ratios(PAIRS).tolist()
         ],
+    }
+
+
+def _attributes(result: ModelResult) -> dict[str, Any]:
+    return {
+        "attributes": {each.name: _attribute(each) for each in result.attributes},
+        "lost_attributes": lost_attributes(result.attributes),
     }
 
 

@@ -79,6 +79,7 @@ class ModelEvaluation(TypedDict):
     copies: Copies
     people: NotRequired[People]
     attributes: NotRequired[dict[str, AttributeComparison]]
+    lost_attributes: NotRequired[list[str]]
     notice: NotRequired[str | None]
 
 
