@@ -61,7 +61,7 @@ def test_a_conditional_model_is_trained_and_sampled(facesmith, tmp_path):
     assert facesmith(*again)[0] == 0
     assert (read_picture(tmp_path / "again.png") == sheets[0]).all()
     for message, arguments in (
-        ("leave out --seeds, --psi, --condition and --prior", (*again, "--condition", "smiling=1")),
+        ("leave out --seeds, --psi, --condition, --prior and --quality", (*again, "--condition", "smiling=1")),
         ("did you mean 'smiling'", ("sample", "--model", tmp_path / "run", "--condition", "smilin=1")),
         ("takes no --condition", ("train", "dcgan64", *training[1:5], "--condition", "smiling")),
         ("did you mean 'smiling'", (*training, "--force", "--condition", "smilling")),

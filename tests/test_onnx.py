@@ -300,3 +300,8 @@ def test_every_recipe_can_be_exported(tmp_path, name):
     list(export(run, tmp_path / "m.onnx", console=QUIET))
     assert nearly_equal(load_onnx(tmp_path / "m.onnx").sample(range(20)), load(run).sample(range(20)))
     assert open_session((tmp_path / "m.onnx").read_bytes()).metadata()
+
+
+def test_quality_needs_the_model_itself(exported, tmp_path):
+    with pytest.raises(BadOption, match="--quality needs PyTorch"):
+        list(sample(lambda: load_onnx(exported[1]), [1], tmp_path / "face.png", quality=True, console=QUIET))

@@ -123,6 +123,15 @@ def error_of(response, status=400):
     return message
 
 
+def test_seeds_of_distorted_faces_are_left_out(client, model):
+    answer = client.get("/api/seeds.json", params={"start": 7, "count": 40}).json()
+    distorted = model.distorted(range(7, 47))
+    assert answer == {"seeds": [seed for seed in range(7, 47) if not distorted[seed - 7]], "next": 47}
+    last = client.get("/api/seeds.json", params={"start": 2**32 - 2}).json()
+    assert last["next"] == 2**32
+    assert "start" in error_of(client.get("/api/seeds.json", params={"start": 2**32}))
+
+
 def test_face_has_the_pixels_of_the_command_line(client, run, model, tmp_path):
     response = client.get("/api/face.png", params={"seed": 42, "psi": 0.8})
     assert (pixels_of(response) == model.sample([42], 0.8)[0]).all()

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
 import pytest
 from marionette import FIREFOX, Firefox
 from PIL import Image, features
@@ -193,6 +194,22 @@ def test_wall_works_with_the_keyboard(open_page):
     page.focus(KEPT)
     page.keyboard.press("Delete")
     wait_until(page, f"document.querySelectorAll('{KEPT}').length === 0")
+
+
+def test_wall_leaves_out_distorted_faces_on_request(open_page, models):
+    distorted = set(np.flatnonzero(facesmith.load(models[0]).distorted(range(96))).tolist())
+    assert distorted
+    page = open_page("/#faces?quality=1")
+    page.wait_for_selector(".wall img.loaded")
+    assert page.get_by_role("checkbox", name="Without distorted faces").is_checked()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    tiles = "[...document.querySelectorAll('.wall button')]"
+    wait_until(page, f"{tiles}.length > 50")
+    seeds = page.evaluate(f"{tiles}.map((tile) => Number(tile.getAttribute('aria-label').slice(5)))")
+    assert [seed for seed in seeds if seed < 96] == [seed for seed in range(96) if seed not in distorted]
+    page.get_by_role("checkbox", name="Without distorted faces").click()
+    page.wait_for_selector(f".wall button[aria-label='Seed {min(distorted)}']")
+    assert "quality" not in page.evaluate("location.hash")
 
 
 def test_nothing_shifts_while_faces_load(open_page):

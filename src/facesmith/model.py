@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.attributes.conditioning import condition_labels
+from facesmith.distortion.scorer import distortion_scores
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.gan.contracts import Encoder, Generator
 from facesmith.gan.recipe import condition_of
@@ -26,6 +27,9 @@ from facesmith.latent.synthesis import synthesize, synthesize_seeds
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.sidecar import load_sidecar, sidecar_path
 from facesmith.watermark.embed import watermarked
+
+DISTORTED_SHARE = 0.1
+REFERENCE_SEEDS = range(4_000_000_000, 4_000_000_300)  # these decide which scores are the worst tenth
 
 
 class Model:
@@ -55,6 +59,7 @@ class Model:
         assert E is None or isinstance(E, Encoder)
         self.G, self.E, self.recipe, self.header = G, E, loaded.recipe, loaded.header
         self.hash, self.path = loaded.hash, loaded.path
+        self._distortion_limits: dict[tuple[tuple[str, float], ...], float] = {}
 
     @property
     def resolution(self) -> int:
@@ -148,6 +153,35 @@ class Model:
         faces = synthesize(self.G, torch.from_numpy(latent), psi)
         return watermarked(faces) if watermark else faces
 
+    def distorted(self, seeds: Sequence[int], condition: Mapping[str, float] | None = None) -> NDArray[np.bool_]:
+        """Return whether each seed is among the tenth of all seeds whose faces look most distorted.
+
+        A small network scores the faces at psi 1, so psi and edits do not change the answer. It misses some distorted
+        faces, and finds some that are not: docs/research/distorted-faces.md. The first call for a condition draws 300
+        other faces, to learn which scores are the worst tenth.
+
+        Args:
+            seeds, condition: as in `sample`.
+
+        Returns:
+            bool `[N]`.
+
+        Raises:
+            BadOption: as in `sample`.
+
+        Example:
+            >>> seeds = np.arange(64)
+            >>> faces = model.sample(seeds[~model.distorted(seeds)])
+        """
+        key = tuple(sorted((condition or {}).items()))
+        if key not in self._distortion_limits:
+            scores = distortion_scores(self.sample(REFERENCE_SEEDS, condition=condition))
+            self._distortion_limits[key] = float(np.quantile(scores, 1 - DISTORTED_SHARE))
+        distorted: NDArray[np.bool_] = (
+            distortion_scores(self.sample(seeds, condition=condition)) > self._distortion_limits[key]
+        )
+        return distorted
+
     def with_normal_prior(self) -> Model:
         """Return this model with latents drawn from N(0, I), as its text draws them.
 
@@ -162,6 +196,7 @@ class Model:
         if not self.G.fits_prior:
             raise BadOption(f"{self.path} has no fitted prior, so --prior changes nothing. Leave it out.")
         model = copy.copy(self)
+        model._distortion_limits = {}
         model.G = copy.deepcopy(self.G)
         model.G.reset_prior()
         return model

@@ -16,6 +16,7 @@ from facesmith.cli.shared import (
     ModelPath,
     NoWatermark,
     Psi,
+    Quality,
     Scale,
     SigningKey,
     WatermarkKey,
@@ -30,6 +31,8 @@ from facesmith.errors import BadOption
 
 if TYPE_CHECKING:
     from facesmith.explore.sample import SamplingModel
+
+SPARE_SEEDS = 20
 
 
 @app.command()
@@ -46,6 +49,7 @@ def sample(
         Literal["own", "normal"],
         typer.Option(help="Draw latents from the model's own distribution, or from N(0, 1) as texts on VAEs do."),
     ] = "own",
+    quality: Quality = False,
     like: Annotated[
         Path | None, typer.Option(help="Draw the faces of this picture again, from the seeds in its metadata.")
     ] = None,
@@ -69,8 +73,10 @@ def sample(
 
     A sheet of 8 rows without gaps: facesmith sample --seeds 0-127 --columns 16 --gap 0 --scale 2
     """
-    if like is not None and {"seeds", "psi", "conditions", "prior"} & explicit_options(context):
-        raise BadOption("--like reads all this from the picture; leave out --seeds, --psi, --condition and --prior.")
+    if like is not None and {"seeds", "psi", "conditions", "prior", "quality"} & explicit_options(context):
+        raise BadOption(
+            "--like reads all this from the picture; leave out --seeds, --psi, --condition, --prior and --quality."
+        )
     from facesmith.explore.sample import sample as sample_faces
     from facesmith.explore.sample import sample_like
     from facesmith.io.attribute_options import parse_condition_values
@@ -89,6 +95,7 @@ def sample(
             psi=psi,
             condition=condition,
             normal_prior=prior == "normal",
+            quality=quality,
             layout=layout,
             marking=marks,
             force=force,
@@ -144,6 +151,7 @@ def walk(
     scale: Scale = None,
     psi: Psi = 1.0,
     conditions: Conditions = None,
+    quality: Quality = False,
     gif: Annotated[bool, typer.Option("--gif", help="Also write the film as a .gif.")] = False,
     no_watermark: NoWatermark = False,
     watermark_key: WatermarkKey = None,
@@ -163,9 +171,12 @@ def walk(
     from facesmith.latent.arithmetic import parse_face_names
 
     size = parse_grid(grid)
-    faces = parse_face_names(seeds) if seeds is not None else random_seeds(random * size[0] * size[1], seed)
+    count = random * size[0] * size[1]
+    spare = count + SPARE_SEEDS if quality else 0  # to replace those that are left out
+    faces = parse_face_names(seeds) if seeds is not None else random_seeds(count + spare, seed)
     condition, marks = parse_condition_values(conditions or []), marking(no_watermark, sign, key, watermark_key)
-    options = WalkOptions(faces, size, closed, linear, seconds, fps, psi, condition, marks)
+    n_faces = count if seeds is None else None
+    options = WalkOptions(faces, size, closed, linear, seconds, fps, psi, condition, marks, quality, n_faces)
     outs = [out, out.with_suffix(".gif")] if gif and out.suffix.lower() != ".gif" else [out]
     for path in walk(model, options, outs, scale=scale, force=force, console=console):
         show(path)

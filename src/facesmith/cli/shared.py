@@ -77,6 +77,9 @@ NoWatermark = Annotated[
         help="Leave out the invisible watermark, by which facesmith detect recognizes generated faces.",
     ),
 ]
+Quality = Annotated[
+    bool, typer.Option("--quality", help="Leave out the seeds whose faces look most distorted, about a tenth.")
+]
 Certificates = Annotated[
     Path | None, typer.Option("--sign", help="Sign content credentials (C2PA) with this certificate chain, PEM.")
 ]

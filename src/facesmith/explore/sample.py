@@ -10,13 +10,14 @@ from typing import Protocol
 from rich.console import Console
 
 from facesmith.errors import BadData, BadOption
+from facesmith.explore.leave_out_distorted import QualityModel, undistorted
 from facesmith.io.file_kinds import PICTURE_SUFFIXES
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.images import MEDIA_TYPES, SHEET_GAP_PX, Pixels, read_provenance, write_picture
 from facesmith.io.memory import require_sheet_memory
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
-from facesmith.io.provenance import NORMAL_PRIOR, PRIOR, parse_provenance, seed_metadata
+from facesmith.io.provenance import NORMAL_PRIOR, PRIOR, QUALITY_METADATA, parse_provenance, seed_metadata
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.io.sheet_layout import SheetLayout, stored_layout
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking
@@ -24,7 +25,7 @@ from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 MAX_SHEET_FACES = 10_000
 
 
-class SamplingModel(Protocol):
+class SamplingModel(QualityModel, Protocol):
     """What `sample` needs of a model: `Model`, or `OnnxModel`, which needs no PyTorch.
 
     Attributes:
@@ -65,6 +66,7 @@ def sample(
     psi: float = 1.0,
     condition: Mapping[str, float] | None = None,
     normal_prior: bool = False,
+    quality: bool = False,
     layout: SheetLayout = SheetLayout(),  # noqa: B008 (immutable)
     marking: Marking = DEFAULT_MARKING,
     force: bool = False,
@@ -78,6 +80,7 @@ def sample(
         psi: truncation, 0-1.
         condition: of a conditional model: attributes of all faces, each 0 or 1.
         normal_prior: draw latents from N(0, I) instead of the prior that was fitted to faces.
+        quality: leave out the seeds whose faces look most distorted, about a tenth.
         layout: of a sheet; single faces are enlarged only.
         marking: watermark and signed content credentials.
 
@@ -98,15 +101,18 @@ def sample(
         subject = f"A sheet of {len(seeds)} faces"
         side_px, advice = model.resolution * layout.scale, "Use a folder as --out, fewer --seeds or a smaller --scale."
         require_sheet_memory(len(seeds), side_px + layout.gap_px, subject, advice)
-        drawing = _Drawing(model, psi, condition, normal_prior, layout, marking)
+        drawing = _Drawing(model, psi, condition, normal_prior, quality, layout, marking)
+        seeds = drawing.chosen(seeds, console)
         sheet = layout.arranged(drawing.faces(seeds))
         yield write_picture(out, sheet, drawing.metadata(seeds), marking.sign)
         return
     if (layout.columns, layout.gap_px) != (None, SHEET_GAP_PX):
         raise BadOption(f"--columns and --gap arrange a sheet, but --out {out} is a folder. Name a .png or .jpg.")
-    outputs = Outputs([out], (list(seeds), psi, condition, normal_prior, layout, marking.keys), folder=True)
+    drawn = (list(seeds), psi, condition, normal_prior, quality, layout, marking.keys)
+    outputs = Outputs([out], drawn, folder=True)
     outputs.refuse_to_overwrite(force)
-    drawing = _Drawing(_opened(open_model, normal_prior), psi, condition, normal_prior, layout, marking)
+    drawing = _Drawing(_opened(open_model, normal_prior), psi, condition, normal_prior, quality, layout, marking)
+    seeds = drawing.chosen(seeds, console)
     with outputs.writing():
         _write_faces(drawing, seeds, out, console)
     yield out
@@ -125,8 +131,13 @@ class _Drawing:
     psi: float
     condition: Mapping[str, float] | None
     normal_prior: bool
+    quality: bool
     layout: SheetLayout
     marking: Marking
+
+    def chosen(self, seeds: Sequence[int], console: Console) -> Sequence[int]:
+        """The seeds to draw; prints which ones are left out."""
+        return undistorted(self.model, seeds, self.condition, console) if self.quality else seeds
 
     def faces(self, seeds: Sequence[int]) -> Pixels:
         return self.marking.marked(self.model.sample(seeds, self.psi, self.condition))
@@ -134,6 +145,7 @@ class _Drawing:
     def metadata(self, seeds: Sequence[int]) -> dict[str, str]:
         entries = seed_metadata(seeds, self.psi, self.condition)
         entries |= {PRIOR: NORMAL_PRIOR} if self.normal_prior else {}
+        entries |= QUALITY_METADATA if self.quality else {}
         return self.model.provenance(entries | self.layout.metadata() | self.marking.metadata(self.model.resolution))
 
 

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
+from facesmith.explore.leave_out_distorted import undistorted
 from facesmith.io.images import Pixels, enlarge, grid
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
-from facesmith.io.provenance import condition_metadata
+from facesmith.io.provenance import QUALITY_METADATA, condition_metadata
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.io.video import MAX_SIDE_PX, check_film, require_film_memory, write_film
 from facesmith.latent.arithmetic import latent_file_description, resolve, without_folders
@@ -44,6 +45,8 @@ class WalkOptions:
         psi: truncation, 0-1.
         condition: of a conditional model: attributes of all faces, each 0 or 1.
         marking: watermark and signed content credentials.
+        quality: leave out the seeds whose faces look most distorted, about a tenth.
+        n_faces: use the first n faces that are left; None for all.
     """
 
     faces: Sequence[int | str]
@@ -55,6 +58,8 @@ class WalkOptions:
     psi: float = 1.0
     condition: Mapping[str, float] = field(default_factory=dict)
     marking: Marking = DEFAULT_MARKING
+    quality: bool = False
+    n_faces: int | None = None
 
     def frame_count(self) -> int:
         """Return how many frames the film has.
@@ -120,8 +125,9 @@ def walk(
         check_film(out, options.fps)
     outputs = Outputs(outs, (path, replace(options, marking=replace(options.marking, sign=None)), scale))
     outputs.refuse_to_overwrite(force)
-    count = options.frame_count()
     model = load(path)
+    options = replace(options, faces=_chosen_faces(model, options, console))
+    count = options.frame_count()
     scale = _film_scale(model.G.resolution, options.grid, scale)
     _check_memory(model, options, outs, count, scale)
     labels = condition_labels(model.conditions, options.condition)
@@ -133,12 +139,23 @@ def walk(
         **condition_metadata(options.condition),
         **latent_file_description(names),
         **options.marking.metadata(model.resolution),
+        **(QUALITY_METADATA if options.quality else {}),
         "Walk": f"{'closed' if options.closed else 'open'}, {kind}, {options.grid[0]}x{options.grid[1]}",
     })  # fmt: skip
     with outputs.writing():
         for out in outs:
             frames = bar(_frames(model, options, count, scale, labels), count, f"drawing {out.name}, frames", console)
             yield write_film(out, frames, options.fps, metadata, options.marking.sign)
+
+
+def _chosen_faces(model: Model, options: WalkOptions, console: Console) -> Sequence[int | str]:
+    """The faces that are visited."""
+    faces = options.faces
+    seeds = [int(face) for face in map(str, faces) if face.isdecimal()]
+    if options.quality and seeds:
+        kept = set(undistorted(model, seeds, options.condition, console))
+        faces = [face for face in faces if not str(face).isdecimal() or int(face) in kept]
+    return faces if options.n_faces is None else faces[: options.n_faces]
 
 
 def _is_spherical(model: Model, options: WalkOptions) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.export.check_onnx import check_onnx
@@ -86,6 +87,10 @@ class OnnxModel:
     def with_normal_prior(self) -> OnnxModel:
         """Raise BadOption, because exported models have their prior built in."""
         raise BadOption(f"{self.path} has its prior built in. For --prior, use the model it was exported from.")
+
+    def distorted(self, seeds: Sequence[int], condition: Mapping[str, float] | None = None) -> NDArray[np.bool_]:
+        """Raise BadOption, because this needs PyTorch."""
+        raise BadOption(f"--quality needs PyTorch. Give the model that {self.path} was exported from.")
 
     def latents(self, seeds: Sequence[int]) -> Floats:
         """The `w` of seeds: `[N, w_dim]`, or `[N, num_ws, w_dim]` for a generator with one latent per layer."""

@@ -23,6 +23,7 @@ SOURCE_TYPES = {
     "in part": SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia",
 }  # by the entry "Synthetic"
 PRIOR, NORMAL_PRIOR = "Prior", "normal"  # an entry, and its only value
+QUALITY_METADATA = {"Quality": "without the tenth of the seeds that look most distorted"}
 # (encoded image, media type, metadata) -> the same image with signed content credentials.
 Sign = Callable[[bytes, str, Mapping[str, str]], bytes]
 

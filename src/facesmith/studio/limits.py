@@ -18,6 +18,7 @@ MIN_PSI, MAX_PSI = -1.0, 1.5  # of models that allow psi outside 0-1
 MIN_WALK_FACES, MAX_WALK_FACES = 2, 24
 MAX_DOWNLOADED_FACES = 256
 MAX_VARIATIONS = 64
+MAX_CHECKED_SEEDS = 64  # for distortions, in one request
 MAX_FILM_FRAMES = 1200
 
 # Waiting work

@@ -14,6 +14,7 @@ from facesmith.errors import BadOption
 from facesmith.io.seeds import MAX_SEED
 from facesmith.studio.face_text import LATENT_PATTERN, Face, make_face, parse_faces, quoted
 from facesmith.studio.limits import (
+    MAX_CHECKED_SEEDS,
     MAX_DOWNLOADED_FACES,
     MAX_FACES_IN_PHOTO,
     MAX_PSI,
@@ -81,6 +82,13 @@ class FaceParameters(BaseFaceParameters):
 
     live: Flag = "0"
     scale: Scale = "1"
+
+
+class SeedsParameters(ModelParameters):
+    """The next seeds from `start` on whose faces do not look distorted; see `Model.distorted`."""
+
+    start: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    count: Annotated[int, Field(ge=1, le=MAX_CHECKED_SEEDS)] = 48
 
 
 class VariationParameters(BaseFaceParameters):

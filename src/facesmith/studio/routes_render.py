@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from torch import Tensor
 
 from facesmith.io.images import Pixels, png_bytes, resize
+from facesmith.io.seeds import MAX_SEED
 from facesmith.model import Model
 from facesmith.studio.face_description import can_describe, describe_face, missing_description
 from facesmith.studio.face_text import parse_faces, parse_sum, write_latent
@@ -20,6 +21,7 @@ from facesmith.studio.query import (
     FaceParameters,
     FacesParameters,
     FilmFormat,
+    SeedsParameters,
     SheetOfFacesParameters,
     SumParameters,
     VariationParameters,
@@ -65,6 +67,18 @@ async def face_json(studio: StudioDep, query: Annotated[FaceParameters, Query()]
     """A face as text, and the code that reproduces it."""
     model, face = await studio.model(query.model), requested_face(query)
     return uncached_json({"face": str(face), **reproduce_face(model, face, query.psi)})
+
+
+@router.get("/api/seeds.json")
+async def seeds_json(
+    request: Request, studio: StudioDep, client: ClientDep, query: Annotated[SeedsParameters, Query()]
+) -> Response:
+    """The seeds from `start` to `next - 1`, without those whose faces look most distorted."""
+    model = await studio.model(query.model)
+    end = min(query.start + query.count, MAX_SEED + 1)
+    job = studio.quick_jobs.submit(lambda _: model.distorted(range(query.start, end)), client)
+    distorted = await result_of(job, request)
+    return uncached_json({"seeds": (query.start + (~distorted).nonzero()[0]).tolist(), "next": end})
 
 
 @router.get("/api/describe.json")

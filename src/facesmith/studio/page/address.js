@@ -22,6 +22,7 @@ const FIELDS = {
   model: simple('model', (text) => (/^[0-9a-f]{8}$/.test(text) ? text : undefined)),
   psi: simple('psi', number(-2, 3)),
   first: simple('first', (text) => (/^\d+$/.test(text) ? number(0, MAX_SEED)(text) : undefined)),
+  quality: [({ quality }) => (quality ? '1' : ''), (text) => ({ quality: text === '1' })],
   tile: simple('tile', number(48, 224)),
   face: [({ editing, edits }) => (editing ? faceText(editing, edits) : ''), (text) => {
     if (!isFace(text)) return undefined;

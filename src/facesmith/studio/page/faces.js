@@ -6,8 +6,10 @@ import { button, h } from './dom.js';
 import { MAX_SEED } from './face_text.js';
 import { describe, describeOnFocus } from './describe.js';
 import { isKept, keep, toggleKept } from './kept.js';
+import { showProblem } from './messages.js';
 import { Picture } from './picture.js';
-import { change, inEdit, onChange, state } from './state.js';
+import { requestJson } from './server.js';
+import { apiUrl, change, inEdit, onChange, state } from './state.js';
 import { openCard } from './tray.js';
 import { showFace, varietySlider } from './widgets.js';
 import { openZoom } from './zoom.js';
@@ -19,12 +21,18 @@ export function facesPart(signal) {
   const wall = h('ul', { class: 'wall', 'aria-label': 'Faces by seed' });
   const end = h('div', { class: 'more', 'aria-hidden': 'true' });
   const tiles = []; // {seed, picture, button, visible}
+  let shown = {}; // first and quality of the wall
+  let next = state.first; // the seed after the last tile
+  let currentWall = {}; // another object for each wall
+  let loading = null; // the wall for which seeds are being requested
   const first = seedField('First seed', state.first, (seed) => navigate({ first: seed }));
   const size = slider('Size', { min: 48, max: 224, step: 8, value: state.tile, format: (px) => `${px} px`, oninput: (tile) => change({ tile }) });
+  const quality = h('input', { type: 'checkbox', onchange: () => navigate({ quality: quality.checked }) });
   const element = h('section', { class: 'part faces', 'aria-label': 'Faces' },
     heading('These people do not exist', 'Every face has a number, its seed. Tap to keep it.'),
     h('div', { class: 'bar' }, button('New faces', () => navigate({ first: Math.floor(Math.random() * RANDOM_SEEDS) }), { class: 'main' }),
       varietySlider(signal), size.element, first.element,
+      h('label', { class: 'check', title: 'Leave out the seeds whose faces look most distorted, about a tenth' }, quality, ' Without distorted faces'),
       h('p', { class: 'keys small soft' }, h('kbd', {}, '↑ ↓ ← →'), ' move  ', h('kbd', {}, 'Enter'), ' keep  ', h('kbd', {}, 'E'), ' edit  ', h('kbd', {}, 'Z'), ' zoom')),
     wall, end);
 
@@ -42,11 +50,24 @@ export function facesPart(signal) {
   }
 
   function addPage() {
-    if (state.part !== 'faces') return;
-    const start = state.first + tiles.length;
-    for (let seed = start; seed < start + PAGE_SIZE && seed <= MAX_SEED; seed++) addTile(seed);
+    if (state.part !== 'faces' || loading) return;
+    if (state.quality) addUndistorted();
+    else addSeeds(Array.from({ length: Math.min(PAGE_SIZE, MAX_SEED + 1 - next) }, (_, place) => next + place), next + PAGE_SIZE);
+  }
+
+  async function addUndistorted() {
+    const wallAtStart = loading = currentWall;
+    const page = await requestJson(apiUrl('seeds.json', { start: next, count: PAGE_SIZE })).catch((error) => { showProblem(error.message); });
+    if (wallAtStart !== currentWall) return; // another wall was started meanwhile
+    loading = null;
+    if (page) addSeeds(page.seeds, page.next);
+  }
+
+  function addSeeds(seeds, following) {
+    seeds.forEach(addTile);
+    next = following;
     endObserver.unobserve(end); // observing it again reports whether it is still visible
-    if (state.first + tiles.length <= MAX_SEED) endObserver.observe(end);
+    if (next <= MAX_SEED) endObserver.observe(end);
   }
 
   function addTile(seed) {
@@ -62,6 +83,10 @@ export function facesPart(signal) {
   }
 
   function startWall() {
+    currentWall = {};
+    loading = null;
+    next = state.first;
+    shown = { first: state.first, quality: state.quality };
     for (const { picture, button: tileButton } of tiles) { picture.stop(); visibility.unobserve(tileButton); }
     tiles.length = 0;
     wall.replaceChildren();
@@ -104,7 +129,8 @@ export function facesPart(signal) {
   onChange((names) => {
     if (names.includes('tile')) showSize();
     if (names.includes('kept')) for (const { seed, button: tileButton } of tiles) tileButton.setAttribute('aria-pressed', String(isKept(String(seed))));
-    if (names.includes('first') && state.part === 'faces') startWall();
+    if (names.includes('quality')) quality.checked = state.quality;
+    if ((names.includes('first') || names.includes('quality')) && state.part === 'faces') startWall();
     if (names.includes('psi')) for (const tile of tiles) if (tile.visible) draw(tile);
   }, signal);
   signal.addEventListener('abort', () => { visibility.disconnect(); endObserver.disconnect(); });
@@ -113,12 +139,13 @@ export function facesPart(signal) {
     size.set(state.tile);
   }
   showSize();
+  quality.checked = state.quality;
 
   return {
     element,
     tray: { hint: 'Tap a face to open it.', emptyHint: 'Tap a face to keep it.', onClick: openCard },
     enter() {
-      if (tiles[0]?.seed !== state.first) startWall();
+      if (shown.first !== state.first || shown.quality !== state.quality) startWall();
       for (const tile of tiles) if (tile.visible) draw(tile);
     },
     leave() { for (const { picture } of tiles) picture.stop(); },

@@ -4,7 +4,7 @@
 import { button, h } from './dom.js';
 import { parseFace, faceText, readable, sumText } from './face_text.js';
 import { listenToMicrophone, listenToMidi, listenToOsc } from './stage_inputs.js';
-import { requestBlob } from './server.js';
+import { requestBlob, requestJson } from './server.js';
 import { apiUrl, currentPsi, state, studio } from './state.js';
 
 const STEP = 0.25; // of a strength, for one key press
@@ -91,9 +91,13 @@ export function openStage() {
 
   // The walk goes through the stops of Walk again and again, or from one random seed to the next.
   let place = 0;
-  const nextFace = () => {
+  const nextFace = async () => {
     if (controls.seed !== null) { const face = String(controls.seed); controls.seed = null; return face; }
-    return state.stops.length > 1 ? state.stops[place++ % state.stops.length] : String(Math.floor(Math.random() * 1_000_000));
+    if (state.stops.length > 1) return state.stops[place++ % state.stops.length];
+    const seed = Math.floor(Math.random() * 1_000_000);
+    if (!state.quality) return String(seed);
+    const { seeds } = await requestJson(apiUrl('seeds.json', { start: seed, count: 8 })).catch(() => ({ seeds: [] }));
+    return String(seeds[0] ?? seed);
   };
   function edited(face) {
     const { base, edits } = parseFace(face);
@@ -101,14 +105,14 @@ export function openStage() {
     return faceText(base, { ...edits, ...Object.fromEntries(strengths) });
   }
   async function run() {
-    let [from, to] = [nextFace(), nextFace()];
+    let [from, to] = [await nextFace(), await nextFace()];
     let t = 0;
     let previous = performance.now();
     while (!ended) {
       const now = performance.now();
       if (!controls.paused) t += ((now - previous) / 1000) * (controls.speed / SECONDS_PER_FACE);
       previous = now;
-      if (t >= 1) { [from, to] = [to, nextFace()]; t = 0; }
+      if (t >= 1) { [from, to] = [to, await nextFace()]; previous = performance.now(); t = 0; }
       const terms = sumText([{ face: edited(from), weight: Math.max(0.001, 1 - t) }, { face: edited(to), weight: Math.max(0.001, t) }]);
       try {
         const bitmap = await createImageBitmap(await requestBlob(apiUrl('mix.png', { terms, psi: Number(controls.psi.toFixed(3)), live: 1 })));

@@ -10,6 +10,7 @@ export const DEFAULTS = Object.freeze({
   model: '', // start of the model's hash
   psi: 1,
   first: 0, // first seed on the wall
+  quality: false, // leave out the seeds whose faces look most distorted
   tile: 104, // size of a face on the wall, in pixels
   editing: '', // the face in Edit without its edits: a seed or a latent
   edits: {}, // of this face: direction -> strength
