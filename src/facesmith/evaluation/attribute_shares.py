@@ -15,7 +15,7 @@ from math import sqrt
 from facesmith.metrics.comparison import Z_95, Score
 
 MIN_AUC = 0.8  # below, the probe is too weak to compare an attribute
-RARER = 0.8  # an attribute is lost in part if its share among samples is smaller than this times that of the data
+RARER = 2 / 3  # an attribute is lost in part if its share among samples is smaller than this times that of the data
 EXPLANATION = (
     "A probe, trained on labeled training faces, recognizes the attributes of the samples. “data” is the share of the "
     "labels in the training split. “samples” is corrected by the errors that the probe makes on held-out faces, which "
