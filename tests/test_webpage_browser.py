@@ -460,7 +460,7 @@ def scroll_through(page, count):
         wait_until(page, DRAWN)
 
 
-@pytest.mark.parametrize("count", [240, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [240, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
 def test_memory_stays_bounded_over_many_faces(count, open_page):
     page = open_page()
     scroll_through(page, 96)

@@ -43,45 +43,66 @@ function javaScriptKernel(numbers) {
     }
   }
 
-  // Adds weight * (input, moved by x and y) to a plane of sums, within the borders.
-  function addMoved(sums, height, width, weight, input, inputHeight, inputWidth, y, x) {
-    const [firstRow, lastRow] = [Math.max(0, -y), Math.min(height, inputHeight - y)];
-    const [firstColumn, lastColumn] = [Math.max(0, -x), Math.min(width, inputWidth - x)];
-    for (let row = firstRow; row < lastRow; row++) {
-      const from = input + (row + y) * inputWidth + x;
-      const to = row * width;
-      for (let column = firstColumn; column < lastColumn; column++) sums[to + column] += weight * numbers[from + column];
+  // A convolution of stride 1, in blocks of four output channels and two pixels, whose sums stay in registers.
+  //   source: the padded input, [c_in][height + size - 1][rowLength].
+  //   put(channel, y, x, sum)
+  function convolve(weights, bias, source, first, rowLength, cOut, cIn, size, height, width, put) {
+    const plane = (height + size - 1) * rowLength;
+    const taps = cIn * size * size;
+    const offsets = Int32Array.from({ length: taps }, (_, k) => {
+      const inPlane = k % (size * size);
+      return Math.floor(k / (size * size)) * plane + Math.floor(inPlane / size) * rowLength + (inPlane % size);
+    });
+    for (let c = 0; c < cOut; c += 4) {
+      const channels = [0, 1, 2, 3].map((i) => Math.min(c + i, cOut - 1));
+      const [w0, w1, w2, w3] = channels.map((channel) => (weights >> 2) + channel * taps);
+      const [b0, b1, b2, b3] = channels.map((channel) => (bias ? at(bias, channel) : 0));
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x += 2) {
+          const corner = first + y * rowLength + x;
+          let a0 = b0, a1 = b0, c0 = b1, c1 = b1, d0 = b2, d1 = b2, e0 = b3, e1 = b3;
+          for (let k = 0; k < taps; k++) {
+            const place = corner + offsets[k];
+            const left = source[place];
+            const right = source[place + 1];
+            let weight = numbers[w0 + k];
+            a0 += weight * left; a1 += weight * right;
+            weight = numbers[w1 + k];
+            c0 += weight * left; c1 += weight * right;
+            weight = numbers[w2 + k];
+            d0 += weight * left; d1 += weight * right;
+            weight = numbers[w3 + k];
+            e0 += weight * left; e1 += weight * right;
+          }
+          put(c, y, x, a0);
+          if (x + 1 < width) put(c, y, x + 1, a1);
+          if (c + 1 < cOut) { put(c + 1, y, x, c0); if (x + 1 < width) put(c + 1, y, x + 1, c1); }
+          if (c + 2 < cOut) { put(c + 2, y, x, d0); if (x + 1 < width) put(c + 2, y, x + 1, d1); }
+          if (c + 3 < cOut) { put(c + 3, y, x, e0); if (x + 1 < width) put(c + 3, y, x + 1, e1); }
+        }
     }
   }
 
   function conv(weights, bias, from, to, cOut, cIn, size, height, width) {
-    const paddedWidth = Math.ceil(width / 8) * 8 + size - 1;
-    const paddedHeight = height + size - 1;
-    const sums = new Float32Array(height * width);
-    for (let c = 0, w = weights >> 2; c < cOut; c++) {
-      sums.fill(bias ? at(bias, c) : 0);
-      for (let channel = 0; channel < cIn; channel++)
-        for (let y = 0; y < size; y++)
-          for (let x = 0; x < size; x++, w++)
-            addMoved(sums, height, width, numbers[w], (from >> 2) + channel * paddedHeight * paddedWidth, paddedHeight, paddedWidth, y, x);
-      numbers.set(sums, (to >> 2) + c * sums.length);
-    }
+    const put = (c, y, x, sum) => { numbers[(to >> 2) + (c * height + y) * width + x] = sum; };
+    convolve(weights, bias, numbers, from >> 2, Math.ceil(width / 8) * 8 + size - 1, cOut, cIn, size, height, width, put);
   }
 
   function conv3x3(kernels, bias, from, to, cOut, cIn, height, width, phases) {
-    const area = height * width;
     const channels = phases === 2 ? cOut / 4 : cOut;
-    const sums = new Float32Array(area);
-    for (let c = 0, w = kernels >> 2; c < cOut; c++) {
-      sums.fill(bias ? at(bias, c) : 0);
-      for (let channel = 0; channel < cIn; channel++)
-        for (let tap = 0; tap < 9; tap++, w++)
-          addMoved(sums, height, width, numbers[w], (from >> 2) + channel * area, height, width, Math.floor(tap / 3) - 1, (tap % 3) - 1);
-      const phase = phases === 2 ? Math.floor(c / channels) : 0;
-      const out = (to >> 2) + (c % channels) * area * phases ** 2 + (phase >> 1) * width * phases + (phase & 1);
-      for (let y = 0, i = 0; y < height; y++)
-        for (let x = 0; x < width; x++, i++) numbers[out + (y * width * phases + x) * phases] = sums[i];
-    }
+    const rowLength = width + 3;
+    const padded = new Float32Array(cIn * (height + 2) * rowLength);
+    for (let c = 0; c < cIn; c++)
+      for (let y = 0; y < height; y++) {
+        const row = (from >> 2) + (c * height + y) * width;
+        padded.set(numbers.subarray(row, row + width), (c * (height + 2) + y + 1) * rowLength + 1);
+      }
+    const put = (c, y, x, sum) => {
+      const phase = Math.floor(c / channels);
+      const [row, column] = [y * phases + (phase >> 1), x * phases + (phase & 1)];
+      numbers[(to >> 2) + ((c % channels) * height * phases + row) * width * phases + column] = sum;
+    };
+    convolve(kernels, bias, padded, 0, rowLength, cOut, cIn, 3, height, width, put);
   }
 
   const transform_kernels = (weights, to, cOut, cIn) => numbers.copyWithin(to >> 2, weights >> 2, (weights >> 2) + cOut * cIn * 9);
