@@ -38,7 +38,11 @@ from facesmith.model import load
 PACKAGES = ("onnxruntime-web@1.30.0", "@tensorflow/tfjs-core@4.22.0", "@tensorflow/tfjs-backend-wasm@4.22.0")
 ORT, TF = "node_modules/onnxruntime-web/dist", "node_modules/@tensorflow"
 FILES = {
-    "onnxruntime-web": [f"{ORT}/ort.wasm.min.js", f"{ORT}/ort-wasm-simd-threaded.mjs", f"{ORT}/ort-wasm-simd-threaded.wasm"],
+    "onnxruntime-web": [
+        f"{ORT}/ort.wasm.min.js",
+        f"{ORT}/ort-wasm-simd-threaded.mjs",
+        f"{ORT}/ort-wasm-simd-threaded.wasm",
+    ],
     "TensorFlow.js": [
         f"{TF}/tfjs-core/dist/tf-core.min.js",
         f"{TF}/tfjs-backend-wasm/dist/tf-backend-wasm.min.js",
@@ -76,24 +80,31 @@ SCRIPTS = {
         await tf.setBackend('wasm');
         await tf.ready();
         const constants = tensors.map(({ shape, values }) => tf.tensor(values, shape));
-        const perChannel = (x) => x.reshape([1, 1, 1, -1]);
+        const perChannel = (x) => tf.reshape(x, [1, 1, 1, -1]);
         // Maps are [1, height, width, channels].
         const ops = {
             linear: ([x], [weight, bias]) => tf.add(tf.matMul(x, weight, false, true), bias),
-            maps: ([x], _, { channels, height, width }) => tf.transpose(tf.reshape(x, [1, channels, height, width]), [0, 2, 3, 1]),
+            maps: ([x], _, { channels: c, height, width }) =>
+                tf.transpose(tf.reshape(x, [1, c, height, width]), [0, 2, 3, 1]),
             conv: ([x], [weight, bias], { padding }) => {
                 const y = tf.conv2d(x, weight, 1, padding);
                 return bias ? tf.add(y, perChannel(bias)) : y;
             },
-            up_conv: ([x], [weight, bias]) => tf.depthToSpace(tf.add(tf.conv2d(x, weight, 1, 1), perChannel(bias)), 2, 'NHWC'),
-            modulate: ([x, by]) => { const [a, b] = tf.split(by, 2, 1); return tf.add(tf.mul(x, perChannel(a)), perChannel(b)); },
+            up_conv: ([x], [weight, bias]) =>
+                tf.depthToSpace(tf.add(tf.conv2d(x, weight, 1, 1), perChannel(bias)), 2, 'NHWC'),
+            modulate: ([x, by]) => {
+                const [a, b] = tf.split(by, 2, 1);
+                return tf.add(tf.mul(x, perChannel(a)), perChannel(b));
+            },
             add: ([x, y]) => tf.add(x, y), relu: ([x]) => tf.relu(x), tanh: ([x]) => tf.tanh(x),
         };
         return times(faces, start, async (seed) => {
             const images = tf.tidy(() => {
                 const values = [tf.tensor(noise(seed, size), [1, size])];
-                for (const { op, from, constants: used, options } of steps)
-                    values.push(ops[op](from.map((i) => values[i]), used.map((i) => i === null ? null : constants[i]), options));
+                for (const { op, from, constants: used, options } of steps) {
+                    const tensors = used.map((i) => (i === null ? null : constants[i]));
+                    values.push(ops[op](from.map((i) => values[i]), tensors, options));
+                }
                 return values.at(-1);
             });
             await images.data();
@@ -111,14 +122,16 @@ SCRIPTS = {
             worker.postMessage(message);
         });
         await ask({ model, constants: texts['constants.txt'], code: javascript ? null : texts['kernel.txt'] });
-        return times(faces, start, (seed) => ask({ id: 0, picture: { kind: 'face', seed, edits: {}, psi: 1, condition: [] } }));
+        const face = { kind: 'face', edits: {}, psi: 1, condition: [] };
+        return times(faces, start, (seed) => ask({ id: 0, picture: { ...face, seed } }));
     }""",
 }
 PAGE = """<!doctype html><meta charset="utf-8"><script>
 const script = (src) => new Promise((resolve, reject) => {
     document.head.append(Object.assign(document.createElement('script'), { src, onload: resolve, onerror: reject }));
 });
-const noise = (seed, size) => Float32Array.from({ length: size }, (_, i) => Math.sqrt(2) * Math.sin((seed + 1) * (i + 1)));
+const noise = (seed, size) => Float32Array.from({ length: size },
+    (_, i) => Math.sqrt(2) * Math.sin((seed + 1) * (i + 1)));
 async function times(faces, start, draw) {
     await draw(0);
     const all = [performance.now() - start];
@@ -132,7 +145,10 @@ async function times(faces, start, draw) {
 </script>"""
 # Records when the page draws a face.
 RECORD = """window.drawnAt = []; const put = CanvasRenderingContext2D.prototype.putImageData;
-CanvasRenderingContext2D.prototype.putImageData = function (...all) { put.apply(this, all); window.drawnAt.push(performance.now()); };"""
+CanvasRenderingContext2D.prototype.putImageData = function (...all) {
+    put.apply(this, all);
+    window.drawnAt.push(performance.now());
+};"""
 DRAG = """async (steps) => {
     const slider = document.querySelector('.sliders input[type=range]');
     const times = [];
