@@ -126,6 +126,8 @@ def test_links_lead_somewhere(page):
             continue
         target, _, anchor = link.partition("#")
         file = page.parent / target if target else page
+        if file == DOCS / "how-to" / "faces.html":
+            continue  # tools/docs_page.py makes it with the site
         assert file.exists(), link
         assert not anchor or anchor in anchors(file), link
 

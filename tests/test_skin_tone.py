@@ -75,8 +75,11 @@ def test_a_skin_change_as_in_real_faces_stays(planted):
 
 
 def test_changes_are_described_in_words():
-    assert described_change(np.array([-5.0, 1, 1]), None) == "skin 5 darker"
-    assert described_change(np.array([5.0, 1, 1]), np.array([6.0, 0, 0])) == "skin 5 lighter (real faces 6)"
+    assert described_change(np.array([-5.0, 1, 1]), None) == "skin color changes by 5, darker"
+    assert (
+        described_change(np.array([5.0, 1, 1]), np.array([6.0, 0, 0]))
+        == "skin color changes by 5, lighter; real faces: 6"
+    )
     assert described_change(np.array([0.1, 3.0, 4.0]), None) == "skin color changes by 5"
     assert described_change(np.array([1.0, 1, 1]), None) == ""
 

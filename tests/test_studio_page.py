@@ -827,7 +827,7 @@ def test_a_dropped_picture_is_searched_for_the_watermark(open_page):
     Image.new("RGB", (64, 64), "gray").save(plain, "PNG")
     page = open_page()
     page.wait_for_selector(".wall img.loaded")
-    choose_in_menu(page, "Is a picture generated?")
+    choose_in_menu(page, "Was this picture generated?")
     address = page.evaluate("location.hash")
     drop_into_dialog(page, face.getvalue(), "face.png")
     page.get_by_text("Yes: it has the watermark of Facesmith.").wait_for()

@@ -158,7 +158,7 @@ class Model:
 
         A small network scores the faces at psi 1, so psi and edits do not change the answer. It misses some distorted
         faces, and finds some that are not: docs/research/distorted-faces.md. The first call for a condition draws 300
-        other faces, to learn which scores are the worst tenth.
+        other faces, to estimate the limit of the worst tenth.
 
         Args:
             seeds, condition: as in `sample`.

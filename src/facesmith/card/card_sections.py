@@ -217,7 +217,7 @@ def failures(facts: Facts) -> Iterator[str]:
     variety = {name: s for name, s in facts.result["metrics"].items() if name.startswith(("recall", "coverage"))}
     if variety:
         scores = ", ".join(f"{name} {s['value']:.3f} (real faces {_real(s)})" for name, s in variety.items())
-        yield f"- It does not cover all of the variety of real faces: {scores}."
+        yield f"- Coverage of the variety of real faces: {scores}."
     yield (
         "- As in all small generators, eyes, ears and earrings may differ between the sides, glasses and hats may "
         "merge with the face, and backgrounds show no real place. Strong edits and latents far from the average break "
@@ -236,9 +236,9 @@ def marking(facts: Facts) -> Iterator[str]:
     )
     yield (
         f"{watermark} Every picture and film that Facesmith makes with it states in its metadata that it is synthetic "
-        "(IPTC digital source type `trainedAlgorithmicMedia`), and by which model, seeds and psi it was drawn. "
-        "`facesmith sample --like PICTURE` draws it again. With the extra `c2pa`, pictures can carry signed content "
-        "credentials. Nothing of this resists people who want to remove it."
+        "(IPTC digital source type `trainedAlgorithmicMedia`). Samples also name the model, seeds and psi, so "
+        "`facesmith sample --like PICTURE` draws them again. With the extra `c2pa`, pictures can carry signed content "
+        "credentials. None of these marks survives deliberate removal."
     )
 
 

@@ -172,7 +172,7 @@ def walk(
 
     size = parse_grid(grid)
     count = random * size[0] * size[1]
-    spare = count + SPARE_SEEDS if quality else 0  # to replace those that are left out
+    spare = count // 2 + SPARE_SEEDS if quality else 0  # to replace those that are left out
     faces = parse_face_names(seeds) if seeds is not None else random_seeds(count + spare, seed)
     condition, marks = parse_condition_values(conditions or []), marking(no_watermark, sign, key, watermark_key)
     n_faces = count if seeds is None else None

@@ -27,7 +27,9 @@ def export(
     ] = 18,
     force: Force = False,
 ) -> None:
-    """Export a model to ONNX, to draw faces without torch; or to a web page. Its faces are compared with torch's first.
+    """Export a model to ONNX or to a web page, to draw faces without PyTorch.
+
+    Before the file is written, its faces are compared with PyTorch's.
 
     Example: facesmith export --model runs/first --onnx model.onnx
 
@@ -61,7 +63,7 @@ def card(
     ] = None,
     data: Annotated[str | None, typer.Option(help="A short description of the training faces.")] = None,
     data_license: Annotated[str | None, typer.Option(help="The license of the training faces.")] = None,
-    consent: Annotated[str | None, typer.Option(help="How the people on the training faces agreed.")] = None,
+    consent: Annotated[str | None, typer.Option(help="How the people in the training photos gave consent.")] = None,
     biases: Annotated[
         Path | None, typer.Option(help="Your own text (Markdown) about which people the model draws, and which not.")
     ] = None,

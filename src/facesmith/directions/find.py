@@ -108,8 +108,8 @@ def _measure_skin(G: Generator, result: FoundDirections, console: Console) -> di
         notes[name] = described_change(change, real)
         if result.real_skin and np.linalg.norm(change) > allowed_change(real):
             console.print(
-                f"notice: {name} changes the color of the skin by {np.linalg.norm(change):.1f}, more than real faces "
-                f"with and without it differ ({np.linalg.norm(real) if real is not None else 0:.1f})"
+                f"notice: {name} changes the skin color by {np.linalg.norm(change):.1f} (CIE Lab); real faces with and "
+                f"without the attribute differ by {np.linalg.norm(real) if real is not None else 0:.1f}"
             )
     return notes
 

@@ -160,7 +160,9 @@ def without_skin_change(
 
 
 def described_change(change: Color, real: Color | None) -> str:
-    """A change of the skin color in words, such as "skin 4 lighter (real faces 6)"; empty if it is not noticeable.
+    """A change of the skin color, such as "skin color changes by 4, lighter; real faces: 6"; empty if not noticeable.
+
+    The numbers are distances in CIE Lab.
 
     Args:
         real: the difference of real faces with and without the attribute.
@@ -168,10 +170,6 @@ def described_change(change: Color, real: Color | None) -> str:
     distance = float(np.linalg.norm(change))
     if distance < NOTICEABLE:
         return ""
-    is_lightness = abs(change[0]) > distance / 2
-    text = (
-        f"skin {abs(change[0]):.0f} {'lighter' if change[0] > 0 else 'darker'}"
-        if is_lightness
-        else (f"skin color changes by {distance:.0f}")
-    )
-    return text if real is None else f"{text} (real faces {np.linalg.norm(real):.0f})"
+    how = "" if abs(change[0]) <= distance / 2 else ", lighter" if change[0] > 0 else ", darker"
+    difference = "" if real is None else f"; real faces: {np.linalg.norm(real):.0f}"
+    return f"skin color changes by {distance:.0f}{how}{difference}"

@@ -108,10 +108,13 @@ def new_people(result: ModelResult, reference: Reference) -> str:
     if result.notice:
         return "Not checked: the model was trained on other faces than these."
     share = f"{check.share.value:.1%} of the samples ({check.share.low:.1%} to {check.share.high:.1%})"
-    close = f"nearer to a training person than {1 - CLOSE_SHARE:.0%} of held-out people are"
+    close = "unusually close to a training person"
     if check.draws_training_people:
         return f"TRAINING PEOPLE: by face recognition, {share} are {close}. Look at the pairs."
-    return f"Yes, as far as face recognition can tell: {share} are {close}; {CLOSE_SHARE:.0%} are expected by chance."
+    return (
+        f"Yes, as far as face recognition can tell: {share} are {close}; {CLOSE_SHARE:.0%} are expected by chance, "
+        f"because {1 - CLOSE_SHARE:.0%} of held-out people are less close."
+    )
 
 
 def short_verdict(result: ModelResult) -> str:

@@ -15,7 +15,7 @@ MAX_NAMED_SEEDS = 20
 
 
 class QualityModel(Protocol):
-    """A model that knows which of its faces look distorted."""
+    """A model that can score its faces."""
 
     def distorted(self, seeds: Sequence[int], condition: Mapping[str, float] | None = None) -> NDArray[np.bool_]:
         """Return whether each seed is among the tenth whose faces look most distorted, `[N]`.
@@ -36,7 +36,9 @@ def undistorted(
     distorted = model.distorted(seeds, condition)
     left_out = [seed for seed, is_distorted in zip(seeds, distorted, strict=True) if is_distorted]
     if len(left_out) == len(seeds):
-        raise BadOption(f"--quality leaves out all {len(seeds)} faces, because they look most distorted. Add --seeds.")
+        raise BadOption(
+            f"--quality leaves out all {len(seeds)} faces, because they look distorted. Request other or more faces."
+        )
     if left_out:
         names = ", ".join(map(str, left_out[:MAX_NAMED_SEEDS])) + (", ..." if len(left_out) > MAX_NAMED_SEEDS else "")
         message = f"left out {len(left_out)} of {len(seeds)} seeds, whose faces look most distorted: {names}"

@@ -15,7 +15,7 @@ export function openMarks() {
     h('p', {}, 'Choose a picture, or drop one here. It is sent to the computer that runs the studio, which stores nothing.'),
     h('div', { class: 'row' }, button('Choose a picture', () => input.click(), { class: 'main' })), input));
   const dialog = h('dialog', { 'aria-labelledby': 'marks-title', onclose: () => dialog.remove() }, h('div', { class: 'card' },
-    h('h2', { id: 'marks-title' }, 'Is a picture generated?'), button('×', () => dialog.close(), { class: 'plain close', 'aria-label': 'Close' }),
+    h('h2', { id: 'marks-title' }, 'Was this picture generated?'), button('×', () => dialog.close(), { class: 'plain close', 'aria-label': 'Close' }),
     studio.photos ? zone : notice('This studio accepts no photos. Use the command:', 'facesmith detect PICTURE'), result));
 
   for (const name of ['dragover', 'dragleave', 'drop']) dialog.addEventListener(name, (event) => {

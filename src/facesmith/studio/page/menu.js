@@ -23,7 +23,7 @@ export function fillMenu() {
     item('History', openHistory, 'Earlier walls and edits'),
     item('Stage mode', openStage, 'An endless walk on the full screen, without controls'),
     item('Download several faces', openDownloads, 'The kept faces or the wall, as a ZIP or as a contact sheet'),
-    item('Is a picture generated?', openMarks, 'Look for the invisible watermark in a picture', false),
+    item('Was this picture generated?', openMarks, 'Look for the invisible watermark in a picture', false),
     item('Save project', saveProject, 'Everything on the screen and the kept faces, in a file'),
     item('Open project or picture', () => fileInput.click(), 'A project, or a picture that Facesmith made'),
     item('Forget everything in this browser', forgetEverything, '', false), fileInput);

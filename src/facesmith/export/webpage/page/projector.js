@@ -50,7 +50,7 @@ export function openProjector(onEnd) {
         each.disabled = true;
         each.textContent = `${text} ✓`;
       } catch ({ name }) {
-        const reason = name === 'NotAllowedError' || name === 'SecurityError' ? 'The browser or you did not allow it.' : name === 'NotFoundError' ? 'There is no such device.' : 'This browser does not offer it.';
+        const reason = name === 'NotAllowedError' || name === 'SecurityError' ? 'Permission was denied.' : name === 'NotFoundError' ? 'There is no such device.' : 'This browser does not offer it.';
         status.textContent = `${text}: ${reason} The keys still play the walk.`;
       }
     }, { title, class: 'choice', 'aria-pressed': 'false' });
