@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -31,6 +32,37 @@ def test_a_lost_connection_does_not_stop_a_command_under_nohup():
             signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, earlier)
+
+
+def test_a_module_is_loaded_completely_before_a_signal_interrupts(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "slow_module.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\ncomplete = True\n")
+    with pytest.raises(KeyboardInterrupt), handling_stop_signals(interrupt):
+        import slow_module
+
+        loaded = slow_module.complete
+        time.sleep(10)
+    assert loaded
+
+
+# The signal arrives while the command line is loaded, from its first import on.
+EARLY = """
+import signal, sys
+import facesmith.__main__ as program
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "facesmith.cli.shared":
+            signal.raise_signal(signal.SIGHUP)
+sys.meta_path.insert(0, Finder())
+sys.argv[1:] = ["recipes"]
+program.main()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_signal_is_handled_while_the_command_line_is_loaded():
+    ended = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (129, "facesmith: interrupted\n")
 
 
 # C code that runs a string of Python, as extension modules do, while a signal arrives.

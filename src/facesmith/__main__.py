@@ -1,3 +1,23 @@
-from facesmith.cli import main
+"""The program. It handles stop signals before it loads the command line, which takes a moment."""
 
-main()
+from __future__ import annotations
+
+import sys
+
+from facesmith.io.stopping import handling_stop_signals, interrupt
+
+
+def main() -> None:
+    """Load and run the command line."""
+    with handling_stop_signals(interrupt) as stop:
+        try:
+            from facesmith import cli
+
+            cli.main()
+        except KeyboardInterrupt:  # while it was loaded
+            print("facesmith: interrupted", file=sys.stderr)
+            sys.exit(stop.exit_code)
+
+
+if __name__ == "__main__":
+    main()

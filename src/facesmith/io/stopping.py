@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+IMPORT_SYSTEM = "<frozen importlib"  # the beginning of its file names, in the frames of a program that imports
+RETRY_SECONDS = 0.05
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -71,5 +74,21 @@ def handling_stop_signals(function: Callable[[int, FrameType | None], None]) -> 
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Stops a command as Ctrl-C does."""
-    raise Interrupted
+    """Stops a command as Ctrl-C does.
+
+    While a module is imported, the signal waits. An exception would leave the module half loaded, and what is done on
+    the way out would fail on it: numpy, for example, can't be loaded twice.
+    """
+    if not _is_importing(frame):
+        raise Interrupted
+    retry = threading.Timer(RETRY_SECONDS, os.kill, [os.getpid(), number])
+    retry.daemon = True
+    retry.start()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(IMPORT_SYSTEM):
+            return True
+        frame = frame.f_back
+    return False
