@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from pictures import shared
@@ -384,3 +386,31 @@ def test_a_wrong_choice_is_answered_with_the_valid_ones(facesmith):
     code, _, err = facesmith("sample", "--prior", "cosmic")
     assert code == 2
     assert err == "facesmith: Invalid value for '--prior': 'cosmic' is not one of 'own', 'normal'.\n"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_full_disk_in_tensorboard_is_one_line_that_names_it(facesmith, faces, tmp_path, monkeypatch):
+    def fail(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", fail)
+    code, _, error = train(facesmith, faces, tmp_path / "run")
+    assert code == 1
+    assert f"facesmith: {tmp_path}/run/tensorboard: No space left on device." in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_standard_output_is_named():
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([sys.executable, "-m", "facesmith", "recipes"], stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(b"facesmith: standard output: No space left on device. ")
+
+
+def test_a_deleted_current_folder_is_named(tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]); from facesmith import cli; cli.main()"
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path / "gone"], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr == "facesmith: The current folder no longer exists. Change to another one with cd.\n"

@@ -537,6 +537,42 @@ def test_real_portraits_have_faces_and_landscapes_have_none(tmp_path):
     assert landscapes.photos - landscapes.faceless <= 2
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_that_a_spreadsheet_saved_is_kept_and_replaced_by_force(tmp_path, encoding, separator):
+    photos, out = different_faces(tmp_path / "photos", 2), tmp_path / "out"
+    run(photos, out)
+    before = content(out)
+    table = rows(out / "metadata.csv")
+    lines = [separator.join((*table[0], "smiling")), *(separator.join((*row.values(), "1")) for row in table)]
+    saved = "\r\n".join(lines).encode(encoding)
+    (out / "metadata.csv").write_bytes(saved)
+    assert run(photos, out).was_complete
+    assert (out / "metadata.csv").read_bytes() == saved
+    (out / "000002.png").rename(out / "000007.png")  # the table no longer lists it, so it is not a file of extract
+    (out / "metadata.csv").write_bytes("\r\n".join([*lines, lines[-1].replace("000002", "000003")]).encode(encoding))
+    (out / "000003.png").write_bytes(b"")
+    run(photos, out, force=True)
+    assert content(out) == before | {"000007.png": before["000002.png"]}
+
+
+def test_force_over_two_damaged_tables_keeps_the_folder_and_says_why(tmp_path):
+    photos, out = different_faces(tmp_path / "photos", 1), tmp_path / "out"
+    run(photos, out)
+    for name in ("faces.json", "metadata.csv"):
+        (out / name).write_bytes(b"\xff")
+    before = content(out)
+    with pytest.raises(OutputExists, match=r"faces\.json and metadata\.csv are both damaged"):
+        run(photos, out, force=True)
+    assert content(out) == before
+
+
+def test_an_output_below_a_file_names_the_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputExists, match=r"file is a file\. Choose another --out"):
+        run(different_faces(tmp_path / "photos", 1), tmp_path / "file" / "faces")
+
+
 def test_force_does_not_touch_other_folders(tmp_path):
     out = tmp_path / "mine"
     out.mkdir()

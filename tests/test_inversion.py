@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -323,6 +324,15 @@ def test_encoder_is_trained_on_the_training_split_only(trained, monkeypatch):
     list(train_inverter(run, data, kimg=0.03, force=True, console=QUIET))
     assert len(seen) == 2 * BATCH_SIZE
     assert {face.tobytes() for face in seen} <= training
+
+
+def test_accuracy_on_training_faces_is_not_called_held_out(trained, tmp_path):
+    run, data, lines = trained
+    assert lines[-2].endswith(" dB on held-out faces")
+    (tmp_path / "one").mkdir()
+    shutil.copy(next(data.glob("*.png")), tmp_path / "one")
+    lines = list(train_inverter(run, tmp_path / "one", kimg=0.01, force=True, console=QUIET))
+    assert lines[-2].endswith(" dB on training faces, because none are held out")
 
 
 def test_models_with_their_own_encoder_are_refused(tmp_path):

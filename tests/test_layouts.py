@@ -177,6 +177,21 @@ def test_one_folder_beside_other_pictures_is_no_class(tmp_path):
     assert listing.notices == ["the folder album is not a class, because there is no other one"]
 
 
+@pytest.mark.parametrize("other", ["log.jsonl", "model.safetensors", "state.pt"])
+def test_run_folders_among_faces_are_left_aside(tmp_path, other):
+    run = {
+        f"runs/first/{name}": "" for name in ("run.json", other, "curves.png", "samples/000000100.png", "losses.csv")
+    }
+    listing = listing_of(tmp_path, {"a.png": "", "b.png": "", "notes/run.json": "", "notes/c.png": "", **run})
+    assert [file.name for file in listing.files] == ["a.png", "b.png", "notes/c.png"]
+    assert "files that are not pictures are ignored (5 in a run folder, 1 empty file)" in listing.notices
+
+
+def test_a_run_folder_in_place_of_faces_is_named(tmp_path):
+    with pytest.raises(BadData, match="is the folder of a training run, not of faces"):
+        listing_of(tmp_path, {"run.json": "{}", "log.jsonl": "{}", "curves.png": ""})
+
+
 def test_too_many_folders_and_folders_with_one_name_give_a_notice(tmp_path):
     many = listing_of(tmp_path / "many", {f"album {i}/a.png": "" for i in range(65)})
     assert many.layout == "pictures"

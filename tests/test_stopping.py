@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import subprocess
 import sys
@@ -37,12 +38,15 @@ def test_a_lost_connection_does_not_stop_a_command_under_nohup():
 def test_a_module_is_loaded_completely_before_a_signal_interrupts(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "slow_module.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\ncomplete = True\n")
-    with pytest.raises(KeyboardInterrupt), handling_stop_signals(interrupt):
-        import slow_module
 
-        loaded = slow_module.complete
-        time.sleep(10)
-    assert loaded
+    def load():
+        with handling_stop_signals(interrupt):
+            importlib.import_module("slow_module")
+            time.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert sys.modules["slow_module"].complete
 
 
 # The signal arrives while the command line is loaded, from its first import on.

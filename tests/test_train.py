@@ -152,6 +152,15 @@ def test_a_folder_that_is_not_a_run_is_refused(options):
         train(options, QUIET)
 
 
+def test_a_run_inside_its_faces_is_resumed(options, monkeypatch):
+    faces = faces_folder(options.out / "faces")
+    options = replace(options, data=faces, out=faces / "run")
+    with monkeypatch.context() as patched:
+        stop_after(5, patched)
+        train(options, QUIET)
+    assert train(options, QUIET).finished
+
+
 def test_two_processes_in_one_run_are_refused(options):
     options.out.mkdir()
     lock = filelock.FileLock(options.out / ".lock", timeout=0)

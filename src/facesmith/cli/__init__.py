@@ -20,6 +20,10 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -46,16 +50,33 @@ UsageError: type[Any] = typer.BadParameter.__mro__[
 
 def main() -> None:
     """Run the program. A user's mistake is reported in one line; only our own bugs show a traceback."""
-    with handling_stop_signals(interrupt) as stop:
+    with handling_stop_signals(interrupt) as stop, _disk_errors_of_threads_unprinted():
         try:
             _run()
         except KeyboardInterrupt:
             _fail("interrupted", stop.exit_code)
 
 
+@contextmanager
+def _disk_errors_of_threads_unprinted() -> Iterator[None]:
+    """Print no traceback for a disk error in a thread, such as TensorBoard's: the main thread gets it, too."""
+    earlier = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not (isinstance(arguments.exc_value, OSError) and arguments.exc_value.errno in DISK_ERRORS):
+            earlier(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = earlier
+
+
 def _run() -> None:
     try:
         _refuse_empty_arguments(sys.argv[1:])
+        _refuse_missing_folder()
         code = app(_with_global_options_first(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
@@ -73,8 +94,8 @@ def _run() -> None:
         if not isinstance(error, MemoryError) and not any(text in str(error) for text in OUT_OF_MEMORY):
             raise
         _fail(
-            "There is not enough memory. Everything saved before is intact. "
-            "Use a smaller --batch, fewer --samples or narrower networks.",
+            "There is not enough memory. Everything saved before is intact. Close other programs, or give the command "
+            "less to do at once: fewer faces, smaller photos, or a smaller --batch, if it has this option.",
             1,
         )
 
@@ -82,6 +103,14 @@ def _run() -> None:
 def _fail(message: str, code: int) -> None:
     print(f"facesmith: {one_line(message)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _refuse_missing_folder() -> None:
+    """Raise BadOption if the current folder has been deleted: torch would end the process with an obscure message."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise BadOption("The current folder no longer exists. Change to another one with cd.") from None
 
 
 def _refuse_empty_arguments(arguments: list[str]) -> None:

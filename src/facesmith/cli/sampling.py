@@ -136,7 +136,7 @@ def walk(
         str | None, typer.Option(help="Faces to visit: seeds such as 3,17,40 or 0-15, and latent files: 3,me.latent.")
     ] = None,
     random: Annotated[int, typer.Option(min=2, max=10_000, help="Random faces per walk, instead of --seeds.")] = 6,
-    seed: Annotated[int, typer.Option(help="Another seed selects other random faces.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Another seed selects other random faces.")] = 0,
     grid: Annotated[str, typer.Option(help="Walks side by side: columns x rows.")] = "1x1",
     closed: Annotated[
         bool, typer.Option("--closed/--open", help="Return to the first face, or end at the last.")

@@ -11,6 +11,7 @@ import typer
 from facesmith import __version__
 from facesmith.errors import BadOption
 from facesmith.io.cpus import limit_threads
+from facesmith.io.files import naming_errors
 from facesmith.io.messages import SafeConsole, printable
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ Data = Annotated[Path, typer.Option(help="Faces: the output of extract, or any f
 
 def show(result: object) -> None:
     """Print a result on standard output. Text from files can't control the terminal."""
-    typer.echo(printable(str(result)))
+    with naming_errors(Path("standard output")):
+        typer.echo(printable(str(result)))
 
 
 def fetch_model(model: Path | None) -> Path | None:
@@ -128,7 +130,7 @@ def read_watermark_key(file: Path) -> str:
 
 def _version(requested: bool) -> None:
     if requested:
-        typer.echo(f"facesmith {__version__}")
+        show(f"facesmith {__version__}")
         raise typer.Exit
 
 

@@ -68,7 +68,8 @@ def train_inverter(
     save_encoder(out, encoder, template, details, model.hash)
     yield (
         f"after {seen / 1000:.1f} kimg, by the encoder alone: {scores['samples_psnr_db']:.1f} dB on generated faces, "
-        f"{scores['faces_psnr_db']:.1f} dB on held-out faces"
+        f"{scores['faces_psnr_db']:.1f} dB on "
+        + ("held-out faces" if len(faces.part("validation")) else "training faces, because none are held out")
     )
     yield str(out)
 
@@ -105,7 +106,10 @@ def _train(model: Model, faces: Faces, budget: int, seed: int, console: Console)
 
 
 def _test(model: Model, encoder: InversionEncoder, faces: Faces) -> dict[str, float]:
-    """Return the PSNR of reconstructions by the encoder alone, for samples and for held-out faces."""
+    """Return the PSNR of reconstructions by the encoder alone, for samples and for held-out faces.
+
+    If none are held out, training faces take their place.
+    """
     rows = faces.part("validation")[:TEST_COUNT]
     rows = rows if len(rows) else faces.part("train")[:TEST_COUNT]
     sets: dict[str, Pixels] = {

@@ -98,7 +98,7 @@ def parse_grid(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"([1-9][0-9]?)[x\N{MULTIPLICATION SIGN}]([1-9][0-9]?)", text.strip().lower())
     if match is None:
-        raise BadOption(f"--grid {text!r} can't be read. Write columns x rows, such as 4x2.")
+        raise BadOption(f"--grid {text!r} can't be read. Write columns x rows, each from 1 to 99, such as 4x2.")
     return int(match[1]), int(match[2])
 
 

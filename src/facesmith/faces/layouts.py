@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.files import LFS_POINTER
 from facesmith.io.json_files import as_schema, parse_as
-from facesmith.io.store import SortedFiles, Store, StoredFile, kinds_text, printable, sort_by_kind
+from facesmith.io.store import SortedFiles, Store, StoredFile, kinds_text, printable, run_folders, sort_by_kind
 from facesmith.labels import Attributes, Labels, attributes_of, read_labels
 from facesmith.labels.folders import classes_of, person_of, persons_of
 from facesmith.photos.align import LANDMARK_NAMES, framing_from_header
@@ -64,6 +64,10 @@ def read_listing(store: Store) -> Listing:
         BadData: there are no pictures, or a table can't be read.
     """
     files = sort_by_kind(store)
+    if "" in run_folders(files.others):
+        raise BadData(
+            f"{store.path} is the folder of a training run, not of faces. Give the faces that it was trained on."
+        )
     if not files.pictures:
         count = len(files.videos) + len(files.kinds)
         raise BadData(

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from posixpath import basename, dirname, join
 from typing import IO
 
 from facesmith.errors import BadData
@@ -30,6 +31,9 @@ from facesmith.io.images import read_file
 UNREADABLE_FOLDER = "unreadable folder"  # stamp; such a folder counts as a picture, and reading it gives the reason
 BROKEN_LINK = "broken link"  # stamp
 SPECIAL_FILE = "pipe or device"  # stamp and kind; opening a pipe would block forever
+RUN_PLAN = "run.json"
+RUN_FILES = ("log.jsonl", "model.safetensors", "state.pt")
+IN_RUN_FOLDER = "in a run folder"  # kind of files that `train` wrote: sheets of samples are no photos
 MAX_KINDS_LISTED = 5
 MAX_SUFFIX_SHOWN = 16  # characters; `.jpg?width=300&height=…` is cut
 
@@ -163,22 +167,39 @@ def sort_by_kind(store: Store) -> SortedFiles:
 
     The content of a file decides. Only files with a picture's suffix are not looked into, because a dataset may have
     hundreds of thousands of them on a slow disk. If one is not a picture, reading it later gives the reason.
+
+    The files of run folders inside the store are left aside.
     """
     result = SortedFiles()
-    for file in store.files():
-        if store.trusts(file):
+    files = store.files()
+    runs = tuple(f"{folder}/" for folder in run_folders(files) if folder)
+    for file in files:
+        if runs and file.name.startswith(runs):
+            result.kinds[file.name] = IN_RUN_FOLDER
+        elif store.trusts(file):
             result.pictures.append(file)
-            continue
-        kind = store.kind(file.name)
-        if kind.category == "picture":
-            result.pictures.append(file)
-        elif kind.category == "video":
-            result.videos.append(file)
         else:
-            if kind.name != SPECIAL_FILE:  # nothing may open it
-                result.others.append(file)
-            result.kinds[file.name] = _ignored_label(file, kind)
+            _sort_by_content(store, file, result)
     return result
+
+
+def _sort_by_content(store: Store, file: StoredFile, result: SortedFiles) -> None:
+    kind = store.kind(file.name)
+    if kind.category == "picture":
+        result.pictures.append(file)
+    elif kind.category == "video":
+        result.videos.append(file)
+    else:
+        if kind.name != SPECIAL_FILE:  # nothing may open it
+            result.others.append(file)
+        result.kinds[file.name] = _ignored_label(file, kind)
+
+
+def run_folders(files: list[StoredFile]) -> set[str]:
+    """The folders among these files that are run folders of `train`; empty text for the top folder."""
+    folders = {dirname(file.name) for file in files if basename(file.name) == RUN_PLAN}
+    names = {file.name for file in files} if folders else set()
+    return {folder for folder in folders if any(join(folder, name) in names for name in RUN_FILES)}
 
 
 def _ignored_label(file: StoredFile, kind: FileKind) -> str:

@@ -107,7 +107,7 @@ def parse(raw: bytes, *, blanks: bool = False) -> TableText:
     while names is None and not blanks and (title := _title(text, separator and separator[1])):
         text = text[text.index(title) + len(title) :]
         notices.append(f"its line {readable(title.strip(DELIMITERS + ' '))[:80]!r} is skipped as a title")
-    delimiter = separator[1] if separator else _delimiter(names or text)
+    delimiter = separator[1] if separator else delimiter_of(names or text)
     records = _split_at_blanks(text) if delimiter is None and blanks else _split(text, delimiter or ",")
     filled = (cells for cells in ([cell.strip() for cell in record] for record in records) if any(cells))
     columns = next(filled, []) if names is None else [name.strip() for name in next(_split(names, delimiter or ","))]
@@ -151,7 +151,7 @@ def _without_comments(text: str) -> tuple[str, str | None]:
     names = None
     while comment := COMMENT_LINE.match(text):
         text = text[comment.end() :]
-        names = comment[1] if _delimiter(comment[1]) else names
+        names = comment[1] if delimiter_of(comment[1]) else names
     return text, names
 
 
@@ -165,8 +165,8 @@ def _title(text: str, separator: str | None) -> str:
     lines = [line.rstrip("\n") for line in islice(filled, 1 + MAX_TITLES)]
     if not lines:
         return ""
-    separator = separator or _delimiter(lines[0])
-    cells, *cells_below = (_cells(line, separator or _delimiter(line) or ",") for line in lines)
+    separator = separator or delimiter_of(lines[0])
+    cells, *cells_below = (_cells(line, separator or delimiter_of(line) or ",") for line in lines)
     is_alone = cells[0] != "" and not any(cells[1:]) and attribute_name(cells[0]) not in NAME_COLUMNS
     has_table_below = any(sum(map(bool, each)) > 1 for each in cells_below)
     return lines[0] if is_alone and has_table_below else ""
@@ -177,7 +177,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([line[:SAMPLE_BYTES]], delimiter=delimiter), [])] or [""]
 
 
-def _delimiter(text: str) -> str | None:
+def delimiter_of(text: str) -> str | None:
     """The most frequent separator outside quotes in the first line, or None if there is none."""
     first = next((line for line in io.StringIO(text, newline=None) if line.strip(DELIMITERS + " \r\n")), "")
     outside = "".join(first.split('"')[::2])

@@ -27,6 +27,7 @@ from facesmith.io.files import atomic_write, holds_files, open_regular_file, ref
 from facesmith.io.json_files import read_json
 from facesmith.io.lock import lock_names
 from facesmith.labels.folders import person_of
+from facesmith.labels.table_text import decode, delimiter_of
 from facesmith.photos import journal, shard_files
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
@@ -138,10 +139,10 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
     """
     if force:
         if not _is_replaceable(out):
-            raise OutputExists(f"{out} is not a folder that extract wrote, so --force keeps it. Choose another --out.")
+            raise OutputExists(_why_not_replaceable(out))
         return None
-    if out.is_file():
-        raise OutputExists(f"{out} is a file. Choose another --out.")
+    if file := next((each for each in (out, *out.parents) if each.is_file()), None):
+        raise OutputExists(f"{file} is a file. Choose another --out.")
     unfinished = journal.settings_of(out)
     if unfinished is not None:
         _check_same_settings(out, unfinished, settings.to_values(), "an interrupted extraction")
@@ -154,7 +155,7 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
             refuse_to_overwrite(out, force)
         return None
     _check_same_settings(out, header.settings, settings.to_values(), "an extraction")
-    if _listed_columns(out)[: len(COLUMNS)] != list(COLUMNS):
+    if not _is_table_of_extract(out):
         raise OutputExists(
             f"{out}/metadata.csv, which extract wrote, is missing or damaged. Add --force to extract all faces again."
         )
@@ -178,16 +179,31 @@ def _is_replaceable(out: Path) -> bool:
     try:
         return bool(_read_header(out))
     except (OSError, OutputExists):  # missing or damaged; the table shows as well who wrote it
-        return _listed_columns(out)[: len(COLUMNS)] == list(COLUMNS)
+        return _is_table_of_extract(out)
 
 
-def _listed_columns(out: Path) -> list[str]:
-    """The first line of `metadata.csv`; empty if it can't be read."""
+def _why_not_replaceable(out: Path) -> str:
+    if (out / "faces.json").exists():
+        return (
+            f"{out}: faces.json and metadata.csv are both damaged, so it is unknown which files extract wrote. "
+            "--force keeps them. Delete the folder yourself, or choose another --out."
+        )
+    return f"{out} is not a folder that extract wrote, so --force keeps it. Choose another --out."
+
+
+def _is_table_of_extract(out: Path) -> bool:
+    """Whether `metadata.csv` has the columns of `extract`. Others may be added, and a spreadsheet may have saved it."""
     try:
         with open_regular_file(out / "metadata.csv") as stream:
-            return stream.readline(MAX_HEADER_BYTES).decode("utf-8", ENCODING_ERRORS).rstrip("\r\n").split(",")
+            header = decode(stream.read(MAX_HEADER_BYTES))
     except OSError:
-        return []
+        return False
+    return set(COLUMNS) <= set(_table_of_extract(header).fieldnames or ())
+
+
+def _table_of_extract(text: str) -> csv.DictReader[str]:
+    """The rows of `metadata.csv`, whichever separator it has."""
+    return csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter_of(text) or ",")
 
 
 def _check_same_settings(out: Path, stored: dict[str, Any], requested: dict[str, Any], what: str) -> None:
@@ -235,8 +251,7 @@ def _listed_faces(out: Path) -> Iterator[str]:
     """The faces that `metadata.csv` lists. A damaged table ends at the damage."""
     try:
         with open_regular_file(out / "metadata.csv") as stream:
-            text = io.TextIOWrapper(stream, "utf-8", ENCODING_ERRORS, newline="")
-            for row in csv.DictReader(text):
+            for row in _table_of_extract(decode(stream.read())):
                 if row.get("affine_00") and FACE_NAME.fullmatch(row.get("file_name") or ""):
                     yield row["file_name"]
     except (FileNotFoundError, csv.Error):

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from facesmith.gan.recipe import CONSOLE_STEPS
+from facesmith.io.files import naming_errors
 from facesmith.io.images import Pixels, grid, to_uint8, write_png
 from facesmith.io.progress import LineClock, duration, shows_bars, shows_lines
 from facesmith.latent.synthesis import synthesize_seeds
@@ -113,7 +114,8 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.progress.stop()
-        self.tensorboard.close()
+        with naming_errors(self.out / TENSORBOARD):
+            self.tensorboard.close()
 
     @property
     def seconds(self) -> float:
@@ -154,8 +156,9 @@ class Monitor:
     def log_validation(self, scores: Mapping[str, float], *, is_best: bool) -> None:
         """Print a validation and add it to the log; the next checkpoint writes it to the disk."""
         self.lines.append({"seen": self.state.seen, **scores})
-        for name, number in scores.items():
-            self.tensorboard.add_scalar(name, number, self.state.seen)
+        with naming_errors(self.out / TENSORBOARD):
+            for name, number in scores.items():
+                self.tensorboard.add_scalar(name, number, self.state.seen)
         numbers = "  ".join(f"{name.removeprefix('validation/')} {number:.4g}" for name, number in scores.items())
         best = "  best so far" if is_best else ""
         self.print(f"{self.state.seen / 1000:8.1f} kimg  validation: {numbers}{best}")
@@ -203,8 +206,9 @@ class Monitor:
         self.losses.write()
         self._write_sheets(samples)
         draw_curves(self.out / CURVES, self.lines, state.recipe.name)
-        self._write_tensorboard(line, scores)
-        self._write_tensorboard_images(samples)
+        with naming_errors(self.out / TENSORBOARD):
+            self._write_tensorboard(line, scores)
+            self._write_tensorboard_images(samples)
         if self.line_clock is not None:
             self._print_line(now, _status(means, images_per_second))
         self._print_new(problems)
@@ -212,7 +216,8 @@ class Monitor:
 
     def log_rollback(self, problems: str, seen_before: int) -> None:
         """After a rollback of the state, remove newer lines and sheets, and log the rollback."""
-        self.tensorboard.close()
+        with naming_errors(self.out / TENSORBOARD):
+            self.tensorboard.close()
         best = best_kid(self.lines)
         self.lines, self.tensorboard = self._open_log()
         self.losses = LossHistory(self.out, self.state.players, self.state.step)
@@ -242,7 +247,8 @@ class Monitor:
         for sheet in [path for folder in (SHEETS, RECONSTRUCTIONS, RECIPE_SHEETS) for path in sheets(self.out, folder)]:
             if int(sheet.stem) > self.state.seen:
                 sheet.unlink()
-        return lines, SummaryWriter(str(self.out / TENSORBOARD), purge_step=self.state.seen + 1)
+        with naming_errors(self.out / TENSORBOARD):
+            return lines, SummaryWriter(str(self.out / TENSORBOARD), purge_step=self.state.seen + 1)
 
     def _begin_interval(self) -> None:
         """Reset the sums and the timer for the next line of the log."""
@@ -276,7 +282,8 @@ class Monitor:
         """Write the images `[N, C, H, W]` that a recipe returns among its terms, side by side."""
         row = grid(DEFAULT_MARKING.marked(to_uint8(images).cpu().numpy()), len(images))
         write_png(self.out / RECIPE_SHEETS / f"{self.state.seen:09d}.png", row, self._metadata)
-        self.tensorboard.add_image(name, row, self.state.seen, dataformats="HWC")
+        with naming_errors(self.out / TENSORBOARD):
+            self.tensorboard.add_image(name, row, self.state.seen, dataformats="HWC")
 
     def _write_sheets(self, samples: Pixels) -> None:
         sheet = grid(DEFAULT_MARKING.marked(samples))
@@ -294,7 +301,9 @@ class Monitor:
         Args:
             nets: the averaged networks in evaluation mode.
         """
-        self._write_tensorboard_images(synthesize_seeds(nets["G"], FIXED_SEEDS[:TENSORBOARD_IMAGES]))
+        samples = synthesize_seeds(nets["G"], FIXED_SEEDS[:TENSORBOARD_IMAGES])
+        with naming_errors(self.out / TENSORBOARD):
+            self._write_tensorboard_images(samples)
 
     def _write_tensorboard_images(self, samples: Pixels) -> None:
         """Write 4 rows of 8 samples, and as many real faces: the last ones that a player was trained on."""
