@@ -377,7 +377,7 @@ def test_dialogs_are_accessible(open_page):
         "History": "Close",
         "Download several": "Close",
         "Stage mode": "Cancel",
-        "Is a picture": "Close",
+        "Was this picture": "Close",
         "Forget everything": "Cancel",
     }
     for name, close in dialogs.items():
