@@ -414,3 +414,16 @@ def test_a_deleted_current_folder_is_named(tmp_path):
     ended = subprocess.run([sys.executable, "-c", code, tmp_path / "gone"], capture_output=True, text=True)
     assert ended.returncode == 2
     assert ended.stderr == "facesmith: The current folder no longer exists. Change to another one with cd.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "a/run"], "(a/run). Write its option before it: --model"),
+        (["train", "quick64", "a", "--data", "b", "--out", "c"], "(a). Write its option before it: --data"),
+        (["faces", "a", "b"], "(b)"),
+    ],
+)
+def test_a_path_without_its_option_is_helped(facesmith, arguments, message):
+    code, _, error = facesmith(*arguments)
+    assert (code, error) == (2, f"facesmith: Got unexpected extra argument(s) {message}\n")

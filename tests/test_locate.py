@@ -81,3 +81,44 @@ def test_a_git_lfs_pointer_in_place_of_another_file_is_not_called_damaged(tmp_pa
     for read in (lambda: load_state(tmp_path / "state.pt"), lambda: read_plan(tmp_path / "run.json")):
         with pytest.raises(BadModel, match=r"Git LFS pointer, not the file itself. Download it: git lfs pull$"):
             read()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), "is not a safetensors file, but PNG. Expected a file that Facesmith wrote"),
+        (b"GGUF\3" + bytes(99), "is not a safetensors file. Expected"),
+        (b'{"recipe": "quick64"}', "is not a safetensors file. Expected"),
+        (b"\x20\0\0\0\0\0\0\0{", "Is the file complete"),
+        (b"\x20\0\0", "Is the file complete"),
+        (b"", "Is the file complete"),
+    ],
+)
+def test_another_file_in_place_of_a_model_is_named(tmp_path, content, message):
+    (tmp_path / "model").write_bytes(content)
+    with pytest.raises(BadModel, match=message):
+        facesmith.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        ("https://huggingface.co/ann/faces", "hf://ann/faces"),
+        ("https://huggingface.co/ann/faces/tree/main", "hf://ann/faces"),
+        ("hf.co/ann/faces", "hf://ann/faces"),
+        ("hf:ann/faces", "hf://ann/faces"),
+        ("ann/faces", "hf://ann/faces"),
+        ("ann/faces/first", None),
+        ("here/faces", None),
+        ("faces", None),
+        ("../faces", None),
+        ("/ann/faces", None),
+    ],
+)
+def test_a_missing_model_that_may_be_on_the_hub_is_suggested(tmp_path, monkeypatch, path, address):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    with pytest.raises(BadModel, match="does not exist") as error:
+        facesmith.load(path)
+    assert ("If it is on the Hub, write hf://" in str(error.value)) == bool(address)
+    assert address is None or str(error.value).endswith(f" write {address}.")

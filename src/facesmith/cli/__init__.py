@@ -82,7 +82,7 @@ def _run() -> None:
             raise KeyboardInterrupt
     except UsageError as error:
         # Empty if typer has printed the help instead.
-        message = error.format_message().replace(": Value error, ", ": ")
+        message = error.format_message().replace(": Value error, ", ": ") + _option_for_extra_argument(error)
         _fail(message, 2) if message else sys.exit(2)
     except FacesmithError as error:
         _fail(str(error), error.exit_code)
@@ -103,6 +103,15 @@ def _run() -> None:
 def _fail(message: str, code: int) -> None:
     print(f"facesmith: {one_line(message)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _option_for_extra_argument(error: Any) -> str:
+    """A sentence about the option that a path without an option may belong to; empty after other errors."""
+    if not error.message.startswith("Got unexpected extra argument") or error.ctx is None:
+        return ""
+    names = {name for parameter in error.ctx.command.params for name in parameter.opts}
+    options = " or ".join(option for option in ("--model", "--data") if option in names)
+    return f". Write its option before it: {options}" if options else ""
 
 
 def _refuse_missing_folder() -> None:

@@ -27,7 +27,7 @@ from facesmith.io.memory import require_memory
 from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.run_folder import MODEL
-from facesmith.modelfiles.sidecar import HEADER_KEY, open_tensors
+from facesmith.modelfiles.sidecar import GIVE_MODEL, HEADER_KEY, open_tensors
 
 MODEL_FORMAT = 1
 Count = Annotated[int, Meta(ge=0)]
@@ -140,7 +140,7 @@ def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
         header: dict[str, Any] = parse_json((metadata or {})[HEADER_KEY])
         as_schema(header, ModelHeader)
     except KeyError:
-        raise BadModel(f"{file} is not a Facesmith model: it has no header.") from None
+        raise BadModel(f"{file} is not a Facesmith model: it has no header. {GIVE_MODEL}") from None
     except ValueError as error:
         reason = one_line(str(error), 200)
         raise BadModel(f"{file} is not a Facesmith model, or its header is damaged: {reason}.") from None

@@ -20,6 +20,10 @@ from facesmith.modelfiles.run_folder import MODEL
 SIDECARS = ("directions.safetensors", "attributes.safetensors", "inversion.safetensors")
 PREFIX = "hf:/"  # with one slash, because a Path collapses two; alone, it also drops the last one
 ADDRESS = re.compile(r"hf:/{1,2}(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
+# Addresses in other forms: of the web page, without slashes, or only the name.
+OTHER_ADDRESS = re.compile(
+    r"(?:(?:https?:/+)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:)?(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:/.*)?"
+)
 LOGIN = "Log in with a token that has access: hf auth login"
 UNREACHABLE = "the Hub can't be reached{}. Check the network."
 OFFLINE = "the offline mode of the Hub is switched on{}. To switch it off: unset HF_HUB_OFFLINE"
@@ -64,6 +68,14 @@ def parse_address(path: Path | str) -> Address:
         as_typed = _text(path) if "://" in _text(path) else _text(path).replace(":/", "://", 1)
         raise BadOption(f"{as_typed!r} is no address on the Hub. Write hf://user/name, or hf://user/name@revision.")
     return Address(match["repo"], match["revision"])
+
+
+def suggest_address(path: Path) -> str:
+    """A sentence that names the address on the Hub that a missing file may stand for; empty if there is none."""
+    match = OTHER_ADDRESS.fullmatch(_text(path))
+    if match is None or path.parent.exists() or (match["repo"] == match[0][: len(match["repo"])] != match[0]):
+        return ""
+    return f" If it is on the Hub, write hf://{match['repo']}."
 
 
 def _text(path: Path | str) -> str:

@@ -19,12 +19,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from facesmith.errors import BadModel
+from facesmith.io.file_kinds import HEAD_BYTES, kind_of_content
 from facesmith.io.files import atomic_write, open_regular_file, refuse_lfs_pointer
 from facesmith.io.json_files import as_schema, parse_json
 from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.run_folder import MODEL
 
 SIDECAR_FORMAT = 1
+GIVE_MODEL = "Give a model.safetensors that facesmith train wrote, or its run folder."
+SAFETENSORS_LENGTH_BYTES = 8  # the length of the JSON that follows
 HEADER_KEY = "facesmith"  # the whole header is one metadata entry, because safetensors writes several in no fixed order
 RESERVED_ENTRIES = ("format", "kind", "model")  # header entries that `save_sidecar` fills
 HOW_TO_MAKE = {
@@ -69,8 +72,12 @@ def open_tensors(file: Path, framework: str = "pt", device: str = "cpu") -> Iter
     except (SafetensorError, OSError) as error:
         if isinstance(error, SafetensorError) and _is_pytorch_file(file):
             raise BadModel(
-                f"{file} is a PyTorch file, which may contain code, so it is not opened as a model. "
-                "Give a model.safetensors that facesmith train wrote, or its run folder."
+                f"{file} is a PyTorch file, which may contain code, so it is not opened as a model. {GIVE_MODEL}"
+            ) from None
+        if isinstance(error, SafetensorError) and _head(file)[SAFETENSORS_LENGTH_BYTES:][:1] not in b"{":
+            raise BadModel(
+                f"{file} is not a safetensors file{_kind(file)}. "
+                "Expected a file that Facesmith wrote, such as the model.safetensors in a run folder."
             ) from None
         raise BadModel(
             f"{file} can't be read as safetensors ({one_line(str(error), 200)}). Is the file complete?"
@@ -79,8 +86,17 @@ def open_tensors(file: Path, framework: str = "pt", device: str = "cpu") -> Iter
 
 def _is_pytorch_file(file: Path) -> bool:
     """Whether a file starts as those of torch.save do: as a zip or as a pickle."""
+    return _head(file).startswith((b"PK\3\4", b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"))
+
+
+def _kind(file: Path) -> str:
+    kind = kind_of_content(_head(file)).name
+    return f", but {kind}" if kind else ""
+
+
+def _head(file: Path) -> bytes:
     with open(file, "rb") as stream:
-        return stream.read(4).startswith((b"PK\3\4", b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"))
+        return stream.read(HEAD_BYTES)
 
 
 def save_sidecar(
