@@ -427,3 +427,14 @@ def test_a_deleted_current_folder_is_named(tmp_path):
 def test_a_path_without_its_option_is_helped(facesmith, arguments, message):
     code, _, error = facesmith(*arguments)
     assert (code, error) == (2, f"facesmith: Got unexpected extra argument(s) {message}\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no line break in a name")
+def test_a_line_break_in_a_name_adds_no_line(facesmith, tmp_path):
+    picture = tmp_path / "a\nfacesmith: done.png"
+    assert facesmith("sample", "--seeds", "3", "--out", tmp_path / "a.png")[0] == 0
+    (tmp_path / "a.png").rename(picture)
+    code, output, _ = facesmith("detect", picture)
+    assert code == 0
+    assert output.startswith("a\N{REPLACEMENT CHARACTER}facesmith: done.png  watermark: yes")
+    assert output.count("\n") == 1

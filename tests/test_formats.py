@@ -67,6 +67,8 @@ def samples():
             planarconfig="separate",
             compression="zlib",
         ),
+        "tiff-32-gray": tiff(GRAY.astype(np.uint32) * 0x1010101, photometric="minisblack"),
+        "tiff-20-gray": tiff(GRAY.astype(np.uint32) * 0x1010, photometric="minisblack"),
         "tiff-float": encoded(Image.fromarray(GRAY.astype(np.float32) / 255), "TIFF"),
         "tiff-big": tiff(colors, photometric="rgb", bigtiff=True),
         "tiff-jpeg": encoded(FACE, "TIFF", compression="jpeg"),

@@ -402,3 +402,42 @@ def test_any_damage_to_a_zip_gives_only_a_facesmith_error(tmp_path_factory, data
 def test_kinds_that_are_not_listed_are_counted():
     counts = Counter({f".{i}": 9 - i for i in range(7)})
     assert kinds_text(counts).endswith("5 .4 and 7 of other kinds")
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (["写真/顔.jpg", "旅行/IMG_1.jpg", "表示.jpg", "写真a.jpg", "ひらがな 2.jpg"], "cp932"),
+        (["写真/顔.jpg", "Müller.jpg"], "utf-8"),
+        (["Jörg.jpg", "Müller/süß.jpg"], "cp437"),
+        (["Ärger.jpg"], "cp437"),
+        (["châle.jpg", "Été/noël.jpg"], "cp437"),
+        (["España/niño.jpg"], "cp437"),
+        (["Übung/Größe.jpg", "a.jpg"], "cp437"),
+        (["a.jpg", "b/c.jpg"], "cp437"),
+    ],
+)
+def test_names_in_a_zip_that_states_no_encoding(tmp_path, monkeypatch, names, encoding):
+    monkeypatch.setattr(zipfile.ZipInfo, "_encodeFilenameFlags", lambda self: (self.filename.encode(encoding), 0))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    store = open_store(tmp_path / "a.zip")
+    assert [file.name for file in store.files()] == sorted(names)
+    assert store.read(names[0]) == b"x"
+
+
+def test_russian_names_in_an_old_zip_are_not_called_japanese(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile.ZipInfo, "_encodeFilenameFlags", lambda self: (self.filename.encode("cp866"), 0))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("Фото.jpg", b"x")
+    (file,) = open_store(tmp_path / "a.zip").files()
+    assert file.name == "Фото.jpg".encode("cp866").decode("cp437")
+
+
+def test_a_japanese_name_with_a_backslash_in_its_bytes_is_one_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile.ZipInfo, "_encodeFilenameFlags", lambda self: (self.filename.encode("cp932"), 0))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("日本\\表情.jpg", b"x")  # the second byte of the third character is a backslash
+    (file,) = open_store(tmp_path / "a.zip").files()
+    assert file.name == "日本/表情.jpg"

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -1044,3 +1045,14 @@ def test_every_stop_signal_ends_the_studio_in_an_orderly_way(tmp_path, monkeypat
 def test_missing_model_is_reported_before_the_page_opens(tmp_path):
     with pytest.raises(BadModel, match="does not exist"):
         serve(StudioOptions(models=[tmp_path / "nothing"]), QUIET)
+
+
+def test_a_deleted_run_leaves_the_others_on_the_page(tmp_path):
+    folders = {name: saved_model(tmp_path / name) for name in ("kept", "gone")}
+    with client_of(
+        Studio(OpenModels([folders["kept"]], ["tiny"]), folders, {name: name for name in folders})
+    ) as client:
+        for folder in folders.values():
+            (folder / "log.jsonl").write_text('{"seen": 8, "seconds": 1}\n')
+        shutil.rmtree(folders["gone"])
+        assert [run["name"] for run in client.get("/api/runs").json()] == ["kept"]

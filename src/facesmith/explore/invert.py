@@ -23,7 +23,7 @@ from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_pi
 from facesmith.io.original_photo import OriginalPhoto
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import Progress
-from facesmith.io.store import kinds_text
+from facesmith.io.store import kinds_text, printable
 from facesmith.latent import truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
 from facesmith.latent.latent_file import LATENT_SUFFIX, save_latent
@@ -125,7 +125,7 @@ def invert(
     rebuilt = model.synthesize(w.numpy())
     errors = reconstruction_errors(model, faces, rebuilt, console)
     for picture, error in zip(inputs, errors, strict=True):
-        yield f"{picture.name}  {error.summary()}"
+        yield f"{printable(picture.name)}  {error.summary()}"
     if len(inputs) > 1:
         yield _mean_summary(errors)
     rows = [faces, rebuilt]
@@ -182,7 +182,7 @@ def _read_pictures(model: Model, pictures: Sequence[Path], options: InvertOption
                 usable.append(_locate(model, photo, options, console))
             except BadPicture as reason:
                 skipped.append(f"{photo.source}: {reason}")
-                console.print(f"{photo.source} skipped: {reason}")
+                console.print(f"{printable(photo.source)} skipped: {reason}")
             progress.advance()
     if not usable:
         more = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""

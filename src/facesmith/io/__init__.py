@@ -10,6 +10,7 @@ json_files.py         JSON that Facesmith writes, checked against a schema where
 store.py              a folder or a file as names and bytes; files sorted by kind
 addresses.py          files at addresses such as s3://, and text files that list paths
 archives.py           zip and tar, also inside each other, as names and bytes; opens every source
+zip_names.py          names of files in a zip, whose encoding it need not state
 seekable.py           files in archives as open files: a part of the archive, or a temporary copy
 parquet.py            Parquet files of datasets as names and bytes, with their labels
 parquet_columns.py    which columns of a Parquet file are pictures, and which are labels

@@ -28,6 +28,7 @@ from facesmith.io.images import MAX_FILE_BYTES
 from facesmith.io.parquet import ParquetStore, RecentReaders
 from facesmith.io.seekable import SMALL_COPY_BYTES, Slice, read_at, stored_entry, temporary_copy
 from facesmith.io.store import FileStore, FolderStore, LabelTable, NotAStore, Store, StoredFile, printable
+from facesmith.io.zip_names import names_in_zip
 
 # What the archive modules and their decompressors raise for damaged entries and for unsupported compression methods.
 ARCHIVE_ERRORS = (
@@ -101,7 +102,8 @@ class ZipStore(Store):
             self.close()
             raise _unpack_first(path, "is the last part of a split zip, or its beginning is missing", "7z x")
         # Of several entries with one name, the last counts.
-        self.entries = {name: info for info in self.zip.infolist() if not (name := _name_in_zip(info)).endswith("/")}
+        names = names_in_zip(self.zip.infolist())
+        self.entries = {name: info for name, info in zip(names, self.zip.infolist(), strict=True) if name[-1:] != "/"}
         problems = [self._problem(info) for info in self.entries.values()]
         if problems and all(problems):
             self.close()
@@ -163,11 +165,6 @@ class ZipStore(Store):
     def __del__(self) -> None:  # most callers read a store to its end and drop it
         if self.stream is not None:
             self.stream.close()
-
-
-def _name_in_zip(info: zipfile.ZipInfo) -> str:
-    """The name of an entry with `/` as separator; some programs for Windows write `\\`."""
-    return info.filename if "/" in info.filename else info.filename.replace("\\", "/")
 
 
 class TarStore(Store):

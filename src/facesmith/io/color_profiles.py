@@ -79,6 +79,8 @@ def scale_to_8_bits(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
     Raises:
         BadPicture: the image contains NaN.
     """
+    if mode == "I" and values.min(initial=0) < -(2**15):  # Pillow reads unsigned 32-bit numbers as signed ones
+        values = values.astype(np.int32).view(np.uint32)
     values = values.astype(np.float64)
     highest = values.max(initial=0)
     if np.isnan(highest):
@@ -90,6 +92,7 @@ def _white_level(mode: str, highest: float) -> float:
     """The value that means white. Files don't state it, so it is guessed from their highest value."""
     if mode == "F":
         return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
-    if mode == "I":  # images stored as 32-bit integers use only 8 or 16 bits
-        return 255.0 if highest <= 255 else 65535.0
+    if mode == "I":  # images stored as 32-bit integers often use only 8 or 16 bits
+        bits = next(bits for bits in (8, 16, *range(17, 33)) if highest < 2**bits)
+        return float(2**bits - 1)
     return 65535.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from facesmith import __version__
 from facesmith.directions import unsupervised
-from facesmith.errors import BadModel
+from facesmith.errors import BadData, BadModel
 from facesmith.io.images import png_bytes
 from facesmith.modelfiles.sidecar import sidecar_path
 from facesmith.studio import evaluation_view, opened_picture, run_view
@@ -71,7 +72,13 @@ async def runs(
     """The open runs, with their progress."""
 
     def summaries(_: object) -> list[dict[str, Any]]:
-        return [run_view.summary(run_id, studio.run_names[run_id], folder) for run_id, folder in studio.runs.items()]
+        result = []
+        for run_id, folder in studio.runs.items():
+            with suppress(BadData):  # a run that was deleted or damaged must not hide the others
+                result.append(run_view.summary(run_id, studio.run_names[run_id], folder))
+        if studio.runs and not result:
+            raise BadData("None of the runs can be read any longer. Restart the studio with others.")
+        return result
 
     return uncached_json(await result_of(studio.quick_jobs.submit(summaries, client), request))
 

@@ -1,0 +1,48 @@
+"""The names of the files in a zip, whose encoding old programs don't state."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Sequence
+
+UTF8_FLAG = 0x800
+KANJI = "\u4e00-\u9fff"
+JAPANESE = f"{KANJI}\u3000-\u30ff\uff01-\uff5e"  # also kana, punctuation and wide letters
+RARE_KANJI = b"\x98"  # the first byte in Shift JIS is at least this
+# A character that is not ASCII or Japanese, or a single Japanese character beside a Latin letter.
+NOT_JAPANESE = re.compile(
+    f"[^\\x00-\\x7f{JAPANESE}]|[A-Za-z][{JAPANESE}](?![{JAPANESE}])|(?<![{JAPANESE}])[{JAPANESE}][A-Za-z]"
+)
+
+
+def names_in_zip(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """The names of the entries with `/` as separator; some programs for Windows write `\\`.
+
+    A zip doesn't state the encoding of names without the UTF-8 flag. They are UTF-8 if all are valid UTF-8, as some
+    programs write it without the flag. Otherwise they are Japanese (Shift JIS) if all look like it, and else code page
+    437, the one of the format.
+    """
+    raw = [b"" if entry.flag_bits & UTF8_FLAG else entry.orig_filename.encode("cp437", "replace") for entry in entries]
+    encoding = next(encoding for encoding in ("utf-8", "cp932", "cp437") if _is_encoding(raw, encoding))
+    names = [
+        bytes_.decode(encoding).split("\0")[0] if bytes_ else entry.filename
+        for bytes_, entry in zip(raw, entries, strict=True)
+    ]
+    return [name if "/" in name else name.replace("\\", "/") for name in names]
+
+
+def _is_encoding(names: Sequence[bytes], encoding: str) -> bool:
+    """Whether all names are valid in an encoding. For Japanese, they must also look like it.
+
+    Most Western and Russian names are valid Japanese as well: `Jörg` in code page 437 would be `J能g`. So a single
+    Japanese character beside a Latin letter, or many rare characters, count as signs of another encoding.
+    """
+    try:
+        text = "\n".join(name.decode(encoding) for name in names)
+    except UnicodeDecodeError:
+        return False
+    if encoding != "cp932":
+        return True
+    rare = [char.encode(encoding) >= RARE_KANJI for char in re.findall(f"[{KANJI}]", text)]
+    return not NOT_JAPANESE.search(text) and 3 * sum(rare) <= len(rare)
