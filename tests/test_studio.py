@@ -1053,6 +1053,7 @@ def test_a_deleted_run_leaves_the_others_on_the_page(tmp_path):
         Studio(OpenModels([folders["kept"]], ["tiny"]), folders, {name: name for name in folders})
     ) as client:
         for folder in folders.values():
-            (folder / "log.jsonl").write_text('{"seen": 8, "seconds": 1}\n')
+            (folder / PLAN).write_text("{}")
+            (folder / LOG).write_text('{"seen": 8, "seconds": 1}')
         shutil.rmtree(folders["gone"])
         assert [run["name"] for run in client.get("/api/runs").json()] == ["kept"]
