@@ -188,3 +188,11 @@ def test_shards_of_photos_in_a_bucket_of_s3(photos, tmp_path, monkeypatch):
     assert len(tars) == 2
     for name in ("bucket", "list"):
         assert tars.items() <= content(tmp_path / name).items()
+
+
+def test_a_missing_path_in_a_list_is_not_called_empty(tmp_path):
+    different_faces(tmp_path / "photos", 1)
+    (tmp_path / "list.txt").write_text('photos/000.png\n"photos/b.png"\nphotos/c.jpg\n')
+    files = sort_by_kind(open_store(tmp_path / "list.txt"))
+    assert len(files.pictures) == 2  # reading c.jpg gives the reason
+    assert files.ignored == {"missing file": 1}

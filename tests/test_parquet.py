@@ -164,6 +164,14 @@ def test_labels_are_texts_as_in_a_csv(tmp_path):
     assert (table.name, [row[0] for row in table.rows]) == ("d/a.parquet", names)
 
 
+def test_columns_of_one_name_are_named(tmp_path):
+    columns = [images([png(0)]), pa.array(["a"]), pa.array(["b"])]
+    pq.write_table(pa.table(columns, names=["image", "kind", "kind"]), tmp_path / "a.parquet")
+    (table,) = open_store(tmp_path / "a.parquet").label_tables()
+    assert table.columns == ["file_name"]
+    assert table.notices == ["columns that are not labels: kind (2 columns have this name)"]
+
+
 def test_shards_with_the_same_columns_have_one_table(tmp_path):
     for shard in range(3):
         write(tmp_path / f"{shard}.parquet", {"image": images([png(shard)]), "age": [shard], "box": [[1]]})

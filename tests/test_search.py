@@ -121,6 +121,10 @@ def test_small_faces_are_the_reason(detector):
     assert only(detector, small).reason == "too small: 20 px, less than --min-face 40"
 
 
+def test_a_large_face_that_was_missed_is_not_called_too_small(detector):
+    assert search_module._too_small(detector, np.asarray(portrait().resize((600, 600)))) is None
+
+
 def test_a_face_that_only_looks_like_one_when_turned_is_a_question(detector, monkeypatch):
     monkeypatch.setattr(search_module, "CERTAIN", 1.1)  # no face is certain
     assert only(detector, turned(portrait(), 1)).reason == (

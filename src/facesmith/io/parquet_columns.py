@@ -87,7 +87,10 @@ def label_columns(
     found: Conversions = {}
     unused = []
     for name, count in Counter(schema.names).items():
-        if name in except_for or count > 1:
+        if name in except_for:
+            continue
+        if count > 1:
+            unused.append(f"{name} ({count} columns have this name)")
             continue
         conversions = _conversions(name, schema.field(name).type, features.get(name))
         labels = {path: each for path, each in conversions.items() if sum(sizes.get(path, [])) <= MAX_LABEL_BYTES}

@@ -204,6 +204,8 @@ def run_folders(files: list[StoredFile]) -> set[str]:
 
 def _ignored_label(file: StoredFile, kind: FileKind) -> str:
     """The name under which an ignored file is counted: its kind if that explains more than its suffix."""
+    if file.stamp == BROKEN_LINK:
+        return kind.name or "missing file"
     if not kind.name and file.size_bytes == 0:
         return "empty file"
     return kind.name or printable(suffix_of(file.name))[:MAX_SUFFIX_SHOWN] or "no suffix"

@@ -178,7 +178,7 @@ def _too_small(detector: Detector, photo: Pixels) -> str | None:
         return None
     min_face_px = max(12, round(TOO_SMALL_SHARE * detector.min_face_px))
     (faces,) = detector.with_settings(min_face_px, max(CERTAIN, detector.threshold)).detect([photo])
-    if not len(faces):
+    if not len(faces) or faces.boxes[:, 2:].max() >= detector.min_face_px:  # a large face was missed for another reason
         return None
     return f"too small: {faces.boxes[:, 2:].max():.0f} px, less than --min-face {detector.min_face_px}"
 
