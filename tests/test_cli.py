@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -406,6 +407,19 @@ def test_a_full_standard_output_is_named():
         ended = subprocess.run([sys.executable, "-m", "facesmith", "recipes"], stdout=full, stderr=subprocess.PIPE)
     assert ended.returncode == 1
     assert ended.stderr.startswith(b"facesmith: standard output: No space left on device. ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="about pipes")
+def test_work_goes_on_when_nobody_reads_the_results(faces, tmp_path):
+    """As after `facesmith evaluate ... | head -1`: the report is written after the summary is printed."""
+    run = saved_model(tmp_path / "run")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "facesmith", "evaluate", "--model", run, "--data", faces, "--no-identity"]
+    ended = subprocess.run([*command, "--samples", "30", "--out", tmp_path / "out"], stdout=writer, timeout=300)
+    os.close(writer)
+    assert ended.returncode == 0
+    assert {"report.json", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_a_deleted_current_folder_is_named(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,9 +33,15 @@ Data = Annotated[Path, typer.Option(help="Faces: the output of extract, or any f
 
 
 def show(result: object) -> None:
-    """Print a result on standard output. Text from files can't control the terminal."""
-    with naming_errors(Path("standard output")):
-        typer.echo(printable(str(result)))
+    """Print a result on standard output. Text from files can't control the terminal.
+
+    When nobody reads the output any longer, as after `| head`, the work goes on and prints nothing more.
+    """
+    try:
+        with naming_errors(Path("standard output")):
+            typer.echo(printable(str(result)))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fetch_model(model: Path | None) -> Path | None:
