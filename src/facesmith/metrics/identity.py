@@ -76,7 +76,7 @@ def embed_people(
         training, held_out: rows of the splits.
     """
     if faces.resolution < MIN_SIDE_PX:
-        return f"people can't be told apart on faces of {faces.resolution} px; {MIN_SIDE_PX} px are needed"
+        return f"people can't be distinguished on faces of {faces.resolution} px; {MIN_SIDE_PX} px are needed"
     if len(held_out) < MIN_HELD_OUT:
         return f"this needs at least {MIN_HELD_OUT} held-out faces, and there are {len(held_out)}"
     network = load_face_embedding()

@@ -12,6 +12,7 @@ import { requestJson } from './server.js';
 import { apiUrl, change, inEdit, onChange, state } from './state.js';
 import { openCard } from './tray.js';
 import { showFace, varietySlider } from './widgets.js';
+import { listenToWallKeys, seedButton } from './wall_keys.js';
 import { openZoom } from './zoom.js';
 
 const PAGE_SIZE = 48;
@@ -72,8 +73,7 @@ export function facesPart(signal) {
 
   function addTile(seed) {
     const picture = new Picture(`Face of seed ${seed}`);
-    const tileButton = h('button', { type: 'button', 'aria-pressed': String(isKept(String(seed))), 'aria-label': `Seed ${seed}`, tabIndex: tiles.length ? -1 : 0 },
-      picture.element, h('span', { class: 'seed', 'aria-hidden': 'true' }, String(seed)), h('span', { class: 'tick', 'aria-hidden': 'true' }, '✓'));
+    const tileButton = seedButton(seed, picture.element, isKept(String(seed)), !tiles.length);
     const tile = { seed, picture, button: tileButton, visible: false };
     tileButton.tile = tile;
     describeOnFocus(tileButton, () => String(seed));
@@ -101,30 +101,14 @@ export function facesPart(signal) {
     toggleKept(String(tile.seed));
     describe(String(tile.seed));
   });
-  wall.addEventListener('keydown', (event) => {
-    const tile = event.target.closest('button')?.tile;
-    if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;
-    const place = tiles.indexOf(tile);
-    const columns = getComputedStyle(wall).gridTemplateColumns.split(' ').length;
-    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -place, End: tiles.length - 1 - place }[event.key];
-    const face = String(tile.seed);
-    if (step !== undefined) {
-      if (place + step >= tiles.length) addPage();
-      const next = tiles[Math.max(0, Math.min(place + step, tiles.length - 1))];
-      makeFocusable(next);
-      next.button.focus();
-    } else if (event.key.toLowerCase() === 'e') {
-      keep(face);
-      navigate(inEdit(face));
-    } else if (event.key.toLowerCase() === 'z') openZoom(face);
-    else return;
-    event.preventDefault();
+  const makeFocusable = listenToWallKeys(wall, tiles, addPage, (key, { seed }) => {
+    if (key === 'e') {
+      keep(String(seed));
+      navigate(inEdit(String(seed)));
+    } else if (key === 'z') openZoom(String(seed));
+    else return false;
+    return true;
   });
-
-  // The Tab key stops at one tile only; the arrow keys move between tiles.
-  function makeFocusable(tile) {
-    for (const each of tiles) each.button.tabIndex = each === tile ? 0 : -1;
-  }
 
   onChange((names) => {
     if (names.includes('tile')) showSize();

@@ -3,6 +3,7 @@
 
 import { button, h } from './dom.js';
 import { parseFace, faceText, readable, sumText } from './face_text.js';
+import { closeWithFullScreen, fillScreen } from './full_screen.js';
 import { listenToMicrophone, listenToMidi, listenToOsc } from './stage_inputs.js';
 import { requestBlob, requestJson } from './server.js';
 import { apiUrl, currentPsi, state, studio } from './state.js';
@@ -63,24 +64,16 @@ export function openStage() {
   }
 
   async function begin() {
-    start.hidden = true;
-    canvas.hidden = false;
-    dialog.classList.add('on');
-    dialog.focus(); // so that it gets the keys
     sayHint('Esc ends the walk.');
-    try { await dialog.requestFullscreen(); } catch { /* the walk fills the window instead */ }
+    await fillScreen(dialog, start, canvas);
     run();
   }
   function end() {
     ended = true;
     for (const stop of sources) stop?.();
-    if (document.fullscreenElement) document.exitFullscreen();
-    document.removeEventListener('fullscreenchange', closeWithFullScreen);
-    document.documentElement.classList.remove('staging');
-    dialog.remove();
+    leave();
   }
-  function closeWithFullScreen() { if (!document.fullscreenElement && dialog.open) dialog.close(); }
-  document.addEventListener('fullscreenchange', closeWithFullScreen);
+  const leave = closeWithFullScreen(dialog);
 
   function sayHint(text) {
     hint.textContent = text;

@@ -2,6 +2,7 @@
 
 import { button, h } from './dom.js';
 import { readable } from './face_text.js';
+import { closeWithFullScreen, fillScreen } from './full_screen.js';
 import { model, state } from './page_state.js';
 import { BANDS, listenToMicrophone, listenToMidi } from './projector_inputs.js';
 import { faceAt, runWalk, SECONDS_PER_FACE } from './walk_frames.js';
@@ -73,12 +74,8 @@ export function openProjector(onEnd) {
   }
 
   async function begin() {
-    start.hidden = true;
-    canvas.hidden = false;
-    dialog.classList.add('on');
-    dialog.focus(); // so that it gets the keys
     sayHint('Esc ends the walk.');
-    try { await dialog.requestFullscreen(); } catch { /* the walk fills the window instead */ }
+    await fillScreen(dialog, start, canvas);
     navigator.wakeLock?.request('screen').catch(() => {}); // the screen stays on, where the browser allows it
     stopWalk ??= runWalk(position, show);
   }
@@ -87,14 +84,10 @@ export function openProjector(onEnd) {
     clearInterval(measuring);
     clearTimeout(hintTimer);
     for (const input of Object.values(inputs)) input?.stop();
-    document.removeEventListener('fullscreenchange', closeWithFullScreen);
-    if (document.fullscreenElement) document.exitFullscreen();
-    document.documentElement.classList.remove('staging');
-    dialog.remove();
+    leave();
     onEnd();
   }
-  function closeWithFullScreen() { if (!document.fullscreenElement && dialog.open) dialog.close(); }
-  document.addEventListener('fullscreenchange', closeWithFullScreen);
+  const leave = closeWithFullScreen(dialog);
 
   // The walk. A key of MIDI makes its seed the next face.
   let [from, to] = [faceAt(place), faceAt(place + 1)];

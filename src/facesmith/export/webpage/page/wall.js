@@ -7,6 +7,7 @@ import { change, isKept, keep, navigate, onChange, state } from './page_state.js
 import { conditionSwitches, varietySlider } from './page_widgets.js';
 import { FaceView, pictureOfFace } from './pictures.js';
 import { removeKept } from './kept_faces.js';
+import { listenToWallKeys, seedButton } from './wall_keys.js';
 
 const PAGE_SIZE = 48;
 const RANDOM_SEEDS = 1_000_000; // short numbers are easier to remember
@@ -43,8 +44,7 @@ export function wallPart() {
   }
   function addTile(seed) {
     const view = new FaceView(`Face of seed ${seed}`);
-    const tileButton = h('button', { type: 'button', 'aria-pressed': String(isKept(String(seed))), 'aria-label': `Seed ${seed}`, tabIndex: tiles.length ? -1 : 0 },
-      view.element, h('span', { class: 'seed', 'aria-hidden': 'true' }, String(seed)), h('span', { class: 'tick', 'aria-hidden': 'true' }, '✓'));
+    const tileButton = seedButton(seed, view.element, isKept(String(seed)), !tiles.length);
     const tile = { seed, view, button: tileButton, visible: false };
     tileButton.tile = tile;
     tiles.push(tile);
@@ -66,23 +66,10 @@ export function wallPart() {
     if (isKept(String(tile.seed))) removeKept(String(tile.seed));
     else keep(String(tile.seed));
   });
-  wall.addEventListener('keydown', (event) => {
-    const tile = event.target.closest('button')?.tile;
-    if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;
-    const place = tiles.indexOf(tile);
-    const columns = getComputedStyle(wall).gridTemplateColumns.split(' ').length;
-    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -place, End: tiles.length - 1 - place }[event.key];
-    if (step !== undefined) {
-      if (place + step >= tiles.length) addPage();
-      const next = tiles[Math.max(0, Math.min(place + step, tiles.length - 1))];
-      makeFocusable(next);
-      next.button.focus();
-    } else if (event.key.toLowerCase() === 'e') navigate({ part: 'edit', face: String(tile.seed) });
-    else return;
-    event.preventDefault();
+  const makeFocusable = listenToWallKeys(wall, tiles, addPage, (key, { seed }) => {
+    if (key === 'e') navigate({ part: 'edit', face: String(seed) });
+    return key === 'e';
   });
-  // The Tab key stops at one tile only; the arrow keys move between tiles.
-  function makeFocusable(tile) { for (const each of tiles) each.button.tabIndex = each === tile ? 0 : -1; }
 
   function showSize() {
     wall.style.setProperty('--tile', `${state.tile}px`);
