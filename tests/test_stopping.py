@@ -58,14 +58,14 @@ class Finder:
         if name == "facesmith.cli.shared":
             signal.raise_signal(signal.SIGHUP)
 sys.meta_path.insert(0, Finder())
-sys.argv[1:] = ["recipes"]
+sys.argv[1:] = ["sample", "--seeds", "0-99999", "--out", "faces"]  # still runs when the signal is no longer delayed
 program.main()
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
-def test_a_signal_is_handled_while_the_command_line_is_loaded():
-    ended = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True)
+def test_a_signal_is_handled_while_the_command_line_is_loaded(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", EARLY], cwd=tmp_path, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (129, "facesmith: interrupted\n")
 
 
