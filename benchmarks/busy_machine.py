@@ -32,7 +32,7 @@ from facesmith.io.cpus import usable_cpus
 from facesmith.procedural import write_faces
 
 FACES = 500
-RECIPE = "quick64"
+RECIPE = "quick"
 SAVE_EVERY_KIMG = 0.8
 MIN_CHECKPOINTS = 4
 IDLE, BUSY, BECOMES_BUSY = "idle", "one busy process", "busy from half of the time on"

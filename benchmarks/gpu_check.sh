@@ -12,7 +12,7 @@
 set -euo pipefail
 faces=$1 device=${2:-cuda} minutes=${3:-0.7}
 python=${PYTHON:-python}
-read -ra recipes <<<"${RECIPES:-quick64 dcgan64 wgan-gp64 progressive64 vaegan64 vae64 balanced64}"
+read -ra recipes <<<"${RECIPES:-quick dcgan64 wgan-gp64 progressive64 vaegan64 vae64 balanced64}"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$(dirname "$0")/.."

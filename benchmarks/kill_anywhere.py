@@ -97,7 +97,7 @@ def prepare(root: Path) -> None:
     (root / "photos").mkdir()
     for i, pixels in enumerate(draw_many(range(PHOTOS), 48)):
         Image.fromarray(np.asarray(pixels)).save(root / "photos" / f"{i:03d}.png")
-    training = ["train", "quick64", "--data", root / "faces", "--kimg", "0.08", *SMALL]
+    training = ["train", "quick", "--data", root / "faces", "--kimg", "0.08", *SMALL]
     finish(start(root, [*training, "--out", root / "model"], root / "first"), root / "first")
 
 
@@ -105,7 +105,7 @@ def arguments(root: Path, name: str, out: Path) -> list[object]:
     """The command of a trial, which writes to the folder `out`."""
     budget = ("--kimg", "0.24", "--save-every", "0.08", "--snapshots", "2", "--precision", "float32")
     return {
-        "train": ["train", "quick64", "--data", root / "faces", "--out", out / "run", *budget, *SMALL],
+        "train": ["train", "quick", "--data", root / "faces", "--out", out / "run", *budget, *SMALL],
         "extract": ["extract", root / "photos", "--out", out / "faces", "--crop", "48", "--size", "32"],
         "evaluate": [
             *("evaluate", "--model", root / "model", "--data", root / "faces", "--samples", "200"),

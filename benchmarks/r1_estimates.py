@@ -1,4 +1,4 @@
-"""Compare R1 with cheaper estimates of it: value, gradient and time, at the discriminator of a quick64 run.
+"""Compare R1 with cheaper estimates of it: value, gradient and time, at the discriminator of a run of the recipe quick.
 
 R1 needs second derivatives, which are slow. Each estimate is computed on batches of 8 real faces. Its gradient with
 respect to the discriminator's weights is compared with the mean gradient of exact R1 in float32. A good estimate has

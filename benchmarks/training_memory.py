@@ -21,7 +21,7 @@ from facesmith.gan.recipe import make_recipe
 from facesmith.training.memory_estimate import estimate_training
 from facesmith.training.speed import measure
 
-RECIPES = ("quick64", "dcgan64", "wgan-gp64")
+RECIPES = ("quick", "dcgan64", "wgan-gp64")
 
 
 def compare(name: str, batch: int) -> None:

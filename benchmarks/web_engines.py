@@ -1,8 +1,8 @@
 """Engines for the web page of facesmith export --html: python benchmarks/web_engines.py [--model MODEL] [--core 0]
 
-Draws faces of a quick64 model in headless Chromium with onnxruntime-web, with TensorFlow.js (its WebAssembly backend),
-with our WebAssembly kernel and with our plain JavaScript. Prints a Markdown table: the bytes that each adds to a page,
-the time from the start of the engine to its first face, and the time of a further face.
+Draws faces of a model of the recipe quick in headless Chromium with onnxruntime-web, with TensorFlow.js (its
+WebAssembly backend), with our WebAssembly kernel and with our plain JavaScript. Prints a Markdown table: the bytes that
+each adds to a page, the time from the start of the engine to its first face, and the time of a further face.
 
 Then opens the exported page and prints, with the watermark: the time to the first face, faces per second on the wall,
 and the time from a slider to its face.
@@ -171,7 +171,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a model of recipe quick64; default: the bundled generator")
+    parser.add_argument("--model", type=Path, help="a model of recipe quick; default: the bundled generator")
     parser.add_argument("--core", type=int, default=0, help="the core that everything runs on")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {arguments.core})
@@ -204,7 +204,7 @@ def write_files(folder: Path, path: Path | None) -> None:
 
 
 def channels_last(model) -> dict:
-    """The program of a quick64 generator for TensorFlow.js: convolution kernels are `[height, width, in, out]`."""
+    """The program of a generator for TensorFlow.js: convolution kernels are `[height, width, in, out]`."""
     from facesmith.export.webpage.trace import trace_synthesis
     from facesmith.nets.layers import _sum_taps
 

@@ -207,7 +207,7 @@ SMALL = {
     "elu36": {"z_dim": 8, "width": 4, "batch_size": 2},
     "gray-dcgan64": {"z_dim": 8, "width": 8, "batch_size": 2, "pretraining": 2, "pretraining_batch": 4},
     "progressive64": SHARED_SMALL | {"max_channels": 8},
-    "quick64": SHARED_SMALL | {"hidden": 16},
+    "quick": SHARED_SMALL | {"hidden": 16},
     "vae64": SHARED_SMALL,
     "vaegan64": SHARED_SMALL,
     "wgan-gp64": SHARED_SMALL,

@@ -434,7 +434,7 @@ def test_a_deleted_current_folder_is_named(tmp_path):
     ("arguments", "message"),
     [
         (["sample", "a/run"], "(a/run). Write its option before it: --model"),
-        (["train", "quick64", "a", "--data", "b", "--out", "c"], "(a). Write its option before it: --data"),
+        (["train", "quick", "a", "--data", "b", "--out", "c"], "(a). Write its option before it: --data"),
         (["faces", "a", "b"], "(b)"),
     ],
 )

@@ -294,8 +294,8 @@ def test_average_latent_has_labels_distributed_like_the_data():
     assert torch.allclose(G.w_avg, w, atol=0.1)
 
 
-def test_quick64_uses_labels_in_the_latent_and_in_the_discriminator():
-    state = small_state("quick64", condition=CONDITION)
+def test_quick_uses_labels_in_the_latent_and_in_the_discriminator():
+    state = small_state("quick", condition=CONDITION)
     before = [net.state_dict()[key].clone() for net, key in ((state.nets["G"], "layers.0.weight"),
                                                              (state.nets["D"], "projection.weight"))]  # fmt: skip
     for _ in range(2):
@@ -314,8 +314,8 @@ def test_quick64_uses_labels_in_the_latent_and_in_the_discriminator():
     assert not torch.equal(before[1], D.projection.weight)
 
 
-def test_quick64_without_condition_has_no_label_weights():
-    state = small_state("quick64")
+def test_quick_without_condition_has_no_label_weights():
+    state = small_state("quick")
     G, D = (state.nets[name] for name in "GD")
     z = torch.randn(2, G.z_dim)
     assert G.mapping(z) is z
@@ -332,7 +332,7 @@ def options(data, tmp_path):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", ["test-conditional", "quick64"])
+@pytest.mark.parametrize("recipe", ["test-conditional", "quick"])
 def test_resumed_conditional_training_is_byte_identical(options, tmp_path, monkeypatch, recipe):
     options = replace(options, recipe=recipe, hyperparameters={**SMALL.get(recipe, {}), **options.hyperparameters})
     uninterrupted = replace(options, out=tmp_path / "uninterrupted")
@@ -413,7 +413,7 @@ def test_condition_applies_to_walk_mix_and_edit(run, tmp_path, psi):
 
 @pytest.mark.parametrize("psi", [0.0, 0.5])
 def test_truncation_keeps_the_labels(psi):
-    G = small_state("quick64", condition=CONDITION).nets["G"].eval()
+    G = small_state("quick", condition=CONDITION).nets["G"].eval()
     w = latents(G, range(6))
     truncated = truncate(G, w, psi)
     assert torch.equal(truncated[:, G.z_dim :], w[:, G.z_dim :])

@@ -67,7 +67,7 @@ def test_faces_repeated_in_an_epoch_are_scored_once():
 
 
 def test_a_few_held_out_faces_are_scored_in_a_batch_as_varied_as_training_batches():
-    state = small_state("quick64", batch_size=16)
+    state = small_state("quick", batch_size=16)
     held_out, batches = procedural_pixels(200)[192:], []
     state.nets["D"].register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0]))
     assert len(discriminator_scores(state, new_images=8, held_out=held_out).held_out) == 8

@@ -36,7 +36,7 @@ def inputs(tmp_path_factory):
     for i, pixels in enumerate(draw_many([1, 2, 2, 3, 4], 32)):
         Image.fromarray(pixels).save(folder / "photos" / f"{i}.png")
     faces_folder(folder / "faces", 60)
-    saved_model(folder / "model", "quick64")
+    saved_model(folder / "model", "quick")
     return folder
 
 

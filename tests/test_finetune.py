@@ -16,7 +16,7 @@ import facesmith.training.open_run as open_module
 from facesmith.errors import BadData, BadModel, BadOption
 from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.modelfiles.run_folder import MODEL
-from facesmith.recipes.quick64 import Quick64
+from facesmith.recipes.quick import Quick
 from facesmith.training.choose_recipe import recipe_name
 from facesmith.training.finetune import WARMUP, load_pretrained, open_pretrained, save_discriminator
 from facesmith.training.plan import TrainOptions
@@ -43,10 +43,10 @@ def parent(faces, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quick(faces, tmp_path_factory):
-    """A run of quick64 to fine-tune."""
+    """A run of quick to fine-tune."""
     out = tmp_path_factory.mktemp("quick") / "run"
     values = {"resolution": RESOLUTION, "width": 4, "z_dim": 8, "batch_size": 8, "hidden": 16}
-    train(TrainOptions("quick64", faces, out, values, kimg=0.08, precision="float32", threads=1), QUIET)
+    train(TrainOptions("quick", faces, out, values, kimg=0.08, precision="float32", threads=1), QUIET)
     return out
 
 
@@ -216,17 +216,17 @@ def test_few_faces_change_hyperparameters_except_those_requested(options, quick)
     assert "hidden_dropout=0.5 lr=0.0002 lr_d=0.0004" in output.getvalue()
     own, usual = load_model(few.out).header["hyperparameters"], load_model(quick).header["hyperparameters"]
     assert own == usual | {"dropout": 0.3, "hidden_dropout": 0.5, "lr": 2e-4, "lr_d": 4e-4}
-    assert usual["lr"] == Quick64.lr  # from scratch, few faces change nothing
+    assert usual["lr"] == Quick.lr  # from scratch, few faces change nothing
     train(few, QUIET)  # the same command resumes the run
 
 
 def test_a_run_resumes_with_the_hyperparameters_that_it_started_with(options, quick, monkeypatch):
     with monkeypatch.context() as before:
-        before.setattr(Quick64, "few_faces", {})
+        before.setattr(Quick, "few_faces", {})
         stop_after(4, before)
         assert not train(replace(options, finetune_from=quick), QUIET).finished
     assert train(replace(options, finetune_from=quick), QUIET).finished
-    assert load_model(options.out).header["hyperparameters"]["lr"] == Quick64.lr
+    assert load_model(options.out).header["hyperparameters"]["lr"] == Quick.lr
 
 
 def test_a_model_with_its_own_hyperparameters_keeps_them(options, quick, tmp_path):
@@ -245,6 +245,6 @@ def test_many_faces_change_no_hyperparameters(options, quick, monkeypatch):
     assert load_model(options.out).header["hyperparameters"] == load_model(quick).header["hyperparameters"]
 
 
-def test_the_default_recipe_is_quick64(options):
+def test_the_default_recipe_is_quick(options):
     assert train(replace(options, finetune_from=None, hyperparameters=SMALL), QUIET).finished
-    assert load_model(options.out).header["recipe"] == "quick64"
+    assert load_model(options.out).header["recipe"] == "quick"

@@ -14,7 +14,7 @@ from small import small_state
 import facesmith
 from facesmith.training.step import train_step
 
-OPTIONS = {"dcgan64": {"lr": 5e-3}, "quick64": {}}
+OPTIONS = {"dcgan64": {"lr": 5e-3}, "quick": {}}
 GOLDEN_LOSSES = {  # of D and G in 20 steps
     "dcgan64": [
         (1.3788, 0.6954),
@@ -38,7 +38,7 @@ GOLDEN_LOSSES = {  # of D and G in 20 steps
         (0.8579, 0.8943),
         (0.9263, 0.9723),
     ],
-    "quick64": [
+    "quick": [
         (1.3834, 0.6668),
         (1.321, 0.7004),
         (1.1619, 0.7602),

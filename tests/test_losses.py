@@ -22,7 +22,7 @@ from facesmith.gan.losses import (
     wasserstein_d,
     wasserstein_g,
 )
-from facesmith.nets import quick
+from facesmith.nets import modulated
 from facesmith.training.step import make_batch
 
 # Inputs and expected losses of torchgan's own tests.
@@ -83,7 +83,7 @@ def test_r1_penalty_is_the_squared_gradient_norm(gradient_norm):
 
 def test_r1_in_bfloat16_has_nearly_the_same_gradient():
     torch.manual_seed(0)
-    D, real = quick.Discriminator(resolution=16).eval(), torch.rand(8, 3, 16, 16) * 2 - 1
+    D, real = modulated.Discriminator(resolution=16).eval(), torch.rand(8, 3, 16, 16) * 2 - 1
     gradients = []
     for is_bfloat16 in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=is_bfloat16):
@@ -110,7 +110,7 @@ def test_gradient_penalty_on_part_of_a_batch_has_the_same_mean():
 @pytest.mark.parametrize("conditional", [False, True])
 def test_lazy_r1_has_the_same_total_as_r1_in_every_step(conditional):
     torch.manual_seed(0)
-    state = small_state("quick64", **({"condition": ("smiling",)} if conditional else {}))
+    state = small_state("quick", **({"condition": ("smiling",)} if conditional else {}))
     nets = state.nets.eval()  # without dropout, the same images have the same logits in every step
     real, fake = real_and_blank_images()
     labels = torch.ones(8, 1) if conditional else None

@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d, interpolate, log_softmax
 from facesmith.gan.contracts import set_level
 from facesmith.gan.recipe import make_recipe
 from facesmith.gan.vae import kl_divergence, reconstruction_error, reparameterize
-from facesmith.nets import dcgan, gray, progressive, quick, strided, upsampling
+from facesmith.nets import dcgan, gray, modulated, progressive, strided, upsampling
 from facesmith.nets.layers import Blur, EqualizedLR, MinibatchStd, PixelNorm, SmoothConv2d, UpConv2d, init_dcgan
 
 
@@ -76,7 +76,7 @@ def test_a_smooth_convolution_removes_stripes_of_two_pixels():
 
 def test_modulated_batch_norm_is_plain_at_initialization_and_then_scales_and_shifts_each_image():
     torch.manual_seed(0)
-    layer, plain = quick.ModulatedBatchNorm2d(3, 5), torch.nn.BatchNorm2d(5)
+    layer, plain = modulated.ModulatedBatchNorm2d(3, 5), torch.nn.BatchNorm2d(5)
     x, w = torch.randn(4, 5, 6, 6), torch.randn(4, 3)
     normalized = plain(x)
     assert torch.equal(layer(x, w), normalized)
@@ -96,7 +96,7 @@ def test_modulated_batch_norm_is_plain_at_initialization_and_then_scales_and_shi
     ],
 )
 def test_quick_generator_has_more_channels_at_lower_resolutions(resolution, channels):
-    G = quick.Generator(8, 32, resolution)
+    G = modulated.Generator(8, 32, resolution)
     convolutions = [layer for layer in G.layers if isinstance(layer, UpConv2d)]
     assert [layer.weight.shape[1] for layer in convolutions] + [G.last.in_channels] == channels
     assert G(torch.randn(2, 8)).shape == (2, 3, resolution, resolution)
@@ -104,13 +104,13 @@ def test_quick_generator_has_more_channels_at_lower_resolutions(resolution, chan
 
 def test_latent_modulates_every_batch_norm_of_the_quick_generator():
     torch.manual_seed(0)
-    G = quick.Generator(8, 4, 64).eval()
+    G = modulated.Generator(8, 4, 64).eval()
     torch.nn.init.zeros_(G.layers[0].weight)
     z = torch.randn(2, 8)
     assert torch.equal(*G(z)), "at initialization only the first layer depends on the latent"
-    modulated = [layer for layer in G.modules() if isinstance(layer, quick.ModulatedBatchNorm2d)]
-    assert len(modulated) == sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in G.modules()) == 5
-    for layer in modulated:
+    layers = [layer for layer in G.modules() if isinstance(layer, modulated.ModulatedBatchNorm2d)]
+    assert len(layers) == sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in G.modules()) == 5
+    for layer in layers:
         torch.nn.init.normal_(layer.by.weight)
         assert not torch.allclose(*G(z)), layer
         torch.nn.init.zeros_(layer.by.weight)

@@ -172,7 +172,7 @@ def test_a_pipe_gets_plain_lines_whatever_the_environment_says(tmp_path, environ
 
 @pytest.mark.slow
 def test_long_commands_write_plain_lines_to_a_pipe(tmp_path):
-    faces, run = faces_folder(tmp_path / "faces", 70), saved_model(tmp_path / "run", "quick64")
+    faces, run = faces_folder(tmp_path / "faces", 70), saved_model(tmp_path / "run", "quick")
     commands = {
         "extracting faces": ["extract", faces, "--out", tmp_path / "cut", "--crop", "16", "--size", "16"],
         "packing pictures": ["faces", faces],

@@ -366,18 +366,18 @@ def test_multiply_adds_match_a_count_by_hand():
     assert any(line.startswith("dcgan64") and "3,576,704" in line for line in recipe_table())
 
 
-def test_quick64_decays_its_learning_rates_at_the_end_of_the_budget():
-    knobs = make_recipe("quick64", {}).knobs
+def test_quick_decays_its_learning_rates_at_the_end_of_the_budget():
+    knobs = make_recipe("quick", {}).knobs
     rates = [knobs(progress / 100).lr["G"] for progress in range(101)]
     assert rates == sorted(rates, reverse=True)
     assert rates[:70] == [8e-4] * 70
     assert rates[-1] == pytest.approx(8e-5)
-    assert make_recipe("quick64", {"decay": 0.0}).knobs(1.0).lr["G"] == 8e-4
+    assert make_recipe("quick", {"decay": 0.0}).knobs(1.0).lr["G"] == 8e-4
 
 
 @pytest.mark.parametrize(("gamma", "expected"), [(0.05, [True, False, False, False, True]), (0.0, [False] * 5)])
-def test_quick64_computes_r1_in_every_fourth_step(gamma, expected):
-    state = small_state("quick64", gamma=gamma)
+def test_quick_computes_r1_in_every_fourth_step(gamma, expected):
+    state = small_state("quick", gamma=gamma)
     assert ["D/r1" in train_step(state) for _ in expected] == expected
 
 

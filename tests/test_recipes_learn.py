@@ -20,12 +20,12 @@ OPTIONS = {
     "elu36": {"width": 8, "z_dim": 16, "batch_size": 5, "lr_g": 3e-4},
     "gray-dcgan64": {"z_dim": 16, "width": 16, "batch_size": 4, "pretraining": 5, "d_steps": 1, "lr": 2e-3},
     "progressive64": {"width": 16, "max_channels": 32, "z_dim": 16, "batch_size": 16, "lr": 2e-3},
-    "quick64": {"width": 16, "z_dim": 16, "batch_size": 16, "hidden": 64, "lr": 1e-3},
+    "quick": {"width": 16, "z_dim": 16, "batch_size": 16, "hidden": 64, "lr": 1e-3},
     "vae64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 2e-3},
     "vaegan64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 2e-3, "lr_d": 1e-3},
     "wgan-gp64": {"width": 16, "z_dim": 16, "batch_size": 16, "lr": 1e-3, "d_steps": 2},
 }
-BUDGETS = dict.fromkeys(RECIPES, 4000) | {"elu36": 25_000, "quick64": 2000, "vaegan64": 2500}  # images
+BUDGETS = dict.fromkeys(RECIPES, 4000) | {"elu36": 25_000, "quick": 2000, "vaegan64": 2500}  # images
 
 
 def flatten(pixels):

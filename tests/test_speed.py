@@ -65,8 +65,8 @@ def test_periodic_steps_count_by_their_share(monkeypatch):
 
     monkeypatch.setattr(speed_module, "_time_steps", by_step)
     rare = pytest.approx(8 / (1 / 10 + 7 / 100))
-    assert measure(small_recipe("quick64", penalty_every=8), CPU, "float32").chosen == rare
-    assert measure(small_recipe("quick64", penalty_every=8, gamma=0.0), CPU, "float32").chosen == 10.0
+    assert measure(small_recipe("quick", penalty_every=8), CPU, "float32").chosen == rare
+    assert measure(small_recipe("quick", penalty_every=8, gamma=0.0), CPU, "float32").chosen == 10.0
     values = {"growing": 0.0, "penalty_every": 8}
     assert measure(small_recipe("progressive64", **values), CPU, "float32").chosen == rare
     assert measure(small_recipe("progressive64", **values, loss="wgan-gp"), CPU, "float32").chosen == 10.0

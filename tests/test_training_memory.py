@@ -47,7 +47,7 @@ def test_the_memory_of_every_recipe_can_be_estimated_and_rises_with_the_batch(na
     assert OVERHEAD_BYTES < sizes[0] < sizes[1] < sizes[2] < sizes[3]
 
 
-@pytest.mark.parametrize("name", ["dcgan64", "quick64", "wgan-gp64", "vae64"])
+@pytest.mark.parametrize("name", ["dcgan64", "quick", "wgan-gp64", "vae64"])
 def test_the_estimate_follows_the_tensors_of_a_larger_batch(name):
     recipe = small_recipe(name)
     training = estimate_training(recipe, CPU)
@@ -106,13 +106,13 @@ def test_the_command_line_refuses_a_huge_batch_without_allocating_it(tmp_path):
         "finally:\n"
         "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
     )
-    arguments = ["train", "quick64", "--data", faces, "--out", tmp_path / "run", "--batch", "4096"]
+    arguments = ["train", "quick", "--data", faces, "--out", tmp_path / "run", "--batch", "4096"]
     arguments += ["--set", "resolution=32"]
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 2, done.stderr
-    assert re.search(r"facesmith: quick64 with --batch 4096 needs about .* Use --batch \d+ or less\.", done.stderr)
+    assert re.search(r"facesmith: quick with --batch 4096 needs about .* Use --batch \d+ or less\.", done.stderr)
     assert "measuring" not in done.stderr
     assert int(done.stdout) < 3 * 2**30  # mostly PyTorch itself; the batch would need five times as much
     assert not (tmp_path / "run" / "run.json").exists()

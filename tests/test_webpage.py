@@ -33,8 +33,8 @@ from facesmith.modelfiles.frontmatter import front_matter
 KERNEL = Path(to_html.__file__).parent / "kernel"
 VARIANTS = [
     *((name, {}) for name in RECIPES),
-    ("quick64", {"condition": ("smiling", "male")}),
-    ("quick64", {"smooth_output": True, "resolution": 32}),
+    ("quick", {"condition": ("smiling", "male")}),
+    ("quick", {"smooth_output": True, "resolution": 32}),
     ("balanced64", {"output": "linear", "resolution": 36}),
     ("elu36", {"output": "linear"}),
     ("gray-dcgan64", {"prior": "poisson", "smooth": False}),
@@ -226,6 +226,6 @@ def test_building_the_kernel_again_gives_the_same_bytes(tmp_path):
 
 
 def test_the_reference_computes_one_face_at_a_time_alike():
-    G = trained_generator("quick64", {})
+    G = trained_generator("quick", {})
     program, w = trace_synthesis(G), torch.randn(3, G.w_dim)
     assert torch.allclose(run_program(program, w)[1:2], run_program(program, w[1:2]), atol=1e-6)

@@ -121,7 +121,7 @@ def test_a_seed_is_the_same_face_in_the_browser(name, values, browser, tmp_path)
 
 
 def test_labels_are_drawn_and_set_as_in_python(browser, tmp_path):
-    model = load(saved_model(tmp_path / "run", "quick64", condition=("smiling", "eyeglasses"), resolution=32))
+    model = load(saved_model(tmp_path / "run", "quick", condition=("smiling", "eyeglasses"), resolution=32))
     seeds = range(12)
     for condition, labels in (({}, [0, 0]), ({"smiling": 1}, [1, 0]), ({"smiling": 0, "eyeglasses": 1}, [-1, 1])):
         faces, _ = drawn(browser, model, [face(seed, condition=labels) for seed in seeds], mark=False)
@@ -130,7 +130,7 @@ def test_labels_are_drawn_and_set_as_in_python(browser, tmp_path):
 
 @pytest.mark.parametrize("resolution", [32, 64, 128])
 def test_the_watermark_is_the_same_in_the_browser(resolution, browser, tmp_path):
-    model = untrained_model(tmp_path / "run", "quick64", resolution=resolution)
+    model = untrained_model(tmp_path / "run", "quick", resolution=resolution)
     seeds = range(8)
     faces, _ = drawn(browser, model, [face(seed) for seed in seeds])
     expected = model.sample(seeds, watermark=True)
@@ -143,7 +143,7 @@ def test_the_watermark_is_the_same_in_the_browser(resolution, browser, tmp_path)
 def exported(tmp_path_factory):
     """A run folder of a tiny model with directions, and its page."""
     folder = tmp_path_factory.mktemp("page")
-    run = with_directions(saved_model(folder / "run", "quick64", resolution=32))
+    run = with_directions(saved_model(folder / "run", "quick", resolution=32))
     list(export_html(run, folder / "faces.html", license="for this <b>test</b>", console=QUIET))
     return run, folder / "faces.html"
 
@@ -393,7 +393,7 @@ def test_every_part_is_accessible_and_fits_a_phone(scheme, open_page, exported):
 
 
 def test_switches_of_a_conditional_model_set_its_labels(open_page, tmp_path):
-    run = saved_model(tmp_path / "run", "quick64", condition=("smiling", "eyeglasses"), resolution=32)
+    run = saved_model(tmp_path / "run", "quick", condition=("smiling", "eyeglasses"), resolution=32)
     list(export_html(run, tmp_path / "faces.html", console=QUIET))
     page = open_page("#edit?face=4", file=tmp_path / "faces.html")
     page.get_by_label("smiling").select_option("yes")
@@ -413,7 +413,7 @@ def test_switches_of_a_conditional_model_set_its_labels(open_page, tmp_path):
 
 
 def test_hostile_text_of_a_card_is_shown_as_text(open_page, tmp_path):
-    run = with_directions(saved_model(tmp_path / "run", "quick64"))
+    run = with_directions(saved_model(tmp_path / "run", "quick"))
     fields = {"license": HOSTILE, "model-index": [{"name": HOSTILE}], "facesmith": {"model_sha256": load(run).hash}}
     (run / "README.md").write_text(front_matter(fields), encoding="utf-8")
     list(export_html(run, tmp_path / "faces.html", console=QUIET))

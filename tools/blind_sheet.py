@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--key", type=Path, required=True)
     args = parser.parse_args()
     rng = np.random.default_rng(SEED)
-    labeled = [("Facesmith, quick64", face) for face in facesmith.load(args.model).sample(range(EACH))]
+    labeled = [("Facesmith, quick", face) for face in facesmith.load(args.model).sample(range(EACH))]
     for source, boxes in TUTORIALS.items():
         faces = faces_of(args.pictures, *boxes)
         labeled += [(source, faces[i]) for i in rng.permutation(len(faces))[:EACH]]

@@ -175,7 +175,7 @@ def train(
     Args:
         data: the faces.
         out: the run folder.
-        recipe: a recipe's name; by default `quick64`, or the recipe of the model in `from_`.
+        recipe: a recipe's name; by default `quick`, or the recipe of the model in `from_`.
         from_: initial weights: a run folder, a `model.safetensors`, or `"bundled"`. (`from` is a Python keyword.)
         minutes: budget in minutes; 30 if no budget is given.
         kimg: budget in thousands of real images shown.

@@ -17,7 +17,7 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="The run folder. If it contains this run already, the run is resumed.")],
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe; facesmith recipes lists them. Default: quick64.")
+        str | None, typer.Argument(help="A recipe; facesmith recipes lists them. Default: quick.")
     ] = None,
     finetune_from: Annotated[
         Path | None,

@@ -25,7 +25,7 @@ from facesmith.gan.text import Text
 from facesmith.io.attribute_options import condition_name
 from facesmith.io.messages import shorten
 
-DEFAULT_RECIPE = "quick64"
+DEFAULT_RECIPE = "quick"
 MAX_CONDITIONS = 12  # a model stores the frequency of each combination: 2 ** 12 numbers
 CONSOLE_STEPS = 16  # whose terms `Recipe.console_lines` gets
 R = TypeVar("R", bound="Recipe")

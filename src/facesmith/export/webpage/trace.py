@@ -21,7 +21,7 @@ from facesmith.errors import BadModel
 from facesmith.export.webpage.program import Program, Step
 from facesmith.gan.contracts import Generator
 from facesmith.nets.layers import Blur, EqualizedLR, PixelNorm, SmoothConv2d, UpConv2d
-from facesmith.nets.quick import ModulatedBatchNorm2d
+from facesmith.nets.modulated import ModulatedBatchNorm2d
 
 Node = Any  # an fx.Node, whose arguments have no useful types
 LEAVES = (UpConv2d, SmoothConv2d, Blur, EqualizedLR, PixelNorm, ModulatedBatchNorm2d)

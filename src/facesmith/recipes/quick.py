@@ -3,7 +3,7 @@
 Paper:  none. It combines parts of published GANs, which are named below.
 Source: none. The networks are those of "Generating Faces with Torch" (balanced64), made small.
 Needs:  64x64 faces. 128x128 with --set resolution=128 takes four times as long.
-Run:    facesmith train quick64 --data faces --out runs/quick
+Run:    facesmith train quick --data faces --out runs/quick
 Cost:   82 images/s and 0.9 GiB of memory on two idle cores with AVX512-BF16; 34 minutes for the first result.
 Result: fd5k_lite0 13.9 (real faces 3.1, dcgan64 45.9), recall 0.25, coverage 0.85, face rate 98.3 % (real faces
         98.3 %), after 169 kimg of CelebA, 2026-11-26. After 500 kimg: fd5k_lite0 10.0, recall 0.38, coverage 0.91.
@@ -51,14 +51,14 @@ from facesmith.gan.contracts import Knobs, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating
 from facesmith.gan.recipe import Conditional, periodic_steps, recipe, require_power_of_two
 from facesmith.gan.recipe_options import option
-from facesmith.nets import quick
+from facesmith.nets import modulated
 
 FINAL_LR = 0.1  # the learning rate at the end of the budget, as a share of the initial one
 
 
-@recipe("quick64")
+@recipe("quick")
 @dataclass(frozen=True, kw_only=True)
-class Quick64(Conditional):
+class Quick(Conditional):
     source: ClassVar[str] = "Facesmith"
     # With a few hundred faces, a pretrained discriminator memorizes them within minutes unless it is regularized.
     few_faces: ClassVar[Mapping[str, Any]] = {"dropout": 0.2, "hidden_dropout": 0.5, "lr": 2e-4, "lr_d": 4e-4}
@@ -96,7 +96,7 @@ class Quick64(Conditional):
         require_power_of_two(self)
 
     def networks(self) -> dict[str, nn.Module]:
-        G = quick.Generator(
+        G = modulated.Generator(
             z_dim=self.z_dim,
             width=self.width,
             resolution=self.resolution,
@@ -105,7 +105,7 @@ class Quick64(Conditional):
             max_channels=self.max_channels,
             smooth_output=self.smooth_output,
         )
-        D = quick.Discriminator(
+        D = modulated.Discriminator(
             resolution=self.resolution,
             channels=self.channels,
             dropout=self.dropout,

@@ -1,4 +1,4 @@
-"""The networks of quick64: those of nets/upsampling.py, smaller, and modulated by the latent in every layer."""
+"""The networks of the recipe quick: smaller than those of upsampling.py, and modulated by the latent in every layer."""
 
 from __future__ import annotations
 
