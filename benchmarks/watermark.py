@@ -1,9 +1,10 @@
 """Measure the watermark: how often it is found after a change, how small it is, and how often chance looks like it.
 
 Marked are generated faces and real ones; every change of `CHANGES` is applied to each marked face. False positives are
-counted on the real faces without watermark, by the full search. The metrics of an evaluation are computed for samples
-with and without watermark. `--photos` pastes generated faces into photos, as `invert --paste` does. `--screenshots`
-opens the studio in Chromium and looks for each visible face of the wall, at device scales 1 and 2.
+counted on the real faces without watermark, by the full search of `facesmith detect`. The metrics of an evaluation are
+computed for samples with and without watermark. `--photos` pastes generated faces into photos, as `invert --paste`
+does. `--screenshots` opens the studio in Chromium and looks for each visible face of the wall, at device scales 1 and
+2.
 
 Run: python benchmarks/watermark.py --data faces --count 2000 [--model runs/first] [--unmarked 2000] [--metrics]
     python benchmarks/watermark.py --data faces --count 0 --photos lfw.zip --pasted 100 --screenshots 5
@@ -145,7 +146,7 @@ def report_chance(faces):
 
 def report_false_positives(faces):
     start = time.process_time()
-    found = [find(face) for face in faces]
+    found = [facesmith.detect(face) for face in faces]
     seconds = (time.process_time() - start) / len(faces)
     print(f"\nunmarked: {sum(each.significant for each in found)} of {len(faces)} found, ", end="")
     print(f"smallest p {min(each.p_value for each in found):.2g}, {seconds:.1f} s per face")

@@ -20,15 +20,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from certificates import write_chain
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from small import QUIET, RESOLUTION, saved_model, small_recipe
+from typer.testing import CliRunner
 
 from facesmith import cli
 from facesmith.directions.unsupervised import unsupervised_directions
 from facesmith.errors import BadData, BadModel, BadOption, MissingExtra
 from facesmith.explore.sample import sample_like
+from facesmith.io.credentials import read_credentials
 from facesmith.io.images import png_bytes, read_provenance, resize
 from facesmith.io.stopping import handling_stop_signals, interrupt
 from facesmith.model import load
@@ -154,6 +157,45 @@ def test_faces_sheets_zips_and_films_have_the_watermark():
         assert find(pixels_of(sheet)).significant
         for response in (face, sheet):
             assert read_provenance(io.BytesIO(response.content))["Watermark"] == "yes"
+
+
+def test_all_pictures_and_films_have_the_own_watermark_and_are_signed(tmp_path, monkeypatch):
+    chain, key, _ = write_chain(tmp_path)
+    secret = tmp_path / "secret.txt"
+    secret.write_text("correct horse battery staple")
+    served = []
+    monkeypatch.setattr("facesmith.studio.serve.serve", lambda options, console: served.append(options))
+    options = ["--watermark-key", secret, "--sign", chain, "--key", key]
+    assert CliRunner().invoke(cli.app, ["studio", *map(str, options)]).exit_code == 0
+    marking = served[0].marking
+    with (
+        client_of(Studio(OpenModels([None], ["bundled"], "marks"), marking=marking)) as client,
+        client_of(Studio(OpenModels([None], ["bundled"]))) as usual,
+    ):
+        query = {"model": first_model(client)["id"]}
+        assert query["model"] != first_model(usual)["id"], "browsers must not show pictures without the mark"
+        walk = {"faces": "1,2", "seconds": 0.1}
+        zipped = client.get("/api/faces.zip", params={**query, "faces": "1,2"}).content
+        with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
+            contents = [archive.read(name) for name in archive.namelist() if name.endswith(".png")]
+        for path, words in {
+            "face.png": {"seed": 5, "scale": 2},
+            "mix.png": {"terms": "1-2+3"},
+            "contact-sheet.png": {"faces": "1,2"},
+            "walk.gif": walk,
+            "walk.mp4": walk,
+        }.items():
+            contents.append(client.get(f"/api/{path}", params={**query, **words}).content)
+        assert len(contents) == 8
+        for content in contents:
+            assert "signed by signer, intact" in read_credentials(io.BytesIO(content)).summary()
+        for content in contents[:-1]:
+            pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+            assert find(pixels).significant
+            assert find(pixels, key=marking.own_key).significant
+        statements = client_of(client.app.state.studio).post("/api/marks", content=contents[0]).json()["statements"]
+        assert statements[0].startswith("watermark: yes")
+        assert statements[1].startswith("own watermark: yes")
 
 
 def test_picture_depends_only_on_its_url(client):
@@ -979,7 +1021,7 @@ def test_waiting_requests_end_when_the_studio_stops(run, monkeypatch):
 
     started = threading.Event()
 
-    def endless_film(_model, _walk, _suffix, job, queue):
+    def endless_film(_model, _walk, _suffix, job, queue, _marking):
         started.set()
         assert job.cancelled.wait(20)
         with queue.background_turn():

@@ -35,6 +35,7 @@ from facesmith.studio.job_queue import JobQueue
 from facesmith.studio.limits import MAX_WAITING_UPLOAD_BYTES
 from facesmith.studio.open_models import OpenModels
 from facesmith.studio.services import Studio, UploadMemory
+from facesmith.watermark.marking import Marking
 
 data = pytest.importorskip("skimage.data", reason="its public-domain photo of an astronaut")
 HOST = "127.0.0.1:8400"
@@ -136,6 +137,16 @@ def test_photo_is_inverted_and_the_face_put_back(client, model_id, run, photo, t
     changed = (after != before).any(-1)
     assert changed[60:180, 80:200].mean() > 0.3
     assert not changed[220:].any(), "no pixel outside the face changes"
+
+
+def test_a_pasted_face_has_the_own_watermark(photo):
+    studio = Studio(OpenModels([None], ["bundled"]), marking=Marking(own_key="a secret"))
+    with TestClient(create_app(studio, ACCESS), base_url=f"http://{HOST}") as client:
+        model_id = client.get("/api/models").json()["models"][0]["id"]
+        pasted = client.post("/api/paste.png", content=photo, params={"model": model_id, "seed": 3})
+        statements = client.post("/api/marks", content=pasted.content).json()["statements"]
+    assert [each.split(" (p")[0] for each in statements[:2]] == ["watermark: yes", "own watermark: yes"]
+    assert statements[2].startswith("metadata: generated in part")
 
 
 def test_many_photos_wait_in_a_queue_and_all_finish(run, photo, monkeypatch):

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import MODEL_HELP, app, console, fetch_models
+from facesmith.cli.shared import (
+    MODEL_HELP,
+    Certificates,
+    SigningKey,
+    WatermarkKey,
+    app,
+    console,
+    fetch_models,
+    marking,
+)
 
 PORT = 8400
 
@@ -40,6 +49,9 @@ def studio(
         int | None,
         typer.Option(min=0, max=65535, help="Port for OSC messages that move the sliders, from this machine only."),
     ] = None,
+    watermark_key: WatermarkKey = None,
+    sign: Certificates = None,
+    key: SigningKey = None,
 ) -> None:
     """Explore a generator, and watch a training run, in the browser. By default only this machine can open it.
 
@@ -61,5 +73,6 @@ def studio(
         root_path=root_path,
         photos=photos,
         osc_port=osc,
+        marking=marking(False, sign, key, watermark_key),
     )
     serve(options, console)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from facesmith.io.images import Pixels, read_provenance
 from facesmith.io.messages import one_line
 from facesmith.io.progress import Progress
 from facesmith.io.store import kinds_text
-from facesmith.photos.sources import Photo, PhotoSource, iterate_photos, open_source
+from facesmith.io.video import film_provenance
+from facesmith.photos.sources import Photo, PhotoFile, PhotoSource, iterate_photos, open_source
 from facesmith.watermark.find_mark import Found, Place, find
 from facesmith.watermark.key import PUBLIC_KEY
 from facesmith.watermark.marking import ENTRY
@@ -99,10 +100,10 @@ def detect(paths: Sequence[Path], console: Console, own_key: str | None = None) 
             if ignored := kinds_text(source.ignored):
                 console.print(f"{path}: files that are not pictures are ignored ({ignored})")
             with closing(source):
-                pictures = {file.name for file in source.files if not file.is_video}
+                claims = _Claims(source)
                 for photo in iterate_photos(source, FRAME_STEP):
                     try:
-                        yield photo.source, _detect(photo, source if photo.source in pictures else None, own_key)
+                        yield photo.source, _detect(photo.load(), *claims.of(photo), own_key)
                         count += 1
                     except BadPicture as reason:
                         skipped.append(f"{photo.source}: {reason}")
@@ -112,29 +113,56 @@ def detect(paths: Sequence[Path], console: Console, own_key: str | None = None) 
         raise BadData(f"None of the pictures can be read{f' ({skipped[0]})' if skipped else ''}.")
 
 
-def _detect(photo: Photo, source: PhotoSource | None, own_key: str | None) -> Detection:
-    """What a photo says; `source` is None for the frame of a film, which has no metadata of its own."""
-    pixels = photo.load()
-    if source is None:
-        detection = Detection(detect_watermark(pixels), {}, None)
-    else:
-        detection = detection_of(pixels, source.store.read(photo.source))
-    return detection if own_key is None else replace(detection, own=detect_watermark(pixels, own_key))
-
-
-def detection_of(pixels: Pixels, content: bytes) -> Detection:
+def detection_of(pixels: Pixels, content: bytes, own_key: str | None = None) -> Detection:
     """What a picture says about itself.
 
     Args:
         pixels: uint8 `[H, W, C]`.
         content: of its file.
+        own_key: the user's own key, which is looked for as well.
     """
-    watermark = detect_watermark(pixels)
+    return _detect(pixels, *_claims_of_picture(content), own_key)
+
+
+def _detect(
+    pixels: Pixels, metadata: Mapping[str, str], credentials: Credentials | None, own_key: str | None
+) -> Detection:
+    own = None if own_key is None else detect_watermark(pixels, own_key)
+    return Detection(detect_watermark(pixels), metadata, credentials, own)
+
+
+class _Claims:
+    """The metadata and content credentials of pictures, and of films, whose frames have those of the film."""
+
+    def __init__(self, source: PhotoSource) -> None:
+        self._source, self._films = source, {file.name: file for file in source.files if file.is_video}
+        self._last: tuple[str, tuple[Mapping[str, str], Credentials | None]] = ("", ({}, None))
+
+    def of(self, photo: Photo) -> tuple[Mapping[str, str], Credentials | None]:
+        """The metadata and credentials of a picture or of a film's frame. Raises BadPicture."""
+        film = self._films.get(photo.source.rpartition("#")[0])
+        if film is None:
+            return _claims_of_picture(self._source.store.read(photo.source))
+        if self._last[0] != film.name:  # all frames of a film follow one another
+            self._last = film.name, self._of_film(film)
+        return self._last[1]
+
+    def _of_film(self, file: PhotoFile) -> tuple[Mapping[str, str], Credentials | None]:
+        with self._source.open_video(file) as container:
+            metadata = film_provenance(container)
+        try:
+            with self._source.open_content(file) as stream:
+                return metadata, read_credentials(stream)
+        except (BadData, OSError) as reason:
+            raise BadPicture(f"its credentials can't be read: {reason}") from None
+
+
+def _claims_of_picture(content: bytes) -> tuple[Mapping[str, str], Credentials | None]:
     try:
         metadata = read_provenance(io.BytesIO(content))
     except BadPicture:  # a format that Facesmith doesn't write
         metadata = {}
-    return Detection(watermark, metadata, read_credentials(content))
+    return metadata, read_credentials(io.BytesIO(content))
 
 
 def _face_squares(pixels: Pixels) -> list[Place]:

@@ -14,12 +14,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from msgspec import Struct, field
 
 from facesmith import __version__
 from facesmith.errors import BadOption, MissingExtra
+from facesmith.io.file_kinds import HEAD_BYTES, kind_of_content
 from facesmith.io.files import read_regular_file
 from facesmith.io.json_files import parse_as
 from facesmith.io.messages import one_line
@@ -27,19 +28,23 @@ from facesmith.io.provenance import SOURCE_TYPES, source_type
 
 ASSERTION_LABEL = "org.facesmith.drawing"  # the assertion that contains the image's metadata entries
 MAX_PEM_BYTES = 2**20
+MEDIA_TYPES = {  # of the kinds of files whose credentials are read
+    **{name: f"image/{name.lower()}" for name in ("PNG", "JPEG", "GIF", "TIFF", "WebP", "AVIF", "HEIC")},
+    **{"JPEG XL": "image/jxl", "MP4 or QuickTime": "video/mp4", "QuickTime": "video/quicktime", "AVI": "video/avi"},
+}
 SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}  # a thumbnail would be larger than a 64x64 face
 
 
 @dataclass(frozen=True)
 class Signer:
-    """Adds signed content credentials to an image; a `provenance.Sign`."""
+    """Adds signed content credentials to a picture or film; a `provenance.Sign`."""
 
     chain: bytes
     key: bytes
     algorithm: str
 
     def __call__(self, content: bytes, media_type: str, metadata: Mapping[str, str]) -> bytes:
-        """Add credentials to an encoded PNG or JPEG.
+        """Add credentials to an encoded picture or film.
 
         Raises:
             BadOption: C2PA does not accept the certificates or the key.
@@ -94,9 +99,10 @@ class Credentials:
         return f"{kind}, signed by {one_line(self.signer, 60)}, {'intact' if self.intact else 'ALTERED since'}"
 
 
-def read_credentials(content: bytes) -> Credentials | None:
-    """Read the signed content credentials of a PNG or JPEG. None without any, or without c2pa-python."""
-    media_type = {b"\x89P": "image/png", b"\xff\xd8": "image/jpeg"}.get(content[:2])
+def read_credentials(stream: IO[bytes]) -> Credentials | None:
+    """Read the signed content credentials of a picture or film. None without any, or without c2pa-python."""
+    media_type = MEDIA_TYPES.get(kind_of_content(stream.read(HEAD_BYTES)).name)
+    stream.seek(0)
     try:
         c2pa = _import_c2pa()
     except MissingExtra:
@@ -104,7 +110,7 @@ def read_credentials(content: bytes) -> Credentials | None:
     if media_type is None:
         return None
     try:
-        with c2pa.Reader(media_type, io.BytesIO(content)) as reader:
+        with c2pa.Reader(media_type, stream) as reader:
             report = parse_as(reader.json(), _Report)
     except (c2pa.C2paError, ValueError):  # no credentials, or damaged ones
         return None

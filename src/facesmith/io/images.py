@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from facesmith.io.color_profiles import scale_to_8_bits, to_srgb
 from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content
 from facesmith.io.files import atomic_write, open_regular_file
 from facesmith.io.memory import decoding_problem
-from facesmith.io.provenance import Sign, xmp
+from facesmith.io.provenance import Sign, parse_comment, xmp
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -343,19 +343,24 @@ def write_picture(
     Raises:
         BadOption: the provenance is too long for a JPEG.
     """
-    media_type = MEDIA_TYPES[path.suffix.lower()]
-    is_png = media_type == "image/png"
-    content = png_bytes(pixels, provenance, profile) if is_png else _jpeg_bytes(path, pixels, provenance)
+    is_png = MEDIA_TYPES[path.suffix.lower()] == "image/png"
+    content = png_bytes(pixels, provenance, profile, sign) if is_png else _jpeg_bytes(path, pixels, provenance, sign)
     with atomic_write(path) as stream:
-        stream.write(content if sign is None else sign(content, media_type, provenance))
+        stream.write(content)
     return path
 
 
-def png_bytes(pixels: Pixels, provenance: Mapping[str, str] | None = None, profile: bytes | None = None) -> bytes:
+def png_bytes(
+    pixels: Pixels,
+    provenance: Mapping[str, str] | None = None,
+    profile: bytes | None = None,
+    sign: Sign | None = None,
+) -> bytes:
     """Encode uint8 `[H, W, C]` as PNG, with its provenance in text chunks.
 
     Args:
         profile: an ICC profile to embed; None means sRGB.
+        sign: adds signed content credentials.
     """
     provenance = provenance or {}
     chunks = PngImagePlugin.PngInfo()
@@ -365,10 +370,10 @@ def png_bytes(pixels: Pixels, provenance: Mapping[str, str] | None = None, profi
         chunks.add_itxt(PNG_XMP, packet)
     content = io.BytesIO()
     _to_pillow(pixels).save(content, "PNG", pnginfo=chunks, icc_profile=profile)
-    return content.getvalue()
+    return content.getvalue() if sign is None else sign(content.getvalue(), MEDIA_TYPES[".png"], provenance)
 
 
-def _jpeg_bytes(path: Path, pixels: Pixels, provenance: Mapping[str, str]) -> bytes:
+def _jpeg_bytes(path: Path, pixels: Pixels, provenance: Mapping[str, str], sign: Sign | None) -> bytes:
     comment = json.dumps(dict(provenance)).encode()
     if len(comment) > MAX_COMMENT_BYTES:
         raise BadOption(f"{path}: a JPEG has no room for the seeds of so many faces. Write a .png.")
@@ -381,7 +386,7 @@ def _jpeg_bytes(path: Path, pixels: Pixels, provenance: Mapping[str, str]) -> by
         content, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", comment=comment, exif=exif,
         xmp=packet.encode() if packet else None,
     )  # fmt: skip
-    return content.getvalue()
+    return content.getvalue() if sign is None else sign(content.getvalue(), MEDIA_TYPES[".jpg"], provenance)
 
 
 def _to_pillow(pixels: Pixels) -> Image.Image:
@@ -389,7 +394,7 @@ def _to_pillow(pixels: Pixels) -> Image.Image:
 
 
 def read_provenance(path: Path | io.BytesIO) -> dict[str, str]:
-    """Read the metadata in a PNG's text chunks or a JPEG's comment. Empty if there is none.
+    """Read the metadata in a PNG's text chunks, or in the comment of a JPEG or GIF. Empty if there is none.
 
     Raises:
         BadPicture: `path` is not a readable image.
@@ -399,17 +404,8 @@ def read_provenance(path: Path | io.BytesIO) -> dict[str, str]:
         try:
             stream = open_regular_file(path) if isinstance(path, Path) else path
             with stream, Image.open(stream, formats=formats) as picture:
-                info, is_jpeg = dict(picture.info), picture.format == "JPEG"
+                info, has_comment = dict(picture.info), picture.format in ("JPEG", "GIF")
         except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
             raise BadPicture(f"{path} can't be read as a picture ({type(error).__name__})") from None
-    entries = _parse_comment(info.get("comment", b"")) if is_jpeg else info
+    entries = parse_comment(info.get("comment", b"")) if has_comment else info
     return {str(key): value for key, value in entries.items() if isinstance(value, str) and key != PNG_XMP}
-
-
-def _parse_comment(raw: bytes) -> dict[Any, Any]:
-    """The entries of a JPEG comment that Facesmith wrote. Empty for other programs' comments."""
-    try:
-        entries = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return entries if isinstance(entries, dict) else {}

@@ -1,7 +1,7 @@
 """The metadata of synthetic images: that they are synthetic, which model drew them, and how to draw them again.
 
-A PNG stores the entries as text chunks, a JPEG as JSON in its comment; Facesmith reads them back from there. For other
-programs, both also carry XMP with the IPTC digital source type, and a JPEG carries EXIF.
+A PNG stores the entries as text chunks, a JPEG or a film as JSON in its comment; Facesmith reads them back from there.
+For other programs, PNG and JPEG also carry XMP with the IPTC digital source type, and a JPEG carries EXIF.
 
 Source: IPTC Photo Metadata Standard, Digital Source Type; its vocabulary: cv.iptc.org/newscodes/digitalsourcetype
 """
@@ -88,6 +88,16 @@ def parse_provenance(metadata: Mapping[str, str]) -> SampleOrigin | None:
     if type(condition) is not dict or not all(value in (0, 1) for value in condition.values()):
         return None
     return SampleOrigin(seeds, psi, condition, model, metadata.get("Recipe", "unknown"), prior)
+
+
+def parse_comment(comment: bytes | str) -> dict[str, str]:
+    """The entries in the comment of a JPEG or a film that Facesmith wrote. Empty for other programs' comments."""
+    try:
+        entries = json.loads(comment)
+    except (ValueError, RecursionError):
+        return {}
+    items = entries.items() if isinstance(entries, dict) else ()
+    return {key: value for key, value in items if isinstance(value, str)}
 
 
 def source_type(metadata: Mapping[str, str]) -> str | None:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,10 @@ from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import atomic_write
 from facesmith.io.images import Pixels
 from facesmith.io.memory import require_memory
-from facesmith.io.provenance import Sign
+from facesmith.io.provenance import Sign, parse_comment
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 MEDIA_TYPES = {".mp4": "video/mp4", ".gif": "image/gif"}
 FILM_SUFFIXES = tuple(MEDIA_TYPES)
@@ -79,6 +82,11 @@ def write_film(
             write(content, frames, frames_per_second, comment)
             stream.write(sign(content.getvalue(), MEDIA_TYPES[path.suffix.lower()], provenance or {}))
     return path
+
+
+def film_provenance(container: InputContainer) -> dict[str, str]:
+    """The metadata of an opened film. Empty if Facesmith did not write it."""
+    return parse_comment(container.metadata.get("comment", ""))
 
 
 def _write_mp4(stream: IO[bytes], frames: Iterable[Pixels], frames_per_second: int, comment: str) -> None:

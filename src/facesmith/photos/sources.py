@@ -21,6 +21,7 @@ from av.container import InputContainer
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.archives import NestedStore, open_store
+from facesmith.io.files import open_regular_file
 from facesmith.io.images import MAX_PIXELS, Pixels, read_picture
 from facesmith.io.original_photo import OriginalPhoto, read_original
 from facesmith.io.store import Store, StoredFile, kinds_text, sort_by_kind
@@ -90,6 +91,13 @@ class PhotoSource:
     def load_original(self, file: PhotoFile) -> OriginalPhoto:
         """A picture with its own colors. Raises BadPicture."""
         return read_original(self.store.read(file.name), name=file.name)
+
+    @contextmanager
+    def open_content(self, file: PhotoFile) -> Iterator[IO[bytes]]:
+        """The content of a file, also of an archive. Raises BadData or OSError."""
+        path = self.store.local_path(file.name)
+        with self.store.unpack(file.name) if path is None else open_regular_file(path) as stream:
+            yield stream
 
     @contextmanager
     def open_video(self, file: PhotoFile) -> Iterator[InputContainer]:

@@ -1,7 +1,7 @@
 """The open models, by id.
 
-The id of a model is a hash of its file and its directions, because an edited face depends on both. It reveals nothing
-about the location of the files.
+The id of a model is a hash of its file and its directions, because an edited face depends on both. Browsers keep
+pictures by this id, so it also depends on the marks of pictures. It reveals nothing about the location of the files.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ class OpenModels:
     Args:
         paths: run folders and model files. A run may have no model yet.
         names: their names on the page, in the same order.
+        marks: identifies the marks of pictures, if they are not the usual ones.
     """
 
-    def __init__(self, paths: Sequence[Path], names: Sequence[str]) -> None:
-        self.paths, self.names = list(paths), list(names)
+    def __init__(self, paths: Sequence[Path], names: Sequence[str], marks: str = "") -> None:
+        self.paths, self.names, self._marks = list(paths), list(names), marks
         self._models: OrderedDict[str, Model] = OrderedDict()
         self._current_ids: list[str | None] = [None] * len(self.paths)
         self._file_versions: list[list[tuple[int, int]] | None] = [None] * len(self.paths)
@@ -81,7 +82,7 @@ class OpenModels:
             return
         model = load(file)
         # Pictures don't depend on the other files, so the id does not either.
-        hashes = model.hash + (sha256(directions) if directions.exists() else "")
+        hashes = model.hash + (sha256(directions) if directions.exists() else "") + self._marks
         self._file_versions[i] = versions
         model_id = self._current_ids[i] = hashlib.sha256(hashes.encode()).hexdigest()[:ID_LENGTH]
         self._models[model_id] = model

@@ -22,7 +22,7 @@ from facesmith.studio.face_text import write_latent
 from facesmith.studio.job_queue import Job
 from facesmith.studio.limits import HALVED_PHOTO_PIXELS, MAX_FACES_IN_PHOTO, MAX_PHOTO_PIXELS
 from facesmith.studio.render_queue import RenderCancelled, RenderQueue
-from facesmith.watermark.marking import DEFAULT_MARKING
+from facesmith.watermark.marking import Marking
 
 QUIET = Console(quiet=True)
 
@@ -131,7 +131,14 @@ def invert_face(
     })  # fmt: skip
 
 
-def paste_face(model: Model, content: bytes, face_number: int, face: Pixels, provenance: dict[str, str]) -> bytes:
+def paste_face(
+    model: Model,
+    content: bytes,
+    face_number: int,
+    face: Pixels,
+    provenance: dict[str, str],
+    marking: Marking,
+) -> bytes:
     """Replace one face of a photo by a generated face. Return a PNG whose metadata marks it as partly synthetic.
 
     Args:
@@ -139,6 +146,7 @@ def paste_face(model: Model, content: bytes, face_number: int, face: Pixels, pro
         face_number: 1 is the largest face.
         face: the generated face, `[S, S, C]`.
         provenance: the metadata of the generated face.
+        marking: the marks of the face and the photo.
 
     Raises:
         BadPicture: it is not a photo, or it has no such face.
@@ -147,13 +155,15 @@ def paste_face(model: Model, content: bytes, face_number: int, face: Pixels, pro
     photo, template = open_original(content), model.inverter.template
     located = locate_face(photo.pixels, template, model.G.resolution, model.G.channels, which=face_number)
     assert template is not None, "locate_face refuses a model without a template"
-    pasted = paste_into_original(photo, face, located.matrix, template.targets(face.shape[0]))
-    return png_bytes(pasted, model.provenance({
+    points = template.targets(face.shape[0])
+    pasted = paste_into_original(photo, face, located.matrix, points, keys=marking.keys)
+    metadata = model.provenance({
         "Synthetic": "in part",
         "Description": "A photo in which one face was replaced by a synthetic one.",
-        **DEFAULT_MARKING.metadata(model.resolution),
+        **marking.metadata(model.resolution),
         **provenance,
-    }), photo.profile)  # fmt: skip
+    })  # fmt: skip
+    return png_bytes(pasted, metadata, photo.profile, marking.sign)
 
 
 def _latent_text(model: Model, w: np.ndarray) -> str:

@@ -32,7 +32,7 @@ from facesmith.studio.job_queue import Job
 from facesmith.studio.limits import MAX_FILM_FRAMES, MAX_PSI, MIN_PSI
 from facesmith.studio.render_queue import RenderCancelled, RenderQueue
 from facesmith.studio.unlabeled import directions_for
-from facesmith.watermark.marking import DEFAULT_MARKING
+from facesmith.watermark.marking import Marking
 
 FILM_PX = 256  # small faces are enlarged to about this size
 
@@ -162,13 +162,14 @@ class Walk:
         return max(1, count)
 
 
-def render_walk(model: Model, walk: Walk, suffix: str, job: Job[bytes], queue: RenderQueue) -> bytes:
+def render_walk(model: Model, walk: Walk, suffix: str, job: Job[bytes], queue: RenderQueue, marking: Marking) -> bytes:
     """Return the content of a video file that shows the walk.
 
     Args:
         suffix: ".mp4" or ".gif".
         job: its progress is updated.
         queue: gives the turns to compute.
+        marking: the marks of the film.
 
     Raises:
         RenderCancelled: the job was cancelled.
@@ -178,13 +179,14 @@ def render_walk(model: Model, walk: Walk, suffix: str, job: Job[bytes], queue: R
         "Faces": json.dumps([str(face) for face in walk.faces]),
         "Psi": repr(walk.psi),
         "Walk": f"{'closed' if walk.closed else 'open'}, {'spherical' if model.G.spherical else 'straight'}, 1x1",
-        **DEFAULT_MARKING.metadata(model.resolution),
+        **marking.metadata(model.resolution),
     })  # fmt: skip
     side_px = model.G.resolution * _scale(model, walk)
     advice = "Choose fewer faces, fewer seconds or a smaller scale."
     require_film_memory(Path(f"walk{suffix}"), walk.frame_count(), side_px, side_px, advice)
     with TemporaryDirectory() as folder:
-        path = write_film(Path(folder) / f"walk{suffix}", _frames(model, walk, job, queue), walk.fps, provenance)
+        frames = _frames(model, walk, job, queue, marking)
+        path = write_film(Path(folder) / f"walk{suffix}", frames, walk.fps, provenance, marking.sign)
         return path.read_bytes()
 
 
@@ -193,7 +195,7 @@ def _scale(model: Model, walk: Walk) -> int:
 
 
 @torch.inference_mode()
-def _frames(model: Model, walk: Walk, job: Job[bytes], queue: RenderQueue) -> Iterator[Pixels]:
+def _frames(model: Model, walk: Walk, job: Job[bytes], queue: RenderQueue, marking: Marking) -> Iterator[Pixels]:
     """Yield the frames of a walk, `[H, W, 3]`."""
     w = stack_latents(model, walk.faces)
     flat, count = w.flatten(1), walk.frame_count()
@@ -206,4 +208,4 @@ def _frames(model: Model, walk: Walk, job: Job[bytes], queue: RenderQueue) -> It
         interpolated = walk_latents(flat, positions[start : start + BATCH_SIZE], spherical=model.G.spherical)
         with queue.background_turn():
             faces = synthesize(model.G, change_variety(model.G, interpolated.reshape(-1, *w.shape[1:]), walk.psi))
-        yield from enlarge(as_rgb(DEFAULT_MARKING.marked(faces)), scale)
+        yield from enlarge(as_rgb(marking.marked(faces)), scale)

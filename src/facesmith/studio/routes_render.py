@@ -38,7 +38,7 @@ from facesmith.studio.services import ClientDep, Studio, StudioDep
 from facesmith.studio.several_faces import contact_sheet, enlargement, faces_zip
 from facesmith.studio.unlabeled import unlabeled_directions
 from facesmith.studio.variations import children, variations
-from facesmith.watermark.marking import DEFAULT_MARKING
+from facesmith.watermark.marking import Marking
 
 router = APIRouter()
 MEDIA_TYPES = {FilmFormat.mp4: "video/mp4", FilmFormat.gif: "image/gif"}
@@ -150,7 +150,9 @@ async def walk_film(
     if response := not_modified(request, headers):
         return response
     job = studio.long_jobs.submit(
-        lambda job: render_walk(model, walk, f".{film_format}", job, studio.render_queue), client, "film"
+        lambda job: render_walk(model, walk, f".{film_format}", job, studio.render_queue, studio.marking),
+        client,
+        "film",
     )
     content = await result_of(job, request)
     return Response(content, media_type=MEDIA_TYPES[film_format], headers=headers)
@@ -163,7 +165,7 @@ async def faces_archive(
     """A zip with a picture of each face, a contact sheet and a table."""
     model, faces, scale = await studio.model(query.model), requested_faces(query), int(query.scale)
     job = studio.long_jobs.submit(
-        lambda job: faces_zip(model, faces, query.psi, scale, job, studio.render_queue), client, "zip"
+        lambda job: faces_zip(model, faces, query.psi, scale, job, studio.render_queue, studio.marking), client, "zip"
     )
     return Response(await result_of(job, request), media_type="application/zip", headers=NO_STORE)
 
@@ -178,7 +180,9 @@ async def sheet_of_faces(
     if response := not_modified(request, headers):
         return response
     job = studio.long_jobs.submit(
-        lambda job: contact_sheet(model, faces, query.psi, scale, query.columns, job, studio.render_queue),
+        lambda job: contact_sheet(
+            model, faces, query.psi, scale, query.columns, job, studio.render_queue, studio.marking
+        ),
         client,
         "sheet",
     )
@@ -244,11 +248,11 @@ async def _png_response(
     if response := not_modified(request, headers):
         return response
     pixels = await result_of(studio.render_queue.submit(RenderJob(model, latent, live, client)), request)
-    metadata = model.provenance({**provenance, **enlargement(scale), **DEFAULT_MARKING.metadata(model.resolution)})
-    content = await asyncio.to_thread(_enlarged_png, pixels, scale, metadata)
+    metadata = model.provenance({**provenance, **enlargement(scale), **studio.marking.metadata(model.resolution)})
+    content = await asyncio.to_thread(_enlarged_png, pixels, scale, metadata, studio.marking)
     return Response(content, media_type="image/png", headers=headers)
 
 
-def _enlarged_png(pixels: Pixels, scale: int, metadata: Mapping[str, str]) -> bytes:
-    marked = DEFAULT_MARKING.marked(pixels[None])[0]
-    return png_bytes(resize(marked, scale * marked.shape[0]), metadata)
+def _enlarged_png(pixels: Pixels, scale: int, metadata: Mapping[str, str], marking: Marking) -> bytes:
+    marked = marking.marked(pixels[None])[0]
+    return png_bytes(resize(marked, scale * marked.shape[0]), metadata, sign=marking.sign)

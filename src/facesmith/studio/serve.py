@@ -29,6 +29,7 @@ from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.run_folder import PLAN
 from facesmith.report.read_run import read_plan_and_log
 from facesmith.studio.limits import MAX_CONNECTIONS
+from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 if TYPE_CHECKING:
     import uvicorn
@@ -58,6 +59,7 @@ class StudioOptions:
         root_path: the start of all paths, if a proxy serves the studio below a path.
         photos: whether photos are accepted.
         osc_port: receive OSC messages on this port of the loopback address; None for none, 0 for a free one.
+        marking: the marks of all pictures and films.
     """
 
     models: Sequence[Path] = ()
@@ -69,6 +71,7 @@ class StudioOptions:
     root_path: str = ""
     photos: bool = True
     osc_port: int | None = None
+    marking: Marking = DEFAULT_MARKING
 
 
 def serve(options: StudioOptions, console: Console) -> None:
@@ -223,7 +226,7 @@ def _open_studio(options: StudioOptions) -> Studio:
 
     models, runs = options.models, options.runs
     paths = list(dict.fromkeys([*models, *runs])) or [model_file(None)]
-    open_models = OpenModels(paths, _short_names(paths))
+    open_models = OpenModels(paths, _short_names(paths), _marks_id(options.marking))
     for path in models:
         open_models.open(path)  # reports a damaged model before the page opens; a run may have no model yet
     # A run folder that is given as a model is shown as a run, too.
@@ -232,7 +235,13 @@ def _open_studio(options: StudioOptions) -> Studio:
         read_plan_and_log(folder)  # reports a folder that is not a run before the page opens
     runs_by_id = {_run_id(folder): folder for folder in run_folders}
     run_names = dict(zip(runs_by_id, _short_names(list(runs_by_id.values())), strict=True))
-    return Studio(open_models, runs_by_id, run_names, photos=options.photos, osc=_open_osc(options.osc_port))
+    osc = _open_osc(options.osc_port)
+    return Studio(open_models, runs_by_id, run_names, photos=options.photos, osc=osc, marking=options.marking)
+
+
+def _marks_id(marking: Marking) -> str:
+    """Return an id of the marks; empty for the usual ones."""
+    return (marking.own_key or "") + ("" if marking.sign is None else "signed")
 
 
 def _open_osc(port: int | None) -> OscInput | None:

@@ -18,6 +18,7 @@ from facesmith.studio.limits import MAX_UPLOAD_BYTES, MAX_WAITING_UPLOAD_BYTES
 from facesmith.studio.open_models import OpenModels
 from facesmith.studio.osc_input import OscInput
 from facesmith.studio.render_queue import UNKNOWN_CLIENT, Busy, RenderQueue
+from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 T = TypeVar("T")
 CLIENT_HEADER = "x-client"
@@ -60,6 +61,7 @@ class Studio:
         run_names: the name of each run on the page, by id.
         photos: whether photos are accepted.
         osc: receives OSC messages, if requested.
+        marking: the marks of all pictures and films.
         stopping: the studio stops.
         quick_jobs: jobs of about a second: finding faces, reading runs.
         long_jobs: films, downloads of several faces, inversions.
@@ -70,6 +72,7 @@ class Studio:
     run_names: Mapping[str, str] = field(default_factory=dict)
     photos: bool = True
     osc: OscInput | None = None
+    marking: Marking = DEFAULT_MARKING
     stopping: threading.Event = field(default_factory=threading.Event)
     uploads: UploadMemory = field(default_factory=UploadMemory)
     render_queue: RenderQueue = field(default_factory=RenderQueue)

@@ -22,7 +22,7 @@ from facesmith.studio.face_text import Face
 from facesmith.studio.job_queue import Job
 from facesmith.studio.render import face_latent, face_provenance
 from facesmith.studio.render_queue import RenderCancelled, RenderQueue
-from facesmith.watermark.marking import DEFAULT_MARKING
+from facesmith.watermark.marking import Marking
 
 SHEET_FACE_PX = 128  # faces on a contact sheet are enlarged to about this size
 MAX_SHEET_PIXELS = 2**26
@@ -37,7 +37,14 @@ def enlargement(scale: int) -> dict[str, str]:
 
 
 def contact_sheet(
-    model: Model, faces: Sequence[Face], psi: float, scale: int, columns: int, job: Job[bytes], queue: RenderQueue
+    model: Model,
+    faces: Sequence[Face],
+    psi: float,
+    scale: int,
+    columns: int,
+    job: Job[bytes],
+    queue: RenderQueue,
+    marking: Marking,
 ) -> bytes:
     """Return a PNG of all faces, each with its name below it.
 
@@ -55,12 +62,18 @@ def contact_sheet(
             f"A sheet of {len(faces)} faces with {side} pixels each would be too large. Choose fewer faces or a lower "
             "scale, or download them as a zip."
         )
-    pictures = [resize(picture, side) for picture in _render(model, faces, psi, job, queue)]
-    return _sheet(model, faces, pictures, psi, scale, columns)
+    pictures = [resize(picture, side) for picture in _render(model, faces, psi, job, queue, marking)]
+    return _sheet(model, faces, pictures, psi, scale, columns, marking)
 
 
 def faces_zip(
-    model: Model, faces: Sequence[Face], psi: float, scale: int, job: Job[bytes], queue: RenderQueue
+    model: Model,
+    faces: Sequence[Face],
+    psi: float,
+    scale: int,
+    job: Job[bytes],
+    queue: RenderQueue,
+    marking: Marking,
 ) -> bytes:
     """Return a zip with a PNG of each face, a contact sheet and a table, faces.csv. Each picture has its metadata.
 
@@ -72,14 +85,16 @@ def faces_zip(
     rows.writerow(COLUMNS)
     pictures = []
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
-        for number, (face, picture) in enumerate(zip(faces, _render(model, faces, psi, job, queue), strict=True), 1):
+        rendered = _render(model, faces, psi, job, queue, marking)
+        for number, (face, picture) in enumerate(zip(faces, rendered, strict=True), 1):
             pictures.append(resize(picture, SHEET_FACE_PX))
             name = f"{number:03d}-{file_name(face)}.png"
             how = face_provenance(face, _psi_of(face, psi)) | enlargement(scale)
-            metadata = model.provenance(how | DEFAULT_MARKING.metadata(model.resolution))
-            archive.writestr(name, png_bytes(resize(picture, scale * picture.shape[0]), metadata))
+            metadata = model.provenance(how | marking.metadata(model.resolution))
+            enlarged = resize(picture, scale * picture.shape[0])
+            archive.writestr(name, png_bytes(enlarged, metadata, sign=marking.sign))
             rows.writerow([name, str(face), repr(_psi_of(face, psi)), model.hash])
-        archive.writestr("contact-sheet.png", _sheet(model, faces, pictures, psi, 1, 0))
+        archive.writestr("contact-sheet.png", _sheet(model, faces, pictures, psi, 1, 0, marking))
         archive.writestr("faces.csv", table.getvalue())
     return content.getvalue()
 
@@ -92,7 +107,9 @@ def file_name(face: Face) -> str:
 
 
 @torch.inference_mode()
-def _render(model: Model, faces: Sequence[Face], psi: float, job: Job[bytes], queue: RenderQueue) -> Iterator[Pixels]:
+def _render(
+    model: Model, faces: Sequence[Face], psi: float, job: Job[bytes], queue: RenderQueue, marking: Marking
+) -> Iterator[Pixels]:
     """Yield the picture of each face, `[H, W, C]`, marked, with the same pixels as one by one."""
     for start in range(0, len(faces), BATCH_SIZE):
         if job.cancelled.is_set():
@@ -100,9 +117,7 @@ def _render(model: Model, faces: Sequence[Face], psi: float, job: Job[bytes], qu
         job.progress = start / len(faces)
         with queue.background_turn():
             ws = [face_latent(model, face, _psi_of(face, psi)) for face in faces[start : start + BATCH_SIZE]]
-            pictures = [
-                picture for w in _equal_shapes(ws) for picture in DEFAULT_MARKING.marked(synthesize(model.G, w))
-            ]
+            pictures = [picture for w in _equal_shapes(ws) for picture in marking.marked(synthesize(model.G, w))]
         yield from pictures
 
 
@@ -117,16 +132,23 @@ def _equal_shapes(ws: Sequence[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def _sheet(
-    model: Model, faces: Sequence[Face], pictures: Sequence[Pixels], psi: float, scale: int, columns: int
+    model: Model,
+    faces: Sequence[Face],
+    pictures: Sequence[Pixels],
+    psi: float,
+    scale: int,
+    columns: int,
+    marking: Marking,
 ) -> bytes:
     cells = [with_caption(picture, _caption(face)) for face, picture in zip(faces, pictures, strict=True)]
     metadata = {
         "Faces": json.dumps([str(face) for face in faces]),
         "Psi": repr(psi),
         **enlargement(scale),
-        **DEFAULT_MARKING.metadata(model.resolution),
+        **marking.metadata(model.resolution),
     }
-    return png_bytes(grid(np.stack(cells), columns or None, GAP_PX), model.provenance(metadata))
+    sheet = grid(np.stack(cells), columns or None, GAP_PX)
+    return png_bytes(sheet, model.provenance(metadata), sign=marking.sign)
 
 
 def _caption(face: Face) -> str:

@@ -10,11 +10,12 @@ from rich.console import Console
 
 from facesmith import __version__
 from facesmith.errors import BadData, BadPicture
-from facesmith.io.images import Pixels, read_picture
+from facesmith.io.images import Pixels, read_picture, read_provenance
 from facesmith.io.progress import bar
 from facesmith.io.provenance import Sign
 from facesmith.io.video import check_film, require_film_memory, write_film
 from facesmith.modelfiles.run_folder import sheets
+from facesmith.watermark.marking import ENTRY
 
 FRAMES_PER_SECOND = 8
 LAST_FRAME_SECONDS = 2
@@ -41,8 +42,17 @@ def progress_film(run: Path, out: Path, console: Console, sign: Sign | None = No
     height, width, _ = first.shape
     require_film_memory(out, len(paths), height, width, "Write an .mp4, or free some memory.")
     shown = bar(chain([first], frames), len(paths), f"writing {out.name}, frames", console)
-    about = {"Software": f"facesmith {__version__}", "Synthetic": "true"}
+    about = {"Software": f"facesmith {__version__}", "Synthetic": "true", **_about_sheets(paths[-1])}
     return write_film(out, shown, FRAMES_PER_SECOND, about, sign)
+
+
+def _about_sheets(last: Path) -> dict[str, str]:
+    """What the metadata of the sheets says about all of them."""
+    try:
+        metadata = read_provenance(last)
+    except BadPicture:
+        return {}  # `_frames` raises the reason
+    return {name: metadata[name] for name in ("Description", "Recipe", ENTRY) if name in metadata}
 
 
 def _frames(paths: list[Path]) -> Iterator[Pixels]:
