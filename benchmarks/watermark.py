@@ -97,13 +97,13 @@ def main():
         report_pasted(model, options.photos, options.pasted)
     if options.screenshots:
         report_screenshots(model, options.screenshots)
-    if not options.count:
-        return
-    generated = model.sample(range(options.count))
-    kinds = {f"generated, {generated.shape[1]} px": generated, f"real, {options.size} px": real.pixels[: options.count]}
-    for kind, faces in kinds.items():
-        report(kind, np.asarray(faces))
-    report_chance(np.asarray(real.pixels[:50]))
+    if options.count:
+        generated = model.sample(range(options.count))
+        kinds = {f"generated, {generated.shape[1]} px": generated}
+        kinds[f"real, {options.size} px"] = real.pixels[: options.count]
+        for kind, faces in kinds.items():
+            report(kind, np.asarray(faces))
+        report_chance(np.asarray(real.pixels[:50]))
     if options.unmarked:
         report_false_positives(np.asarray(real.pixels[: options.unmarked]))
     if options.metrics:
@@ -145,11 +145,14 @@ def report_chance(faces):
 
 
 def report_false_positives(faces):
-    start = time.process_time()
-    found = [facesmith.detect(face) for face in faces]
-    seconds = (time.process_time() - start) / len(faces)
-    print(f"\nunmarked: {sum(each.significant for each in found)} of {len(faces)} found, ", end="")
-    print(f"smallest p {min(each.p_value for each in found):.2g}, {seconds:.1f} s per face")
+    start, found = time.process_time(), []
+    for face in faces:
+        found.append(facesmith.detect(face))
+        if len(found) % 100 == 0 or len(found) == len(faces):
+            seconds = (time.process_time() - start) / len(found)
+            print(f"unmarked: {sum(each.significant for each in found)} of {len(found)} found, ", end="")
+            print(f"smallest p {min(each.p_value for each in found):.2g}, ", end="")
+            print(f"largest score {max(each.score for each in found):.2f}, {seconds:.1f} s per face", flush=True)
 
 
 def report_metrics(model, real, count=5000):

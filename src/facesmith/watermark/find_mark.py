@@ -47,6 +47,9 @@ SAMPLED_BLOCKS = tuple(block for block in range(BLOCKS**2) if (block % BLOCKS + 
 SELECTED_SHARE, MIN_SELECTED = 0.02, 64
 
 
+Indices = NDArray[np.intp]
+
+
 class Place(NamedTuple):
     """A square frame: its upper left corner and its side, in pixels of the picture."""
 
@@ -210,40 +213,45 @@ def best_position(canvas: Floats, patterns: Patterns) -> tuple[float, int, int]:
     step, best = max(1, STRIP_POSITIONS // columns), (-np.inf, 0, 0)
     for top in range(0, rows, step):
         coefficients = _coefficients(canvas[top : top + step + FRAME_PX - 1])
-        sample = _sums(coefficients, SAMPLED_BLOCKS, patterns)
+        sample = _sums_everywhere(coefficients, SAMPLED_BLOCKS, patterns)
         count = min(sample.size, max(MIN_SELECTED, int(SELECTED_SHARE * sample.size)))
-        selected = np.unravel_index(np.argpartition(sample, -count, axis=None)[-count:], sample.shape)
-        sums = _sums(coefficients, range(BLOCKS**2), patterns, selected)
+        selected = np.argpartition(sample, -count, axis=None)[-count:]
+        selected_rows, selected_columns = np.divmod(selected, sample.shape[1])
+        sums = _sums(coefficients, selected_rows, selected_columns, patterns)
         winner = int(sums.argmax())
         z = float(sums[winner]) * np.sqrt(2 / patterns.offsets.size)
-        best = max(best, (z, top + int(selected[0][winner]), int(selected[1][winner])))
+        best = max(best, (z, top + int(selected_rows[winner]), int(selected_columns[winner])))
     return best
 
 
 def _coefficients(canvas: Floats) -> Floats:
     """The DCT coefficients of a block at each position in a canvas, `[H - 7, W - 7, len(FREQUENCIES)]`."""
-    waves = dct_matrix(BLOCK_PX)[: 1 + max(map(max, FREQUENCIES))].T
-    rows = np.lib.stride_tricks.sliding_window_view(canvas, BLOCK_PX, axis=1) @ waves  # [H, W', horizontal]
-    both = np.lib.stride_tricks.sliding_window_view(rows, BLOCK_PX, axis=0) @ waves  # [H', W', horizontal, vertical]
-    return np.stack([both[..., j, i] for i, j in FREQUENCIES], axis=-1)
+    waves = dct_matrix(BLOCK_PX)[: 1 + max(map(max, FREQUENCIES))]
+    height = canvas.shape[0] - BLOCK_PX + 1
+    shifted = np.stack([canvas[y : y + height] for y in range(BLOCK_PX)])
+    vertical = (waves @ shifted.reshape(BLOCK_PX, -1)).reshape(len(waves), height, -1)
+    windows = np.lib.stride_tricks.sliding_window_view(vertical, BLOCK_PX, axis=2)
+    # One matrix product of a copy is faster than many products of strided views.
+    both = (windows.reshape(-1, BLOCK_PX) @ waves.T).reshape(*windows.shape[:3], -1)
+    return np.stack([both[i, ..., j] for i, j in FREQUENCIES], axis=-1)
 
 
-def _sums(
-    coefficients: Floats,
-    blocks: Sequence[int],
-    patterns: Patterns,
-    selected: tuple[NDArray[np.intp], ...] | None = None,
-) -> Floats:
-    """The sum of the cosines of some blocks' patterns, for each position of a frame.
-
-    Args:
-        selected: rows and columns, to compute it there only.
-    """
+def _sums_everywhere(coefficients: Floats, blocks: Sequence[int], patterns: Patterns) -> Floats:
+    """The sum of the cosines of some blocks' patterns, for each position of a frame, `[H, W]`."""
     rows, columns = (size - (BLOCKS - 1) * BLOCK_PX for size in coefficients.shape[:2])
-    total = np.zeros((rows, columns) if selected is None else len(selected[0]), np.float32)
+    total = np.zeros((rows, columns), np.float32)
     for block in blocks:
         y, x = BLOCK_PX * (block // BLOCKS), BLOCK_PX * (block % BLOCKS)
-        part = coefficients[y : y + rows, x : x + columns]
-        turns = (part if selected is None else part[selected]) @ (patterns.weights[block].T / np.float32(STEP))
-        total += np.cos(np.float32(2 * np.pi) * (turns - patterns.offsets[block])).sum(-1)
+        turns = coefficients[y : y + rows, x : x + columns] @ (patterns.weights[block].T / np.float32(STEP))
+        for cosine in np.moveaxis(np.cos(np.float32(2 * np.pi) * (turns - patterns.offsets[block])), -1, 0):
+            total += cosine
     return total
+
+
+def _sums(coefficients: Floats, rows: Indices, columns: Indices, patterns: Patterns) -> Floats:
+    """The sums of the cosines of all patterns for frames at these rows and columns `[N]`, `[N]`."""
+    y, x = np.divmod(np.arange(BLOCKS**2), BLOCKS) * np.array(BLOCK_PX)
+    part = coefficients[y[:, None] + rows, x[:, None] + columns]  # [BLOCKS**2, N, len(FREQUENCIES)]
+    turns = part @ (patterns.weights.transpose(0, 2, 1) / np.float32(STEP)) - patterns.offsets[:, None]
+    sums: Floats = np.cos(np.float32(2 * np.pi) * turns).sum((0, 2))
+    return sums
