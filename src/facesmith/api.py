@@ -142,6 +142,7 @@ def train(
     recipe: str | None = None,
     *,
     from_: str | Path | None = None,
+    from_scratch: bool = False,
     minutes: float | None = None,
     kimg: float | None = None,
     epochs: float | None = None,
@@ -177,6 +178,7 @@ def train(
         out: the run folder.
         recipe: a recipe's name; by default `quick`, or the recipe of the model in `from_`.
         from_: initial weights: a run folder, a `model.safetensors`, or `"bundled"`. (`from` is a Python keyword.)
+        from_scratch: don't start from the bundled generator, as a run on few faces does without recipe and `from_`.
         minutes: budget in minutes; 30 if no budget is given.
         kimg: budget in thousands of real images shown.
         epochs: budget in epochs: passes over the training faces, or as the recipe's text counts them.
@@ -235,6 +237,7 @@ def train(
         validate_every_kimg=validate_every,
         on_trouble=on_trouble,
         finetune_from=start,
+        from_scratch=from_scratch,
         extend=extend,
         force=force,
         threads=threads,

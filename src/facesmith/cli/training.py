@@ -23,6 +23,14 @@ def train(
         Path | None,
         typer.Option("--from", help="Fine-tune a model or run, or the bundled generator: --from bundled."),
     ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Don't start from the bundled generator. Without recipe and --from, a run on fewer than 3,000 faces "
+            "does.",
+        ),
+    ] = False,
     minutes: Annotated[
         float | None,
         typer.Option(help="Budget in minutes; the run ends on time even if the machine's speed changes. Default: 30."),
@@ -89,7 +97,7 @@ def train(
 
     With plain DCGAN: facesmith train dcgan64 --data faces --out runs/dcgan
 
-    Fine-tune the bundled generator: facesmith train --from bundled --data mine --out runs/mine
+    Fine-tune your own run: facesmith train --from runs/first --data more --out runs/second
     """
     from facesmith.gan.recipe import parse_condition, parse_settings
     from facesmith.training.choose_recipe import recipe_name
@@ -131,6 +139,7 @@ def train(
         validate_every_kimg=validate_every,
         on_trouble=on_trouble,
         finetune_from=finetune_from,
+        from_scratch=from_scratch,
         extend=extend,
         force=force,
         threads=context.obj,

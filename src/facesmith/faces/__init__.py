@@ -4,6 +4,7 @@ layouts.py   the supported dataset layouts -> a list of pictures with attributes
 shards.py    faces in the shards of `extract --shards`; the part of each training process
 packed.py    pictures -> a memory-mapped uint8 cache, keyed by their contents
 dataset.py   pixels, attributes, groups and split in one object
+sizes.py     the size of the pictures, from a few of them
 stream.py    seeded batches that resume exactly
 describe.py  a text summary and a contact sheet of a dataset
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from statistics import median_low
 
@@ -12,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.errors import BadPicture
 from facesmith.faces.dataset import Faces, faces_from_listing
 from facesmith.faces.layouts import Listing
 from facesmith.faces.shards import read_dataset
-from facesmith.io.images import Pixels, grid, read_picture, write_png
+from facesmith.faces.sizes import sample_sides
+from facesmith.io.images import Pixels, grid, write_png
 from facesmith.io.store import Store, printable
 from facesmith.photos import split
 
@@ -52,11 +51,7 @@ def contact_sheet(faces: Faces) -> Pixels:
 
 def _typical_size(store: Store, listing: Listing) -> int:
     """The median size of some pictures, at most 64, so that datasets of small faces can be described."""
-    sides = []
-    for i in np.linspace(0, len(listing.files) - 1, min(SIZE_SAMPLE, len(listing.files))).astype(int):
-        name = listing.files[i].name
-        with suppress(BadPicture):  # the notices list unreadable pictures
-            sides.append(min(read_picture(store.read(name), name=name).shape[:2]))
+    sides = sample_sides(store, listing, SIZE_SAMPLE)
     return min(MAX_SIZE_PX, median_low(sides)) if sides else MAX_SIZE_PX
 
 

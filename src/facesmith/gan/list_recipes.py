@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from facesmith.gan.contracts import Generator
-from facesmith.gan.recipe import find_recipe, make_recipe, recipes
+from facesmith.gan.recipe import LARGE, find_recipe, make_recipe, recipes
 from facesmith.gan.recipe_options import options_of
 
 COUNTED_IMAGES = 2  # BatchNorm needs more than one
@@ -42,7 +42,9 @@ def describe_recipe(name: str) -> Iterator[str]:
         yield ""
     yield "Options, changed by --set name=value:"
     for option in options_of(cls).values():
-        yield f"  {option.name:<17} {option.default!s:<8} {option.help}"
+        large = cls.large_images.get(option.name, option.default)
+        note = f"; {large} from {LARGE} px on" if large != option.default else ""
+        yield f"  {option.name:<17} {option.default!s:<8} {option.help}{note}"
 
 
 def count_parameters(net: nn.Module) -> int:

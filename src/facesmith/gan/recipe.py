@@ -26,6 +26,7 @@ from facesmith.io.attribute_options import condition_name
 from facesmith.io.messages import shorten
 
 DEFAULT_RECIPE = "quick"
+LARGE = 128  # height and width in pixels from which `Recipe.large_images` applies
 MAX_CONDITIONS = 12  # a model stores the frequency of each combination: 2 ** 12 numbers
 CONSOLE_STEPS = 16  # whose terms `Recipe.console_lines` gets
 R = TypeVar("R", bound="Recipe")
@@ -40,6 +41,9 @@ class Recipe(ABC):
         source: the paper or tutorial that it reproduces.
         averaged: networks whose weights are averaged (EMA). The averages are what is saved and sampled.
         few_faces: hyperparameters for fine-tuning on a few hundred images, on which the defaults would overfit.
+        resolutions: those that the recipe is tuned for. If none is requested, the largest that the faces have is used.
+            Empty if the resolution does not depend on the faces.
+        large_images: defaults for images of at least `LARGE` pixels that differ from those of smaller ones.
         text: the tutorial that it reproduces, if any.
     """
 
@@ -47,6 +51,8 @@ class Recipe(ABC):
     source: ClassVar[str]
     averaged: ClassVar[tuple[str, ...]] = ("G",)
     few_faces: ClassVar[Mapping[str, Any]] = {}
+    resolutions: ClassVar[tuple[int, ...]] = ()
+    large_images: ClassVar[Mapping[str, Any]] = {}
     text: ClassVar[Text | None] = None
 
     resolution: int = option(64, "height and width of the images in pixels", at_least=8, at_most=1024)
@@ -194,7 +200,7 @@ def find_recipe(name: str) -> type[Recipe]:
 
 
 def make_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
-    """The recipe of that name, with these hyperparameters instead of its defaults.
+    """The recipe of that name, with these hyperparameters instead of its defaults for their resolution.
 
     Raises:
         BadOption: the recipe or a hyperparameter does not exist, or a value has the wrong type or is out of range.
@@ -212,7 +218,14 @@ def make_recipe(name: str, values: Mapping[str, Any]) -> Recipe:
         key: tuple(value) if options[key].is_tuple and isinstance(value, list) else value
         for key, value in values.items()
     }
-    return cls(**plain)
+    resolution = plain.get("resolution", options["resolution"].default)
+    is_large = isinstance(resolution, int) and resolution >= LARGE
+    return cls(**{**(cls.large_images if is_large else {}), **plain})
+
+
+def default_hyperparameters(recipe: Recipe) -> dict[str, Any]:
+    """The hyperparameters of the recipe's class if only the resolution is requested."""
+    return make_recipe(recipe.name, {"resolution": recipe.resolution}).hyperparameters()
 
 
 def parse_settings(name: str, settings: Iterable[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ train.py                 the training loop: step, log, validate, save, diagnose,
 open_run.py              create a run or resume it, in one process or in several
 run.py                   a run: validate, save, diagnose and roll back
 choose_recipe.py         which recipe a run uses
+defaults_for_faces.py    the resolution that fits the faces; few faces: fine-tune, gently
 as_in_text.py            train as the text of a recipe does
 plan.py                  what the user requests, and the plan that the run folder stores
 make_plan.py             a plan for a new run, or the stored one checked against the options

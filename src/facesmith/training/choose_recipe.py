@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from facesmith.attributes.dataset_labels import expand_classes
 from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, condition_of, make_recipe
 from facesmith.modelfiles.checkpoint import read_header
 from facesmith.modelfiles.hub import is_address
 from facesmith.modelfiles.locate import BUNDLED
 from facesmith.modelfiles.run_folder import STATE
-from facesmith.training.finetune import (
-    FEW_FACES,
-    PretrainedModel,
-    check_same_shapes,
-    hyperparameters_for_few_faces,
-    open_pretrained,
-)
+from facesmith.training.finetune import PretrainedModel, check_same_shapes, open_pretrained
 from facesmith.training.plan import Plan, TrainOptions, stored_plan
-
-VERY_FEW_FACES = 200  # a recipe shows each of them hundreds of times in the default budget
 
 
 def recipe_name(recipe: str | None, finetune_from: Path | None, out: Path, *, force: bool = False) -> str:
@@ -65,36 +55,6 @@ def choose_recipe(options: TrainOptions, stored: Plan | None) -> tuple[Recipe, P
     recipe = make_recipe(pretrained.model.recipe.name, pretrained.model.recipe.hyperparameters() | requested)
     check_same_shapes(pretrained, recipe)
     return recipe, pretrained
-
-
-def adapt_to_few_faces(
-    recipe: Recipe, pretrained: PretrainedModel, options: TrainOptions, face_count: int, console: Console
-) -> Recipe:
-    """The recipe for fine-tuning on this many training faces; prints what is used and what is changed."""
-    if "D" in pretrained.model.recipe.networks():
-        found = "with its discriminator"
-        if pretrained.warmup:
-            found = "with a new discriminator; the generator's learning rate is warmed up"
-        console.print(f"fine-tuning {options.finetune_from} {found}", highlight=False, markup=False)
-    changes = hyperparameters_for_few_faces(recipe, face_count, options.hyperparameters)
-    if not changes:
-        return recipe
-    settings = " ".join(f"{name}={number:g}" for name, number in changes.items())
-    console.print(
-        f"only {face_count} training faces; hyperparameters changed to limit overfitting: {settings}", highlight=False
-    )
-    return make_recipe(recipe.name, recipe.hyperparameters() | changes)
-
-
-def few_faces_notice(face_count: int) -> str:
-    """What training from scratch on this many faces leads to; empty if there are enough."""
-    if face_count >= FEW_FACES:
-        return ""
-    will = "will memorize them" if face_count < VERY_FEW_FACES else "is likely to memorize many of them"
-    return (
-        f"only {face_count} training faces: a model that is trained from scratch {will} and draw copies. "
-        "Give more faces, or fine-tune a model (--from). facesmith evaluate searches for copies."
-    )
 
 
 def _has_weights_of_its_own(options: TrainOptions, stored: Plan | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from facesmith.training.state import TrainState, set_label_shares
 # Fraction of the budget over which the generator's learning rate is warmed up if the discriminator starts from scratch.
 # An untrained discriminator would otherwise destroy what the generator has learned.
 WARMUP = 0.05
-FEW_FACES = 1000  # with fewer training faces, fine-tuning uses the recipe's gentler hyperparameters
 DISCRIMINATOR = "discriminator"  # the sidecar with the networks that only training needs
 
 
@@ -88,24 +86,6 @@ def save_discriminator(run: Path, model_file: Path) -> Path:
     return path
 
 
-def hyperparameters_for_few_faces(recipe: Recipe, face_count: int, requested: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters to change when a model is fine-tuned on few faces; none if there are enough.
-
-    Args:
-        face_count: number of faces in the training split.
-        requested: hyperparameters that the user set; these are left alone, as are those in which the model differs
-            from the recipe's defaults.
-    """
-    if face_count >= FEW_FACES:
-        return {}
-    defaults, own = type(recipe)().hyperparameters(), recipe.hyperparameters()
-    return {
-        name: gentle
-        for name, gentle in recipe.few_faces.items()
-        if name not in requested and own[name] == defaults[name]
-    }
-
-
 def check_same_shapes(pretrained: PretrainedModel, recipe: Recipe) -> None:
     """Raise BadData if the recipe's hyperparameters give networks of other shapes than the model's."""
     with torch.device("meta"):
@@ -134,13 +114,13 @@ def _fitting_model(path: Path, name: str, recipe: Recipe | None = None) -> str:
             if header["recipe"] != name:
                 continue
             own = make_recipe(name, header["hyperparameters"])
-            if recipe is None or _shapes(own) == _shapes(recipe):
+            if recipe is None or shapes(own) == shapes(recipe):
                 where = BUNDLED if file == bundled_model() else file.parent
                 return f" This model fits: --from {where}."
     return ""
 
 
-def _shapes(recipe: Recipe) -> dict[str, Any]:
+def shapes(recipe: Recipe) -> dict[str, Any]:
     """The shapes of all weights of a recipe's networks, which are not allocated."""
     with torch.device("meta"):
         networks = recipe.networks()

@@ -15,7 +15,7 @@ from facesmith.device import PRECISIONS, pick_device, usable_devices
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import Faces, Stream
 from facesmith.gan.contracts import set_level
-from facesmith.gan.recipe import Recipe, condition_of
+from facesmith.gan.recipe import Recipe, condition_of, default_hyperparameters
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import holds_files, remove_partial_files
 from facesmith.io.lock import lock_names
@@ -265,7 +265,7 @@ def _check_same_run(
     """Raise BadData, naming each difference, if the options request another run than the stored one."""
     stored_values = {
         name: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
-        for name, value in {**type(recipe)().hyperparameters(), **stored.hyperparameters}.items()
+        for name, value in {**default_hyperparameters(recipe), **stored.hyperparameters}.items()
     }
     requested_values = recipe.hyperparameters()
     condition = stored_values.pop("condition", ())  # compared separately

@@ -15,16 +15,20 @@ from rich.console import Console
 from facesmith.attributes.conditioning import condition_attributes, labels_fingerprint, with_labels
 from facesmith.device import PRECISIONS, check_precision, pick_device
 from facesmith.errors import BadData, BadModel, OutputExists, RunBusy
-from facesmith.faces import Faces, open_faces
-from facesmith.faces.shards import is_sharded
+from facesmith.faces.dataset import Faces, faces_from_listing
+from facesmith.faces.layouts import Listing
+from facesmith.faces.shards import is_sharded, read_dataset
+from facesmith.faces.sizes import sample_sides
 from facesmith.gan.recipe import Recipe, condition_of, make_recipe
 from facesmith.io.files import holds_files
 from facesmith.io.lock import lock_names, locked
+from facesmith.io.store import Store
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.checkpoint import load_state
 from facesmith.modelfiles.run_folder import LOCK, STATE
 from facesmith.training.as_in_text import with_text
-from facesmith.training.choose_recipe import adapt_to_few_faces, choose_recipe, few_faces_notice
+from facesmith.training.choose_recipe import choose_recipe
+from facesmith.training.defaults_for_faces import adapt_to_few_faces, complete_options, few_faces_notice
 from facesmith.training.finetune import PretrainedModel, load_pretrained
 from facesmith.training.make_plan import make_plan, training_stream
 from facesmith.training.monitor import MAX_HELD_OUT, Monitor
@@ -70,7 +74,9 @@ def _open_other(options: TrainOptions, plan: Plan, processes: Processes) -> Run:
     """The run as a process sees it that neither reads nor writes the run folder; its state is new."""
     quiet = Console(quiet=True)
     options = with_text(options)
-    recipe, faces = _open_faces(options, make_recipe(plan.recipe, plan.hyperparameters), None, processes, quiet)
+    store, listing = read_dataset(options.data)
+    recipe = make_recipe(plan.recipe, plan.hyperparameters)
+    recipe, faces = _open_faces(options, store, listing, recipe, processes, quiet)
     if faces.fingerprint != plan.fingerprint or labels_fingerprint(faces.labels) != plan.labels:
         raise BadData(
             f"{options.data} on {platform.node()} has other faces or labels than where the run folder is. "
@@ -88,12 +94,21 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
     check_precision(options.precision)
     pick_device(options.device)
     stored = stored_plan(options.out, options.force)
+    with _advice_on_moved_faces(options, stored):
+        store, listing = read_dataset(options.data)
+    face_count = min(len(listing.files), options.limit or len(listing.files))
+    options, why = complete_options(options, stored, sample_sides(store, listing), face_count)
     recipe, pretrained = choose_recipe(options, stored)
-    recipe, faces = _open_faces(options, recipe, stored, processes, console)
-    if pretrained is not None and stored is None:
-        recipe = adapt_to_few_faces(recipe, pretrained, options, len(faces.part("train")), console)
-    if pretrained is None and stored is None and (notice := few_faces_notice(len(faces.part("train")))):
-        console.print(f"notice: {notice}", highlight=False)
+    with _advice_on_moved_faces(options, stored):
+        recipe, faces = _open_faces(options, store, listing, recipe, processes, console)
+    if stored is None:
+        if why:
+            console.print(why, highlight=False)
+        face_count = len(faces.part("train"))
+        if pretrained is not None:
+            recipe = adapt_to_few_faces(recipe, pretrained, options, face_count, console)
+        if notice := few_faces_notice(face_count, fine_tuned=pretrained is not None):
+            console.print(f"notice: {notice}", highlight=False)
     if options.out.exists() and not options.out.is_dir():
         raise OutputExists(f"{options.out} is a file. Choose another --out.")
     with _run_folder(options.out), locked(options.out / LOCK, _busy(options.out)):
@@ -127,26 +142,29 @@ def _run_folder(out: Path) -> Iterator[None]:
         raise
 
 
-def _open_faces(
-    options: TrainOptions, recipe: Recipe, stored: Plan | None, processes: Processes, console: Console
-) -> tuple[Recipe, Faces]:
-    """The data, with labels if the recipe is conditional; prints its notices.
-
-    Args:
-        stored: the plan of a run to resume.
-
-    Returns:
-        the recipe too. If it conditions on a column of classes, then now on each of them.
-    """
+@contextmanager
+def _advice_on_moved_faces(options: TrainOptions, stored: Plan | None) -> Iterator[None]:
+    """Add to an error about the data of a stored run where its faces were, if --data names another place."""
     try:
-        faces = open_faces(
-            options.data, recipe.resolution, recipe.channels, limit=options.limit, rank=processes.rank,
-            processes=processes.count, console=console,
-        )  # fmt: skip
+        yield
     except BadData as error:
         if stored is None or stored.data == str(options.data):
             raise
         raise BadData(f"{error} The faces of this run were at {stored.data}; pass their new path as --data.") from None
+
+
+def _open_faces(
+    options: TrainOptions, store: Store, listing: Listing, recipe: Recipe, processes: Processes, console: Console
+) -> tuple[Recipe, Faces]:
+    """The data, with labels if the recipe is conditional; prints its notices.
+
+    Returns:
+        the recipe too. If it conditions on a column of classes, then now on each of them.
+    """
+    faces = faces_from_listing(
+        store, listing, recipe.resolution, recipe.channels, limit=options.limit, rank=processes.rank,
+        processes=processes.count, console=console,
+    )  # fmt: skip
     requested = condition_of(recipe)
     if (condition := condition_attributes(faces, requested)) != requested:
         recipe = make_recipe(recipe.name, recipe.hyperparameters() | {"condition": condition})

@@ -58,6 +58,7 @@ class TrainOptions:
     validate_every_kimg: float | None = None
     on_trouble: str = "warn"
     finetune_from: Path | None = None
+    from_scratch: bool = False
     extend: bool = False
     force: bool = False
     threads: int | None = None
@@ -132,6 +133,8 @@ def check_options(options: TrainOptions) -> None:
     """Raise BadOption for an impossible budget or interval, or an unknown `on_trouble`."""
     if sum(budget is not None for budget in (options.minutes, options.kimg, options.epochs)) > 1:
         raise BadOption("Give only one budget: --minutes, --kimg or --epochs.")
+    if options.from_scratch and options.finetune_from is not None:
+        raise BadOption(f"--from-scratch starts from no model, but --from names {options.finetune_from}. Give one.")
     if options.validate_every_kimg is not None and not options.hold_out:
         origin = "--as-in-text" if options.as_in_text else "--no-hold-out"
         raise BadOption(f"--validate-every needs faces that are not trained on, but {origin} trains on all of them.")
