@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
@@ -11,9 +12,11 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from planted import PlantedModel, Thumbnails
+from rich.console import Console
 from small import QUIET, faces_folder
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
+import facesmith
 from facesmith.attributes.spectrum_match import SpectrumMatch
 from facesmith.card.facts import CardOptions
 from facesmith.card.write_card import write_card
@@ -24,13 +27,16 @@ from facesmith.evaluation.attribute_shares import (
     attribute_summary,
     attribute_table,
     corrected_share,
+    explanation,
     lost_attributes,
 )
 from facesmith.evaluation.evaluate import EvaluateOptions, evaluate
+from facesmith.evaluation.evaluation_json import _attribute
 from facesmith.evaluation.measure_attributes import attribute_shares, checked_labels
 from facesmith.evaluation.model_result import evaluate_model
 from facesmith.evaluation.reference import prepare_reference
 from facesmith.faces import open_faces
+from facesmith.io.images import write_png
 from facesmith.metrics.comparison import Score
 
 SHARES = st.floats(0.01, 0.99)
@@ -64,7 +70,7 @@ def reference(faces):
 
 def measured(faces, reference, pictures):
     result = evaluate_model(PlantedModel(pictures, faces), reference, len(pictures), QUIET)
-    return attribute_shares(result, reference, checked_labels(faces), QUIET)
+    return attribute_shares(result, reference, checked_labels(faces, QUIET), QUIET)
 
 
 def rows_with(faces, name, value):
@@ -171,4 +177,39 @@ def test_the_table_is_printed_stored_and_on_the_page(faces, tmp_path, monkeypatc
     assert "Who is drawn" in (tmp_path / "out" / "report.html").read_text()
     (data / "metadata.csv").unlink()
     with pytest.raises(BadData, match="has no labels, and --attributes compares labels"):
+        list(evaluate(replace(options, out=tmp_path / "other"), QUIET))  # 16 px are too few for the classifier
+    (data / "metadata.csv").write_text("file_name,age\nnobody.png,7\n")
+    with pytest.raises(BadData, match="has no labels that can be used"):
         list(evaluate(replace(options, out=tmp_path / "other"), QUIET))
+
+
+@pytest.fixture(scope="module")
+def unlabeled(tmp_path_factory):
+    """Faces without labels that the bundled classifier can look at."""
+    folder = tmp_path_factory.mktemp("unlabeled")
+    for seed, face in enumerate(facesmith.load().sample(range(900))):
+        write_png(folder / f"{seed}.png", face)
+    return open_faces(folder, 64)
+
+
+def test_without_labels_a_classifier_takes_their_place_and_says_so(unlabeled):
+    messages = Console(file=io.StringIO(), width=1000)
+    labels = checked_labels(unlabeled, messages)
+    assert "has no labels" in messages.file.getvalue()
+    assert "is unknown" in messages.file.getvalue()
+    assert "male" in labels.names
+    assert "attractive" not in labels.names
+    reference = prepare_reference(unlabeled, FinerThumbnails(), 400, QUIET, identity=False)
+    rows = np.concatenate([unlabeled.part("train"), unlabeled.part("validation")])
+    women = rows[labels.targets[rows, labels.names.index("male")] == 0]
+    lost_in = {}
+    for name, drawn in (("women", women), ("all", rows)):
+        result = evaluate_model(PlantedModel(unlabeled.pixels[drawn[:400]], unlabeled), reference, 400, QUIET)
+        shares = attribute_shares(result, reference, labels, QUIET)
+        lost_in[name] = lost_attributes(shares)
+        assert all(share.recognized for share in shares)
+        assert "whose accuracy on this data is unknown" in attribute_summary(shares)
+        assert explanation(shares).startswith("The data has no labels.")
+        assert _attribute(shares[0])["labels"] == "bundled classifier"
+    assert "male" in lost_in["women"]
+    assert lost_in["all"] == []

@@ -15,6 +15,7 @@ from facesmith.io.attribute_options import direction_name
 
 MIN_PER_CLASS = 20  # faces with an attribute, and faces without it
 MAX_REASONS = 5
+JUDGMENTS = ("attractive", "beautiful", "ugly")  # which say more about the annotators than about the people
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class DatasetLabels:
             faces, between 0 and 1. NaN if unknown.
         skipped: attributes that can't be learned, with the reasons.
         ranked: attributes that are numbers, with the number from which on they count as yes.
+        recognized: whether a classifier recognized them, because the data has no labels.
     """
 
     names: tuple[str, ...]
     targets: NDArray[np.float32]
     skipped: Mapping[str, str]
     ranked: Mapping[str, float]
+    recognized: bool = False
 
 
 def learnable_labels(faces: Faces, requested: Sequence[str] | None = None) -> DatasetLabels:

@@ -188,11 +188,18 @@ def representation(facts: Facts) -> Iterator[str]:
             for name, each in attributes.items()
         ]
         yield _table(("attribute", "data", "samples", "difference", "accuracy"), rows)
-        yield (
-            "*Data* is the share of the labels among the training faces. *Samples* were labeled by a probe, whose "
-            "errors are corrected; its *accuracy* was measured on held-out faces, and 50 % is chance. *Uncertain* "
-            "means that the probe is too weak to compare."
-        )
+        if any(each.get("labels", "data") != "data" for each in attributes.values()):
+            yield (
+                "The data has no labels. A classifier trained on CelebA took their place; its accuracy on this data is "
+                "unknown. *Data* is the share of the training faces in which it finds the attribute. *Accuracy* is how "
+                "often a probe, which counts the samples, agrees with it; 50 % is chance."
+            )
+        else:
+            yield (
+                "*Data* is the share of the labels among the training faces. *Samples* were labeled by a probe, whose "
+                "errors are corrected; its *accuracy* was measured on held-out faces, and 50 % is chance."
+            )
+        yield "*Uncertain* means that the probe is too weak to compare."
         assert facts.result is not None
         lost = facts.result.get("lost_attributes", [])
         rare = [name for name, each in attributes.items() if each["data"]["value"] < RARE_SHARE]

@@ -24,6 +24,7 @@ from facesmith.attributes import (
     predict_logits,
     trained_classifier,
 )
+from facesmith.attributes.dataset_labels import JUDGMENTS
 from facesmith.attributes.train_classifier import classifier_training_rows
 from facesmith.device import has_bfloat16
 from facesmith.directions.direction_options import DirectionOptions, FoundDirections
@@ -44,8 +45,7 @@ from facesmith.latent.whitening import Whitening, whiten
 DEFAULT_KEEP = (
     "male", "young", "black_hair", "blond_hair", "brown_hair", "gray_hair", "grey_hair", "red_hair", "eyeglasses",
 )  # fmt: skip
-# Judgments, and groups of people, get a direction only if they are requested by name.
-NOT_BY_DEFAULT = ("attractive", "beautiful", "ugly")
+# Groups of people and `JUDGMENTS` get a direction only if they are requested by name.
 NOT_BY_DEFAULT_COLUMNS = ("population_group", "race", "ethnicity", "skin", "skin_tone", "skin_color")
 SKIN_SAMPLES = 200  # generated faces on which the change of the skin color is measured
 FACE_COUNT = 2_000  # generated faces that are labeled, seeds 0 to 1,999
@@ -234,7 +234,7 @@ def _select_attributes(trained: TrainedClassifier, options: DirectionOptions) ->
 
 def _by_default(name: str) -> bool:
     """Whether an attribute gets a direction without being requested."""
-    return name not in NOT_BY_DEFAULT and name.partition("=")[0] not in NOT_BY_DEFAULT_COLUMNS
+    return name not in JUDGMENTS and name.partition("=")[0] not in NOT_BY_DEFAULT_COLUMNS
 
 
 def _fit_directions(

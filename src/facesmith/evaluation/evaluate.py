@@ -88,7 +88,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
     for notice in (*faces.notices, *(check_training_data(model.header, faces, model.path) for model in models)):
         if notice:
             console.print(f"notice: {notice}")
-    labels = checked_labels(faces) if options.attributes else None
+    labels = checked_labels(faces, console) if options.attributes else None
     reference = prepare_reference(faces, extractor, options.samples, console, identity=options.identity)
     for warning in warnings(options.samples, reference):
         console.print(f"warning: {warning}")

@@ -190,6 +190,7 @@ def _attribute(share: AttributeShare) -> dict[str, Any]:
         "sensitivity": share.sensitivity,
         "specificity": share.specificity,
         "auc": share.auc,
+        "labels": "bundled classifier" if share.recognized else "data",
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from facesmith.evaluation.attribute_shares import EXPLANATION, attribute_summary, attribute_table
+from facesmith.evaluation.attribute_shares import attribute_summary, attribute_table, explanation
 from facesmith.evaluation.condition_results import (
     EXPLANATION as CONDITIONS_EXPLANATION,
 )
@@ -193,7 +193,8 @@ def _pairs_section(
 def _attributes(result: ModelResult, owner: str) -> Section:
     """How often labeled attributes occur in the data and among samples."""
     header, *rows = attribute_table(result.attributes)
-    return Section(f"Who is drawn{owner}", [attribute_summary(result.attributes), EXPLANATION], header, rows)
+    lines = [attribute_summary(result.attributes), explanation(result.attributes)]
+    return Section(f"Who is drawn{owner}", lines, header, rows)
 
 
 def _ratio_chart(nearest: NearestFaces, real_ratios: NDArray[np.float64], title: str, threshold: float | None) -> Chart:

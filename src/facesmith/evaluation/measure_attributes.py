@@ -3,6 +3,8 @@
 Samples have no labels, so a probe recognizes the attributes: a logistic regression on image features and face
 embeddings, trained on labeled training faces. Half of these are as soft as the samples, since a probe of sharp photos
 takes softness for attributes. Its errors are measured on held-out faces that are as soft as the samples.
+
+If the data has no labels, either, those that the bundled attribute classifier finds take their place.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.attributes import DatasetLabels, learnable_labels
+from facesmith.attributes import DatasetLabels, learnable_labels, predict_logits
+from facesmith.attributes.dataset_labels import JUDGMENTS
 from facesmith.attributes.probe import Probe
 from facesmith.attributes.spectrum_match import SpectrumMatch
 from facesmith.errors import BadData
@@ -19,30 +22,60 @@ from facesmith.evaluation.attribute_shares import AttributeShare, corrected_shar
 from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
 from facesmith.faces import Faces
+from facesmith.io.files import sha256
 from facesmith.io.images import Pixels
 from facesmith.metrics.comparison import share_with_interval
 from facesmith.metrics.face_embedding import embed_faces
 from facesmith.metrics.features import extract_features
 from facesmith.metrics.identity import People
+from facesmith.modelfiles.classifier_file import KIND, load_classifier
+from facesmith.modelfiles.locate import bundled_model
+from facesmith.modelfiles.sidecar import sidecar_path
 from facesmith.training.discriminator_scores import auc
 
 MAX_TRAINING, MAX_TEST = 4_000, 2_000  # faces of the probe
 MIN_PER_CLASS = 10  # test faces with an attribute, and without it
+MIN_CLASSIFIER_PX = 48  # of faces on which the bundled classifier is used
+MIN_CLASSIFIER_ACCURACY = 0.8  # of an attribute: its balanced accuracy on degraded CelebA faces
 
 
-def checked_labels(faces: Faces) -> DatasetLabels:
-    """The labels of the data.
+def checked_labels(faces: Faces, console: Console) -> DatasetLabels:
+    """The labels of the data; if it has none, those that the bundled attribute classifier finds.
 
     Raises:
         BadData: there are none that a probe can learn.
     """
-    if not faces.attributes:
+    if faces.attributes:
+        return learnable_labels(faces)
+    if faces.left_out or faces.resolution < MIN_CLASSIFIER_PX:
         left_out = "; ".join(f"{name}: {reason}" for name, reason in faces.left_out.items())
         raise BadData(
             f"{faces.path} has no labels{f' that can be used ({left_out})' if left_out else ''}, and --attributes "
             "compares labels. Add a metadata.csv with file_name and columns such as smiling, or leave --attributes out."
         )
-    return learnable_labels(faces)
+    console.print(
+        f"notice: {faces.path} has no labels. The bundled classifier, which was trained on CelebA, takes their place. "
+        "How often it is right on these faces is unknown."
+    )
+    return _recognized_labels(faces)
+
+
+def _recognized_labels(faces: Faces) -> DatasetLabels:
+    """What the bundled attribute classifier finds on the faces that the probe needs."""
+    file = bundled_model()
+    trained = load_classifier(sidecar_path(file, KIND), sha256(file))
+    columns = [
+        i
+        for i, name in enumerate(trained.names)
+        if trained.scores[name].balanced_accuracy_degraded >= MIN_CLASSIFIER_ACCURACY and name not in JUDGMENTS
+    ]
+    parts = (faces.part("train"), MAX_TRAINING), (faces.part("test"), MAX_TEST)
+    rows = np.concatenate([_evenly_spaced(part, count) for part, count in parts])
+    targets = np.full((len(faces.names), len(columns)), np.nan, np.float32)
+    if len(rows):
+        logits = predict_logits(trained.classifier, np.asarray(faces.pixels[rows])).numpy()
+        targets[rows] = logits[:, columns] > 0
+    return DatasetLabels(tuple(trained.names[i] for i in columns), targets, {}, {}, recognized=True)
 
 
 def attribute_shares(
@@ -87,8 +120,13 @@ def attribute_shares(
             sensitivity=sensitivity,
             specificity=specificity,
             auc=auc(scores[has, i], scores[lacks, i]),
+            recognized=labels.recognized,
         )
         shares.append(share)
+    if not shares:
+        console.print(
+            f"notice: no attribute is compared: that needs {MIN_PER_CLASS} test faces with it, and as many without it."
+        )
     return tuple(shares)
 
 

@@ -67,6 +67,7 @@ class AttributeComparison(TypedDict):
     samples: Share
     difference: str
     accuracy: float
+    labels: NotRequired[str]
 
 
 class ModelEvaluation(TypedDict):

@@ -1,6 +1,7 @@
 """Find the watermark in a picture of any size: in the whole picture, at common sizes, or around given faces.
 
-A wide search tries millions of places, so by chance it reaches higher scores. `Found.p_value` accounts for that.
+A wide search tries millions of places, so by chance it reaches higher scores. `Found.p_value` accounts for that: each
+search may spend a share of all chances, and divides it by the number of its tries.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ from facesmith.watermark.key import (
     dct_matrix,
     patterns_of,
 )
-from facesmith.watermark.measure import CONTRASTS, chance_bound, luma, resized, score, strengths
+from facesmith.watermark.measure import CONTRASTS, chance_bound, luma, resized, score, strengths, unclipped_shares
 
 SIGNIFICANT = 1e-5  # a picture counts as marked up to this p-value
-MAX_TRIES = 40_000_000
+# The shares of all chances: half of them for the few tries in the whole picture, a quarter for the usual sides, an
+# eighth for parts of the whole picture, and an eighth for places around faces.
+WHOLE_SHARE, SIDES_SHARE, PART_SHARE, FACES_SHARE = 0.5, 0.25, 0.125, 0.125
+MAX_POSITIONS = 10_000_000  # that are tried for the usual sides
+TRIES_PER_POSITION = 30  # at which contrasts, and steps that improve the position, are tried
 MAX_PHASES = 3  # positions are tried in steps of a pixel of the picture, or of a third of a frame's pixel
 MAX_MIRRORED_PIXELS = 400_000  # in the mirror image of a larger picture, only the whole picture is tried
 MAX_ASPECT = 1.2  # of a picture that may be a single face
@@ -90,7 +95,7 @@ def find(pixels: Pixels, faces: Callable[[], Sequence[Place]] = list, key: str =
             the quicker searches find nothing.
     """
     best: Found | None = None
-    for found in _candidates(luma(pixels), faces, patterns_of(key)):
+    for found in _candidates(pixels, faces, patterns_of(key)):
         best = found if best is None or found.p_value < best.p_value else best
         if best.significant:
             break
@@ -98,39 +103,49 @@ def find(pixels: Pixels, faces: Callable[[], Sequence[Place]] = list, key: str =
     return best
 
 
-def _candidates(brightness: Floats, faces: Callable[[], Sequence[Place]], patterns: Patterns) -> Iterator[Found]:
+def _candidates(pixels: Pixels, faces: Callable[[], Sequence[Place]], patterns: Patterns) -> Iterator[Found]:
     """Yield the best place of each search, from the quickest search to the slowest."""
+    brightness = luma(pixels)
     pictures = {False: brightness, True: np.ascontiguousarray(brightness[:, ::-1])}  # by whether it is mirrored
     tries = len(pictures) * len(CONTRASTS)
     whole = Place(0, 0, max(brightness.shape))
     for mirrored, picture in pictures.items():
         frame = resized(picture, FRAME_PX, FRAME_PX)
-        z = score(strengths(frame[None], patterns)[0], patterns)
-        # A share of one half of all chances is reserved for these few tries, the other half for the wide search.
-        yield Found(z, min(1.0, 2 * chance_bound(z, tries)), whole, mirrored)
+        weights = unclipped_shares(pixels[:, ::-1] if mirrored else pixels)
+        z = score(strengths(frame[None], patterns)[0], patterns, weights)
+        yield Found(z, chance_bound(z, tries / WHOLE_SHARE), whole, mirrored)
     searches = {mirrored: _WideSearch(picture, patterns, mirrored) for mirrored, picture in pictures.items()}
     if brightness.size > MAX_MIRRORED_PIXELS:
         del searches[True]
-    for side in SIDES:
+    for number, side in enumerate(SIDES, 1):
+        share = SIDES_SHARE * _part_of_share(number) / len(pictures)
         for search in searches.values():
-            yield from search.at_side(side)
+            yield from search.at_side(side, share)
     if max(brightness.shape) <= MAX_ASPECT * min(brightness.shape):
-        yield searches[False].around(whole, WHOLE_SIDES)
-    for face in faces():
-        yield searches[False].around(face, FACE_SIDES)
+        yield searches[False].around(whole, WHOLE_SIDES, PART_SHARE)
+    for number, face in enumerate(faces(), 1):
+        yield searches[False].around(face, FACE_SIDES, FACES_SHARE * _part_of_share(number))
+
+
+def _part_of_share(number: int) -> float:
+    """The part of a share that the search with this number gets, from 1: 1/2, 1/6, 1/12 …, at most 1 in all."""
+    return 1 / (number * (number + 1))
 
 
 class _WideSearch:
     """Tries many places in one picture. A part of the frame may have been cut off."""
 
     def __init__(self, brightness: Floats, patterns: Patterns, mirrored: bool) -> None:
-        self._patterns, self._mirrored, self._tries = patterns, mirrored, 0
+        self._patterns, self._mirrored, self._positions = patterns, mirrored, 0
         self._brightness = brightness
 
-    def at_side(self, side: int) -> Iterator[Found]:
+    def at_side(self, side: int, share: float) -> Iterator[Found]:
         """Yield the best place of a frame with this side, if its score is promising.
 
         Nothing is tried if the picture is too small for this side, or if too many places were tried before.
+
+        Args:
+            share: of all chances, for this search.
         """
         pixel = side / FRAME_PX  # of the frame, in pixels of the picture
         margin = REACH_PX * side // FRAME_PX
@@ -138,9 +153,9 @@ class _WideSearch:
         height, width = (int(size / pixel) for size in padded.shape)
         phases = min(MAX_PHASES, int(np.ceil(pixel)))
         positions = phases**2 * (height - FRAME_PX + 1) * (width - FRAME_PX + 1)
-        if min(height, width) < FRAME_PX or self._tries + positions > MAX_TRIES // 4:
+        if min(height, width) < FRAME_PX or self._positions + positions > MAX_POSITIONS:
             return
-        self._tries += positions
+        self._positions += positions
         best = []
         for down, right in product(range(phases), repeat=2):
             top, left = down * pixel / phases, right * pixel / phases
@@ -151,13 +166,14 @@ class _WideSearch:
             z, row, column = best_position(resized(padded, rows, columns, box), self._patterns)
             best.append((z, Place(left + column * pixel - margin, top + row * pixel - margin, side)))
         if max(best)[0] >= PROMISING:
-            yield self._refined([max(best)])
+            yield self._refined([max(best)], positions * TRIES_PER_POSITION / share)
 
-    def around(self, expected: Place, sides: tuple[float, float]) -> Found:
+    def around(self, expected: Place, sides: tuple[float, float], share: float) -> Found:
         """Return the best place of all frames near an expected one.
 
         Args:
             sides: the smallest and largest side to try, as shares of the expected one.
+            share: of all chances, for this search.
         """
         count = int(np.log(sides[1] / sides[0]) / np.log(SIDE_STEP)) + 1
         canvas_px, best = FRAME_PX + 2 * REACH_PX, []
@@ -169,16 +185,21 @@ class _WideSearch:
                 canvas = self._part(Place(left, top, canvas_px * pixel), canvas_px)
                 z, row, column = best_position(canvas, self._patterns)
                 best.append((z, Place(left + column * pixel, top + row * pixel, side)))
-        return self._refined(sorted(best, reverse=True)[:REFINED])
+        positions = len(best) * (canvas_px - FRAME_PX + 1) ** 2
+        return self._refined(sorted(best, reverse=True)[:REFINED], positions * TRIES_PER_POSITION / share)
 
-    def _refined(self, places: Sequence[tuple[float, Place]]) -> Found:
-        """The best place next to some places."""
+    def _refined(self, places: Sequence[tuple[float, Place]], tries: float) -> Found:
+        """The best place next to some places.
+
+        Args:
+            tries: of the search, divided by its share of all chances.
+        """
         best, best_place = max(((self._score(place), place) for _, place in places))
         for _, place in places:
             z, place = self._climb(place)
             if z > best:
                 best, best_place = z, place
-        return Found(best, min(1.0, 2 * chance_bound(best, MAX_TRIES)), best_place, self._mirrored)
+        return Found(best, chance_bound(best, tries), best_place, self._mirrored)
 
     def _climb(self, place: Place) -> tuple[float, Place]:
         best, z = place, self._score(place)

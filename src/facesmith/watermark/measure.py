@@ -44,21 +44,37 @@ def strengths(frames: Floats, patterns: Patterns) -> Floats:
     return measured
 
 
-def score(strength: Floats, patterns: Patterns) -> float:
+def score(strength: Floats, patterns: Patterns, weights: Floats | None = None) -> float:
     """The score of a frame's strengths `[BLOCKS**2, PATTERNS]`: about normal (0, 1) by chance, at most 16.
 
     It is the largest of the scores for `CONTRASTS`.
+
+    Args:
+        weights: of the blocks, `[BLOCKS**2]`, such as `unclipped_shares`; by default all are equal.
     """
-    waves = [np.cos(2 * np.pi * (strength / (STEP * each) - patterns.offsets)).sum() for each in CONTRASTS]
-    return float(max(waves) * np.sqrt(2 / patterns.offsets.size))
+    weights = np.ones(len(strength), np.float32) if weights is None else weights
+    waves = [np.cos(2 * np.pi * (strength / (STEP * each) - patterns.offsets)).sum(1) @ weights for each in CONTRASTS]
+    return float(max(waves) * np.sqrt(2 / max(1e-6, patterns.offsets.shape[1] * np.square(weights).sum())))
 
 
-def chance_bound(score: float, tries: int) -> float:
+def unclipped_shares(pixels: Pixels) -> Floats:
+    """The share of each block `[BLOCKS**2]` of a whole picture, uint8 `[H, W, C]`, that is neither black nor white.
+
+    If a picture was made brighter, some of its pixels were limited to 255, and their watermark is lost.
+    """
+    clipped = ((pixels[..., :3] == 0) | (pixels[..., :3] == 255)).any(-1).astype(np.float32)
+    frame = resized(clipped, FRAME_PX, FRAME_PX).reshape(BLOCKS, BLOCK_PX, BLOCKS, BLOCK_PX)
+    shares: Floats = 1 - frame.mean((1, 3)).clip(0, 1).ravel()
+    return shares
+
+
+def chance_bound(score: float, tries: float) -> float:
     """The probability that the largest of `tries` scores reaches `score` in a picture without this watermark.
 
     It is an upper bound, over random keys, for any picture: given the picture, the offsets are independent and uniform,
     so each cosine is sub-Gaussian with variance factor 1/2 (its moment generating function is the Bessel function
-    I0(t) <= exp(t**2 / 4)), and P(score >= z) <= exp(-z**2 / 2) for each try.
+    I0(t) <= exp(t**2 / 4)), and P(score >= z) <= exp(-z**2 / 2) for each try. Weights that follow from the picture
+    alone change nothing about that.
     """
     return min(1.0, tries * float(np.exp(-(max(score, 0.0) ** 2) / 2)))
 

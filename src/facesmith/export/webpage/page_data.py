@@ -20,7 +20,7 @@ from facesmith.gan.contracts import Generator
 from facesmith.io.provenance import xmp
 from facesmith.latent.from_seeds import draw_latents, truncation_center
 from facesmith.model import Model
-from facesmith.watermark.embed import MIN_SIDE_PX
+from facesmith.watermark.embed import HALF_POWER, MIN_SIDE_PX, WAY, inverse_products
 from facesmith.watermark.key import FRAME_PX, FREQUENCIES, PUBLIC_KEY, STEP, patterns_of
 from facesmith.watermark.marking import DEFAULT_MARKING
 
@@ -138,8 +138,11 @@ def _mark(constants: Constants) -> dict[str, Any]:
     patterns = patterns_of(PUBLIC_KEY)
     return {
         "step": STEP,
+        "way": WAY,
+        "half_power": HALF_POWER,
         "frame_px": FRAME_PX,
         "frequencies": [list(frequency) for frequency in FREQUENCIES],
         "weights": constants.add_floats(torch.from_numpy(patterns.weights)),
         "offsets": constants.add_floats(torch.from_numpy(patterns.offsets)),
+        "inverse": constants.add_floats(torch.from_numpy(inverse_products((PUBLIC_KEY,)))),
     }

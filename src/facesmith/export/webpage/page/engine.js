@@ -27,7 +27,8 @@ export function createEngine(model, constants, code) {
   const average = numbersOf(model.w_avg);
   const shares = model.label_dim ? numbersOf(model.label_shares) : null;
   const directions = new Map(model.directions.map((name, i) => [name, numbersOf(model.direction_vectors).subarray(i * model.w_dim, (i + 1) * model.w_dim)]));
-  const mark = model.mark && createMarker({ ...model.mark, weights: numbersOf(model.mark.weights), offsets: numbersOf(model.mark.offsets) }, model.resolution, model.channels);
+  const [weights, offsets, inverse] = model.mark ? ['weights', 'offsets', 'inverse'].map((name) => numbersOf(model.mark[name])) : [];
+  const mark = model.mark && createMarker({ ...model.mark, weights, offsets, inverse }, model.resolution, model.channels);
   const cache = new Map();
 
   function latentOfSeed(seed, condition) {

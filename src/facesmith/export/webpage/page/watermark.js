@@ -1,4 +1,4 @@
-// The invisible watermark, as in facesmith/watermark: each pattern's strength becomes a multiple of a step.
+// The invisible watermark, as in facesmith/watermark: each pattern's strength gets near a multiple of a step.
 
 const BLOCK_PX = 8;
 const ROUNDS = 3; // rounding to whole gray levels disturbs the patterns, so the rest is corrected
@@ -6,14 +6,18 @@ const LUMA = [0.299, 0.587, 0.114]; // ITU-R BT.601
 const LANCZOS = 3;
 
 // Returns a function that adds the watermark to pixels: Uint8ClampedArray [side * side * channels], changed in place.
-//   mark: {step, frame_px, frequencies, weights, offsets}; see ../page_data.py. Weights are [blocks, patterns, frequencies].
-export function createMarker({ step, frame_px: frame, frequencies, weights, offsets }, side, channels) {
+//   mark: {step, way, half_power, frame_px, frequencies, weights, offsets, inverse}; see ../page_data.py.
+//     Weights are [blocks, patterns, frequencies]; `inverse` is [blocks * patterns, blocks * patterns].
+export function createMarker({ step, way, half_power: halfPower, frame_px: frame, frequencies, weights, offsets, inverse }, side, channels) {
   const blocks = frame / BLOCK_PX;
   const patterns = offsets.length / blocks ** 2;
   const dct = dctMatrix(BLOCK_PX);
   const basis = frequencies.map(([i, j]) => Float64Array.from({ length: BLOCK_PX ** 2 }, (_, k) => dct[i][k >> 3] * dct[j][k & 7]));
   const shrink = side === frame ? null : lanczosRows(side, frame);
   const grow = side === frame ? null : smoothRows(frame, side);
+  const waves = dctMatrix(frame);
+  const [forward, backward] = [(i) => waves[i], (i) => Float64Array.from(waves, (wave) => wave[i])].map(
+    (shares) => Array.from({ length: frame }, (_, i) => ({ first: 0, shares: shares(i) })));
 
   function brightness(pixels) {
     const sums = new Float32Array(side * side);
@@ -22,32 +26,47 @@ export function createMarker({ step, frame_px: frame, frequencies, weights, offs
     return shrink ? resample(sums, side, shrink) : sums;
   }
 
-  // Adds to `change` what moves each pattern's strength to the nearest multiple of the step, plus the offset.
-  function correct(change, picture) {
+  // The position in a frame of pixel `k` of a block.
+  const pixelOf = (block, k) => (Math.floor(block / blocks) * BLOCK_PX + (k >> 3)) * frame + (block % blocks) * BLOCK_PX + (k & 7);
+
+  // The strength of each pattern in a frame.
+  function strengths(picture) {
+    const result = new Float64Array(offsets.length);
     const coefficients = new Float64Array(frequencies.length);
     for (let block = 0; block < blocks ** 2; block++) {
-      const corner = Math.floor(block / blocks) * BLOCK_PX * frame + (block % blocks) * BLOCK_PX;
-      const pixel = (k) => corner + (k >> 3) * frame + (k & 7);
-      basis.forEach((wave, f) => { let sum = 0; for (let k = 0; k < wave.length; k++) sum += wave[k] * picture[pixel(k)]; coefficients[f] = sum; });
-      for (let p = 0; p < patterns; p++) {
-        const first = (block * patterns + p) * frequencies.length;
-        let strength = 0;
-        for (let f = 0; f < frequencies.length; f++) strength += weights[first + f] * coefficients[f];
-        const offset = offsets[block * patterns + p];
-        const missing = step * (Math.round(strength / step - offset) + offset) - strength;
-        for (let f = 0; f < frequencies.length; f++) {
-          const share = missing * weights[first + f];
-          if (share) for (let k = 0; k < basis[f].length; k++) change[pixel(k)] += share * basis[f][k];
-        }
+      basis.forEach((wave, f) => { let sum = 0; for (let k = 0; k < wave.length; k++) sum += wave[k] * picture[pixelOf(block, k)]; coefficients[f] = sum; });
+      for (let p = block * patterns; p < (block + 1) * patterns; p++)
+        for (let f = 0; f < frequencies.length; f++) result[p] += weights[p * frequencies.length + f] * coefficients[f];
+    }
+    return result;
+  }
+
+  // A frame in which each pattern has this strength, with as little power as possible at high frequencies.
+  function pictureOf(strength) {
+    const sum = new Float32Array(frame * frame);
+    for (let p = 0; p < offsets.length; p++) {
+      let share = 0;
+      for (let q = 0; q < offsets.length; q++) share += inverse[p * offsets.length + q] * strength[q];
+      for (let f = 0; f < frequencies.length; f++) {
+        const amount = share * weights[p * frequencies.length + f];
+        if (amount) for (let k = 0; k < BLOCK_PX ** 2; k++) sum[pixelOf(Math.floor(p / patterns), k)] += amount * basis[f][k];
       }
     }
+    const spectrum = resample(sum, frame, forward);
+    for (let i = 0; i < spectrum.length; i++) spectrum[i] /= 1 + (Math.floor(i / frame) ** 2 + (i % frame) ** 2) / halfPower ** 2;
+    return resample(spectrum, frame, backward);
   }
 
   return (pixels) => {
     const original = Float32Array.from(pixels);
     const change = new Float32Array(frame * frame);
+    const wanted = strengths(brightness(pixels)).map((strength, p) => {
+      const nearest = step * (Math.round(strength / step - offsets[p]) + offsets[p]);
+      return strength + way * (nearest - strength);
+    });
     for (let round = 0; round < ROUNDS; round++) {
-      correct(change, brightness(pixels));
+      const strength = strengths(brightness(pixels));
+      pictureOf(wanted.map((each, p) => each - strength[p])).forEach((each, i) => { change[i] += each; });
       const added = grow ? resample(change, frame, grow) : change;
       for (let i = 0; i < original.length; i++) pixels[i] = original[i] + added[Math.floor(i / channels)];
     }
