@@ -85,9 +85,8 @@ def inverse_products(keys: tuple[str, ...]) -> Floats:
 def _smoothed(frames: Floats) -> Floats:
     """Frames `[..., FRAME_PX, FRAME_PX]` whose frequencies are weighted with the power that faces have there."""
     dct, squares = dct_matrix(FRAME_PX), np.arange(FRAME_PX, dtype=np.float32) ** 2
-    power: Floats = 1 / (1 + (squares[:, None] + squares) / np.float32(HALF_POWER**2)).astype(np.float32)
-    result: Floats = dct.T @ (power * (dct @ frames @ dct.T)) @ dct
-    return result
+    power = np.asarray(1 / (1 + (squares[:, None] + squares) / HALF_POWER**2), np.float32)
+    return np.asarray(dct.T @ (power * (dct @ frames @ dct.T)) @ dct, np.float32)
 
 
 def _pictures(patterns: Patterns) -> Floats:
