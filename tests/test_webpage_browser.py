@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import time
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from PIL import Image
 from small import QUIET, saved_model, small_recipe
 from test_studio import with_directions
 from test_webpage import HOSTILE, VARIANTS, trained_generator
+from typer.testing import CliRunner
 
+from facesmith.cli import app
 from facesmith.explore.sample import sample
 from facesmith.export.webpage.page_data import page_data
 from facesmith.export.webpage.scripts import joined
@@ -154,17 +157,27 @@ def test_edits_sums_and_walks_are_those_of_python(browser, exported):
     w = [torch.from_numpy(model.latents([seed])) for seed in (3, 5)]
     edited = w[1] + 1.5 * torch.from_numpy(vector)
     start, end, unset = {"seed": 3, "edits": {}}, {"seed": 5, "edits": {name: 1.5}}, {"condition": []}
+    of_sum = {"terms": [{**start, "weight": 2}, {**end, "weight": -1}], "edits": {}}  # a term that is itself a sum
     pictures = [
         face(3, 0.5, {name: 1.5}),
-        {"kind": "sum", "terms": [{**start, "weight": 2}, {**end, "weight": -1}], "psi": 0.8, **unset},
+        {"kind": "face", "terms": [{**start, "weight": 2}, {**end, "weight": -1}], "edits": {}, "psi": 0.8, **unset},
         {"kind": "walk", "from": start, "to": end, "t": 0.25, "edits": {}, "psi": 1, **unset},
+        {
+            "kind": "face",
+            "terms": [{**of_sum, "weight": 1}, {**end, "weight": 1}],
+            "edits": {name: -1},
+            "psi": 1,
+            **unset,
+        },
     ]
     faces, _ = drawn(browser, model, pictures, mark=False)
     ws = torch.cat([w[0], edited])
+    total = combine(model.G, ws, [2.0, -1.0])
     expected = [
         truncate(model.G, w[0], 0.5) + 1.5 * torch.from_numpy(vector),
-        truncate(model.G, combine(model.G, ws, [2.0, -1.0]), 0.8),
+        truncate(model.G, total, 0.8),
         walk_latents(ws, torch.tensor([0.25], dtype=torch.float64), spherical=model.G.spherical),
+        combine(model.G, torch.cat([total, edited]), [1.0, 1.0]) - torch.from_numpy(vector),
     ]
     assert levels(faces, model.synthesize(torch.cat(expected).numpy())).max() <= 1
 
@@ -286,7 +299,14 @@ def test_the_wall_works_with_the_keyboard_and_a_link_restores_everything(open_pa
 
 @pytest.mark.parametrize(
     "address",
-    ["#edit?face=99999999999&psi=7", "#mix?terms=<script>,1(evil=3)", "#x?kept=%E0%A4%A,1(__proto__=1)&__proto__=1"],
+    [
+        "#edit?face=99999999999&psi=7",
+        "#mix?terms=<script>,1(evil=3)",
+        "#x?kept=%E0%A4%A,1(__proto__=1)&__proto__=1",
+        "#mix?terms=1(__proto__=1)&kept=(),(3-,((((1)))),(1)(evil=1),0*3",
+        f"#mix?terms={'(' * 9000}",
+        f"#x?kept={',' * 99000}",
+    ],
 )
 def test_an_address_that_makes_no_sense_is_ignored(address, open_page):
     page = open_page(address)
@@ -296,18 +316,89 @@ def test_an_address_that_makes_no_sense_is_ignored(address, open_page):
     assert page.locator("#tray-faces li").count() == 0
 
 
-def test_commands_make_the_same_pictures(open_page, exported):
-    page = open_page("#edit?face=7&psi=0.5&kept=3,9")
-    name = next(iter(load(exported[0]).directions))
-    model = "--model model.safetensors --psi 0.5"
-    assert copied(page, "Copy command") == f"facesmith sample --seeds 7 {model} --out face.png"
-    page = open_page(f"#edit?face=7({name}=-1.5)&psi=0.5")
-    expected = f"facesmith edit --seeds 7 --edit {name}=-1.5 --steps 1 {model} --out edited.png"
-    assert copied(page, "Copy command") == expected
-    page = open_page("#mix?terms=3-0.5*9&psi=0.5")
-    assert copied(page, "Copy command") == f"facesmith mix '3 - 0.5*9' {model} --out mix.png"
+def shows(sheet, face):
+    """Whether a contact sheet `[H, W, 3]` shows a face `[h, w, 3]`, except for a difference that nobody can see."""
+    windows = np.lib.stride_tricks.sliding_window_view(sheet.astype(np.int16), face.shape)[:, :, 0]
+    return bool((np.abs(windows - face).mean((2, 3, 4)) < 0.5).any())
+
+
+@pytest.mark.parametrize(
+    ("address", "canvas", "expected"),
+    [
+        ("#edit?face=7&psi=0.5", ".after canvas", "facesmith sample --seeds 7 MODEL --psi 0.5 --out face.png"),
+        (
+            "#edit?face=7(DIRECTION=-1.5)&psi=0.5", ".after canvas",
+            "facesmith edit --seeds 7 --edit DIRECTION=-1.5 --steps 1 MODEL --psi 0.5 --out edited.png",
+        ),
+        ("#mix?terms=3-0.5*9&psi=0.5", ".result canvas", "facesmith mix '3 - 0.5*9' MODEL --psi 0.5 --out mix.png"),
+        (
+            "#mix?terms=3-9%2B5&mix=blend", ".result canvas",
+            "facesmith mix '0.333*3 + 0.333*9 + 0.333*5' MODEL --out mix.png",
+        ),
+        ("#edit?face=(3-9)&psi=0.5", ".after canvas", "facesmith mix '3 - 9' MODEL --psi 0.5 --out mix.png"),
+    ],
+    ids=["face", "edit", "sum", "blend", "kept sum"],
+)  # fmt: skip
+def test_a_command_makes_the_same_picture(address, canvas, expected, open_page, exported, tmp_path):
+    direction = next(iter(load(exported[0]).directions))
+    page = open_page(address.replace("DIRECTION", direction))
+    face = canvas_pixels(page, canvas)
+    command = copied(page, "Copy command")
+    assert command == expected.replace("DIRECTION", direction).replace("MODEL", "--model model.safetensors")
+    words = shlex.split(command.replace("model.safetensors", str(exported[0])))[1:]
+    words[-1] = str(tmp_path / words[-1])
+    words += [] if words[0] == "sample" else ["--scale", "1"]
+    result = CliRunner().invoke(app, ["--quiet", *words])
+    assert result.exit_code == 0, result.output
+    sheet = np.asarray(Image.open(words[words.index("--out") + 1]).convert("RGB"))
+    assert shows(sheet, face)
+    assert not shows(sheet, face[::-1])
+
+
+@pytest.mark.parametrize("terms", ["3(DIRECTION=1)-9", "(3-9)%2B5"], ids=["edited face", "sum in a sum"])
+def test_the_page_says_when_no_command_makes_a_picture(terms, open_page, exported):
+    direction = next(iter(load(exported[0]).directions))
+    page = open_page(f"#mix?terms={terms.replace('DIRECTION', direction)}")
+    canvas_pixels(page, ".result canvas")
+    page.get_by_text("There is no command for this picture").wait_for()
+    assert page.get_by_role("button", name="Copy command").is_disabled()
+    page.get_by_role("button", name="Start over").click()
+    page.get_by_role("button", name="Keep", exact=True).wait_for(state="hidden")
+    assert page.get_by_text("There is no command").is_hidden()
+
+
+def test_a_walk_has_a_command_for_seeds_only(open_page):
     page = open_page("#walk?kept=3,9&psi=0.5")
+    model = "--model model.safetensors --psi 0.5"
     assert copied(page, "Copy command") == f"facesmith walk --seeds 3,9 {model} --out walk.mp4"
+    page = open_page("#walk?kept=3,(3-9)")
+    page.get_by_text("There is no command for this walk").wait_for()
+
+
+def test_a_sum_is_kept_as_a_face(open_page, exported):
+    direction = next(iter(load(exported[0]).directions))
+    page = open_page("#mix?terms=3-5%2B0.5*9&kept=3")
+    total = canvas_pixels(page, ".result canvas")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    page.get_by_role("button", name="Kept ✓").wait_for()
+    go_to(page, "Edit")
+    page.get_by_role("button", name="3 − 5 + 0.5 × 9", exact=True).click()
+    page.get_by_role("heading", name="3 − 5 + 0.5 × 9").wait_for()
+    wait_until(page, "document.querySelector('.after canvas').ariaLabel === 'The face after: 3 − 5 + 0.5 × 9'")
+    page.wait_for_timeout(300)
+    assert (canvas_pixels(page, ".after canvas") == total).all()
+    page.get_by_role("slider").first.focus()
+    page.keyboard.press("ArrowRight")
+    wait_until(page, "decodeURIComponent(location.hash).includes('=0.1)')")
+    link = copied(page, "Copy link")
+    again = open_page("#" + link.partition("#")[2])
+    after = canvas_pixels(again, ".after canvas")
+    assert (after != total).any()
+    model = load(exported[0])
+    w = combine(model.G, torch.from_numpy(model.latents([3, 5, 9])), [1, -1, 0.5]).numpy()
+    expected = watermarked(model.synthesize(w + 0.1 * model.directions[direction]))
+    assert np.abs(after.astype(int) - expected[0]).mean() < 0.5
+    assert again.locator("#tray-faces li").count() == 2
 
 
 def test_kept_faces_are_added_subtracted_and_blended(open_page, exported, tmp_path):

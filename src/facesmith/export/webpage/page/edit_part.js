@@ -2,10 +2,11 @@
 
 import { heading, seedField, strengthSlider } from './controls.js';
 import { button, capitalized, h } from './dom.js';
-import { parseFace, readable } from './face_text.js';
+import { readable } from './face_text.js';
+import { baseOf, isEdited, readFace } from './page_faces.js';
 import { isKept, keep, labelOf, change, model, navigate, onChange, state, withEdit } from './page_state.js';
 import { conditionSwitches, pictureButtons, varietySlider } from './page_widgets.js';
-import { commandOfFace, FaceView, isEdited, pictureOfFace, saveFace } from './pictures.js';
+import { commandOfFace, FaceView, pictureOfFace, saveFace } from './pictures.js';
 import { removeKept } from './kept_faces.js';
 
 const MAX_STRENGTH = 3; // at 1 the attribute is clearly visible
@@ -20,7 +21,7 @@ export function editPart() {
   let draggedFrom = null;
   const keepButton = button('Keep', () => (isKept(state.face) ? removeKept(state.face) : keep(state.face)), { class: 'main' });
   const undo = button('Undo', () => change({ face: earlier.pop() }), { title: 'Ctrl+Z' });
-  const reset = button('Reset', () => { remember(state.face); change({ face: parseFace(state.face).base }); }, { title: 'All sliders to zero' });
+  const reset = button('Reset', () => { remember(state.face); change({ face: baseOf(state.face) }); }, { title: 'All sliders to zero' });
   const seed = seedField('Another seed', '', (number) => navigate({ face: String(number) }));
 
   function remember(face) { earlier.push(face); if (earlier.length > MAX_UNDO) earlier.shift(); }
@@ -47,7 +48,8 @@ export function editPart() {
 
   function draw() {
     if (state.part !== 'edit') return;
-    const { base, edits } = parseFace(state.face);
+    const { edits } = readFace(state.face);
+    const base = baseOf(state.face);
     after.show(pictureOfFace(state.face), `The face after: ${labelOf(state.face)}`);
     before.show(pictureOfFace(base), 'The face before');
     name.textContent = capitalized(labelOf(base));

@@ -12,12 +12,11 @@ const CACHE_SIZE = 256; // latents of seeds
 //   constants, code: base64 text. Without code, the page's own JavaScript computes everything.
 //
 // A picture is one of
-//   {kind: 'face', seed, edits, psi, condition}
-//   {kind: 'sum', terms: [{seed, edits, weight}], psi, condition}
-//   {kind: 'walk', from: {seed, edits}, to: {seed, edits}, t, edits, psi, condition}; t from 0 to 1
-// with edits {direction: strength}, psi from 0 to 1 and condition [number of labels], each -1, 1, or 0 for one that is
-// drawn. A face is truncated first and edited afterwards; the faces of a sum or walk are edited first. The edits of a
-// walk itself come last.
+//   {kind: 'face', ...face, psi, condition}
+//   {kind: 'walk', from: face, to: face, t, edits, psi, condition}; t from 0 to 1
+// A face is {seed, edits}, or a sum {terms: [{...face, weight}], edits}, with edits {direction: strength}. psi is from 0
+// to 1, and condition [number of labels] has for each label -1, 1, or 0 for one that is drawn. A face is truncated first
+// and edited afterwards; the faces of a sum or walk are edited first. The edits of a walk itself come last.
 //
 // `draw` returns {pixels, side}: Uint8ClampedArray of RGBA, with the watermark.
 export function createEngine(model, constants, code) {
@@ -86,11 +85,11 @@ export function createEngine(model, constants, code) {
     return start.map((x, i) => (a * x + b * end[i]) / sine * line(norms[0], norms[1]));
   }
 
-  const latentOf = ({ seed, edits }, condition) => edited(latentOfSeed(seed, condition), edits);
-  function latentOfPicture({ kind, seed, edits, psi, condition, terms, from, to, t }) {
-    if (kind === 'face') return edited(truncated(latentOfSeed(seed, condition), psi), edits);
-    if (kind === 'sum') return truncated(sum(terms.map((term) => latentOf(term, condition)), terms.map(({ weight }) => weight)), psi);
-    return edited(truncated(between(latentOf(from, condition), latentOf(to, condition), t), psi), edits);
+  const unedited = ({ seed, terms }, condition) => (terms ? sum(terms.map((term) => latentOf(term, condition)), terms.map(({ weight }) => weight)) : latentOfSeed(seed, condition));
+  const latentOf = (face, condition) => edited(unedited(face, condition), face.edits);
+  function latentOfPicture({ kind, edits, psi, condition, from, to, t, ...face }) {
+    const w = kind === 'face' ? unedited(face, condition) : between(latentOf(from, condition), latentOf(to, condition), t);
+    return edited(truncated(w, psi), edits);
   }
 
   function draw(picture) {

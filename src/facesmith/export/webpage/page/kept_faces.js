@@ -2,8 +2,9 @@
 
 import { button, h, listDrawer } from './dom.js';
 import { showRemoval } from './messages.js';
+import { isEdited } from './page_faces.js';
 import { change, labelOf, onChange, state } from './page_state.js';
-import { FaceView, isEdited, pictureOfFace } from './pictures.js';
+import { FaceView, pictureOfFace } from './pictures.js';
 
 const views = new WeakMap(); // element of a kept face -> view
 let current = null; // the part: {hint, onKept(face)}

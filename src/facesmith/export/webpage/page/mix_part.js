@@ -3,11 +3,12 @@
 import { fillTrack, heading } from './controls.js';
 import { button, h, listDrawer } from './dom.js';
 import { sumText } from './face_text.js';
-import { change, labelOf, onChange, state } from './page_state.js';
+import { removeKept } from './kept_faces.js';
+import { showMessage } from './messages.js';
+import { describeSum, MAX_TERMS } from './page_faces.js';
+import { change, isKept, isOurs, keep, labelOf, onChange, state } from './page_state.js';
 import { conditionSwitches, pictureButtons, varietySlider } from './page_widgets.js';
 import { commandOfSum, FaceView, pictureOfFace, pictureOfSum, saveSum } from './pictures.js';
-
-const MAX_TERMS = 8;
 
 export function mixPart() {
   const result = new FaceView('', { live: true });
@@ -15,8 +16,9 @@ export function mixPart() {
   const formula = h('code', { class: 'small' }, '');
   const cells = new WeakMap(); // element of a term -> its controls
   const modes = [['sum', 'a − b + c'], ['blend', 'Blend']].map(([mix, label]) => [mix, button(label, () => change({ mix }))]);
+  const keepButton = button('Keep', keepSum, { class: 'main', title: 'Keep the result as a face, to edit it or to add it again' });
   const slot = h('div', { class: 'slot' }, 'Tap a kept face');
-  const outcome = h('div', { class: 'result' }, result.element, formula, pictureButtons(() => saveSum(weighted()), () => commandOfSum(weighted())));
+  const outcome = h('div', { class: 'result' }, result.element, formula, keepButton, pictureButtons(() => saveSum(weighted()), () => commandOfSum(weighted())));
   const sum = h('div', { class: 'sum', role: 'group', 'aria-label': 'Sum and result' }, h('div', { class: 'summands' }, list, slot), h('span', { class: 'sign equals', 'aria-hidden': 'true' }, '='), outcome);
   const element = h('section', { class: 'part mix', 'aria-label': 'Mix' },
     heading('Add and subtract faces', 'Start with a face, subtract a second one and add a third one. Or blend several faces into one.'),
@@ -28,6 +30,17 @@ export function mixPart() {
     if (state.mix !== 'blend') return state.terms;
     const total = state.terms.reduce((all, { weight }) => all + Math.abs(weight), 0);
     return state.terms.map(({ face, weight }) => ({ face, weight: Number((Math.abs(weight) / Math.max(1e-9, total)).toFixed(3)) }));
+  }
+  // The result as one face.
+  function faceOfSum() {
+    const terms = weighted();
+    return terms.length === 1 && terms[0].weight === 1 ? terms[0].face : `(${sumText(terms)})`;
+  }
+  function keepSum() {
+    const face = faceOfSum();
+    if (isKept(face)) removeKept(face);
+    else if (isOurs(face)) keep(face);
+    else showMessage('This sum has too many sums within it to be kept.');
   }
   const replace = (place, values) => change({ terms: state.terms.map((term, i) => (i === place ? { ...term, ...values } : term)) });
 
@@ -67,8 +80,9 @@ export function mixPart() {
     sum.classList.toggle('empty', !state.terms.length);
     slot.hidden = state.terms.length >= MAX_TERMS;
     slot.textContent = state.kept.length ? 'Tap a kept face' : 'Keep faces on the wall first';
-    const text = sumText(weighted()).replaceAll('-', ' − ').replaceAll('+', ' + ').replaceAll('*', ' × ').trim();
+    const text = describeSum(weighted());
     formula.textContent = text;
+    keepButton.textContent = isKept(faceOfSum()) ? 'Kept ✓' : 'Keep';
     if (state.terms.length) result.show(pictureOfSum(weighted()), `The result: ${text}`);
   }
   onChange((names) => names.some((each) => ['terms', 'mix', 'psi', 'kept', 'condition'].includes(each)) && draw());

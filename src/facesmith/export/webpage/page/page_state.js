@@ -1,12 +1,13 @@
 // What is on the screen. All of it is in the address, so a link shows the same to others.
 
-import { descriptionOf, faceText, isFace, MAX_SEED, parseFace, parseSum, splitFaces, sumText } from './face_text.js';
+import { faceText, MAX_SEED, splitFaces, sumText } from './face_text.js';
+import { baseOf, describeFace, directionsOf, readFace, readSum } from './page_faces.js';
 
 export const { model, card, bundled } = JSON.parse(document.getElementById('data').textContent);
 
 export const PARTS = ['faces', 'edit', 'mix', 'walk', 'about'];
 const MAX_KEPT = 200;
-const MAX_TERMS = 8;
+const MAX_ADDRESS = 50_000; // characters
 const WRITE_MS = 300; // between writes of the address; browsers limit them
 
 export const DEFAULTS = Object.freeze({
@@ -18,7 +19,7 @@ export const DEFAULTS = Object.freeze({
   terms: [], // of Mix: {face, weight}
   mix: 'sum', // or 'blend'
   speed: 1, // of the walk
-  kept: [], // faces as text, such as 42(smiling=1.5)
+  kept: [], // faces as text, see page_faces.js
   condition: Object.freeze(Array(model.label_dim).fill(0)), // each -1 (no), 1 (yes) or 0 (as often as in the data)
 });
 export const state = { ...DEFAULTS };
@@ -34,12 +35,12 @@ export function change(values) {
 }
 
 // A face of this model: one whose directions exist.
-export const isOurs = (face) => isFace(face) && !face.startsWith('w.') && Object.entries(parseFace(face).edits).every(([name, strength]) => model.directions.includes(name) && Math.abs(strength) <= 10);
-export const labelOf = (face) => descriptionOf(face);
+export const isOurs = (face) => readFace(face) !== null && directionsOf(face).every((name) => model.directions.includes(name));
+export const labelOf = describeFace;
 
 const number = (low, high, whole = false) => (text) => (text !== '' && Number(text) >= low && Number(text) <= high && (!whole || /^\d+$/.test(text)) ? Number(text) : undefined);
 const faces = (text) => splitFaces(text).filter(isOurs).slice(0, MAX_KEPT);
-const ourTerms = (text) => { const terms = parseSum(text).slice(0, MAX_TERMS); return terms.every(({ face }) => isOurs(face)) ? terms : undefined; };
+const ourTerms = (text) => { const terms = readSum(text); return terms.every(({ face }) => isOurs(face)) ? terms : undefined; };
 const conditionOf = (text) => (text.length === model.label_dim && /^[-+0]*$/.test(text) ? Array.from(text, (sign) => ({ '+': 1, '-': -1 })[sign] ?? 0) : undefined);
 
 // name -> [text of a value, value of a text or undefined]
@@ -64,7 +65,7 @@ export function addressOf(values = state) {
 }
 
 export function readAddress(hash) {
-  const [part, query = ''] = hash.replace(/^#/, '').split(/\?(.*)/s);
+  const [part, query = ''] = hash.slice(0, MAX_ADDRESS).replace(/^#/, '').split(/\?(.*)/s);
   const values = { ...DEFAULTS, part: PARTS.includes(part) ? part : 'faces' };
   for (const pair of query.split('&')) {
     const [name, text = ''] = pair.split(/=(.*)/s);
@@ -100,4 +101,4 @@ export function navigate(values) {
 // Kept faces.
 export const isKept = (face) => state.kept.includes(face);
 export const keep = (face) => { if (!isKept(face)) change({ kept: [...state.kept, face].slice(-MAX_KEPT) }); };
-export const withEdit = (face, name, strength) => { const { base, edits } = parseFace(face); return faceText(base, { ...edits, [name]: strength }); };
+export const withEdit = (face, name, strength) => faceText(baseOf(face), { ...readFace(face).edits, [name]: strength });

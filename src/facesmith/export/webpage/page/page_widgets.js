@@ -3,7 +3,7 @@
 import { slider, whileBusy } from './controls.js';
 import { button, h } from './dom.js';
 import { readable } from './face_text.js';
-import { copy, showMessage } from './messages.js';
+import { copy } from './messages.js';
 import { change, model, onChange, state } from './page_state.js';
 
 // The slider for psi. All parts share its value.
@@ -36,9 +36,20 @@ function groups(items, keyOf) {
   return map;
 }
 
+// A button that copies the command for what is shown, and the line that says why there is none.
+//   commandOf(): the command, or null.
+export function commandButton(commandOf, reason) {
+  const copyButton = button('Copy command', () => copy(commandOf(), 'Command'), { title: 'The command that makes the same' });
+  const line = h('p', { class: 'small soft' }, reason);
+  const show = () => { line.hidden = commandOf() !== null; copyButton.disabled = !line.hidden; };
+  onChange(show);
+  show();
+  return [copyButton, line];
+}
+
 // Buttons that save a picture and copy the command that makes it.
 export function pictureButtons(savePicture, commandOf) {
   const saveButton = button('Save PNG', () => whileBusy(saveButton, savePicture), { title: 'The file says that the picture is synthetic and how it was made' });
-  const copyCommand = () => { const text = commandOf(); return text ? copy(text, 'Command') : showMessage('No command makes this picture, because it adds edited faces.'); };
-  return h('div', { class: 'row' }, saveButton, button('Copy command', copyCommand, { title: 'The command that makes this picture' }));
+  const [copyButton, line] = commandButton(commandOf, 'There is no command for this picture: facesmith edits single seeds, or adds seeds without edits.');
+  return h('div', { class: 'buttons' }, h('div', { class: 'row' }, saveButton, copyButton), line);
 }

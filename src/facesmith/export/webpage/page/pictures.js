@@ -4,16 +4,22 @@
 
 import { save } from './controls.js';
 import { h } from './dom.js';
-import { fileName, parseFace, sumText } from './face_text.js';
+import { fileName, sumText } from './face_text.js';
 import { showMessage, showProblem } from './messages.js';
+import { areSeeds, baseOf, isEdited, readFace } from './page_faces.js';
 import { bundled, labelOf, model, state } from './page_state.js';
 
 const DRAWN_LIMIT = 600; // faces out of sight that stay drawn
+const PAINT_MS = 100; // between paintings of faces that nobody waits for
 
 // The pictures that the page can show.
-const partOf = (face) => { const { base, edits } = parseFace(face); return { seed: Number(base), edits }; };
+function partOf(face) {
+  const { seed, terms, edits } = readFace(face);
+  return terms ? { terms: termsOf(terms), edits } : { seed, edits };
+}
+const termsOf = (terms) => terms.map(({ face, weight }) => ({ ...partOf(face), weight }));
 export const pictureOfFace = (face) => ({ kind: 'face', ...partOf(face), psi: state.psi, condition: state.condition });
-export const pictureOfSum = (terms) => ({ kind: 'sum', terms: terms.map(({ face, weight }) => ({ ...partOf(face), weight })), psi: state.psi, condition: state.condition });
+export const pictureOfSum = (terms) => ({ kind: 'face', terms: termsOf(terms), psi: state.psi, condition: state.condition });
 export const pictureOfWalk = (from, to, t, { edits = {}, psi = state.psi } = {}) => ({ kind: 'walk', from: partOf(from), to: partOf(to), t, edits, psi, condition: state.condition });
 
 // The worker draws one picture after another.
@@ -70,6 +76,17 @@ function sendNext() {
 }
 export const drawPicture = (picture) => requestPicture(picture, { live: true });
 
+// Waits until faces are painted again. A browser takes longer to show a frame than the worker to draw a face, so all faces
+// of a tenth of a second are painted in the same frame.
+let painting = null;
+let paintedAt = -Infinity;
+function nextPainting() {
+  painting ??= new Promise((resolve) => {
+    setTimeout(() => { painting = null; paintedAt = performance.now(); resolve(); }, paintedAt + PAINT_MS - performance.now());
+  });
+  return painting;
+}
+
 // An element that shows a picture. Its space is reserved, so nothing shifts. The newest picture replaces one that waits.
 const hidden = new Set(); // views that are drawn and out of sight, the oldest first
 export class FaceView {
@@ -110,10 +127,12 @@ export class FaceView {
     const take = () => { const { wanted } = this; key = wanted?.key; return wanted?.picture; };
     try {
       const result = await requestPicture(take, { live: this.live });
+      if (result && !this.live) await nextPainting();
       if (result && this.wanted) {
         const { pixels, side } = result;
         if (this.canvas.width !== side) this.canvas.width = this.canvas.height = side;
-        this.canvas.getContext('2d').putImageData(new ImageData(pixels, side), 0, 0);
+        // Read by the processor: so the browser paints hundreds of canvases with the page, not as a layer each.
+        this.canvas.getContext('2d', { willReadFrequently: true }).putImageData(new ImageData(pixels, side), 0, 0);
         this.canvas.classList.add('drawn');
         this.shown = key;
       }
@@ -136,18 +155,22 @@ function conditionEntries() {
 function entriesOf(entries) {
   return [...model.metadata.slice(0, -1), ...entries, ['Psi', python(state.psi)], ...conditionEntries(), model.metadata.at(-1)];
 }
-export const isEdited = (face) => Object.keys(parseFace(face).edits).length > 0;
-const entriesOfFace = (face) => (isEdited(face) ? entriesOf([['Face', face]]) : entriesOf([['Seeds', `[${face}]`]]));
+const entriesOfSum = (terms) => entriesOf([['Terms', sumText(terms)], ['Sum', 'rescaled to the norm of its terms']]);
+function entriesOfFace(face) {
+  const { terms } = readFace(face);
+  if (isEdited(face)) return entriesOf([['Face', face]]);
+  return terms ? entriesOfSum(terms) : entriesOf([['Seeds', `[${face}]`]]);
+}
 
 export async function saveFace(face) { await savePicture(pictureOfFace(face), entriesOfFace(face), fileName(labelOf(face), 'png')); }
-export async function saveSum(terms) { await savePicture(pictureOfSum(terms), entriesOf([['Terms', sumText(terms)], ['Sum', 'rescaled to the norm of its terms']]), fileName(sumText(terms), 'png')); }
+export async function saveSum(terms) { await savePicture(pictureOfSum(terms), entriesOfSum(terms), fileName(sumText(terms), 'png')); }
 async function savePicture(picture, entries, name) {
   const { png } = await requestPicture(picture, { live: true, extra: { entries, xmp: model.xmp } });
   save(new Blob([png], { type: 'image/png' }), name);
   showMessage(`${name} saved`);
 }
 
-// Commands that make the same pictures; null if there is none.
+// Commands that make the same pictures; null if there is none, because faces are named by their seeds there.
 const quoted = (text) => (/^[\w.=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 function options() {
   const conditions = model.conditions.flatMap((name, i) => (state.condition[i] ? ['--condition', quoted(`${name}=${state.condition[i] > 0 ? 1 : 0}`)] : []));
@@ -155,16 +178,17 @@ function options() {
 }
 const command = (...words) => ['facesmith', ...words].join(' ');
 export function commandOfFace(face) {
-  const { base, edits } = parseFace(face);
-  if (!isEdited(face)) return command('sample', '--seeds', base, ...options(), '--out', 'face.png');
+  const { terms, edits } = readFace(face);
+  if (terms) return isEdited(face) ? null : commandOfSum(terms);
+  if (!isEdited(face)) return command('sample', '--seeds', face, ...options(), '--out', 'face.png');
   const each = Object.entries(edits).flatMap(([name, strength]) => ['--edit', quoted(`${name}=${strength}`)]);
-  return command('edit', '--seeds', base, ...each, '--steps', '1', ...options(), '--out', 'edited.png');
+  return command('edit', '--seeds', baseOf(face), ...each, '--steps', '1', ...options(), '--out', 'edited.png');
 }
 export function commandOfSum(terms) {
-  if (terms.some(({ face }) => isEdited(face))) return null;
+  if (!areSeeds(terms.map(({ face }) => face))) return null;
   const text = terms.map(({ face, weight }, i) => `${weight < 0 ? '- ' : i ? '+ ' : ''}${Math.abs(weight) === 1 ? '' : `${Math.abs(weight)}*`}${face}`).join(' ');
   return command('mix', quoted(text), ...options(), '--out', 'mix.png');
 }
 export function commandOfWalk(faces) {
-  return faces.some(isEdited) ? null : command('walk', '--seeds', faces.join(','), ...options(), '--out', 'walk.mp4');
+  return !areSeeds(faces) ? null : command('walk', '--seeds', faces.join(','), ...options(), '--out', 'walk.mp4');
 }

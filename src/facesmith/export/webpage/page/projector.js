@@ -24,19 +24,21 @@ export function openProjector(onEnd) {
   const canvas = h('canvas', { width: CANVAS_PX, height: CANVAS_PX, role: 'img', 'aria-label': 'An endless walk through faces', hidden: true });
   const small = h('canvas', { width: 1, height: 1 }); // a frame in its own size
   const hint = h('p', { class: 'stage-hint', role: 'status' });
-  const bands = h('div', { class: 'bands', 'aria-hidden': 'true', hidden: true }, [0, ...BANDS].map(() => h('i')));
+  const endButton = button('End', () => dialog.close(), { class: 'stage-end' });
+  const bars = ['speed', ...BANDS.map((_, i) => directions[i])].map((name) => name && { bar: h('i'), label: readable(name) });
+  const bands = h('div', { class: 'bands', 'aria-hidden': 'true', hidden: true }, bars.filter(Boolean).map(({ bar, label }) => h('span', {}, bar, label)));
   const status = h('p', { class: 'small', role: 'status' }, 'Keys always work. Microphone and MIDI are optional; the browser asks you first.');
   const start = h('div', { class: 'stage-start card' },
     h('h2', { id: 'stage-title' }, 'Full screen'),
     h('p', {}, `An endless walk through ${state.kept.length > 1 ? 'the kept faces' : 'faces by seed'}.`),
-    h('ul', { class: 'messages small' },
-      h('li', {}, h('kbd', {}, '←'), ' ', h('kbd', {}, '→'), ' choose a direction, ', h('kbd', {}, '↑'), ' ', h('kbd', {}, '↓'), ' change its strength, ', h('kbd', {}, '0'), ' resets all'),
-      h('li', {}, h('kbd', {}, '+'), ' ', h('kbd', {}, '−'), ' speed, ', h('kbd', {}, 'N'), ' next face, ', h('kbd', {}, 'Space'), ' pauses, ', h('kbd', {}, 'Esc'), ' ends'),
-      h('li', {}, 'Microphone: loudness sets the speed, and four bands of the spectrum move the first four directions.'),
-      h('li', {}, 'MIDI: each knob that you turn gets the next direction, and each key goes to a seed.')),
+    h('ul', { class: 'messages small' }, h('li', { class: 'touch-only' }, 'Tap to see how to end.'),
+      h('li', { class: 'keys-only' }, h('kbd', {}, '←'), ' ', h('kbd', {}, '→'), ' choose a direction, ', h('kbd', {}, '↑'), ' ', h('kbd', {}, '↓'), ' change its strength, ', h('kbd', {}, '0'), ' resets all'),
+      h('li', { class: 'keys-only' }, h('kbd', {}, '+'), ' ', h('kbd', {}, '−'), ' speed, ', h('kbd', {}, 'N'), ' next face, ', h('kbd', {}, 'Space'), ' pauses, ', h('kbd', {}, 'Esc'), ' ends'),
+      h('li', {}, `Microphone: loudness sets the speed${directions.length ? ', and bands of the spectrum move the first directions, low tones the first one' : ''}.`),
+      h('li', {}, `MIDI: ${directions.length ? 'each knob that you turn gets the next direction, and ' : ''}each key goes to a seed.`)),
     h('div', { class: 'row' }, permissionButton('Use microphone', 'The sound is only measured. It is not recorded or sent.', useMicrophone), permissionButton('Use MIDI', 'Knobs move directions, keys choose seeds.', useMidi)),
     bands, status, h('div', { class: 'row' }, button('Start', begin, { class: 'main' }), button('Cancel', () => dialog.close())));
-  const dialog = h('dialog', { id: 'stage', tabIndex: -1, 'aria-labelledby': 'stage-title', onclose: end, onkeydown: onKey }, start, canvas, hint);
+  const dialog = h('dialog', { id: 'stage', tabIndex: -1, 'aria-labelledby': 'stage-title', onclose: end, onkeydown: onKey, onpointermove: wake, onpointerdown: wake }, start, canvas, hint, endButton);
   document.body.append(dialog);
   document.documentElement.classList.add('staging');
   dialog.showModal();
@@ -60,7 +62,7 @@ export function openProjector(onEnd) {
   async function useMicrophone() {
     inputs.microphone = await listenToMicrophone();
     bands.hidden = false;
-    status.textContent = 'The bars show the loudness and the four bands.';
+    status.textContent = 'Make a sound: the bars show what it moves.';
   }
   async function useMidi() {
     inputs.midi = await listenToMidi((knob, value) => setStrength(directions[knob % Math.max(1, directions.length)], value * MAX_STRENGTH), (note) => { jump = String(state.first + note); });
@@ -70,7 +72,7 @@ export function openProjector(onEnd) {
   function showLevels() {
     if (!inputs.microphone || start.hidden) return;
     const { loudness, bands: levels } = inputs.microphone.read();
-    [loudness, ...levels].forEach((level, i) => { bands.children[i].style.height = `${100 * level}%`; });
+    [loudness, ...levels].forEach((level, i) => { if (bars[i]) bars[i].bar.style.height = `${2 * level}rem`; });
   }
 
   async function begin() {
@@ -120,8 +122,9 @@ export function openProjector(onEnd) {
     clearTimeout(hintTimer);
     hintTimer = setTimeout(() => hint.classList.remove('on'), HINT_MS);
   }
+  function wake() { if (start.hidden) sayHint(hint.classList.contains('on') ? hint.textContent : 'Esc ends the walk.'); }
   function onKey(event) {
-    if (!start.hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!start.hidden || event.target === endButton || event.ctrlKey || event.metaKey || event.altKey) return;
     const { key } = event;
     const name = directions[chosen];
     if (key === 'ArrowRight' || key === 'ArrowLeft') {

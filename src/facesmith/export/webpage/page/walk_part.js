@@ -2,9 +2,8 @@
 
 import { heading, slider } from './controls.js';
 import { button, h } from './dom.js';
-import { copy, showMessage } from './messages.js';
 import { change, labelOf, navigate, onChange, state } from './page_state.js';
-import { conditionSwitches, varietySlider } from './page_widgets.js';
+import { commandButton, conditionSwitches, varietySlider } from './page_widgets.js';
 import { commandOfWalk, drawPicture, pictureOfWalk } from './pictures.js';
 import { openProjector } from './projector.js';
 import { faceAt, runWalk, SECONDS_PER_FACE, walkFaces } from './walk_frames.js';
@@ -16,11 +15,11 @@ export function walkPart() {
   const between = h('p', { class: 'small soft' }, '');
   const play = button('Pause', () => setPlaying(!stop), { class: 'main' });
   const speed = slider('Speed', { min: 0.1, max: 4, step: 0.1, value: state.speed, format: (value) => `${value.toFixed(1)}×`, oninput: (value) => change({ speed: value }) });
-  const copyCommand = () => { const text = commandOfWalk(walkFaces()); return text ? copy(text, 'Command') : showMessage('A command can make walks of unedited faces only.'); };
+  const [copyButton, noCommand] = commandButton(() => commandOfWalk(walkFaces()), 'There is no command for this walk: facesmith walks from seed to seed, without edits.');
   const element = h('section', { class: 'part walk', 'aria-label': 'Walk' },
     heading('Walk from face to face', 'Through the kept faces, if there are two or more; otherwise from seed to seed.'),
     h('div', { class: 'bar' }, play, speed.element, varietySlider(), button('Other faces', () => navigate({ first: Math.floor(Math.random() * 1_000_000) })),
-      button('Full screen', () => { const wasPlaying = Boolean(stop); setPlaying(false); openProjector(() => setPlaying(wasPlaying)); }, { title: 'For a projector. Microphone and MIDI can play it' }), button('Copy command', copyCommand)),
+      button('Full screen', () => { const wasPlaying = Boolean(stop); setPlaying(false); openProjector(() => setPlaying(wasPlaying)); }, { title: 'For a projector. Microphone and MIDI can play it' }), copyButton), noCommand,
     conditionSwitches(), h('span', { class: 'face walker' }, canvas), between);
   let stop = null; // ends the walk that plays
   let [place, t] = [0, 0];

@@ -13,11 +13,11 @@ export function createMarker({ step, way, half_power: halfPower, frame_px: frame
   const patterns = offsets.length / blocks ** 2;
   const dct = dctMatrix(BLOCK_PX);
   const basis = frequencies.map(([i, j]) => Float64Array.from({ length: BLOCK_PX ** 2 }, (_, k) => dct[i][k >> 3] * dct[j][k & 7]));
-  const shrink = side === frame ? null : lanczosRows(side, frame);
-  const grow = side === frame ? null : smoothRows(frame, side);
+  const shrink = side === frame ? null : asTable(lanczosRows(side, frame), side);
+  const grow = side === frame ? null : asTable(smoothRows(frame, side), frame);
   const waves = dctMatrix(frame);
   const [forward, backward] = [(i) => waves[i], (i) => Float64Array.from(waves, (wave) => wave[i])].map(
-    (shares) => Array.from({ length: frame }, (_, i) => ({ first: 0, shares: shares(i) })));
+    (shares) => asTable(Array.from({ length: frame }, (_, i) => ({ first: 0, shares: shares(i) })), frame));
 
   function brightness(pixels) {
     const sums = new Float32Array(side * side);
@@ -68,7 +68,7 @@ export function createMarker({ step, way, half_power: halfPower, frame_px: frame
       const strength = strengths(brightness(pixels));
       pictureOf(wanted.map((each, p) => each - strength[p])).forEach((each, i) => { change[i] += each; });
       const added = grow ? resample(change, frame, grow) : change;
-      for (let i = 0; i < original.length; i++) pixels[i] = original[i] + added[Math.floor(i / channels)];
+      for (let i = 0, k = 0; i < added.length; i++) for (let c = 0; c < channels; c++, k++) pixels[k] = original[k] + added[i];
     }
   };
 }
@@ -79,20 +79,38 @@ function dctMatrix(size) {
   return Array.from({ length: size }, row);
 }
 
-// Resizes a square picture. `rows[i]` is {first, shares}: which pixels make pixel i, and how much of each.
-function resample(picture, side, rows) {
-  const wide = new Float32Array(side * rows.length);
+// Resizes a square picture. `rows` is of `asTable`: which pixels make each new pixel, and how much of each.
+function resample(picture, side, { count, width, firsts, shares }) {
+  const wide = new Float32Array(side * count);
   for (let y = 0; y < side; y++)
-    rows.forEach(({ first, shares }, x) => { let sum = 0; for (let k = 0; k < shares.length; k++) sum += shares[k] * picture[y * side + first + k]; wide[y * rows.length + x] = sum; });
-  const result = new Float32Array(rows.length ** 2);
-  rows.forEach(({ first, shares }, y) => {
-    for (let x = 0; x < rows.length; x++) {
+    for (let x = 0; x < count; x++) {
       let sum = 0;
-      for (let k = 0; k < shares.length; k++) sum += shares[k] * wide[(first + k) * rows.length + x];
-      result[y * rows.length + x] = sum;
+      for (let k = 0, from = y * side + firsts[x], share = x * width; k < width; k++) sum += shares[share + k] * picture[from + k];
+      wide[y * count + x] = sum;
     }
-  });
+  const result = new Float32Array(count * count);
+  const sums = new Float64Array(count);
+  for (let y = 0; y < count; y++) {
+    sums.fill(0);
+    for (let k = 0; k < width; k++) {
+      const share = shares[y * width + k];
+      for (let x = 0, from = (firsts[y] + k) * count; x < count; x++) sums[x] += share * wide[from + x];
+    }
+    result.set(sums, y * count);
+  }
   return result;
+}
+
+// Typed arrays of rows [{first, shares}], all of the same width, because loops over them are several times faster.
+//   side: of the picture that is resized.
+function asTable(rows, side) {
+  const width = Math.max(...rows.map(({ shares }) => shares.length));
+  const table = { count: rows.length, width, firsts: new Int32Array(rows.length), shares: new Float64Array(rows.length * width) };
+  rows.forEach(({ first, shares }, i) => {
+    table.firsts[i] = Math.min(first, side - width);
+    table.shares.set(shares, i * width + first - table.firsts[i]);
+  });
+  return table;
 }
 
 // Lanczos, as Pillow computes it.
