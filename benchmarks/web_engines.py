@@ -1,14 +1,15 @@
-"""Engines for the web page of facesmith export --html: python benchmarks/web_engines.py [--model MODEL] [--core 0]
+"""Engines for the web page of facesmith export --html: python benchmarks/web_engines.py [--model MODEL ...] [--core 0]
 
 Draws faces of a model of the recipe quick in headless Chromium with onnxruntime-web, with TensorFlow.js (its
 WebAssembly backend), with our WebAssembly kernel and with our plain JavaScript. Prints a Markdown table: the bytes that
 each adds to a page, the time from the start of the engine to its first face, and the time of a further face.
 
 Then opens the exported page and prints, with the watermark: the time to the first face, faces per second on the wall,
-and the time from a slider to its face.
+frames per second of the walk, and the time from a slider to its face.
 
-Needs Playwright, Debian's chromium, the extra "onnx", and npm, which downloads the other engines to a temporary folder.
-Takes two minutes. All processes run on one core.
+Needs Playwright and Debian's chromium. The rows of the other engines need the extra "onnx", and npm, which downloads
+them to a temporary folder; without them, a line says what is missing. Takes two minutes per model. All processes run on
+one core.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ import subprocess
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 
-from facesmith.export.to_onnx import metadata_of, onnx_bytes
 from facesmith.export.webpage.page_data import page_data
 from facesmith.export.webpage.scripts import joined
 from facesmith.export.webpage.to_html import KERNEL, export_html
@@ -52,7 +53,7 @@ FILES = {
     "our JavaScript": ["worker.js"],
 }  # fmt: skip
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-FACES, SLOW_FACES, SLIDER_STEPS, LOADS = 100, 10, 40, 5
+FACES, SLOW_FACES, SLIDER_STEPS, LOADS, WALK_SECONDS = 100, 10, 40, 5, 5
 # Each returns milliseconds: to the first face, then those of further faces.
 SCRIPTS = {
     "onnxruntime-web": """async ({faces}) => {
@@ -150,17 +151,24 @@ CanvasRenderingContext2D.prototype.putImageData = function (...all) {
     window.drawnAt.push(performance.now());
 };"""
 DRAG = """async (steps) => {
-    const slider = document.querySelector('.sliders input[type=range]');
+    const slider = document.querySelector('.sliders input[type=range], .edit .field input[type=range]');
+    const [low, high] = [Number(slider.min), Number(slider.max)];
     const times = [];
     for (let i = 1; i <= steps; i++) {
         const [start, count] = [performance.now(), drawnAt.length];
-        slider.value = String(i / 10 - 2);
+        slider.value = String(low + (high - low) * (i % 19) / 19);
         slider.dispatchEvent(new Event('input'));
         while (drawnAt.length === count) await new Promise((next) => setTimeout(next, 0));
         times.push(drawnAt.at(-1) - start);
         await new Promise((next) => setTimeout(next, 50));
     }
     return times;
+}"""
+
+WALK = """async (seconds) => {
+    const count = drawnAt.length;
+    await new Promise((next) => setTimeout(next, 1000 * seconds));
+    return (drawnAt.length - count) / seconds;
 }"""
 
 
@@ -171,27 +179,49 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a model of recipe quick; default: the bundled generator")
+    parser.add_argument(
+        "--model", type=Path, nargs="*", default=[], help="models of recipe quick, besides the bundled one"
+    )
     parser.add_argument("--core", type=int, default=0, help="the core that everything runs on")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {arguments.core})
     with TemporaryDirectory() as name, sync_playwright() as playwright:
-        folder = Path(name)
-        write_files(folder, arguments.model)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        others = install_other_engines(Path(name))
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        compare_engines(browser, f"http://127.0.0.1:{server.server_port}/engines.html", folder)
-        measure_page(browser, folder / "faces.html")
+        for model in (None, *arguments.model):
+            print(f"\n## {model or 'the bundled generator'}\n")
+            measure(
+                browser, Path(name), model, [engine for engine in FILES if engine.startswith("our") or engine in others]
+            )
         browser.close()
-        server.shutdown()
 
 
-def write_files(folder: Path, path: Path | None) -> None:
+def measure(browser: Browser, folder: Path, model: Path | None, engines: list[str]) -> None:
+    write_files(folder, model, engines)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    compare_engines(browser, f"http://127.0.0.1:{server.server_port}/engines.html", folder, engines)
+    measure_page(browser, folder / "faces.html")
+    server.shutdown()
+
+
+def install_other_engines(folder: Path) -> list[str]:
+    """The names of the other engines that can be measured. Prints what is missing for those that can't."""
+    (folder / "package.json").write_text("{}")
+    try:
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", *PACKAGES], cwd=folder, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"Without onnxruntime-web and TensorFlow.js: npm can't install {', '.join(PACKAGES)} ({error}).")
+        return []
+    if find_spec("onnx") is None:
+        print("Without onnxruntime-web: pip install 'facesmith[onnx]' is missing.")
+        return ["TensorFlow.js"]
+    return ["onnxruntime-web", "TensorFlow.js"]
+
+
+def write_files(folder: Path, path: Path | None, engines: list[str]) -> None:
     model = load(path)
     data = page_data(model, model.directions)
-    (folder / "package.json").write_text("{}")
-    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", *PACKAGES], cwd=folder, check=True)
     (folder / "engines.html").write_text(PAGE)
     (folder / "worker.js").write_text(joined("worker.js"))
     shutil.copy(KERNEL, folder)
@@ -199,8 +229,11 @@ def write_files(folder: Path, path: Path | None) -> None:
     (folder / "constants.txt").write_text(base64.b64encode(data.constants).decode())
     (folder / "page.json").write_text(json.dumps(data.model))
     (folder / "model.json").write_text(json.dumps(channels_last(model)))
-    (folder / "model.onnx").write_bytes(onnx_bytes(model, metadata_of(model, "unknown")))
-    list(export_html(path, folder / "faces.html", console=Console(quiet=True)))
+    if "onnxruntime-web" in engines:
+        from facesmith.export.to_onnx import metadata_of, onnx_bytes
+
+        (folder / "model.onnx").write_bytes(onnx_bytes(model, metadata_of(model, "unknown")))
+    list(export_html(path, folder / "faces.html", force=True, console=Console(quiet=True)))
 
 
 def channels_last(model) -> dict:
@@ -226,10 +259,10 @@ def channels_last(model) -> dict:
     return {"tensors": tensors, "steps": steps, "z_dim": model.G.z_dim}
 
 
-def compare_engines(browser: Browser, url: str, folder: Path) -> None:
+def compare_engines(browser: Browser, url: str, folder: Path, engines: list[str]) -> None:
     print("| engine | JavaScript and WebAssembly | in a page, as base64 | first face | further faces |")
     print("|---|---|---|---|---|")
-    for engine, files in FILES.items():
+    for engine in engines:
         page = browser.new_page()
         page.goto(url)
         javascript = engine == "our JavaScript"
@@ -237,9 +270,9 @@ def compare_engines(browser: Browser, url: str, folder: Path) -> None:
         faces = SLOW_FACES if javascript else FACES
         first, *further = page.evaluate(script, {"faces": faces, "javascript": javascript})
         page.close()
-        sizes = [(folder / file).stat().st_size for file in files]
+        sizes = [(folder / file).stat().st_size for file in FILES[engine]]
         in_page = sum(
-            size * 4 // 3 if file.endswith(".wasm") else size for file, size in zip(files, sizes, strict=True)
+            size * 4 // 3 if file.endswith(".wasm") else size for file, size in zip(FILES[engine], sizes, strict=True)
         )
         megabytes = f"{sum(sizes) / 1e6:.2f} MB | {in_page / 1e6:.2f} MB"
         print(f"| {engine} | {megabytes} | {first:.0f} ms | {statistics.median(further):.1f} ms |")
@@ -259,13 +292,21 @@ def measure_page(browser: Browser, file: Path) -> None:
         page.close()
     page = browser.new_page()
     page.add_init_script(RECORD)
+    page.goto(f"{file.as_uri()}#walk")
+    page.locator(".walker canvas.drawn").wait_for()
+    page.wait_for_timeout(1000)
+    walk = page.evaluate(WALK, WALK_SECONDS)
+    page.close()
+    page = browser.new_page()
+    page.add_init_script(RECORD)
     page.goto(f"{file.as_uri()}#edit?face=7")
     page.locator(".before canvas.drawn").wait_for()
-    slider = page.evaluate(DRAG, SLIDER_STEPS) if page.locator(".sliders").count() else [float("nan")]
+    slider = page.evaluate(DRAG, SLIDER_STEPS)
     page.close()
     print(f"\nsize of the page: {file.stat().st_size / 1e6:.2f} MB")
     print(f"first face after opening: {statistics.median(first):.0f} ms (median of {LOADS}, longest {max(first):.0f})")
     print(f"faces per second on the wall: {statistics.median(rates):.0f}")
+    print(f"frames per second of the walk: {walk:.0f}")
     print(f"slider to face: {statistics.median(slider):.0f} ms (longest {max(slider):.0f})")
 
 

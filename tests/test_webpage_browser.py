@@ -423,7 +423,7 @@ def test_kept_faces_are_added_subtracted_and_blended(open_page, exported, tmp_pa
 def test_the_walk_plays_and_pauses(open_page):
     page = open_page("#walk?speed=4")
     first = canvas_pixels(page, ".walker canvas")
-    wait_until(page, "document.querySelector('.walk p.small').textContent === 'From seed 1 to seed 2'")
+    wait_until(page, "document.querySelector('.between').textContent === 'From seed 1 to seed 2'")
     page.get_by_role("button", name="Pause").click()
     page.wait_for_timeout(200)
     still = canvas_pixels(page, ".walker canvas")
@@ -460,6 +460,16 @@ def test_microphone_midi_and_keys_play_the_full_screen(open_page, exported):
     page.get_by_text(f"{second} 0.25").wait_for()
     page.evaluate("window.knobs.onmidimessage({ data: [0x90, 60, 100] })")
     page.keyboard.press("Escape")
+    page.get_by_role("button", name="Pause").wait_for()
+    assert page.locator("#stage").count() == 0
+
+
+def test_the_full_screen_can_be_ended_without_a_keyboard(open_page):
+    page = open_page("#walk", has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740})
+    page.get_by_role("button", name="Full screen").click()
+    page.get_by_role("button", name="Start").click()
+    page.locator("#stage canvas").tap()
+    page.get_by_role("button", name="End").click()
     page.get_by_role("button", name="Pause").wait_for()
     assert page.locator("#stage").count() == 0
 
@@ -575,7 +585,12 @@ def test_the_page_works_in_firefox(exported, tmp_path):
         firefox.open(exported[1].as_uri() + "#edit?face=7&kept=3,5")
         firefox.wait_until("document.querySelector('.after canvas.drawn') !== null")
         firefox.wait_until("document.querySelectorAll('#tray-faces canvas.drawn').length === 2")
+        problems = "(window.problems = [], addEventListener('error', ({ message }) => problems.push(message)), 1)"
+        firefox.evaluate(problems)
+        firefox.evaluate("(location.hash = '#walk?speed=4&first=3', 1)")
+        firefox.wait_until("/^From seed [5-9]/.test(document.querySelector('.between')?.textContent)")
         firefox.evaluate("(location.hash = '#about', 1)")
         firefox.wait_until("document.getElementById('kernel-name')?.textContent === 'WebAssembly'")
+        assert firefox.evaluate("window.problems.length") == 0
     finally:
         firefox.close()

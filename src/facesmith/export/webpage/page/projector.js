@@ -9,13 +9,15 @@ import { faceAt, runWalk, SECONDS_PER_FACE } from './walk_frames.js';
 
 const STEP = 0.25; // of a strength, for one key press
 const MAX_STRENGTH = 3;
-const SOUND_STRENGTH = 1.2; // of the direction of a band, at full level
+const SOUND_STRENGTH = 1; // of the direction of a band, at full level
+const LIVELY = ['mouth_slightly_open', 'smiling', 'high_cheekbones', 'young']; // directions that sound moves first, if a model has them
 const [MIN_SPEED, MAX_SPEED] = [0.1, 4];
 const HINT_MS = 6000;
 const CANVAS_PX = 1024;
 
 export function openProjector(onEnd) {
   const { directions } = model;
+  const bandDirections = [...LIVELY.filter((name) => directions.includes(name)), ...directions.filter((name) => !LIVELY.includes(name))].slice(0, BANDS.length);
   const strengths = {}; // by keys and knobs: direction -> strength
   const inputs = { microphone: null, midi: null };
   let [chosen, speed, paused, place, t, jump] = [0, state.speed, false, 0, 0, null];
@@ -25,8 +27,8 @@ export function openProjector(onEnd) {
   const small = h('canvas', { width: 1, height: 1 }); // a frame in its own size
   const hint = h('p', { class: 'stage-hint', role: 'status' });
   const endButton = button('End', () => dialog.close(), { class: 'stage-end' });
-  const bars = ['speed', ...BANDS.map((_, i) => directions[i])].map((name) => name && { bar: h('i'), label: readable(name) });
-  const bands = h('div', { class: 'bands', 'aria-hidden': 'true', hidden: true }, bars.filter(Boolean).map(({ bar, label }) => h('span', {}, bar, label)));
+  const bars = ['speed', ...bandDirections].map((name) => ({ bar: h('i'), label: readable(name) }));
+  const bands = h('div', { class: 'bands', 'aria-hidden': 'true', hidden: true }, bars.map(({ bar, label }) => h('span', {}, bar, label)));
   const status = h('p', { class: 'small', role: 'status' }, 'Keys always work. Microphone and MIDI are optional; the browser asks you first.');
   const start = h('div', { class: 'stage-start card' },
     h('h2', { id: 'stage-title' }, 'Full screen'),
@@ -34,7 +36,7 @@ export function openProjector(onEnd) {
     h('ul', { class: 'messages small' }, h('li', { class: 'touch-only' }, 'Tap to see how to end.'),
       h('li', { class: 'keys-only' }, h('kbd', {}, '←'), ' ', h('kbd', {}, '→'), ' choose a direction, ', h('kbd', {}, '↑'), ' ', h('kbd', {}, '↓'), ' change its strength, ', h('kbd', {}, '0'), ' resets all'),
       h('li', { class: 'keys-only' }, h('kbd', {}, '+'), ' ', h('kbd', {}, '−'), ' speed, ', h('kbd', {}, 'N'), ' next face, ', h('kbd', {}, 'Space'), ' pauses, ', h('kbd', {}, 'Esc'), ' ends'),
-      h('li', {}, `Microphone: loudness sets the speed${directions.length ? ', and bands of the spectrum move the first directions, low tones the first one' : ''}.`),
+      h('li', {}, `Microphone: loudness sets the speed${directions.length ? ', and low to high tones move up to four directions' : ''}.`),
       h('li', {}, `MIDI: ${directions.length ? 'each knob that you turn gets the next direction, and ' : ''}each key goes to a seed.`)),
     h('div', { class: 'row' }, permissionButton('Use microphone', 'The sound is only measured. It is not recorded or sent.', useMicrophone), permissionButton('Use MIDI', 'Knobs move directions, keys choose seeds.', useMidi)),
     bands, status, h('div', { class: 'row' }, button('Start', begin, { class: 'main' }), button('Cancel', () => dialog.close())));
@@ -100,7 +102,7 @@ export function openProjector(onEnd) {
     if (jump !== null && t < 1) [to, jump] = [jump, null];
     if (t >= 1) { [from, to, t] = [to, faceAt(++place + 1), 0]; }
     const edits = { ...strengths };
-    sound?.bands.forEach((level, i) => { const name = directions[i]; if (name) edits[name] = (edits[name] ?? 0) + level * SOUND_STRENGTH; });
+    bandDirections.forEach((name, i) => { if (sound) edits[name] = (edits[name] ?? 0) + sound.bands[i] * SOUND_STRENGTH; });
     return { from, to, t, edits };
   }
   function show({ pixels, side }) {

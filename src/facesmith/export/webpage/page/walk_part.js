@@ -12,7 +12,7 @@ const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 
 export function walkPart() {
   const canvas = h('canvas', { role: 'img', 'aria-label': 'An endless walk through faces', width: 1, height: 1, class: 'drawn' });
-  const between = h('p', { class: 'small soft' }, '');
+  const between = h('p', { class: 'small soft between' }, '');
   const play = button('Pause', () => setPlaying(!stop), { class: 'main' });
   const speed = slider('Speed', { min: 0.1, max: 4, step: 0.1, value: state.speed, format: (value) => `${value.toFixed(1)}×`, oninput: (value) => change({ speed: value }) });
   const [copyButton, noCommand] = commandButton(() => commandOfWalk(walkFaces()), 'There is no command for this walk: facesmith walks from seed to seed, without edits.');
