@@ -174,7 +174,7 @@ def test_all_pictures_and_films_have_the_own_watermark_and_are_signed(tmp_path, 
     ):
         query = {"model": first_model(client)["id"]}
         assert query["model"] != first_model(usual)["id"], "browsers must not show pictures without the mark"
-        walk = {"faces": "1,2", "seconds": 0.1}
+        walk = {"faces": "1,2", "seconds": 0.2}
         zipped = client.get("/api/faces.zip", params={**query, "faces": "1,2"}).content
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
             contents = [archive.read(name) for name in archive.namelist() if name.endswith(".png")]
