@@ -10,7 +10,7 @@ import { areSeeds, baseOf, isEdited, readFace } from './page_faces.js';
 import { bundled, labelOf, model, state } from './page_state.js';
 
 const DRAWN_LIMIT = 600; // faces out of sight that stay drawn
-const PAINT_MS = 100; // between paintings of faces that nobody waits for
+const PAINT_MS = 150; // between paintings of faces that nobody waits for
 
 // The pictures that the page can show.
 function partOf(face) {
@@ -77,7 +77,7 @@ function sendNext() {
 export const drawPicture = (picture) => requestPicture(picture, { live: true });
 
 // Waits until faces are painted again. A browser takes longer to show a frame than the worker to draw a face, so all faces
-// of a tenth of a second are painted in the same frame.
+// of this time are painted in the same frame.
 let painting = null;
 let paintedAt = -Infinity;
 function nextPainting() {
