@@ -11,7 +11,7 @@ from small import QUIET
 from facesmith import demo as demo_module
 from facesmith.demo import FACES_FOLDER, MARKER, demo
 from facesmith.errors import BadData, OutputExists
-from facesmith.io.images import read_picture
+from facesmith.io.images import read_picture, resize
 from facesmith.model import load
 
 MINUTES = 0.02
@@ -20,7 +20,7 @@ MINUTES = 0.02
 @pytest.fixture
 def small_demo(monkeypatch):
     monkeypatch.setattr(demo_module, "TRAINING_FACES", 20)
-    monkeypatch.setattr(demo_module, "HYPERPARAMETERS", {"width": 4, "batch_size": 8})
+    monkeypatch.setattr(demo_module, "HYPERPARAMETERS", {"resolution": 64, "width": 4, "batch_size": 8})
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("finished") / "demo"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo_module, "TRAINING_FACES", 20)
-        patch.setattr(demo_module, "HYPERPARAMETERS", {"width": 4, "batch_size": 8})
+        patch.setattr(demo_module, "HYPERPARAMETERS", {"resolution": 64, "width": 4, "batch_size": 8})
         patch.setenv("FACESMITH_CACHE", str(out.with_name("cache")))
         return out, list(demo(out, minutes=MINUTES, console=QUIET))
 
@@ -88,7 +88,8 @@ def test_the_demo_never_touches_a_folder_that_it_did_not_make(tmp_path):
 def test_the_demo_learns_to_draw_faces(tmp_path):
     """The samples are close to those of the bundled generator: in their mean and in the main principal components."""
     list(demo(tmp_path / "demo", console=QUIET))
-    real = load().sample(range(5_000_000, 5_000_400)).reshape(400, -1) / 127.5 - 1
+    drawn = [resize(face, 64) for face in load().sample(range(5_000_000, 5_000_400))]
+    real = np.reshape(drawn, (400, -1)) / 127.5 - 1
     fake = load(tmp_path / "demo" / "run").sample(range(400)).reshape(400, -1) / 127.5 - 1
     mean = real.mean(0)
     _, _, components = np.linalg.svd(real - mean, full_matrices=False)

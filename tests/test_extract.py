@@ -43,11 +43,23 @@ def content(out):
 
 
 def run(photos, out, **options):
-    return extract(photos, out, **{"workers": 2, "console": QUIET, **options})
+    return extract(photos, out, **{"size": 64, "workers": 2, "console": QUIET, **options})
 
 
 def rejections(out):
     return {row["source"]: row["reason"] for row in rows(out / "rejected.csv")}
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "min_face"),
+    [({}, 128, 64), ({"size": 64}, 64, 40), ({"size": 256, "min_face": 30}, 256, 30), ({"crop": 100}, 100, None)],
+)
+def test_the_smallest_face_follows_the_size(tmp_path, options, size, min_face):
+    photo().save(tmp_path / "photo.png")
+    run(tmp_path / "photo.png", tmp_path / "out", **{"size": None, **options})
+    header = json.loads((tmp_path / "out" / "faces.json").read_text())
+    assert read_picture(tmp_path / "out" / "000001.png").shape == (size, size, 3)
+    assert header["settings"].get("min_face") == min_face
 
 
 def test_one_photo_gives_one_face(tmp_path):
@@ -66,7 +78,7 @@ def test_one_photo_gives_one_face(tmp_path):
 
 def test_affine_columns_map_the_photo_to_the_crop(tmp_path):
     photo().save(tmp_path / "a.png")
-    run(tmp_path / "a.png", tmp_path / "out", size=256)
+    run(tmp_path / "a.png", tmp_path / "out", size=256, min_face=40)
     (row,) = rows(tmp_path / "out" / "metadata.csv")
     matrix = np.array([[float(row[f"affine_{i}{j}"]) for j in range(3)] for i in range(2)])
     eyes = np.array([[float(row[f"{side}_eye_{axis}"]) for axis in "xy"] for side in ("left", "right")])

@@ -3,8 +3,8 @@
 Everything that belongs to it is made with the commands that a user would run: the model, its discriminator (for
 fine-tuning), directions, inversion encoder, evaluation and card.
 
-Run: python tools/bundle_model.py runs/best --data celeba64.zip --description "CelebA, ..." --license "..."
-    --data-license "..." --consent "..." --biases biases.md
+Run: python tools/bundle_model.py runs/best --data fairface128.zip --labeled labeled.zip --description "FairFace, ..."
+    --license "..." --data-license "..." --consent "..." --biases biases.md
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--labeled", type=Path, help="the faces with the attributes of the directions; else --data")
     parser.add_argument("--description", required=True, help="of the training faces")
     parser.add_argument("--data-license", required=True)
     parser.add_argument("--license", required=True)
     parser.add_argument("--consent", required=True, help="of the people shown")
     parser.add_argument("--biases", type=Path, required=True)
-    parser.add_argument("--name", default="facesmith-celeba64")
+    parser.add_argument("--name", default="facesmith-faces128")
     options = parser.parse_args()
     file = bundled_model()
     folder = file.parent
@@ -49,7 +50,7 @@ def main() -> None:
     shutil.copy(options.run / MODEL, file)
     save_discriminator(options.run, file)
     data = ["--data", str(options.data)]
-    facesmith("directions", *data)
+    facesmith("directions", "--data", str(options.labeled or options.data))
     shutil.move(folder / "directions.png", DIRECTIONS_SHEET)
     facesmith("train-inverter", *data)
     facesmith("evaluate", *data, "--attributes", "--out", str(options.run / "evaluation"), "--force")

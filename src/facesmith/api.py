@@ -89,11 +89,11 @@ def extract(
     photos: str | Path,
     out: str | Path,
     *,
-    size: int = 64,
+    size: int | None = None,
     frame: float = 3.48,
     crop: int | None = None,
     faces: Literal["largest", "all"] = "largest",
-    min_face: int = 40,
+    min_face: int | None = None,
     threshold: float = 0.85,
     max_fill: float = 0.2,
     every: int = 25,
@@ -110,11 +110,11 @@ def extract(
     Args:
         photos: a folder (searched recursively), an archive, a Parquet file, one picture, or a video.
         out: the folder for faces, tables and report.
-        size: side of the faces in pixels, 16 to 256.
+        size: side of the faces in pixels, 16 to 256; by default 128, or `crop` if that is smaller.
         frame: side of the faces in eye distances.
         crop: do not search for faces; take the middle `crop` x `crop` pixels of each photo.
         faces: `"largest"` takes the main face of each photo, `"all"` takes all.
-        min_face: smallest face, in pixels of the photo.
+        min_face: smallest face, in pixels of the photo; by default half of `size`, at least 40.
         threshold: lowest probability of a detected face, 0 to 1.
         max_fill: largest share of a crop that may lie beyond the photo, 0 to 1.
         every: use every n-th frame of a video.

@@ -26,14 +26,19 @@ def extract(
         ),
     ],
     out: Annotated[Path, typer.Option(help="A new folder for the faces.")],
-    size: Annotated[int, typer.Option(min=16, max=256, help="Side of the faces in pixels.")] = 64,
+    size: Annotated[
+        int | None,
+        typer.Option(min=16, max=256, help="Side of the faces in pixels. Default: 128, or --crop if that is smaller."),
+    ] = None,
     frame: Annotated[float, typer.Option(help="Side of the faces in eye distances, 2 to 16.")] = DEFAULT_FRAME,
     crop: Annotated[
         int | None,
         typer.Option(min=16, help="For aligned photos: take the middle N x N pixels, without face detection."),
     ] = None,
     faces: Annotated[FaceChoice, typer.Option(help="The main face of each photo, or all faces.")] = "largest",
-    min_face: Annotated[int, typer.Option(help="Smallest face, in pixels of the photo.")] = 40,
+    min_face: Annotated[
+        int | None, typer.Option(help="Smallest face, in pixels of the photo. Default: half of --size, at least 40.")
+    ] = None,
     threshold: Annotated[float, typer.Option(help="Lowest probability of a face, 0 to 1.")] = DEFAULT_THRESHOLD,
     max_fill: Annotated[
         float, typer.Option(help="Largest share of a face's crop that may lie beyond the photo, 0 to 1.")

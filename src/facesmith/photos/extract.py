@@ -39,6 +39,8 @@ from facesmith.photos.shard_files import SPLIT_COLUMN
 from facesmith.photos.sources import Photo, PhotoSource, count_photos, iterate_photos, open_source, source_fingerprint
 
 DEFAULT_EVERY = 25
+DEFAULT_SIZE_PX = 128  # the bundled generator, which few faces fine-tune, draws faces of this size
+MIN_FACE_PX = 40  # the smallest default; larger faces are required where smaller ones would be enlarged much
 MIN_SIZE_PX = 16
 
 
@@ -46,11 +48,11 @@ def extract(
     photos: Path,
     out: Path,
     *,
-    size: int = 64,
+    size: int | None = None,
     frame: float = DEFAULT_FRAME,
     crop: int | None = None,
     faces: FaceChoice = "largest",
-    min_face: int = 40,
+    min_face: int | None = None,
     threshold: float = DEFAULT_THRESHOLD,
     max_fill: float = DEFAULT_MAX_FILL,
     every: int = DEFAULT_EVERY,
@@ -67,12 +69,12 @@ def extract(
     Args:
         photos: a folder with its subfolders, an archive, a Parquet file, one picture, or a video.
         out: the folder for faces, tables and report.
-        size: side of the faces in pixels, 16-256.
+        size: side of the faces in pixels, 16-256; by default 128, or `crop` if that is smaller.
         frame: side of the faces in eye distances.
         crop: skip face detection and take the middle `crop` x `crop` pixels of each photo. Then frame, faces,
             min_face, threshold and max_fill have no effect.
         faces: "largest" takes the main face of each photo, "all" takes all faces.
-        min_face: smallest longer side of a face, in pixels of the photo.
+        min_face: smallest longer side of a face, in pixels of the photo; by default half of `size`, at least 40.
         threshold: lowest probability of a face, 0-1.
         max_fill: largest share of a crop that may lie beyond the photo, 0-1.
         every: use every n-th frame of a video.
@@ -92,6 +94,8 @@ def extract(
         FacesmithError: the disk is full, or another process extracts to `out`.
     """
     check_engine(shards, engine, address)
+    size = size if size is not None else min(DEFAULT_SIZE_PX, crop or DEFAULT_SIZE_PX)
+    min_face = min_face if min_face is not None else max(MIN_FACE_PX, size // 2)
     _check_options(size, frame, faces, min_face, threshold, max_fill, every, workers)
     if crop is not None and crop < size:
         raise BadOption(f"--crop {crop} is less than --size {size}; faces are never enlarged. Choose a smaller --size.")
