@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 
@@ -72,3 +73,21 @@ def test_evaluate_returns_the_numbers_of_its_report(tmp_path, monkeypatch):
     assert (tmp_path / "evaluation" / "report.html").exists()
     with pytest.raises(facesmith.FacesmithError, match="exists"):
         facesmith.evaluate(None, tmp_path / "faces", samples=40, quiet=True)
+
+
+@pytest.mark.parametrize("seeds", [3, "0-3", None, [3.5], ["3"], [True], [None], [-1], [2**32], np.ones(2, bool)])
+def test_what_is_no_list_of_seeds_is_a_user_error(seeds):
+    with pytest.raises(facesmith.FacesmithError, match=r"seed.*(Use whole numbers from 0|Write \[3\])"):
+        facesmith.load().sample(seeds)
+
+
+def test_too_many_seeds_are_refused_before_memory_is_used():
+    with pytest.raises(facesmith.FacesmithError, match="more than 1000000 seeds"):
+        facesmith.load().latents(range(10**12))
+
+
+def test_seeds_of_numpy_torch_and_generators_are_seeds():
+    model = facesmith.load()
+    expected = model.latents([1, 2])
+    for seeds in (np.array([1, 2]), np.array([1, 2], np.uint8), torch.tensor([1, 2]), (seed for seed in (1, 2))):
+        assert (model.latents(seeds) == expected).all()

@@ -452,3 +452,12 @@ def test_a_line_break_in_a_name_adds_no_line(facesmith, tmp_path):
     assert code == 0
     assert output.startswith("a\N{REPLACEMENT CHARACTER}facesmith: done.png  watermark: yes")
     assert output.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't limit the address space")
+def test_a_library_that_finds_too_little_memory_causes_no_traceback(tmp_path):
+    limited = f"ulimit -v 1200000; exec {sys.executable} -m facesmith sample --seeds 0 --out {tmp_path / 'a.png'}"
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr.startswith("facesmith: There is not enough memory")
+    assert "Traceback" not in result.stderr

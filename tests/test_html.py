@@ -99,3 +99,10 @@ def test_numbers_have_separators_and_are_right_aligned():
 def test_the_page_suits_phones_and_dark_mode():
     assert 'name="viewport"' in full_page()
     assert "color-scheme: light dark" in full_page()
+
+
+def test_control_characters_become_escapes():
+    text = page("a\x1b[31mb", [Section("title", lines=["line\x07 one"])])
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "a\\x1b[31mb" in text

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import swapped_profile
-from PIL import Image, ImageCms, features
+from PIL import Image, ImageCms, PngImagePlugin, features
 from skimage.data import astronaut
 
 from facesmith.errors import BadPicture, FacesmithError, PictureUnavailable
@@ -305,3 +305,16 @@ def test_provenance_survives_a_png(tmp_path):
 def test_a_folder_in_place_of_a_picture_is_named(tmp_path):
     with pytest.raises(PictureUnavailable, match="can't be read: this is a folder"):
         read_file(tmp_path)
+
+
+def test_a_long_text_in_a_png_is_no_damage_and_a_bomb_is_named():
+    for megabytes, expected in ((2, None), (20, "texts or color profile unpack to more than 16 MiB")):
+        info, stream = PngImagePlugin.PngInfo(), io.BytesIO()
+        info.add_text("XML:com.adobe.xmp", "x" * (megabytes << 20), zip=True)
+        Image.new("RGB", (4, 4)).save(stream, "PNG", pnginfo=info)
+        if expected is None:
+            assert read_picture(stream.getvalue()).shape == (4, 4, 3)
+        else:
+            with pytest.raises(BadPicture, match=expected):
+                read_picture(stream.getvalue())
+    assert PngImagePlugin.MAX_TEXT_CHUNK == 2**20  # of other readers

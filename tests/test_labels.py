@@ -520,3 +520,50 @@ def test_classes_that_get_the_same_name_or_none_are_named_in_a_notice():
         "g: values without letters or digits count as unknown: '\N{GRINNING FACE}'",
         "g: these values count as one class, a_b: 'A, B', 'a=b', 'a b'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "Office document"),
+        (b"SQLite format 3\0" + bytes(90), "SQLite"),
+    ],
+)
+def test_a_file_of_another_program_is_not_called_an_empty_table(tmp_path, content, kind):
+    (notice,) = listing_of(tmp_path, {**TWO, "metadata.csv": content}).notices
+    assert f"it is not a table, but: {kind}" in notice
+
+
+def test_a_table_without_column_names_is_not_used(tmp_path):
+    (notice,) = listing_of(tmp_path, {**TWO, "metadata.csv": "a.png,1\nb.png,0\n"}).notices
+    assert "its first line names the picture a.png; write the names of the columns above it" in notice
+    assert notice.endswith("file_name,label")
+
+
+def test_a_column_that_is_called_like_a_picture_names_the_pictures(tmp_path):
+    listing = listing_of(
+        tmp_path, {"image.png": "", "a.png": "", "metadata.csv": "image,smiling\nimage.png,1\na.png,0\n"}
+    )
+    assert values(listing) == {"smiling": [0, 1]}
+
+
+def test_a_very_long_column_name_is_cut(tmp_path):
+    listing = listing_of(tmp_path, {**TWO, "metadata.csv": f"file_name,{'w' * 9999}\na.png,1\nb.png,0\n"})
+    assert list(listing.attributes) == ["w" * 100]
+
+
+def test_a_column_without_values_is_named_and_left_out(tmp_path):
+    table = "file_name,smiling,empty,unclear,huge\na.png,1,,unknown,1e999\nb.png,0,,?,\n"
+    listing = listing_of(tmp_path, {**TWO, "metadata.csv": table})
+    assert list(listing.attributes) == ["smiling"]
+    assert any("empty (unknown for all), unclear (unknown for all), huge" in notice for notice in listing.notices)
+
+
+def test_y_and_n_are_yes_and_no(tmp_path):
+    listing = listing_of(tmp_path, {**TWO, "metadata.csv": "file_name,smiling\na.png,Y\nb.png,n\n"})
+    assert values(listing) == {"smiling": [1, 0]}
+
+
+def test_labels_in_one_file_per_picture_are_named(tmp_path):
+    listing = listing_of(tmp_path, {**TWO, "a.cls": "1", "b.cls": "0", "b.json": "{}", "other.json": "{}"})
+    assert any("a.cls is not used: labels in one file per picture are not read (3 files)" in n for n in listing.notices)

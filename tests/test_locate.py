@@ -14,6 +14,7 @@ from facesmith.export.run_onnx import load as load_onnx
 from facesmith.io.files import sha256
 from facesmith.modelfiles import locate
 from facesmith.modelfiles.checkpoint import load_state
+from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.modelfiles.sidecar import load_sidecar
 from facesmith.training.plan import read_plan
@@ -123,3 +124,19 @@ def test_a_missing_model_that_may_be_on_the_hub_is_suggested(tmp_path, monkeypat
         facesmith.load(path)
     assert ("If it is on the Hub, write hf://" in str(error.value)) == bool(address)
     assert address is None or str(error.value).endswith(f" write {address}.")
+
+
+@pytest.mark.parametrize("address", ["http://example.org/model.safetensors", "s3://bucket/runs/first"])
+def test_an_address_of_a_model_is_named_as_it_was_given(address):
+    with pytest.raises(BadModel, match=f"^{address} is an address. Download the model first"):
+        model_file(Path(address))
+
+
+@pytest.mark.parametrize("content", ["", '{"recipe": "quick', "["])
+def test_a_run_whose_plan_is_damaged_keeps_its_model(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(BadModel, match=r"Start the run over with --force\.$"):
+        read_plan(tmp_path / "run.json")
+    (tmp_path / MODEL).write_bytes(b"x")
+    with pytest.raises(BadModel, match=f"copy its {MODEL} to another folder and fine-tune the copy with --from"):
+        read_plan(tmp_path / "run.json")

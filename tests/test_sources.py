@@ -61,17 +61,17 @@ def test_missing_source_is_an_error(tmp_path, name):
 
 
 def test_source_without_pictures_is_an_error(folder, tmp_path):
-    with pytest.raises(BadData, match=r"no pictures or videos, only: 1 \.csv\."):
+    with pytest.raises(BadData, match=r"no pictures or videos \(1 \.csv\)\."):
         open_source(folder / "boxes.csv")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadData, match="only: no files"):
+    with pytest.raises(BadData, match=r"videos \(no files\)"):
         open_source(tmp_path / "empty")
 
 
 def test_truncated_zip_is_an_error(folder, tmp_path):
     path = zipped(folder, tmp_path / "photos.zip")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(BadData, match="can't be read as a zip"):
+    with pytest.raises(BadData, match=r"cut off.*7z x photos\.zip"):
         open_source(path)
 
 

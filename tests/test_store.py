@@ -138,7 +138,7 @@ def test_path_that_can_not_be_opened_is_an_error(tmp_path):
     whole = zipped(tmp_path / "whole.zip", [("a.txt", "x" * 1000)]).read_bytes()
     for name in ("half.zip", "half"):  # the second is recognized by its content
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(BadData, match="Is the copy or download complete"):
+        with pytest.raises(BadData, match=r"cut off.*unpack what is there: 7z x half"):
             open_store(tmp_path / name)
 
 
@@ -397,6 +397,46 @@ def test_any_damage_to_a_zip_gives_only_a_facesmith_error(tmp_path_factory, data
         store = open_store(path)
         for file in store.files():
             store.read(file.name)
+
+
+def test_archives_beyond_the_first_kinds_are_counted_as_archives(tmp_path):
+    for i in range(8):
+        (tmp_path / f"{i}.zip").write_bytes(b"PK\3\4" + bytes(30 + i))
+    assert kinds_text(sort_by_kind(open_store(tmp_path)).ignored).endswith("and 3 more archives that can't be read")
+
+
+def test_a_zip_with_other_data_behind_it_is_not_called_incomplete(tmp_path):
+    path = zipped(tmp_path / "a b.zip", [("a.txt", "x")])
+    path.write_bytes(path.read_bytes() + bytes(100_000))
+    with pytest.raises(BadData, match=r"or other data follows the zip.*7z x 'a b.zip'"):
+        open_store(path)
+
+
+def test_a_file_that_is_only_named_parquet_is_not_called_so(tmp_path):
+    (tmp_path / "faces.parquet").write_text('{"error": "not found"}')
+    assert sort_by_kind(open_store(tmp_path)).ignored == {"file named .parquet that is no Parquet file": 1}
+
+
+def test_links_to_the_folders_of_the_kernel_are_not_followed(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    for target in ("/proc", "/proc/self", "/sys/kernel"):
+        (tmp_path / target.replace("/", "_")).symlink_to(target)
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_files_below_too_deep_folders_are_counted(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(b"a")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(21):  # longer than a path may be
+        Path("d" * 200).mkdir()
+        os.chdir("d" * 200)
+    Path("deep.png").write_bytes(b"a")
+    monkeypatch.chdir(tmp_path)
+    store = open_store(tmp_path)
+    first, second = sort_by_kind(store).pictures
+    assert first.name == "a.png"
+    with pytest.raises(BadPicture, match="File name too long"):
+        store.read(second.name)
 
 
 def test_kinds_that_are_not_listed_are_counted():

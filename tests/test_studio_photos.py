@@ -316,3 +316,12 @@ def test_face_number_is_within_its_bounds(client, model_id, photo):
 def test_photos_from_other_sites_are_refused(client, photo):
     for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
         error_of(client.post("/api/invert", content=photo, headers=headers), 403)
+
+
+@pytest.mark.parametrize("name", ["zip", "7z", "Matroska"])
+def test_an_archive_or_film_is_not_advised_to_be_renamed(client, name):
+    content = {"zip": b"PK\x03\x04", "7z": b"7z\xbc\xaf'\x1c", "Matroska": b"\x1aE\xdf\xa3"}[name] + bytes(90)
+    message = error_of(client.post("/api/detect", content=content))
+    assert f"not a picture but: {name}" in message
+    assert "rename" not in message
+    assert message.endswith("Use a JPEG or PNG of at most 100 million pixels.")

@@ -41,7 +41,8 @@ from facesmith.io.messages import one_line
 from facesmith.io.stopping import handling_stop_signals, interrupt
 
 INTERRUPTED = 130  # typer's return value after a KeyboardInterrupt
-OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # in the RuntimeErrors of PyTorch, on the CPU and on others
+# In the RuntimeErrors of PyTorch, on the CPU and on others; and in what loading its libraries raises.
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory", "failed to map segment")
 EMPTY_ARGUMENT = re.compile(r"|--[\w-]+=")
 UsageError: type[Any] = typer.BadParameter.__mro__[
     1
@@ -86,11 +87,9 @@ def _run() -> None:
         _fail(message, 2) if message else sys.exit(2)
     except FacesmithError as error:
         _fail(str(error), error.exit_code)
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        _fail(explain_disk_error(error), 1)
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            _fail(explain_disk_error(error), 1)
         if not isinstance(error, MemoryError) and not any(text in str(error) for text in OUT_OF_MEMORY):
             raise
         _fail(

@@ -19,7 +19,7 @@ from facesmith.io.files import refuse_lfs_pointer, sha256
 from facesmith.io.images import Pixels, to_uint8_numpy
 from facesmith.io.messages import one_line
 from facesmith.io.provenance import synthetic_metadata
-from facesmith.io.seeds import BATCH_SIZE, check_psi, check_seeds
+from facesmith.io.seeds import BATCH_SIZE, check_psi, checked_seeds
 from facesmith.watermark.embed import watermarked
 
 MAX_BYTES = 2**29
@@ -114,13 +114,13 @@ class OnnxModel:
         return synthetic_metadata(self.header["recipe"], self.hash, {"Onnx": self._file_hash, **entries})
 
     def _draw_z(self, seeds: Sequence[int]) -> Floats:
-        check_seeds(seeds)
+        numbers = checked_seeds(seeds)
         if (name := self.metadata.get("z")) is None:
             raise BadModel(
                 f"{self.path}: drawing this recipe's latents needs torch. Use the model it was exported from."
             )
-        z = np.empty((len(seeds), self.metadata["z_dim"]), np.float32)
-        for row, seed in zip(z, seeds, strict=True):
+        z = np.empty((len(numbers), self.metadata["z_dim"]), np.float32)
+        for row, seed in zip(z, numbers, strict=True):
             row[:] = DRAWS[name](seed, len(row))
         return z
 

@@ -166,6 +166,10 @@ class ListStore(Store):
         places = list(dict.fromkeys(map(self._absolute, places)))
         if not places:
             raise BadData(f"{path} lists no photos. Write one path in each line.")
+        if address := next(filter(DOWNLOADED.match, places), None):
+            raise BadData(
+                f"{path} lists the address {printable(address)}. Download its photos first, and list their paths."
+            )
         root = _common_folder(places)
         self.places = {place[len(root) :]: place for place in places}
         self.is_remote = any(map(ADDRESS.fullmatch, places))

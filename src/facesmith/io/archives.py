@@ -23,7 +23,7 @@ from typing import IO
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.addresses import LIST_SUFFIXES, AddressStore, ListStore, address_of
-from facesmith.io.file_kinds import DOCUMENT_SUFFIXES, HEAD_BYTES, FileKind, is_hidden, suffix_of
+from facesmith.io.file_kinds import DOCUMENT_SUFFIXES, HEAD_BYTES, UNREADABLE_ARCHIVE, FileKind, is_hidden, suffix_of
 from facesmith.io.images import MAX_FILE_BYTES
 from facesmith.io.parquet import ParquetStore, RecentReaders
 from facesmith.io.seekable import SMALL_COPY_BYTES, Slice, read_at, stored_entry, temporary_copy
@@ -41,9 +41,9 @@ MAX_DEPTH = 3  # of archives in archives
 MAX_UNTRUSTED = 1000  # files in a store; in larger ones, files with a picture's suffix are not looked into
 MAX_INNER = 256  # archives in a store; each keeps a file open
 SUPPORTED_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
-UNREADABLE_ARCHIVES = frozenset({"RAR", "7z", "zstd"})
+UNREADABLE_ARCHIVES = frozenset({"RAR", "7z", "zstd", "LZ4"})
 UNPACK_COMMANDS = {
-    **{"RAR": "unrar x", "7z": "7z x", "zstd": "tar --zstd -xf"},
+    **{"RAR": "unrar x", "7z": "7z x", "zstd": "tar --zstd -xf", "LZ4": "tar -I lz4 -xf"},
     **{"gzip": "gunzip", "bzip2": "bunzip2", "xz": "unxz"},
 }
 SPLIT_ARCHIVE = re.compile(r"\.(z\d\d)$|\.zip\.\d{3}$", re.IGNORECASE)  # `a.z01`, `a.zip.001`
@@ -96,6 +96,12 @@ class ZipStore(Store):
                 first = f"{path.stem}.zip" if part[1] else path.name
                 command = f"7z x {shlex.quote(printable(first))}"
                 raise BadData(f"{path} is one part of a split zip. Unpack it first: {command}") from None
+            if "not a zip file" in str(error):
+                name = shlex.quote(printable(path.name))
+                raise BadData(
+                    f"{path} is cut off, or other data follows the zip: the list of its files is not at its end. "
+                    f"Copy or download it again, or unpack what is there: 7z x {name}"
+                ) from None
             reason = printable(str(error))[:120]
             raise BadData(f"{path} can't be read as a zip ({reason}). Is the copy or download complete?") from None
         if any(info.volume not in (0, 0xFFFF) or info.header_offset < 0 for info in self.zip.infolist()):
@@ -287,7 +293,7 @@ class NestedStore(Store):
             self.kinds[file.name] = error.kind
             return None
         except (BadData, OSError) as error:
-            self.kinds[file.name] = FileKind("other", f"archive that can't be read: {str(error).rstrip('.')}")
+            self.kinds[file.name] = FileKind("other", f"{UNREADABLE_ARCHIVE}: {str(error).rstrip('.')}")
             return None
         self.inner[file.name] = store
         return store

@@ -54,6 +54,7 @@ class FileKind:
 
 
 UNKNOWN = FileKind("other")
+UNREADABLE_ARCHIVE = "archive that can't be read"  # start of a kind; the reason follows
 ARROW = FileKind("other", "Arrow file; write Parquet instead: datasets.load_from_disk(FOLDER).to_parquet(FILE)")
 SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\xff\xd8\xff", FileKind("picture", "JPEG")),
@@ -80,11 +81,14 @@ SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\xfd7zXZ\0", FileKind("archive", "xz")),
     (b"BZh", FileKind("archive", "bzip2")),
     (b"(\xb5/\xfd", FileKind("archive", "zstd")),
+    (b"\x04\x22\x4d\x18", FileKind("archive", "LZ4")),
     (b"PAR1", FileKind("archive", "Parquet")),
     (b"ARROW1", ARROW),
     (b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("other", "JPEG 2000")),
     (b"8BPS", FileKind("other", "Photoshop file")),
     (b"%PDF", FileKind("other", "PDF")),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", FileKind("other", "Office document")),
+    (b"SQLite format 3\0", FileKind("other", "SQLite database")),
     (b"version https://git-lfs", FileKind("other", "Git LFS pointer (run: git lfs pull)")),
 )
 
@@ -129,6 +133,8 @@ def kind_of_file(name: str, head: bytes) -> FileKind:
         for category, suffixes in _CATEGORY_SUFFIXES:
             if suffix in suffixes:
                 return FileKind(category)
+        if suffix == ".parquet":
+            return FileKind("other", "file named .parquet that is no Parquet file")
     return kind
 
 

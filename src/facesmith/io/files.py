@@ -35,6 +35,7 @@ ADVICE = {
     ),
     errno.EFBIG: "The file is too large for the disk or for ulimit -f. Raise the limit, or choose another disk.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ENOTDIR: "A part of its path is a file, not a folder. Choose another place.",
 }
 
 MAX_NAME_BYTES = 255  # of a file name, on most systems

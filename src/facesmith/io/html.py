@@ -9,11 +9,13 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
 from facesmith.io.images import Pixels
+from facesmith.io.messages import printable
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,19 @@ class Section:
 def page(title: str, sections: Iterable[Section]) -> str:
     """The whole page as HTML."""
     environment = Environment(
-        loader=PackageLoader("facesmith.io"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("facesmith.io"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_without_control_characters,
     )
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     return environment.get_template("page.html").render(title=title, sections=sections)
+
+
+def _without_control_characters(value: Any) -> Any:
+    """A value of a template; its control characters become escapes, as on the terminal."""
+    return printable(value, 10 * len(value)) if type(value) is str else value
 
 
 def as_picture(pixels: Pixels, label: str) -> Picture:

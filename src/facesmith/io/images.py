@@ -44,6 +44,7 @@ MAX_COMMENT_BYTES = 65_533  # of a JPEG
 SHEET_GAP_PX = 2
 MAX_PIXELS = 100_000_000  # larger images are refused: a small file can unpack to more than the machine's memory
 MAX_FILE_BYTES = 256 * 1024 * 1024
+MAX_PNG_TEXT_BYTES = 16 * 2**20  # of one text or profile; Pillow's own limit of 1 MiB refuses photos of real programs
 # Pillow's decoders raise any of these on a damaged file. Catch them around Pillow's calls only: from our own code,
 # they are bugs.
 DECODER_ERRORS = (
@@ -146,6 +147,8 @@ def _bad_picture_if_damaged(kind: FileKind = UNKNOWN) -> Iterator[None]:
         raise BadPicture(f"more than {MAX_PIXELS // 10**6} million pixels") from None
     except DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "MAX_TEXT" in reason:  # Pillow names its own variable
+            reason = f"its texts or color profile unpack to more than {MAX_PNG_TEXT_BYTES >> 20} MiB"
         raise BadPicture(f"damaged: {reason[:120]}") from None
 
 
@@ -186,18 +189,22 @@ def read_file(path: Path) -> bytes:
 class _QuietPillow:
     """Suppress Pillow's warnings (unusual tags, many pixels) while at least one thread reads an image.
 
+    Meanwhile the texts of a PNG may have up to `MAX_PNG_TEXT_BYTES`.
+
     `warnings.catch_warnings` changes the filters of all threads. So the first thread in enters it, and the last one
     out leaves it.
     """
 
     def __init__(self) -> None:
         self._lock, self._threads, self._suppression = threading.Lock(), 0, warnings.catch_warnings()
+        self._text_limit = PngImagePlugin.MAX_TEXT_CHUNK
 
     def __enter__(self) -> None:
         with self._lock:
             if self._threads == 0:
                 self._suppression = warnings.catch_warnings()
                 self._suppression.__enter__()
+                self._text_limit, PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_CHUNK, MAX_PNG_TEXT_BYTES
                 # Pillow only warns up to twice its own limit; `max_pixels` is our limit.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
@@ -208,6 +215,7 @@ class _QuietPillow:
             self._threads -= 1
             if self._threads == 0:
                 self._suppression.__exit__(None, None, None)
+                PngImagePlugin.MAX_TEXT_CHUNK = self._text_limit
 
 
 _quiet_pillow = _QuietPillow()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable
+from operator import index
 
 from facesmith.errors import BadOption
 from facesmith.io.messages import shorten
@@ -16,11 +17,32 @@ MAX_SEED = 2**32 - 1  # torch's generator ignores higher bits: seeds n and n + 2
 RANDOM_SEED_LIMIT = 1_000_000  # random seeds are below this, so that they are short enough to type
 
 
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Raise BadOption if a seed is negative or too large."""
+def checked_seeds(seeds: Iterable[int]) -> list[int]:
+    """The seeds as Python's integers; those of NumPy and torch are seeds, too.
+
+    Raises:
+        BadOption: a seed is no whole number or out of range, or there are more than `MAX_SEED_COUNT`.
+    """
+    if isinstance(seeds, (str, bytes)) or not isinstance(seeds, Iterable):
+        raise BadOption(f"{shorten(repr(seeds), 40)} is not a list of seeds. Write [3] or range(16).")
+    checked: list[int] = []
     for seed in seeds:
-        if not 0 <= seed <= MAX_SEED:
-            raise BadOption(f"A seed is out of range. Use whole numbers from 0 to {MAX_SEED}.")
+        if len(checked) == MAX_SEED_COUNT:
+            raise BadOption(f"There are more than {MAX_SEED_COUNT} seeds. Draw fewer faces at a time.")
+        checked.append(_checked_seed(seed))
+    return checked
+
+
+def _checked_seed(seed: object) -> int:
+    try:
+        number = None if isinstance(seed, bool) else index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None:
+        raise BadOption(f"{shorten(repr(seed), 40)} is not a seed. Use whole numbers from 0 to {MAX_SEED}.")
+    if not 0 <= number <= MAX_SEED:
+        raise BadOption(f"A seed is out of range. Use whole numbers from 0 to {MAX_SEED}.")
+    return number
 
 
 def parse_seed(text: str) -> int:

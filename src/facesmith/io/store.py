@@ -20,6 +20,7 @@ from facesmith.io.file_kinds import (
     HEAD_BYTES,
     PICTURE_SUFFIXES,
     UNKNOWN,
+    UNREADABLE_ARCHIVE,
     FileKind,
     is_hidden,
     kind_of_file,
@@ -31,6 +32,7 @@ from facesmith.io.images import read_file
 UNREADABLE_FOLDER = "unreadable folder"  # stamp; such a folder counts as a picture, and reading it gives the reason
 BROKEN_LINK = "broken link"  # stamp
 SPECIAL_FILE = "pipe or device"  # stamp and kind; opening a pipe would block forever
+KERNEL_FOLDERS = (Path("/proc"), Path("/sys"))  # they change while they are listed, and contain the whole disk again
 RUN_PLAN = "run.json"
 RUN_FILES = ("log.jsonl", "model.safetensors", "state.pt")
 IN_RUN_FOLDER = "in a run folder"  # kind of files that `train` wrote: sheets of samples are no photos
@@ -157,8 +159,10 @@ def printable(name: str) -> str:
 def kinds_text(counts: Counter[str]) -> str:
     """The most frequent kinds of ignored files with their numbers, such as `2 .txt, 1 PDF`; empty if there are none."""
     kinds = [(kind, count) for kind, count in counts.most_common() if count > 0]
-    others = sum(count for _, count in kinds[MAX_KINDS_LISTED:])
-    more = f" and {others} of other kinds" if others else ""
+    archives = sum(count for kind, count in kinds[MAX_KINDS_LISTED:] if kind.startswith(UNREADABLE_ARCHIVE))
+    others = sum(count for _, count in kinds[MAX_KINDS_LISTED:]) - archives
+    more = f" and {archives} more archives that can't be read" if archives else ""
+    more += f" and {others} of other kinds" if others else ""
     return ", ".join(f"{count} {kind}" for kind, count in kinds[:MAX_KINDS_LISTED]) + more
 
 
@@ -252,7 +256,10 @@ class FolderStore(Store):
         here = self.path / folder
         try:
             status = here.stat()
-            if (status.st_dev, status.st_ino) in seen or real_path(here) == self.exclude:
+            real = real_path(here)
+            if (status.st_dev, status.st_ino) in seen or real == self.exclude:
+                return
+            if folder and any(map(real.is_relative_to, KERNEL_FOLDERS)):
                 return
             seen[status.st_dev, status.st_ino] = -1
             entries = list(os.scandir(here))
@@ -305,7 +312,7 @@ class FolderStore(Store):
         try:
             is_regular = stat.S_ISREG(path.stat().st_mode)
         except OSError:
-            return FileKind("other", BROKEN_LINK) if path.is_symlink() else UNKNOWN
+            return FileKind("other", BROKEN_LINK) if os.path.islink(path) else UNKNOWN  # noqa: PTH114 (never fails)
         return super().kind(name) if is_regular else FileKind("other", SPECIAL_FILE)
 
     def read(self, name: str) -> bytes:

@@ -23,7 +23,7 @@ MAX_FLOAT = float(np.finfo(np.float32).max)
 MAX_CLASS_CHARS = 60
 MAX_NAMED = 5
 UNKNOWN_WORDS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "nil", "?", "unknown", "inf", "-inf"})
-WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+WORDS = {"true": 1.0, "yes": 1.0, "y": 1.0, "false": 0.0, "no": 0.0, "n": 0.0}
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 Convention = Literal["", "signed", "codes"]
@@ -60,6 +60,9 @@ def attributes_of(columns: Mapping[str, Sequence[str]], convention: Convention =
         name = attribute_name(readable(column))
         if kind == "classes":
             _add_classes(result, name, texts, values, index)
+            continue
+        if np.isnan(values).all():
+            result.left_out[name] = "unknown for all"
             continue
         if kind == "signed":
             signed.append(name)

@@ -9,7 +9,7 @@ from posixpath import basename, dirname
 from facesmith.io.attribute_options import attribute_name
 from facesmith.io.store import Store, StoredFile, printable
 from facesmith.labels.attributes import Convention
-from facesmith.labels.join import Join, join_rows
+from facesmith.labels.join import Join, join_rows, without_ending
 from facesmith.labels.table_files import (
     CELEBA_PERSONS,
     Table,
@@ -17,6 +17,7 @@ from facesmith.labels.table_files import (
     read_own_table,
     read_persons,
     read_table,
+    sidecar_labels,
     tables_by_format,
 )
 from facesmith.labels.table_text import UnusableTable, readable
@@ -75,7 +76,7 @@ def read_labels(store: Store, pictures: Sequence[str], others: Sequence[StoredFi
                 _add_table(labels, read_table(store, file), pictures, format_name)
             except UnusableTable as reason:
                 labels.unused[file.name] = str(reason)
-    labels.unused |= other_tables(others)
+    labels.unused |= other_tables(others) | sidecar_labels(pictures, others)
     if labels.files and not all(labels.has_row):
         tables = printable(labels.files[0]) if len(labels.files) == 1 else f"{len(labels.files)} tables"
         labels.notices.append(f"{labels.has_row.count(False)} of {count} pictures have no row in {tables}")
@@ -90,7 +91,13 @@ def _join(table: Table, pictures: Sequence[str]) -> Join:
     Raises:
         UnusableTable: no row names a picture.
     """
+    first_line = list(table.columns)
     for column, keys in table.keys.items():
+        if without_ending(column) != column and join_rows([column], pictures, table.folder).row_of:
+            raise UnusableTable(
+                f"its first line names the picture {_shown(column)}; write the names of the columns above it, such as "
+                + ",".join(["file_name", *("label" for _ in first_line[1:2])])
+            )
         join = join_rows(keys, pictures, table.folder)
         if join.row_of:
             for name in (column, *table.unnamed):

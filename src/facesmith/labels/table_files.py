@@ -38,6 +38,7 @@ UNNAMED = re.compile(r"unnamed_[0-9]+")  # as pandas calls columns without a nam
 PERSON_COLUMNS = ("person", "identity", "celeb_id")
 MAX_TABLE_BYTES = 2**27
 MAX_NUMBER = 1e15  # in dataset.json
+MAX_COLUMN_CHARS = 100  # of the name of a column; longer ones are cut
 MAX_LABELS = 4096  # of one picture in dataset.json
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 RECORDS = {".jsonl": parse_json_lines, ".parquet": parse_parquet}
@@ -47,6 +48,7 @@ LFW = ("lfw_attributes.txt",)
 STYLEGAN = ("dataset.json",)
 FORMATS = {"metadata.csv": METADATA, "CelebA": CELEBA, "LFW": LFW, "StyleGAN": STYLEGAN}  # the first is used
 NO_LABELS = frozenset({"rejected.csv", "faces.json", "report.html", *CELEBA_PERSONS})  # known files, never mentioned
+SIDECAR_SUFFIXES = frozenset({".cls", ".json"})  # of labels in one file per picture, as WebDataset has them
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods", ".jsonl"})
 CELEBA_POSITIONS = ("list_bbox_celeba", "list_landmarks_celeba", "list_landmarks_align_celeba", "list_eval_partition")
 
@@ -89,6 +91,15 @@ def other_tables(files: Sequence[StoredFile]) -> dict[str, str]:
     known = NO_LABELS.union(*FORMATS.values())
     names = [file.name for file in files if basename(file.name).lower() not in known]
     return {name: advice for name in names if (advice := _advice(basename(name).lower()))}
+
+
+def sidecar_labels(pictures: Sequence[str], files: Sequence[StoredFile]) -> dict[str, str]:
+    """The first of the label files that lie beside one picture each, and what they would need; or nothing."""
+    stems = {splitext(picture)[0] for picture in pictures}
+    parts = ((file.name, *splitext(file.name)) for file in files)
+    names = [name for name, stem, suffix in parts if suffix.lower() in SIDECAR_SUFFIXES and stem in stems]
+    advice = f"labels in one file per picture are not read ({len(names)} files); write them to a metadata.csv"
+    return {names[0]: advice} if names else {}
 
 
 def _advice(name: str) -> str:
@@ -158,7 +169,7 @@ def _columns(text: TableText) -> dict[str, Sequence[str]]:
     columns: dict[str, Sequence[str]] = {}
     taken: set[str] = set()
     for i, (column, cells) in enumerate(zip(text.columns, _transposed(text.rows, len(text.columns)), strict=True)):
-        column = readable(column) if attribute_name(readable(column)) else f"unnamed {i}"
+        column = readable(column)[:MAX_COLUMN_CHARS] if attribute_name(readable(column)) else f"unnamed {i}"
         if attribute_name(column) in taken:
             text.notices.append(f"column {column[:80]} occurs twice, and the first is used")
             continue

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from facesmith.gan.contracts import Generator
 from facesmith.io.batches import full_batches
-from facesmith.io.seeds import BATCH_SIZE, check_psi, check_seeds
+from facesmith.io.seeds import BATCH_SIZE, check_psi, checked_seeds
 from facesmith.latent.label_shares import draw_labels
 
 AVERAGE_COUNT = 10_000  # latents in the mean, whose standard error is then 1 % of their standard deviation
@@ -43,9 +43,8 @@ def draw_z_and_labels(
     Raises:
         BadOption: a seed is negative or too large.
     """
-    check_seeds(seeds)
     z, labels = [torch.empty(0, G.z_dim)], [torch.empty(0, G.label_dim)]
-    for seed in seeds:
+    for seed in checked_seeds(seeds):
         rng = torch.Generator().manual_seed(seed)
         z.append(G.draw_z(1, rng))
         # Labels are drawn after z, so that a condition does not change z.

@@ -26,7 +26,7 @@ from facesmith.io.json_files import as_schema, parse_json
 from facesmith.io.memory import require_memory
 from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.locate import model_file
-from facesmith.modelfiles.run_folder import MODEL
+from facesmith.modelfiles.run_folder import ways_on
 from facesmith.modelfiles.sidecar import GIVE_MODEL, HEADER_KEY, open_tensors
 
 MODEL_FORMAT = 1
@@ -190,27 +190,17 @@ def load_state(path: Path) -> dict[str, Any]:
         BadModel: the file is damaged or contains anything else.
     """
     if path.exists() and not path.is_file():
-        raise BadModel(f"{path} is not a file. Remove it. {_ways_on(path)}")
+        raise BadModel(f"{path} is not a file. Remove it. {ways_on(path.parent)}")
     try:
         refuse_lfs_pointer(path, is_model=False)
         _check_archive(path)
         _require_memory(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except LOAD_ERRORS:
-        raise BadModel(f"{path} is damaged, or contains more than tensors and values. {_ways_on(path)}") from None
+        raise BadModel(f"{path} is damaged, or contains more than tensors and values. {ways_on(path.parent)}") from None
     if not isinstance(state, dict) or state.get("format") != MODEL_FORMAT:
         raise BadModel(f"{path} is not a state of this version. Start over with --force, or update facesmith.")
     return state
-
-
-def _ways_on(state: Path) -> str:
-    """What to do about a run whose state can't be used. Its model may be intact, and --force would delete it."""
-    if not (state.parent / MODEL).is_file():
-        return "Start the run over with --force."
-    return (
-        f"To keep what the run has learned, copy its {MODEL} to another folder and fine-tune the copy with --from. "
-        "Then start the run over with --force."
-    )
 
 
 def _require_memory(file: Path) -> None:

@@ -61,6 +61,8 @@ def model_file(path: Path | None) -> Path:
         raise BadModel(
             f"{path} is an ONNX file; only facesmith sample reads these. Use the model it was exported from."
         )
+    if path.parts[:1] in (("http:",), ("https:",), ("s3:",), ("gs:",)) and not suggest_address(path):
+        raise BadModel(f"{'://'.join(path.as_posix().split(':/', 1))} is an address. Download the model first.")
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
         problem = "is not a regular file" if file.exists() else "does not exist"

@@ -36,6 +36,16 @@ RUN_FILES = (
 )
 
 
+def ways_on(run: Path) -> str:
+    """What to do about a run that can't be resumed. Its model may be intact, and --force would delete it."""
+    if not (run / MODEL).is_file():
+        return "Start the run over with --force."
+    return (
+        f"To keep what the run has learned, copy its {MODEL} to another folder and fine-tune the copy with --from. "
+        "Then start the run over with --force."
+    )
+
+
 def sheets(run: Path, folder: str = SHEETS) -> list[Path]:
     """The contact sheets of a run in order, one per save. Files whose names are not numbers are ignored."""
     return sorted(path for path in (run / folder).glob("*.png") if path.stem.isdecimal() and path.is_file())

@@ -135,7 +135,7 @@ def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
     files.sort(key=lambda file: file.name)
     if not files:
         others = kinds_text(sorted_files.ignored) or "no files"
-        raise BadData(f"{photos} contains no pictures or videos, only: {others}. Give a folder or zip of photos.")
+        raise BadData(f"{photos} contains no pictures or videos ({others}). Give a folder or zip of photos.")
     name = photos.resolve().name if photos.is_dir() else photos.name
     return PhotoSource(store, name, files, sorted_files.others, sorted_files.kinds)
 

@@ -15,6 +15,7 @@ from facesmith.errors import BadPicture
 from facesmith.explore.reconstruction_error import psnr
 from facesmith.inversion.face_template import by_size, find_faces, locate_face
 from facesmith.inversion.paste import paste_into_original
+from facesmith.io.file_kinds import HEAD_BYTES, kind_of_content
 from facesmith.io.images import Pixels, png_bytes
 from facesmith.io.original_photo import OriginalPhoto, read_original
 from facesmith.model import Model
@@ -42,10 +43,14 @@ def open_original(content: bytes) -> OriginalPhoto:
     Raises:
         BadPicture: it is not a photo, or too large.
     """
+    advice = f"Use a JPEG or PNG of at most {MAX_PHOTO_PIXELS // 10**6} million pixels."
+    kind = kind_of_content(content[:HEAD_BYTES])
+    if kind.category in ("archive", "video"):
+        raise BadPicture(f"This photo can't be used: not a picture but: {kind.name}. {advice}")
     try:
         photo = read_original(content, max_pixels=MAX_PHOTO_PIXELS)
     except BadPicture as error:
-        raise BadPicture(f"This photo can't be used: {error}. Use a JPEG or PNG.") from None
+        raise BadPicture(f"This photo can't be used: {error}. {advice}") from None
     if photo.pixels.shape[0] * photo.pixels.shape[1] <= HALVED_PHOTO_PIXELS:
         return photo
     halved = np.asarray(Image.fromarray(photo.pixels).reduce(2))

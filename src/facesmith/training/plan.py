@@ -21,7 +21,7 @@ from facesmith.errors import BadModel, BadOption
 from facesmith.io.files import atomic_write
 from facesmith.io.json_files import PathText, as_schema, read_json
 from facesmith.io.messages import encodable, one_line
-from facesmith.modelfiles.run_folder import PLAN
+from facesmith.modelfiles.run_folder import PLAN, ways_on
 
 MAX_PLAN_BYTES = 2**20
 PLAN_FORMAT = 1
@@ -168,7 +168,7 @@ def read_plan(file: Path) -> Plan:
     Raises:
         BadModel: it is missing or damaged.
     """
-    advice = "Train again: facesmith train ... --force"
+    advice = ways_on(file.parent)
     try:
         values = read_json(file, dict[str, Any], advice, error=BadModel, max_bytes=MAX_PLAN_BYTES)
         if unknown := values.keys() - {each.name for each in fields(Plan)}:
