@@ -133,8 +133,10 @@ def test_picture_without_person_is_grouped_by_content(tmp_path):
 
 def test_overflowing_numbers_are_unknown(tmp_path):
     pictures(tmp_path, range(2))
-    (tmp_path / "metadata.csv").write_text("file_name,x\n0.png,1e300\n1.png,inf\n")
-    assert np.isnan(open_faces(tmp_path, 32).attributes["x"]).all()
+    (tmp_path / "metadata.csv").write_text("file_name,x,y\n0.png,1e300,1e300\n1.png,inf,1\n")
+    attributes = open_faces(tmp_path, 32).attributes
+    assert list(attributes) == ["y"]
+    assert np.isnan(attributes["y"]).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
