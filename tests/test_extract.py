@@ -729,3 +729,14 @@ def test_changed_labels_are_not_taken_for_the_same_extraction(tmp_path):
         run(photos, tmp_path / "out")
     run(photos, tmp_path / "out", force=True)
     assert rows(tmp_path / "out" / "metadata.csv")[2]["smiling"] == "0"
+
+
+def test_extracting_from_extracted_faces_is_named(tmp_path):
+    photos, log = tmp_path / "photos", io.StringIO()
+    photos.mkdir()
+    for i in range(3):
+        Image.effect_noise((120, 120), 40 + i).save(photos / f"{i}.png")
+    for source, out in ((photos, "first"), (tmp_path / "first", "second")):
+        assert "cut out again" not in log.getvalue()
+        run(source, tmp_path / out, size=36, crop=36, console=Console(file=log, width=999))
+    assert f"facesmith train --data {tmp_path / 'first'}" in log.getvalue()

@@ -109,6 +109,13 @@ def extract(
     report = faces_folder.finished_report(out, settings, force)
     if report is not None:
         return report
+    if any(file.name == "faces.json" for file in source.others):
+        console.print(
+            f"notice: {photos} contains faces that extract cut out; they are cut out again. To train on them as they "
+            f"are: facesmith train --data {photos}",
+            markup=False,
+            highlight=False,
+        )
     out.mkdir(parents=True, exist_ok=True)
     busy = FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.")
     try:
