@@ -412,6 +412,13 @@ def test_a_zip_with_other_data_behind_it_is_not_called_incomplete(tmp_path):
         open_store(path)
 
 
+@pytest.mark.parametrize("content", [b"", bytes(10240)])
+def test_a_file_that_is_only_named_zip_is_not_called_cut_off(tmp_path, content):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(BadData, match=r"can't be read as a zip \(File is not a zip file\)"):
+        open_store(tmp_path / "a.zip")
+
+
 def test_a_file_that_is_only_named_parquet_is_not_called_so(tmp_path):
     (tmp_path / "faces.parquet").write_text('{"error": "not found"}')
     assert sort_by_kind(open_store(tmp_path)).ignored == {"file named .parquet that is no Parquet file": 1}

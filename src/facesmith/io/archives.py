@@ -76,7 +76,7 @@ def open_archive(path: Path, kind: FileKind, readers: RecentReaders, stream: IO[
     if kind.name in ("tar", *DECOMPRESSORS):
         version = "" if stream is not None else str(path.stat().st_mtime_ns)
         return TarStore(path, stream or open(path, "rb"), kind.name, version)
-    return ZipStore(path, stream)
+    return ZipStore(path, stream, bool(kind.name))
 
 
 def _unpack_first(path: Path, problem: str, command: str) -> BadData:
@@ -84,9 +84,9 @@ def _unpack_first(path: Path, problem: str, command: str) -> BadData:
 
 
 class ZipStore(Store):
-    """A zip, read in place."""
+    """A zip, read in place. `has_signature` is whether it begins as a zip does."""
 
-    def __init__(self, path: Path, stream: IO[bytes] | None = None) -> None:
+    def __init__(self, path: Path, stream: IO[bytes] | None = None, has_signature: bool = True) -> None:
         self.path = path
         self.stream = stream
         try:
@@ -96,7 +96,7 @@ class ZipStore(Store):
                 first = f"{path.stem}.zip" if part[1] else path.name
                 command = f"7z x {shlex.quote(printable(first))}"
                 raise BadData(f"{path} is one part of a split zip. Unpack it first: {command}") from None
-            if "not a zip file" in str(error):
+            if has_signature and "not a zip file" in str(error):
                 name = shlex.quote(printable(path.name))
                 raise BadData(
                     f"{path} is cut off, or other data follows the zip: the list of its files is not at its end. "
