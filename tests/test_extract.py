@@ -420,8 +420,8 @@ def test_killed_process_is_resumed(tmp_path):
         from pathlib import Path
         from rich.console import Console
         from facesmith.photos import collect, extract
-        collect.BATCH_SIZE = 1
-        extract.extract(Path({str(photos)!r}), Path({str(tmp_path / "out")!r}), workers=1, console=Console(quiet=True))
+        collect.BATCH_SIZE, quiet = 1, Console(quiet=True)
+        extract.extract(Path({str(photos)!r}), Path({str(tmp_path / "out")!r}), size=64, workers=1, console=quiet)
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
     deadline = time.monotonic() + 60
