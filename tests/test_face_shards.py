@@ -31,7 +31,7 @@ def extracted(tmp_path_factory):
     (folder / "photos" / "metadata.csv").write_text("\n".join(["file_name,smiling,group,person", *lines]) + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extract_module, "choose_engine", lambda *_: run_here)
-        extract(folder / "photos", folder / "out", shards=2, console=QUIET)
+        extract(folder / "photos", folder / "out", size=64, shards=2, console=QUIET)
     return folder / "out"
 
 
@@ -144,7 +144,7 @@ def test_damage_is_named_in_one_line(shards, fault):
 def test_the_same_extract_repairs_a_finished_extraction(shards, extracted, monkeypatch, fault):
     FAULTS[fault][0](shards)
     monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
-    report = extract(extracted.parent / "photos", shards, shards=2, console=QUIET)
+    report = extract(extracted.parent / "photos", shards, size=64, shards=2, console=QUIET)
     assert not report.was_complete
     assert content(shards) == content(extracted)
 

@@ -42,7 +42,7 @@ def in_process(monkeypatch):
 
 
 def run(photos, out, **options):
-    return extract(photos, out, **{"shards": 2, "console": QUIET, **options})
+    return extract(photos, out, **{"size": 64, "shards": 2, "console": QUIET, **options})
 
 
 def content(out):
@@ -65,7 +65,7 @@ def photos(tmp_path_factory):
 
 def test_shards_have_the_faces_of_a_folder(tmp_path, photos, in_process):
     report = run(photos, tmp_path / "shards", shards=3)
-    plain = extract(photos, tmp_path / "plain", console=QUIET, workers=1)
+    plain = extract(photos, tmp_path / "plain", size=64, console=QUIET, workers=1)
     assert (report.photos, report.faces, report.rejected) == (plain.photos, plain.faces, plain.rejected)
     names = {"faces.json", "metadata.csv", "rejected.csv", "report.html"}
     shards = {f"{number:05d}.{ending}" for number in range(3) for ending in ("tar", "json")}
@@ -217,7 +217,7 @@ def test_videos_and_archives_in_the_folder_are_extracted(tmp_path, in_process):
         for path in sorted(different_faces(tmp_path / "others", 3).iterdir()):
             archive.add(path, path.name)
     report = run(tmp_path / "photos", tmp_path / "out", every=2, workers=1)
-    plain = extract(tmp_path / "photos", tmp_path / "plain", every=2, workers=1, console=QUIET)
+    plain = extract(tmp_path / "photos", tmp_path / "plain", size=64, every=2, workers=1, console=QUIET)
     assert (report.photos, report.faces) == (plain.photos, plain.faces) == (5, plain.faces)
     sources = [row["source"] for row in rows(tmp_path / "out" / "metadata.csv")]
     assert sources == [row["source"] for row in rows(tmp_path / "plain" / "metadata.csv")]
@@ -321,7 +321,7 @@ def test_force_replaces_shards_and_keeps_other_files(tmp_path, photos, in_proces
     (tmp_path / "out" / "notes.json").unlink()
     run(photos, tmp_path / "out", force=True)
     assert content(tmp_path / "out") == whole
-    extract(photos, tmp_path / "out", console=QUIET, force=True, workers=1)
+    extract(photos, tmp_path / "out", size=64, console=QUIET, force=True, workers=1)
     assert not [name for name in content(tmp_path / "out") if name.startswith("0000") and "tar" in name]
 
 
