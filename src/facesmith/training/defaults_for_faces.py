@@ -111,7 +111,7 @@ def few_faces_notice(face_count: int, *, fine_tuned: bool) -> str:
     if fine_tuned:
         return (
             f"only {face_count} training faces: the model soon draws faces that resemble them closely. "
-            f"Prefer a small budget, such as --minutes 5. {search}"
+            f"Prefer a small budget (--minutes). {search}"
         )
     will = "will memorize them" if face_count < VERY_FEW else "is likely to memorize many of them"
     return (
