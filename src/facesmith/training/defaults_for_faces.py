@@ -30,7 +30,7 @@ def complete_options(
 
     Args:
         sides: the smaller side of some of the faces, in pixels of their files.
-        face_count: number of faces, those that are held out included.
+        face_count: number of faces, with those for validation and test.
 
     Returns:
         a line for the user, too; empty if there is nothing to say.
