@@ -59,7 +59,7 @@ def test_a_folder_at_an_address_is_read_like_one_on_the_disk(bucket, photos):
 def test_an_archive_or_a_picture_at_an_address(bucket, photos, address, count):
     source = open_source(Path(address))
     assert len(source.files) == count
-    assert source.load(source.files[-1]).shape == (200, 200, 3)
+    assert source.read(source.files[-1]).pixels.shape == (200, 200, 3)
     assert source.name == address.rpartition("/")[2]
 
 
@@ -141,7 +141,7 @@ def test_a_list_may_mix_addresses_archives_and_paths(photos, bucket, tmp_path):
     )
     source = open_source(tmp_path / "list.txt")
     assert len(source.files) == 8
-    assert all(source.load(file).shape == (200, 200, 3) for file in source.files)
+    assert all(source.read(file).pixels.shape == (200, 200, 3) for file in source.files)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from PIL import Image, ImageCms
 from rich.console import Console
 
 from facesmith.errors import BadPicture
+from facesmith.explore.detect_marks import detect
 from facesmith.faces import open_faces
-from facesmith.io.images import read_picture
+from facesmith.io import images
+from facesmith.io.images import count_text, read_first_picture, read_picture
 from facesmith.photos.extract import extract
 from facesmith.photos.sources import iterate_photos, open_source
 
@@ -131,3 +133,55 @@ def test_variant_that_would_show_another_picture_is_refused():
         read_picture(tiff(planes, photometric="rgb", planarconfig="separate"))
     eight_bits = tiff(np.moveaxis(np.asarray(FACE), -1, 0), photometric="rgb", planarconfig="separate")
     np.testing.assert_array_equal(read_picture(eight_bits), np.asarray(FACE))
+
+
+def several(file_format, count):
+    """The face, and further pages or frames."""
+    further = [Image.new("RGB", FACE.size, (number * 25, 255 - number * 25, 0)) for number in range(1, count)]
+    return encoded(FACE, file_format, save_all=True, append_images=further)
+
+
+@pytest.mark.parametrize("file_format", ["TIFF", "GIF", "WEBP", "PNG"])
+def test_pages_and_frames_after_the_first_are_counted(file_format):
+    assert read_first_picture(several(file_format, 4)).n_pictures == 4
+    assert read_first_picture(encoded(FACE, file_format)).n_pictures == 1
+
+
+def test_the_further_pictures_of_a_phone_photo_are_no_pages():
+    """Phones store previews and depth maps in MPO, which is a JPEG with further pictures."""
+    assert read_first_picture(several("MPO", 2)).n_pictures == 1
+
+
+def test_a_damaged_page_leaves_those_before_it():
+    content = several("TIFF", 5)
+    assert 1 <= read_first_picture(content[: len(content) * 3 // 5]).n_pictures <= 5
+
+
+def test_pages_that_never_end_are_not_counted_to_the_end(monkeypatch):
+    monkeypatch.setattr(images, "MAX_COUNTED_PICTURES", 3)
+    assert count_text(read_first_picture(several("TIFF", 9)).n_pictures) == "3 or more"
+    monkeypatch.setattr(images, "MAX_COUNTED_GIF_BYTES", len(several("GIF", 3)) - 1)
+    monkeypatch.setattr(images, "MAX_COUNTED_PICTURES", 100)
+    assert read_first_picture(several("GIF", 9)).n_pictures < 9
+
+
+def test_extract_and_faces_name_the_files_with_further_pages(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "scan.tif").write_bytes(several("TIFF", 3))
+    (photos / "b.png").write_bytes(encoded(portrait().rotate(5), "PNG"))
+    for options in ({}, {"crop": 90}):
+        report = extract(photos, tmp_path / f"out{len(options)}", size=32, console=Console(quiet=True), **options)
+        assert report.rejected["further pages or frames of a file"] == 1
+        rejected = (tmp_path / f"out{len(options)}" / "rejected.csv").read_text()
+        assert "scan.tif,further pages or frames of a file: only the first of 3 is used" in rejected
+    notice = "1 pictures have several pages or frames, and only the first is used: scan.tif (3)"
+    assert notice in open_faces(photos, 32).notices
+    assert notice in open_faces(photos, 32).notices, "also from the cache"
+
+
+def test_detect_says_that_it_examines_the_first_frame(tmp_path):
+    (tmp_path / "a.gif").write_bytes(several("GIF", 3))
+    console = Console(record=True, file=io.StringIO(), width=200)
+    list(detect([tmp_path / "a.gif"], console))
+    assert "a.gif has 3 pages or frames: only the first is examined" in console.export_text()

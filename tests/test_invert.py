@@ -178,6 +178,14 @@ def test_files_that_are_no_pictures_are_counted(run, tmp_path):
     assert "1 .txt" in console.file.getvalue()
 
 
+def test_further_pages_are_named(run, tmp_path):
+    pages = [Image.fromarray(pixels) for pixels in procedural_pixels(3, 16)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    console = Console(file=io.StringIO(), width=200)
+    list(invert(run, [tmp_path / "scan.tif"], tmp_path / "out.png", ENCODER_ONLY, console=console))
+    assert "has 3 pages or frames: using the first" in console.file.getvalue()
+
+
 def test_damaged_picture_does_not_stop_the_others(run, tmp_path):
     Image.fromarray(procedural_pixels(1)[0]).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:100])

@@ -440,8 +440,8 @@ class Finder:
         if name == "facesmith.photos.extract_shard":
             sys.meta_path.remove(self)
             from facesmith.photos.sources import PhotoSource
-            load = PhotoSource.load
-            PhotoSource.load = lambda source, file: os.abort() if "deadly" in file.name else load(source, file)
+            load = PhotoSource.read
+            PhotoSource.read = lambda source, file: os.abort() if "deadly" in file.name else load(source, file)
         return None
 
 sys.meta_path.insert(0, Finder())

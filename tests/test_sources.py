@@ -104,7 +104,7 @@ def test_bug_in_image_reading_is_not_reported_as_an_encrypted_zip(folder, tmp_pa
     def broken(content, name):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("facesmith.photos.sources.read_picture", broken)
+    monkeypatch.setattr("facesmith.photos.sources.read_first_picture", broken)
     source = open_source(zipped(folder, tmp_path / "photos.zip"))
     with pytest.raises(RuntimeError, match="a bug"):
         next(iterate_photos(source, 1)).load()

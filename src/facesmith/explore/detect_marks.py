@@ -14,7 +14,7 @@ from rich.console import Console
 from facesmith.errors import BadData, BadPicture
 from facesmith.inversion.face_template import by_size, find_faces
 from facesmith.io.credentials import Credentials, read_credentials
-from facesmith.io.images import Pixels, read_provenance
+from facesmith.io.images import Pixels, count_text, read_provenance
 from facesmith.io.messages import one_line
 from facesmith.io.progress import Progress
 from facesmith.io.store import kinds_text
@@ -103,7 +103,13 @@ def detect(paths: Sequence[Path], console: Console, own_key: str | None = None) 
                 claims = _Claims(source)
                 for photo in iterate_photos(source, FRAME_STEP):
                     try:
-                        yield photo.source, _detect(photo.load(), *claims.of(photo), own_key)
+                        picture = photo.read()
+                        if picture.n_pictures > 1:
+                            console.print(
+                                f"{photo.source} has {count_text(picture.n_pictures)} pages or frames: only the first "
+                                "is examined"
+                            )
+                        yield photo.source, _detect(picture.pixels, *claims.of(photo), own_key)
                         count += 1
                     except BadPicture as reason:
                         skipped.append(f"{photo.source}: {reason}")

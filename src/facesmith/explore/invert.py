@@ -19,7 +19,7 @@ from facesmith.inversion.face_template import LocatedFace, center_square_matrix,
 from facesmith.inversion.paste import paste_into_original
 from facesmith.io.captions import with_caption
 from facesmith.io.files import MAX_NAME_BYTES, disk_advice, shorten_name
-from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_picture
+from facesmith.io.images import Pixels, count_text, crop_and_resize, enlarge, grid, write_picture
 from facesmith.io.original_photo import OriginalPhoto
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import Progress
@@ -204,7 +204,8 @@ def _iterate_pictures(paths: Sequence[Path], console: Console) -> Generator[Phot
 
 def _locate(model: Model, photo: Photo, options: InvertOptions, console: Console) -> _Picture:
     original = photo.load_original() if options.paste is not None else None
-    pixels = original.pixels if original is not None else photo.load()
+    picture = photo.read() if original is None else original
+    pixels = picture.pixels
     height, width = pixels.shape[:2]
     size, channels = model.G.resolution, model.G.channels
     if options.aligned:
@@ -212,13 +213,16 @@ def _locate(model: Model, photo: Photo, options: InvertOptions, console: Console
         located = LocatedFace(face, center_square_matrix(pixels, size), 0, True)
     else:
         located = locate_face(pixels, model.inverter.template, size, channels, which=options.face)
-    if changes := _changes(model, pixels, located, options):
-        console.print(f"{photo.source} ({width}x{height}) {changes}")
+    changes = _changes(model, pixels, located, options)
+    if picture.n_pictures > 1:
+        changes.append(f"has {count_text(picture.n_pictures)} pages or frames: using the first")
+    if changes:
+        console.print(f"{photo.source} ({width}x{height}) {', '.join(changes)}")
     return _Picture(photo.source, located, (height, width), original)
 
 
-def _changes(model: Model, pixels: Pixels, located: LocatedFace, options: InvertOptions) -> str:
-    """Return how a picture `[H, W, 3]` was changed to fit the model, as text; empty if it was not."""
+def _changes(model: Model, pixels: Pixels, located: LocatedFace, options: InvertOptions) -> list[str]:
+    """How a picture `[H, W, 3]` was changed to fit the model."""
     height, width = pixels.shape[:2]
     size = model.G.resolution
     changes = []
@@ -231,7 +235,7 @@ def _changes(model: Model, pixels: Pixels, located: LocatedFace, options: Invert
     if (fill := 1 - inside_photo(located.matrix, (height, width), size).mean()) > NOTABLE_FILL:
         changes.append(f"face reaches beyond the photo: {fill:.0%} of its crop was filled in")
     changes += ["converted to gray"] if model.G.channels == 1 and np.ptp(pixels, axis=2).any() else []
-    return ", ".join(changes)
+    return changes
 
 
 def _mean_summary(errors: Sequence[ReconstructionError]) -> str:

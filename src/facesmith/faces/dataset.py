@@ -15,7 +15,7 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces.layouts import Listing
 from facesmith.faces.packed import Packed, pack
 from facesmith.faces.shards import OwnPixels, ShardListing, own_rows, read_dataset
-from facesmith.io.images import Pixels
+from facesmith.io.images import Pixels, count_text
 from facesmith.io.store import Store, StoredFile, printable
 from facesmith.photos import split
 
@@ -258,6 +258,10 @@ def _notices(packed: Packed, resolution: int) -> list[str]:
     for what, names in (
         ("skipped", [f"{name} ({reason})" for name, reason in packed.skipped.items()]),
         ("changed since the last time", packed.changed),
+        (
+            "have several pages or frames, and only the first is used",
+            [f"{name} ({count_text(count)})" for name, count in packed.several.items()],
+        ),
     ):
         if names:
             notices.append(f"{len(names)} pictures {what}: {_abbreviated(names)}")

@@ -29,7 +29,7 @@ from rich.console import Console
 from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError, PictureUnavailable
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import atomic_write, disk_advice, is_running, read_regular_file
-from facesmith.io.images import Pixels, crop_and_resize, read_picture
+from facesmith.io.images import Pixels, crop_and_resize, read_first_picture
 from facesmith.io.json_files import parse_as
 from facesmith.io.progress import bar
 from facesmith.io.store import Store, StoredFile
@@ -56,6 +56,7 @@ class Packed:
         skipped: reasons by name, of pictures that can't be read or are too small.
         retry: skipped pictures that may be readable another time.
         skipped_contents: sha256 by name of each skipped picture; empty if its bytes can't be read.
+        several: the number of pages or frames by name, of files with more than the one that is used.
         folder: where the cache keeps this.
         changed: names of pictures whose contents changed since they were last packed.
     """
@@ -68,6 +69,7 @@ class Packed:
     skipped: dict[str, str]
     retry: list[str]
     skipped_contents: dict[str, str]
+    several: dict[str, int]
     folder: Path
     changed: list[str] = field(default_factory=list)
 
@@ -82,6 +84,7 @@ class _Index:
     sizes: list[tuple[_Count, _Count]]
     near: list[_Count]
     left_out: dict[str, tuple[str, str, bool]]
+    several: dict[str, _Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class _Picture:
     hash: Hashes | None = None
     reason: str = ""
     retry: bool = False
+    n_pictures: int = 1
 
 
 class _NoSpace(FacesmithError):
@@ -209,6 +213,7 @@ def _pack_all(
             sizes=[picture.size for picture in kept],
             near=near.tolist(),
             left_out={picture.name: (picture.content, picture.reason, picture.retry) for picture in skipped},
+            several={picture.name: picture.n_pictures for picture in kept if picture.n_pictures > 1},
         )
         with atomic_write(temporary / "index.json", "w", durable=True) as stream:
             stream.write(json.dumps(vars(index)))
@@ -264,12 +269,13 @@ def _read(store: Store, name: str, resolution: int, channels: int) -> _Picture:
     try:
         raw = store.read(name)
         content = hashlib.sha256(raw).hexdigest()
-        picture = read_picture(raw, name=name)
-        pixels = crop_and_resize(picture, resolution, channels)
+        picture = read_first_picture(raw, name=name)
+        pixels = crop_and_resize(picture.pixels, resolution, channels)
     except BadPicture as reason:
         return _Picture(name, content, reason=str(reason), retry=isinstance(reason, PictureUnavailable))
-    height, width = picture.shape[:2]
-    return _Picture(name, content, pixels, (width, height), perceptual_hash(picture))
+    height, width = picture.pixels.shape[:2]
+    hashes = perceptual_hash(picture.pixels)
+    return _Picture(name, content, pixels, (width, height), hashes, n_pictures=picture.n_pictures)
 
 
 def _open(folder: Path) -> Packed | None:
@@ -296,6 +302,7 @@ def _open(folder: Path) -> Packed | None:
             skipped={name: reason for name, (_, reason, _) in index.left_out.items()},
             retry=[name for name, (_, _, retry) in index.left_out.items() if retry],
             skipped_contents=skipped_contents,
+            several=index.several,
             folder=folder,
         )
     except (OSError, ValueError, OverflowError):

@@ -14,7 +14,8 @@ import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -44,6 +45,8 @@ MAX_COMMENT_BYTES = 65_533  # of a JPEG
 SHEET_GAP_PX = 2
 MAX_PIXELS = 100_000_000  # larger images are refused: a small file can unpack to more than the machine's memory
 MAX_FILE_BYTES = 256 * 1024 * 1024
+MAX_COUNTED_PICTURES = 1000  # in one file; counting all of a hostile file could take minutes
+MAX_COUNTED_GIF_BYTES = 2**24
 MAX_PNG_TEXT_BYTES = 16 * 2**20  # of one text or profile; Pillow's own limit of 1 MiB refuses photos of real programs
 # Pillow's decoders raise any of these on a damaged file. Catch them around Pillow's calls only: from our own code,
 # they are bugs.
@@ -51,6 +54,19 @@ DECODER_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError),
     *(AssertionError, RuntimeError, struct.error, zlib.error),
 )
+
+
+@dataclass(frozen=True)
+class FirstPicture:
+    """The first picture in a file, or the main one that the format names.
+
+    Attributes:
+        pixels: upright sRGB `[H, W, 3]`.
+        n_pictures: how many pages or frames the file has; see `count_pictures`.
+    """
+
+    pixels: Pixels
+    n_pictures: int = 1
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -103,11 +119,19 @@ def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: i
         BadPicture: empty, too large, truncated or not an image. The message is the reason.
         PictureUnavailable: unreadable for a reason outside the file, such as missing permissions or memory.
     """
-    return read_converted(source, name, max_pixels, lambda picture: np.asarray(as_8bit_rgb(picture)))
+    return read_first_picture(source, name=name, max_pixels=max_pixels).pixels
 
 
-def read_converted(source: Path | bytes, name: str | None, max_pixels: int, convert: Callable[[Image.Image], T]) -> T:
-    """Return what `convert` makes of the upright picture in a file."""
+def read_first_picture(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> FirstPicture:
+    """Read a photo like `read_picture`, and count the pages or frames of its file."""
+    pixels, n_pictures = read_converted(source, name, max_pixels, lambda picture: np.asarray(as_8bit_rgb(picture)))
+    return FirstPicture(pixels, n_pictures)
+
+
+def read_converted(
+    source: Path | bytes, name: str | None, max_pixels: int, convert: Callable[[Image.Image], T]
+) -> tuple[T, int]:
+    """What `convert` makes of the first picture in a file, upright, and the number of pictures in the file."""
     suffix = Path(name if name is not None else source if isinstance(source, Path) else "").suffix.lower()
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
@@ -127,9 +151,38 @@ def read_converted(source: Path | bytes, name: str | None, max_pixels: int, conv
                     raise PictureUnavailable(reason)
                 with _bad_picture_if_damaged():
                     picture.load()
-                return convert(_upright(picture))
+                return convert(_upright(picture)), count_pictures(picture, raw)
     except MemoryError:
         raise PictureUnavailable("too large for this machine's memory") from None
+
+
+def count_text(n_pictures: int) -> str:
+    """The number of pages or frames of a file, as text."""
+    return f"{n_pictures}" + (" or more" if n_pictures == MAX_COUNTED_PICTURES else "")
+
+
+def count_pictures(picture: Image.Image, raw: bytes) -> int:
+    """How many pages or frames a file has, without decoding them: `MAX_COUNTED_PICTURES` at most, up to any damage.
+
+    The further pictures of an MPO don't count: they are previews, depth maps, or the same photo for the other eye. Nor
+    do frames of a GIF beyond `MAX_COUNTED_GIF_BYTES`.
+
+    Args:
+        picture: as opened. Afterwards it may be at another page.
+        raw: the file's content.
+    """
+    if picture.format == "MPO" or not getattr(picture, "is_animated", False):
+        return 1
+    count = 2
+    with suppress(*DECODER_ERRORS):
+        if picture.format == "GIF" and len(raw) > MAX_COUNTED_GIF_BYTES:
+            picture = Image.open(io.BytesIO(raw[:MAX_COUNTED_GIF_BYTES]), formats=["GIF"])
+        if picture.format != "TIFF":
+            return min(int(getattr(picture, "n_frames", count)), MAX_COUNTED_PICTURES)
+        while count < MAX_COUNTED_PICTURES:
+            picture.seek(count)
+            count += 1
+    return count
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +22,20 @@ class OriginalPhoto:
         profile: the embedded ICC profile; None for sRGB without a profile, and for color modes other than RGB, whose
             colors are converted.
         alpha: opacity `[H, W]`; None without transparency.
+        n_pictures: how many pages or frames the file has; see `images.count_pictures`.
     """
 
     pixels: Pixels
     stored: Pixels
     profile: bytes | None = None
     alpha: Pixels | None = None
+    n_pictures: int = 1
 
 
 def read_original(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> OriginalPhoto:
     """Read a photo like `read_picture`, and keep its own colors, profile and transparency."""
-    return read_converted(source, name, max_pixels, _as_original)
+    original, n_pictures = read_converted(source, name, max_pixels, _as_original)
+    return replace(original, n_pictures=n_pictures)
 
 
 def _as_original(picture: Image.Image) -> OriginalPhoto:

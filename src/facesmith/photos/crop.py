@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesmith.errors import BadPicture
-from facesmith.io.images import Pixels, center_square, resize
+from facesmith.io.images import FirstPicture, Pixels, center_square, count_text, resize
 from facesmith.photos.align import Alignment, CenterCrop, Matrix, align, inside_photo, similarity, warp
 from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.near_duplicates import Hashes, perceptual_hash
@@ -111,27 +111,28 @@ class AlignedCropper:
 
     def process(self, photos: Sequence[Photo]) -> BatchResult:
         result = BatchResult(len(photos))
-        loaded: list[tuple[Photo, Pixels]] = []
+        loaded: list[tuple[Photo, FirstPicture]] = []
         for photo in photos:
             try:
-                loaded.append((photo, photo.load()))
+                loaded.append((photo, photo.read()))
             except BadPicture as error:
                 result.n_unreadable += 1
                 self._search(loaded, result)  # first, to keep the order of the photos
                 result.outcomes.append(Rejection(photo.source, f"unreadable: {error}"))
-            if sum(pixels.shape[0] * pixels.shape[1] for _, pixels in loaded) > MAX_LOADED_PIXELS:
+            if sum(picture.pixels.shape[0] * picture.pixels.shape[1] for _, picture in loaded) > MAX_LOADED_PIXELS:
                 self._search(loaded, result)
         self._search(loaded, result)
         return result
 
-    def _search(self, loaded: list[tuple[Photo, Pixels]], result: BatchResult) -> None:
+    def _search(self, loaded: list[tuple[Photo, FirstPicture]], result: BatchResult) -> None:
         """Add the faces of loaded photos to the result, and empty the list."""
-        results = search(self.detector, [pixels for _, pixels in loaded])
-        for (photo, pixels), found in zip(loaded, results, strict=True):
+        results = search(self.detector, [picture.pixels for _, picture in loaded])
+        for (photo, picture), found in zip(loaded, results, strict=True):
             if found.reason is not None:
                 result.n_faceless += 1
-                result.outcomes.append(Rejection(photo.source, found.reason, _thumbnail(pixels)))
-            result.outcomes.extend(self._outcomes(photo.source, pixels, found.faces))
+                result.outcomes.append(Rejection(photo.source, found.reason, _thumbnail(picture.pixels)))
+            result.outcomes.extend(self._outcomes(photo.source, picture.pixels, found.faces))
+            result.outcomes.extend(_left_out(photo, picture))
         loaded.clear()
 
     def _outcomes(self, source: str, pixels: Pixels, faces: Detections) -> Iterator[CroppedFace | Rejection]:
@@ -169,7 +170,8 @@ class CenterCropper:
         result = BatchResult(len(photos))
         for photo in photos:
             try:
-                result.outcomes.append(self._crop(photo.source, photo.load()))
+                picture = photo.read()
+                result.outcomes += [self._crop(photo.source, picture.pixels), *_left_out(photo, picture)]
             except BadPicture as error:
                 result.n_unreadable += 1
                 result.outcomes.append(Rejection(photo.source, f"unreadable: {error}"))
@@ -187,6 +189,13 @@ class CenterCropper:
         is_small = self.framing.size <= QUALITY_ALIGNMENT.size
         quality_crop = crop if is_small else resize(middle, QUALITY_ALIGNMENT.size)
         return _face_unless_blurred(source, box, None, 0.0, matrix, crop, quality_crop)
+
+
+def _left_out(photo: Photo, picture: FirstPicture) -> Iterator[Rejection]:
+    """A rejection for the pages or frames of a file after the first, if it has any."""
+    if picture.n_pictures > 1:
+        count = count_text(picture.n_pictures)
+        yield Rejection(photo.source, f"further pages or frames of a file: only the first of {count} is used")
 
 
 def _face_unless_blurred(

@@ -22,7 +22,7 @@ from av.container import InputContainer
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.archives import NestedStore, open_store
 from facesmith.io.files import open_regular_file
-from facesmith.io.images import MAX_PIXELS, Pixels, read_picture
+from facesmith.io.images import MAX_PIXELS, FirstPicture, Pixels, read_first_picture
 from facesmith.io.original_photo import OriginalPhoto, read_original
 from facesmith.io.store import Store, StoredFile, kinds_text, sort_by_kind
 
@@ -35,15 +35,19 @@ class Photo:
 
     Attributes:
         source: its path inside PHOTOS, with `/` as separator; frames are called `video.mp4#000120`.
-        load: returns the pixels, or raises BadPicture with the reason. Call it once, from any thread.
+        read: returns the pixels, or raises BadPicture with the reason. Call it once, from any thread.
         read_original: loads a picture with its own colors; None for video frames.
         pixels_in_memory: number of pixels whose memory the photo already occupies; 0 if it is not read yet.
     """
 
     source: str
-    load: Callable[[], Pixels]
+    read: Callable[[], FirstPicture]
     pixels_in_memory: int = 0
     read_original: Callable[[], OriginalPhoto] | None = None
+
+    def load(self) -> Pixels:
+        """The pixels. Raises BadPicture with the reason."""
+        return self.read().pixels
 
     def load_original(self) -> OriginalPhoto:
         """Like `load`, with the colors and transparency of the file. Frames of videos have only pixels."""
@@ -84,9 +88,9 @@ class PhotoSource:
         """The number of other files by suffix or kind."""
         return Counter(self.kinds.values())
 
-    def load(self, file: PhotoFile) -> Pixels:
+    def read(self, file: PhotoFile) -> FirstPicture:
         """The pixels of a picture. Raises BadPicture."""
-        return read_picture(self.store.read(file.name), name=file.name)
+        return read_first_picture(self.store.read(file.name), name=file.name)
 
     def load_original(self, file: PhotoFile) -> OriginalPhoto:
         """A picture with its own colors. Raises BadPicture."""
@@ -176,7 +180,7 @@ def iterate_photos(source: PhotoSource, every: int) -> Iterator[Photo]:
         elif source.store.forward_only(file.name):
             yield _read_now(source, file)
         else:
-            yield Photo(file.name, partial(source.load, file), read_original=partial(source.load_original, file))
+            yield Photo(file.name, partial(source.read, file), read_original=partial(source.load_original, file))
 
 
 def read_pictures(source: PhotoSource, threads: int) -> list[Photo]:
@@ -192,7 +196,7 @@ def _read_now(source: PhotoSource, file: PhotoFile) -> Photo:
     except BadPicture as reason:
         return Photo(file.name, _failing_loader(str(reason)))
     original = partial(read_original, content, name=file.name)
-    return Photo(file.name, partial(read_picture, content, name=file.name), len(content) // 3, original)
+    return Photo(file.name, partial(read_first_picture, content, name=file.name), len(content) // 3, original)
 
 
 def count_photos(source: PhotoSource, every: int) -> int | None:
@@ -245,25 +249,25 @@ def _frames(source: PhotoSource, file: PhotoFile, every: int) -> Iterator[Photo]
         yield Photo(f"{file.name}#{number + 1:06d}", _failing_loader(reason))
 
 
-def _frame_loader(frame: av.VideoFrame) -> tuple[Callable[[], Pixels], int]:
+def _frame_loader(frame: av.VideoFrame) -> tuple[Callable[[], FirstPicture], int]:
     n_pixels = frame.width * frame.height
     if n_pixels > MAX_PIXELS:
         return _failing_loader(f"{frame.width}x{frame.height} pixels, more than {MAX_PIXELS // 10**6} million"), 0
-    return partial(_upright_pixels, frame), n_pixels
+    return partial(_upright_picture, frame), n_pixels
 
 
-def _upright_pixels(frame: av.VideoFrame) -> Pixels:
-    """The pixels of a frame, upright. Phones store frames as the sensor saw them, with a rotation to apply."""
+def _upright_picture(frame: av.VideoFrame) -> FirstPicture:
+    """A frame, upright. Phones store frames as the sensor saw them, with a rotation to apply."""
     try:
         pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise BadPicture(f"damaged frame: {error}") from None
     quarter_turns = round(getattr(frame, "rotation", 0) / 90)  # counter-clockwise; old releases of av lack it
-    return np.ascontiguousarray(np.rot90(pixels, quarter_turns))
+    return FirstPicture(np.ascontiguousarray(np.rot90(pixels, quarter_turns)))
 
 
-def _failing_loader(reason: str) -> Callable[[], Pixels]:
-    def fail() -> Pixels:
+def _failing_loader(reason: str) -> Callable[[], FirstPicture]:
+    def fail() -> FirstPicture:
         raise BadPicture(reason)
 
     return fail
