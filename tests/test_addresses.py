@@ -14,6 +14,7 @@ from small import QUIET
 from test_shards import content, rows, run_here
 
 from facesmith.errors import BadData, BadPicture, FacesmithError, MissingExtra
+from facesmith.explore.detect_marks import detect
 from facesmith.io import addresses
 from facesmith.io.archives import open_store
 from facesmith.io.store import sort_by_kind
@@ -196,3 +197,18 @@ def test_a_missing_path_in_a_list_is_not_called_empty(tmp_path):
     files = sort_by_kind(open_store(tmp_path / "list.txt"))
     assert len(files.pictures) == 2  # reading c.jpg gives the reason
     assert files.ignored == {"missing file": 1}
+
+
+def test_web_addresses_in_a_list_are_refused_with_the_command_that_downloads_them(photos, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{photos}/000.png\nhttps://example.org/a.jpg\nhttp://example.org/b.jpg\n")
+    with pytest.raises(BadData, match=r"lists 2 web addresses, first https://example.org/a.jpg.*wget -P photos -i -"):
+        open_store(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [("https://example.org/a.jpg", "curl -LO https://example.org/a.jpg"), ("gone.jpg", "gone.jpg does not exist")],
+)
+def test_a_wrong_path_among_several_is_found_before_any_work(photos, wrong, message):
+    with pytest.raises(BadData, match=message):
+        next(detect([photos / "000.png", Path(wrong)], QUIET))

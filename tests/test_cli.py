@@ -226,6 +226,9 @@ def test_version_is_printed(facesmith):
         (["extract", "", "--out", "OUT"], 2, "An argument is empty"),
         (["faces", "FACES", "--sheet", ""], 2, "--sheet is empty"),
         (["sample", "--model", "nowhere", "--out="], 2, "--out is empty"),
+        (["sample", "--out", "-"], 2, "--out is -, but Facesmith reads and writes files"),
+        (["walk", "--out=-"], 2, "--out is -, but"),
+        (["faces", "-"], 2, "An argument is -, but"),
         (
             ["extract", "FACES", "--out", "OUT", "--crop", "90", "--min-face", "30"],
             2,

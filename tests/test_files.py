@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,6 +58,23 @@ def test_a_full_disk_is_reported_with_the_files_name(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(target)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("free_files", "free_blocks", "cause"),
+    [(0, 1000, "No room for more files on this disk"), (0, 0, "No space left"), (9, 1000, "No space left")],
+)
+def test_a_disk_without_inodes_is_not_called_full(tmp_path, monkeypatch, free_files, free_blocks, cause):
+    disk = SimpleNamespace(f_files=100, f_favail=free_files, f_bavail=free_blocks)
+    error = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "new" / "a.png"))
+
+    def statvfs(folder):
+        if folder == tmp_path:
+            return disk
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(folder))
+
+    monkeypatch.setattr("os.statvfs", statvfs)
+    assert explain_disk_error(error).startswith(f"{tmp_path}/new/a.png: {cause}")
 
 
 @pytest.mark.parametrize("name", ["a" * 255, "ü" * 127])

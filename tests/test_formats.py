@@ -14,8 +14,9 @@ from rich.console import Console
 from facesmith.errors import BadPicture
 from facesmith.explore.detect_marks import detect
 from facesmith.faces import open_faces
-from facesmith.io import images
-from facesmith.io.images import count_text, read_first_picture, read_picture
+from facesmith.io import pages
+from facesmith.io.images import read_first_picture, read_picture
+from facesmith.io.pages import count_text
 from facesmith.photos.extract import extract
 from facesmith.photos.sources import iterate_photos, open_source
 
@@ -158,10 +159,10 @@ def test_a_damaged_page_leaves_those_before_it():
 
 
 def test_pages_that_never_end_are_not_counted_to_the_end(monkeypatch):
-    monkeypatch.setattr(images, "MAX_COUNTED_PICTURES", 3)
+    monkeypatch.setattr(pages, "MAX_COUNTED_PICTURES", 3)
     assert count_text(read_first_picture(several("TIFF", 9)).n_pictures) == "3 or more"
-    monkeypatch.setattr(images, "MAX_COUNTED_GIF_BYTES", len(several("GIF", 3)) - 1)
-    monkeypatch.setattr(images, "MAX_COUNTED_PICTURES", 100)
+    monkeypatch.setattr(pages, "MAX_COUNTED_GIF_BYTES", len(several("GIF", 3)) - 1)
+    monkeypatch.setattr(pages, "MAX_COUNTED_PICTURES", 100)
     assert read_first_picture(several("GIF", 9)).n_pictures < 9
 
 

@@ -21,7 +21,7 @@ from facesmith.faces.layouts import read_listing
 from facesmith.io.archives import open_store
 from facesmith.labels import attributes_of
 from facesmith.labels.join import join_rows
-from facesmith.labels.table_text import UnusableTable, parse
+from facesmith.labels.table_text import UnusableTable, kind_of_text, parse
 
 TWO = {"a.png": "", "b.png": ""}
 THREE = {**TWO, "c.png": ""}
@@ -509,7 +509,8 @@ def test_spreadsheet_that_is_named_like_a_table_is_named_in_a_notice(tmp_path):
         spreadsheet.writestr("xl/media/image1.png", "")
     listing = read_listing(open_store(tmp_path))
     assert [file.name for file in listing.files] == ["a.png", "b.png"]
-    assert listing.notices == ["metadata.csv is not used: it is not a table, but: Office document"]
+    reason = "it is not a table, but: Office document; expected text with columns, such as file_name,smiling"
+    assert listing.notices == [f"metadata.csv is not used: {reason}"]
 
 
 def test_classes_that_get_the_same_name_or_none_are_named_in_a_notice():
@@ -562,6 +563,34 @@ def test_a_column_without_values_is_named_and_left_out(tmp_path):
 def test_y_and_n_are_yes_and_no(tmp_path):
     listing = listing_of(tmp_path, {**TWO, "metadata.csv": "file_name,smiling\na.png,Y\nb.png,n\n"})
     assert values(listing) == {"smiling": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"{\\rtf1\\ansi file_name,smiling\\par a.png,1}", "RTF document"),
+        (b"%PDF-1.7\nfile_name,smiling\na.png,1\n", "PDF"),
+        (b'[{"file_name": "a.png", "smiling": 1}]', "JSON"),
+        (b'{\n  "a.png": {"smiling": 1}\n}', "JSON"),
+        (random.Random(0).randbytes(3000), "binary data"),
+        (bytes(3000), "binary data"),
+        (b"<!DOCTYPE html><html><body>404</body></html>", "web page"),
+    ],
+)
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.tsv", "list_attr_celeba.txt"])
+def test_a_file_that_is_no_table_is_named_with_what_it_is(tmp_path, content, kind, name):
+    listing = listing_of(tmp_path, {**TWO, name: content})
+    reason = (
+        f"{name} is not used: it is not a table, but: {kind}; expected text with columns, such as file_name,smiling"
+    )
+    assert reason in listing.notices
+    assert not listing.attributes
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+def test_texts_of_all_languages_are_not_called_binary(text):
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        assert kind_of_text(f"file_name,{text}\na.png,1\n".encode(encoding)).name != "binary data"
 
 
 def test_labels_in_one_file_per_picture_are_named(tmp_path):

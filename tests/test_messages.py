@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facesmith.io.messages import SafeConsole, encodable, one_line, printable, shorten
+from facesmith.io.messages import SafeConsole, encodable, one_line, printable, shorten, with_article
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,8 @@ def test_work_goes_on_when_nobody_reads_the_messages():
         console = SafeConsole(file=log)
         console.print("step 1")
         console.print("step 2")
+
+
+def test_kinds_of_files_have_the_article_that_fits_their_sound():
+    kinds = ["RAR", "7z", "zstd", "LZ4", "gzip", "xz", "AVIF", "Office document"]
+    assert " ".join(map(with_article, kinds)) == ("a RAR a 7z a zstd an LZ4 a gzip an xz an AVIF an Office document")

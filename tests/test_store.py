@@ -147,7 +147,7 @@ def test_path_that_can_not_be_opened_is_an_error(tmp_path):
     [
         ("hf://datasets/ann/faces", ": hf download ann/faces --repo-type dataset"),
         ("https://huggingface.co/datasets/ann/faces/tree/main", ": hf download ann/faces --repo-type dataset"),
-        ("https://example.org/faces.zip", r"\.$"),
+        ("https://example.org/faces.zip", r": curl -LO https://example.org/faces.zip$"),
     ],
 )
 def test_address_is_an_error_that_names_the_command(address, command):

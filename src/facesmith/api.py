@@ -20,6 +20,7 @@ from facesmith.evaluation.evaluate import EvaluateOptions
 from facesmith.evaluation.evaluate import evaluate as evaluate_models
 from facesmith.explore.detect_marks import detect_watermark
 from facesmith.gan.recipe import parse_condition
+from facesmith.io.given_arrays import as_array
 from facesmith.io.images import Pixels
 from facesmith.io.messages import SafeConsole
 from facesmith.modelfiles.evaluation_file import EVALUATION
@@ -80,6 +81,7 @@ def detect(pixels: Pixels, *, key: str = PUBLIC_KEY) -> Found:
         >>> facesmith.detect(np.asarray(PIL.Image.open("face.png").convert("RGB"))).significant
         True
     """
+    pixels = as_array(pixels, "The picture")
     if pixels.ndim != 3 or pixels.dtype != np.uint8 or pixels.shape[-1] not in (1, 3) or not pixels.size:
         raise BadData(f"The picture is {pixels.dtype} {list(pixels.shape)}; expected uint8 [H, W, 3] or [H, W, 1].")
     return detect_watermark(pixels, key)

@@ -77,6 +77,7 @@ def _disk_errors_of_threads_unprinted() -> Iterator[None]:
 def _run() -> None:
     try:
         _refuse_empty_arguments(sys.argv[1:])
+        _refuse_standard_streams(sys.argv[1:])
         _refuse_missing_folder()
         code = app(_with_global_options_first(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
         if code == INTERRUPTED:
@@ -127,6 +128,18 @@ def _refuse_empty_arguments(arguments: list[str]) -> None:
         if EMPTY_ARGUMENT.fullmatch(argument):
             where = argument.rstrip("=") or (previous if previous.startswith("--") else "An argument")
             raise BadOption(f"{where} is empty. Is a variable in the command not set?")
+
+
+def _refuse_standard_streams(arguments: list[str]) -> None:
+    """Raise BadOption for `-`, which means standard input or output in other programs. No option has this value."""
+    for previous, argument in zip(["", *arguments], arguments, strict=False):
+        name, _, value = argument.rpartition("=")
+        if argument == "-" or (value == "-" and name.startswith("--")):
+            where = name or (previous if previous.startswith("--") else "An argument")
+            raise BadOption(
+                f"{where} is -, but Facesmith reads and writes files, not standard input and output. Give the name of "
+                "a file or folder; ./- is a file with this name."
+            )
 
 
 def _with_global_options_first(arguments: list[str]) -> list[str]:

@@ -13,9 +13,11 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.inversion.face_template import by_size, find_faces
+from facesmith.io.addresses import check_paths
 from facesmith.io.credentials import Credentials, read_credentials
-from facesmith.io.images import Pixels, count_text, read_provenance
+from facesmith.io.images import Pixels, read_provenance
 from facesmith.io.messages import one_line
+from facesmith.io.pages import count_text
 from facesmith.io.progress import Progress
 from facesmith.io.store import kinds_text
 from facesmith.io.video import film_provenance
@@ -93,6 +95,7 @@ def detect(paths: Sequence[Path], console: Console, own_key: str | None = None) 
     Raises:
         BadData: there is no picture that can be read.
     """
+    check_paths(paths)
     count, skipped = 0, []
     with Progress(console, "looking for watermarks, pictures", None) as progress:
         for path in paths:

@@ -17,11 +17,13 @@ from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError
 from facesmith.explore.reconstruction_error import ReconstructionError, reconstruction_errors
 from facesmith.inversion.face_template import LocatedFace, center_square_matrix, locate_face
 from facesmith.inversion.paste import paste_into_original
+from facesmith.io.addresses import check_paths
 from facesmith.io.captions import with_caption
-from facesmith.io.files import MAX_NAME_BYTES, disk_advice, shorten_name
-from facesmith.io.images import Pixels, count_text, crop_and_resize, enlarge, grid, write_picture
+from facesmith.io.files import MAX_NAME_BYTES, disk_advice, disk_cause, shorten_name
+from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_picture
 from facesmith.io.original_photo import OriginalPhoto
 from facesmith.io.outputs import Outputs
+from facesmith.io.pages import count_text
 from facesmith.io.progress import Progress
 from facesmith.io.store import kinds_text, printable
 from facesmith.latent import truncate
@@ -118,6 +120,7 @@ def invert(
     model = load(path)
     check_edits(list(edits), model.directions)
     _ = model.inverter  # raises before any picture is read, if the model has no encoder
+    check_paths(pictures)
     inputs = _read_pictures(model, pictures, options, console)
     _check_counts(model, len(inputs), out, options)
     faces = np.stack([each.located.face for each in inputs])
@@ -323,7 +326,7 @@ def _note_failure(file: Path, failures: list[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        failures.append(f"{file}: {error.strerror or error}. {disk_advice(error)}")
+        failures.append(f"{file}: {disk_cause(error)}. {disk_advice(error)}")
     except BadOption as error:  # a folder or a file is in the way
         failures.append(str(error))
 

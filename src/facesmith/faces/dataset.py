@@ -15,7 +15,8 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces.layouts import Listing
 from facesmith.faces.packed import Packed, pack
 from facesmith.faces.shards import OwnPixels, ShardListing, own_rows, read_dataset
-from facesmith.io.images import Pixels, count_text
+from facesmith.io.images import Pixels
+from facesmith.io.pages import count_text
 from facesmith.io.store import Store, StoredFile, printable
 from facesmith.photos import split
 

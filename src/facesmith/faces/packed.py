@@ -28,7 +28,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError, PictureUnavailable
 from facesmith.io.cpus import usable_cpus
-from facesmith.io.files import atomic_write, disk_advice, is_running, read_regular_file
+from facesmith.io.files import atomic_write, disk_advice, disk_cause, is_running, read_regular_file
 from facesmith.io.images import Pixels, crop_and_resize, read_first_picture
 from facesmith.io.json_files import parse_as
 from facesmith.io.progress import bar
@@ -159,7 +159,7 @@ def pack(
                 # Keep the stamps of files that this resolution or limit does not use.
                 stream.write(json.dumps(old_stamps | stamps))
     except (OSError, _NoSpace, BadOption) as error:
-        cause = f"{error.strerror}. {disk_advice(error)}" if isinstance(error, OSError) else str(error)
+        cause = f"{disk_cause(error)}. {disk_advice(error)}" if isinstance(error, OSError) else str(error)
         raise BadData(
             f"The cache {cache_folder()} can't be written: {cause} Or set FACESMITH_CACHE to another folder."
         ) from None

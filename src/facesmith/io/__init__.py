@@ -14,9 +14,12 @@ zip_names.py          names of files in a zip, whose encoding it need not state
 seekable.py           files in archives as open files: a part of the archive, or a temporary copy
 parquet.py            Parquet files of datasets as names and bytes, with their labels
 parquet_columns.py    which columns of a Parquet file are pictures, and which are labels
+pages.py              pages and frames of a file beyond the first, counted
+pillow_guards.py      errors and warnings of Pillow
 images.py             read photos, write PNG and JPEG, convert between uint8 and float, grids
 original_photo.py     a photo with its own colors, profile and transparency, to paste a face into
 color_profiles.py     colors of embedded profiles -> sRGB, and back; 16-bit and float gray -> 8 bits
+given_arrays.py       arrays that programs pass, checked
 batches.py            batches of equal size, the last one padded
 captions.py           images with text below or on the left
 video.py              write MP4 and GIF

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -22,6 +23,7 @@ from facesmith.io.store import BROKEN_LINK, Store, StoredFile, printable
 ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]+):/+(?P<rest>[^/].*|)")  # a single letter is a drive of Windows
 # Addresses without folders to list, and the name of a dataset on the Hub.
 DOWNLOADED = re.compile(r"(?:hf|https?|ftp)://(?:huggingface\.co/)?(?:datasets/([\w.-]+/[\w.-]+))?")
+WEB_ADDRESS = re.compile(r"(https?|ftp)://")
 LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
 MAX_LIST_BYTES = 2**31
 ATTEMPTS = 3
@@ -51,15 +53,37 @@ def open_file_system(address: str) -> tuple[Any, str]:
         raise BadData(f"{address} can't be used: {error}") from None
 
 
+def refuse_download(address: str) -> None:
+    """Raise BadData, with the command that helps, for an address whose files must be downloaded first."""
+    if match := DOWNLOADED.match(address):
+        command = f"curl -LO {shlex.quote(printable(address))}"
+        if match[1] or not WEB_ADDRESS.match(address):
+            command = f"hf download {match[1] or 'USER/NAME'} --repo-type dataset --local-dir FOLDER"
+        raise BadData(f"{printable(address)} is an address. Download it first: {command}")
+
+
+def check_paths(paths: Iterable[Path]) -> None:
+    """Raise BadData, before any work, if one of several paths does not exist or is an address to download first."""
+    for path in paths:
+        if address := address_of(path):
+            refuse_download(address)
+        elif not (path.is_dir() or path.is_file()):
+            raise unusable_path(path)
+
+
+def unusable_path(path: Path) -> BadData:
+    """The error for a path that is neither a folder, a file nor an address."""
+    problem = "is neither a folder nor a file" if path.exists() else "does not exist"
+    return BadData(f"{path} {problem}. Give a folder or a zip of pictures.")
+
+
 class AddressStore(Store):
     """A folder or a single file at an address."""
 
     is_remote = True
 
     def __init__(self, address: str) -> None:
-        if match := DOWNLOADED.match(address):
-            command = f": hf download {match[1]} --repo-type dataset --local-dir FOLDER" if match[1] else "."
-            raise BadData(f"{address} is an address. Download it first{command}")
+        refuse_download(address)
         self.path = Path(address)
         self.address = address
         self.file_system, self.root = open_file_system(address)
@@ -166,10 +190,14 @@ class ListStore(Store):
         places = list(dict.fromkeys(map(self._absolute, places)))
         if not places:
             raise BadData(f"{path} lists no photos. Write one path in each line.")
-        if address := next(filter(DOWNLOADED.match, places), None):
+        if downloaded := list(filter(WEB_ADDRESS.match, places)):
+            command = f"grep -E '^(https?|ftp)://' {shlex.quote(str(path))} | wget -P photos -i -"
             raise BadData(
-                f"{path} lists the address {printable(address)}. Download its photos first, and list their paths."
+                f"{path} lists {len(downloaded)} web addresses, first {printable(downloaded[0])}. Download them first, "
+                f"and list the paths of the files: {command}"
             )
+        for place in places:
+            refuse_download(place)
         root = _common_folder(places)
         self.places = {place[len(root) :]: place for place in places}
         self.is_remote = any(map(ADDRESS.fullmatch, places))

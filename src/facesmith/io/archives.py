@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import IO
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.io.addresses import LIST_SUFFIXES, AddressStore, ListStore, address_of
+from facesmith.io.addresses import LIST_SUFFIXES, AddressStore, ListStore, address_of, unusable_path
 from facesmith.io.file_kinds import DOCUMENT_SUFFIXES, HEAD_BYTES, UNREADABLE_ARCHIVE, FileKind, is_hidden, suffix_of
 from facesmith.io.images import MAX_FILE_BYTES
+from facesmith.io.messages import with_article
 from facesmith.io.parquet import ParquetStore, RecentReaders
 from facesmith.io.seekable import SMALL_COPY_BYTES, Slice, read_at, stored_entry, temporary_copy
 from facesmith.io.store import FileStore, FolderStore, LabelTable, NotAStore, Store, StoredFile, printable
@@ -70,7 +71,8 @@ def open_archive(path: Path, kind: FileKind, readers: RecentReaders, stream: IO[
     if kind.name in UNREADABLE_ARCHIVES:
         if stream is not None:
             stream.close()
-        raise _unpack_first(path, f"is a {kind.name} archive, which can't be read in place", UNPACK_COMMANDS[kind.name])
+        problem = f"is {with_article(kind.name)} archive, which can't be read in place"
+        raise _unpack_first(path, problem, UNPACK_COMMANDS[kind.name])
     if kind.name == "Parquet":
         return ParquetStore(path, stream, readers)
     if kind.name in ("tar", *DECOMPRESSORS):
@@ -208,7 +210,7 @@ class TarStore(Store):
             if compression != "tar" and isinstance(error, tarfile.ReadError):
                 command = UNPACK_COMMANDS[compression]
                 raise NotAStore(
-                    f"{path} is a {compression} file, but not of a tar. "
+                    f"{path} is {with_article(compression)} file, but not of a tar. "
                     f"Unpack it first: {command} {shlex.quote(printable(path.name))}",
                     FileKind("other", f"{compression} file of no tar (unpack it: {command})"),
                 ) from None
@@ -394,8 +396,7 @@ def open_store(path: Path, exclude: Path | None = None) -> Store:
     if not path.is_file():
         if address := address_of(path):
             return _open_address(address, readers)
-        problem = "is neither a folder nor a file" if path.exists() else "does not exist"
-        raise BadData(f"{path} {problem}. Give a folder or a zip of pictures.")
+        raise unusable_path(path)
     kind = FileStore(path).kind(path.name)
     if kind.category == "archive" or _is_zip_with_prefix(path, kind):
         return NestedStore(open_archive(path, kind, readers), readers)

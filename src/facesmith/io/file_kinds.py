@@ -87,6 +87,7 @@ SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("other", "JPEG 2000")),
     (b"8BPS", FileKind("other", "Photoshop file")),
     (b"%PDF", FileKind("other", "PDF")),
+    (b"{\\rtf", FileKind("other", "RTF document")),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", FileKind("other", "Office document")),
     (b"SQLite format 3\0", FileKind("other", "SQLite database")),
     (b"version https://git-lfs", FileKind("other", "Git LFS pointer (run: git lfs pull)")),

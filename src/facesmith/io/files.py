@@ -155,12 +155,33 @@ def explain_disk_error(error: OSError, note: str = "Everything saved before is i
     """One line about a disk error: the file, the cause, what to do, and a note about what was saved."""
     if "temporary directory" in str(error.strerror):  # raised by `tempfile`
         return f"There is no folder for temporary files. Set TMPDIR to a folder with free space. {note}"
-    return f"{error.filename or 'A file'}: {error.strerror or error}. {disk_advice(error)} {note}"
+    return f"{error.filename or 'A file'}: {disk_cause(error)}. {disk_advice(error)} {note}"
+
+
+def disk_cause(error: OSError) -> str:
+    """The cause of a disk error, without a final period. Where the disk only lacks inodes, "no space" would mislead."""
+    if _lacks_inodes(error):
+        return "No room for more files on this disk: all its inodes are in use"
+    return str(error.strerror or error)
 
 
 def disk_advice(error: OSError) -> str:
     """What to do about a disk error, in one or two sentences."""
+    if _lacks_inodes(error):
+        return "Delete some files there, or choose another disk. Then run the same command again."
     return ADVICE.get(error.errno or 0, "Run the same command again.")
+
+
+def _lacks_inodes(error: OSError) -> bool:
+    """Whether a disk is full although it has free space: each file takes an inode, and none is left."""
+    if error.errno != errno.ENOSPC or not error.filename or not hasattr(os, "statvfs"):
+        return False
+    path = Path(os.fsdecode(error.filename)).absolute()
+    for folder in (path, *path.parents):
+        with suppress(OSError):
+            disk = os.statvfs(folder)
+            return disk.f_files > 0 and disk.f_favail == 0 and disk.f_bavail > 0
+    return False
 
 
 def refuse_lfs_pointer(path: Path, *, is_model: bool = True) -> None:

@@ -9,12 +9,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import struct
-import threading
-import warnings
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -28,6 +24,8 @@ from facesmith.io.color_profiles import scale_to_8_bits, to_srgb
 from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content
 from facesmith.io.files import atomic_write, open_regular_file
 from facesmith.io.memory import decoding_problem
+from facesmith.io.pages import count_pictures
+from facesmith.io.pillow_guards import DECODER_ERRORS, MAX_PNG_TEXT_BYTES, quiet_pillow
 from facesmith.io.provenance import Sign, parse_comment, xmp
 
 if TYPE_CHECKING:
@@ -45,15 +43,6 @@ MAX_COMMENT_BYTES = 65_533  # of a JPEG
 SHEET_GAP_PX = 2
 MAX_PIXELS = 100_000_000  # larger images are refused: a small file can unpack to more than the machine's memory
 MAX_FILE_BYTES = 256 * 1024 * 1024
-MAX_COUNTED_PICTURES = 1000  # in one file; counting all of a hostile file could take minutes
-MAX_COUNTED_GIF_BYTES = 2**24
-MAX_PNG_TEXT_BYTES = 16 * 2**20  # of one text or profile; Pillow's own limit of 1 MiB refuses photos of real programs
-# Pillow's decoders raise any of these on a damaged file. Catch them around Pillow's calls only: from our own code,
-# they are bugs.
-DECODER_ERRORS = (
-    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError),
-    *(AssertionError, RuntimeError, struct.error, zlib.error),
-)
 
 
 @dataclass(frozen=True)
@@ -139,7 +128,7 @@ def read_converted(
             raise BadPicture("empty file")
         kind = kind_of_content(raw[:HEAD_BYTES])
         formats = _formats(kind, suffix)
-        with _quiet_pillow:
+        with quiet_pillow:
             with _bad_picture_if_damaged(kind):
                 picture = Image.open(io.BytesIO(raw), formats=formats)
             with picture:
@@ -154,35 +143,6 @@ def read_converted(
                 return convert(_upright(picture)), count_pictures(picture, raw)
     except MemoryError:
         raise PictureUnavailable("too large for this machine's memory") from None
-
-
-def count_text(n_pictures: int) -> str:
-    """The number of pages or frames of a file, as text."""
-    return f"{n_pictures}" + (" or more" if n_pictures == MAX_COUNTED_PICTURES else "")
-
-
-def count_pictures(picture: Image.Image, raw: bytes) -> int:
-    """How many pages or frames a file has, without decoding them: `MAX_COUNTED_PICTURES` at most, up to any damage.
-
-    The further pictures of an MPO don't count: they are previews, depth maps, or the same photo for the other eye. Nor
-    do frames of a GIF beyond `MAX_COUNTED_GIF_BYTES`.
-
-    Args:
-        picture: as opened. Afterwards it may be at another page.
-        raw: the file's content.
-    """
-    if picture.format == "MPO" or not getattr(picture, "is_animated", False):
-        return 1
-    count = 2
-    with suppress(*DECODER_ERRORS):
-        if picture.format == "GIF" and len(raw) > MAX_COUNTED_GIF_BYTES:
-            picture = Image.open(io.BytesIO(raw[:MAX_COUNTED_GIF_BYTES]), formats=["GIF"])
-        if picture.format != "TIFF":
-            return min(int(getattr(picture, "n_frames", count)), MAX_COUNTED_PICTURES)
-        while count < MAX_COUNTED_PICTURES:
-            picture.seek(count)
-            count += 1
-    return count
 
 
 @contextmanager
@@ -237,41 +197,6 @@ def read_file(path: Path) -> bytes:
             return stream.read()
     except OSError as error:
         raise PictureUnavailable(f"can't be read: {error.strerror or error}") from None
-
-
-class _QuietPillow:
-    """Suppress Pillow's warnings (unusual tags, many pixels) while at least one thread reads an image.
-
-    Meanwhile the texts of a PNG may have up to `MAX_PNG_TEXT_BYTES`.
-
-    `warnings.catch_warnings` changes the filters of all threads. So the first thread in enters it, and the last one
-    out leaves it.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._threads, self._suppression = threading.Lock(), 0, warnings.catch_warnings()
-        self._text_limit = PngImagePlugin.MAX_TEXT_CHUNK
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._threads == 0:
-                self._suppression = warnings.catch_warnings()
-                self._suppression.__enter__()
-                self._text_limit, PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_CHUNK, MAX_PNG_TEXT_BYTES
-                # Pillow only warns up to twice its own limit; `max_pixels` is our limit.
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-            self._threads += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._threads -= 1
-            if self._threads == 0:
-                self._suppression.__exit__(None, None, None)
-                PngImagePlugin.MAX_TEXT_CHUNK = self._text_limit
-
-
-_quiet_pillow = _QuietPillow()
 
 
 def _formats(kind: FileKind, suffix: str) -> list[str]:
@@ -461,7 +386,7 @@ def read_provenance(path: Path | io.BytesIO) -> dict[str, str]:
         BadPicture: `path` is not a readable image.
     """
     formats = _formats(UNKNOWN, "")
-    with _quiet_pillow:
+    with quiet_pillow:
         try:
             stream = open_regular_file(path) if isinstance(path, Path) else path
             with stream, Image.open(stream, formats=formats) as picture:

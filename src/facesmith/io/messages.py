@@ -17,6 +17,7 @@ UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
+SPOKEN_WITH_VOWEL = ("A", "E", "I", "O", "U", "a", "e", "i", "o", "u", "LZ4", "xz")  # LZ4 is spoken letter by letter
 LONG_NUMBER = re.compile(r"\d{100,}")  # longer than any number that is meant
 
 
@@ -65,3 +66,8 @@ def _shorten_number(match: re.Match[str]) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
+
+
+def with_article(kind: str) -> str:
+    """A kind of file with `a` or `an` before it."""
+    return f"{'an' if kind.startswith(SPOKEN_WITH_VOWEL) else 'a'} {kind}"

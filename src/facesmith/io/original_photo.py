@@ -22,7 +22,7 @@ class OriginalPhoto:
         profile: the embedded ICC profile; None for sRGB without a profile, and for color modes other than RGB, whose
             colors are converted.
         alpha: opacity `[H, W]`; None without transparency.
-        n_pictures: how many pages or frames the file has; see `images.count_pictures`.
+        n_pictures: how many pages or frames the file has; see `pages.count_pictures`.
     """
 
     pixels: Pixels

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from numbers import Real
 from operator import index
 
 from facesmith.errors import BadOption
@@ -23,10 +24,14 @@ def checked_seeds(seeds: Iterable[int]) -> list[int]:
     Raises:
         BadOption: a seed is no whole number or out of range, or there are more than `MAX_SEED_COUNT`.
     """
-    if isinstance(seeds, (str, bytes)) or not isinstance(seeds, Iterable):
+    try:
+        iterator = None if isinstance(seeds, (str, bytes, Mapping)) else iter(seeds)
+    except TypeError:  # a number, or an array without dimensions
+        iterator = None
+    if iterator is None:
         raise BadOption(f"{shorten(repr(seeds), 40)} is not a list of seeds. Write [3] or range(16).")
     checked: list[int] = []
-    for seed in seeds:
+    for seed in iterator:
         if len(checked) == MAX_SEED_COUNT:
             raise BadOption(f"There are more than {MAX_SEED_COUNT} seeds. Draw fewer faces at a time.")
         checked.append(_checked_seed(seed))
@@ -61,7 +66,9 @@ def parse_seed(text: str) -> int:
 
 
 def check_psi(psi: float) -> None:
-    """Raise BadOption if psi is not between 0 and 1."""
+    """Raise BadOption if psi is not a number between 0 and 1."""
+    if not isinstance(psi, Real):
+        raise BadOption(f"psi is {shorten(repr(psi), 40)}; expected a number from 0 to 1.")
     if not 0 <= psi <= 1:
         raise BadOption(f"psi is {psi:g}; expected 0 (the average face) to 1 (most varied).")
 

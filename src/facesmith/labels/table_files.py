@@ -30,6 +30,7 @@ from facesmith.labels.table_text import (
     TableText,
     UnusableTable,
     decode,
+    kind_of_text,
     parse,
     readable,
 )
@@ -37,6 +38,7 @@ from facesmith.labels.table_text import (
 UNNAMED = re.compile(r"unnamed_[0-9]+")  # as pandas calls columns without a name
 PERSON_COLUMNS = ("person", "identity", "celeb_id")
 MAX_TABLE_BYTES = 2**27
+EXAMPLE = "file_name,smiling"
 MAX_NUMBER = 1e15  # in dataset.json
 MAX_COLUMN_CHARS = 100  # of the name of a column; longer ones are cut
 MAX_LABELS = 4096  # of one picture in dataset.json
@@ -122,8 +124,11 @@ def read_table(store: Store, file: StoredFile) -> Table:
     name = basename(file.name).lower()
     raw = read_bytes(store, file)
     kind, parse_records = kind_of_file(name, raw[:HEAD_BYTES]), RECORDS.get(splitext(name)[1])
+    if name not in STYLEGAN and not parse_records and not kind.name:
+        kind = kind_of_text(raw)
     if kind.name and not parse_records:
-        raise UnusableTable(f"it is not a table, but: {kind.name}")
+        expected = 'JSON with "labels"' if name in STYLEGAN else f"text with columns, such as {EXAMPLE}"
+        raise UnusableTable(f"it is not a table, but: {kind.name}; expected {expected}")
     if name in STYLEGAN:
         return _read_stylegan(file.name, raw)
     text = parse_records(raw) if parse_records else parse(raw, blanks=name in CELEBA)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from facesmith.io.attribute_options import attribute_name
+from facesmith.io.file_kinds import UNKNOWN, FileKind
 
 BYTE_ORDER_MARKS = (  # UTF-32 first, because its mark begins like that of UTF-16
     (b"\xff\xfe\0\0", "utf-32"),
@@ -19,6 +20,10 @@ BYTE_ORDER_MARKS = (  # UTF-32 first, because its mark begins like that of UTF-1
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
 SAMPLE_BYTES = 4096
+MAX_CONTROL_SHARE = 0.02  # of the characters in a text; random bytes have 11 %
+MAX_ZERO_SHARE = 0.3
+BINARY, JSON = FileKind("other", "binary data"), FileKind("other", "JSON")
+JSON_START = re.compile(r'\s*(\[\s*[\[{"]|\{\s*["}])')
 MIN_ZERO_SHARE = 0.4  # of every second byte, in UTF-16 without a mark
 DELIMITERS = ",;\t|"
 SEPARATOR_LINE = re.compile(r"\s*sep=(.)[\r\n]+", re.IGNORECASE)  # Excel's first line
@@ -67,6 +72,15 @@ def decode(raw: bytes) -> str:
         if zeros.count(0) > MIN_ZERO_SHARE * len(zeros) and others.count(0) < 0.1 * len(others):
             return raw.decode(encoding, "replace")
     return raw.decode("utf-8", "surrogateescape")
+
+
+def kind_of_text(raw: bytes) -> FileKind:
+    """What a file is if it can't be a table of lines and cells, such as JSON or binary data; `UNKNOWN` for others."""
+    start = decode(raw[:SAMPLE_BYTES])
+    controls = sum(char < " " and char not in "\t\r\n\0" for char in start)
+    if controls > MAX_CONTROL_SHARE * len(start) or start.count("\0") > MAX_ZERO_SHARE * len(start):
+        return BINARY
+    return JSON if JSON_START.match(start) else UNKNOWN
 
 
 def readable(text: str) -> str:

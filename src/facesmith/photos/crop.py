@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesmith.errors import BadPicture
-from facesmith.io.images import FirstPicture, Pixels, center_square, count_text, resize
+from facesmith.io.images import FirstPicture, Pixels, center_square, resize
+from facesmith.io.pages import count_text
 from facesmith.photos.align import Alignment, CenterCrop, Matrix, align, inside_photo, similarity, warp
 from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.near_duplicates import Hashes, perceptual_hash
