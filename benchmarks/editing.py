@@ -1,9 +1,8 @@
 """Measure attribute directions independently: does the attribute appear, what else changes, is it the same person?
 
 The evaluator is a network of another architecture than the classifier of `facesmith directions` (no residual blocks, no
-BatchNorm; max-pooling and a dense layer). It is trained on training faces that the classifier did not use, and tested
-on faces that neither has seen. An embedding for recognizing people starts from the evaluator. It is trained on pairs of
-pictures of one person from Labeled Faces in the Wild. It is tested on other people.
+BatchNorm; max-pooling and a dense layer). It is trained on training faces that the classifier did not use, if there are
+enough, and tested on faces that neither has seen. Identity is judged by the package's network for face recognition.
 
 For each attribute, N generated faces are edited by its direction at strength 1:
 
@@ -12,10 +11,11 @@ For each attribute, N generated faces are edited by its direction at strength 1:
   and those that changed most
 - Fréchet ratio: Fréchet distance (Lite0) of edited faces to real test faces, divided by that of unedited ones (target:
   at most 1.3)
-- identity: AUC of the embedding's similarity, for a face and its edit against two random faces (target: .9)
+- identity: how often a face is nearer to its edit than to the edit of another face, by embeddings that tell people
+  apart (AUC; target: .9)
 
-Run: python benchmarks/editing.py runs/first --data celeba64.zip --people lfw.zip [--samples 1000]
-With --networks networks.pt the trained networks are kept for the next run.
+Run: python benchmarks/editing.py runs/first --data celeba64.zip [--samples 1000]
+With --evaluator evaluator.pt the trained evaluator is kept for the next run.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ import numpy as np
 import torch
 from rich.console import Console
 from torch import nn
-from torch.nn.functional import cross_entropy, elu, max_pool2d, normalize
+from torch.nn.functional import elu, max_pool2d
 
 import facesmith
 from facesmith.attributes import learnable_labels, predict_logits
 from facesmith.attributes.classifier import classifier_input
-from facesmith.attributes.degrade import degrade
 from facesmith.attributes.train_classifier import (
     ClassifierBudget,
     classifier_training_rows,
@@ -42,25 +41,15 @@ from facesmith.attributes.train_classifier import (
     train_network,
 )
 from facesmith.device import has_bfloat16
-from facesmith.io.archives import open_store
-from facesmith.io.images import read_picture, resize, to_float
-from facesmith.io.progress import bar
-from facesmith.labels.folders import person_of
 from facesmith.metrics.extractors.lite0 import Lite0
+from facesmith.metrics.face_embedding import embed_faces, load_face_embedding
 from facesmith.metrics.features import cached_features, extract_features
 from facesmith.metrics.frechet import frechet_distance
-from facesmith.photos.split import part_of
+from facesmith.training.discriminator_scores import auc
 
 FIRST_SEED = 100_000  # directions were not fitted to or calibrated on these faces
-PREFERRED = (
-    "smiling", "eyeglasses", "male", "young", "blond_hair", "black_hair", "mouth_slightly_open", "heavy_makeup",
-    "bangs", "wearing_lipstick", "no_beard", "gray_hair", "wearing_hat", "high_cheekbones",
-)  # fmt: skip
 EVALUATOR_BUDGET = ClassifierBudget(max_images=90_000)
-# The window in LFW's deep-funneled pictures (250x250) in which faces lie as in the usual crop of CelebA. It follows
-# from the mean landmarks that MTCNN finds in both: eyes are 43.2 pixels apart in LFW, and 20.4 of 64 in CelebA.
-LEFT, TOP, SIDE = 57, 53, 136
-PAIRS_PER_BATCH, EPOCHS, TEMPERATURE, LR = 64, 15, 0.1, 1e-3
+MIN_UNUSED_FACES = 4_000  # that the classifier did not use; with fewer, the evaluator learns from the same faces
 
 
 class Evaluator(nn.Module):
@@ -76,70 +65,54 @@ class Evaluator(nn.Module):
         self.dense = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 16, 256), nn.ELU(), nn.Dropout(0.3))
         self.last = nn.Linear(256, attributes)
 
-    def hidden(self, pictures):
+    def forward(self, pictures):
         x = classifier_input(pictures)
         for layer in self.layers:
             x = elu(max_pool2d(layer(x), 2))
-        return self.dense(x)
-
-    def forward(self, pictures):
-        return self.last(self.hidden(pictures))
-
-
-class Embedding(nn.Module):
-    """Unit vectors that are similar for pictures of the same person."""
-
-    def __init__(self, evaluator):
-        super().__init__()
-        self.evaluator, self.last = evaluator, nn.Linear(256, 128)
-
-    def forward(self, pictures):
-        return normalize(self.last(self.evaluator.hidden(pictures)).float(), dim=1)
+        return self.last(self.dense(x))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="labeled faces")
-    parser.add_argument("--people", type=Path, required=True, help="lfw.zip, deep-funneled")
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--attributes", help="default: ten of the model's directions")
-    parser.add_argument("--networks", type=Path, help="file to keep the trained networks in between runs")
+    parser.add_argument("--attributes", help="default: all directions of the model")
+    parser.add_argument("--evaluator", type=Path, help="file to keep the trained evaluator in between runs")
     options = parser.parse_args()
     console, model, start = Console(stderr=True), facesmith.load(options.model), time.process_time()
     precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
     faces = facesmith.open_faces(options.data, model.G.resolution, model.G.channels, console=console)
     labels = learnable_labels(faces)
-    evaluator, embedding = Evaluator(len(labels.names)), Embedding(Evaluator(len(labels.names)))
-    people = pictures_of_people(options.people, model.G.resolution, console)
-    if options.networks is not None and options.networks.exists():
-        for net, weights in zip((evaluator, embedding), torch.load(options.networks, weights_only=True), strict=True):
-            net.load_state_dict(weights)
+    evaluator = Evaluator(len(labels.names))
+    if options.evaluator is not None and options.evaluator.exists():
+        evaluator.load_state_dict(torch.load(options.evaluator, weights_only=True))
     else:
-        rows = np.setdiff1d(faces.part("train"), classifier_training_rows(faces))
-        evaluator = train_network(faces, labels, console, Evaluator, precision, EVALUATOR_BUDGET, rows)
-        embedding.evaluator.load_state_dict(evaluator.state_dict())
-        train_embedding(embedding, people, precision, console)
-        if options.networks is not None:
-            torch.save((evaluator.state_dict(), embedding.state_dict()), options.networks)
-    for net in (evaluator, embedding):
-        net.eval().requires_grad_(False)
-    report(options, model, faces, labels, evaluator, embedding, people, console)
+        evaluator = train_network(
+            faces, labels, console, Evaluator, precision, EVALUATOR_BUDGET, evaluator_training_rows(faces)
+        )
+        if options.evaluator is not None:
+            torch.save(evaluator.state_dict(), options.evaluator)
+    report(options, model, faces, labels, evaluator.eval().requires_grad_(False), console)
     print(f"\n{time.process_time() - start:.0f} s of CPU time")
 
 
-def report(options, model, faces, labels, evaluator, embedding, people, console):
+def evaluator_training_rows(faces):
+    """The training faces that the classifier did not use, or all of them if too few are left."""
+    training = faces.part("train")
+    unused = np.setdiff1d(training, classifier_training_rows(faces))
+    return unused if len(unused) >= MIN_UNUSED_FACES else training
+
+
+def report(options, model, faces, labels, evaluator, console):
     scores = evaluate_classifier(evaluator, faces, labels, held_out_rows(faces))
-    auc, count = verification(embedding, people)
-    print(f"embedding: AUC {auc:.3f} on {count} pairs of people outside its training set, against random pairs")
-    names = (
-        options.attributes.split(",") if options.attributes else [n for n in PREFERRED if n in model.directions][:10]
-    )
+    recognizer, rows = load_face_embedding(), np.arange(options.samples)
+    names = options.attributes.split(",") if options.attributes else list(model.directions)
     w = model.latents(range(FIRST_SEED, FIRST_SEED + options.samples))
     lite0 = Lite0()
     real = cached_features(lite0, np.asarray(faces.pixels[faces.part("test")]), "test faces", console)
     before = model.synthesize(w)
-    logits, points = predict_logits(evaluator, before).numpy(), predict_logits(embedding, before)
+    logits, points = predict_logits(evaluator, before).numpy(), embed_faces(recognizer, before, rows, "faces", console)
     unedited = frechet_distance(real, extract_features(lite0, before, "unedited faces", console))
     print(f"{options.samples} faces; Fréchet distance (Lite0) unedited: {unedited:.1f}\n")
     print(
@@ -150,7 +123,8 @@ def report(options, model, faces, labels, evaluator, embedding, people, console)
     for name in names:
         own = labels.names.index(name)
         after = model.synthesize(w + model.directions[name])
-        logits_after, points_after = predict_logits(evaluator, after).numpy(), predict_logits(embedding, after)
+        logits_after = predict_logits(evaluator, after).numpy()
+        points_after = embed_faces(recognizer, after, rows, f"{name}", console)
         lacking = logits[:, own] < 0
         appears = (logits_after[lacking, own] > 0).mean() if lacking.any() else float("nan")
         changed = ((logits_after > 0) != (logits > 0)).mean(0)
@@ -158,8 +132,8 @@ def report(options, model, faces, labels, evaluator, embedding, people, console)
         most_changed = others[changed[others].argsort()[::-1][:3]]
         listed = ", ".join(f"{labels.names[i]} {changed[i]:.0%}" for i in most_changed)
         distance = frechet_distance(real, extract_features(lite0, after, f"{name}", console))
-        random_pairs = (points * points_after.roll(len(points) // 2, 0)).sum(1)
-        identity = auc_of((points * points_after).sum(1), random_pairs)
+        others_after = np.roll(points_after, len(points) // 2, 0)
+        identity = auc(distances(points, others_after), distances(points, points_after))
         accuracy = f"{scores[name].accuracy:.0%} ({scores[name].balanced_accuracy:.0%})"
         print(
             f"| {name} | {accuracy} | {1 - lacking.mean():.0%} | {appears:.0%} "
@@ -167,67 +141,9 @@ def report(options, model, faces, labels, evaluator, embedding, people, console)
         )
 
 
-def pictures_of_people(path, resolution, console):
-    """Return a pair of pictures per person, uint8 `[P, 2, S, S, 3]`, and whether the person is in the training set."""
-    store = open_store(path)
-    by_person = {}
-    for entry in store.files():
-        if person := person_of(entry.name):
-            by_person.setdefault(person, []).append(entry)
-    pairs = {person: entries[:2] for person, entries in sorted(by_person.items()) if len(entries) > 1}
-    crops = [
-        [
-            resize(read_picture(store.read(each.name))[TOP : TOP + SIDE, LEFT : LEFT + SIDE], resolution)
-            for each in entries
-        ]
-        for entries in bar(pairs.values(), len(pairs), "reading pairs of pictures", console)
-    ]
-    return np.array(crops), np.array([part_of(f"person/{person}") == "train" for person in pairs])
-
-
-def train_embedding(embedding, people, precision, console):
-    """Train with InfoNCE (van den Oord et al. 2018): two pictures of a person against those of others in the batch."""
-    pairs, in_training = people
-    rows = np.flatnonzero(in_training)
-    steps = EPOCHS * (len(rows) // PAIRS_PER_BATCH)
-    torch.manual_seed(0)
-    order = np.concatenate(
-        [
-            np.random.default_rng(i).permutation(rows)[: len(rows) // PAIRS_PER_BATCH * PAIRS_PER_BATCH]
-            for i in range(EPOCHS)
-        ]
-    )
-    optimizer = torch.optim.AdamW(embedding.parameters(), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps + 1, pct_start=0.1)
-    embedding.train()
-    for step in bar(range(steps), steps, f"training on {len(rows)} people", console):
-        batch = pairs[order[step * PAIRS_PER_BATCH : (step + 1) * PAIRS_PER_BATCH]]
-        pictures = degrade(
-            classifier_input(to_float(torch.from_numpy(batch.swapaxes(0, 1).reshape(-1, *batch.shape[2:]))))
-        )
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-            points = embedding(pictures)
-        first, second = points.float().chunk(2)
-        similarity = first @ second.T / TEMPERATURE
-        targets = torch.arange(len(similarity))
-        loss = cross_entropy(similarity, targets) + cross_entropy(similarity.T, targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-
-
-def verification(embedding, people):
-    """Return the AUC of same-person pairs against different-person pairs outside the training set, and their number."""
-    pairs, in_training = people
-    first, second = (predict_logits(embedding, pairs[~in_training][:, i]) for i in (0, 1))
-    different = torch.cat([(first * second.roll(shift, 0)).sum(1) for shift in (1, 2, 3)])
-    return auc_of((first * second).sum(1), different), len(first)
-
-
-def auc_of(same, other):
-    """Return how often a value of `same` is larger than a value of `other`; ties count half."""
-    return float((same[:, None] > other[None]).float().mean() + 0.5 * (same[:, None] == other[None]).float().mean())
+def distances(first, second):
+    """Euclidean distances of embeddings, `[N]`."""
+    return np.linalg.norm(first - second, axis=1)
 
 
 if __name__ == "__main__":

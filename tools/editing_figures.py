@@ -1,6 +1,6 @@
 """Draw the pictures of docs/research/editing.md: what edits do, and their side effects. Generated faces only.
 
-Run: python tools/editing_figures.py MODEL --data celeba64.zip
+Run: python tools/editing_figures.py MODEL --data labeled.zip
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import facesmith
 from facesmith.attributes import learnable_labels, predict_logits, trained_classifier
 from facesmith.device import has_bfloat16
 from facesmith.io.captions import with_caption, with_heading
-from facesmith.io.images import enlarge, grid, write_png
+from facesmith.io.images import enlarge, grid, write_picture
 
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
 SEEDS = (0, 1, 2, 3, 5, 9, 13, 16)  # chosen before looking at the results
-EDITS = ("smiling", "eyeglasses", "male", "young", "bangs", "black_hair", "blond_hair", "heavy_makeup", "wavy_hair")
+EDITS = (
+    "smiling", "eyeglasses", "male", "bangs", "black_hair", "bushy_eyebrows", "heavy_makeup", "goatee", "wearing_hat",
+)  # fmt: skip
 DRIFT_SEEDS, DRIFT_SHOWN = range(256), 8
 SCALE, GAP_PX = 1, 6
 
@@ -45,7 +47,7 @@ def draw_edits(model: facesmith.Model) -> None:
     for name in names:
         rows += [with_heading(row(model, w + s * model.directions[name]), f"{name}={s}") for s in (1, -1)]
     metadata = model.provenance({"Seeds": str(list(SEEDS)), "Edits": ", ".join(names)})
-    print(write_png(ASSETS / "editing.png", grid(np.stack(rows), 1, GAP_PX), metadata))
+    print(write_picture(ASSETS / "editing.jpg", grid(np.stack(rows), 1, GAP_PX), metadata))
 
 
 def row(model: facesmith.Model, w: np.ndarray) -> np.ndarray:
@@ -67,7 +69,7 @@ def draw_drift(model: facesmith.Model, data: Path, console: Console) -> None:
         pair = enlarge(grid(np.stack([before[i], after[i]]), 2), 2)
         cells.append(with_heading(with_caption(pair, f"seed {i}"), f"{changed[i].sum()} changes"))
     metadata = model.provenance({"Edits": "smiling=1", "Shown": "faces in which most other attributes changed"})
-    print(write_png(ASSETS / "editing-drift.png", grid(np.stack(cells), 2, GAP_PX), metadata))
+    print(write_picture(ASSETS / "editing-drift.jpg", grid(np.stack(cells), 2, GAP_PX), metadata))
 
 
 if __name__ == "__main__":

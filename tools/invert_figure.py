@@ -25,7 +25,7 @@ from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, read_pic
 from facesmith.model import Model
 
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
-SIDE_PX = 192
+SIDE_PX = 256
 QUIET = Console(quiet=True)
 
 

@@ -72,7 +72,7 @@ def demo(
     yield f"training curves    {run / CURVES}"
     yield (
         f"The new generator was trained for {minutes:g} minutes on {TRAINING_FACES:,} faces that the bundled one drew. "
-        "The bundled one was trained on photos for three hours on one core."
+        "The bundled one was trained on photos for six hours on one core, at twice the size."
     )
     yield "Now with your own photos:"
     yield "  facesmith extract PHOTOS --out faces"

@@ -42,7 +42,7 @@ class Model:
         >>> import facesmith
         >>> model = facesmith.load()  # the bundled generator
         >>> model.sample([1, 2, 3]).shape
-        (3, 64, 64, 3)
+        (3, 128, 128, 3)
 
     Attributes:
         G: the generator, a `torch.nn.Module` in evaluation mode.

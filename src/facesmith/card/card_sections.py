@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from facesmith.card.facts import Facts
-from facesmith.modelfiles.evaluation_file import Score, Share
+from facesmith.modelfiles.evaluation_file import UNCERTAIN, Score, Share
 from facesmith.watermark.embed import MIN_SIDE_PX
 
 UNKNOWN = "unknown"
@@ -146,7 +146,10 @@ def classifier(facts: Facts) -> Iterator[str]:
             for name, s in facts.classifier.items()
         ],
     )
-    yield "The attributes are the labels of the training data. They say nothing about a person's identity."
+    yield (
+        f"Where the labels come from: {facts.options.labels or UNKNOWN}. An attribute is how a face looks in a "
+        "picture. It says nothing about who a person is."
+    )
 
 
 def memorization(facts: Facts) -> Iterator[str]:
@@ -184,22 +187,28 @@ def representation(facts: Facts) -> Iterator[str]:
     attributes = facts.result.get("attributes") if facts.result else None
     if attributes:
         rows = [
-            (name, _share(each["data"]), _share(each["samples"]), each["difference"], f"{each['accuracy']:.0%}")
+            (
+                name,
+                _share(each["data"]),
+                UNKNOWN if each["difference"] == UNCERTAIN else _share(each["samples"]),
+                each["difference"],
+                f"{each['accuracy']:.0%}",
+            )
             for name, each in attributes.items()
         ]
         yield _table(("attribute", "data", "samples", "difference", "accuracy"), rows)
         if any(each.get("labels", "data") != "data" for each in attributes.values()):
             yield (
-                "The data has no labels. A classifier trained on CelebA took their place; its accuracy on this data is "
-                "unknown. *Data* is the share of the training faces in which it finds the attribute. *Accuracy* is how "
-                "often a probe, which counts the samples, agrees with it; 50 % is chance."
+                "The data has no labels. The bundled attribute classifier took their place; its accuracy on this data "
+                "is unknown. *Data* is the share of the training faces in which it finds the attribute. *Accuracy* is "
+                "how often a probe, which counts the samples, agrees with it; 50 % is chance."
             )
         else:
             yield (
                 "*Data* is the share of the labels among the training faces. *Samples* were labeled by a probe, whose "
                 "errors are corrected; its *accuracy* was measured on held-out faces, and 50 % is chance."
             )
-        yield "*Uncertain* means that the probe is too weak to compare."
+        yield "*Uncertain* means that the probe is too weak to count this attribute."
         assert facts.result is not None
         lost = facts.result.get("lost_attributes", [])
         rare = [name for name, each in attributes.items() if each["data"]["value"] < RARE_SHARE]

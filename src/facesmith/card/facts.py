@@ -33,6 +33,7 @@ class CardOptions:
         data_license: of the training faces.
         biases: the maker's own text in Markdown.
         consent: how the people on the training faces agreed.
+        labels: who or what labeled the faces that its attribute classifier learned from.
     """
 
     name: str | None = None
@@ -41,6 +42,7 @@ class CardOptions:
     data_license: str | None = None
     biases: str | None = None
     consent: str | None = None
+    labels: str | None = None
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,9 @@ def card(
     data: Annotated[str | None, typer.Option(help="A short description of the training faces.")] = None,
     data_license: Annotated[str | None, typer.Option(help="The license of the training faces.")] = None,
     consent: Annotated[str | None, typer.Option(help="How the people in the training photos gave consent.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Who or what labeled the faces that the attribute classifier learned from.")
+    ] = None,
     biases: Annotated[
         Path | None, typer.Option(help="Your own text (Markdown) about which people the model draws, and which not.")
     ] = None,
@@ -79,7 +82,7 @@ def card(
     from facesmith.card.write_card import write_card
 
     own_text = None if biases is None else _read_biases(biases)
-    options = CardOptions(name, license, data, data_license, own_text, consent)
+    options = CardOptions(name, license, data, data_license, own_text, consent, labels)
     show(write_card(model, out, evaluation=evaluation, options=options, force=force))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from facesmith.metrics.comparison import Z_95, Score
+from facesmith.modelfiles.evaluation_file import UNCERTAIN
 
 MIN_AUC = 0.8  # below, the probe is too weak to compare an attribute
 RARER = 2 / 3  # an attribute is lost in part if its share among samples is smaller than this times that of the data
@@ -23,10 +24,9 @@ LABELED = (
     "and without the attribute, so 50 % is chance. “uncertain” means that the probe is too weak to compare."
 )
 RECOGNIZED = (
-    "The data has no labels. The bundled classifier, which was trained on CelebA, takes their place: “data” is the "
-    "share of the training faces in which it finds an attribute. On blurred CelebA faces with and without these "
-    "attributes, its mean accuracy is 80 to 96 %. How often it is right on this data is unknown, and it knows no age "
-    "groups and no population groups. A probe, trained on such faces as soft as the samples, counts the samples. "
+    "The data has no labels. The bundled attribute classifier takes their place: “data” is the share of the training "
+    "faces in which it finds an attribute. How often it is right on this data is unknown, and it knows no age groups "
+    "and no population groups. A probe, trained on such faces as soft as the samples, counts the samples. "
     "“samples” is corrected by its disagreement with the classifier on held-out faces. In brackets: 95 % intervals. "
     "“accuracy” is how often the probe agrees with the classifier; 50 % is chance."
 )
@@ -73,7 +73,7 @@ class AttributeShare:
     def difference(self) -> str:
         """What the numbers mean: "rarer", "more frequent", "uncertain" or "" for no difference that is certain."""
         if not self.certain:
-            return "uncertain"
+            return UNCERTAIN
         if self.samples.high < self.data.value and self.samples.value < RARER * self.data.value:
             return "rarer"
         if self.samples.low > self.data.value and self.data.value < RARER * self.samples.value:
@@ -110,14 +110,14 @@ def corrected_share(
 
 def attribute_table(shares: Sequence[AttributeShare]) -> list[list[str]]:
     """The rows of a table; the first is the header. What is rarer among samples comes first."""
-    order = {"rarer": 0, "more frequent": 1, "": 2, "uncertain": 3}
+    order = {"rarer": 0, "more frequent": 1, "": 2, UNCERTAIN: 3}
     rows = [["attribute", "data", "samples", "difference", "accuracy"]]
     for share in sorted(shares, key=lambda each: (order[each.difference], each.samples.value - each.data.value)):
         rows.append(
             [
                 share.name,
                 _with_interval(share.data),
-                _with_interval(share.samples),
+                _with_interval(share.samples) if share.certain else "unknown",
                 share.difference,
                 f"{share.accuracy:.0%}",
             ]

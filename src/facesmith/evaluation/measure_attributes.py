@@ -36,7 +36,7 @@ from facesmith.training.discriminator_scores import auc
 MAX_TRAINING, MAX_TEST = 4_000, 2_000  # faces of the probe
 MIN_PER_CLASS = 10  # test faces with an attribute, and without it
 MIN_CLASSIFIER_PX = 48  # of faces on which the bundled classifier is used
-MIN_CLASSIFIER_ACCURACY = 0.8  # of an attribute: its balanced accuracy on degraded CelebA faces
+MIN_CLASSIFIER_ACCURACY = 0.8  # of an attribute: its balanced accuracy on degraded faces of its own data
 
 
 def checked_labels(faces: Faces, console: Console) -> DatasetLabels:
@@ -54,7 +54,7 @@ def checked_labels(faces: Faces, console: Console) -> DatasetLabels:
             "compares labels. Add a metadata.csv with file_name and columns such as smiling, or leave --attributes out."
         )
     console.print(
-        f"notice: {faces.path} has no labels. The bundled classifier, which was trained on CelebA, takes their place. "
+        f"notice: {faces.path} has no labels. The bundled attribute classifier takes their place. "
         "How often it is right on these faces is unknown."
     )
     return _recognized_labels(faces)

@@ -11,6 +11,7 @@ from facesmith.io.json_files import PathText, read_json
 
 EVALUATION = "report.json"
 EVALUATION_FOLDER = "evaluation"  # in the folder of the model; the report is there or beside the model
+UNCERTAIN = "uncertain"  # the difference of an attribute that the probe can't count
 Count = Annotated[int, Meta(ge=0)]
 
 

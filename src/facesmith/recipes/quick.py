@@ -7,7 +7,7 @@ Run:    facesmith train quick --data faces --out runs/quick
 Cost:   82 images/s and 0.9 GiB of memory on two idle cores with AVX512-BF16; 34 minutes for the first result.
 Result: fd5k_lite0 13.9 (real faces 3.1, dcgan64 45.9), recall 0.25, coverage 0.85, face rate 98.3 % (real faces
         98.3 %), after 169 kimg of CelebA, 2026-11-26. After 500 kimg: fd5k_lite0 10.0, recall 0.38, coverage 0.91.
-        This is the bundled generator. Metrics: docs/background/metrics.md.
+        At 128 px it made the bundled generator. Metrics: docs/background/metrics.md.
 
 What it does: among the recipes that reproduce a tutorial, balanced64 gave the best faces for the images seen.
 They are an upsampling generator with BatchNorm and a max-pooling discriminator without normalization. But they are slow
