@@ -593,6 +593,43 @@ def test_texts_of_all_languages_are_not_called_binary(text):
         assert kind_of_text(f"file_name,{text}\na.png,1\n".encode(encoding)).name != "binary data"
 
 
-def test_labels_in_one_file_per_picture_are_named(tmp_path):
-    listing = listing_of(tmp_path, {**TWO, "a.cls": "1", "b.cls": "0", "b.json": "{}", "other.json": "{}"})
-    assert any("a.cls is not used: labels in one file per picture are not read (3 files)" in n for n in listing.notices)
+def test_labels_in_one_file_per_picture_are_read(tmp_path):
+    """As a WebDataset has them: 000.jpg with 000.json or 000.cls."""
+    files = {
+        "a.cls": "1",
+        "a.json": '{"smiling": true, "age": 31.5, "box": [1, 2]}',
+        "b.cls": "0\n",
+        "b.json": '{"smiling": false}',
+        "c.json": "[1]",
+        "other.json": '{"smiling": 1}',
+    }
+    with tarfile.open(tmp_path / "00000.tar", "w") as archive:
+        for name, text in {**THREE, **files}.items():
+            content = text.encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    for data in (tmp_path / "00000.tar", tmp_path):
+        listing = read_listing(open_store(data))
+        assert listing.layout == "WebDataset"
+        assert values(listing) == {"class": [1, 0, None], "smiling": [1, 0, None], "age": [31.5, None, None]}
+        notices = " ".join(listing.notices)
+        assert "1 label files can't be used" in notices
+        assert "c.json" in notices
+        assert "lists are not labels: box" in notices
+        assert "1 of 3 pictures have no row" in notices
+        assert "1 .json" in notices  # other.json
+
+
+@pytest.mark.parametrize(
+    ("files", "used"),
+    [
+        ({**TWO, "metadata.csv": "file_name,hat\na.png,1\nb.png,0\n"}, "metadata.csv is"),
+        ({"serious/a.png": "", "smiling/b.png": ""}, "the names of the folders are"),
+    ],
+)
+def test_tables_and_folders_come_before_labels_in_one_file_per_picture(tmp_path, files, used):
+    sidecars = {name.replace(".png", ".json"): '{"age": 31.5}' for name in files if name.endswith(".png")}
+    listing = listing_of(tmp_path, {**files, **sidecars})
+    assert "age" not in listing.attributes
+    assert f"{min(sidecars)} is not used: {used} used instead of 2 files with labels of one picture" in listing.notices

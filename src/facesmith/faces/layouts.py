@@ -85,7 +85,7 @@ def read_listing(store: Store) -> Listing:
         )
     if not labels.files and (store.path / JOURNAL_NAME).exists():
         listing.notices.append("an extraction into this folder was interrupted; run the same extract again to resume")
-    if ignored := _ignored_text(files, {*labels.files, *labels.unused}):
+    if ignored := _ignored_text(files, {*labels.files, *labels.sidecars, *labels.unused}):
         listing.notices.append(f"files that are not pictures are ignored{ignored}")
     return listing
 

@@ -3,6 +3,7 @@
 table_text.py   bytes of a table -> columns and rows, whatever its encoding and separator
 records.py      JSON lines and Parquet tables -> columns and rows
 table_files.py  which files are label tables, and the four formats that are read
+sidecars.py     label files of one picture each -> a table
 join.py         rows -> pictures, by name
 attributes.py   columns of texts -> attributes: yes and no, one per class, or numbers
 folders.py      names of folders -> persons or classes

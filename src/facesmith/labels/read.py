@@ -9,7 +9,9 @@ from posixpath import basename, dirname
 from facesmith.io.attribute_options import attribute_name
 from facesmith.io.store import Store, StoredFile, printable
 from facesmith.labels.attributes import Convention
+from facesmith.labels.folders import classes_of, persons_of
 from facesmith.labels.join import Join, join_rows, without_ending
+from facesmith.labels.sidecars import read_sidecars, sidecars_of
 from facesmith.labels.table_files import (
     CELEBA_PERSONS,
     Table,
@@ -17,7 +19,6 @@ from facesmith.labels.table_files import (
     read_own_table,
     read_persons,
     read_table,
-    sidecar_labels,
     tables_by_format,
 )
 from facesmith.labels.table_text import UnusableTable, readable
@@ -36,6 +37,7 @@ class Labels:
         format: of the tables that are used, as in `table_files.FORMATS`, or "Parquet"; empty if there are none.
         files: their paths.
         convention: how the numbers in the tables are meant (see `attributes_of`).
+        sidecars: names of the label files that belong to one picture each, whether or not they are used.
         unused: tables that are not used, with the reason or what they would need.
         notices: what else the user should know, one line each.
     """
@@ -46,6 +48,7 @@ class Labels:
     format: str = ""
     files: list[str] = field(default_factory=list)
     convention: Convention = ""
+    sidecars: list[str] = field(default_factory=list)
     unused: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
@@ -76,7 +79,8 @@ def read_labels(store: Store, pictures: Sequence[str], others: Sequence[StoredFi
                 _add_table(labels, read_table(store, file), pictures, format_name)
             except UnusableTable as reason:
                 labels.unused[file.name] = str(reason)
-    labels.unused |= other_tables(others) | sidecar_labels(pictures, others)
+    labels.unused |= other_tables(others)
+    _add_sidecars(labels, store, pictures, others)
     if labels.files and not all(labels.has_row):
         tables = printable(labels.files[0]) if len(labels.files) == 1 else f"{len(labels.files)} tables"
         labels.notices.append(f"{labels.has_row.count(False)} of {count} pictures have no row in {tables}")
@@ -144,6 +148,24 @@ def _add_table(labels: Labels, table: Table, pictures: Sequence[str], format_nam
         labels.notices.append(
             f"{path}: rows that are not used, because {printable(labels.files[0])} has the same picture: {earlier}"
         )
+
+
+def _add_sidecars(labels: Labels, store: Store, pictures: Sequence[str], others: Sequence[StoredFile]) -> None:
+    """Add the labels in one file per picture, unless a table or the names of folders already have labels."""
+    sidecars = sidecars_of(pictures, others)
+    if not sidecars:
+        return
+    labels.sidecars = [file.name for _, file in sidecars]
+    used = f"{printable(labels.files[0])} is" if labels.files else ""
+    if not used and (any(persons_of(pictures)) or any(classes_of(pictures)[0])):
+        used = "the names of the folders are"
+    if used:
+        labels.unused[labels.sidecars[0]] = f"{used} used instead of {len(sidecars)} files with labels of one picture"
+        return
+    try:
+        _add_table(labels, read_sidecars(store, pictures, sidecars), pictures, "WebDataset")
+    except UnusableTable as reason:
+        labels.unused[labels.sidecars[0]] = str(reason)
 
 
 def _add_persons(labels: Labels, store: Store, pictures: Sequence[str], others: Sequence[StoredFile]) -> None:

@@ -36,7 +36,7 @@ def parse_json_lines(raw: bytes) -> TableText:
             damaged.append(number)
             continue
         record: dict[str, str] = {}
-        _add_cells(record, lists, "", entry)
+        add_cells(record, lists, "", entry)
         records.append(record)
         columns |= dict.fromkeys(record)
         if len(columns) > MAX_COLUMNS:
@@ -51,12 +51,12 @@ def parse_json_lines(raw: bytes) -> TableText:
     return table
 
 
-def _add_cells(record: dict[str, str], lists: dict[str, None], prefix: str, entry: dict[str, Any]) -> None:
+def add_cells(record: dict[str, str], lists: dict[str, None], prefix: str, entry: dict[str, Any]) -> None:
     """Add the values of a JSON object as texts, and the names of its lists."""
     for name, value in entry.items():
         path = f"{prefix}{name}"
         if isinstance(value, dict) and not prefix:
-            _add_cells(record, lists, f"{path}.", value)
+            add_cells(record, lists, f"{path}.", value)
         elif isinstance(value, dict | list):
             lists[path] = None
         elif isinstance(value, bool):

@@ -50,7 +50,6 @@ LFW = ("lfw_attributes.txt",)
 STYLEGAN = ("dataset.json",)
 FORMATS = {"metadata.csv": METADATA, "CelebA": CELEBA, "LFW": LFW, "StyleGAN": STYLEGAN}  # the first is used
 NO_LABELS = frozenset({"rejected.csv", "faces.json", "report.html", *CELEBA_PERSONS})  # known files, never mentioned
-SIDECAR_SUFFIXES = frozenset({".cls", ".json"})  # of labels in one file per picture, as WebDataset has them
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods", ".jsonl"})
 CELEBA_POSITIONS = ("list_bbox_celeba", "list_landmarks_celeba", "list_landmarks_align_celeba", "list_eval_partition")
 
@@ -93,15 +92,6 @@ def other_tables(files: Sequence[StoredFile]) -> dict[str, str]:
     known = NO_LABELS.union(*FORMATS.values())
     names = [file.name for file in files if basename(file.name).lower() not in known]
     return {name: advice for name in names if (advice := _advice(basename(name).lower()))}
-
-
-def sidecar_labels(pictures: Sequence[str], files: Sequence[StoredFile]) -> dict[str, str]:
-    """The first of the label files that lie beside one picture each, and what they would need; or nothing."""
-    stems = {splitext(picture)[0] for picture in pictures}
-    parts = ((file.name, *splitext(file.name)) for file in files)
-    names = [name for name, stem, suffix in parts if suffix.lower() in SIDECAR_SUFFIXES and stem in stems]
-    advice = f"labels in one file per picture are not read ({len(names)} files); write them to a metadata.csv"
-    return {names[0]: advice} if names else {}
 
 
 def _advice(name: str) -> str:

@@ -83,7 +83,7 @@ def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
     return PhotoLabels(
         columns=tuple(map(readable, columns)),
         cells=labeled,
-        tables=Counter(source.kinds[name] for name in labels.files if name in source.kinds),
+        tables=Counter(source.kinds[name] for name in (*labels.files, *labels.sidecars) if name in source.kinds),
         notices=(*labels.notices, *notices),
     )
 
