@@ -75,7 +75,11 @@ def test_evaluate_returns_the_numbers_of_its_report(tmp_path, monkeypatch):
         facesmith.evaluate(None, tmp_path / "faces", samples=40, quiet=True)
 
 
-@pytest.mark.parametrize("seeds", [3, "0-3", None, [3.5], ["3"], [True], [None], [-1], [2**32], np.ones(2, bool)])
+NO_SEEDS = [3, "0-3", None, {1: 2}, np.array(5), torch.tensor(5)]
+WRONG_SEEDS = [[3.5], ["3"], [True], [None], [-1], [2**32], np.ones(2, bool)]
+
+
+@pytest.mark.parametrize("seeds", NO_SEEDS + WRONG_SEEDS)
 def test_what_is_no_list_of_seeds_is_a_user_error(seeds):
     with pytest.raises(facesmith.FacesmithError, match=r"seed.*(Use whole numbers from 0|Write \[3\])"):
         facesmith.load().sample(seeds)
@@ -91,3 +95,32 @@ def test_seeds_of_numpy_torch_and_generators_are_seeds():
     expected = model.latents([1, 2])
     for seeds in (np.array([1, 2]), np.array([1, 2], np.uint8), torch.tensor([1, 2]), (seed for seed in (1, 2))):
         assert (model.latents(seeds) == expected).all()
+
+
+@pytest.mark.parametrize("psi", ["1", None, [1.0], np.ones(1), 1j])
+def test_what_is_no_psi_is_a_user_error(psi):
+    model = facesmith.load()
+    for draw in (model.sample, lambda _, psi: model.synthesize(model.latents([1]), psi)):
+        with pytest.raises(facesmith.FacesmithError, match=r"psi is .*expected a number from 0 to 1"):
+            draw([1], psi=psi)
+
+
+@pytest.mark.parametrize("path", [b"model.safetensors", 3, ["a", "b"], 2.5, True])
+def test_what_is_no_path_of_a_model_is_a_user_error(path):
+    with pytest.raises(facesmith.FacesmithError, match=r"is not the path of a model\. Give a text or a Path"):
+        facesmith.load(path)
+
+
+@pytest.mark.parametrize("wrong", [None, "face.png", [[1, 2], [3]], {"a": 1}, object(), np.array(["a"]), 1j])
+def test_what_is_no_array_is_a_user_error(wrong):
+    model = facesmith.load()
+    for function in (model.synthesize, model.invert, facesmith.detect):
+        with pytest.raises(facesmith.FacesmithError, match="is no array"):
+            function(wrong)
+
+
+def test_lists_and_tensors_are_latents_too():
+    model = facesmith.load()
+    w = model.latents([1])
+    faces = [model.synthesize(each) for each in (w, w.tolist(), torch.from_numpy(w), w.astype(np.float64))]
+    assert all((each == faces[0]).all() for each in faces)

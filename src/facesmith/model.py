@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from facesmith.gan.contracts import Encoder, Generator
 from facesmith.gan.recipe import condition_of
 from facesmith.inversion.face_template import locate_face
 from facesmith.inversion.inverter import Inverter, open_inverter
+from facesmith.io.given_arrays import as_array
 from facesmith.io.images import Pixels
 from facesmith.io.json_files import as_schema
+from facesmith.io.messages import shorten
 from facesmith.io.provenance import synthetic_metadata
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize, synthesize_seeds
@@ -144,6 +147,7 @@ class Model:
             >>> smiling = model.synthesize(w)
         """
         layers = self.G.num_ws
+        w = as_array(w, "The latents")
         if w.ndim not in (2, 3) or w.shape[1:] not in ((self.G.w_dim,), (layers, self.G.w_dim)):
             expected = f"[N, {self.G.w_dim}] or [N, {layers}, {self.G.w_dim}]"
             raise BadData(f"Latents of shape {list(w.shape)} don't fit this model; expected {expected}.")
@@ -241,6 +245,7 @@ class Model:
             >>> reconstruction = model.synthesize(w)
         """
         inverter, shape = self.inverter, (self.G.resolution, self.G.resolution, self.G.channels)
+        pictures = as_array(pictures, "The pictures")
         if pictures.ndim not in (3, 4) or pictures.dtype != np.uint8 or pictures.shape[-1] not in (1, 3):
             raise BadData(
                 f"Pictures are {pictures.dtype} {list(pictures.shape)}; expected uint8, a photo [H, W, 3] or faces "
@@ -291,6 +296,8 @@ def load(path: str | Path | None = None) -> Model:
         >>> import facesmith
         >>> model = facesmith.load("runs/first")
     """
+    if path is not None and not isinstance(path, str | PathLike):
+        raise BadModel(f"{shorten(repr(path), 40)} is not the path of a model. Give a text or a Path.")
     return Model(load_model(None if path is None else Path(path)))
 
 
