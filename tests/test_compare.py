@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -102,3 +103,14 @@ def test_impossible_comparisons_are_refused(runs, tmp_path):
     compared(CompareOptions(models, out, [1]))
     with pytest.raises(OutputExists):
         compared(CompareOptions(models, out, [1]))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["Größe", "顔", "$x_1^", "x\x1b[2J"])
+def test_names_of_runs_in_any_script_are_titles(runs, tmp_path, name):
+    run = tmp_path / name
+    shutil.copytree(runs["dcgan64"], run)
+    lines = [{"seen": seen, "D/accuracy_real": 0.9, "D/accuracy_fake": 0.8, "G/fooling_rate": 0.1} for seen in (8, 16)]
+    (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    files = compared(CompareOptions([run], tmp_path / "out", [1]))
+    assert {"samples.png", "accuracies.png"} <= set(files)

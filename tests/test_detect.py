@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import facesmith
 from facesmith.cli import app
+from facesmith.cli.shared import read_watermark_key
 from facesmith.errors import BadData
 from facesmith.explore.detect_marks import detect
 from facesmith.io.images import grid, read_picture, read_provenance, write_png
@@ -97,6 +98,25 @@ def test_what_a_verb_writes_is_detected_and_can_be_signed(command, name, photo, 
     assert found.summary().startswith("watermark: yes")
     assert "metadata: generated" in found.summary()
     assert found.summary().endswith("generated, signed by signer, intact")
+
+
+@pytest.mark.parametrize("verb", ["sample", "mix", "compare", "directions"])
+def test_an_own_key_marks_what_a_verb_writes_besides_the_public_one(verb, tmp_path):
+    command, name = VERBS[verb]
+    out, secret = tmp_path / name, tmp_path / "secret.txt"
+    secret.write_text("a long secret sentence")
+    run(command, "--out", out if out.parent == tmp_path else out.parent, "--watermark-key", secret)
+    _, found = next(iter(detect([out], QUIET, read_watermark_key(secret))))
+    assert found.watermark.significant
+    assert found.own.significant
+
+
+@pytest.mark.parametrize("verb", ["compare", "directions"])
+def test_without_watermark_no_verb_writes_one(verb, tmp_path):
+    command, name = VERBS[verb]
+    run(command, "--out", (tmp_path / name).parent, "--no-watermark")
+    assert not facesmith.detect(picture_in(tmp_path / name)).significant
+    assert read_provenance(tmp_path / name)["Watermark"] == "no"
 
 
 def test_a_face_pasted_into_a_photo_is_detected(photo, tmp_path):

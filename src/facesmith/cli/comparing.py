@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from facesmith.cli.shared import Certificates, Force, SigningKey, app, console, fetch_models, show
+from facesmith.cli.shared import (
+    Certificates,
+    Force,
+    NoWatermark,
+    SigningKey,
+    WatermarkKey,
+    app,
+    console,
+    fetch_models,
+    marking,
+    show,
+)
 
 
 @app.command()
@@ -25,6 +36,8 @@ def compare(
     titles: Annotated[
         str | None, typer.Option(help="Titles of the models, separated by commas. Default: their names.")
     ] = None,
+    no_watermark: NoWatermark = False,
+    watermark_key: WatermarkKey = None,
     sign: Certificates = None,
     key: SigningKey = None,
     force: Force = False,
@@ -34,10 +47,10 @@ def compare(
     Example: facesmith compare runs/vae runs/vaegan --data faces
     """
     from facesmith.explore.compare import CompareOptions, compare
-    from facesmith.io.credentials import open_signer
     from facesmith.io.seeds import parse_seeds
 
     names = [title.strip() for title in titles.split(",")] if titles is not None else []
-    options = CompareOptions(models, out, parse_seeds(seeds), names, data, faces, force, open_signer(sign, key))
+    marks = marking(no_watermark, sign, key, watermark_key)
+    options = CompareOptions(models, out, parse_seeds(seeds), names, data, faces, force, marks)
     for path in compare(options, console):
         show(path)

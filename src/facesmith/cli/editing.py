@@ -50,6 +50,8 @@ def directions(
     steps: Annotated[
         int, typer.Option(min=0, help="Steps of refinement through the generator; 0 keeps the linear fit.")
     ] = 400,
+    no_watermark: NoWatermark = False,
+    watermark_key: WatermarkKey = None,
     sign: Certificates = None,
     key: SigningKey = None,
     force: Force = False,
@@ -63,7 +65,6 @@ def directions(
     """
     from facesmith.directions.direction_options import DirectionOptions
     from facesmith.directions.find import find_directions
-    from facesmith.io.credentials import open_signer
 
     def split(text: str | None) -> list[str] | None:
         return None if text is None else [name for name in text.split(",") if name.strip()]
@@ -72,7 +73,7 @@ def directions(
         raise BadOption("--attributes is empty. Leave it out for the default, or name columns: smiling,male.")
     options = DirectionOptions(
         model, data, out, method, split(attributes), split(keep), steps, force=force,
-        sign=open_signer(sign, key),
+        marking=marking(no_watermark, sign, key, watermark_key),
     )  # fmt: skip
     for line in find_directions(options, console):
         show(line)

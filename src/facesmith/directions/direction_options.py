@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facesmith.attributes.train_classifier import ClassifierBudget, TrainedClassifier
-from facesmith.io.provenance import Sign
+from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class DirectionOptions:
         steps: of refinement; 0 keeps the linear fit.
         classifier_budget: how long to train the classifier.
         force: replace existing files.
-        sign: adds signed content credentials to the contact sheet.
+        marking: watermark and signed content credentials of the contact sheet.
     """
 
     model: Path | None
@@ -41,7 +41,7 @@ class DirectionOptions:
     steps: int = 400
     classifier_budget: ClassifierBudget = field(default_factory=ClassifierBudget)
     force: bool = False
-    sign: Sign | None = None
+    marking: Marking = DEFAULT_MARKING
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
 from facesmith.modelfiles.classifier_file import KIND, save_classifier
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
-from facesmith.watermark.marking import DEFAULT_MARKING
+from facesmith.watermark.marking import Marking
 
 WITHOUT_CLASSIFIER = ("means", *unsupervised.METHODS)
 METHODS = ("supervised", *WITHOUT_CLASSIFIER)
@@ -62,7 +62,7 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
     sheet = file.with_suffix(".png")
     classifier_file = file.with_name(sidecar_path(model.path, KIND).name)
     paths = [file, sheet, *([] if options.method in WITHOUT_CLASSIFIER else [classifier_file])]
-    outputs = Outputs(paths, replace(options, force=False, sign=None))
+    outputs = Outputs(paths, replace(options, force=False, marking=replace(options.marking, sign=None)))
     outputs.refuse_to_overwrite(options.force)
     needs_labels = options.method not in unsupervised.METHODS
     result = _find_labeled(model, options, console) if needs_labels else _find_unsupervised(model, options)
@@ -70,7 +70,7 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
     names = list(result.directions)
     header = {**result.header, "names": names, "method": options.method, "attributes": result.measurements}
     arrays = {name: direction.numpy() for name, direction in result.directions.items()}
-    picture = directions_sheet(model.G, arrays, SHEET_SEEDS, result.notes)
+    picture = directions_sheet(model.G, arrays, SHEET_SEEDS, result.notes, options.marking)
     with outputs.writing():
         save_sidecar(file, "directions", result.directions, header, model.hash)
         if result.classifier is not None:
@@ -78,8 +78,8 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
         write_picture(
             sheet,
             picture,
-            model.provenance({"Directions": ", ".join(names), **DEFAULT_MARKING.metadata(model.resolution)}),
-            options.sign,
+            model.provenance({"Directions": ", ".join(names), **options.marking.metadata(model.resolution)}),
+            options.marking.sign,
         )
     for name in names:
         yield f"{name}: {', '.join(filter(None, (result.notes[name], skin_notes.get(name))))}"
@@ -115,19 +115,24 @@ def _measure_skin(G: Generator, result: FoundDirections, console: Console) -> di
 
 
 def directions_sheet(
-    G: Generator, directions: Mapping[str, NDArray[np.float32]], seeds: Sequence[int], notes: Mapping[str, str]
+    G: Generator,
+    directions: Mapping[str, NDArray[np.float32]],
+    seeds: Sequence[int],
+    notes: Mapping[str, str],
+    marking: Marking,
 ) -> Pixels:
     """Return a contact sheet `[H, W, 3]`: a row per direction, with each face at strengths -1, 0 and 1.
 
     Args:
         notes: a short text below a direction's name.
+        marking: of the faces.
     """
     with torch.inference_mode():
         w = latents(G, seeds)
         rows = []
         for name, direction in directions.items():
             edited = torch.stack([w + strength * torch.from_numpy(direction) for strength in SHEET_STRENGTHS], dim=1)
-            faces = DEFAULT_MARKING.marked(synthesize(G, edited.flatten(0, 1)))
+            faces = marking.marked(synthesize(G, edited.flatten(0, 1)))
             faces = enlarge(faces, max(1, FACE_PX // G.resolution))
             captions = [f"{strength:+d}" if strength else "0" for strength in SHEET_STRENGTHS] * len(w)
             cells = np.stack([with_caption(face, caption) for face, caption in zip(faces, captions, strict=True)])

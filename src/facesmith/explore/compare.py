@@ -18,14 +18,15 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
 from facesmith.io.captions import with_heading
 from facesmith.io.charts import BLUE, GREEN, ORANGE, new_figure, save_png
+from facesmith.io.fonts import drawable, font_file
 from facesmith.io.images import Pixels, as_rgb, enlarge, grid, write_picture
 from facesmith.io.outputs import Outputs
-from facesmith.io.provenance import Sign, seed_metadata
+from facesmith.io.provenance import seed_metadata
 from facesmith.model import Model, load
 from facesmith.modelfiles.run_folder import LOG, LOSSES, read_log
 from facesmith.training.curves import CHANCE, KIMG_LABEL, STEP_SHARES, points
 from facesmith.training.reconstructions import reconstruct
-from facesmith.watermark.marking import DEFAULT_MARKING
+from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ class CompareOptions:
         titles: one for each model; empty for their names.
         data: faces to reconstruct, or None.
         faces: how many faces to reconstruct.
-        sign: adds signed content credentials to pictures of generated faces.
+        marking: watermark and signed content credentials of pictures of generated faces.
     """
 
     models: Sequence[Path]
@@ -58,7 +59,7 @@ class CompareOptions:
     data: Path | None = None
     faces: int = 8
     force: bool = False
-    sign: Sign | None = None
+    marking: Marking = DEFAULT_MARKING
 
 
 def compare(options: CompareOptions, console: Console) -> Iterator[Path]:
@@ -70,7 +71,7 @@ def compare(options: CompareOptions, console: Console) -> Iterator[Path]:
         BadData: the data has no held-out faces, or no model has an encoder.
     """
     _check(options)
-    outputs = Outputs([options.out], replace(options, sign=None), folder=True)
+    outputs = Outputs([options.out], replace(options, marking=replace(options.marking, sign=None)), folder=True)
     outputs.refuse_to_overwrite(options.force)
     models = [load(path) for path in options.models]
     if options.data is not None and all(model.E is None for model in models):
@@ -102,14 +103,15 @@ def _check(options: CompareOptions) -> None:
 
 def _write_samples(options: CompareOptions, models: Sequence[Model], titles: Sequence[str]) -> Path:
     """Write a row of faces for each model, all of the same seeds."""
-    rows = [(title, model.sample(options.seeds, watermark=True)) for title, model in zip(titles, models, strict=True)]
+    marking = options.marking
+    rows = [(title, marking.marked(model.sample(options.seeds))) for title, model in zip(titles, models, strict=True)]
     entries = {
         "Seeds": seed_metadata(options.seeds, 1.0)["Seeds"],
         "Models": json.dumps([model.hash for model in models]),
     }
-    entries |= DEFAULT_MARKING.metadata(min(model.resolution for model in models))
+    entries |= marking.metadata(min(model.resolution for model in models))
     about = {"Software": f"facesmith {__version__}", "Synthetic": "true"}
-    return write_picture(options.out / SAMPLES, _headed_rows(rows), about | entries, options.sign)
+    return write_picture(options.out / SAMPLES, _headed_rows(rows), about | entries, options.marking.sign)
 
 
 def _write_reconstructions(
@@ -130,11 +132,11 @@ def _write_reconstructions(
             raise BadData(f"{options.data} has no faces in its test split. Give more faces.")
         if not rows:
             rows.append((faces_title(models), held_out))
-        rows.append((title, DEFAULT_MARKING.marked(reconstruct(nets, held_out))))
+        rows.append((title, options.marking.marked(reconstruct(nets, held_out))))
     about = {"Software": f"facesmith {__version__}", "Synthetic": "in part"}
     description = "Faces above their reconstructions by " + ", ".join(title for title, *_ in able)
-    entries = {"Description": description} | DEFAULT_MARKING.metadata(min(model.resolution for _, model, _ in able))
-    return write_picture(options.out / RECONSTRUCTIONS, _headed_rows(rows), about | entries, options.sign)
+    entries = {"Description": description} | options.marking.metadata(min(model.resolution for _, model, _ in able))
+    return write_picture(options.out / RECONSTRUCTIONS, _headed_rows(rows), about | entries, options.marking.sign)
 
 
 def faces_title(models: Sequence[Model]) -> str:
@@ -191,7 +193,8 @@ def _write_monitor(out: Path, losses: Sequence[tuple[str, dict[str, list[float]]
     for axes, (title, columns) in zip(panels, losses, strict=True):
         for name, (label, color) in STEP_LOSSES.items():
             axes.plot(columns[name], label=label, color=color, linewidth=1)
-        axes.set(title=title, xlabel="step", ylim=(0, MAX_LOSS))
+        axes.set(xlabel="step", ylim=(0, MAX_LOSS))
+        _set_title(axes, title)
     return _save_panels(out, figure, panels)
 
 
@@ -200,6 +203,11 @@ def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
     figure = new_figure(max(3.4 * count, 6.0), 3.6, left=0.08, right=0.98, bottom=0.27, top=0.9, wspace=0.08)
     panels: Sequence[Axes] = figure.subplots(1, count, sharey=True, squeeze=False)[0]
     return figure, panels
+
+
+def _set_title(axes: Axes, title: str) -> None:
+    text = drawable(title)
+    axes.set_title(text, font=font_file(text), parse_math=False)
 
 
 def _save_panels(out: Path, figure: Figure, panels: Sequence[Axes]) -> Path:
@@ -218,5 +226,6 @@ def _write_accuracies(out: Path, logs: Sequence[tuple[str, Log]]) -> Path:
             label, color = STEP_SHARES[name]
             axes.plot(*points(lines, name), label=label, color=color)
         axes.axhline(CHANCE[0], color="gray", linestyle=":", linewidth=1)
-        axes.set(title=title, xlabel=KIMG_LABEL, ylim=(-0.02, 1.02))
+        axes.set(xlabel=KIMG_LABEL, ylim=(-0.02, 1.02))
+        _set_title(axes, title)
     return _save_panels(out, figure, panels)

@@ -21,6 +21,7 @@ original_photo.py     a photo with its own colors, profile and transparency, to 
 color_profiles.py     colors of embedded profiles -> sRGB, and back; 16-bit and float gray -> 8 bits
 given_arrays.py       arrays that programs pass, checked
 batches.py            batches of equal size, the last one padded
+fonts.py              fonts for texts in any script
 captions.py           images with text below or on the left
 video.py              write MP4 and GIF
 sheet_layout.py       columns, gap and enlargement of a sheet

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from facesmith.io.fonts import drawable, font_of
 from facesmith.io.images import Pixels, as_rgb
 
 CAPTION_PX, GUTTER_PX, GAP_PX = 14, 40, 6
@@ -14,7 +15,7 @@ SIGN_BARS = {"+": (0,), "-": (0,), "=": (-4, 4)}  # the horizontal bars of a sig
 
 
 def with_caption(picture: Pixels, caption: str, sign: str | None = None) -> Pixels:
-    """Put a caption (ASCII) below `[H, W, C]`. Returns RGB.
+    """Put a caption below `[H, W, C]`. Returns RGB.
 
     Args:
         sign: "+", "-" or "=" to draw on the left; "" leaves an empty gutter there, None leaves no gutter.
@@ -27,20 +28,20 @@ def with_caption(picture: Pixels, caption: str, sign: str | None = None) -> Pixe
     if sign:
         _draw_sign(pen, sign, left // 2, height // 2)
     baseline = (left + width / 2, height + GAP_PX + CAPTION_PX)
-    pen.text(baseline, caption, "black", _fitting_font(caption, width), anchor="ms")
+    _draw(pen, baseline, caption, "black", width, "ms")
     return np.asarray(sheet)
 
 
 def with_heading(picture: Pixels, title: str, note: str = "") -> Pixels:
-    """Put a title (ASCII), and a note below it, on the left of `[H, W, 3]`."""
+    """Put a title, and a note below it, on the left of `[H, W, 3]`."""
     height, width, _ = picture.shape
     sheet = Image.new("RGB", (HEADING_PX + width, height), "white")
     sheet.paste(Image.fromarray(picture), (HEADING_PX, 0))
     pen = ImageDraw.Draw(sheet)
     room_px = HEADING_PX - 2 * GAP_PX
-    pen.text((GAP_PX, height / 2 - GAP_PX), title, "black", _fitting_font(title, room_px), anchor="ls")
+    _draw(pen, (GAP_PX, height / 2 - GAP_PX), title, "black", room_px, "ls")
     if note:
-        pen.text((GAP_PX, height / 2 + GAP_PX), note, "dimgray", _fitting_font(note, room_px), anchor="lt")
+        _draw(pen, (GAP_PX, height / 2 + GAP_PX), note, "dimgray", room_px, "lt")
     return np.asarray(sheet)
 
 
@@ -52,9 +53,18 @@ def _draw_sign(pen: ImageDraw.ImageDraw, sign: str, x: int, y: int) -> None:
         pen.line((x, y - HALF_SIGN_PX, x, y + HALF_SIGN_PX), "black", STROKE_PX)
 
 
-def _fitting_font(text: str, width_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The largest font in which a text fits into a width, but no smaller than half the caption size."""
-    size_px = CAPTION_PX
-    while size_px > CAPTION_PX / 2 and ImageFont.load_default(size_px).getlength(text) > width_px:
+def _draw(
+    pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, color: str, width_px: int, anchor: str
+) -> None:
+    """Draw a text in the largest font in which it fits into a width, but no smaller than half the caption size.
+
+    A text that still does not fit is cut.
+    """
+    text, size_px = drawable(text), CAPTION_PX
+    while size_px > CAPTION_PX / 2 and font_of(text, size_px).getlength(text) > width_px:
         size_px -= 1
-    return ImageFont.load_default(size_px)
+    font = font_of(text, size_px)
+    if font.getlength(text) > width_px:
+        length = next((n for n in range(len(text), 0, -1) if font.getlength(f"{text[:n]}...") <= width_px), 0)
+        text = f"{text[:length]}..."
+    pen.text(place, text, color, font, anchor=anchor)
