@@ -7,16 +7,19 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 from small import QUIET, faces_folder
 
+import facesmith
 from facesmith.errors import BadData, BadOption
 from facesmith.gan.list_recipes import describe_recipe
 from facesmith.gan.recipe import LARGE, default_hyperparameters, make_recipe
 from facesmith.modelfiles.checkpoint import load_model, read_header
 from facesmith.modelfiles.locate import BUNDLED, bundled_model
 from facesmith.modelfiles.run_folder import PLAN
+from facesmith.photos.align import DEFAULT_FRAME, Alignment
 from facesmith.recipes.quick import Quick
 from facesmith.training.defaults_for_faces import FINETUNED_BY_DEFAULT, complete_options
 from facesmith.training.plan import TrainOptions, read_plan
@@ -103,6 +106,21 @@ def test_few_faces_are_trained_from_scratch(side, changes, notice):
     options, output = completed([side] * 9, FEW, **changes)
     assert options.finetune_from is None
     assert re.search(notice, output) if notice else not output
+
+
+@pytest.mark.parametrize(
+    ("frame", "fits"), [(None, True), (2.1, True), (2.45, True), (2.9, True), (2.0, False), (3.48, False)]
+)
+def test_few_faces_with_another_frame_are_trained_from_scratch(frame, fits):
+    options, output = complete_options(OPTIONS, None, [BUNDLED_SIZE] * 9, FEW, frame)
+    assert options.finetune_from == (BUNDLED if fits else None)
+    assert ("facesmith extract PHOTOS --frame 2.45" in output) is not fits
+
+
+def test_the_default_frame_of_extract_is_that_of_the_bundled_generator():
+    eyes = facesmith.load().inverter.template.points[:2]
+    assert 1 / (eyes[1, 0] - eyes[0, 0]) == pytest.approx(DEFAULT_FRAME, rel=0.02)
+    np.testing.assert_allclose(eyes, Alignment(BUNDLED_SIZE).targets()[:2] / BUNDLED_SIZE, atol=0.01)
 
 
 def test_without_a_bundled_generator_few_faces_are_trained_from_scratch(monkeypatch, tmp_path):

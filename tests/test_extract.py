@@ -78,7 +78,7 @@ def test_one_photo_gives_one_face(tmp_path):
 
 def test_affine_columns_map_the_photo_to_the_crop(tmp_path):
     photo().save(tmp_path / "a.png")
-    run(tmp_path / "a.png", tmp_path / "out", size=256, min_face=40)
+    run(tmp_path / "a.png", tmp_path / "out", size=256, min_face=40, frame=3.48)
     (row,) = rows(tmp_path / "out" / "metadata.csv")
     matrix = np.array([[float(row[f"affine_{i}{j}"]) for j in range(3)] for i in range(2)])
     eyes = np.array([[float(row[f"{side}_eye_{axis}"]) for axis in "xy"] for side in ("left", "right")])
@@ -94,7 +94,7 @@ def test_extracted_faces_open_as_a_dataset(tmp_path):
     run(different_faces(tmp_path / "photos", 3), tmp_path / "out")
     opened = faces.open_faces(tmp_path / "out", 64)
     assert len(opened.names) == 3
-    assert opened.alignment == {"layout": "eyes-nose-mouth-2", "size": 64, "frame": 3.48}
+    assert opened.alignment == {"layout": "eyes-nose-mouth-2", "size": 64, "frame": 2.45}
 
 
 def test_faces_json_has_settings_counts_split_and_versions(tmp_path):
@@ -253,18 +253,18 @@ def test_center_crops_and_detected_faces_are_not_mixed(tmp_path):
 
 def test_faces_beyond_the_photo_are_counted_and_refused(tmp_path):
     portrait().crop((0, 35, 200, 200)).save(tmp_path / "tight.png")
-    kept = run(tmp_path / "tight.png", tmp_path / "kept", size=48)
+    kept = run(tmp_path / "tight.png", tmp_path / "kept", size=48, frame=3.48)
     (row,) = rows(tmp_path / "kept" / "metadata.csv")
     assert 0 < float(row["fill"]) < 0.2
     assert (kept.filled, kept.mean_fill) == (1, float(row["fill"]))
     header = json.loads((tmp_path / "kept" / "faces.json").read_text())
     assert (header["counts"]["filled"], header["settings"]["max_fill"]) == (1, 0.2)
     assert "1 faces reach beyond their photo" in (tmp_path / "kept" / "report.html").read_text()
-    refused = run(tmp_path / "tight.png", tmp_path / "refused", size=48, max_fill=0.01)
+    refused = run(tmp_path / "tight.png", tmp_path / "refused", size=48, max_fill=0.01, frame=3.48)
     assert refused.rejected == {"beyond the photo": 1}
     (reason,) = rejections(tmp_path / "refused").values()
     assert reason.startswith(f"beyond the photo: {float(row['fill']):.0%} of the crop, more than --max-fill 0.01")
-    tight = run(tmp_path / "tight.png", tmp_path / "framed", size=48, max_fill=0.01, frame=2.45)
+    tight = run(tmp_path / "tight.png", tmp_path / "framed", size=48, max_fill=0.01)
     assert (tight.faces, tight.filled, tight.fill_summary()) == (1, 0, None)
 
 

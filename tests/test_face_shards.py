@@ -47,7 +47,7 @@ def test_shards_open_as_a_dataset_with_labels_persons_and_split(extracted):
     table = rows(extracted / "metadata.csv")
     assert faces.names == [row["file_name"] for row in table]
     assert faces.layout == "extracted faces"
-    assert faces.alignment == {"layout": "eyes-nose-mouth-2", "size": 64, "frame": 3.48}
+    assert faces.alignment == {"layout": "eyes-nose-mouth-2", "size": 64, "frame": 2.45}
     assert faces.attributes["smiling"].tolist() == [float(row["smiling"]) for row in table]
     assert faces.attributes["group=a"].tolist() == [float(row["group"] == "a") for row in table]
     assert set(faces.attributes) == {"smiling", "group=a", "group=b"}

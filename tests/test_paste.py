@@ -15,7 +15,7 @@ from facesmith.io.images import png_bytes, read_picture
 from facesmith.io.original_photo import read_original
 from facesmith.photos.align import Alignment, inverse, similarity, transform
 
-TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")
+TEMPLATE = FaceTemplate(Alignment(64, 3.48).targets() / 64, "extracted")
 POINTS = TEMPLATE.targets(64)
 
 

@@ -32,15 +32,13 @@ def main() -> None:
         "cut at the left": photo.crop((196, 20, 356, 180)),
         "cut at the top": photo.crop((145, 84, 305, 244)),
         "a close-up": photo.crop((175, 68, 275, 168)),
-        "--frame 2.45": photo.crop((175, 68, 275, 168)),
     }
     columns = []
     for caption, picture in photos.items():
         with tempfile.TemporaryDirectory() as folder:
             file, out = Path(folder, "photo.png"), Path(folder, "faces")
             picture.save(file)
-            frame = 2.45 if "frame" in caption else 3.48
-            extract(file, out, size=SIDE_PX, frame=frame, max_fill=0.6, console=Console(quiet=True))
+            extract(file, out, size=SIDE_PX, max_fill=0.4, console=Console(quiet=True))
             face = read_picture(out / "000001.png")
         shown = np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS))
         columns.append(with_caption(np.concatenate((shown, face)), caption))

@@ -92,7 +92,7 @@ def extract(
     out: str | Path,
     *,
     size: int | None = None,
-    frame: float = 3.48,
+    frame: float = 2.45,
     crop: int | None = None,
     faces: Literal["largest", "all"] = "largest",
     min_face: int | None = None,

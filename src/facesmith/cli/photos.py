@@ -11,7 +11,7 @@ from facesmith.cli.shared import Force, app, console, explicit_options, show
 from facesmith.errors import BadOption
 
 # Copies of the defaults in `facesmith.photos`, whose import loads torch. A test compares them.
-DEFAULT_FRAME, DEFAULT_THRESHOLD, DEFAULT_MAX_FILL, DEFAULT_EVERY = 3.48, 0.85, 0.2, 25
+DEFAULT_FRAME, DEFAULT_THRESHOLD, DEFAULT_MAX_FILL, DEFAULT_EVERY = 2.45, 0.85, 0.2, 25
 FaceChoice = Literal["largest", "all"]
 
 
@@ -30,7 +30,9 @@ def extract(
         int | None,
         typer.Option(min=16, max=256, help="Side of the faces in pixels. Default: 128, or --crop if that is smaller."),
     ] = None,
-    frame: Annotated[float, typer.Option(help="Side of the faces in eye distances, 2 to 16.")] = DEFAULT_FRAME,
+    frame: Annotated[
+        float, typer.Option(help="Side of the faces in eye distances, 2 to 16; 3.48 shows the whole head.")
+    ] = DEFAULT_FRAME,
     crop: Annotated[
         int | None,
         typer.Option(min=16, help="For aligned photos: take the middle N x N pixels, without face detection."),

@@ -24,7 +24,8 @@ Matrix = NDArray[np.float64]
 Points = NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]
 
-DEFAULT_FRAME = 3.48  # a little more than the CelebA crops of DCGAN tutorials, so that chins are complete
+DEFAULT_FRAME = 2.45  # that of the bundled generator's faces, so that it can be fine-tuned
+HEAD_FRAME = 3.48  # a little more than the CelebA crops of DCGAN tutorials, so that chins are complete
 MIN_FRAME, MAX_FRAME = 2.0, 16.0
 CHIN_BELOW_EYES = 1.725  # eye distances; every frame reaches at least as far down
 MAX_SIZE_PX = 256

@@ -14,7 +14,7 @@ from PIL import Image
 from facesmith.errors import BadPicture
 from facesmith.io.images import FirstPicture, Pixels, center_square, resize
 from facesmith.io.pages import count_text
-from facesmith.photos.align import Alignment, CenterCrop, Matrix, align, inside_photo, similarity, warp
+from facesmith.photos.align import HEAD_FRAME, Alignment, CenterCrop, Matrix, align, inside_photo, similarity, warp
 from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.near_duplicates import Hashes, perceptual_hash
 from facesmith.photos.quality import MAX_BLUR, blur, fill_fault, geometry_fault
@@ -26,7 +26,7 @@ FaceChoice = Literal["largest", "all"]
 MAX_LOADED_PIXELS = 8_000_000  # loaded photos are searched as soon as there are more
 THUMBNAIL_PX = 64
 # Blur and hash are always computed on this crop, so that they don't depend on --size and --frame.
-QUALITY_ALIGNMENT = Alignment(size=64)
+QUALITY_ALIGNMENT = Alignment(size=64, frame=HEAD_FRAME)
 
 
 @dataclass(frozen=True)

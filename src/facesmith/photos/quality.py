@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesmith.io.images import Pixels, to_gray
-from facesmith.photos.align import DEFAULT_FRAME, Alignment, Matrix
+from facesmith.photos.align import HEAD_FRAME, Alignment, Matrix
 
 DETAIL_AT_HALF_BLUR = 0.08  # chosen by looking at a thousand faces sorted by their sharpness
 MAX_BLUR = 0.5
-# Side of the crop with the default frame / side of the detected box. Outside this range the landmarks are wrong.
+# Side of a crop of the whole head / side of the detected box. Outside this range the landmarks are wrong.
 CROP_TO_BOX_RANGE = (0.6, 4.0)
 MAX_CUT_OFF = 0.25  # share of the box outside the photo
 DEFAULT_MAX_FILL = 0.2  # share of the crop; chosen by looking at crops sorted by it: from a quarter on, heads dissolve
@@ -45,7 +45,7 @@ def geometry_fault(
     if side < min_face_px:
         return f"too small: {side:.0f} px, less than --min-face {min_face_px}"
     box_px = side * float(np.hypot(matrix[0, 0], matrix[1, 0]))  # in the crop
-    crop_px = alignment.size * DEFAULT_FRAME / alignment.frame
+    crop_px = alignment.size * HEAD_FRAME / alignment.frame
     if not CROP_TO_BOX_RANGE[0] * box_px <= crop_px <= CROP_TO_BOX_RANGE[1] * box_px:
         return "eyes and mouth do not fit the face"
     if (outside := share_outside(box, photo_size)) > MAX_CUT_OFF:

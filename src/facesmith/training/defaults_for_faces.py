@@ -12,17 +12,19 @@ from facesmith.errors import BadModel
 from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, default_hyperparameters, find_recipe, make_recipe
 from facesmith.modelfiles.checkpoint import read_header
 from facesmith.modelfiles.locate import BUNDLED
+from facesmith.photos.align import DEFAULT_FRAME
 from facesmith.training.finetune import PretrainedModel, shapes
 from facesmith.training.plan import Plan, TrainOptions
 
 FINETUNED_BY_DEFAULT = 3000  # with fewer faces, a run starts from the bundled generator
 GENTLE = 1000  # with fewer training faces, fine-tuning uses the recipe's gentler hyperparameters
 VERY_FEW = 200  # a recipe shows each of them hundreds of times in the default budget
+SIMILAR_FRAME = 1.2  # largest ratio of the frames of two sets of faces, for which fine-tuning is worthwhile
 FITTING_SHARE = 0.9  # of the faces must have at least a resolution, for it to be chosen
 
 
 def complete_options(
-    options: TrainOptions, stored: Plan | None, sides: Sequence[int], face_count: int
+    options: TrainOptions, stored: Plan | None, sides: Sequence[int], face_count: int, frame: float | None = None
 ) -> tuple[TrainOptions, str]:
     """The options, with the resolution that fits the faces, or with the bundled generator to start from.
 
@@ -31,13 +33,14 @@ def complete_options(
     Args:
         sides: the smaller side of some of the faces, in pixels of their files.
         face_count: number of faces, with those for validation and test.
+        frame: side of the faces in eye distances, if `facesmith extract` made them.
 
     Returns:
         a line for the user, too; empty if there is nothing to say.
     """
     if options.finetune_from is not None or options.as_in_text:
         return options, ""
-    starts_from_bundled, line = _starts_from_bundled(options, stored, sides, face_count)
+    starts_from_bundled, line = _starts_from_bundled(options, stored, sides, face_count, frame)
     if starts_from_bundled:
         return replace(options, finetune_from=BUNDLED), line
     name = options.recipe or DEFAULT_RECIPE
@@ -52,7 +55,7 @@ def complete_options(
 
 
 def _starts_from_bundled(
-    options: TrainOptions, stored: Plan | None, sides: Sequence[int], face_count: int
+    options: TrainOptions, stored: Plan | None, sides: Sequence[int], face_count: int, frame: float | None
 ) -> tuple[bool, str]:
     """Whether a run starts from the bundled generator although nobody requested it, and a line that says why."""
     if options.recipe is not None or options.from_scratch:
@@ -76,6 +79,11 @@ def _starts_from_bundled(
         return False, (
             f"{few}, but they are too small to fine-tune the bundled generator. For faces that are large enough: "
             f"facesmith extract PHOTOS --size {own.resolution}"
+        )
+    if frame is not None and not 1 / SIMILAR_FRAME <= frame / DEFAULT_FRAME <= SIMILAR_FRAME:
+        return False, (
+            f"{few}, but their frame is {frame:g} eye distances, and {DEFAULT_FRAME:g} in the bundled generator, so "
+            f"training starts from scratch. To fine-tune it: facesmith extract PHOTOS --frame {DEFAULT_FRAME:g}"
         )
     return True, f"{few}, so this run fine-tunes the bundled generator. To train without it: --from-scratch"
 

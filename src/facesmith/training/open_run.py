@@ -97,7 +97,7 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
     with _advice_on_moved_faces(options, stored):
         store, listing = read_dataset(options.data)
     face_count = min(len(listing.files), options.limit or len(listing.files))
-    options, why = complete_options(options, stored, sample_sides(store, listing), face_count)
+    options, why = complete_options(options, stored, sample_sides(store, listing), face_count, listing.frame)
     recipe, pretrained = choose_recipe(options, stored)
     with _advice_on_moved_faces(options, stored):
         recipe, faces = _open_faces(options, store, listing, recipe, processes, console)
