@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 30])
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    print(f"| faces | minutes | way | kimg | {' | '.join(COLUMNS)} | face rate | copies |")
-    print("|---|---|---|---|" + "---|" * (len(COLUMNS) + 2))
+    print(f"| faces | minutes | way | kimg | {' | '.join(COLUMNS)} | face rate |")
+    print("|---|---|---|---|" + "---|" * (len(COLUMNS) + 1))
     for count in options.counts:
         for minutes in options.minutes:
             for way in WAYS:
@@ -46,9 +46,8 @@ def row(options: argparse.Namespace, count: int, minutes: float, way: str) -> st
         facesmith(*common, "evaluate", "--model", str(run), *data, "--out", str(report.parent), "--force")
     (model,) = json.loads(report.read_text())["models"]
     values = [f"{model['metrics'][name]['value']:.{decimals}f}" for name, decimals in COLUMNS.items()]
-    copies = "found" if model["copies"]["found"] else "none"
     cells = [str(count), f"{minutes:g}", way, f"{model['seen'] / 1000:.0f}", *values]
-    cells += [f"{model['face_rate']['value']:.1%}", copies]
+    cells.append(f"{model['face_rate']['value']:.1%}")
     return f"| {' | '.join(cells)} |"
 
 

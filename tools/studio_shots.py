@@ -25,6 +25,8 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-quic"),
 ]
+SUM = 1, 0, 2  # kept faces of the sum a - b + c
+SMILING, EYEGLASSES = 11, 4  # places of these sliders, with the bundled generator
 MAX_BYTES = 300_000
 TIMEOUT_MS = 180_000
 KEPT = "#tray-faces li > button:first-child"
@@ -36,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--kept", default="3,5,9,34,8,2,12", help="seeds of the kept faces")
+    parser.add_argument("--kept", default="27,4,7,22,50,43,55", help="seeds of the kept faces")
     options = parser.parse_args()
     command = [sys.executable, "-m", "facesmith", "studio", "--port", "0", "--no-browser"]
     command += ["--model", str(options.model), "--run", str(options.run)]
@@ -56,12 +58,12 @@ def shoot(browser: Browser, url: str, kept: str, photo: bytes) -> None:
     save(page, "faces")
     part(page, "edit")
     if page.locator(".sliders input[type=range]").count():
-        for place, strength in ((0, "1.5"), (2, "-1")):
+        for place, strength in ((SMILING, "1"), (EYEGLASSES, "1")):
             page.locator(".sliders input[type=range]").nth(place).fill(strength)
     page.wait_for_timeout(4000)
     save(page, "edit")
     part(page, "mix")
-    for place in range(3):
+    for place in SUM:
         page.locator(KEPT).nth(place).click()
     page.wait_for_selector(".result img.loaded")
     page.wait_for_timeout(4000)
@@ -87,7 +89,7 @@ def shoot(browser: Browser, url: str, kept: str, photo: bytes) -> None:
     save(phone, "phone-faces")
     for name in ("edit", "mix"):
         part(phone, name)
-        for place in range(3 if name == "mix" else 0):
+        for place in SUM if name == "mix" else ():
             phone.locator(KEPT).nth(place).click()
         phone.wait_for_timeout(4000)
         save(phone, f"phone-{name}")
@@ -98,7 +100,7 @@ def opened(browser: Browser, url: str, kept: str, size: dict[str, int], scheme: 
     page.set_default_timeout(TIMEOUT_MS)
     page.goto(f"{url}#faces?kept={kept}")
     page.wait_for_selector(".wall img.loaded")
-    page.wait_for_timeout(6000)
+    page.wait_for_timeout(15000)
     return page
 
 
@@ -125,7 +127,7 @@ def save(page: Page, name: str) -> None:
 def photo(model: Path) -> bytes:
     """A "photo" that shows no real person: a generated face, enlarged, on gray."""
     face = (
-        Image.fromarray(load(model).sample([8])[0].squeeze())
+        Image.fromarray(load(model).sample([14])[0].squeeze())
         .convert("RGB")
         .resize((300, 300), Image.Resampling.BICUBIC)
     )
