@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from io import StringIO
@@ -140,6 +141,19 @@ def test_a_run_on_few_faces_starts_from_the_bundled_generator_and_resumes(tmp_pa
     assert read_plan(options.out / PLAN).finetuned_from["model"] == "bundled"
     with pytest.raises(BadData, match="--from was"):
         train(replace(options, from_scratch=True), QUIET)
+
+
+@pytest.mark.parametrize(("frame", "noticed"), [(2.45, False), (2.9, False), (3.48, True)])
+def test_faces_with_another_frame_than_those_of_the_model_are_noticed(frame, noticed, tmp_path):
+    faces, output = faces_folder(tmp_path / "faces", 12, size_px=32), StringIO()
+    small = {"resolution": 32, "width": 4, "batch_size": 2}
+    options = TrainOptions("quick", faces, tmp_path / "run", small, kimg=0.002, precision="float32", threads=1)
+    (faces / "faces.json").write_text(json.dumps({"alignment": Alignment(32, 2.45).to_values()}))
+    train(options, QUIET)
+    (faces / "faces.json").write_text(json.dumps({"alignment": Alignment(32, frame).to_values()}))
+    train(replace(options, out=tmp_path / "again", finetune_from=options.out), Console(file=output, width=500))
+    notice = f"the frame of these faces is {frame:g} eye distances, and 2.45 in the model"
+    assert (notice in output.getvalue()) is noticed
 
 
 def test_from_scratch_and_from_contradict():

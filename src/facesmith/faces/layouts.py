@@ -56,13 +56,6 @@ class Listing:
     left_out: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
-    @property
-    def frame(self) -> float | None:
-        """Side of the faces in eye distances; None if `facesmith extract` did not align them."""
-        alignment = self.header.get("alignment")
-        frame = alignment.get("frame") if isinstance(alignment, dict) else None
-        return float(frame) if isinstance(frame, int | float) and not isinstance(frame, bool) and frame > 0 else None
-
 
 def read_listing(store: Store) -> Listing:
     """The pictures in a store, with their attributes and persons.

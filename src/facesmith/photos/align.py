@@ -112,6 +112,15 @@ def framing_from_header(values: Mapping[str, Any]) -> Framing:
         raise BadData(f"The alignment can't be used: {error}. Extract the faces again.") from None
 
 
+def frame_from_header(values: object) -> float | None:
+    """Side of the faces in eye distances, from the alignment in a header; None if it has none."""
+    if not isinstance(values, dict) or values.get("layout") != ALIGNED_LAYOUT:
+        return None
+    frame = values.get("frame")
+    is_number = isinstance(frame, int | float) and not isinstance(frame, bool)
+    return float(frame) if is_number and MIN_FRAME <= frame <= MAX_FRAME else None
+
+
 def similarity(points: Points, targets: Points) -> Matrix:
     """The rotation, scaling and shift that brings points `[N, 2]` closest to targets `[N, 2]`; never a mirror image.
 

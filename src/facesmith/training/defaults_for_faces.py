@@ -12,7 +12,7 @@ from facesmith.errors import BadModel
 from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, default_hyperparameters, find_recipe, make_recipe
 from facesmith.modelfiles.checkpoint import read_header
 from facesmith.modelfiles.locate import BUNDLED
-from facesmith.photos.align import DEFAULT_FRAME
+from facesmith.photos.align import DEFAULT_FRAME, frame_from_header
 from facesmith.training.finetune import PretrainedModel, shapes
 from facesmith.training.plan import Plan, TrainOptions
 
@@ -80,7 +80,7 @@ def _starts_from_bundled(
             f"{few}, but they are too small to fine-tune the bundled generator. For faces that are large enough: "
             f"facesmith extract PHOTOS --size {own.resolution}"
         )
-    if frame is not None and not 1 / SIMILAR_FRAME <= frame / DEFAULT_FRAME <= SIMILAR_FRAME:
+    if frame is not None and not _are_similar(frame, DEFAULT_FRAME):
         return False, (
             f"{few}, but their frame is {frame:g} eye distances, and {DEFAULT_FRAME:g} in the bundled generator, so "
             f"training starts from scratch. To fine-tune it: facesmith extract PHOTOS --frame {DEFAULT_FRAME:g}"
@@ -92,15 +92,42 @@ def _share_of_at_least(side: int, sides: Sequence[int]) -> float:
     return sum(each >= side for each in sides) / len(sides) if sides else 0.0
 
 
+def _are_similar(frame: float, other: float) -> bool:
+    return 1 / SIMILAR_FRAME <= frame / other <= SIMILAR_FRAME
+
+
+def _frame_of(pretrained: PretrainedModel, options: TrainOptions) -> float | None:
+    """The frame of the faces that a model learned from; None if its header does not say."""
+    if options.finetune_from == BUNDLED:
+        return DEFAULT_FRAME
+    return frame_from_header(pretrained.model.header.get("alignment"))
+
+
 def adapt_to_few_faces(
-    recipe: Recipe, pretrained: PretrainedModel, options: TrainOptions, face_count: int, console: Console
+    recipe: Recipe,
+    pretrained: PretrainedModel,
+    options: TrainOptions,
+    face_count: int,
+    frame: float | None,
+    console: Console,
 ) -> Recipe:
-    """The recipe for fine-tuning on this many training faces; prints what is used and what is changed."""
+    """The recipe for fine-tuning on this many training faces; prints what is used and what is changed.
+
+    Args:
+        frame: side of the faces in eye distances, if `facesmith extract` made them.
+    """
     if "D" in pretrained.model.recipe.networks():
         found = "with its discriminator"
         if pretrained.warmup:
             found = "with a new discriminator; the generator's learning rate is warmed up"
         console.print(f"fine-tuning {options.finetune_from} {found}", highlight=False, markup=False)
+    model_frame = _frame_of(pretrained, options)
+    if frame is not None and model_frame is not None and not _are_similar(frame, model_frame):
+        console.print(
+            f"notice: the frame of these faces is {frame:g} eye distances, and {model_frame:g} in the model, which has "
+            f"to learn it anew. Better: facesmith extract PHOTOS --frame {model_frame:g}",
+            highlight=False,
+        )
     changes = _gentler_hyperparameters(recipe, face_count, options.hyperparameters)
     if not changes:
         return recipe

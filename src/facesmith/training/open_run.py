@@ -26,6 +26,7 @@ from facesmith.io.store import Store
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.checkpoint import load_state
 from facesmith.modelfiles.run_folder import LOCK, STATE
+from facesmith.photos.align import frame_from_header
 from facesmith.training.as_in_text import with_text
 from facesmith.training.choose_recipe import choose_recipe
 from facesmith.training.defaults_for_faces import adapt_to_few_faces, complete_options, few_faces_notice
@@ -97,7 +98,8 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
     with _advice_on_moved_faces(options, stored):
         store, listing = read_dataset(options.data)
     face_count = min(len(listing.files), options.limit or len(listing.files))
-    options, why = complete_options(options, stored, sample_sides(store, listing), face_count, listing.frame)
+    frame = frame_from_header(listing.header.get("alignment"))
+    options, why = complete_options(options, stored, sample_sides(store, listing), face_count, frame)
     recipe, pretrained = choose_recipe(options, stored)
     with _advice_on_moved_faces(options, stored):
         recipe, faces = _open_faces(options, store, listing, recipe, processes, console)
@@ -106,7 +108,7 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
             console.print(why, highlight=False)
         face_count = len(faces.part("train"))
         if pretrained is not None:
-            recipe = adapt_to_few_faces(recipe, pretrained, options, face_count, console)
+            recipe = adapt_to_few_faces(recipe, pretrained, options, face_count, frame, console)
         if notice := few_faces_notice(face_count, fine_tuned=pretrained is not None):
             console.print(f"notice: {notice}", highlight=False)
     if options.out.exists() and not options.out.is_dir():
