@@ -85,7 +85,8 @@ def nearer_to_training(data: Path, count: int, run: Path) -> float:
 def distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     """Euclidean distances of all pairs of embeddings, `[N, M]`."""
     squared = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
-    return np.sqrt(np.maximum(squared, 0))
+    lengths: NDArray[np.float32] = np.sqrt(np.maximum(squared, 0))
+    return lengths
 
 
 def facesmith(*arguments: str) -> None:

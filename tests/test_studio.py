@@ -1042,7 +1042,7 @@ def test_waiting_requests_end_when_the_studio_stops(run, monkeypatch):
 
 def test_bundled_evaluation_is_shown():
     evaluation = evaluation_view.evaluation_of(load())
-    assert len(evaluation["verdicts"]) == 4
+    assert len(evaluation["verdicts"]) == 5
     assert all(metric["meaning"] and metric["value"] is not None for metric in evaluation["metrics"])
     assert all(pair["ratio"] > 0 for pair in evaluation["nearest_pairs"])
     assert evaluation["about"].startswith("5000 samples (seeds 0-4999, psi 1)")

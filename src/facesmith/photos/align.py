@@ -117,8 +117,9 @@ def frame_from_header(values: object) -> float | None:
     if not isinstance(values, dict) or values.get("layout") != ALIGNED_LAYOUT:
         return None
     frame = values.get("frame")
-    is_number = isinstance(frame, int | float) and not isinstance(frame, bool)
-    return float(frame) if is_number and MIN_FRAME <= frame <= MAX_FRAME else None
+    if isinstance(frame, bool) or not isinstance(frame, int | float):
+        return None
+    return float(frame) if MIN_FRAME <= frame <= MAX_FRAME else None
 
 
 def similarity(points: Points, targets: Points) -> Matrix:
