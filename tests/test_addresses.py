@@ -212,3 +212,9 @@ def test_web_addresses_in_a_list_are_refused_with_the_command_that_downloads_the
 def test_a_wrong_path_among_several_is_found_before_any_work(photos, wrong, message):
     with pytest.raises(BadData, match=message):
         next(detect([photos / "000.png", Path(wrong)], QUIET))
+
+
+def test_a_place_that_several_paths_name_is_read_once(photos, tmp_path):
+    (tmp_path / "link").symlink_to(photos)
+    paths = [photos, photos / "..", tmp_path / "link", photos / ".." / "photos", Path("memory://bucket/a")]
+    assert addresses.checked_paths(paths) == [photos, photos / "..", paths[-1]]

@@ -124,3 +124,39 @@ def test_lists_and_tensors_are_latents_too():
     w = model.latents([1])
     faces = [model.synthesize(each) for each in (w, w.tolist(), torch.from_numpy(w), w.astype(np.float64))]
     assert all((each == faces[0]).all() for each in faces)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: facesmith.extract(None, "out"), "photos is None; expected a path"),
+        (lambda: facesmith.extract({"a", "b"}, "out"), "photos is .*; expected a path"),
+        (lambda: facesmith.extract(b"photos", "out"), "photos is b'photos'; expected a path"),
+        (lambda: facesmith.extract("photos", "out", size="32"), "size is '32'; expected a whole number or None"),
+        (lambda: facesmith.extract("photos", "out", workers=1.5), "workers is 1.5; expected a whole number or None"),
+        (lambda: facesmith.extract("photos", "out", threshold=None), "threshold is None; expected a number"),
+        (lambda: facesmith.train("faces", "out", 5), "recipe is 5; expected a text or None"),
+        (lambda: facesmith.train("faces", "out", minutes="5"), "minutes is '5'; expected a number or None"),
+        (lambda: facesmith.train("faces", "out", set=[1]), "set is .*; expected a dict or None"),
+        (lambda: facesmith.train("faces", "out", condition="smiling"), "condition is 'smiling'; expected a list"),
+        (lambda: facesmith.train("faces", "out", from_=7), "from is 7; expected a path or None"),
+        (lambda: facesmith.evaluate(facesmith.load(), "faces"), "model is .*; expected a path or a list or None"),
+        (lambda: facesmith.evaluate([3], "faces"), "model is .3.; expected a path"),
+        (lambda: facesmith.evaluate(None, np.zeros(3)), "data is .*; expected a path"),
+        (lambda: facesmith.open_faces("faces", "64"), "resolution is '64'; expected a whole number"),
+        (lambda: facesmith.open_faces("faces", 0), "resolution is 0"),
+        (lambda: facesmith.load().sample([1], condition="hat=1"), "condition is 'hat=1'; expected a dict"),
+        (lambda: facesmith.load().sample([1], condition={3: 1}), "condition names 3; expected a text"),
+        (lambda: facesmith.load().provenance(None), "entries is None; expected a dict"),
+        (lambda: facesmith.detect(np.zeros((64, 64, 3), np.uint8), key=5), "key is 5; expected a text"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_a_user_error(call, message):
+    with pytest.raises(facesmith.FacesmithError, match=message):
+        call()
+
+
+def test_numbers_of_numpy_and_texts_as_paths_are_right_types(tmp_path):
+    data = write_faces(tmp_path / "faces", 4, 32)
+    assert len(facesmith.open_faces(str(data), np.int64(32)).names) == 4
+    assert len(facesmith.open_faces(np.str_(data), 32, limit=np.uint8(2)).names) == 2

@@ -464,3 +464,11 @@ def test_a_library_that_finds_too_little_memory_causes_no_traceback(tmp_path):
     assert result.returncode == 1
     assert result.stderr.startswith("facesmith: There is not enough memory")
     assert "Traceback" not in result.stderr
+
+
+def test_modules_in_the_current_folder_do_not_replace_those_of_python(tmp_path):
+    for name in ("random", "torch", "signal"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not this one')")
+    command = [sys.executable, "-m", "facesmith", "recipes"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")

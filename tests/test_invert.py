@@ -218,7 +218,8 @@ def test_photo_without_a_face_is_refused(run_with_encoder, tmp_path):
 
 def test_latent_file_records_where_the_face_was(run_with_encoder, astronaut, tmp_path):
     options = InvertOptions(optimize=False, latents=tmp_path / "latents")
-    list(invert(run_with_encoder, [astronaut, astronaut], tmp_path / "out.png", options, console=QUIET))
+    copy = write_png(tmp_path / "copy" / astronaut.name, np.asarray(photo()))
+    list(invert(run_with_encoder, [astronaut, copy, astronaut], tmp_path / "out.png", options, console=QUIET))
     model = facesmith.load(run_with_encoder)
     assert sorted(path.name for path in options.latents.iterdir()) == ["astronaut-2.latent", "astronaut.latent"]
     w = load_latent(options.latents / "astronaut.latent", model.G, model.hash)
@@ -284,13 +285,14 @@ def test_wrong_options_are_refused_before_any_picture_is_read(run_with_encoder, 
 
 
 def test_one_file_stores_one_face(run_with_encoder, astronaut, tmp_path):
+    second = write_png(tmp_path / "second.png", np.asarray(photo()))
     for out, options in (
         ("me.latent", InvertOptions(optimize=False)),
         ("out.png", InvertOptions(optimize=False, paste=tmp_path / "pasted.png")),
     ):
         with pytest.raises(BadOption, match="there are 2"):
-            list(invert(run_with_encoder, [astronaut, astronaut], tmp_path / out, options, console=QUIET))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["astronaut.png"]
+            list(invert(run_with_encoder, [astronaut, second], tmp_path / out, options, console=QUIET))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["astronaut.png", "second.png"]
     write_png(tmp_path / "out.png", procedural_pixels(1)[0])
     with pytest.raises(OutputExists):
         list(invert(run_with_encoder, [astronaut], tmp_path / "out.png", console=QUIET))

@@ -633,3 +633,42 @@ def test_tables_and_folders_come_before_labels_in_one_file_per_picture(tmp_path,
     listing = listing_of(tmp_path, {**files, **sidecars})
     assert "age" not in listing.attributes
     assert f"{min(sidecars)} is not used: {used} used instead of 2 files with labels of one picture" in listing.notices
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1,234", "12,500", "1,000,000", "n/a"], [1234, 12500, 1000000, None]),
+        (["1.234.567", "2.500", "7", "12"], [1234567, 2500, 7, 12]),
+        (["1,234.50", "2.5", "3", "4.75"], [1234.5, 2.5, 3, 4.75]),
+        (["1.234,50", "2.345,75", "3", "4"], [1234.5, 2345.75, 3, 4]),
+        (["1,234", "2,5", "3,75", "4,1"], [1.234, 2.5, 3.75, 4.1]),  # decimal commas
+    ],
+)
+def test_marks_of_thousands_are_recognized_where_they_are_certain(cells, expected):
+    values = attributes_of({"income": cells}).values
+    assert list(values) == ["income"]
+    assert [None if isnan(value) else pytest.approx(value) for value in values["income"].tolist()] == expected
+
+
+def test_of_two_tables_that_differ_in_capitals_the_usual_name_wins(tmp_path):
+    tables = {
+        "Metadata.CSV": "file_name,beard\na.png,1\nb.png,0\n",
+        "metadata.csv": "file_name,hat\na.png,1\nb.png,0\n",
+    }
+    listing = listing_of(tmp_path, {**TWO, **tables})
+    assert list(listing.attributes) == ["hat"]
+    assert any("Metadata.CSV: rows that are not used" in notice for notice in listing.notices)
+
+
+def test_archives_are_no_classes_whatever_their_names(tmp_path):
+    for name in ("one.cbz", "two.backup", "three"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("a.png", name)
+    assert read_listing(open_store(tmp_path)).attributes == {}
+
+
+def test_folders_without_letters_or_digits_are_named(tmp_path):
+    listing = listing_of(tmp_path, {"\U0001f600/a.png": "1", "hat/b.png": "2", "beard/c.png": "3"})
+    assert sorted(listing.attributes) == ["beard", "hat"]
+    assert "folders without letters or digits are not classes: \U0001f600" in listing.notices

@@ -18,6 +18,7 @@ from PIL import Image
 
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.io.archives import open_store
+from facesmith.io.file_kinds import kind_of_content
 from facesmith.io.store import kinds_text, printable, sort_by_kind
 
 
@@ -488,3 +489,17 @@ def test_a_japanese_name_with_a_backslash_in_its_bytes_is_one_name(tmp_path, mon
         archive.writestr("日本\\表情.jpg", b"x")  # the second byte of the third character is a backslash
     (file,) = open_store(tmp_path / "a.zip").files()
     assert file.name == "日本/表情.jpg"
+
+
+def test_a_tar_without_signature_is_recognized_by_its_checksum(tmp_path):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("a.jpg"))
+    old = bytearray(content.getvalue())
+    old[257:512] = bytes(255)  # such headers end here
+    old[148:156] = b" " * 8
+    old[148:156] = b"%06o\0 " % sum(old[:512])
+    (tmp_path / "photos").write_bytes(old)
+    assert [file.name for file in open_store(tmp_path / "photos").files()] == ["a.jpg"]
+    old[0] += 1
+    assert kind_of_content(bytes(old[:512])).name == ""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+if __name__ == "__main__" and sys.path[:1] == [os.getcwd()]:  # noqa: PTH109 (pathlib would import more)
+    # `python -m` looks for modules in the current folder first: a user's random.py would replace Python's own.
+    del sys.path[0]
 
 from facesmith.io.stopping import handling_stop_signals, interrupt
 

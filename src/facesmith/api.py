@@ -20,6 +20,7 @@ from facesmith.evaluation.evaluate import EvaluateOptions
 from facesmith.evaluation.evaluate import evaluate as evaluate_models
 from facesmith.explore.detect_marks import detect_watermark
 from facesmith.gan.recipe import parse_condition
+from facesmith.io.argument_types import checked_arguments
 from facesmith.io.given_arrays import as_array
 from facesmith.io.images import Pixels
 from facesmith.io.messages import SafeConsole
@@ -60,6 +61,7 @@ class EvaluationReport:
         return f"EvaluationReport({str(self.out)!r}, {len(self.models)} models)"
 
 
+@checked_arguments
 def detect(pixels: Pixels, *, key: str = PUBLIC_KEY) -> Found:
     """Look for the invisible watermark of generated faces in a picture.
 
@@ -87,6 +89,7 @@ def detect(pixels: Pixels, *, key: str = PUBLIC_KEY) -> Found:
     return detect_watermark(pixels, key)
 
 
+@checked_arguments
 def extract(
     photos: str | Path,
     out: str | Path,
@@ -138,6 +141,7 @@ def extract(
     )  # fmt: skip
 
 
+@checked_arguments
 def train(
     data: str | Path,
     out: str | Path,
@@ -247,6 +251,7 @@ def train(
     return train_generator(options, _console(quiet))
 
 
+@checked_arguments
 def evaluate(
     model: str | Path | Sequence[str | Path] | None,
     data: str | Path,

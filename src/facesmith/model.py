@@ -20,6 +20,7 @@ from facesmith.gan.contracts import Encoder, Generator
 from facesmith.gan.recipe import condition_of
 from facesmith.inversion.face_template import locate_face
 from facesmith.inversion.inverter import Inverter, open_inverter
+from facesmith.io.argument_types import checked_arguments
 from facesmith.io.given_arrays import as_array
 from facesmith.io.images import Pixels
 from facesmith.io.json_files import as_schema
@@ -222,6 +223,7 @@ class Model:
         path = sidecar_path(self.path, "directions")
         return read_directions(path, self) if path.exists() else {}
 
+    @checked_arguments
     def invert(self, pictures: Pixels, *, face: int = 1, optimize: bool = True) -> NDArray[np.float32]:
         """Return latents whose images are as similar as possible to given faces.
 
@@ -268,6 +270,7 @@ class Model:
         """
         return open_inverter(self.G, self.E, self.header, self.path, self.hash)
 
+    @checked_arguments
     def provenance(self, entries: Mapping[str, str]) -> dict[str, str]:
         """Return metadata that marks an image of this model as synthetic, to be written into its file.
 

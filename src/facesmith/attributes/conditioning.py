@@ -16,6 +16,7 @@ from facesmith.attributes.dataset_labels import expand_classes, is_number, learn
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import Faces
 from facesmith.io.attribute_options import CONDITION_SYNTAX
+from facesmith.io.messages import shorten
 
 RARE_SHARE = 0.2  # a label is rare if a smaller share of faces has it
 MAX_REPEATS = 4  # of a face with a rare label, per epoch
@@ -102,10 +103,14 @@ def condition_labels(names: Sequence[str], condition: Mapping[str, float] | None
     Raises:
         BadOption: the model has no such attribute, or a value is neither 0 nor 1.
     """
+    if condition is not None and not isinstance(condition, Mapping):
+        raise BadOption(f"condition is {shorten(repr(condition), 40)}; expected a dict such as {{'smiling': 1}}.")
     if not condition:
         return None
     labels = dict.fromkeys(names, 0.0)
     for name, value in condition.items():
+        if not isinstance(name, str):
+            raise BadOption(f"condition names {shorten(repr(name), 40)}; expected a text such as 'smiling'.")
         attribute, is_yes = _find_attribute(names, name, value)
         labels[attribute] = 1.0 if is_yes else -1.0
     classes = [name for name in names if "=" in name and labels[name] > 0]

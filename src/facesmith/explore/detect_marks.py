@@ -13,7 +13,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.inversion.face_template import by_size, find_faces
-from facesmith.io.addresses import check_paths
+from facesmith.io.addresses import checked_paths
 from facesmith.io.credentials import Credentials, read_credentials
 from facesmith.io.images import Pixels, read_provenance
 from facesmith.io.messages import one_line
@@ -95,10 +95,9 @@ def detect(paths: Sequence[Path], console: Console, own_key: str | None = None) 
     Raises:
         BadData: there is no picture that can be read.
     """
-    check_paths(paths)
     count, skipped = 0, []
     with Progress(console, "looking for watermarks, pictures", None) as progress:
-        for path in paths:
+        for path in checked_paths(paths):
             source = open_source(path)
             if ignored := kinds_text(source.ignored):
                 console.print(f"{path}: files that are not pictures are ignored ({ignored})")

@@ -17,7 +17,7 @@ from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError
 from facesmith.explore.reconstruction_error import ReconstructionError, reconstruction_errors
 from facesmith.inversion.face_template import LocatedFace, center_square_matrix, locate_face
 from facesmith.inversion.paste import paste_into_original
-from facesmith.io.addresses import check_paths
+from facesmith.io.addresses import checked_paths
 from facesmith.io.captions import with_caption
 from facesmith.io.files import MAX_NAME_BYTES, disk_advice, disk_cause, shorten_name
 from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_picture
@@ -120,8 +120,7 @@ def invert(
     model = load(path)
     check_edits(list(edits), model.directions)
     _ = model.inverter  # raises before any picture is read, if the model has no encoder
-    check_paths(pictures)
-    inputs = _read_pictures(model, pictures, options, console)
+    inputs = _read_pictures(model, checked_paths(pictures), options, console)
     _check_counts(model, len(inputs), out, options)
     faces = np.stack([each.located.face for each in inputs])
     w = model.inverter.invert(faces, optimize=options.optimize, console=console)

@@ -15,6 +15,7 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces.layouts import Listing
 from facesmith.faces.packed import Packed, pack
 from facesmith.faces.shards import OwnPixels, ShardListing, own_rows, read_dataset
+from facesmith.io.argument_types import checked_arguments
 from facesmith.io.images import Pixels
 from facesmith.io.pages import count_text
 from facesmith.io.store import Store, StoredFile, printable
@@ -89,8 +90,9 @@ class Faces:
         return pixels.packed if isinstance(pixels, OwnPixels) else self.pixels
 
 
+@checked_arguments
 def open_faces(
-    path: Path,
+    path: str | Path,
     resolution: int,
     channels: int = 3,
     *,
@@ -112,7 +114,9 @@ def open_faces(
     Raises:
         BadData: no picture can be used at that size; the message gives the reasons.
     """
-    store, listing = read_dataset(path)
+    if resolution < 1:
+        raise BadOption(f"resolution is {resolution}; expected a number of pixels.")
+    store, listing = read_dataset(Path(path))
     return faces_from_listing(
         store, listing, resolution, channels, limit=limit, rank=rank, processes=processes, console=console
     )

@@ -8,7 +8,7 @@ The first layout that fits is used:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from posixpath import basename, dirname
 from typing import Any
@@ -75,7 +75,7 @@ def read_listing(store: Store) -> Listing:
             "Give a folder or a zip of faces. To find faces in photos and videos: facesmith extract"
         )
     labels = read_labels(store, [file.name for file in files.pictures], files.others)
-    listing = _labeled(store, files, labels) if labels.files else _read_folders(files.pictures)
+    listing = _labeled(store, files, labels) if labels.files else _read_folders(files.pictures, store.archives())
     listing.notices += _unused_tables(labels)
     listing.left_out |= labels.unused
     if not labels.files and any(basename(file.name) == "faces.json" for file in files.others):
@@ -155,14 +155,14 @@ def _add_header(listing: Listing, store: Store, headers: list[str]) -> None:
         listing.notices.append(f"alignment unknown: {len(contents)} extractions with different alignments are mixed")
 
 
-def _read_folders(pictures: list[StoredFile]) -> Listing:
+def _read_folders(pictures: list[StoredFile], archives: Collection[str]) -> Listing:
     listing = Listing(pictures)
     names = [picture.name for picture in pictures]
     listing.persons = persons_of(names)
     if any(listing.persons):
         listing.layout = "LFW"
         return listing
-    classes, listing.notices = classes_of(names)
+    classes, listing.notices = classes_of(names, archives)
     if classes:
         listing.layout = "class folders"
         listing.attributes = {

@@ -19,6 +19,7 @@ pillow_guards.py      errors and warnings of Pillow
 images.py             read photos, write PNG and JPEG, convert between uint8 and float, grids
 original_photo.py     a photo with its own colors, profile and transparency, to paste a face into
 color_profiles.py     colors of embedded profiles -> sRGB, and back; 16-bit and float gray -> 8 bits
+argument_types.py     arguments that programs pass, checked against type hints
 given_arrays.py       arrays that programs pass, checked
 batches.py            batches of equal size, the last one padded
 fonts.py              fonts for texts in any script

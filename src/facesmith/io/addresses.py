@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 
 from facesmith.errors import BadData, BadPicture, MissingExtra
 from facesmith.io.file_kinds import HEAD_BYTES, is_hidden
-from facesmith.io.files import open_regular_file
+from facesmith.io.files import open_regular_file, real_path
 from facesmith.io.images import MAX_FILE_BYTES, read_file
 from facesmith.io.store import BROKEN_LINK, Store, StoredFile, printable
 
@@ -62,13 +62,21 @@ def refuse_download(address: str) -> None:
         raise BadData(f"{printable(address)} is an address. Download it first: {command}")
 
 
-def check_paths(paths: Iterable[Path]) -> None:
-    """Raise BadData, before any work, if one of several paths does not exist or is an address to download first."""
+def checked_paths(paths: Iterable[Path]) -> list[Path]:
+    """Several paths, each place once.
+
+    Raises:
+        BadData: one does not exist, or is an address to download first. No work has been done yet.
+    """
+    by_place: dict[Path, Path] = {}
     for path in paths:
+        by_place.setdefault(path if address_of(path) else real_path(path), path)
+    for path in by_place.values():
         if address := address_of(path):
             refuse_download(address)
         elif not (path.is_dir() or path.is_file()):
             raise unusable_path(path)
+    return list(by_place.values())
 
 
 def unusable_path(path: Path) -> BadData:

@@ -23,13 +23,13 @@ from typing import IO
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.addresses import LIST_SUFFIXES, AddressStore, ListStore, address_of, unusable_path
-from facesmith.io.file_kinds import DOCUMENT_SUFFIXES, HEAD_BYTES, UNREADABLE_ARCHIVE, FileKind, is_hidden, suffix_of
+from facesmith.io.file_kinds import HEAD_BYTES, UNREADABLE_ARCHIVE, FileKind, is_hidden, suffix_of
 from facesmith.io.images import MAX_FILE_BYTES
 from facesmith.io.messages import with_article
 from facesmith.io.parquet import ParquetStore, RecentReaders
 from facesmith.io.seekable import SMALL_COPY_BYTES, Slice, read_at, stored_entry, temporary_copy
 from facesmith.io.store import FileStore, FolderStore, LabelTable, NotAStore, Store, StoredFile, printable
-from facesmith.io.zip_names import names_in_zip
+from facesmith.io.zip_names import is_zip_with_prefix, names_in_zip
 
 # What the archive modules and their decompressors raise for damaged entries and for unsupported compression methods.
 ARCHIVE_ERRORS = (
@@ -313,6 +313,10 @@ class NestedStore(Store):
             stream.close()
             raise
 
+    def archives(self) -> frozenset[str]:
+        inner = self.inner.items()
+        return frozenset(f"{name}/{each}".rstrip("/") for name, store in inner for each in ("", *store.archives()))
+
     def archive_of(self, name: str) -> str | None:
         """The outermost archive that contains a file; None if the file lies in no archive inside this store."""
         prefixes = (name[: slash.start()] for slash in re.finditer("/", name)) if self.inner else ()
@@ -398,7 +402,7 @@ def open_store(path: Path, exclude: Path | None = None) -> Store:
             return _open_address(address, readers)
         raise unusable_path(path)
     kind = FileStore(path).kind(path.name)
-    if kind.category == "archive" or _is_zip_with_prefix(path, kind):
+    if kind.category == "archive" or is_zip_with_prefix(path, kind):
         return NestedStore(open_archive(path, kind, readers), readers)
     if kind.category == "other" and suffix_of(path.name) in LIST_SUFFIXES:
         return NestedStore(ListStore(path), readers)
@@ -411,9 +415,3 @@ def _open_address(address: str, readers: RecentReaders) -> Store:
     if store.is_file() and (kind := store.kind(name)).category == "archive":
         return NestedStore(open_archive(Path(name), kind, readers, store.unpack(name)), readers)
     return NestedStore(store, readers)
-
-
-def _is_zip_with_prefix(path: Path, kind: FileKind) -> bool:
-    """Whether a file of unknown kind is a zip after other bytes, such as a program that unpacks itself."""
-    unknown = kind.category == "other" and not kind.name and suffix_of(path.name) not in DOCUMENT_SUFFIXES
-    return unknown and zipfile.is_zipfile(path)

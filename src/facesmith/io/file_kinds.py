@@ -110,11 +110,19 @@ def kind_of_content(head: bytes) -> FileKind:
         return FileKind("picture", "PPM")
     if head[4:8] in MOVIE_ATOMS:
         return FileKind("video", "QuickTime")
-    if head[257:262] == b"ustar":
+    if head[257:262] == b"ustar" or _is_old_tar(head):
         return FileKind("archive", "tar")
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return FileKind("other", "web page")
     return UNKNOWN
+
+
+def _is_old_tar(head: bytes) -> bool:
+    """Whether a file starts with the header of a tar from before 1988, which has no signature but a checksum."""
+    digits = head[148:156].strip(b" \0")
+    if len(head) < 512 or not head[0] or not 4 <= len(digits) <= 7 or not digits.isdigit() or max(digits) > ord("7"):
+        return False
+    return sum(head[:512]) - sum(head[148:156]) + 8 * ord(" ") == int(digits, 8)
 
 
 def kind_of_file(name: str, head: bytes) -> FileKind:

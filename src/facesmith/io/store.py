@@ -143,6 +143,10 @@ class Store(ABC):
         """The content of a file in an archive as an open file that is seekable. Raises BadData."""
         raise NotImplementedError
 
+    def archives(self) -> frozenset[str]:
+        """The names of the archives in the store whose files `files` has listed, each like a folder."""
+        return frozenset()
+
     def local_path(self, name: str) -> Path | None:
         """The path of a file on the disk; None if it lies in an archive."""
         return None

@@ -1,10 +1,13 @@
-"""The names of the files in a zip, whose encoding old programs don't state."""
+"""The names of the files in a zip, whose encoding old programs don't state; and zips after other bytes."""
 
 from __future__ import annotations
 
 import re
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
+
+from facesmith.io.file_kinds import DOCUMENT_SUFFIXES, FileKind, suffix_of
 
 UTF8_FLAG = 0x800
 KANJI = "\u4e00-\u9fff"
@@ -46,3 +49,9 @@ def _is_encoding(names: Sequence[bytes], encoding: str) -> bool:
         return True
     rare = [char.encode(encoding) >= RARE_KANJI for char in re.findall(f"[{KANJI}]", text)]
     return not NOT_JAPANESE.search(text) and 3 * sum(rare) <= len(rare)
+
+
+def is_zip_with_prefix(path: Path, kind: FileKind) -> bool:
+    """Whether a file of unknown kind is a zip after other bytes, such as a program that unpacks itself."""
+    unknown = kind.category == "other" and not kind.name and suffix_of(path.name) not in DOCUMENT_SUFFIXES
+    return unknown and zipfile.is_zipfile(path)

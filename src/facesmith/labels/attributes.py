@@ -81,7 +81,7 @@ def _distinct(cells: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
 
 def _numbers(texts: Sequence[str], convention: Convention) -> tuple[Kind, list[float]]:
     """The kind of a column with these different texts, and their numbers. Texts that are not numbers have NaN."""
-    lowered = [text.strip().lower() for text in texts]
+    lowered = _without_thousands_marks([text.strip().lower() for text in texts])
     if not all(word in UNKNOWN_WORDS or word in WORDS or NUMBER.fullmatch(word) for word in lowered):
         return "classes", [nan] * len(texts)
     values = [WORDS.get(word, nan) if word in WORDS or word in UNKNOWN_WORDS else _number(word) for word in lowered]
@@ -96,6 +96,17 @@ def _numbers(texts: Sequence[str], convention: Convention) -> tuple[Kind, list[f
     if whole and (convention == "codes" or _are_codes(known)):
         return "classes", values
     return "number", values
+
+
+def _without_thousands_marks(words: list[str]) -> list[str]:
+    """The words without marks as in 1,234,567 or 1.234.567, if the column certainly has them. 1,234 may be 1.234."""
+    for mark, decimal in ((",", "."), (".", ",")):
+        grouped = re.compile(rf"[+-]?[0-9]{{1,3}}(?:\{mark}[0-9]{{3}})+(?:\{decimal}[0-9]*)?")
+        marked = [word for word in words if mark in word]
+        certain = any(word.count(mark) > 1 or decimal in word for word in marked)
+        if certain and all(map(grouped.fullmatch, marked)):
+            return [word.replace(mark, "") for word in words]
+    return words
 
 
 def _number(word: str) -> float:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from posixpath import dirname
+from collections.abc import Collection, Sequence
+from posixpath import basename, dirname
 
 from facesmith.io.attribute_options import attribute_name
-from facesmith.io.file_kinds import ARCHIVE_SUFFIXES, COMPRESSED_SUFFIXES, PICTURE_SUFFIXES, suffix_of
 from facesmith.io.store import printable
 
 MAX_CLASSES = 64
@@ -31,12 +30,15 @@ def persons_of(names: Sequence[str]) -> list[str | None]:
     return persons if counts.total() <= MAX_MEAN_PER_PERSON * len(counts) else [None] * len(names)
 
 
-def classes_of(names: Sequence[str]) -> tuple[list[str], list[str]]:
+def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """The class of each path, as the name of an attribute, and notices for the user. No classes: an empty list.
 
     A single folder beside other pictures is not a class: it may be an album. Then it is named in a notice.
+
+    Args:
+        archives: paths of folders that are archives, and therefore no classes.
     """
-    folders = [_class_folder(name) for name in names]
+    folders = [_class_folder(name, archives) for name in names]
     notices = []
     if any(part in SPLIT_FOLDERS for name in names for part in dirname(name).lower().split("/")):
         notices.append("folders such as train and test are not classes; Facesmith splits the faces itself")
@@ -51,19 +53,19 @@ def classes_of(names: Sequence[str]) -> tuple[list[str], list[str]]:
     for folder in sorted(distinct):
         folders_of.setdefault(attribute_name(folder), []).append(printable(folder))
     for name, same in folders_of.items():
-        if len(same) > 1:
+        if not name:
+            notices.append(f"folders without letters or digits are not classes: {', '.join(same)}")
+        elif len(same) > 1:
             notices.append(f"the folders {', '.join(same)} are one class, {name}")
     return [attribute_name(folder) for folder in folders], notices
 
 
-def _class_folder(name: str) -> str:
+def _class_folder(name: str, archives: Collection[str]) -> str:
     """The innermost folder of a picture that may be a class; empty if there is none.
 
     Parts of a dataset, such as train, are no classes, and neither are archives, `.` and `..`.
     """
-    folders = reversed(dirname(name).split("/"))
-    return next((folder for folder in folders if folder.lower() not in NO_CLASSES and not _is_archive(folder)), "")
-
-
-def _is_archive(folder: str) -> bool:
-    return suffix_of(folder) in ARCHIVE_SUFFIXES | COMPRESSED_SUFFIXES | PICTURE_SUFFIXES  # `a.jpg` may be a zip
+    path = dirname(name)
+    while path and (basename(path).lower() in NO_CLASSES or path in archives):
+        path = dirname(path)
+    return basename(path)

@@ -157,7 +157,7 @@ def _add_sidecars(labels: Labels, store: Store, pictures: Sequence[str], others:
         return
     labels.sidecars = [file.name for _, file in sidecars]
     used = f"{printable(labels.files[0])} is" if labels.files else ""
-    if not used and (any(persons_of(pictures)) or any(classes_of(pictures)[0])):
+    if not used and (any(persons_of(pictures)) or any(classes_of(pictures, store.archives())[0])):
         used = "the names of the folders are"
     if used:
         labels.unused[labels.sidecars[0]] = f"{used} used instead of {len(sidecars)} files with labels of one picture"

@@ -80,7 +80,7 @@ class Table:
 
 def tables_by_format(files: Sequence[StoredFile]) -> dict[str, list[StoredFile]]:
     """The label tables of each format, the least nested first."""
-    ordered = sorted(files, key=lambda file: (file.name.count("/"), file.name))
+    ordered = sorted(files, key=lambda file: (file.name.count("/"), not basename(file.name).islower(), file.name))
     return {
         name: [file for file_name in file_names for file in ordered if basename(file.name).lower() == file_name]
         for name, file_names in FORMATS.items()

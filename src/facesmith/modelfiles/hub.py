@@ -180,6 +180,8 @@ def _as_bad_model(error: Exception, address: Address, cache: str = "") -> BadMod
             reason = f"{UNREACHABLE.format(cache)} ({one_line(str(error), 150)})"
         case _ if type(error).__module__.partition(".")[0] in HTTP_LIBRARIES:
             reason = f"{UNREACHABLE.format(cache)} ({one_line(str(error), 150)})"
+        case ValueError() if "JSON" in type(error).__name__:
+            reason = f"{constants.ENDPOINT} answered with something else than the Hub's data, such as a login page."
         case _:
             reason = f"the transfer failed ({type(error).__name__}: {one_line(str(error), 150)})."
     return BadModel(f"{address}: {reason}")

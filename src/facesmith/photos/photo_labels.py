@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from facesmith.io.attribute_options import attribute_name
@@ -67,7 +67,7 @@ def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
     photos = [file.name for file in source.files]
     labels = read_labels(source.store, photos, source.others)
     notices = [f"{printable(name)} is not used: {printable(reason)}" for name, reason in labels.unused.items()]
-    found = labels.columns if labels.files else _class_columns(photos)
+    found = labels.columns if labels.files else _class_columns(photos, source.store.archives())
     columns = {name: cells for name, cells in found.items() if attribute_name(name) not in taken}
     if any(labels.persons):
         columns[PERSON] = labels.persons
@@ -88,9 +88,9 @@ def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
     )
 
 
-def _class_columns(photos: Sequence[str]) -> dict[str, list[str]]:
+def _class_columns(photos: Sequence[str], archives: Collection[str]) -> dict[str, list[str]]:
     """A column of 1 and 0 for each class, if folders divide the photos into classes and not into persons."""
-    classes = [] if any(persons_of(photos)) else classes_of(photos)[0]
+    classes = [] if any(persons_of(photos)) else classes_of(photos, archives)[0]
     return {name: [str(int(each == name)) for each in classes] for name in sorted(set(classes) - {""})}
 
 
