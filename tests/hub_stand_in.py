@@ -17,7 +17,8 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, token="hf_allowed"):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repos, self.private, self.token = {}, {}, token
-        self.statuses = {}  # by repository: answer everything with this status
+        self.statuses = {}  # by repository: answer everything with this status, and the body below
+        self.body = {"error": "refused"}
 
     @property
     def url(self):
@@ -71,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(409 if exists else 200, {"url": f"{self.server.url}/{repo}", "id": repo})
         repo, verb = "/".join(parts[2:4]), parts[4]
         if repo in self.server.statuses:
-            return self.answer(self.server.statuses[repo], {"error": "refused"})
+            return self.answer(self.server.statuses[repo], self.server.body)
         if verb == "preupload":
             files = [
                 {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
@@ -95,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         api = parts[0] == "api"
         repo, revision = ("/".join(parts[2:4]), [*parts[5:], "main"][0]) if api else ("/".join(parts[:2]), parts[3])
         if repo in self.server.statuses:
-            return self.answer(self.server.statuses[repo], {"error": "refused"})
+            return self.answer(self.server.statuses[repo], self.server.body)
         if repo not in self.server.repos:
             return self.missing("RepoNotFound")
         version = self.server.at(repo, revision)

@@ -196,6 +196,13 @@ def test_an_answer_of_the_hub_is_never_called_a_missing_network(home, hub, faces
         assert "network" not in err
 
 
+def test_a_login_page_in_place_of_the_hub_is_named(facesmith, hub):
+    hub.statuses["dan/faces"], hub.body = 200, b"<html>Log in to the network</html>"
+    code, out, err = facesmith("sample", "--model", "hf://dan/faces", "--out", "dan.png")
+    assert (code, out) == (1, "")
+    assert err.endswith("answered with something else than the Hub's data, such as a login page.\n")
+
+
 NAMES = st.text("abzAZ09_-", min_size=1, max_size=20)
 
 
