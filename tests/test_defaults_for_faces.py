@@ -100,7 +100,7 @@ def test_few_faces_fine_tune_the_bundled_generator():
         (BUNDLED_SIZE, {"recipe": "quick"}, ""),
         (BUNDLED_SIZE, {"hyperparameters": {"width": 20}}, "do not fit the bundled generator"),
         (BUNDLED_SIZE, {"hyperparameters": {"condition": ("smiling",)}}, "do not fit the bundled generator"),
-        (BUNDLED_SIZE - 1, {}, f"too small to fine-tune .* extract PHOTOS --size {BUNDLED_SIZE}"),
+        (BUNDLED_SIZE - 1, {}, f"smaller than 128x128 pixels, so training .* extract PHOTOS --size {BUNDLED_SIZE}"),
     ],
 )
 def test_few_faces_are_trained_from_scratch(side, changes, notice):
@@ -152,7 +152,7 @@ def test_faces_with_another_frame_than_those_of_the_model_are_noticed(frame, not
     train(options, QUIET)
     (faces / "faces.json").write_text(json.dumps({"alignment": Alignment(32, frame).to_values()}))
     train(replace(options, out=tmp_path / "again", finetune_from=options.out), Console(file=output, width=500))
-    notice = f"the frame of these faces is {frame:g} eye distances, and 2.45 in the model"
+    notice = f"the faces have frame {frame:g} and those of the model 2.45"
     assert (notice in output.getvalue()) is noticed
 
 

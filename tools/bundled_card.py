@@ -31,8 +31,9 @@ the front. People who look aside, sit in the dark or are younger than 20 are mis
 groups. The groups, genders and age groups are what annotators saw in the pictures.
 
 The model does not keep this balance. Its faces are more alike than those of the photos: the probe counts five of the
-seven groups, and people from 50 years on, as rarer. It takes faces that fit no group well for Latin American ones, so
-the shares of other groups may be too low, and 0.0 % does not mean none.
+seven groups, and people from 50 to 69 years, as rarer. The intervals do not include that the probe confuses groups. It
+takes faces that fit no group well for Latin American ones, so the shares of other groups may be too low, and 0.0 % does
+not mean none.
 
 Glasses, caps and hands near the face fail most often, and what is rare in the data looks worse. Do not draw conclusions
 about people from this model."""
@@ -43,7 +44,7 @@ OPTIONS = CardOptions(
     "128x128, 8,996 of them trained on",
     data_license="CC BY 4.0; please name FairFace when you use the model",
     biases=BIASES,
-    consent="none recorded; the makers of FairFace took photos that were published on Flickr",
+    consent="none recorded; FairFace uses photos that their owners published on Flickr",
     labels="`male` and `young` are FairFace's own. A classifier that learned CelebA's labels gave the others, and only "
     "where it was certain, so the accuracies are those on clear cases. The directions come from the same labels",
 )

@@ -181,8 +181,8 @@ def representation(facts: Facts) -> Iterator[str]:
     """Which people it draws, and which are missing."""
     yield "## Who is drawn, and who is missing"
     yield (
-        "The model reproduces the shares of age, gender, skin color, glasses and pose in its training data, and may "
-        "exaggerate the frequent ones. Its faces do not represent any population."
+        "A model does not always keep the shares of its training data: what is rare there is often rarer among its "
+        "faces. They do not represent any population."
     )
     attributes = facts.result.get("attributes") if facts.result else None
     if attributes:

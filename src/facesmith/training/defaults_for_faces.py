@@ -77,13 +77,13 @@ def _starts_from_bundled(
         )
     if _share_of_at_least(own.resolution, sides) < FITTING_SHARE:
         return False, (
-            f"{few}, but they are too small to fine-tune the bundled generator. For faces that are large enough: "
-            f"facesmith extract PHOTOS --size {own.resolution}"
+            f"{few}, but smaller than {own.resolution}x{own.resolution} pixels, so training starts from scratch. To "
+            f"fine-tune the bundled generator: facesmith extract PHOTOS --size {own.resolution}"
         )
     if frame is not None and not _are_similar(frame, DEFAULT_FRAME):
         return False, (
-            f"{few}, but their frame is {frame:g} eye distances, and {DEFAULT_FRAME:g} in the bundled generator, so "
-            f"training starts from scratch. To fine-tune it: facesmith extract PHOTOS --frame {DEFAULT_FRAME:g}"
+            f"{few}, but they have frame {frame:g} and the bundled generator {DEFAULT_FRAME:g}, so training starts "
+            f"from scratch. To fine-tune it: facesmith extract PHOTOS --frame {DEFAULT_FRAME:g}"
         )
     return True, f"{few}, so this run fine-tunes the bundled generator. To train without it: --from-scratch"
 
@@ -117,15 +117,15 @@ def adapt_to_few_faces(
         frame: side of the faces in eye distances, if `facesmith extract` made them.
     """
     if "D" in pretrained.model.recipe.networks():
-        found = "with its discriminator"
+        which = "with its discriminator"
         if pretrained.warmup:
-            found = "with a new discriminator; the generator's learning rate is warmed up"
-        console.print(f"fine-tuning {options.finetune_from} {found}", highlight=False, markup=False)
+            which = "with a new discriminator; the generator's learning rate is warmed up"
+        console.print(f"fine-tuning {options.finetune_from} {which}", highlight=False, markup=False)
     model_frame = _frame_of(pretrained, options)
     if frame is not None and model_frame is not None and not _are_similar(frame, model_frame):
         console.print(
-            f"notice: the frame of these faces is {frame:g} eye distances, and {model_frame:g} in the model, which has "
-            f"to learn it anew. Better: facesmith extract PHOTOS --frame {model_frame:g}",
+            f"notice: the faces have frame {frame:g} and those of the model {model_frame:g}, so fine-tuning gains "
+            f"little. Better: facesmith extract PHOTOS --frame {model_frame:g}",
             highlight=False,
         )
     changes = _gentler_hyperparameters(recipe, face_count, options.hyperparameters)
