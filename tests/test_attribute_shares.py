@@ -26,6 +26,7 @@ from facesmith.evaluation.attribute_shares import (
     AttributeShare,
     attribute_summary,
     attribute_table,
+    class_shares,
     corrected_share,
     explanation,
     lost_attributes,
@@ -139,10 +140,57 @@ def test_an_attribute_that_the_probe_can_not_recognize_is_never_called_lost():
     assert lost_attributes([replace(weak, auc=0.9)]) == ["smiling"]
 
 
+CONFUSION = np.array([[0.6, 0.2, 0.2], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])  # [true, predicted]
+
+
+def predicted(rng, true):
+    """The classes that a probe with these errors predicts."""
+    return (rng.random(len(true))[:, None] > CONFUSION[true].cumsum(1)).sum(1)
+
+
+@pytest.mark.parametrize("shares", [(0.2, 0.3, 0.5), (0.9, 0.1, 0.0), (1 / 3, 1 / 3, 1 / 3)])
+def test_the_shares_of_classes_are_found_although_the_probe_confuses_them(shares):
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(20):
+        drawn, labels = rng.choice(3, 3000, p=shares), np.repeat(np.arange(3), 400)
+        found = class_shares(predicted(rng, drawn), predicted(rng, labels), labels, 3)
+        assert sum(score.value for score in found) == pytest.approx(1)
+        assert all(0 <= score.low <= score.value <= score.high <= 1 for score in found)
+        assert all(abs(score.value - share) < 0.15 for score, share in zip(found, shares, strict=True))
+        hits += sum(score.low - 0.005 <= share <= score.high for score, share in zip(found, shares, strict=True))
+    assert hits >= 0.85 * 60, "95 % intervals"
+
+
+def test_a_class_that_no_sample_has_is_rare_and_one_that_no_face_was_taken_for_is_possible():
+    labels = np.repeat(np.arange(3), 50)
+    found = class_shares(np.zeros(500, int), labels, labels, 3)
+    assert found[0].value > 0.99
+    never = class_shares(np.full(500, 2), np.where(labels == 2, 1, labels), labels, 3)
+    assert sum(score.value for score in never) == pytest.approx(1)
+
+
 def test_an_exaggerated_attribute_means_that_its_opposite_was_lost():
     many = AttributeShare("young", Score(0.7, 0.68, 0.72), Score(0.9, 0.88, 0.92), 0.9, 0.9, 0.9, auc=0.95)
     assert lost_attributes([many, replace(many, name="no_beard")]) == ["not young", "beard"]
-    assert lost_attributes([replace(many, name="age=20-29")]) == []
+    assert lost_attributes([replace(many, name="age_20-29", column="age")]) == []
+
+
+def test_classes_of_a_column_are_counted_together(tmp_path):
+    """Short and long hair as two classes of one column: their shares add up to 1."""
+    folder = faces_folder(tmp_path / "faces", 1500, 32)
+    table = (folder / "metadata.csv").read_text().splitlines()
+    place = table[0].split(",").index("long_hair")
+    lines = [f"{row.split(',')[0]},{'long' if row.split(',')[place] == '1' else 'short'}" for row in table[1:]]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,hair", *lines]) + "\n")
+    faces = open_faces(folder, 32)
+    assert set(faces.attributes) == {"hair=long", "hair=short"}
+    reference = prepare_reference(faces, FinerThumbnails(), 400, QUIET, identity=False)
+    short = rows_with(faces, "hair=short", 1)[:300]
+    long = rows_with(faces, "hair=long", 1)[:100]
+    shares = measured(faces, reference, faces.pixels[np.sort(np.concatenate([short, long]))])
+    assert sum(share.samples.value for share in shares) == pytest.approx(1)
+    assert {share.name: share.column for share in shares} == {"hair_long": "hair", "hair_short": "hair"}
+    assert {share.name: share.samples.value for share in shares}["hair_long"] == pytest.approx(0.25, abs=0.06)
 
 
 def test_softened_faces_have_the_spectrum_of_the_samples(faces):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 import numpy as np
@@ -29,6 +29,7 @@ class DatasetLabels:
         skipped: attributes that can't be learned, with the reasons.
         ranked: attributes that are numbers, with the number from which on they count as yes.
         recognized: whether a classifier recognized them, because the data has no labels.
+        columns: attributes that are one class of a column, such as `age_group=30-39`, with the name of the column.
     """
 
     names: tuple[str, ...]
@@ -36,6 +37,7 @@ class DatasetLabels:
     skipped: Mapping[str, str]
     ranked: Mapping[str, float]
     recognized: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def learnable_labels(faces: Faces, requested: Sequence[str] | None = None) -> DatasetLabels:
@@ -70,7 +72,11 @@ def learnable_labels(faces: Faces, requested: Sequence[str] | None = None) -> Da
             f"Too few labeled faces in {faces.path} to learn {details}.{others}"
         )
     ranked = {name: _threshold(columns[name]) for name in usable if is_number(columns[name])}
-    return DatasetLabels(usable, np.stack([_target(columns[name]) for name in usable], axis=1), skipped, ranked)
+    classes = {direction_name(name): name.split("=")[0] for name in faces.attributes if "=" in name}
+    targets = np.stack([_target(columns[name]) for name in usable], axis=1)
+    return DatasetLabels(
+        usable, targets, skipped, ranked, columns={name: classes[name] for name in usable if name in classes}
+    )
 
 
 def expand_classes(requested: Iterable[str], attributes: Iterable[str]) -> list[str]:

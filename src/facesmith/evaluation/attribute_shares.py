@@ -12,9 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
+from numpy.typing import NDArray
+
 from facesmith.metrics.comparison import Z_95, Score
 from facesmith.modelfiles.evaluation_file import UNCERTAIN
 
+BOOTSTRAPS, EM_STEPS = 200, 300
+PSEUDO_COUNT = 0.01  # of held-out faces for each pair of classes, so that no pair is impossible
 MIN_AUC = 0.8  # below, the probe is too weak to compare an attribute
 RARER = 2 / 3  # an attribute is lost in part if its share among samples is smaller than this times that of the data
 LABELED = (
@@ -43,6 +48,7 @@ class AttributeShare:
         sensitivity, specificity: share of held-out faces with it, and without it, that the probe recognizes.
         auc: of the probe on these faces; 0.5 is chance.
         recognized: whether a classifier took the place of the labels.
+        column: whose class it is, such as age_group; empty if it is no class.
     """
 
     name: str
@@ -53,6 +59,7 @@ class AttributeShare:
     specificity: float
     auc: float
     recognized: bool = False
+    column: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -63,11 +70,6 @@ class AttributeShare:
     def certain(self) -> bool:
         """Whether the probe recognizes the attribute well enough to compare samples with data."""
         return self.auc >= MIN_AUC
-
-    @property
-    def is_class(self) -> bool:
-        """Whether it is one class of a column, such as age_group=30-39."""
-        return "=" in self.name
 
     @property
     def difference(self) -> str:
@@ -108,6 +110,44 @@ def corrected_share(
     return Score(value, min(low, value), max(high, value))
 
 
+def class_shares(
+    samples: NDArray[np.int64], held_out: NDArray[np.int64], labels: NDArray[np.int64], classes: int
+) -> list[Score]:
+    """The true shares of classes of which each face has one, from the classes that an imperfect probe predicts.
+
+    The shares are those of maximum likelihood (expectation maximization), given how often the probe takes one class for
+    another. They add up to 1. The 95 % intervals are those of a bootstrap of samples and held-out faces.
+
+    Args:
+        samples: the predicted class of each sample, `[N]`.
+        held_out, labels: the predicted class and the true class of held-out faces, `[M]`.
+    """
+    rng = np.random.default_rng(0)
+    everything = np.arange(len(samples)), np.arange(len(labels))
+    bootstraps = [
+        (rng.choice(everything[0], len(samples)), rng.choice(everything[1], len(labels))) for _ in range(BOOTSTRAPS)
+    ]
+    observed, confusion = [], []
+    for rows, faces in (everything, *bootstraps):
+        observed.append(np.bincount(samples[rows], minlength=classes) / len(samples))
+        counts = np.full((classes, classes), PSEUDO_COUNT)  # [true, predicted]
+        np.add.at(counts, (labels[faces], held_out[faces]), 1)
+        confusion.append(counts / counts.sum(1, keepdims=True))
+    shares = _most_likely_shares(np.array(observed), np.array(confusion))
+    low, high = np.quantile(shares[1:], (0.025, 0.975), axis=0)
+    return [Score(float(s), float(min(a, s)), float(max(b, s))) for s, a, b in zip(shares[0], low, high, strict=True)]
+
+
+def _most_likely_shares(observed: NDArray[np.float64], confusion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The true shares `[B, K]` from the predicted ones `[B, K]` and the confusions `[B, K, K]` (true, predicted)."""
+    shares = np.full_like(observed, 1 / observed.shape[1])
+    for _ in range(EM_STEPS):
+        expected = np.einsum("bt,btp->bp", shares, confusion)
+        shares = shares * np.einsum("btp,bp->bt", confusion, observed / expected)
+    result: NDArray[np.float64] = shares / shares.sum(1, keepdims=True)
+    return result
+
+
 def attribute_table(shares: Sequence[AttributeShare]) -> list[list[str]]:
     """The rows of a table; the first is the header. What is rarer among samples comes first."""
     order = {"rarer": 0, "more frequent": 1, "": 2, UNCERTAIN: 3}
@@ -132,7 +172,7 @@ def lost_attributes(shares: Sequence[AttributeShare]) -> list[str]:
         absent = Score(1 - share.data.value, 1 - share.data.high, 1 - share.data.low)
         absent_samples = Score(1 - share.samples.value, 1 - share.samples.high, 1 - share.samples.low)
         rarer = absent_samples.high < absent.value and absent_samples.value < RARER * absent.value
-        if share.certain and not share.is_class and rarer:
+        if share.certain and not share.column and rarer:
             lost.append(share.name.removeprefix("no_") if share.name.startswith("no_") else f"not {share.name}")
     return lost
 

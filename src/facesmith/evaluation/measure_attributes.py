@@ -9,6 +9,9 @@ If the data has no labels, either, those that the bundled attribute classifier f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -18,13 +21,13 @@ from facesmith.attributes.dataset_labels import JUDGMENTS
 from facesmith.attributes.probe import Probe
 from facesmith.attributes.spectrum_match import SpectrumMatch
 from facesmith.errors import BadData
-from facesmith.evaluation.attribute_shares import AttributeShare, corrected_share
+from facesmith.evaluation.attribute_shares import AttributeShare, class_shares, corrected_share
 from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
 from facesmith.faces import Faces
 from facesmith.io.files import sha256
 from facesmith.io.images import Pixels
-from facesmith.metrics.comparison import share_with_interval
+from facesmith.metrics.comparison import Score, share_with_interval
 from facesmith.metrics.face_embedding import embed_faces
 from facesmith.metrics.features import extract_features
 from facesmith.metrics.identity import People
@@ -37,6 +40,25 @@ MAX_TRAINING, MAX_TEST = 4_000, 2_000  # faces of the probe
 MIN_PER_CLASS = 10  # test faces with an attribute, and without it
 MIN_CLASSIFIER_PX = 48  # of faces on which the bundled classifier is used
 MIN_CLASSIFIER_ACCURACY = 0.8  # of an attribute: its balanced accuracy on degraded faces of its own data
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the probe says about faces.
+
+    Attributes:
+        logits: of each attribute, `[N, A]`.
+        found: whether a face has it, `[N, A]`.
+    """
+
+    logits: NDArray[np.float32]
+    found: NDArray[np.bool_]
+
+    def choose(self, classes: Sequence[int]) -> NDArray[np.int64]:
+        """The likeliest of these attributes for each face, `[N]`, as an index into `classes`; no other one is found."""
+        chosen: NDArray[np.int64] = self.logits[:, classes].argmax(1)
+        self.found[:, classes] = np.arange(len(classes)) == chosen[:, None]
+        return chosen
 
 
 def checked_labels(faces: Faces, console: Console) -> DatasetLabels:
@@ -98,29 +120,34 @@ def attribute_shares(
     binary = np.where(np.isnan(labels.targets), np.nan, labels.targets > 0.5).astype(np.float32)
     probe = Probe(_features(mixed, "training faces, half softened", reference, console), binary[training])
     test_features = _features(soft_test, "softened test faces", reference, console)
-    scores, found = probe.logits(test_features), probe.predict(test_features)
     sample_features = result.features
     if result.people is not None:
         sample_features = np.concatenate([sample_features, result.people.embeddings], axis=1)
-    counted = probe.predict(sample_features).mean(0)
+    on_test, on_samples = (Predictions(probe.logits(x), probe.predict(x)) for x in (test_features, sample_features))
+    targets = binary[test]
+    compared = [
+        i for i in range(len(labels.names)) if min((targets[:, i] == value).sum() for value in (1, 0)) >= MIN_PER_CLASS
+    ]
+    of_classes = _shares_of_classes(labels, compared, targets, on_test, on_samples)
+    counted = on_samples.found.mean(0)
     shares = []
-    for i, name in enumerate(labels.names):
-        has, lacks = (binary[test, i] == value for value in (1, 0))
-        if min(has.sum(), lacks.sum()) < MIN_PER_CLASS:
-            continue
+    for i in compared:
+        name, (has, lacks) = labels.names[i], (targets[:, i] == value for value in (1, 0))
         known = binary[reference.training, i][~np.isnan(binary[reference.training, i])]
-        sensitivity, specificity = float(found[has, i].mean()), float((~found[lacks, i]).mean())
+        sensitivity, specificity = float(on_test.found[has, i].mean()), float((~on_test.found[lacks, i]).mean())
         share = AttributeShare(
             name=_written(name, labels),
             data=share_with_interval(known > 0.5),
-            samples=corrected_share(
+            samples=of_classes.get(i)
+            or corrected_share(
                 float(counted[i]), len(result.pictures), sensitivity, int(has.sum()), specificity, int(lacks.sum())
             ),
             counted=float(counted[i]),
             sensitivity=sensitivity,
             specificity=specificity,
-            auc=auc(scores[has, i], scores[lacks, i]),
+            auc=auc(on_test.logits[has, i], on_test.logits[lacks, i]),
             recognized=labels.recognized,
+            column=labels.columns.get(name, ""),
         )
         shares.append(share)
     if not shares:
@@ -128,6 +155,32 @@ def attribute_shares(
             f"notice: no attribute is compared: that needs {MIN_PER_CLASS} test faces with it, and as many without it."
         )
     return tuple(shares)
+
+
+def _shares_of_classes(
+    labels: DatasetLabels,
+    compared: Sequence[int],
+    targets: NDArray[np.float32],
+    on_test: Predictions,
+    on_samples: Predictions,
+) -> dict[int, Score]:
+    """The shares of attributes, by their numbers, that are classes of one column, such as `age_group=30-39`.
+
+    In both predictions, each face then has only the likeliest class.
+    """
+    columns: dict[str, list[int]] = {}
+    for i in compared:
+        if column := labels.columns.get(labels.names[i]):
+            columns.setdefault(column, []).append(i)
+    shares: dict[int, Score] = {}
+    for classes in columns.values():
+        if len(classes) > 1:
+            predicted, predicted_test = on_samples.choose(classes), on_test.choose(classes)
+            labeled = np.nansum(targets[:, classes], axis=1) == 1
+            true = np.nan_to_num(targets[labeled][:, classes]).argmax(1)
+            found = class_shares(predicted, predicted_test[labeled], true, len(classes))
+            shares |= dict(zip(classes, found, strict=True))
+    return shares
 
 
 def _features(pictures: Pixels, description: str, reference: Reference, console: Console) -> NDArray[np.float32]:
