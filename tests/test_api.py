@@ -66,7 +66,7 @@ def test_extract_returns_counts(tmp_path):
 
 def test_evaluate_returns_the_numbers_of_its_report(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    report = facesmith.evaluate(None, write_faces(tmp_path / "faces", 300, 64), samples=40, quiet=True)
+    report = facesmith.evaluate(None, write_faces(tmp_path / "faces", 300, 128), samples=40, quiet=True)
     distance = report.models[0]["fd40_lite0"]
     assert distance["value"] > distance["real"]
     assert "fd40_lite0" in str(report)
