@@ -86,8 +86,8 @@ def test_few_faces_fine_tune_the_bundled_generator():
     options, output = completed([BUNDLED_SIZE] * 9, FEW)
     assert options == replace(OPTIONS, finetune_from=BUNDLED)
     assert (
-        f"{FEW} faces are few, so this run fine-tunes the bundled generator. To train without it: --from-scratch"
-        in output
+        f"{FEW} faces are fewer than 7,000, so this run fine-tunes the bundled generator. To train without it: "
+        "--from-scratch" in output
     )
     gentle = {"lr": 1e-4, "batch_size": 8}
     assert completed([BUNDLED_SIZE] * 9, FEW, hyperparameters=gentle)[0].finetune_from == BUNDLED
@@ -134,7 +134,7 @@ def test_a_run_on_few_faces_starts_from_the_bundled_generator_and_resumes(tmp_pa
     options = TrainOptions(None, faces, tmp_path / "run", {"batch_size": 2}, kimg=0.004, precision="float32", threads=1)
     output = StringIO()
     assert train(options, Console(file=output, width=500)).finished
-    assert "12 faces are few" in output.getvalue()
+    assert "12 faces are fewer than 7,000" in output.getvalue()
     assert "resemble them closely" in output.getvalue()
     assert load_model(options.out).header["finetuned_from"] == load_model(bundled_model()).hash
     assert train(replace(options, kimg=0.006, extend=True), QUIET).finished

@@ -27,7 +27,7 @@ def train(
         bool,
         typer.Option(
             "--from-scratch",
-            help="Don't start from the bundled generator. Without recipe and --from, a run on fewer than 3,000 faces "
+            help="Don't start from the bundled generator. Without recipe and --from, a run on fewer than 7,000 faces "
             "does.",
         ),
     ] = False,

@@ -16,7 +16,7 @@ from facesmith.photos.align import DEFAULT_FRAME, frame_from_header
 from facesmith.training.finetune import PretrainedModel, shapes
 from facesmith.training.plan import Plan, TrainOptions
 
-FINETUNED_BY_DEFAULT = 3000  # with fewer faces, a run starts from the bundled generator
+FINETUNED_BY_DEFAULT = 7000  # with fewer faces, a run starts from the bundled generator
 GENTLE = 1000  # with fewer training faces, fine-tuning uses the recipe's gentler hyperparameters
 VERY_FEW = 200  # a recipe shows each of them hundreds of times in the default budget
 SIMILAR_FRAME = 1.2  # largest ratio of the frames of two sets of faces, for which fine-tuning is worthwhile
@@ -69,7 +69,7 @@ def _starts_from_bundled(
     except BadModel:  # this installation has none
         return False, ""
     own = make_recipe(bundled["recipe"], bundled["hyperparameters"])
-    few = f"{face_count} faces are few"
+    few = f"{face_count} faces are fewer than {FINETUNED_BY_DEFAULT:,}"
     if shapes(make_recipe(own.name, own.hyperparameters() | dict(options.hyperparameters))) != shapes(own):
         return False, (
             f"{few}, but the requested hyperparameters do not fit the bundled generator, so training starts from "
