@@ -26,17 +26,19 @@ from facesmith.training.plan import Plan
 TRAINING = {"precision": "bfloat16", "device": "cpu", "threads": 1, "max_threads": None}
 TRAINING_SECONDS = 21_540
 BIASES = """\
-The training photos are everyday pictures of adults from Flickr, with one face that is sharp, lit and seen roughly from
-the front. People who look aside, sit in the dark or are younger than 20 are missing. FairFace balances seven population
-groups. The groups, genders and age groups are what annotators saw in the pictures.
+The training photos are everyday pictures of adults from Flickr, with one face that is sharp, lit
+and seen roughly from the front. People who look aside, sit in the dark or are younger than 20 are
+missing. FairFace balances seven population groups. The groups, genders and age groups are what
+annotators saw in the pictures.
 
-The model does not keep this balance. The probe counts Middle Eastern and Southeast Asian faces as rarer than in the
-data, and people between 20 and 29 as more frequent. Its intervals do not include that it may confuse groups more often
-on generated faces than on photos: it takes faces that fit no group well for Latin American ones, so the shares of other
-groups may be too low, and 0.0 % does not mean none.
+The model does not keep this balance. The probe counts Middle Eastern and Southeast Asian faces as
+rarer than in the data, and people between 20 and 29 as more frequent. Its intervals do not include
+that it may confuse groups more often on generated faces than on photos: it takes faces that fit no
+group well for Latin American ones, so the shares of other groups may be too low, and 0.0 % does not
+mean none.
 
-Glasses, caps and hands near the face fail most often, and what is rare in the data looks worse. Do not draw conclusions
-about people from this model."""
+Glasses, caps and hands near the face fail most often, and what is rare in the data looks worse. Do
+not draw conclusions about people from this model."""
 OPTIONS = CardOptions(
     name="facesmith-faces128",
     license="apache-2.0",
