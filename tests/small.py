@@ -25,8 +25,8 @@ from facesmith.io.images import Pixels
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.procedural import draw_many, face_labels, random_face, write_faces
+from facesmith.training import train as train_module
 from facesmith.training.averages import inference_networks
-from facesmith.training.monitor import Monitor
 from facesmith.training.state import TrainState, new_state
 from facesmith.training.step import train_step
 
@@ -266,16 +266,16 @@ def train_to_end(state):
 
 
 def stop_after(steps, monkeypatch, number=signal.SIGTERM):
-    """Make the next training receive a signal after this many steps."""
-    log_step, taken = Monitor.log_step, 0
+    """Make the next training receive a signal in this step, after which it stops."""
+    step, taken = train_module.train_step, 0
     if signal.getsignal(number) is signal.SIG_IGN:  # the tests run under nohup
         signal.signal(number, signal.SIG_DFL)
 
-    def log_and_stop(self, terms):
+    def step_and_stop(state):
         nonlocal taken
-        log_step(self, terms)
         taken += 1
         if taken == steps:
             signal.raise_signal(number)
+        return step(state)
 
-    monkeypatch.setattr(Monitor, "log_step", log_and_stop)
+    monkeypatch.setattr(train_module, "train_step", step_and_stop)

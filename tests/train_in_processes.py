@@ -6,7 +6,6 @@ Run: python -m torch.distributed.run --nproc-per-node N tests/train_in_processes
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -14,12 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import QUIET, RESOLUTION, SMALL, small_state
+from small import QUIET, RESOLUTION, SMALL, small_state, stop_after
 
 from facesmith.errors import NonFiniteLoss
 from facesmith.faces import Stream
 from facesmith.gan.balance import Balance
-from facesmith.training import train as train_module
 from facesmith.training.plan import TrainOptions
 from facesmith.training.processes import ALONE, Processes, joined_processes
 from facesmith.training.step import train_step
@@ -39,23 +37,9 @@ def stop_and_resume(options: TrainOptions, rank: int) -> None:
     interrupted = replace(options, out=options.out / "interrupted")
     with pytest.MonkeyPatch.context() as patch:
         if rank:
-            stop_after_steps(2, patch)
+            stop_after(2, patch)
         assert not train(interrupted, QUIET).finished
     assert train(interrupted, QUIET).finished
-
-
-def stop_after_steps(steps: int, patch: pytest.MonkeyPatch) -> None:
-    """As `stop_after`, for a process without a monitor."""
-    step, taken = train_module.train_step, 0
-
-    def step_and_stop(state):
-        nonlocal taken
-        taken += 1
-        if taken == steps:
-            signal.raise_signal(signal.SIGTERM)
-        return step(state)
-
-    patch.setattr(train_module, "train_step", step_and_stop)
 
 
 def gradient_difference(processes: Processes) -> float:

@@ -67,10 +67,9 @@ class Processes:
         """The mean of a detached tensor over the processes; all of them get the same."""
         if self.count == 1:
             return tensor
-        total = tensor.detach().float().clone(memory_format=torch.contiguous_format)
-        with _finding_lost_processes():
-            torch.distributed.all_reduce(total)
-        return total / self.count
+        mean = tensor.detach().float().clone(memory_format=torch.contiguous_format)
+        self._average_in_place(mean)
+        return mean
 
     def average_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
         """Average the gradients over the processes, in place, in one message. Returns the mean of the detached loss."""
@@ -78,24 +77,24 @@ class Processes:
             return loss.detach()
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([*(each.flatten() for each in gradients), loss.detach().float().reshape(1)])
-        *means, mean_loss = torch.split(self.average(flat), [*(each.numel() for each in gradients), 1])
+        self._average_in_place(flat)
+        *means, mean_loss = torch.split(flat, [*(each.numel() for each in gradients), 1])
         for gradient, mean in zip(gradients, means, strict=True):
             gradient.copy_(mean.view_as(gradient))
         return mean_loss.squeeze(0)
 
-    def average_terms(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The loss terms of a step, scalars averaged over the processes. Images are those of this process."""
-        names = sorted(name for name, term in terms.items() if not term.ndim)
-        if self.count == 1 or not names:
-            return dict(terms)
-        means = self.average(torch.stack([terms[name].float() for name in names]))
-        return {**terms, **dict(zip(names, means.unbind(), strict=True))}
+    def average_terms(self, terms: Mapping[str, Tensor], flag: bool) -> tuple[dict[str, Tensor], bool]:
+        """The loss terms of a step, and whether the flag is set in any process, in one message.
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
+        Scalar terms are averaged over the processes. Images are those of this process.
+        """
         if self.count == 1:
-            return flag
-        return self._least(-int(flag)) < 0
+            return dict(terms), flag
+        names = sorted(name for name, term in terms.items() if not term.ndim)
+        scalars = [terms[name].float() for name in names]
+        device = scalars[0].device if scalars else torch.device("cpu")
+        *means, flagged = self.average(torch.stack([*scalars, torch.tensor(float(flag), device=device)])).unbind()
+        return {**terms, **dict(zip(names, means, strict=True))}, bool(flagged > 0)
 
     def from_first(self, value: T) -> T:
         """The first process's value, in all processes."""
@@ -140,6 +139,11 @@ class Processes:
             raise SystemExit(1)
         if heartbeat.error is not None:
             raise heartbeat.error
+
+    def _average_in_place(self, tensor: Tensor) -> None:
+        with _finding_lost_processes():
+            torch.distributed.all_reduce(tensor)
+        tensor /= self.count
 
     def _least(self, number: int) -> int:
         """The smallest of one number per process."""

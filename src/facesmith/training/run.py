@@ -105,11 +105,12 @@ class Run:
         if self._monitor is not None:
             self._monitor.print(message)
 
-    def log_step(self, terms: Mapping[str, Tensor]) -> None:
-        """Log the terms of a step, averaged over the processes."""
-        terms = self.processes.average_terms(terms)
+    def log_step(self, terms: Mapping[str, Tensor], is_asked_to_stop: bool) -> bool:
+        """Log the terms of a step, averaged over the processes. Returns whether any process was asked to stop."""
+        terms, is_stopping = self.processes.average_terms(terms, is_asked_to_stop)
         if self._monitor is not None:
             self._monitor.log_step(terms)
+        return is_stopping
 
     def print_unexamined(self) -> None:
         """Print what the diagnosis could not examine."""

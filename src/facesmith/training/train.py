@@ -74,8 +74,9 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
                     raise
                 continue
 
-            # Log.
-            run.log_step(terms)
+            # Log. The stop request is read only here: if it came between two reads, the run would stop without being
+            # saved.
+            is_stopping = run.log_step(terms, stop.is_set())
             if run.are_images_due:
                 run.log_images()
 
@@ -83,9 +84,7 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
             if run.is_validation_due(seen_before):
                 run.validate()
 
-            # Save: regularly, at the end, and before stopping. The stop request is read only once: if it came between
-            # two reads, the run would stop without being saved.
-            is_stopping = processes.any(stop.is_set())
+            # Save: regularly, at the end, and before stopping.
             epoch = run.epoch_to_keep(seen_before)
             if not (is_stopping or epoch is not None or run.is_save_due(seen_before)):
                 continue
