@@ -223,6 +223,12 @@ def test_version_is_printed(facesmith):
         (["recipes", "dcgan46"], 2, "did you mean"),
         (["extract", "nowhere", "--out", "OUT"], 1, "nowhere"),
         (["extract", "FACES", "--out", "OUT", "--frame", "-3"], 2, "frame"),
+        (["extract", "a.jpg", "b.jpg", "--out", "OUT"], 2, "write their paths into a text file"),
+        (["sample", "--seeds", "1", "2", "3"], 2, "with commas and without spaces: 1,2,3"),
+        (["sample", "\N{EN DASH}-out", "OUT"], 2, "begins with two hyphens"),
+        (["sample", "runs/first"], 2, "Write its option before it: --model"),
+        (["sample", "--psi", "0,7"], 2, "expected a number such as 2 or 0.7"),
+        (["extract", "FACES", "--out", "OUT", "--size", "64x64"], 2, "expected a whole number such as 64"),
         (["extract", "", "--out", "OUT"], 2, "An argument is empty"),
         (["faces", "FACES", "--sheet", ""], 2, "--sheet is empty"),
         (["sample", "--model", "nowhere", "--out="], 2, "--out is empty"),
@@ -438,7 +444,7 @@ def test_a_deleted_current_folder_is_named(tmp_path):
     [
         (["sample", "a/run"], "(a/run). Write its option before it: --model"),
         (["train", "quick", "a", "--data", "b", "--out", "c"], "(a). Write its option before it: --data"),
-        (["faces", "a", "b"], "(b)"),
+        (["recipes", "a", "b"], "(b)"),
     ],
 )
 def test_a_path_without_its_option_is_helped(facesmith, arguments, message):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -74,6 +75,15 @@ def test_larger_pictures_are_reduced_with_a_notice_and_none_is_enlarged(tmp_path
         "1 pictures skipped: 3.png (16x16, smaller than 32x32)",
     ]
     assert np.array_equal(faces.pixels[3], astronaut()[:32, 4:36])
+
+
+def test_exact_copies_are_counted(tmp_path):
+    out = pictures(tmp_path / "faces", [1, 2, 3], 32)
+    shutil.copy(out / "1.png", out / "copy.png")
+    shutil.copy(out / "1.png", out / "other copy.png")
+    faces = open_faces(out, 32)
+    assert faces.notices == ["2 pictures are exact copies of others; the split keeps copies together"]
+    assert len({faces.groups[i] for i, name in enumerate(faces.names) if name == "1.png" or "copy" in name}) == 1
 
 
 def test_colors_become_gray_with_a_notice(tmp_path):

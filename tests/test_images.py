@@ -318,3 +318,31 @@ def test_a_long_text_in_a_png_is_no_damage_and_a_bomb_is_named():
             with pytest.raises(BadPicture, match=expected):
                 read_picture(stream.getvalue())
     assert PngImagePlugin.MAX_TEXT_CHUNK == 2**20  # of other readers
+
+
+def test_a_jpeg_with_a_lost_part_is_refused():
+    content = encoded(Image.fromarray(astronaut()), "JPEG", quality=95)
+    start = len(content) // 3 // 512 * 512
+    with pytest.raises(BadPicture, match="a part of the file was lost"):
+        read_picture(content[:start] + bytes(4096) + content[start + 4096 :])
+    with pytest.raises(BadPicture, match="a part of the file was lost"):  # to the end, as after an aborted download
+        read_picture(content[:start] + bytes(len(content) // 512 * 512 - start))
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}])
+def test_flat_areas_and_metadata_of_zeros_are_no_lost_part(options):
+    flat = Image.new("RGB", (3000, 2000), "white")  # its compressed pixels are long runs of equal bytes
+    flat.paste(PHOTO, (1000, 700))
+    exif = Image.Exif()
+    exif[0x9286] = bytes(8192)  # padding, as photo editors leave it
+    content = encoded(flat, "JPEG", exif=exif, **options)
+    assert read_picture(content).shape == (2000, 3000, 3)
+    assert read_picture(content + bytes(8192)).shape == (2000, 3000, 3)  # behind the picture
+
+
+def test_pictures_that_facesmith_drew_are_recognized_by_their_metadata(tmp_path):
+    pixels = np.asarray(PHOTO)
+    for name, entries in (("drawn", {"Synthetic": "true"}), ("pasted", {"Synthetic": "in part"}), ("photo", {})):
+        for suffix in (".png", ".jpg"):
+            file = images.write_picture(tmp_path / f"{name}{suffix}", pixels, entries)
+            assert images.read_first_picture(file).is_generated == (name != "photo")

@@ -481,6 +481,15 @@ def test_columns_that_are_no_attributes_are_left_out_with_the_reason():
     }
 
 
+def test_texts_that_differ_from_picture_to_picture_are_no_classes():
+    notes = [f"at the beach, no. {i}" for i in range(20)]
+    found = attributes_of({"notes": notes, "few": [*notes[:10], *[""] * 10]})
+    assert found.left_out == {"notes": "20 different texts, almost one for each picture, so they are no classes"}
+    assert len(found.values) == 10  # few classes may be rare
+    assert len(attributes_of({"camera": [f"camera {i % 11}" for i in range(22)]}).values) == 11
+    assert len(attributes_of({"label": [f"{i}" for i in range(20)]}).values) == 20  # codes of classes
+
+
 def test_repeated_columns_are_named(tmp_path):
     table = "file_name,Glad,glad,label_2,label\na.png,1,0,1,2\nb.png,0,1,0,1\n"
     listing = listing_of(tmp_path, {**TWO, "metadata.csv": table})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,13 @@ from facesmith.modelfiles.locate import model_file
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.modelfiles.sidecar import load_sidecar
 from facesmith.training.plan import read_plan
+
+
+def zipped(name):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, bytes(99))
+    return stream.getvalue()
 
 
 @pytest.fixture
@@ -91,6 +100,8 @@ def test_a_git_lfs_pointer_in_place_of_another_file_is_not_called_damaged(tmp_pa
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "is not a safetensors file, but PNG. Expected a file that Facesmith wrote"),
         (b"GGUF\3" + bytes(99), "is not a safetensors file. Expected"),
         (b'{"recipe": "quick"}', "is not a safetensors file. Expected"),
+        (zipped("model.safetensors"), "is a zip. Unpack it"),
+        (zipped("model/data.pkl"), "is a PyTorch file, which may contain code"),
         (b"\x20\0\0\0\0\0\0\0{", "Is the file complete"),
         (b"\x20\0\0", "Is the file complete"),
         (b"", "Is the file complete"),
@@ -124,6 +135,7 @@ def test_a_missing_model_that_may_be_on_the_hub_is_suggested(tmp_path, monkeypat
         facesmith.load(path)
     assert ("If it is on the Hub, write hf://" in str(error.value)) == bool(address)
     assert address is None or str(error.value).endswith(f" write {address}.")
+    assert str(error.value).startswith(path)  # as typed, with both slashes
 
 
 @pytest.mark.parametrize("address", ["http://example.org/model.safetensors", "s3://bucket/runs/first"])

@@ -155,6 +155,17 @@ def test_single_faces_are_drawn_again_from_their_metadata(run, tmp_path):
     assert np.array_equal(read_picture(again), read_picture(files[13]))
 
 
+def test_a_picture_that_is_drawn_again_still_says_that_its_seeds_were_chosen(run, tmp_path):
+    chosen = {"Quality": "without the tenth of the seeds that look most distorted"}
+    (path,) = sample(lambda: load(run), [3, 5], tmp_path / "sheet.png", console=QUIET)
+    marked = write_png(tmp_path / "marked.png", read_picture(path), read_provenance(path) | chosen)
+    for like, entries in ((path, {}), (marked, chosen)):
+        (again,) = sample_like(lambda: load(run), like, tmp_path / f"again-{like.name}", console=QUIET)
+        written = read_provenance(again)
+        assert {name: written[name] for name in chosen if name in written} == entries
+        assert written["Seeds"] == "[3, 5]"
+
+
 def test_picture_without_seeds_is_refused(run, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "foreign.png")
     with pytest.raises(BadData, match="no seeds"):

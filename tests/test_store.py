@@ -503,3 +503,42 @@ def test_a_tar_without_signature_is_recognized_by_its_checksum(tmp_path):
     assert [file.name for file in open_store(tmp_path / "photos").files()] == ["a.jpg"]
     old[0] += 1
     assert kind_of_content(bytes(old[:512])).name == ""
+
+
+@pytest.mark.parametrize("leave_folder", [True, False])
+def test_a_folder_that_disappears_while_it_is_read_is_an_error(tmp_path, leave_folder):
+    (tmp_path / "stick").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "stick" / name).write_bytes(b"x")
+    store = open_store(tmp_path / "stick")
+    first, second = (file.name for file in store.files())
+    assert store.read(first) == b"x"
+    (tmp_path / "stick").rename(tmp_path / "away")
+    if leave_folder:  # as the empty folder to which a drive was mounted
+        (tmp_path / "stick").mkdir()
+    with pytest.raises(BadData, match="has disappeared while it was read"):
+        store.read(second)
+
+
+def test_one_file_that_disappears_is_only_a_bad_picture(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    store = open_store(tmp_path)
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(BadPicture, match="No such file"):
+        store.read("a.jpg")
+
+
+def test_photos_that_are_still_in_icloud_are_counted(tmp_path):
+    for name in (".IMG_1.HEIC.icloud", ".hidden", "a.jpg"):
+        (tmp_path / name).write_bytes(b"bplist00")
+    assert sort_by_kind(open_store(tmp_path)).ignored == {"photo that is still in iCloud; download it first": 1}
+
+
+def test_an_address_of_a_local_folder_is_this_folder(tmp_path):
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"x")
+    assert names(Path(folder.as_uri())) == ["a.jpg"]
+    with pytest.raises(BadData, match="does not exist"):
+        open_store(Path((tmp_path / "other").as_uri()))

@@ -78,11 +78,13 @@ def extract(
     )  # fmt: skip
     if report.was_complete:
         console.print(f"{out} is already complete. To extract again, add --force.")
+    if notice := report.generated_notice():
+        console.print(f"notice: {notice}.", markup=False, highlight=False)
     show(f"{report.faces} faces from {report.photos} photos in {report.out}")
     if summary := report.fill_summary():
         show(f"  {summary}")
-    for reason, count in report.rejected.items():
-        show(f"  rejected, {reason}: {count}")
+    for line in report.rejection_lines():
+        show(f"  {line}")
     for suffix, count in report.ignored.items():
         show(f"  ignored, {suffix}: {count}")
     show(f"report: {report.out / 'report.html'}")

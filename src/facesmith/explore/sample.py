@@ -67,6 +67,7 @@ def sample(
     condition: Mapping[str, float] | None = None,
     normal_prior: bool = False,
     quality: bool = False,
+    chosen_before: bool = False,
     layout: SheetLayout = SheetLayout(),  # noqa: B008 (immutable)
     marking: Marking = DEFAULT_MARKING,
     force: bool = False,
@@ -81,6 +82,7 @@ def sample(
         condition: of a conditional model: attributes of all faces, each 0 or 1.
         normal_prior: draw latents from N(0, I) instead of the prior that was fitted to faces.
         quality: leave out the seeds whose faces look most distorted, about a tenth.
+        chosen_before: the seeds were chosen with `quality` already, which the metadata will say.
         layout: of a sheet; single faces are enlarged only.
         marking: watermark and signed content credentials.
 
@@ -101,7 +103,7 @@ def sample(
         subject = f"A sheet of {len(seeds)} faces"
         side_px, advice = model.resolution * layout.scale, "Use a folder as --out, fewer --seeds or a smaller --scale."
         require_sheet_memory(len(seeds), side_px + layout.gap_px, subject, advice)
-        drawing = _Drawing(model, psi, condition, normal_prior, quality, layout, marking)
+        drawing = _Drawing(model, psi, condition, normal_prior, quality, chosen_before, layout, marking)
         seeds = drawing.chosen(seeds, console)
         sheet = layout.arranged(drawing.faces(seeds))
         yield write_picture(out, sheet, drawing.metadata(seeds), marking.sign)
@@ -111,7 +113,8 @@ def sample(
     drawn = (list(seeds), psi, condition, normal_prior, quality, layout, marking.keys)
     outputs = Outputs([out], drawn, folder=True)
     outputs.refuse_to_overwrite(force)
-    drawing = _Drawing(_opened(open_model, normal_prior), psi, condition, normal_prior, quality, layout, marking)
+    model = _opened(open_model, normal_prior)
+    drawing = _Drawing(model, psi, condition, normal_prior, quality, chosen_before, layout, marking)
     seeds = drawing.chosen(seeds, console)
     with outputs.writing():
         _write_faces(drawing, seeds, out, console)
@@ -132,6 +135,7 @@ class _Drawing:
     condition: Mapping[str, float] | None
     normal_prior: bool
     quality: bool
+    chosen_before: bool
     layout: SheetLayout
     marking: Marking
 
@@ -145,7 +149,7 @@ class _Drawing:
     def metadata(self, seeds: Sequence[int]) -> dict[str, str]:
         entries = seed_metadata(seeds, self.psi, self.condition)
         entries |= {PRIOR: NORMAL_PRIOR} if self.normal_prior else {}
-        entries |= QUALITY_METADATA if self.quality else {}
+        entries |= QUALITY_METADATA if self.quality or self.chosen_before else {}
         return self.model.provenance(entries | self.layout.metadata() | self.marking.metadata(self.model.resolution))
 
 
@@ -196,6 +200,7 @@ def sample_like(
         psi=origin.psi,
         condition=origin.condition,
         normal_prior=origin.prior == NORMAL_PRIOR,
+        chosen_before=QUALITY_METADATA.items() <= metadata.items(),
         layout=layout,
         marking=marking,
         force=force,

@@ -17,7 +17,7 @@ from facesmith.io.batches import full_batches
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import refuse_lfs_pointer, sha256
 from facesmith.io.images import Pixels, to_uint8_numpy
-from facesmith.io.messages import one_line
+from facesmith.io.messages import as_typed, one_line
 from facesmith.io.provenance import synthetic_metadata
 from facesmith.io.seeds import BATCH_SIZE, check_psi, checked_seeds
 from facesmith.watermark.embed import watermarked
@@ -158,7 +158,7 @@ def load(path: Path, threads: int | None = None) -> OnnxModel:
     """
     if not path.is_file():
         problem = "is not a regular file" if path.exists() else "does not exist"
-        raise BadModel(f"{path} {problem}. Write such a file with facesmith export.")
+        raise BadModel(f"{as_typed(path)} {problem}. Write such a file with facesmith export.")
     if path.stat().st_size > MAX_BYTES:
         raise BadModel(f"{path} is larger than any model that Facesmith exports.")
     refuse_lfs_pointer(path)

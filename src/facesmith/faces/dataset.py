@@ -255,6 +255,9 @@ def _notices(packed: Packed, resolution: int) -> list[str]:
     larger = int((packed.sizes.min(axis=1) > resolution).sum())
     if larger:
         notices.append(f"{larger} of {len(packed.names)} pictures reduced to {resolution}x{resolution}")
+    copies = len(packed.contents) - len(set(packed.contents))
+    if copies:
+        notices.append(f"{copies} pictures are exact copies of others; the split keeps copies together")
     not_square = int((packed.sizes[:, 0] != packed.sizes[:, 1]).sum())
     if not_square:
         notices.append(f"{not_square} pictures are not square: their middle is used")

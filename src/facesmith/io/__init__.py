@@ -14,6 +14,7 @@ zip_names.py          names of files in a zip, whose encoding it need not state
 seekable.py           files in archives as open files: a part of the archive, or a temporary copy
 parquet.py            Parquet files of datasets as names and bytes, with their labels
 parquet_columns.py    which columns of a Parquet file are pictures, and which are labels
+jpeg_data.py          parts of a JPEG that were lost
 pages.py              pages and frames of a file beyond the first, counted
 pillow_guards.py      errors and warnings of Pillow
 images.py             read photos, write PNG and JPEG, convert between uint8 and float, grids

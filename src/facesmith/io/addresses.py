@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any, TypeVar
+from urllib.parse import unquote
 
 from facesmith.errors import BadData, BadPicture, MissingExtra
 from facesmith.io.file_kinds import HEAD_BYTES, is_hidden
@@ -34,6 +35,12 @@ def address_of(path: Path) -> str | None:
     """The address that a path was made from, or None. A `Path` collapses the slashes of an address."""
     match = ADDRESS.fullmatch(path.as_posix())
     return f"{match['scheme']}://{match['rest']}" if match else None
+
+
+def local_path_of(path: Path) -> Path | None:
+    """The path in an address such as file:///home/ann/photos, as file managers copy it; None for other paths."""
+    match = ADDRESS.fullmatch(path.as_posix())
+    return Path("/" + unquote(match["rest"])) if match and match["scheme"].lower() == "file" else None
 
 
 def open_file_system(address: str) -> tuple[Any, str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.io.addresses import LIST_SUFFIXES, AddressStore, ListStore, address_of, unusable_path
+from facesmith.io.addresses import LIST_SUFFIXES, AddressStore, ListStore, address_of, local_path_of, unusable_path
 from facesmith.io.file_kinds import HEAD_BYTES, UNREADABLE_ARCHIVE, FileKind, is_hidden, suffix_of
 from facesmith.io.images import MAX_FILE_BYTES
 from facesmith.io.messages import with_article
@@ -398,6 +398,8 @@ def open_store(path: Path, exclude: Path | None = None) -> Store:
     if path.is_dir():
         return NestedStore(FolderStore(path, exclude), readers)
     if not path.is_file():
+        if (local := local_path_of(path)) is not None:
+            return open_store(local, exclude)
         if address := address_of(path):
             return _open_address(address, readers)
         raise unusable_path(path)

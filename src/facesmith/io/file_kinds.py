@@ -25,6 +25,7 @@ RAW_SUFFIXES = frozenset(  # most of them look like TIFF files, but only their s
 DOCUMENT_SUFFIXES = frozenset(  # zips that are not archives of photos
     {".apk", ".docx", ".epub", ".jar", ".npz", ".odp", ".ods", ".odt", ".pptx", ".pt", ".pth", ".whl", ".xlsx"}
 )
+ICLOUD_SUFFIX = ".icloud"  # `.IMG_1.HEIC.icloud` stands for a photo that is not on this disk
 # The first file in the zip of an Office document, a LibreOffice document or an e-book.
 DOCUMENT_ENTRIES = (b"[Content_Types].xml", b"_rels/.rels", b"mimetypeapplication/")
 ZIP_NAME_OFFSET = 30  # of the first file's name in a zip without a prefix
@@ -55,6 +56,7 @@ class FileKind:
 
 UNKNOWN = FileKind("other")
 UNREADABLE_ARCHIVE = "archive that can't be read"  # start of a kind; the reason follows
+ICLOUD = FileKind("other", "photo that is still in iCloud; download it first")
 ARROW = FileKind("other", "Arrow file; write Parquet instead: datasets.load_from_disk(FOLDER).to_parquet(FILE)")
 SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\xff\xd8\xff", FileKind("picture", "JPEG")),
@@ -130,6 +132,8 @@ def kind_of_file(name: str, head: bytes) -> FileKind:
     suffix = suffix_of(name)
     if suffix == ".arrow":  # its stream format has no signature
         return ARROW
+    if suffix == ICLOUD_SUFFIX:
+        return ICLOUD
     if suffix in RAW_SUFFIXES:
         return FileKind("other", f"camera raw ({suffix}): convert it to JPEG first")
     kind = kind_of_content(head)
@@ -155,6 +159,8 @@ def suffix_of(name: str) -> str:
 def is_hidden(name: str) -> bool:
     """Whether a path, with `/` as separator, lies in a hidden or system folder, or is a file of these kinds."""
     parts = name.split("/")
+    if suffix_of(name) == ICLOUD_SUFFIX:
+        parts.pop()  # the photo that it stands for is missing, which the user should know
     return any((p.startswith(".") and p not in (".", "..")) or p.lower() in SYSTEM_NAMES for p in parts)
 
 

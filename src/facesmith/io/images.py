@@ -23,10 +23,11 @@ from facesmith.errors import BadOption, BadPicture, PictureUnavailable
 from facesmith.io.color_profiles import scale_to_8_bits, to_srgb
 from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content
 from facesmith.io.files import atomic_write, open_regular_file
+from facesmith.io.jpeg_data import has_hole
 from facesmith.io.memory import decoding_problem
 from facesmith.io.pages import count_pictures
 from facesmith.io.pillow_guards import DECODER_ERRORS, MAX_PNG_TEXT_BYTES, quiet_pillow
-from facesmith.io.provenance import Sign, parse_comment, xmp
+from facesmith.io.provenance import Sign, parse_comment, source_type, xmp
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,10 +53,12 @@ class FirstPicture:
     Attributes:
         pixels: upright sRGB `[H, W, 3]`.
         n_pictures: how many pages or frames the file has; see `count_pictures`.
+        is_generated: whether its metadata say that Facesmith drew it, at least in part.
     """
 
     pixels: Pixels
     n_pictures: int = 1
+    is_generated: bool = False
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -112,15 +115,17 @@ def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: i
 
 
 def read_first_picture(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> FirstPicture:
-    """Read a photo like `read_picture`, and count the pages or frames of its file."""
-    pixels, n_pictures = read_converted(source, name, max_pixels, lambda picture: np.asarray(as_8bit_rgb(picture)))
-    return FirstPicture(pixels, n_pictures)
+    """Read a photo like `read_picture`, count the pages or frames of its file, and look who drew it."""
+    return FirstPicture(*read_converted(source, name, max_pixels, lambda picture: np.asarray(as_8bit_rgb(picture))))
 
 
 def read_converted(
     source: Path | bytes, name: str | None, max_pixels: int, convert: Callable[[Image.Image], T]
-) -> tuple[T, int]:
-    """What `convert` makes of the first picture in a file, upright, and the number of pictures in the file."""
+) -> tuple[T, int, bool]:
+    """What `convert` makes of the first picture in a file, upright; the file's number of pictures; who drew it.
+
+    The last is whether its metadata say that Facesmith did.
+    """
     suffix = Path(name if name is not None else source if isinstance(source, Path) else "").suffix.lower()
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
@@ -136,11 +141,14 @@ def read_converted(
                     limit = f"{max_pixels // 10**6} million"
                     raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {limit}")
                 _check_variant(picture)
+                if kind.name == "JPEG" and has_hole(raw):
+                    raise BadPicture("damaged: a part of the file was lost and is empty")
                 if reason := decoding_problem(picture.width, picture.height, picture.mode):
                     raise PictureUnavailable(reason)
                 with _bad_picture_if_damaged():
                     picture.load()
-                return convert(_upright(picture)), count_pictures(picture, raw)
+                is_generated = source_type(_entries(picture)) is not None
+                return convert(_upright(picture)), count_pictures(picture, raw), is_generated
     except MemoryError:
         raise PictureUnavailable("too large for this machine's memory") from None
 
@@ -390,8 +398,12 @@ def read_provenance(path: Path | io.BytesIO) -> dict[str, str]:
         try:
             stream = open_regular_file(path) if isinstance(path, Path) else path
             with stream, Image.open(stream, formats=formats) as picture:
-                info, has_comment = dict(picture.info), picture.format in ("JPEG", "GIF")
+                return _entries(picture)
         except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
             raise BadPicture(f"{path} can't be read as a picture ({type(error).__name__})") from None
-    entries = parse_comment(info.get("comment", b"")) if has_comment else info
+
+
+def _entries(picture: Image.Image) -> dict[str, str]:
+    """The metadata of a picture that Facesmith wrote; of others, the texts of a PNG."""
+    entries = parse_comment(picture.info.get("comment", b"")) if picture.format in ("JPEG", "GIF") else picture.info
     return {str(key): value for key, value in entries.items() if isinstance(value, str) and key != PNG_XMP}

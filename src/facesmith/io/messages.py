@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +20,7 @@ UNPRINTABLE = re.compile(
 
 SPOKEN_WITH_VOWEL = ("A", "E", "I", "O", "U", "a", "e", "i", "o", "u", "LZ4", "xz")  # LZ4 is spoken letter by letter
 LONG_NUMBER = re.compile(r"\d{100,}")  # longer than any number that is meant
+COLLAPSED_ADDRESS = re.compile(r"^([A-Za-z][\w+.-]+):/+(?=[^/])")  # a single letter is a drive of Windows
 
 
 class SafeConsole(Console):
@@ -53,6 +55,11 @@ def printable(text: str, limit: int = MAX_LINE) -> str:
 def one_line(text: str, limit: int = MAX_LINE) -> str:
     """A printable text on one line; each run of white space becomes one space, and long numbers are shortened."""
     return printable(LONG_NUMBER.sub(_shorten_number, " ".join(text[: 2 * limit].split())), limit)
+
+
+def as_typed(path: Path) -> str:
+    """The text of a path. An address has its two slashes again, of which a Path keeps one."""
+    return COLLAPSED_ADDRESS.sub(r"\1://", str(path))
 
 
 def encodable(text: str) -> str:

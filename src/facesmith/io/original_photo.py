@@ -34,7 +34,7 @@ class OriginalPhoto:
 
 def read_original(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> OriginalPhoto:
     """Read a photo like `read_picture`, and keep its own colors, profile and transparency."""
-    original, n_pictures = read_converted(source, name, max_pixels, _as_original)
+    original, n_pictures, _ = read_converted(source, name, max_pixels, _as_original)
     return replace(original, n_pictures=n_pictures)
 
 

@@ -10,12 +10,14 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from posixpath import basename, dirname, join
 from typing import IO
 
-from facesmith.errors import BadData
+from facesmith.errors import BadData, PictureUnavailable
 from facesmith.io.file_kinds import (
     HEAD_BYTES,
     PICTURE_SUFFIXES,
@@ -320,7 +322,8 @@ class FolderStore(Store):
         return super().kind(name) if is_regular else FileKind("other", SPECIAL_FILE)
 
     def read(self, name: str) -> bytes:
-        return read_file(self.path / name)
+        with _noticing_loss(self.path):
+            return read_file(self.path / name)
 
     def head(self, name: str) -> bytes:
         return _file_head(self.path / name)
@@ -343,13 +346,35 @@ class FileStore(Store):
         return [StoredFile(self.path.name, f"{status.st_size}-{status.st_mtime_ns}", status.st_size)]
 
     def read(self, name: str) -> bytes:
-        return read_file(self.path)
+        with _noticing_loss(self.path):
+            return read_file(self.path)
 
     def head(self, name: str) -> bytes:
         return _file_head(self.path)
 
     def local_path(self, name: str) -> Path:
         return self.path
+
+
+@contextmanager
+def _noticing_loss(path: Path) -> Iterator[None]:
+    """Raise BadData instead of PictureUnavailable if a folder or file that was listed before is no longer there.
+
+    A drive that is unplugged leaves no folder, or an empty one. Otherwise all its pictures would count as unreadable.
+    """
+    try:
+        yield
+    except PictureUnavailable:
+        try:
+            is_lost = next(path.iterdir(), None) is None if path.is_dir() else not path.exists()
+        except OSError as error:
+            is_lost = not isinstance(error, PermissionError)
+        if is_lost:
+            raise BadData(
+                f"{path} has disappeared while it was read. Was a drive unplugged, or the folder renamed? "
+                "When it is back, run the same command again."
+            ) from None
+        raise
 
 
 def _file_head(path: Path) -> bytes:

@@ -21,6 +21,9 @@ from facesmith.labels.table_text import readable
 MAX_CLASSES = 64
 MAX_FLOAT = float(np.finfo(np.float32).max)
 MAX_CLASS_CHARS = 60
+MAX_RARE_CLASSES = (
+    10  # if there are more, a class has at least two pictures on average; otherwise they are names or notes
+)
 MAX_NAMED = 5
 UNKNOWN_WORDS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "nil", "?", "unknown", "inf", "-inf"})
 WORDS = {"true": 1.0, "yes": 1.0, "y": 1.0, "false": 0.0, "no": 0.0, "n": 0.0}
@@ -134,6 +137,8 @@ def _add_classes(
     result.notices += _class_notices(column, texts, names)
     if len(classes) > MAX_CLASSES:
         result.left_out[column] = f"{len(classes)} different texts, more than {MAX_CLASSES} classes"
+    elif len(classes) > MAX_RARE_CLASSES and _are_unique(texts, names, index, len(classes)):
+        result.left_out[column] = f"{len(classes)} different texts, almost one for each picture, so they are no classes"
     elif any(len(name) > MAX_CLASS_CHARS for name in classes):
         result.left_out[column] = f"texts of more than {MAX_CLASS_CHARS} characters"
     elif len(classes) < 2:
@@ -144,6 +149,13 @@ def _add_classes(
         for name in classes:
             values = np.array([nan if not each else float(each == name) for each in names])
             _add(result, f"{column}={name}", values[index])
+
+
+def _are_unique(texts: Sequence[str], names: Sequence[str], index: NDArray[np.int64], n_classes: int) -> bool:
+    """Whether the texts of a column differ from picture to picture, as names and notes do."""
+    counts = np.bincount(index, minlength=len(texts))
+    n_pictures = int(counts[[bool(name) for name in names]].sum())
+    return n_pictures < 2 * n_classes and not any(NUMBER.fullmatch(text.strip()) for text in texts)
 
 
 def _class_name(text: str, number: float) -> str:

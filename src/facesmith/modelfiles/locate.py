@@ -8,7 +8,7 @@ from pathlib import Path
 
 from facesmith.errors import BadModel
 from facesmith.io.files import refuse_lfs_pointer
-from facesmith.io.messages import shorten
+from facesmith.io.messages import as_typed, shorten
 from facesmith.modelfiles.hub import fetch, is_address, parse_address, suggest_address
 from facesmith.modelfiles.run_folder import MODEL
 
@@ -62,11 +62,11 @@ def model_file(path: Path | None) -> Path:
             f"{path} is an ONNX file; only facesmith sample reads these. Use the model it was exported from."
         )
     if path.parts[:1] in (("http:",), ("https:",), ("s3:",), ("gs:",)) and not suggest_address(path):
-        raise BadModel(f"{'://'.join(path.as_posix().split(':/', 1))} is an address. Download the model first.")
+        raise BadModel(f"{as_typed(path)} is an address. Download the model first.")
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
         problem = "is not a regular file" if file.exists() else "does not exist"
-        found = f"{path} contains no {MODEL}" if path.is_dir() and not file.exists() else f"{file} {problem}"
+        found = f"{path} contains no {MODEL}" if path.is_dir() and not file.exists() else f"{as_typed(file)} {problem}"
         suggestion = suggest_address(path) or _models_in(path)
         raise BadModel(f"{found}. Expected a run folder or a .safetensors file that facesmith train wrote.{suggestion}")
     refuse_lfs_pointer(file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,8 @@ def open_tensors(file: Path, framework: str = "pt", device: str = "cpu") -> Iter
                 yield opened
     except (SafetensorError, OSError) as error:
         if isinstance(error, SafetensorError) and _is_pytorch_file(file):
+            if _is_plain_zip(file):
+                raise BadModel(f"{file} is a zip. Unpack it, and give the model.safetensors in it.") from None
             raise BadModel(
                 f"{file} is a PyTorch file, which may contain code, so it is not opened as a model. {GIVE_MODEL}"
             ) from None
@@ -87,6 +90,15 @@ def open_tensors(file: Path, framework: str = "pt", device: str = "cpu") -> Iter
 def _is_pytorch_file(file: Path) -> bool:
     """Whether a file starts as those of torch.save do: as a zip or as a pickle."""
     return _head(file).startswith((b"PK\3\4", b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"))
+
+
+def _is_plain_zip(file: Path) -> bool:
+    """Whether a file is a zip that torch.save did not write: that one has an entry data.pkl."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return not any(name.endswith("data.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def _kind(file: Path) -> str:

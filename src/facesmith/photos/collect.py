@@ -70,7 +70,7 @@ class Collector:
 
     def collect(self, result: BatchResult) -> BatchRecord:
         """Store the faces of a batch, except near-duplicates. Returns the batch's record."""
-        record = BatchRecord(result.n_photos, result.n_unreadable, result.n_faceless)
+        record = BatchRecord(result.n_photos, result.n_unreadable, result.n_faceless, result.n_generated)
         for outcome in result.outcomes:
             if isinstance(outcome, Rejection):
                 record.rejected.append(self._rejected_row(outcome))

@@ -89,6 +89,7 @@ class BatchResult:
     n_photos: int = 0
     n_unreadable: int = 0
     n_faceless: int = 0
+    n_generated: int = 0
     outcomes: list[CroppedFace | Rejection] = field(default_factory=list)
 
 
@@ -115,7 +116,9 @@ class AlignedCropper:
         loaded: list[tuple[Photo, FirstPicture]] = []
         for photo in photos:
             try:
-                loaded.append((photo, photo.read()))
+                picture = photo.read()
+                result.n_generated += picture.is_generated
+                loaded.append((photo, picture))
             except BadPicture as error:
                 result.n_unreadable += 1
                 self._search(loaded, result)  # first, to keep the order of the photos
@@ -172,6 +175,7 @@ class CenterCropper:
         for photo in photos:
             try:
                 picture = photo.read()
+                result.n_generated += picture.is_generated
                 result.outcomes += [self._crop(photo.source, picture.pixels), *_left_out(photo, picture)]
             except BadPicture as error:
                 result.n_unreadable += 1

@@ -16,7 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,7 +31,7 @@ from facesmith.labels.table_text import decode, delimiter_of
 from facesmith.photos import journal, shard_files
 from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
-from facesmith.photos.extraction_report import ExtractReport, extraction_page
+from facesmith.photos.extraction_report import ExtractReport, extraction_page, unreadable_reason
 from facesmith.photos.journal import JOURNAL_NAME, BatchRecord, Count, Share, face_name
 from facesmith.photos.photo_labels import PhotoLabels
 from facesmith.photos.shard_files import SPLIT_COLUMN, ShardEntry
@@ -94,6 +94,8 @@ class Counts:
     mean_fill: Share
     rejected: dict[str, Count]
     ignored: dict[str, Count]
+    generated: Count = 0
+    unreadable_reasons: dict[str, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -359,21 +361,25 @@ def _kept_rows(out: Path, journal_name: str = JOURNAL_NAME) -> Iterator[list[str
 
 
 def _count(out: Path, records: Iterator[BatchRecord], ignored: Counter[str]) -> ExtractReport:
-    photos = unreadable = faceless = faces = filled = 0
+    photos = unreadable = faceless = generated = faces = filled = 0
     fill_sum = 0.0
-    rejected: Counter[str] = Counter()
+    rejected, reasons = Counter[str](), Counter[str]()
     for record in records:
         photos += record.n_photos
         unreadable += record.n_unreadable
         faceless += record.n_faceless
+        generated += record.n_generated
         faces += len(record.kept)
         filled += sum(fill > 0 for fill in record.fills)
         fill_sum += sum(record.fills)
         rejected.update(kind_of(reason) for _, reason, _ in record.rejected)
+        reasons.update(map(unreadable_reason, (reason for _, reason, _ in record.rejected)))
+    del reasons[""]
     mean_fill = round(fill_sum / max(1, faces), 4)
     return ExtractReport(
-        out, photos, unreadable, faceless, faces, filled, mean_fill, dict(rejected.most_common()), dict(ignored)
-    )
+        out, photos, unreadable, faceless, faces, filled, mean_fill, dict(rejected.most_common()), dict(ignored),
+        generated=generated, unreadable_reasons=dict(reasons.most_common()),
+    )  # fmt: skip
 
 
 def versions() -> dict[str, str]:

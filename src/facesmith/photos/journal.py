@@ -38,7 +38,7 @@ class BatchRecord:
     """One finished batch of photos.
 
     Attributes:
-        n_photos, n_unreadable, n_faceless: counts of photos.
+        n_photos, n_unreadable, n_faceless, n_generated: counts of photos.
         kept: for each face that was kept, its row of `metadata.csv`.
         hashes: the faces' perceptual hashes, as hexadecimal digits.
         sizes_bytes: the sizes of the faces' files.
@@ -49,6 +49,7 @@ class BatchRecord:
     n_photos: Count
     n_unreadable: Count
     n_faceless: Count
+    n_generated: Count = 0
     kept: list[FaceRow] = field(default_factory=list)
     hashes: list[FaceHash] = field(default_factory=list)
     sizes_bytes: list[Count] = field(default_factory=list)
