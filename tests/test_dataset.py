@@ -71,7 +71,7 @@ def test_larger_pictures_are_reduced_with_a_notice_and_none_is_enlarged(tmp_path
     assert faces.names == ["1.png", "2.png", "high.png", "wide.png"]
     assert faces.notices == [
         "2 of 4 pictures reduced to 32x32",
-        "2 pictures are not square: their middle is used",
+        "2 pictures are not square: their middle is used. If they are whole photos, run facesmith extract first",
         "1 pictures skipped: 3.png (16x16, smaller than 32x32)",
     ]
     assert np.array_equal(faces.pixels[3], astronaut()[:32, 4:36])

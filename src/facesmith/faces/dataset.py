@@ -260,7 +260,10 @@ def _notices(packed: Packed, resolution: int) -> list[str]:
         notices.append(f"{copies} pictures are exact copies of others; the split keeps copies together")
     not_square = int((packed.sizes[:, 0] != packed.sizes[:, 1]).sum())
     if not_square:
-        notices.append(f"{not_square} pictures are not square: their middle is used")
+        notices.append(
+            f"{not_square} pictures are not square: their middle is used. If they are whole photos, run facesmith "
+            "extract first"
+        )
     if packed.pixels.shape[-1] == 1:
         notices.append("pictures converted to gray")
     for what, names in (
