@@ -28,6 +28,7 @@ from facesmith.photos import collect
 from facesmith.photos.align import transform
 from facesmith.photos.crop import main_face
 from facesmith.photos.extract import extract
+from facesmith.photos.extraction_report import unreadable_reason
 from facesmith.photos.journal import JOURNAL_NAME
 
 QUIET = Console(quiet=True)
@@ -780,3 +781,11 @@ def test_a_drive_that_is_unplugged_ends_the_extraction_which_resumes(tmp_path, m
     (tmp_path / "away").rename(tmp_path / "stick")
     run(tmp_path / "stick", tmp_path / "out", crop=64, pictures=False)
     assert content(tmp_path / "out") == content(expected)
+
+
+def test_equal_reasons_count_together_and_commands_stay_whole():
+    cut = [unreadable_reason(f"unreadable: damaged: truncated ({n} bytes, {n}x{n} pixels)") for n in (9, 120)]
+    assert cut == ["damaged: truncated (… bytes, … pixels)"] * 2
+    command = "AVIF needs a newer Pillow: pip install 'pillow>=11.3'"
+    assert unreadable_reason(f"unreadable: {command}") == command
+    assert unreadable_reason("too small: 20 px") == ""

@@ -17,7 +17,7 @@ from facesmith.photos.journal import BatchRecord
 MAX_KEPT_SHOWN = 240
 MAX_REASONS_LISTED = 3
 UNREADABLE = "unreadable"  # kind of a rejection
-NUMBER = re.compile(r"[0-9]+")
+NUMBER = re.compile(r"(?<![.=\w])[0-9]+(?:x[0-9]+)?(?![.\w])")  # 99 or 640x480, but not a version in a command
 MAX_REJECTED_SHOWN = 48  # of each kind
 
 
