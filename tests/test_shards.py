@@ -17,7 +17,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadOption, FacesmithError, MissingExtra, OutputExists
 from facesmith.io.images import read_picture
-from facesmith.photos import engines, ray_engine
+from facesmith.photos import engines, ray_engine, shard_files
 from facesmith.photos import extract as extract_module
 from facesmith.photos import extract_shard as extract_shard_module
 from facesmith.photos.crop import AlignedCropper
@@ -75,7 +75,9 @@ def test_shards_have_the_faces_of_a_folder(tmp_path, photos, in_process):
         assert row.pop("split") in ("train", "validation", "test")
         tar, member = row.pop("file_name").split("/")
         with tarfile.open(tmp_path / "shards" / tar) as archive:
-            pixels = read_picture(archive.extractfile(member).read()).astype(int)
+            png = archive.extractfile(member).read()
+        assert shard_files.read_picture(tmp_path / "shards", f"{tar}/{member}") == png
+        pixels = read_picture(png).astype(int)
         # The detector's last digits depend on the batch.
         assert abs(pixels - read_picture(tmp_path / "plain" / other.pop("file_name"))).max() <= 2
         for name, value in row.items():

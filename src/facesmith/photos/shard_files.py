@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the readers of shards must not load torch
 FORMAT = 1
 SPLIT_COLUMN = "split"  # the last column of `metadata.csv`
 SHARD_FILE = re.compile(r"(?P<number>\d{5,})\.(?:tar|json)")
+FACE_NAME = re.compile(r"\d+\.tar/(\d+)-(\d+)\.png")  # see `face_name`
 ANY_SHARD = re.compile(r"[^.].*\.tar|\d{5,}\.json", re.IGNORECASE)
 MAX_RECORD_BYTES = 2**30
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -171,13 +172,19 @@ def read_record(out: Path, shard: int) -> ShardRecord:
 
 
 def read_picture(out: Path, name: str) -> bytes | None:
-    """The picture of a face by its name; None if it can't be read."""
-    tar, _, member = name.partition("/")
+    """The picture of a face by its name; None if it can't be read.
+
+    The shard's record says where it is. To search the tar for it would read all of its headers.
+    """
+    place = FACE_NAME.fullmatch(name)
+    assert place is not None
+    shard, number = map(int, place.groups())
     try:
-        with tarfile.open(out / tar) as archive:
-            content = archive.extractfile(member)
-            return None if content is None else content.read()
-    except (OSError, KeyError, tarfile.TarError):
+        record = read_record(out, shard)
+        with (out / tar_name(shard)).open("rb") as tar:
+            tar.seek(record.offsets[number])
+            return tar.read(record.record.sizes_bytes[number])
+    except (OSError, BadData):
         return None
 
 
