@@ -14,7 +14,7 @@ from facesmith.inversion.face_template import FaceTemplate, locate_face
 from facesmith.inversion.paste import paste
 from facesmith.photos import search as search_module
 from facesmith.photos.align import Alignment, align
-from facesmith.photos.detect import Detections, Detector
+from facesmith.photos.detect import Detector
 from facesmith.photos.search import NO_FACE, search, turn_back
 
 TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")
@@ -139,17 +139,3 @@ def test_invert_gives_the_same_reason(monkeypatch):
     monkeypatch.setattr(search_module, "CERTAIN", 1.1)
     with pytest.raises(BadPicture, match=r"^lying on its side\?: .* \(in 200x200 pixels\)$"):
         locate_face(turned(portrait(), 1), TEMPLATE, 64, 3)
-
-
-def test_a_face_that_is_found_upside_down_is_turned(detector, monkeypatch):
-    upright = only(detector, np.asarray(portrait())).faces
-    pixels = turned(portrait(), 2)
-    corner, side = upright.boxes[0, :2], upright.boxes[0, 2:]
-    box = np.concatenate((pixels.shape[0] - corner - side, side)).astype(np.float32)
-    mouth_as_eyes = (pixels.shape[0] - upright.landmarks[0])[[4, 3, 2, 1, 0]]
-    planted = [[Detections(box[None], np.array([0.99], np.float32), mouth_as_eyes[None])]]
-    detect = Detector.detect
-    monkeypatch.setattr(Detector, "detect", lambda self, photos: planted.pop() if planted else detect(self, photos))
-    found = only(detector, pixels).faces
-    assert not planted
-    np.testing.assert_allclose(found.landmarks[0], pixels.shape[0] - upright.landmarks[0], atol=6)

@@ -4,9 +4,6 @@ First the detector searches each photo as it is. Where it finds nothing certain,
 reduced, surrounded by gray, and searched upright and turned by 90, 180 and 270 degrees. So it finds faces that lie on
 their side, that the photo's edge cuts, or that are larger than the photo. Such a face counts only if the detector finds
 it again in its own aligned crop, at the same place. This rejects most patterns that only look like a face.
-
-The detector also finds some faces that are upside down, with their mouth as eyes. So the second pass follows as well
-where a crop turned by 180 degrees looks more like a face.
 """
 
 from __future__ import annotations
@@ -23,7 +20,6 @@ from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.quality import share_outside
 
 FIRST_PASS_CERTAIN = 0.98  # confidence from which a face needs no second pass
-UPRIGHT_CERTAIN = 0.999  # from which a face is not upside down; among 198 turned photos, 0.9985 was the highest
 CERTAIN = 0.95  # lowest confidence of a second pass's face in its own crop
 SECOND_PASS_PX = 240  # shorter side of the reduced photo
 SECOND_PASS_MIN_FACE_PX = 40  # of the reduced photo
@@ -81,20 +77,10 @@ def search(detector: Detector, photos: Sequence[Pixels]) -> list[SearchResult]:
     """
     return [
         SearchResult(faces, None)
-        if len(faces) and faces.confidence[0] >= FIRST_PASS_CERTAIN and not _is_upside_down(detector, photo, faces)
+        if len(faces) and faces.confidence[0] >= FIRST_PASS_CERTAIN
         else _search_again(detector, photo, faces)
         for photo, faces in zip(photos, detector.detect(photos), strict=True)
     ]
-
-
-def _is_upside_down(detector: Detector, photo: Pixels, faces: Detections) -> bool:
-    """Whether the most confident face looks more like one when its crop is turned by 180 degrees."""
-    if faces.confidence[0] >= UPRIGHT_CERTAIN:
-        return False
-    crop, _ = align(photo, faces.landmarks[0], CROP)
-    both = [crop, np.ascontiguousarray(np.rot90(crop, 2))]
-    upright, turned = detector.with_settings(CROP_MIN_FACE_PX, CROP_THRESHOLD).detect(both)
-    return len(turned) > 0 and (not len(upright) or bool(turned.confidence[0] > upright.confidence[0]))
 
 
 def _search_again(detector: Detector, photo: Pixels, first: Detections) -> SearchResult:
