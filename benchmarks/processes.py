@@ -34,7 +34,7 @@ COMMANDS = {ONE: ([sys.executable], 1), THREADS: ([sys.executable], 2), PROCESSE
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", default=["quick", "dcgan64"])
-    parser.add_argument("--minutes", type=float, default=1, help="of each run")
+    parser.add_argument("--minutes", type=float, default=1, help="training time of each run")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     print(f"{torch.__version__=}, {usable_cpus()} usable CPUs, load {os.getloadavg()[0]:.1f}", flush=True)

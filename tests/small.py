@@ -266,7 +266,7 @@ def train_to_end(state):
 
 
 def stop_after(steps, monkeypatch, number=signal.SIGTERM):
-    """Make the next training receive a signal in this step, after which it stops."""
+    """Make the next training receive a signal in its step number `steps`; it stops after that step."""
     step, taken = train_module.train_step, 0
     if signal.getsignal(number) is signal.SIG_IGN:  # the tests run under nohup
         signal.signal(number, signal.SIG_DFL)

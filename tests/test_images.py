@@ -323,14 +323,14 @@ def test_a_long_text_in_a_png_is_no_damage_and_a_bomb_is_named():
 def test_a_jpeg_with_a_lost_part_is_refused():
     content = encoded(Image.fromarray(astronaut()), "JPEG", quality=95)
     start = len(content) // 3 // 512 * 512
-    with pytest.raises(BadPicture, match="a part of the file was lost"):
+    with pytest.raises(BadPicture, match="a part of the file is lost"):
         read_picture(content[:start] + bytes(4096) + content[start + 4096 :])
-    with pytest.raises(BadPicture, match="a part of the file was lost"):  # to the end, as after an aborted download
+    with pytest.raises(BadPicture, match="a part of the file is lost"):  # to the end, as after an aborted download
         read_picture(content[:start] + bytes(len(content) // 512 * 512 - start))
 
 
 @pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}])
-def test_flat_areas_and_metadata_of_zeros_are_no_lost_part(options):
+def test_flat_areas_and_metadata_of_zeros_are_not_taken_for_damage(options):
     flat = Image.new("RGB", (3000, 2000), "white")  # its compressed pixels are long runs of equal bytes
     flat.paste(PHOTO, (1000, 700))
     exif = Image.Exif()

@@ -481,10 +481,10 @@ def test_columns_that_are_no_attributes_are_left_out_with_the_reason():
     }
 
 
-def test_texts_that_differ_from_picture_to_picture_are_no_classes():
+def test_texts_that_differ_from_picture_to_picture_are_not_taken_for_classes():
     notes = [f"at the beach, no. {i}" for i in range(20)]
     found = attributes_of({"notes": notes, "few": [*notes[:10], *[""] * 10]})
-    assert found.left_out == {"notes": "20 different texts, almost one for each picture, so they are no classes"}
+    assert found.left_out == {"notes": "20 different texts, fewer than two pictures for each, as of names or notes"}
     assert len(found.values) == 10  # few classes may be rare
     assert len(attributes_of({"camera": [f"camera {i % 11}" for i in range(22)]}).values) == 11
     assert len(attributes_of({"label": [f"{i}" for i in range(20)]}).values) == 20  # codes of classes
@@ -670,7 +670,7 @@ def test_of_two_tables_that_differ_in_capitals_the_usual_name_wins(tmp_path):
     assert any("Metadata.CSV: rows that are not used" in notice for notice in listing.notices)
 
 
-def test_archives_are_no_classes_whatever_their_names(tmp_path):
+def test_archives_are_not_taken_for_classes_whatever_their_names(tmp_path):
     for name in ("one.cbz", "two.backup", "three"):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr("a.png", name)

@@ -100,7 +100,7 @@ def test_a_git_lfs_pointer_in_place_of_another_file_is_not_called_damaged(tmp_pa
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "is not a safetensors file, but PNG. Expected a file that Facesmith wrote"),
         (b"GGUF\3" + bytes(99), "is not a safetensors file. Expected"),
         (b'{"recipe": "quick"}', "is not a safetensors file. Expected"),
-        (zipped("model.safetensors"), "is a zip. Unpack it"),
+        (zipped("model.safetensors"), "is a zip, not a model. If a model.safetensors"),
         (zipped("model/data.pkl"), "is a PyTorch file, which may contain code"),
         (b"\x20\0\0\0\0\0\0\0{", "Is the file complete"),
         (b"\x20\0\0", "Is the file complete"),

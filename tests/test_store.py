@@ -514,9 +514,9 @@ def test_a_folder_that_disappears_while_it_is_read_is_an_error(tmp_path, leave_f
     first, second = (file.name for file in store.files())
     assert store.read(first) == b"x"
     (tmp_path / "stick").rename(tmp_path / "away")
-    if leave_folder:  # as the empty folder to which a drive was mounted
+    if leave_folder:  # as the empty mount point of a drive
         (tmp_path / "stick").mkdir()
-    with pytest.raises(BadData, match="has disappeared while it was read"):
+    with pytest.raises(BadData, match="disappeared while it was being read"):
         store.read(second)
 
 
@@ -532,7 +532,7 @@ def test_one_file_that_disappears_is_only_a_bad_picture(tmp_path):
 def test_photos_that_are_still_in_icloud_are_counted(tmp_path):
     for name in (".IMG_1.HEIC.icloud", ".hidden", "a.jpg"):
         (tmp_path / name).write_bytes(b"bplist00")
-    assert sort_by_kind(open_store(tmp_path)).ignored == {"photo that is still in iCloud; download it first": 1}
+    assert sort_by_kind(open_store(tmp_path)).ignored == {"photo still in iCloud (download it first)": 1}
 
 
 def test_an_address_of_a_local_folder_is_this_folder(tmp_path):

@@ -43,11 +43,11 @@ from facesmith.io.stopping import handling_stop_signals, interrupt
 INTERRUPTED = 130  # typer's return value after a KeyboardInterrupt
 # In the RuntimeErrors of PyTorch, on the CPU and on others; and in what loading its libraries raises.
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory", "failed to map segment")
-# What the parser of options says about a value, and what a user can do with.
+# Messages of the parser of options about a value, and clearer ones.
 CLEARER = {
     ": Value error, ": ": ",
     "Input should be a valid number, unable to parse string as a number": (
-        "expected a number such as 2 or 0.7, with a point and without a unit"
+        "expected a number such as 2 or 0.7, with a point instead of a comma and without a unit"
     ),
     "Input should be a valid integer, unable to parse string as an integer": (
         "expected a whole number such as 64, without a unit"
@@ -135,8 +135,8 @@ def _advice_for_extra_arguments(error: Any) -> str:
         return ". Write several values as one, with commas and without spaces: 1,2,3"
     if error.ctx.command.name in ("extract", "faces"):
         return (
-            ". Give one folder, archive or file. For several, write their paths into a text file, one a line, "
-            "and give this file"
+            ". Give one folder, archive or file. For several, write their paths into a text file, one in each line, "
+            "and give that file"
         )
     names = {name for parameter in error.ctx.command.params for name in parameter.opts}
     options = " or ".join(option for option in ("--model", "--data") if option in names)

@@ -82,7 +82,7 @@ def sample(
         condition: of a conditional model: attributes of all faces, each 0 or 1.
         normal_prior: draw latents from N(0, I) instead of the prior that was fitted to faces.
         quality: leave out the seeds whose faces look most distorted, about a tenth.
-        chosen_before: the seeds were chosen with `quality` already, which the metadata will say.
+        chosen_before: the seeds were chosen with `quality` before; the metadata record it.
         layout: of a sheet; single faces are enlarged only.
         marking: watermark and signed content credentials.
 

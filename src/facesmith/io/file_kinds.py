@@ -56,7 +56,7 @@ class FileKind:
 
 UNKNOWN = FileKind("other")
 UNREADABLE_ARCHIVE = "archive that can't be read"  # start of a kind; the reason follows
-ICLOUD = FileKind("other", "photo that is still in iCloud; download it first")
+ICLOUD = FileKind("other", "photo still in iCloud (download it first)")
 ARROW = FileKind("other", "Arrow file; write Parquet instead: datasets.load_from_disk(FOLDER).to_parquet(FILE)")
 SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\xff\xd8\xff", FileKind("picture", "JPEG")),

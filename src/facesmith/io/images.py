@@ -115,16 +115,18 @@ def read_picture(source: Path | bytes, *, name: str | None = None, max_pixels: i
 
 
 def read_first_picture(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> FirstPicture:
-    """Read a photo like `read_picture`, count the pages or frames of its file, and look who drew it."""
+    """Read a photo like `read_picture`, with the number of pages or frames, and whether Facesmith generated it."""
     return FirstPicture(*read_converted(source, name, max_pixels, lambda picture: np.asarray(as_8bit_rgb(picture))))
 
 
 def read_converted(
     source: Path | bytes, name: str | None, max_pixels: int, convert: Callable[[Image.Image], T]
 ) -> tuple[T, int, bool]:
-    """What `convert` makes of the first picture in a file, upright; the file's number of pictures; who drew it.
+    """Read and convert the first picture in a file.
 
-    The last is whether its metadata say that Facesmith did.
+    Returns:
+        The result of `convert` for the upright picture, the number of pictures in the file, and whether its metadata
+        say that Facesmith generated it.
     """
     suffix = Path(name if name is not None else source if isinstance(source, Path) else "").suffix.lower()
     try:
@@ -142,7 +144,7 @@ def read_converted(
                     raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {limit}")
                 _check_variant(picture)
                 if kind.name == "JPEG" and has_hole(raw):
-                    raise BadPicture("damaged: a part of the file was lost and is empty")
+                    raise BadPicture("damaged: a part of the file is lost, and zeros are in its place")
                 if reason := decoding_problem(picture.width, picture.height, picture.mode):
                     raise PictureUnavailable(reason)
                 with _bad_picture_if_damaged():
@@ -404,6 +406,6 @@ def read_provenance(path: Path | io.BytesIO) -> dict[str, str]:
 
 
 def _entries(picture: Image.Image) -> dict[str, str]:
-    """The metadata of a picture that Facesmith wrote; of others, the texts of a PNG."""
+    """The texts in a picture's metadata: those that Facesmith wrote, or all of a PNG."""
     entries = parse_comment(picture.info.get("comment", b"")) if picture.format in ("JPEG", "GIF") else picture.info
     return {str(key): value for key, value in entries.items() if isinstance(value, str) and key != PNG_XMP}

@@ -6,15 +6,15 @@ The decoder reads on after a hole, and returns a picture whose rest is gray or s
 from __future__ import annotations
 
 SECTOR_BYTES = 512  # disks and downloads lose whole sectors, so holes begin and end at multiples of this
-MAX_CHANCE_BYTES = 8  # zeros beside a hole that belong to the picture's data
+MAX_CHANCE_BYTES = 8  # zeros next to a hole that may be the picture's own
 START_OF_SCAN, END_OF_IMAGE = 0xDA, b"\xff\xd9"
 
 
 def has_hole(content: bytes) -> bool:
     """Whether a part of a JPEG's compressed pixels was replaced by zeros.
 
-    Long runs of zeros also occur in intact pictures with flat areas, and in metadata. But only a hole begins at a
-    multiple of a sector, apart from a few zeros by chance, and ends at one.
+    Long runs of zeros also occur in intact pictures with flat areas, and in metadata. A hole, however, begins and ends
+    at the border of a sector. A few zeros of the picture itself may lie next to it.
     """
     start = _start_of_pixels(content)
     end = content.find(END_OF_IMAGE, start)

@@ -20,7 +20,7 @@ UNPRINTABLE = re.compile(
 
 SPOKEN_WITH_VOWEL = ("A", "E", "I", "O", "U", "a", "e", "i", "o", "u", "LZ4", "xz")  # LZ4 is spoken letter by letter
 LONG_NUMBER = re.compile(r"\d{100,}")  # longer than any number that is meant
-COLLAPSED_ADDRESS = re.compile(r"^([A-Za-z][\w+.-]+):/+(?=[^/])")  # a single letter is a drive of Windows
+COLLAPSED_ADDRESS = re.compile(r"^([A-Za-z][\w+.-]+):/+(?=[^/])")  # a single letter is a Windows drive
 
 
 class SafeConsole(Console):
@@ -58,7 +58,7 @@ def one_line(text: str, limit: int = MAX_LINE) -> str:
 
 
 def as_typed(path: Path) -> str:
-    """The text of a path. An address has its two slashes again, of which a Path keeps one."""
+    """The text of a path. Restores the second slash of an address, which Path drops."""
     return COLLAPSED_ADDRESS.sub(r"\1://", str(path))
 
 

@@ -371,7 +371,7 @@ def _noticing_loss(path: Path) -> Iterator[None]:
             is_lost = not isinstance(error, PermissionError)
         if is_lost:
             raise BadData(
-                f"{path} has disappeared while it was read. Was a drive unplugged, or the folder renamed? "
+                f"{path} disappeared while it was being read. Was a drive unplugged, or the folder renamed? "
                 "When it is back, run the same command again."
             ) from None
         raise

@@ -21,9 +21,7 @@ from facesmith.labels.table_text import readable
 MAX_CLASSES = 64
 MAX_FLOAT = float(np.finfo(np.float32).max)
 MAX_CLASS_CHARS = 60
-MAX_RARE_CLASSES = (
-    10  # if there are more, a class has at least two pictures on average; otherwise they are names or notes
-)
+MAX_RARE_CLASSES = 10  # more texts, with fewer than two pictures each on average, are names or notes
 MAX_NAMED = 5
 UNKNOWN_WORDS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "nil", "?", "unknown", "inf", "-inf"})
 WORDS = {"true": 1.0, "yes": 1.0, "y": 1.0, "false": 0.0, "no": 0.0, "n": 0.0}
@@ -137,8 +135,10 @@ def _add_classes(
     result.notices += _class_notices(column, texts, names)
     if len(classes) > MAX_CLASSES:
         result.left_out[column] = f"{len(classes)} different texts, more than {MAX_CLASSES} classes"
-    elif len(classes) > MAX_RARE_CLASSES and _are_unique(texts, names, index, len(classes)):
-        result.left_out[column] = f"{len(classes)} different texts, almost one for each picture, so they are no classes"
+    elif len(classes) > MAX_RARE_CLASSES and _have_few_pictures(texts, names, index, len(classes)):
+        result.left_out[column] = (
+            f"{len(classes)} different texts, fewer than two pictures for each, as of names or notes"
+        )
     elif any(len(name) > MAX_CLASS_CHARS for name in classes):
         result.left_out[column] = f"texts of more than {MAX_CLASS_CHARS} characters"
     elif len(classes) < 2:
@@ -151,8 +151,8 @@ def _add_classes(
             _add(result, f"{column}={name}", values[index])
 
 
-def _are_unique(texts: Sequence[str], names: Sequence[str], index: NDArray[np.int64], n_classes: int) -> bool:
-    """Whether the texts of a column differ from picture to picture, as names and notes do."""
+def _have_few_pictures(texts: Sequence[str], names: Sequence[str], index: NDArray[np.int64], n_classes: int) -> bool:
+    """Whether the texts of a column have fewer than two pictures each on average, as names and notes do."""
     counts = np.bincount(index, minlength=len(texts))
     n_pictures = int(counts[[bool(name) for name in names]].sum())
     return n_pictures < 2 * n_classes and not any(NUMBER.fullmatch(text.strip()) for text in texts)

@@ -73,7 +73,9 @@ def open_tensors(file: Path, framework: str = "pt", device: str = "cpu") -> Iter
     except (SafetensorError, OSError) as error:
         if isinstance(error, SafetensorError) and _is_pytorch_file(file):
             if _is_plain_zip(file):
-                raise BadModel(f"{file} is a zip. Unpack it, and give the model.safetensors in it.") from None
+                raise BadModel(
+                    f"{file} is a zip, not a model. If a model.safetensors is in it, unpack the zip and give that file."
+                ) from None
             raise BadModel(
                 f"{file} is a PyTorch file, which may contain code, so it is not opened as a model. {GIVE_MODEL}"
             ) from None
@@ -93,7 +95,7 @@ def _is_pytorch_file(file: Path) -> bool:
 
 
 def _is_plain_zip(file: Path) -> bool:
-    """Whether a file is a zip that torch.save did not write: that one has an entry data.pkl."""
+    """Whether a file is a zip that torch.save did not write. Those of torch.save have an entry data.pkl."""
     try:
         with zipfile.ZipFile(file) as archive:
             return not any(name.endswith("data.pkl") for name in archive.namelist())

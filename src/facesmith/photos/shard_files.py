@@ -174,7 +174,7 @@ def read_record(out: Path, shard: int) -> ShardRecord:
 def read_picture(out: Path, name: str) -> bytes | None:
     """The picture of a face by its name; None if it can't be read.
 
-    The shard's record says where it is. To search the tar for it would read all of its headers.
+    Found by the shard's record, because a search in the tar would read all of its headers.
     """
     place = FACE_NAME.fullmatch(name)
     assert place is not None

@@ -84,9 +84,11 @@ class Processes:
         return mean_loss.squeeze(0)
 
     def average_terms(self, terms: Mapping[str, Tensor], flag: bool) -> tuple[dict[str, Tensor], bool]:
-        """The loss terms of a step, and whether the flag is set in any process, in one message.
+        """Combine the loss terms of a step and a flag over the processes, with one message.
 
-        Scalar terms are averaged over the processes. Images are those of this process.
+        Returns:
+            The terms, with scalars averaged over the processes and images of this process; and whether the flag is set
+            in any process.
         """
         if self.count == 1:
             return dict(terms), flag

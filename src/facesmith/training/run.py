@@ -105,9 +105,9 @@ class Run:
         if self._monitor is not None:
             self._monitor.print(message)
 
-    def log_step(self, terms: Mapping[str, Tensor], is_asked_to_stop: bool) -> bool:
-        """Log the terms of a step, averaged over the processes. Returns whether any process was asked to stop."""
-        terms, is_stopping = self.processes.average_terms(terms, is_asked_to_stop)
+    def log_step(self, terms: Mapping[str, Tensor], is_stop_requested: bool) -> bool:
+        """Log the terms of a step, averaged over the processes. Returns whether any is to stop."""
+        terms, is_stopping = self.processes.average_terms(terms, is_stop_requested)
         if self._monitor is not None:
             self._monitor.log_step(terms)
         return is_stopping
