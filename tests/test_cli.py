@@ -411,9 +411,12 @@ def test_a_full_disk_in_tensorboard_is_one_line_that_names_it(facesmith, faces, 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_standard_output_is_named():
+@pytest.mark.parametrize(("argument", "unbuffered"), [("recipes", "1"), ("recipes", ""), ("--help", "")])
+def test_a_full_standard_output_is_named(argument, unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        ended = subprocess.run([sys.executable, "-m", "facesmith", "recipes"], stdout=full, stderr=subprocess.PIPE)
+        command = [sys.executable, "-m", "facesmith", argument]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment)
     assert ended.returncode == 1
     assert ended.stderr.startswith(b"facesmith: standard output: No space left on device. ")
 

@@ -18,6 +18,7 @@ machine.py     demo, info
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -101,6 +102,7 @@ def _run() -> None:
         _fail(str(error), error.exit_code)
     except (MemoryError, RuntimeError, ImportError, OSError) as error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            _name_standard_output(error)
             _fail(explain_disk_error(error), 1)
         if not isinstance(error, MemoryError) and not any(text in str(error) for text in OUT_OF_MEMORY):
             raise
@@ -109,6 +111,18 @@ def _run() -> None:
             "less to do at once: fewer faces, smaller photos, or a smaller --batch, if it has this option.",
             1,
         )
+
+
+def _name_standard_output(error: OSError) -> None:
+    """Name standard output in an error without a file, if its text can't be written, and discard that text.
+
+    Otherwise Python would try again at its end, fail again, and change the exit code.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        error.filename = error.filename or "standard output"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> None:
