@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import facesmith
 from facesmith.distortion.scorer import distortion_scores
-from facesmith.io.images import Pixels, enlarge, grid, to_float, write_picture
+from facesmith.pictures.images import Pixels, enlarge, grid, to_float, write_picture
 from facesmith.training.discriminator_scores import auc
 from facesmith.training.finetune import open_pretrained
 

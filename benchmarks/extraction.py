@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from facesmith.detection.detect import DEFAULT_THRESHOLD, Detections, Detector
 from facesmith.io.cpus import usable_cpus
-from facesmith.io.images import Pixels, read_picture
 from facesmith.photos.collect import BATCH_SIZE
-from facesmith.photos.detect import DEFAULT_THRESHOLD, Detections, Detector
+from facesmith.pictures.images import Pixels, read_picture
 
 MAX_PART = 786  # photos in ROUNDS rounds; more take more rounds, because the photos of a round are in memory
 ROUNDS = 6  # the two methods alternate, so that other work on the machine slows both

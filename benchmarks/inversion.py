@@ -21,11 +21,11 @@ from rich.console import Console
 from skimage.data import astronaut
 
 import facesmith
+from facesmith.detection.mtcnn import load_networks
 from facesmith.explore.reconstruction_error import psnr
 from facesmith.faces import open_faces
-from facesmith.io.images import as_rgb, enlarge, grid, resize, to_float, write_png
 from facesmith.metrics.features import cached_features, extract_features, open_extractor
-from facesmith.photos.mtcnn import load_networks
+from facesmith.pictures.images import as_rgb, enlarge, grid, resize, to_float, write_png
 
 SAMPLE_COUNT = 1000
 QUIET = Console(quiet=True)

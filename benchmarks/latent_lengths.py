@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 import facesmith
-from facesmith.io.images import as_rgb
+from facesmith.detection.detect import shows_face
 from facesmith.latent.arithmetic import combine, parse_terms
 from facesmith.latent.interpolation import walk_latents
-from facesmith.photos.detect import shows_face
+from facesmith.pictures.images import as_rgb
 
 SUMS = ("0", "0 - 1 + 2", "0 + 1", "0.5*0 + 0.5*1", "2*0 - 1")
 

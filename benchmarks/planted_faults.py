@@ -17,10 +17,10 @@ from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
 
 import facesmith
+from facesmith.detection.detect import shows_face
 from facesmith.metrics.comparison import protocol_name, scores
 from facesmith.metrics.copies import check_copies, nearest_faces, thumbnails
 from facesmith.metrics.features import cached_features, open_extractor
-from facesmith.photos.detect import shows_face
 from facesmith.photos.split import part_of
 
 METRICS = ("fd", "kid", "precision", "recall", "density", "coverage")

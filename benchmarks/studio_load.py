@@ -30,7 +30,7 @@ import psutil
 from PIL import Image
 
 import facesmith
-from facesmith.io.images import png_bytes
+from facesmith.pictures.images import png_bytes
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")

@@ -29,10 +29,10 @@ from facesmith.errors import BadPicture
 from facesmith.faces import open_faces
 from facesmith.inversion.face_template import locate_face
 from facesmith.inversion.paste import paste_into_original
-from facesmith.io.original_photo import read_original
 from facesmith.metrics.comparison import scores_with_intervals
 from facesmith.metrics.features import extract_features, open_extractor
 from facesmith.photos.sources import iterate_photos, open_source
+from facesmith.pictures.original_photo import read_original
 from facesmith.watermark.embed import watermarked
 from facesmith.watermark.find_mark import find
 from facesmith.watermark.key import patterns_of

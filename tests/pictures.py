@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageCms
 from skimage.data import astronaut
 
-from facesmith.io.images import Pixels
+from facesmith.pictures.images import Pixels
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

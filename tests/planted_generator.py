@@ -13,9 +13,9 @@ from small import Tiny, TinyD
 from facesmith.gan import contracts
 from facesmith.gan.recipe import make_recipe, recipe
 from facesmith.io.files import atomic_write
-from facesmith.io.images import to_uint8, write_png
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
+from facesmith.pictures.images import to_uint8, write_png
 
 SIDE, W_DIM = 16, 6
 # The direction of each part's brightness; the rows are mouth, hat and background.

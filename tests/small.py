@@ -21,9 +21,9 @@ from facesmith.gan.contracts import Batch, Knobs, Loss, Objective, Player, Turn
 from facesmith.gan.losses import NonSaturating, non_saturating_g
 from facesmith.gan.recipe import Conditional, Recipe, condition_of, make_recipe, recipe
 from facesmith.gan.recipe_options import option
-from facesmith.io.images import Pixels
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
+from facesmith.pictures.images import Pixels
 from facesmith.procedural import draw_many, face_labels, random_face, write_faces
 from facesmith.training import train as train_module
 from facesmith.training.averages import inference_networks

@@ -15,12 +15,12 @@ from test_shards import content, rows, run_here
 
 from facesmith.errors import BadData, BadPicture, FacesmithError, MissingExtra
 from facesmith.explore.detect_marks import detect
-from facesmith.io import addresses
-from facesmith.io.archives import open_store
-from facesmith.io.store import sort_by_kind
 from facesmith.photos import extract as extract_module
 from facesmith.photos.extract import extract
 from facesmith.photos.sources import open_source
+from facesmith.storage import addresses
+from facesmith.storage.open_store import open_store
+from facesmith.storage.store import sort_by_kind
 
 
 @pytest.fixture(scope="module")

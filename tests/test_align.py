@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from pictures import photo
 
-from facesmith.errors import BadData
-from facesmith.photos.align import (
+from facesmith.detection.align import (
     CHIN_BELOW_EYES,
     LAYOUT,
     Alignment,
@@ -18,6 +17,7 @@ from facesmith.photos.align import (
     transform,
     warp,
 )
+from facesmith.errors import BadData
 
 POINTS = np.array([(204.3, 101.1), (247.3, 103.2), (224.7, 129.1), (202.1, 139.6), (245.6, 141.7)])
 

@@ -37,8 +37,8 @@ from facesmith.evaluation.measure_attributes import attribute_shares, checked_la
 from facesmith.evaluation.model_result import evaluate_model
 from facesmith.evaluation.reference import prepare_reference
 from facesmith.faces import open_faces
-from facesmith.io.images import write_png
 from facesmith.metrics.comparison import Score
+from facesmith.pictures.images import write_png
 
 SHARES = st.floats(0.01, 0.99)
 

@@ -8,9 +8,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from facesmith.io import fonts
-from facesmith.io.captions import GUTTER_PX, HEADING_PX, with_caption, with_heading
-from facesmith.io.fonts import drawable
+from facesmith.pictures import fonts
+from facesmith.pictures.captions import GUTTER_PX, HEADING_PX, with_caption, with_heading
+from facesmith.pictures.fonts import drawable
 
 GRAY = np.full((64, 48, 1), 90, np.uint8)
 

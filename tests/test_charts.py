@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facesmith.io.charts import (
+from facesmith.pictures.charts import (
     BLUE,
     COLORS,
     ORANGE,

@@ -15,9 +15,10 @@ from pictures import shared
 from small import RESOLUTION, faces_folder, saved_model, small_recipe, stop_after
 
 from facesmith import cli
+from facesmith.detection import align, detect, quality
 from facesmith.errors import BadOption, BadPicture
-from facesmith.io.images import read_picture
-from facesmith.photos import align, detect, extract, quality
+from facesmith.photos import extract
+from facesmith.pictures.images import read_picture
 
 TINY = ["--set", f"resolution={RESOLUTION}", "--set", "width=4", "--set", "z_dim=8", "--batch", "8"]
 

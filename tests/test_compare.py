@@ -13,8 +13,8 @@ import facesmith
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.explore.compare import CompareOptions, compare, faces_title
 from facesmith.faces import open_faces
-from facesmith.io.captions import HEADING_PX
-from facesmith.io.images import grid, read_picture, read_provenance
+from facesmith.pictures.captions import HEADING_PX
+from facesmith.pictures.images import grid, read_picture, read_provenance
 
 
 @pytest.fixture(scope="module")

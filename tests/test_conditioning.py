@@ -34,8 +34,6 @@ from facesmith.faces import Stream, open_faces
 from facesmith.gan.contracts import Discriminator
 from facesmith.gan.recipe import make_recipe, parse_condition
 from facesmith.io.attribute_options import parse_condition_values
-from facesmith.io.captions import GUTTER_PX
-from facesmith.io.images import read_picture, read_provenance
 from facesmith.latent import latents, truncate
 from facesmith.latent.from_seeds import draw_z_and_labels
 from facesmith.latent.label_shares import draw_labels, label_combinations, store_label_shares
@@ -43,6 +41,8 @@ from facesmith.model import load
 from facesmith.modelfiles.checkpoint import load_model
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.modelfiles.sidecar import save_sidecar
+from facesmith.pictures.captions import GUTTER_PX
+from facesmith.pictures.images import read_picture, read_provenance
 from facesmith.training.averages import inference_networks
 from facesmith.training.discriminator_scores import discriminator_scores
 from facesmith.training.plan import TrainOptions

@@ -14,8 +14,8 @@ from small import QUIET, procedural_pixels
 
 from facesmith.errors import BadData
 from facesmith.faces import open_faces
-from facesmith.io.images import to_gray
 from facesmith.metrics.copies import check_copies, nearest_faces, thumbnails, wilson_upper_bound
+from facesmith.pictures.images import to_gray
 
 
 def jpeg(picture):

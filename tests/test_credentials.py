@@ -15,10 +15,10 @@ from small import QUIET, saved_model
 
 from facesmith.errors import BadOption
 from facesmith.explore.sample import sample, sample_like
-from facesmith.io.credentials import ASSERTION_LABEL, open_signer
-from facesmith.io.images import read_picture, read_provenance, write_picture
-from facesmith.io.provenance import seed_metadata, synthetic_metadata
 from facesmith.model import load
+from facesmith.pictures.credentials import ASSERTION_LABEL, open_signer
+from facesmith.pictures.images import read_picture, read_provenance, write_picture
+from facesmith.pictures.provenance import seed_metadata, synthetic_metadata
 from facesmith.watermark.marking import Marking
 
 PIXELS = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)

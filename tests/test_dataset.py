@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from facesmith.detection.align import Alignment
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
-from facesmith.io.images import write_png
 from facesmith.photos import split
-from facesmith.photos.align import Alignment
+from facesmith.pictures.images import write_png
 from facesmith.procedural import draw_many, face_labels, random_face, write_faces
 
 

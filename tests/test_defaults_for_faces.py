@@ -14,13 +14,13 @@ from rich.console import Console
 from small import QUIET, faces_folder
 
 import facesmith
+from facesmith.detection.align import DEFAULT_FRAME, Alignment
 from facesmith.errors import BadData, BadOption
 from facesmith.gan.list_recipes import describe_recipe
 from facesmith.gan.recipe import LARGE, default_hyperparameters, make_recipe
 from facesmith.modelfiles.checkpoint import load_model, read_header
 from facesmith.modelfiles.locate import BUNDLED, bundled_model
 from facesmith.modelfiles.run_folder import PLAN
-from facesmith.photos.align import DEFAULT_FRAME, Alignment
 from facesmith.recipes.quick import Quick
 from facesmith.training.defaults_for_faces import FINETUNED_BY_DEFAULT, complete_options
 from facesmith.training.plan import TrainOptions, read_plan

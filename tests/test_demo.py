@@ -11,8 +11,8 @@ from small import QUIET
 from facesmith import demo as demo_module
 from facesmith.demo import FACES_FOLDER, MARKER, demo
 from facesmith.errors import BadData, OutputExists
-from facesmith.io.images import read_picture, resize
 from facesmith.model import load
+from facesmith.pictures.images import read_picture, resize
 
 MINUTES = 0.02
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData
 from facesmith.faces.describe import describe
-from facesmith.io.images import read_picture, write_png
+from facesmith.pictures.images import read_picture, write_png
 from facesmith.procedural import draw_many, write_faces
 
 QUIET = Console(quiet=True)

@@ -20,9 +20,9 @@ from facesmith.cli import app
 from facesmith.cli.shared import read_watermark_key
 from facesmith.errors import BadData
 from facesmith.explore.detect_marks import detect
-from facesmith.io.images import grid, read_picture, read_provenance, write_png
-from facesmith.io.video import write_film
 from facesmith.modelfiles.run_folder import SHEETS
+from facesmith.pictures.images import grid, read_picture, read_provenance, write_png
+from facesmith.pictures.video import write_film
 from facesmith.watermark.embed import watermarked
 
 skimage = pytest.importorskip("skimage", reason="its astronaut is the photo with a face")

@@ -24,9 +24,9 @@ from facesmith.directions.strength import zero_crossing
 from facesmith.directions.unsupervised import DEVIATIONS, pca, sefa
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import open_faces
-from facesmith.io.images import read_picture, read_provenance
 from facesmith.latent.whitening import whiten
 from facesmith.modelfiles.sidecar import load_sidecar
+from facesmith.pictures.images import read_picture, read_provenance
 
 SHORT = ClassifierBudget(max_images=3000)
 PLANTED_DIRECTIONS = dict(zip(("bright_mouth", "hat", "background"), PLANTED.numpy(), strict=True))
@@ -118,7 +118,7 @@ def test_wrong_options_are_refused_with_advice(found_directions, faces, tmp_path
 
 
 def test_faces_without_labels_are_refused(tmp_path):
-    from facesmith.io.images import write_png
+    from facesmith.pictures.images import write_png
 
     for i, picture in enumerate(procedural_pixels(3)):
         write_png(tmp_path / "faces" / f"{i}.png", picture)

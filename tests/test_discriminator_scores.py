@@ -11,7 +11,7 @@ import torch
 from small import RECIPES, RESOLUTION, TEST_RECIPES, procedural_pixels, small_state
 
 from facesmith.faces import Stream
-from facesmith.io.images import to_float
+from facesmith.pictures.images import to_float
 from facesmith.training.discriminator_scores import (
     BINS,
     Scores,

@@ -17,8 +17,8 @@ from facesmith.distortion.scorer import distortion_scores
 from facesmith.errors import BadOption
 from facesmith.explore.sample import sample, sample_like
 from facesmith.explore.walk import WalkOptions, walk
-from facesmith.io.images import read_provenance, to_float, to_uint8
 from facesmith.io.seeds import random_seeds
+from facesmith.pictures.images import read_provenance, to_float, to_uint8
 
 COUNT = 120
 

@@ -16,9 +16,9 @@ from facesmith import cli
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.explore.edit import GAP_PX, EditOptions, edit, face_names, format_edits
 from facesmith.explore.mix import mix
-from facesmith.io.images import enlarge, read_picture, read_provenance
 from facesmith.latent.arithmetic import mix_layers, parse_layers
 from facesmith.modelfiles.sidecar import save_sidecar
+from facesmith.pictures.images import enlarge, read_picture, read_provenance
 
 MOUTH, HAT = (PLANTED[i] * 2 for i in (0, 1))
 

@@ -21,15 +21,15 @@ from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
 
 from facesmith import faces
+from facesmith.detection.align import transform
 from facesmith.errors import BadOption, FacesmithError, OutputExists
-from facesmith.io import store
-from facesmith.io.images import read_picture, write_picture
 from facesmith.photos import collect
-from facesmith.photos.align import transform
 from facesmith.photos.crop import main_face
 from facesmith.photos.extract import extract
 from facesmith.photos.extraction_report import unreadable_reason
 from facesmith.photos.journal import JOURNAL_NAME
+from facesmith.pictures.images import read_picture, write_picture
+from facesmith.storage import store
 
 QUIET = Console(quiet=True)
 TABLES = {"metadata.csv", "rejected.csv", "faces.json", "report.html"}

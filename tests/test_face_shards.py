@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from facesmith.cli import app
 from facesmith.errors import BadData
 from facesmith.faces import Stream, open_faces
-from facesmith.io.images import read_picture
 from facesmith.photos import extract as extract_module
 from facesmith.photos import shard_files
 from facesmith.photos.extract import extract
+from facesmith.pictures.images import read_picture
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from PIL import Image, ImageFilter
 from small import QUIET, procedural_pixels
 
 from facesmith.errors import BadOption, FacesmithError, MissingExtra
-from facesmith.io.images import to_gray
 from facesmith.metrics import extractors, frechet_distance, prdc
 from facesmith.metrics.extractors import inception, lite0
 from facesmith.metrics.features import BATCH_SIZE, cached_features, extract_features, extractor_names, open_extractor
+from facesmith.pictures.images import to_gray
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from facesmith.errors import BadOption, OutputExists
 from facesmith.io.files import atomic_write, explain_disk_error, refuse_to_overwrite, shorten_name
-from facesmith.io.images import write_png
+from facesmith.pictures.images import write_png
 
 
 def test_a_file_appears_complete_or_not_at_all(tmp_path):

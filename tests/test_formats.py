@@ -14,11 +14,11 @@ from rich.console import Console
 from facesmith.errors import BadPicture
 from facesmith.explore.detect_marks import detect
 from facesmith.faces import open_faces
-from facesmith.io import pages
-from facesmith.io.images import read_first_picture, read_picture
-from facesmith.io.pages import count_text
 from facesmith.photos.extract import extract
 from facesmith.photos.sources import iterate_photos, open_source
+from facesmith.pictures import pages
+from facesmith.pictures.images import read_first_picture, read_picture
+from facesmith.pictures.pages import count_text
 
 FACE = portrait().resize((100, 100))
 GRAY = np.asarray(FACE.convert("L"))

@@ -38,9 +38,6 @@ from facesmith.export.run_onnx import load as load_onnx
 from facesmith.faces import open_faces
 from facesmith.inversion.encoder import InversionEncoder
 from facesmith.inversion.inverter import save_encoder
-from facesmith.io.archives import open_store
-from facesmith.io.images import read_picture, read_provenance, write_png
-from facesmith.io.provenance import parse_provenance
 from facesmith.latent.latent_file import load_latent, save_latent
 from facesmith.model import load
 from facesmith.modelfiles.checkpoint import load_model, load_state
@@ -52,6 +49,9 @@ from facesmith.photos import faces_folder as faces_folder_module
 from facesmith.photos import journal
 from facesmith.photos.extract import extract
 from facesmith.photos.sources import iterate_photos, open_source
+from facesmith.pictures.images import read_picture, read_provenance, write_png
+from facesmith.pictures.provenance import parse_provenance
+from facesmith.storage.open_store import open_store
 from facesmith.training.curves import loss_names, named_lines, share_lines
 from facesmith.training.discriminator_scores import read_histogram
 from facesmith.training.plan import TrainOptions, read_plan

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from facesmith.io.html import Chart, Section, Video, as_picture, page
+from facesmith.pictures.html import Chart, Section, Video, as_picture, page
 
 HOSTILE = '"><script>alert(1)</script>&.jpg'
 

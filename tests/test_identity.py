@@ -24,12 +24,12 @@ from facesmith.evaluation.model_result import evaluate_model
 from facesmith.evaluation.reference import prepare_reference
 from facesmith.evaluation.verdicts import metric_table, new_people, short_verdict
 from facesmith.faces import open_faces
-from facesmith.io.images import write_png
 from facesmith.metrics import face_embedding
 from facesmith.metrics.copies import nearest_faces, thumbnails
 from facesmith.metrics.face_embedding import embed_faces, load_face_embedding
 from facesmith.metrics.identity import nearest_people
 from facesmith.photos import split
+from facesmith.pictures.images import write_png
 
 PEOPLE = 60  # with two photos each
 SIDE = 64

@@ -17,8 +17,8 @@ from PIL import Image, ImageCms, PngImagePlugin, features
 from skimage.data import astronaut
 
 from facesmith.errors import BadPicture, FacesmithError, PictureUnavailable
-from facesmith.io import images
-from facesmith.io.images import (
+from facesmith.pictures import images
+from facesmith.pictures.images import (
     center_square,
     grid,
     read_file,

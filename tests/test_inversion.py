@@ -14,6 +14,8 @@ from small import QUIET, TinyG, faces_folder, procedural_pixels, saved_model
 from torch import nn
 
 import facesmith
+from facesmith.detection.align import Alignment, align, transform
+from facesmith.detection.detect import Detector
 from facesmith.errors import BadModel, BadPicture, OutputExists
 from facesmith.explore.train_inverter import train_inverter
 from facesmith.faces import open_faces
@@ -30,10 +32,8 @@ from facesmith.inversion.inverter import load_encoder, save_encoder
 from facesmith.inversion.optimize import lr_factor, optimize_latents
 from facesmith.inversion.perceptual_distance import PerceptualDistance, pixel_distance
 from facesmith.inversion.prior import latent_prior, norm_penalty
-from facesmith.io.images import resize, to_float, to_gray
 from facesmith.modelfiles.sidecar import HEADER_KEY
-from facesmith.photos.align import Alignment, align, transform
-from facesmith.photos.detect import Detector
+from facesmith.pictures.images import resize, to_float, to_gray
 
 HASH = "a" * 64
 

@@ -14,14 +14,17 @@ from rich.console import Console
 from small import QUIET, faces_folder, procedural_pixels, saved_model
 
 import facesmith
+from facesmith.detection.align import Alignment
 from facesmith.errors import BadData, BadModel, BadOption, BadPicture, FacesmithError, OutputExists
 from facesmith.explore.invert import GAP_PX, MAX_PICTURES, InvertOptions, invert
 from facesmith.explore.reconstruction_error import ReconstructionError, psnr, reconstruction_errors
 from facesmith.inversion.encoder import InversionEncoder
 from facesmith.inversion.face_template import FaceTemplate, locate_face
 from facesmith.inversion.inverter import save_encoder
-from facesmith.io.captions import CAPTION_PX
-from facesmith.io.images import (
+from facesmith.latent.latent_file import load_latent
+from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
+from facesmith.pictures.captions import CAPTION_PX
+from facesmith.pictures.images import (
     center_square,
     enlarge,
     read_picture,
@@ -31,9 +34,6 @@ from facesmith.io.images import (
     to_gray,
     write_png,
 )
-from facesmith.latent.latent_file import load_latent
-from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
-from facesmith.photos.align import Alignment
 
 ENCODER_ONLY = InvertOptions(aligned=True, optimize=False)
 TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")

@@ -18,10 +18,10 @@ from test_layouts import listing_of, write
 
 from facesmith.errors import BadData
 from facesmith.faces.layouts import read_listing
-from facesmith.io.archives import open_store
 from facesmith.labels import attributes_of
 from facesmith.labels.join import join_rows
 from facesmith.labels.table_text import UnusableTable, kind_of_text, parse
+from facesmith.storage.open_store import open_store
 
 TWO = {"a.png": "", "b.png": ""}
 THREE = {**TWO, "c.png": ""}

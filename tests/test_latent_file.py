@@ -14,11 +14,11 @@ import facesmith
 from facesmith.errors import BadModel, BadOption
 from facesmith.explore.mix import mix
 from facesmith.explore.walk import WalkOptions, _frames, walk
-from facesmith.io.images import enlarge, read_picture
 from facesmith.latent import latents
 from facesmith.latent.arithmetic import combine, parse_face_names, resolve
 from facesmith.latent.latent_file import load_latent, save_latent
 from facesmith.modelfiles.sidecar import HEADER_KEY, save_sidecar
+from facesmith.pictures.images import enlarge, read_picture
 
 HASH = "a" * 64
 

@@ -7,13 +7,13 @@ from math import isnan
 
 import pytest
 
+from facesmith.detection.align import Alignment
 from facesmith.errors import BadData, FacesmithError
 from facesmith.faces.layouts import GEOMETRY_COLUMNS, read_listing
-from facesmith.io.archives import open_store
-from facesmith.photos.align import Alignment
 from facesmith.photos.faces_folder import COLUMNS
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.procedural import write_faces
+from facesmith.storage.open_store import open_store
 
 ALIGNED = Alignment(64).to_values()
 

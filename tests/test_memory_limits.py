@@ -20,9 +20,9 @@ from facesmith.explore.mix import mix
 from facesmith.explore.sample import sample
 from facesmith.explore.walk import WalkOptions, walk
 from facesmith.io import cgroups, memory
-from facesmith.io.images import read_picture
 from facesmith.io.memory import GIB, MIB, free_memory, largest_fitting, require_memory
 from facesmith.model import load
+from facesmith.pictures.images import read_picture
 from facesmith.training.progress_film import progress_film
 
 

@@ -9,8 +9,8 @@ from small import saved_model
 import facesmith
 from facesmith.errors import BadOption, OutputExists
 from facesmith.explore.mix import GAP_PX, mix
-from facesmith.io.captions import GUTTER_PX
-from facesmith.io.images import enlarge, read_picture, read_provenance
+from facesmith.pictures.captions import GUTTER_PX
+from facesmith.pictures.images import enlarge, read_picture, read_provenance
 
 
 @pytest.fixture(scope="module")

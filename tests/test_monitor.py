@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from facesmith.errors import BadData
 from facesmith.faces import Stream
-from facesmith.io.images import grid, read_picture, to_uint8
+from facesmith.pictures.images import grid, read_picture, to_uint8
 from facesmith.training.averages import inference_networks
 from facesmith.training.curves import draw_curves, draw_scores, loss_names, points, save_shares, smoothed
 from facesmith.training.discriminator_scores import Histogram, read_histogram

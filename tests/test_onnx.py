@@ -22,9 +22,9 @@ from facesmith.export.run_onnx import open_session
 from facesmith.export.to_onnx import compare, export, metadata_of, onnx_bytes
 from facesmith.gan import contracts
 from facesmith.gan.recipe import recipe
-from facesmith.io.images import read_picture, read_provenance
 from facesmith.model import load
 from facesmith.modelfiles.locate import model_file
+from facesmith.pictures.images import read_picture, read_provenance
 
 
 class LayeredG(contracts.Generator):

@@ -16,10 +16,10 @@ from rich.console import Console
 from facesmith.errors import BadData
 from facesmith.faces import packed
 from facesmith.faces.packed import cache_folder, pack
-from facesmith.io.archives import open_store
-from facesmith.io.images import write_png
-from facesmith.io.store import FolderStore
+from facesmith.pictures.images import write_png
 from facesmith.procedural import draw_many, write_faces
+from facesmith.storage.open_store import open_store
+from facesmith.storage.store import FolderStore
 
 QUIET = Console(quiet=True)
 
@@ -216,7 +216,7 @@ from pathlib import Path
 from rich.console import Console
 from facesmith.errors import FacesmithError
 from facesmith.faces.packed import pack
-from facesmith.io.archives import open_store
+from facesmith.storage.open_store import open_store
 if sys.argv[2] != "0":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 store = open_store(Path(sys.argv[1]))

@@ -17,9 +17,9 @@ from PIL import Image
 
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.faces import open_faces
-from facesmith.io.archives import open_store
-from facesmith.io.store import sort_by_kind
 from facesmith.photos.sources import iterate_photos, open_source
+from facesmith.storage.open_store import open_store
+from facesmith.storage.store import sort_by_kind
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -247,7 +247,7 @@ def test_vanished_file_has_a_reason(tmp_path):
 
 
 def test_file_that_unpacks_to_suspiciously_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("facesmith.io.seekable.MIN_UNPACKED_LIMIT", 2**20)
+    monkeypatch.setattr("facesmith.storage.seekable.MIN_UNPACKED_LIMIT", 2**20)
     column = images([b"\x89PNG\r\n\x1a\n" + bytes(2**20)] * 8)
     path = write(tmp_path / "a.parquet", {"image": column}, compression="zstd", use_dictionary=False)
     with pytest.raises(BadData, match="GiB of pictures; its size allows"):

@@ -9,11 +9,11 @@ import pytest
 from pictures import photo, swapped_profile
 from PIL import Image
 
+from facesmith.detection.align import Alignment, inverse, similarity, transform
 from facesmith.inversion.face_template import FaceTemplate, locate_face
 from facesmith.inversion.paste import face_mask, paste, paste_into_original
-from facesmith.io.images import png_bytes, read_picture
-from facesmith.io.original_photo import read_original
-from facesmith.photos.align import Alignment, inverse, similarity, transform
+from facesmith.pictures.images import png_bytes, read_picture
+from facesmith.pictures.original_photo import read_original
 
 TEMPLATE = FaceTemplate(Alignment(64, 3.48).targets() / 64, "extracted")
 POINTS = TEMPLATE.targets(64)

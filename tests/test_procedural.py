@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facesmith.errors import OutputExists
-from facesmith.io.images import read_picture
+from facesmith.pictures.images import read_picture
 from facesmith.procedural import (
     HAIR_COLORS,
     HAIR_STYLES,

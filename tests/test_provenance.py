@@ -14,9 +14,9 @@ from small import QUIET, saved_model
 
 from facesmith.errors import BadOption, BadPicture
 from facesmith.explore.sample import sample, sample_like
-from facesmith.io.images import grid, read_picture, read_provenance, write_picture
-from facesmith.io.provenance import SOURCE_TYPES, parse_provenance, seed_metadata, synthetic_metadata, xmp
 from facesmith.model import load
+from facesmith.pictures.images import grid, read_picture, read_provenance, write_picture
+from facesmith.pictures.provenance import SOURCE_TYPES, parse_provenance, seed_metadata, synthetic_metadata, xmp
 
 PIXELS = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
 METADATA = synthetic_metadata("dcgan64", "f" * 64, seed_metadata([1, 2], 0.7))

@@ -3,8 +3,8 @@ import pytest
 from pictures import portrait
 from PIL import Image, ImageEnhance, ImageFilter
 
-from facesmith.photos.align import DEFAULT_FRAME, MAX_FRAME, MIN_FRAME, Alignment, similarity
-from facesmith.photos.quality import MAX_BLUR, blur, geometry_fault
+from facesmith.detection.align import DEFAULT_FRAME, MAX_FRAME, MIN_FRAME, Alignment, similarity
+from facesmith.detection.quality import MAX_BLUR, blur, geometry_fault
 
 TARGETS = Alignment(64).targets()
 

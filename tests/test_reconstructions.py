@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small import QUIET, RESOLUTION, procedural_pixels, small_state
 
-from facesmith.io.images import read_picture, read_provenance
+from facesmith.pictures.images import read_picture, read_provenance
 from facesmith.training.averages import inference_networks
 from facesmith.training.monitor import Monitor
 from facesmith.training.reconstructions import reconstruct, reconstruction_errors, write_reconstructions

@@ -26,7 +26,7 @@ from facesmith import cli
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.faces.describe import contact_sheet
-from facesmith.io.images import read_picture, write_png
+from facesmith.pictures.images import read_picture, write_png
 from facesmith.report.read_run import limit_width
 from facesmith.report.recipe_docstring import split_docstring
 from facesmith.report.rerun_commands import kimg_text, train_command

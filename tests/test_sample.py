@@ -16,10 +16,10 @@ import facesmith
 from facesmith.errors import BadData, BadOption, BadPicture, OutputExists
 from facesmith.explore.sample import sample, sample_like
 from facesmith.io.files import sha256
-from facesmith.io.images import grid, read_picture, read_provenance, write_png
-from facesmith.io.sheet_layout import SheetLayout
 from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
+from facesmith.pictures.images import grid, read_picture, read_provenance, write_png
+from facesmith.pictures.sheet_layout import SheetLayout
 from facesmith.training.averages import inference_networks
 from facesmith.training.step import train_step
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from pictures import photo, portrait, without_face
 from PIL import Image
 
+from facesmith.detection import search as search_module
+from facesmith.detection.align import Alignment, align
+from facesmith.detection.detect import Detector
+from facesmith.detection.search import NO_FACE, search, turn_back
 from facesmith.errors import BadPicture
 from facesmith.inversion.face_template import FaceTemplate, locate_face
 from facesmith.inversion.paste import paste
-from facesmith.photos import search as search_module
-from facesmith.photos.align import Alignment, align
-from facesmith.photos.detect import Detector
-from facesmith.photos.search import NO_FACE, search, turn_back
 
 TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")
 

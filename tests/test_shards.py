@@ -16,7 +16,6 @@ from pictures import different_faces, photo, without_face, write_video
 from rich.console import Console
 
 from facesmith.errors import BadData, BadOption, FacesmithError, MissingExtra, OutputExists
-from facesmith.io.images import read_picture
 from facesmith.photos import engines, ray_engine, shard_files
 from facesmith.photos import extract as extract_module
 from facesmith.photos import extract_shard as extract_shard_module
@@ -24,6 +23,7 @@ from facesmith.photos.crop import AlignedCropper
 from facesmith.photos.extract import extract
 from facesmith.photos.extract_shard import extract_shard
 from facesmith.photos.shard_notes import note_file, read_note
+from facesmith.pictures.images import read_picture
 
 QUIET = Console(quiet=True)
 

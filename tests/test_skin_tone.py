@@ -23,10 +23,10 @@ from facesmith.directions.skin_tone import (
     to_lab,
     without_skin_change,
 )
-from facesmith.io.images import to_uint8
 from facesmith.latent import latents
 from facesmith.latent.whitening import whiten
 from facesmith.modelfiles.sidecar import load_sidecar
+from facesmith.pictures.images import to_uint8
 
 # Landmarks around rows 5 to 9 of the planted generator's images, which show the background only.
 LANDMARKS = np.array([(0.2, 0.25), (0.8, 0.25), (0.5, 0.4), (0.3, 0.65), (0.7, 0.65)])

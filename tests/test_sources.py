@@ -225,7 +225,7 @@ def test_full_disk_is_no_damage_of_a_video(tmp_path, monkeypatch):
     video = write_video(tmp_path / "video.mp4", [np.zeros((32, 32, 3), np.uint8)])
     source = open_source(archived("deflated.zip", [video], tmp_path))
     with open("/dev/full", "wb", buffering=0) as full:
-        monkeypatch.setattr("facesmith.io.seekable.tempfile.TemporaryFile", lambda: full)
+        monkeypatch.setattr("facesmith.storage.seekable.tempfile.TemporaryFile", lambda: full)
         (photo,) = iterate_photos(source, 1)
     with pytest.raises(BadPicture, match=r"can't be unpacked to .* \(No space left on device\); set TMPDIR"):
         photo.load()

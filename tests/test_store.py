@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facesmith.errors import BadData, BadPicture, FacesmithError
-from facesmith.io.archives import open_store
 from facesmith.io.file_kinds import kind_of_content
-from facesmith.io.store import kinds_text, printable, sort_by_kind
+from facesmith.io.messages import printable_name
+from facesmith.storage.open_store import open_store
+from facesmith.storage.store import kinds_text, sort_by_kind
 
 
 def zipped(path, files):
@@ -96,7 +97,7 @@ def test_names_that_are_not_utf8_are_read_and_printable(tmp_path):
         stream.write("x")
     (name,) = names(tmp_path)
     assert open_store(tmp_path).read(name) == b"x"
-    assert printable(name) == "\N{REPLACEMENT CHARACTER}" * 2 + ".txt"
+    assert printable_name(name) == "\N{REPLACEMENT CHARACTER}" * 2 + ".txt"
 
 
 def test_zip_writes_nothing_and_lists_repeated_names_once(tmp_path):
@@ -366,7 +367,7 @@ def test_entry_is_read_only_up_to_its_stated_size(tmp_path, method):
 
 
 def test_archive_that_unpacks_to_suspiciously_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("facesmith.io.seekable.MIN_UNPACKED_LIMIT", 2**20)
+    monkeypatch.setattr("facesmith.storage.seekable.MIN_UNPACKED_LIMIT", 2**20)
     (tmp_path / "x.tgz").write_bytes(gzip.compress(bytes(20 * 2**20)))
     with pytest.raises(BadData, match="unpacks to more than"):
         open_store(tmp_path / "x.tgz")

@@ -31,12 +31,12 @@ from facesmith import cli
 from facesmith.directions.unsupervised import unsupervised_directions
 from facesmith.errors import BadData, BadModel, BadOption, MissingExtra
 from facesmith.explore.sample import sample_like
-from facesmith.io.credentials import read_credentials
-from facesmith.io.images import png_bytes, read_provenance, resize
 from facesmith.io.stopping import handling_stop_signals, interrupt
 from facesmith.model import load
 from facesmith.modelfiles.run_folder import LOG, PLAN
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
+from facesmith.pictures.credentials import read_credentials
+from facesmith.pictures.images import png_bytes, read_provenance, resize
 from facesmith.studio import render_queue
 from facesmith.studio.face_text import (
     Face,

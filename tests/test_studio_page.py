@@ -310,7 +310,7 @@ def test_walk_plays_and_is_downloaded(open_page):
 
 
 def test_downloaded_face_has_its_provenance(open_page, tmp_path):
-    from facesmith.io.images import read_provenance
+    from facesmith.pictures.images import read_provenance
 
     page = open_page("/#faces?kept=8")
     page.click(KEPT)

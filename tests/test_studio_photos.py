@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 from small import RESOLUTION, small_state
 
+from facesmith.detection.align import Alignment
 from facesmith.inversion import inverter
-from facesmith.io.images import read_provenance
 from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.run_folder import MODEL
-from facesmith.photos.align import Alignment
+from facesmith.pictures.images import read_provenance
 from facesmith.studio import photo_inversion, routes_photos, security
 from facesmith.training.averages import inference_networks
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from facesmith.errors import BadOption
-from facesmith.io import video
-from facesmith.io.video import write_film
+from facesmith.pictures import video
+from facesmith.pictures.video import write_film
 
 FRAMES = [np.full((31, 33, 3), i * 20, np.uint8) for i in range(5)]  # odd sides
 PROVENANCE = {"Synthetic": "true", "Seeds": "[1, 2]"}
@@ -81,7 +81,7 @@ def test_other_suffixes_and_too_fast_or_too_large_gifs_are_refused(tmp_path, mon
 def test_a_full_disk_leaves_no_film_and_names_the_file(tmp_path, name, limit_bytes):
     code = (
         "import resource, sys; from pathlib import Path; import numpy as np\n"
-        "from facesmith.io.video import write_film\n"
+        "from facesmith.pictures.video import write_film\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes}))\n"
         "noise = np.random.default_rng(0).integers(0, 255, (60, 64, 64, 3), dtype=np.uint8)\n"
         "try: write_film(Path(sys.argv[1]), noise, 8)\n"

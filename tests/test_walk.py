@@ -13,7 +13,7 @@ from small import QUIET, saved_model
 import facesmith
 from facesmith.errors import BadOption, OutputExists
 from facesmith.explore.walk import WalkOptions, _frames, parse_grid, walk
-from facesmith.io.images import as_rgb, enlarge, grid
+from facesmith.pictures.images import as_rgb, enlarge, grid
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from PIL import Image
 
 import facesmith
 from facesmith.errors import BadData
-from facesmith.io.images import grid
+from facesmith.pictures.images import grid
 from facesmith.procedural import draw_many
 from facesmith.watermark.embed import MIN_SIDE_PX, watermarked
 from facesmith.watermark.find_mark import SIGNIFICANT, Place, find

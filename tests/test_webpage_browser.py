@@ -22,7 +22,6 @@ from facesmith.explore.sample import sample
 from facesmith.export.webpage.page_data import page_data
 from facesmith.export.webpage.scripts import joined
 from facesmith.export.webpage.to_html import KERNEL, export_html
-from facesmith.io.images import read_provenance
 from facesmith.latent.arithmetic import combine
 from facesmith.latent.from_seeds import truncate
 from facesmith.latent.interpolation import walk_latents
@@ -30,6 +29,7 @@ from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.frontmatter import front_matter
 from facesmith.modelfiles.run_folder import MODEL
+from facesmith.pictures.images import read_provenance
 from facesmith.watermark.embed import watermarked
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")

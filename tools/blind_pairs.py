@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 import facesmith
-from facesmith.io.captions import with_caption
-from facesmith.io.images import Pixels, grid, write_png
+from facesmith.pictures.captions import with_caption
+from facesmith.pictures.images import Pixels, grid, write_png
 
 PAIRS_PER_SHEET = 8
 PAIRS_ACROSS = 2

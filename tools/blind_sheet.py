@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 import facesmith
-from facesmith.io.captions import with_caption
-from facesmith.io.images import Pixels, enlarge, grid, read_picture, write_png
+from facesmith.pictures.captions import with_caption
+from facesmith.pictures.images import Pixels, enlarge, grid, read_picture, write_png
 
 EACH = 16  # faces of each source
 FACE_PX, SCALE, COLUMNS, GAP_PX = 64, 2, 8, 8

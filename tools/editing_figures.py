@@ -15,8 +15,8 @@ from rich.console import Console
 import facesmith
 from facesmith.attributes import learnable_labels, predict_logits, trained_classifier
 from facesmith.device import has_bfloat16
-from facesmith.io.captions import with_caption, with_heading
-from facesmith.io.images import enlarge, grid, write_picture
+from facesmith.pictures.captions import with_caption, with_heading
+from facesmith.pictures.images import enlarge, grid, write_picture
 
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
 SEEDS = (0, 1, 2, 3, 5, 9, 13, 16)  # chosen before looking at the results

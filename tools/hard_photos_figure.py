@@ -15,9 +15,9 @@ from PIL import Image
 from rich.console import Console
 from skimage.data import astronaut
 
-from facesmith.io.captions import with_caption
-from facesmith.io.images import grid, read_picture, write_png
 from facesmith.photos.extract import extract
+from facesmith.pictures.captions import with_caption
+from facesmith.pictures.images import grid, read_picture, write_png
 
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
 SIDE_PX = 128

@@ -20,9 +20,9 @@ import facesmith
 from facesmith.explore.invert import InvertOptions, invert
 from facesmith.explore.reconstruction_error import psnr, reconstruction_errors
 from facesmith.inversion.face_template import locate_face
-from facesmith.io.captions import with_caption
-from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, read_picture, write_png
 from facesmith.model import Model
+from facesmith.pictures.captions import with_caption
+from facesmith.pictures.images import Pixels, crop_and_resize, enlarge, grid, read_picture, write_png
 
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
 SIDE_PX = 256

@@ -25,7 +25,7 @@ from facesmith.attributes import Classifier, learnable_labels, predict_logits
 from facesmith.attributes.train_classifier import ClassifierBudget, evaluate_classifier, held_out_rows, train_network
 from facesmith.device import has_bfloat16
 from facesmith.faces import Faces, open_faces
-from facesmith.io.images import Pixels, resize
+from facesmith.pictures.images import Pixels, resize
 
 EYES = ((0.342, 0.432), (0.661, 0.431))  # in CelebA's crops of 64 px, as shares of the side
 FRAME = 2.45  # side of a FairFace face in eye distances; its center lies half an eye distance below the eyes

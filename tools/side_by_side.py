@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import facesmith
-from facesmith.io.captions import with_caption
-from facesmith.io.images import Pixels, as_rgb, enlarge, grid, read_picture, write_png
+from facesmith.pictures.captions import with_caption
+from facesmith.pictures.images import Pixels, as_rgb, enlarge, grid, read_picture, write_png
 from facesmith.report.read_run import limit_width
 
 ACROSS, DOWN = 5, 3  # faces of a panel, with seeds from 0

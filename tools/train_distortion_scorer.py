@@ -23,8 +23,8 @@ from facesmith.attributes.degrade import degrade
 from facesmith.distortion.distort import distort
 from facesmith.distortion.scorer import distortion_scores, weights_file
 from facesmith.faces.dataset import open_faces
-from facesmith.io.images import to_float, to_uint8
 from facesmith.io.progress import bar
+from facesmith.pictures.images import to_float, to_uint8
 from facesmith.training.discriminator_scores import auc
 
 HALF_BATCH = 32

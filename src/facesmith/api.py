@@ -22,11 +22,11 @@ from facesmith.explore.detect_marks import detect_watermark
 from facesmith.gan.recipe import parse_condition
 from facesmith.io.argument_types import checked_arguments
 from facesmith.io.given_arrays import as_array
-from facesmith.io.images import Pixels
 from facesmith.io.messages import SafeConsole
 from facesmith.modelfiles.evaluation_file import EVALUATION
 from facesmith.photos.extract import extract as extract_faces
 from facesmith.photos.extraction_report import ExtractReport
+from facesmith.pictures.images import Pixels
 from facesmith.training.choose_recipe import recipe_name
 from facesmith.training.plan import TrainOptions
 from facesmith.training.train import TrainReport

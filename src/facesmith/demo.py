@@ -14,11 +14,11 @@ from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.explore.sample import sample
 from facesmith.gan.recipe import DEFAULT_RECIPE
 from facesmith.io.files import atomic_write, holds_files, remove_partial_files
-from facesmith.io.images import write_png
 from facesmith.io.progress import bar
-from facesmith.io.provenance import seed_metadata
 from facesmith.model import load
 from facesmith.modelfiles.run_folder import CURVES, PLAN
+from facesmith.pictures.images import write_png
+from facesmith.pictures.provenance import seed_metadata
 from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.progress_film import progress_film
 from facesmith.training.train import train

@@ -12,13 +12,13 @@ import torch
 from rich.console import Console
 
 from facesmith import __version__
+from facesmith.detection.mtcnn import load_networks
 from facesmith.device import pick_device
 from facesmith.errors import FacesmithError
 from facesmith.faces.packed import cache_folder
 from facesmith.gan.recipe import make_recipe
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.memory import free_memory
-from facesmith.photos.mtcnn import load_networks
 from facesmith.training.speed import measure
 
 MEASURED_RECIPE = "dcgan64"

@@ -22,14 +22,14 @@ from facesmith.inversion.face_template import locate_face
 from facesmith.inversion.inverter import Inverter, open_inverter
 from facesmith.io.argument_types import checked_arguments
 from facesmith.io.given_arrays import as_array
-from facesmith.io.images import Pixels
 from facesmith.io.json_files import as_schema
 from facesmith.io.messages import shorten
-from facesmith.io.provenance import synthetic_metadata
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize, synthesize_seeds
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.sidecar import load_sidecar, sidecar_path
+from facesmith.pictures.images import Pixels
+from facesmith.pictures.provenance import synthetic_metadata
 from facesmith.watermark.embed import watermarked
 
 DISTORTED_SHARE = 0.1

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from facesmith.io.images import Pixels, to_float
+from facesmith.pictures.images import Pixels, to_float
 
 SIZE_PX = 64
 WIDTHS = (24, 48, 96, 192)  # channels at 32, 16, 8 and 4 pixels

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facesmith.io.images import Pixels
+from facesmith.pictures.images import Pixels
 
 BATCH_SIZE = 256
 

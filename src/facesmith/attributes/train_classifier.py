@@ -24,8 +24,8 @@ from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.faces.packed import cache_folder
 from facesmith.io.files import atomic_write
-from facesmith.io.images import to_float, to_uint8
 from facesmith.io.progress import bar
+from facesmith.pictures.images import to_float, to_uint8
 
 Net = TypeVar("Net", bound=nn.Module)
 FORMAT = 2

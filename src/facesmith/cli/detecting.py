@@ -27,8 +27,8 @@ def detect(
     Example: facesmith detect faces.png downloads/
     """
     from facesmith.explore.detect_marks import detect as detect_in
-    from facesmith.io.store import printable
+    from facesmith.io.messages import printable_name
 
     own_key = None if watermark_key is None else read_watermark_key(watermark_key)
     for name, detection in detect_in(pictures, console, own_key):
-        show(f"{printable(name)}  {detection.summary()}")
+        show(f"{printable_name(name)}  {detection.summary()}")

@@ -81,7 +81,7 @@ def sample(
     from facesmith.explore.sample import sample_like
     from facesmith.io.attribute_options import parse_condition_values
     from facesmith.io.seeds import parse_seeds
-    from facesmith.io.sheet_layout import SheetLayout, parse_filter
+    from facesmith.pictures.sheet_layout import SheetLayout, parse_filter
 
     condition = parse_condition_values(conditions or [])
     layout = SheetLayout(columns, gap, scale, parse_filter(filter))

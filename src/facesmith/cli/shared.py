@@ -108,7 +108,7 @@ def marking(
     no_watermark: bool, certificates: Path | None, key: Path | None, watermark_key: Path | None = None
 ) -> Marking:
     """How a command marks its pictures. Without a watermark, a notice says what that means."""
-    from facesmith.io.credentials import open_signer
+    from facesmith.pictures.credentials import open_signer
     from facesmith.watermark.marking import Marking
 
     if no_watermark and watermark_key is not None:

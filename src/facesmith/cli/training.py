@@ -181,8 +181,8 @@ def film(
     force: Force = False,
 ) -> None:
     """Make a film of a run: the samples of fixed seeds from the first checkpoint to the last."""
-    from facesmith.io.credentials import open_signer
     from facesmith.io.files import refuse_to_overwrite
+    from facesmith.pictures.credentials import open_signer
     from facesmith.training.progress_film import progress_film
 
     refuse_to_overwrite(out, force)

@@ -23,14 +23,14 @@ from facesmith.errors import BadModel, BadOption
 from facesmith.faces import Faces, open_faces
 from facesmith.gan.contracts import Generator
 from facesmith.io.attribute_options import direction_name
-from facesmith.io.captions import with_caption, with_heading
-from facesmith.io.images import Pixels, enlarge, grid, write_picture
 from facesmith.io.outputs import Outputs
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
 from facesmith.modelfiles.classifier_file import KIND, save_classifier
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
+from facesmith.pictures.captions import with_caption, with_heading
+from facesmith.pictures.images import Pixels, enlarge, grid, write_picture
 from facesmith.watermark.marking import Marking
 
 WITHOUT_CLASSIFIER = ("means", *unsupervised.METHODS)

@@ -22,9 +22,9 @@ from torch.nn.functional import smooth_l1_loss
 from facesmith.attributes.classifier import Classifier
 from facesmith.attributes.degrade import degrade_seeded
 from facesmith.gan.contracts import Generator
-from facesmith.io.images import Pixels, to_float
 from facesmith.io.progress import bar
 from facesmith.latent.whitening import Whitening
+from facesmith.pictures.images import Pixels, to_float
 
 TARGET_LOGIT = 2.5  # "clearly visible": a probability of 92 %
 BATCH_SIZE = 32

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facesmith.attributes import DatasetLabels
+from facesmith.detection.align import Points
+from facesmith.detection.detect import BLACK, Detector
 from facesmith.directions.linear_fit import fit_slopes
 from facesmith.faces import Faces
 from facesmith.gan.contracts import Generator
-from facesmith.io.images import Pixels, as_rgb, resize
 from facesmith.latent.synthesis import synthesize
 from facesmith.latent.whitening import Whitening
-from facesmith.photos.align import Points
-from facesmith.photos.detect import BLACK, Detector
+from facesmith.pictures.images import Pixels, as_rgb, resize
 
 NOTICEABLE = 2.3  # smaller changes are not called a side effect
 DETECTION_SIDE_PX, MIN_FACE_PX, THRESHOLD, BATCH_SIZE = 64, 30, 0.5, 64

@@ -35,11 +35,11 @@ from facesmith.directions.strength import MIN_SUCCESS_RATE, StrengthCalibration,
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.gan.contracts import Generator
-from facesmith.io.images import Pixels
 from facesmith.io.progress import bar
 from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize
 from facesmith.latent.whitening import Whitening, whiten
+from facesmith.pictures.images import Pixels
 
 # By default, edits don't change sex, age, hair color and glasses, as far as the dataset has these columns.
 DEFAULT_KEEP = (

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from facesmith.attributes.classifier import Classifier, predict_logits
 from facesmith.errors import FacesmithError
-from facesmith.io.images import Pixels
+from facesmith.pictures.images import Pixels
 
 
 def distortion_scores(pictures: Pixels) -> NDArray[np.float32]:

@@ -17,12 +17,12 @@ from facesmith.device import has_bfloat16
 from facesmith.errors import BadData, BadOption
 from facesmith.evaluation.model_result import ConditionResult, ModelResult
 from facesmith.evaluation.reference import Reference
-from facesmith.io.images import Pixels
 from facesmith.latent.from_seeds import draw_z_and_labels
 from facesmith.metrics.comparison import Score, share_with_interval
 from facesmith.metrics.frechet import frechet_distance
 from facesmith.metrics.kid import kid
 from facesmith.model import Model
+from facesmith.pictures.images import Pixels
 
 MIN_PICTURES = 100  # of each kind; a distance of fewer is mostly noise
 SHEET_SEEDS = 12

@@ -12,6 +12,7 @@ import PIL
 import torch
 
 from facesmith import __version__
+from facesmith.detection.detect import FACE_CHECK_MIN_FACE_PX, FACE_CHECK_SIZE_PX, FACE_CHECK_THRESHOLD
 from facesmith.evaluation.attribute_shares import AttributeShare, lost_attributes
 from facesmith.evaluation.model_result import PAIRS, ConditionResult, ModelResult
 from facesmith.evaluation.reference import REAL_SEED, Reference
@@ -22,7 +23,6 @@ from facesmith.metrics.face_embedding import SHA256
 from facesmith.metrics.identity import CLOSE_SHARE
 from facesmith.metrics.kid import SUBSET_SIZE, SUBSETS
 from facesmith.photos import split
-from facesmith.photos.detect import FACE_CHECK_MIN_FACE_PX, FACE_CHECK_SIZE_PX, FACE_CHECK_THRESHOLD
 
 FORMAT = 2
 

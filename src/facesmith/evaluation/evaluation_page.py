@@ -29,12 +29,12 @@ from facesmith.evaluation.verdicts import (
     verdicts,
     warnings,
 )
-from facesmith.io.charts import BLUE, ORANGE, Bars, histogram_chart
-from facesmith.io.html import Chart, Picture, Section, as_picture, page
-from facesmith.io.images import grid
 from facesmith.metrics.copies import NearestFaces
 from facesmith.metrics.identity import People, PeopleCheck
 from facesmith.modelfiles.run_folder import CURVES
+from facesmith.pictures.charts import BLUE, ORANGE, Bars, histogram_chart
+from facesmith.pictures.html import Chart, Picture, Section, as_picture, page
+from facesmith.pictures.images import grid
 from facesmith.watermark.embed import watermarked
 
 MAX_SAMPLES_SHOWN = 64

@@ -26,7 +26,6 @@ from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
 from facesmith.faces import Faces
 from facesmith.io.files import sha256
-from facesmith.io.images import Pixels
 from facesmith.metrics.comparison import Score, share_with_interval
 from facesmith.metrics.face_embedding import embed_faces
 from facesmith.metrics.features import extract_features
@@ -34,6 +33,7 @@ from facesmith.metrics.identity import People
 from facesmith.modelfiles.classifier_file import KIND, load_classifier
 from facesmith.modelfiles.locate import bundled_model
 from facesmith.modelfiles.sidecar import sidecar_path
+from facesmith.pictures.images import Pixels
 from facesmith.training.discriminator_scores import auc
 
 MAX_TRAINING, MAX_TEST = 4_000, 2_000  # faces of the probe

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from facesmith.detection.detect import shows_face
 from facesmith.evaluation.attribute_shares import AttributeShare
 from facesmith.evaluation.reference import Reference, check_training_data
-from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.metrics.comparison import SETS, Score, interval_around, scores_with_intervals, share_with_interval
@@ -25,8 +25,8 @@ from facesmith.metrics.copies import (
 from facesmith.metrics.features import extract_features
 from facesmith.metrics.identity import People, PeopleCheck, check_people
 from facesmith.model import Model
-from facesmith.photos.detect import shows_face
 from facesmith.photos.near_duplicates import near_duplicate_groups, perceptual_hash
+from facesmith.pictures.images import Pixels, as_rgb
 
 PAIRS = 12  # nearest pairs to show
 

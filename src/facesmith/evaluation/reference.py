@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
+from facesmith.detection.detect import shows_face
 from facesmith.errors import BadData
 from facesmith.faces import Faces
-from facesmith.io.images import as_rgb
 from facesmith.metrics.comparison import MIN_SAMPLES, Score, scores_with_intervals
 from facesmith.metrics.copies import MIN_HELD_OUT, nearest_faces, thumbnails
 from facesmith.metrics.features import Extractor, cached_features
 from facesmith.metrics.identity import People, embed_people
 from facesmith.photos import split
-from facesmith.photos.detect import shows_face
+from facesmith.pictures.images import as_rgb
 
 NOT_REQUESTED = "--no-identity was given"
 REAL_SEED = 5_641  # draws the training faces that take the place of samples

@@ -16,14 +16,14 @@ from torch import nn
 from facesmith import __version__
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
-from facesmith.io.captions import with_heading
-from facesmith.io.charts import BLUE, GREEN, ORANGE, new_figure, save_png
-from facesmith.io.fonts import drawable, font_file
-from facesmith.io.images import Pixels, as_rgb, enlarge, grid, write_picture
 from facesmith.io.outputs import Outputs
-from facesmith.io.provenance import seed_metadata
 from facesmith.model import Model, load
 from facesmith.modelfiles.run_folder import LOG, LOSSES, read_log
+from facesmith.pictures.captions import with_heading
+from facesmith.pictures.charts import BLUE, GREEN, ORANGE, new_figure, save_png
+from facesmith.pictures.fonts import drawable, font_file
+from facesmith.pictures.images import Pixels, as_rgb, enlarge, grid, write_picture
+from facesmith.pictures.provenance import seed_metadata
 from facesmith.training.curves import CHANCE, KIMG_LABEL, STEP_SHARES, points
 from facesmith.training.reconstructions import reconstruct
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking

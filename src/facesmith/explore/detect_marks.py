@@ -13,15 +13,15 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.inversion.face_template import by_size, find_faces
-from facesmith.io.addresses import checked_paths
-from facesmith.io.credentials import Credentials, read_credentials
-from facesmith.io.images import Pixels, read_provenance
 from facesmith.io.messages import one_line
-from facesmith.io.pages import count_text
 from facesmith.io.progress import Progress
-from facesmith.io.store import kinds_text
-from facesmith.io.video import film_provenance
 from facesmith.photos.sources import Photo, PhotoFile, PhotoSource, iterate_photos, open_source
+from facesmith.pictures.credentials import Credentials, read_credentials
+from facesmith.pictures.images import Pixels, read_provenance
+from facesmith.pictures.pages import count_text
+from facesmith.pictures.video import film_provenance
+from facesmith.storage.addresses import checked_paths
+from facesmith.storage.store import kinds_text
 from facesmith.watermark.find_mark import Found, Place, find
 from facesmith.watermark.key import PUBLIC_KEY
 from facesmith.watermark.marking import ENTRY

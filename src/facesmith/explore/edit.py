@@ -16,13 +16,9 @@ from torch import Tensor
 
 from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
-from facesmith.io.captions import with_caption
-from facesmith.io.images import Pixels, enlarge, grid, write_picture
 from facesmith.io.memory import require_sheet_memory
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
-from facesmith.io.provenance import condition_metadata
-from facesmith.io.video import MAX_SIDE_PX, check_film, require_film_memory, write_film
 from facesmith.latent import truncate
 from facesmith.latent.arithmetic import (
     is_latent_file,
@@ -35,6 +31,10 @@ from facesmith.latent.edits import apply_edits, check_edits
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load, read_directions
 from facesmith.modelfiles.sidecar import sidecar_path
+from facesmith.pictures.captions import with_caption
+from facesmith.pictures.images import Pixels, enlarge, grid, write_picture
+from facesmith.pictures.provenance import condition_metadata
+from facesmith.pictures.video import MAX_SIDE_PX, check_film, require_film_memory, write_film
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 FACE_PX = 128  # up to which faces are enlarged by default

@@ -13,25 +13,26 @@ from rich.console import Console
 from torch import Tensor
 
 from facesmith import __version__
+from facesmith.detection.align import inside_photo
 from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError
 from facesmith.explore.reconstruction_error import ReconstructionError, reconstruction_errors
 from facesmith.inversion.face_template import LocatedFace, center_square_matrix, locate_face
 from facesmith.inversion.paste import paste_into_original
-from facesmith.io.addresses import checked_paths
-from facesmith.io.captions import with_caption
 from facesmith.io.files import MAX_NAME_BYTES, disk_advice, disk_cause, shorten_name
-from facesmith.io.images import Pixels, crop_and_resize, enlarge, grid, write_picture
-from facesmith.io.original_photo import OriginalPhoto
+from facesmith.io.messages import printable_name
 from facesmith.io.outputs import Outputs
-from facesmith.io.pages import count_text
 from facesmith.io.progress import Progress
-from facesmith.io.store import kinds_text, printable
 from facesmith.latent import truncate
 from facesmith.latent.edits import apply_edits, check_edits, parse_edits
 from facesmith.latent.latent_file import LATENT_SUFFIX, save_latent
 from facesmith.model import Model, load
-from facesmith.photos.align import inside_photo
 from facesmith.photos.sources import Photo, iterate_photos, open_source
+from facesmith.pictures.captions import with_caption
+from facesmith.pictures.images import Pixels, crop_and_resize, enlarge, grid, write_picture
+from facesmith.pictures.original_photo import OriginalPhoto
+from facesmith.pictures.pages import count_text
+from facesmith.storage.addresses import checked_paths
+from facesmith.storage.store import kinds_text
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 FACE_PX = 128  # up to which faces are enlarged by default
@@ -127,7 +128,7 @@ def invert(
     rebuilt = model.synthesize(w.numpy())
     errors = reconstruction_errors(model, faces, rebuilt, console)
     for picture, error in zip(inputs, errors, strict=True):
-        yield f"{printable(picture.name)}  {error.summary()}"
+        yield f"{printable_name(picture.name)}  {error.summary()}"
     if len(inputs) > 1:
         yield _mean_summary(errors)
     rows = [faces, rebuilt]
@@ -184,7 +185,7 @@ def _read_pictures(model: Model, pictures: Sequence[Path], options: InvertOption
                 usable.append(_locate(model, photo, options, console))
             except BadPicture as reason:
                 skipped.append(f"{photo.source}: {reason}")
-                console.print(f"{printable(photo.source)} skipped: {reason}")
+                console.print(f"{printable_name(photo.source)} skipped: {reason}")
             progress.advance()
     if not usable:
         more = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""

@@ -10,11 +10,8 @@ import torch
 
 from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
-from facesmith.io.captions import with_caption
 from facesmith.io.files import refuse_to_overwrite
-from facesmith.io.images import enlarge, grid, write_picture
 from facesmith.io.memory import require_sheet_memory
-from facesmith.io.provenance import condition_metadata
 from facesmith.latent.arithmetic import (
     Term,
     combine,
@@ -27,6 +24,9 @@ from facesmith.latent.arithmetic import (
 )
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import load
+from facesmith.pictures.captions import with_caption
+from facesmith.pictures.images import enlarge, grid, write_picture
+from facesmith.pictures.provenance import condition_metadata
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 FACE_PX = 128  # up to which faces are enlarged by default

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facesmith.io.images import Pixels
 from facesmith.metrics.features import cached_features, extract_features, open_extractor
 from facesmith.model import Model
+from facesmith.pictures.images import Pixels
 
 FEATURES = "lite0"
 SAMPLES = 1000  # seeds 0 to 999, among which the closest sample is looked up

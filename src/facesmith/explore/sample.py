@@ -13,13 +13,13 @@ from facesmith.errors import BadData, BadOption
 from facesmith.explore.leave_out_distorted import QualityModel, undistorted
 from facesmith.io.file_kinds import PICTURE_SUFFIXES
 from facesmith.io.files import refuse_to_overwrite
-from facesmith.io.images import MEDIA_TYPES, SHEET_GAP_PX, Pixels, read_provenance, write_picture
 from facesmith.io.memory import require_sheet_memory
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
-from facesmith.io.provenance import NORMAL_PRIOR, PRIOR, QUALITY_METADATA, parse_provenance, seed_metadata
 from facesmith.io.seeds import BATCH_SIZE
-from facesmith.io.sheet_layout import SheetLayout, stored_layout
+from facesmith.pictures.images import MEDIA_TYPES, SHEET_GAP_PX, Pixels, read_provenance, write_picture
+from facesmith.pictures.provenance import NORMAL_PRIOR, PRIOR, QUALITY_METADATA, parse_provenance, seed_metadata
+from facesmith.pictures.sheet_layout import SheetLayout, stored_layout
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 MAX_SHEET_FACES = 10_000

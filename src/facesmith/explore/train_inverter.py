@@ -22,11 +22,11 @@ from facesmith.inversion.face_template import (
 from facesmith.inversion.inverter import KIND, predict_latents, save_encoder
 from facesmith.inversion.prior import latent_prior
 from facesmith.io.files import refuse_to_overwrite
-from facesmith.io.images import Pixels
 from facesmith.io.progress import Progress
 from facesmith.io.seeds import random_seeds
 from facesmith.model import Model, load
 from facesmith.modelfiles.sidecar import sidecar_path
+from facesmith.pictures.images import Pixels
 from facesmith.training.reconstructions import reconstruction_errors
 
 DEFAULT_KIMG = 20.0

@@ -15,16 +15,16 @@ from torch import Tensor
 from facesmith.attributes.conditioning import condition_labels
 from facesmith.errors import BadOption
 from facesmith.explore.leave_out_distorted import undistorted
-from facesmith.io.images import Pixels, enlarge, grid
 from facesmith.io.outputs import Outputs
 from facesmith.io.progress import bar
-from facesmith.io.provenance import QUALITY_METADATA, condition_metadata
 from facesmith.io.seeds import BATCH_SIZE
-from facesmith.io.video import MAX_SIDE_PX, check_film, require_film_memory, write_film
 from facesmith.latent.arithmetic import latent_file_description, resolve, without_folders
 from facesmith.latent.interpolation import MIN_WALK_LATENTS, walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
+from facesmith.pictures.images import Pixels, enlarge, grid
+from facesmith.pictures.provenance import QUALITY_METADATA, condition_metadata
+from facesmith.pictures.video import MAX_SIDE_PX, check_film, require_film_memory, write_film
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 SECONDS_PER_LEG = 2.0

@@ -16,10 +16,10 @@ from facesmith.export.seeded_noise import DRAWS, Floats
 from facesmith.io.batches import full_batches
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import refuse_lfs_pointer, sha256
-from facesmith.io.images import Pixels, to_uint8_numpy
 from facesmith.io.messages import as_typed, one_line
-from facesmith.io.provenance import synthetic_metadata
 from facesmith.io.seeds import BATCH_SIZE, check_psi, checked_seeds
+from facesmith.pictures.images import Pixels, to_uint8_numpy
+from facesmith.pictures.provenance import synthetic_metadata
 from facesmith.watermark.embed import watermarked
 
 MAX_BYTES = 2**29

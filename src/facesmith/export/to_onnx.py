@@ -24,10 +24,10 @@ from facesmith.export.onnx_format import INPUTS, METADATA_KEY, ONNX_FORMAT, OUTP
 from facesmith.export.run_onnx import Session, open_session
 from facesmith.gan.contracts import Generator
 from facesmith.io.files import atomic_write, refuse_to_overwrite
-from facesmith.io.images import to_uint8_numpy
 from facesmith.latent.from_seeds import truncation_center
 from facesmith.model import Model, load
 from facesmith.modelfiles.frontmatter import stated_license
+from facesmith.pictures.images import to_uint8_numpy
 
 TOLERANCE = 1e-3  # in the range [-1, 1]: an eighth of the step between two 8-bit levels
 BATCHES = ((1, 0, 1.0), (0, 1, 0.5), (3, 2, 0.7), (16, 0, 1.0), (5, 16, 0.0))  # to compare: N of z, M of w, psi

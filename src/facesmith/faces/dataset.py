@@ -16,10 +16,11 @@ from facesmith.faces.layouts import Listing
 from facesmith.faces.packed import Packed, pack
 from facesmith.faces.shards import OwnPixels, ShardListing, own_rows, read_dataset
 from facesmith.io.argument_types import checked_arguments
-from facesmith.io.images import Pixels
-from facesmith.io.pages import count_text
-from facesmith.io.store import Store, StoredFile, printable
+from facesmith.io.messages import printable_name
 from facesmith.photos import split
+from facesmith.pictures.images import Pixels
+from facesmith.pictures.pages import count_text
+from facesmith.storage.store import Store, StoredFile
 
 MAX_NAMED = 3  # files that a notice lists by name
 
@@ -282,4 +283,4 @@ def _notices(packed: Packed, resolution: int) -> list[str]:
 def _abbreviated(names: list[str]) -> str:
     """The first few names, and the number of the others."""
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(map(printable, names[:MAX_NAMED])) + more
+    return ", ".join(map(printable_name, names[:MAX_NAMED])) + more

@@ -15,9 +15,10 @@ from facesmith.faces.dataset import Faces, faces_from_listing
 from facesmith.faces.layouts import Listing
 from facesmith.faces.shards import read_dataset
 from facesmith.faces.sizes import sample_sides
-from facesmith.io.images import Pixels, grid, write_png
-from facesmith.io.store import Store, printable
+from facesmith.io.messages import printable_name
 from facesmith.photos import split
+from facesmith.pictures.images import Pixels, grid, write_png
+from facesmith.storage.store import Store
 
 SHEET_FACES = 64
 MAX_SIZE_PX = 64
@@ -40,7 +41,7 @@ def describe(path: Path, *, sheet: Path | None = None, limit: int | None = None,
         yield f"{name:<14} {text}"
     for name, text in attribute_summary(faces):
         yield f"  {name:<24} {text}"
-    yield f"contact sheet  {printable(str(picture))}"
+    yield f"contact sheet  {printable_name(str(picture))}"
 
 
 def contact_sheet(faces: Faces) -> Pixels:
@@ -74,7 +75,7 @@ def dataset_summary(faces: Faces) -> Iterator[tuple[str, str]]:
 def attribute_summary(faces: Faces) -> Iterator[tuple[str, str]]:
     """Names of the attributes, and for each its share among the faces, or the range of its numbers."""
     for name, column in faces.attributes.items():
-        yield printable(name), _share_or_range(column)
+        yield printable_name(name), _share_or_range(column)
 
 
 def _share_or_range(column: NDArray[np.float32]) -> str:

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facesmith.detection.align import LANDMARK_NAMES, framing_from_header
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.files import LFS_POINTER
 from facesmith.io.json_files import as_schema, parse_as
-from facesmith.io.store import SortedFiles, Store, StoredFile, kinds_text, printable, run_folders, sort_by_kind
+from facesmith.io.messages import printable_name
 from facesmith.labels import Attributes, Labels, attributes_of, read_labels
 from facesmith.labels.folders import classes_of, person_of, persons_of
-from facesmith.photos.align import LANDMARK_NAMES, framing_from_header
 from facesmith.photos.journal import JOURNAL_NAME
+from facesmith.storage.store import SortedFiles, Store, StoredFile, kinds_text, run_folders, sort_by_kind
 
 GEOMETRY_COLUMNS = frozenset(  # columns of `extract` that are not attributes
     {"left", "top", "width", "height", "confidence", "blur", "fill", "file_name", "source"}
@@ -105,7 +106,7 @@ def _unused_tables(labels: Labels) -> Iterator[str]:
         if number == MAX_TABLES_LISTED:
             yield f"{len(labels.unused) - number} more tables are not used"
             return
-        yield f"{printable(name)} is not used: {printable(reason)}"
+        yield f"{printable_name(name)} is not used: {printable_name(reason)}"
 
 
 def _labeled(store: Store, files: SortedFiles, labels: Labels) -> Listing:
@@ -147,7 +148,9 @@ def _add_header(listing: Listing, store: Store, headers: list[str]) -> None:
     try:
         framing_from_header(as_schema(contents[0].get("alignment"), dict[str, Any]))
     except (BadData, ValueError) as error:
-        listing.notices.append(f"alignment unknown, so invert has to estimate it: {printable(headers[0])}: {error}")
+        listing.notices.append(
+            f"alignment unknown, so invert has to estimate it: {printable_name(headers[0])}: {error}"
+        )
         return
     if all(header.get("alignment") == contents[0].get("alignment") for header in contents):
         listing.header = contents[0]
@@ -175,10 +178,12 @@ def _read_json(store: Store, name: str) -> dict[str, Any]:
     try:
         content = store.read(name)
         if content.startswith(LFS_POINTER):
-            raise BadData(f"{store.path}: {printable(name)} is a Git LFS pointer. Download it: git lfs pull")
+            raise BadData(f"{store.path}: {printable_name(name)} is a Git LFS pointer. Download it: git lfs pull")
         return parse_as(content, dict[str, Any])
     except BadPicture as reason:
         cause = str(reason).removeprefix("can't be read: ")
-        raise BadData(f"{store.path}: {printable(name)} can't be read: {cause}.") from None
+        raise BadData(f"{store.path}: {printable_name(name)} can't be read: {cause}.") from None
     except ValueError as error:
-        raise BadData(f"{store.path}: {printable(name)} can't be used: {error}. Correct it, or remove it.") from None
+        raise BadData(
+            f"{store.path}: {printable_name(name)} can't be used: {error}. Correct it, or remove it."
+        ) from None

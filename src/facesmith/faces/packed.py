@@ -29,11 +29,11 @@ from rich.console import Console
 from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError, PictureUnavailable
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import atomic_write, disk_advice, disk_cause, is_running, read_regular_file
-from facesmith.io.images import Pixels, crop_and_resize, read_first_picture
 from facesmith.io.json_files import parse_as
 from facesmith.io.progress import bar
-from facesmith.io.store import Store, StoredFile
 from facesmith.photos.near_duplicates import Hashes, near_duplicate_groups, perceptual_hash
+from facesmith.pictures.images import Pixels, crop_and_resize, read_first_picture
+from facesmith.storage.store import Store, StoredFile
 
 FORMAT = 2
 READ_AHEAD = 512  # pictures; limits the memory for packing

@@ -24,17 +24,17 @@ from numpy.typing import NDArray
 
 from facesmith.errors import BadData
 from facesmith.faces.layouts import GEOMETRY_COLUMNS, Listing, read_listing
-from facesmith.io.archives import open_store
 from facesmith.io.files import open_regular_file
-from facesmith.io.images import Pixels
 from facesmith.io.json_files import MAX_JSON_BYTES, as_schema, parse_as
-from facesmith.io.seekable import read_at
-from facesmith.io.store import Store, StoredFile
 from facesmith.labels import attributes_of
 from facesmith.labels.folders import person_of
 from facesmith.photos import shard_files
 from facesmith.photos.shard_files import SPLIT_COLUMN, ShardEntry, ShardRecord
 from facesmith.photos.split import PARTS, PERSON, group_name
+from facesmith.pictures.images import Pixels
+from facesmith.storage.open_store import open_store
+from facesmith.storage.seekable import read_at
+from facesmith.storage.store import Store, StoredFile
 
 FACE = re.compile(r"(\d{5,})\.tar/\1-(\d{5,})\.png")
 OPEN_SHARDS = 8  # whose records and tars are kept open

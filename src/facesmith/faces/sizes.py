@@ -8,8 +8,8 @@ import numpy as np
 
 from facesmith.errors import BadPicture
 from facesmith.faces.layouts import Listing
-from facesmith.io.images import read_picture
-from facesmith.io.store import Store
+from facesmith.pictures.images import read_picture
+from facesmith.storage.store import Store
 
 SAMPLE = 20  # pictures
 

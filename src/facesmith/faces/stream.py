@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from facesmith.io.images import Pixels, to_float
+from facesmith.pictures.images import Pixels, to_float
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,10 +14,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from facesmith.errors import BadModel, BadPicture
-from facesmith.io.images import Pixels, as_rgb, crop_and_resize, resize, to_gray
-from facesmith.io.progress import bar
-from facesmith.photos.align import (
+from facesmith.detection.align import (
     ALIGNED_LAYOUT,
     Alignment,
     Matrix,
@@ -27,8 +24,11 @@ from facesmith.photos.align import (
     transform,
     warp,
 )
-from facesmith.photos.detect import Detections, Detector
-from facesmith.photos.search import NO_FACE, SearchResult, search
+from facesmith.detection.detect import Detections, Detector
+from facesmith.detection.search import NO_FACE, SearchResult, search
+from facesmith.errors import BadModel, BadPicture
+from facesmith.io.progress import bar
+from facesmith.pictures.images import Pixels, as_rgb, crop_and_resize, resize, to_gray
 
 MAX_ESTIMATION_FACES = 400  # faces from which a template is estimated
 MIN_LANDMARK_FACES, MIN_LANDMARK_SHARE = 20, 0.3  # fewer faces with landmarks (or a smaller share) give no template

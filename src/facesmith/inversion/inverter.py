@@ -19,11 +19,11 @@ from facesmith.inversion.face_template import FaceTemplate, estimate_template, e
 from facesmith.inversion.optimize import STEPS, OnStep, optimize_latents
 from facesmith.inversion.prior import latent_prior
 from facesmith.io.batches import full_batches
-from facesmith.io.images import Pixels, to_float
 from facesmith.io.seeds import BATCH_SIZE, random_seeds
 from facesmith.latent.synthesis import encode, synthesize_seeds
 from facesmith.latent.whitening import Whitening
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
+from facesmith.pictures.images import Pixels, to_float
 
 KIND = "inversion"
 TEMPLATE_SAMPLES = 100  # samples for the face template, if the recipe has its own encoder and no file has a template

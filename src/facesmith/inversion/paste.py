@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesmith.io.color_profiles import from_srgb
-from facesmith.io.images import Pixels, as_rgb
-from facesmith.io.original_photo import OriginalPhoto
-from facesmith.photos.align import Matrix, Points, inverse, transform, warp
+from facesmith.detection.align import Matrix, Points, inverse, transform, warp
+from facesmith.pictures.color_profiles import from_srgb
+from facesmith.pictures.images import Pixels, as_rgb
+from facesmith.pictures.original_photo import OriginalPhoto
 from facesmith.watermark.embed import watermarked
 from facesmith.watermark.key import PUBLIC_KEY, SIDES
 

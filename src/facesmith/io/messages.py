@@ -52,6 +52,11 @@ def printable(text: str, limit: int = MAX_LINE) -> str:
     return "\n".join(shorten(line, limit) for line in lines)
 
 
+def printable_name(name: str) -> str:
+    """A name on one line; whatever no terminal can print is replaced."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
+
+
 def one_line(text: str, limit: int = MAX_LINE) -> str:
     """A printable text on one line; each run of white space becomes one space, and long numbers are shortened."""
     return printable(LONG_NUMBER.sub(_shorten_number, " ".join(text[: 2 * limit].split())), limit)

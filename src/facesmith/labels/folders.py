@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from posixpath import basename, dirname
 
 from facesmith.io.attribute_options import attribute_name
-from facesmith.io.store import printable
+from facesmith.io.messages import printable_name
 
 MAX_CLASSES = 64
 MAX_MEAN_PER_PERSON = 100  # folders with more pictures on average are classes: smiling/smiling_0001.jpg
@@ -44,14 +44,14 @@ def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[li
         notices.append("folders such as train and test are not classes; Facesmith splits the faces itself")
     distinct = set(folders) - {""}
     if len(distinct) == 1 and "" in folders:
-        notices.append(f"the folder {printable(*distinct)} is not a class, because there is no other one")
+        notices.append(f"the folder {printable_name(*distinct)} is not a class, because there is no other one")
     if len(distinct) > MAX_CLASSES:
         notices.append(f"{len(distinct)} folders are not classes, because they are more than {MAX_CLASSES}")
     if not 1 < len(distinct) <= MAX_CLASSES:
         return [], notices
     folders_of: dict[str, list[str]] = {}
     for folder in sorted(distinct):
-        folders_of.setdefault(attribute_name(folder), []).append(printable(folder))
+        folders_of.setdefault(attribute_name(folder), []).append(printable_name(folder))
     for name, same in folders_of.items():
         if not name:
             notices.append(f"folders without letters or digits are not classes: {', '.join(same)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from posixpath import basename, dirname
 
 from facesmith.io.attribute_options import attribute_name
-from facesmith.io.store import Store, StoredFile, printable
+from facesmith.io.messages import printable_name
 from facesmith.labels.attributes import Convention
 from facesmith.labels.folders import classes_of, persons_of
 from facesmith.labels.join import Join, join_rows, without_ending
@@ -22,6 +22,7 @@ from facesmith.labels.table_files import (
     tables_by_format,
 )
 from facesmith.labels.table_text import UnusableTable, readable
+from facesmith.storage.store import Store, StoredFile
 
 MAX_NAME_CHARS = 80
 
@@ -82,7 +83,7 @@ def read_labels(store: Store, pictures: Sequence[str], others: Sequence[StoredFi
     labels.unused |= other_tables(others)
     _add_sidecars(labels, store, pictures, others)
     if labels.files and not all(labels.has_row):
-        tables = printable(labels.files[0]) if len(labels.files) == 1 else f"{len(labels.files)} tables"
+        tables = printable_name(labels.files[0]) if len(labels.files) == 1 else f"{len(labels.files)} tables"
         labels.notices.append(f"{labels.has_row.count(False)} of {count} pictures have no row in {tables}")
     if labels.format == "CelebA":
         _add_persons(labels, store, pictures, others)
@@ -132,8 +133,8 @@ def _add_table(labels: Labels, table: Table, pictures: Sequence[str], format_nam
         labels.has_row[picture] = True
         if table.persons:
             labels.persons[picture] = table.persons[row]
-    path = printable(table.path)
-    labels.notices += [f"{path}: {printable(notice)}" for notice in table.notices]
+    path = printable_name(table.path)
+    labels.notices += [f"{path}: {printable_name(notice)}" for notice in table.notices]
     if join.unnamed:
         labels.notices.append(f"{path}: rows without a file name: {join.unnamed}")
     earlier = len(join.row_of) - len(pairs)
@@ -146,7 +147,7 @@ def _add_table(labels: Labels, table: Table, pictures: Sequence[str], format_nam
             labels.notices.append(f"{path}: {text}: {len(keys)}, such as {_shown(keys[0])}")
     if earlier:
         labels.notices.append(
-            f"{path}: rows that are not used, because {printable(labels.files[0])} has the same picture: {earlier}"
+            f"{path}: rows that are not used, because {printable_name(labels.files[0])} has the same picture: {earlier}"
         )
 
 
@@ -156,7 +157,7 @@ def _add_sidecars(labels: Labels, store: Store, pictures: Sequence[str], others:
     if not sidecars:
         return
     labels.sidecars = [file.name for _, file in sidecars]
-    used = f"{printable(labels.files[0])} is" if labels.files else ""
+    used = f"{printable_name(labels.files[0])} is" if labels.files else ""
     if not used and (any(persons_of(pictures)) or any(classes_of(pictures, store.archives())[0])):
         used = "the names of the folders are"
     if used:
@@ -184,4 +185,4 @@ def _add_persons(labels: Labels, store: Store, pictures: Sequence[str], others: 
 
 
 def _shown(name: str) -> str:
-    return printable(readable(name))[:MAX_NAME_CHARS]
+    return printable_name(readable(name))[:MAX_NAME_CHARS]

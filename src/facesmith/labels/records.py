@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from facesmith.errors import BadData
-from facesmith.io.parquet import read_label_columns
 from facesmith.labels.table_text import TableText, UnusableTable, decode
+from facesmith.storage.parquet import read_label_columns
 
 MAX_COLUMNS = 4096
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from posixpath import splitext
 
 from facesmith.errors import BadPicture
-from facesmith.io.store import Store, StoredFile
 from facesmith.labels.records import MAX_COLUMNS, add_cells
 from facesmith.labels.table_files import Table
 from facesmith.labels.table_text import UnusableTable, decode
+from facesmith.storage.store import Store, StoredFile
 
 SUFFIXES = frozenset({".cls", ".json"})
 MAX_SIDECAR_BYTES = 2**16

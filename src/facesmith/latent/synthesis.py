@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from facesmith.gan.contracts import Encoder, Generator
 from facesmith.io.batches import full_batches
-from facesmith.io.images import Pixels, to_float, to_uint8
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.latent.from_seeds import latents, truncate
+from facesmith.pictures.images import Pixels, to_float, to_uint8
 
 
 def synthesize_seeds(G: nn.Module, seeds: Sequence[int], psi: float = 1.0, condition: Tensor | None = None) -> Pixels:

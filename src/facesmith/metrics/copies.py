@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
 from facesmith.errors import BadData
-from facesmith.io.images import Pixels
 from facesmith.io.progress import bar
+from facesmith.pictures.images import Pixels
 
 THUMBNAIL_PX = 8
 SHIFT = 1 / 32  # of a picture's side, in each direction

@@ -20,11 +20,11 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, max_pool2d, pad, relu
 
+from facesmith.detection.align import Points, similarity
+from facesmith.detection.detect import BLACK, Detector
 from facesmith.errors import FacesmithError
-from facesmith.io.images import Pixels, as_rgb, resize
 from facesmith.io.progress import bar
-from facesmith.photos.align import Points, similarity
-from facesmith.photos.detect import BLACK, Detector
+from facesmith.pictures.images import Pixels, as_rgb, resize
 
 WEIGHTS = Path(__file__).with_name("face_embedding.safetensors")
 SHA256 = "f5bff9f4db4fcd3486a500cb54483fc738e40e1068b6655a72bbbd2e37bf19ea"

@@ -24,9 +24,9 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces.packed import cache_folder
 from facesmith.io.batches import full_batches
 from facesmith.io.files import atomic_write
-from facesmith.io.images import Pixels, as_rgb
 from facesmith.io.progress import bar
 from facesmith.metrics import extractors
+from facesmith.pictures.images import Pixels, as_rgb
 
 # All batches have this size, so that a picture's features don't depend on the others. Larger batches are slower, since
 # their tensors are allocated from the system each time.

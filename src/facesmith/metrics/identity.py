@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.faces import Faces
-from facesmith.io.images import Pixels
 from facesmith.metrics.comparison import Score
 from facesmith.metrics.copies import MIN_HELD_OUT, NearestFaces, wilson_upper_bound
 from facesmith.metrics.face_embedding import MIN_SIDE_PX, FaceEmbedding, embed_faces, load_face_embedding
+from facesmith.pictures.images import Pixels
 
 CLOSE_SHARE = 0.05  # of held-out people that count as close
 BLOCK = 256  # pictures that are compared at the same time

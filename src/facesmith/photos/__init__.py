@@ -2,13 +2,8 @@
 
 sources.py            a folder, zip, picture or video -> a list of photos to load
 photo_labels.py       label tables beside the photos -> columns for their faces
-mtcnn.py              the three networks of the face detector and their weights
-detect.py             photos -> boxes and landmarks of all faces
-align.py              landmarks -> the crop in which eyes and mouth lie at fixed places
-search.py             photos -> faces, also those that are hard to see; the reason if there is none
-quality.py            reasons to reject a face: too small, cut off, blurred
 near_duplicates.py    perceptual hashes, and groups of near-duplicates
-crop.py               one batch of photos -> faces and rejections (calls all of the above)
+crop.py               one batch of photos -> faces and rejections (calls detection/)
 collect.py            batches -> records of kept and rejected faces, without near-duplicates
 journal.py            the finished batches on disk, so that an interrupted extraction resumes
 split.py              training, validation or test: a fixed function of a face's group

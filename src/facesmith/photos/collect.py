@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from facesmith.detection.align import CenterCrop
+from facesmith.detection.detect import Detector
 from facesmith.photos import faces_folder
-from facesmith.photos.align import CenterCrop
 from facesmith.photos.crop import AlignedCropper, BatchResult, CenterCropper, CroppedFace, Cropper, Rejection, kind_of
-from facesmith.photos.detect import Detector
 from facesmith.photos.faces_folder import ExtractSettings
 from facesmith.photos.journal import BatchRecord
 from facesmith.photos.near_duplicates import HashIndex

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facesmith.detection.align import HEAD_FRAME, Alignment, CenterCrop, Matrix, align, inside_photo, similarity, warp
+from facesmith.detection.detect import Detections, Detector
+from facesmith.detection.quality import MAX_BLUR, blur, fill_fault, geometry_fault
+from facesmith.detection.search import search
 from facesmith.errors import BadPicture
-from facesmith.io.images import FirstPicture, Pixels, center_square, resize
-from facesmith.io.pages import count_text
-from facesmith.photos.align import HEAD_FRAME, Alignment, CenterCrop, Matrix, align, inside_photo, similarity, warp
-from facesmith.photos.detect import Detections, Detector
 from facesmith.photos.near_duplicates import Hashes, perceptual_hash
-from facesmith.photos.quality import MAX_BLUR, blur, fill_fault, geometry_fault
-from facesmith.photos.search import search
 from facesmith.photos.sources import Photo
+from facesmith.pictures.images import FirstPicture, Pixels, center_square, resize
+from facesmith.pictures.pages import count_text
 
 FaceChoice = Literal["largest", "all"]
 

@@ -18,23 +18,23 @@ from typing import get_args
 import torch
 from rich.console import Console
 
+from facesmith.detection.align import DEFAULT_FRAME, MAX_FRAME, MAX_SIZE_PX, MIN_FRAME, Alignment, CenterCrop
+from facesmith.detection.detect import DEFAULT_THRESHOLD, WINDOW_PX
+from facesmith.detection.quality import DEFAULT_MAX_FILL
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import explain_disk_error, naming_errors, real_path, remove_partial_files
 from facesmith.io.lock import locked
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
-from facesmith.photos.align import DEFAULT_FRAME, MAX_FRAME, MAX_SIZE_PX, MIN_FRAME, Alignment, CenterCrop
 from facesmith.photos.collect import Collector, batches, make_cropper
 from facesmith.photos.crop import BatchResult, CroppedFace, Cropper, FaceChoice
-from facesmith.photos.detect import DEFAULT_THRESHOLD, WINDOW_PX
 from facesmith.photos.engines import EngineName, check_engine, choose_engine
 from facesmith.photos.extract_shard import absolute_job
 from facesmith.photos.extract_shards import extract_shards
 from facesmith.photos.extraction_report import MAX_REJECTED_SHOWN, ExtractReport
 from facesmith.photos.faces_folder import COLUMNS, LOCK_NAME, ExtractSettings
 from facesmith.photos.photo_labels import PhotoLabels, read_photo_labels
-from facesmith.photos.quality import DEFAULT_MAX_FILL
 from facesmith.photos.shard_files import SPLIT_COLUMN
 from facesmith.photos.sources import Photo, PhotoSource, count_photos, iterate_photos, open_source, source_fingerprint
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from facesmith.errors import BadData
-from facesmith.io.addresses import address_of
 from facesmith.io.files import atomic_write, sha256
 from facesmith.photos import collect, shard_files, shard_notes
 from facesmith.photos.collect import Collector
@@ -26,6 +25,7 @@ from facesmith.photos.photo_labels import PhotoLabels
 from facesmith.photos.shard_files import ShardRecord
 from facesmith.photos.shard_notes import NoteKeeper
 from facesmith.photos.sources import PhotoFile, PhotoSource, iterate_photos, read_pictures, reopen_source
+from facesmith.storage.addresses import address_of
 
 READERS = 16  # pictures that are read at a time over a network
 MAX_THUMBNAILS = 2  # of each kind of rejection, in each shard

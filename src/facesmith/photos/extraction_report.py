@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facesmith.io.html import Picture, Section, page
-from facesmith.io.store import printable
+from facesmith.io.messages import printable_name
 from facesmith.photos.crop import kind_of
 from facesmith.photos.journal import BatchRecord
+from facesmith.pictures.html import Picture, Section, page
 
 MAX_KEPT_SHOWN = 240
 MAX_REASONS_LISTED = 3
@@ -86,7 +86,7 @@ def unreadable_reason(reason: str) -> str:
     Empty if the photo was rejected for another reason.
     """
     kind, _, detail = reason.partition(": ")
-    return NUMBER.sub("…", printable(detail)) if kind == UNREADABLE else ""
+    return NUMBER.sub("…", printable_name(detail)) if kind == UNREADABLE else ""
 
 
 def extraction_page(

@@ -22,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from facesmith.detection.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.errors import OutputExists
 from facesmith.io.files import atomic_write, holds_files, open_regular_file, refuse_to_overwrite, sha256
 from facesmith.io.json_files import read_json
@@ -29,7 +30,6 @@ from facesmith.io.lock import lock_names
 from facesmith.labels.folders import person_of
 from facesmith.labels.table_text import decode, delimiter_of
 from facesmith.photos import journal, shard_files
-from facesmith.photos.align import LANDMARK_NAMES, CenterCrop, Framing
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page, unreadable_reason
 from facesmith.photos.journal import JOURNAL_NAME, BatchRecord, Count, Share, face_name

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesmith.io.images import Pixels, as_rgb
+from facesmith.pictures.images import Pixels, as_rgb
 
 Hashes = NDArray[np.uint64]  # [N, 4]: 256 bits each
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from facesmith.io.attribute_options import attribute_name
-from facesmith.io.store import printable
+from facesmith.io.messages import printable_name
 from facesmith.labels import read_labels
 from facesmith.labels.folders import classes_of, persons_of
 from facesmith.labels.table_text import readable
@@ -66,19 +66,23 @@ def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
     """
     photos = [file.name for file in source.files]
     labels = read_labels(source.store, photos, source.others)
-    notices = [f"{printable(name)} is not used: {printable(reason)}" for name, reason in labels.unused.items()]
+    notices = [
+        f"{printable_name(name)} is not used: {printable_name(reason)}" for name, reason in labels.unused.items()
+    ]
     found = labels.columns if labels.files else _class_columns(photos, source.store.archives())
     columns = {name: cells for name, cells in found.items() if attribute_name(name) not in taken}
     if any(labels.persons):
         columns[PERSON] = labels.persons
     if left_out := [name for name in found if name not in columns]:
-        notices.append(f"columns that extract writes itself are not carried over: {printable(', '.join(left_out))}")
+        notices.append(
+            f"columns that extract writes itself are not carried over: {printable_name(', '.join(left_out))}"
+        )
     texts = [list(map(readable, cells)) for cells in columns.values()]
     rows = dict(zip(photos, zip(*texts, strict=True), strict=True)) if texts else {}
     has_label = labels.has_row if labels.files else [True] * len(photos)
     labeled = {photo: row for (photo, row), has_row in zip(rows.items(), has_label, strict=False) if has_row}
     if columns:
-        tables = ", ".join(map(printable, labels.files)) or "the names of folders"
+        tables = ", ".join(map(printable_name, labels.files)) or "the names of folders"
         notices.append(f"labels of {len(labeled)} photos are carried over from {tables}: {_listed(list(columns))}")
     return PhotoLabels(
         columns=tuple(map(readable, columns)),
@@ -96,4 +100,4 @@ def _class_columns(photos: Sequence[str], archives: Collection[str]) -> dict[str
 
 def _listed(columns: Sequence[str]) -> str:
     more = f" and {len(columns) - 5} more columns" if len(columns) > 5 else ""
-    return printable(", ".join(map(readable, columns[:5]))) + more
+    return printable_name(", ".join(map(readable, columns[:5]))) + more

@@ -20,11 +20,11 @@ import numpy as np
 from av.container import InputContainer
 
 from facesmith.errors import BadData, BadPicture
-from facesmith.io.archives import NestedStore, open_store
 from facesmith.io.files import open_regular_file
-from facesmith.io.images import MAX_PIXELS, FirstPicture, Pixels, read_first_picture
-from facesmith.io.original_photo import OriginalPhoto, read_original
-from facesmith.io.store import Store, StoredFile, kinds_text, sort_by_kind
+from facesmith.pictures.images import MAX_PIXELS, FirstPicture, Pixels, read_first_picture
+from facesmith.pictures.original_photo import OriginalPhoto, read_original
+from facesmith.storage.open_store import NestedStore, open_store
+from facesmith.storage.store import Store, StoredFile, kinds_text, sort_by_kind
 
 VIDEO_FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg"  # playlists would open other files or the network
 
@@ -124,7 +124,7 @@ class PhotoSource:
 
 
 def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
-    """List the pictures and videos of PHOTOS. `io/store.py` has the rules for folders, links and names.
+    """List the pictures and videos of PHOTOS. `storage/store.py` has the rules for folders, links and names.
 
     Args:
         outside: a folder to leave out because it is the output.

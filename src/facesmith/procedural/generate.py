@@ -10,8 +10,8 @@ import numpy as np
 from rich.console import Console
 
 from facesmith.io.files import atomic_write, refuse_to_overwrite
-from facesmith.io.images import Pixels, write_png
 from facesmith.io.progress import bar
+from facesmith.pictures.images import Pixels, write_png
 from facesmith.procedural.face import face_labels, random_face
 from facesmith.procedural.painting import draw, landmarks
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facesmith.io.images import Pixels
+from facesmith.pictures.images import Pixels
 from facesmith.procedural.face import HairColor, HairStyle, ProceduralFace
 
 Plane: TypeAlias = NDArray[np.floating[Any]]

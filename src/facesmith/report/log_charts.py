@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from facesmith.io.charts import histogram_chart, line_chart
-from facesmith.io.html import Chart
+from facesmith.pictures.charts import histogram_chart, line_chart
+from facesmith.pictures.html import Chart
 from facesmith.training.curves import (
     CHANCE,
     DIAGNOSIS_STATISTICS,

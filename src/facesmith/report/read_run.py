@@ -13,7 +13,6 @@ from rich.console import Console
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.faces import Faces, open_faces
 from facesmith.gan.recipe import Recipe, make_recipe
-from facesmith.io.images import Pixels, read_picture
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.run_folder import (
     LOG,
@@ -25,6 +24,7 @@ from facesmith.modelfiles.run_folder import (
     read_log,
     sheets,
 )
+from facesmith.pictures.images import Pixels, read_picture
 from facesmith.training.discriminator_scores import Histogram, read_histogram
 from facesmith.training.plan import Plan, read_plan
 

@@ -14,8 +14,8 @@ import torch
 from facesmith import __version__
 from facesmith.faces.describe import attribute_summary, contact_sheet, dataset_summary
 from facesmith.gan.list_recipes import count_parameters
-from facesmith.io.html import Section, Video, as_picture
-from facesmith.io.images import Pixels
+from facesmith.pictures.html import Section, Video, as_picture
+from facesmith.pictures.images import Pixels
 from facesmith.report import explanations
 from facesmith.report.log_charts import loss_charts, schedule_charts, score_charts, share_chart, sign_charts, term_chart
 from facesmith.report.read_run import MAX_WIDTH_PX, RunRecord, limit_width

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from facesmith.errors import BadOption
 from facesmith.io.files import atomic_write, refuse_to_overwrite
-from facesmith.io.html import page
-from facesmith.io.images import Pixels
-from facesmith.io.video import write_film
 from facesmith.modelfiles.run_folder import REPORT
+from facesmith.pictures.html import page
+from facesmith.pictures.images import Pixels
+from facesmith.pictures.video import write_film
 from facesmith.report.read_run import RunRecord, read_run
 from facesmith.report.run_sections import run_sections
 from facesmith.training.progress_film import FRAMES_PER_SECOND, LAST_FRAME_SECONDS

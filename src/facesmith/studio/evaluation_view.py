@@ -11,7 +11,6 @@ from rich.console import Console
 from facesmith.errors import BadData, FacesmithError
 from facesmith.evaluation.verdicts import MEANINGS
 from facesmith.faces import Faces, open_faces
-from facesmith.io.images import Pixels
 from facesmith.model import Model
 from facesmith.modelfiles.evaluation_file import (
     EVALUATION_FOLDER,
@@ -20,6 +19,7 @@ from facesmith.modelfiles.evaluation_file import (
     ModelEvaluation,
     find_evaluation,
 )
+from facesmith.pictures.images import Pixels
 
 PAIR_VALUES = ("ratio", "to_training", "to_held_out")
 SCORE_VALUES = ("value", "low", "high", "real")

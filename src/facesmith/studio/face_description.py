@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 
 from facesmith.attributes import TrainedClassifier, predict_logits
 from facesmith.errors import BadModel
-from facesmith.io.images import Pixels
 from facesmith.model import Model
 from facesmith.modelfiles.classifier_file import KIND, load_classifier
 from facesmith.modelfiles.sidecar import sidecar_path
+from facesmith.pictures.images import Pixels
 
 CERTAIN, PERHAPS = 0.9, 0.7  # probabilities
 MIN_BALANCED_ACCURACY = 0.75  # on degraded faces; attributes below it are not mentioned

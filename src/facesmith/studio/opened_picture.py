@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from facesmith.errors import BadOption, BadPicture
-from facesmith.io.images import read_provenance
-from facesmith.io.provenance import parse_provenance
+from facesmith.pictures.images import read_provenance
+from facesmith.pictures.provenance import parse_provenance
 from facesmith.studio.face_text import Face, make_face, parse_face, parse_sum, quoted
 from facesmith.studio.limits import MAX_DOWNLOADED_FACES, MAX_PSI, MIN_PSI
 from facesmith.studio.open_models import OpenModel

@@ -16,9 +16,9 @@ from facesmith.explore.reconstruction_error import psnr
 from facesmith.inversion.face_template import by_size, find_faces, locate_face
 from facesmith.inversion.paste import paste_into_original
 from facesmith.io.file_kinds import HEAD_BYTES, kind_of_content
-from facesmith.io.images import Pixels, png_bytes
-from facesmith.io.original_photo import OriginalPhoto, read_original
 from facesmith.model import Model
+from facesmith.pictures.images import Pixels, png_bytes
+from facesmith.pictures.original_photo import OriginalPhoto, read_original
 from facesmith.studio.face_text import write_latent
 from facesmith.studio.job_queue import Job
 from facesmith.studio.limits import HALVED_PHOTO_PIXELS, MAX_FACES_IN_PHOTO, MAX_PHOTO_PIXELS

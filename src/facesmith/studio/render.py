@@ -17,9 +17,7 @@ from torch import Tensor
 
 from facesmith.errors import BadOption
 from facesmith.gan.contracts import Generator
-from facesmith.io.images import Pixels, as_rgb, enlarge
 from facesmith.io.seeds import BATCH_SIZE
-from facesmith.io.video import require_film_memory, write_film
 from facesmith.latent import latents
 from facesmith.latent.arithmetic import combine, mix_layers, parse_layers
 from facesmith.latent.edits import apply_edits
@@ -27,6 +25,8 @@ from facesmith.latent.from_seeds import move_from_average
 from facesmith.latent.interpolation import walk_latents, walk_positions
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
+from facesmith.pictures.images import Pixels, as_rgb, enlarge
+from facesmith.pictures.video import require_film_memory, write_film
 from facesmith.studio.face_text import Face, read_latent
 from facesmith.studio.job_queue import Job
 from facesmith.studio.limits import MAX_FILM_FRAMES, MAX_PSI, MIN_PSI

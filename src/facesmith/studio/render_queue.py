@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from facesmith.gan.contracts import Generator
-from facesmith.io.images import Pixels, to_uint8
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
+from facesmith.pictures.images import Pixels, to_uint8
 from facesmith.studio.fair_queue import FairQueue
 from facesmith.studio.limits import MAX_QUEUED_FACES, MAX_QUEUED_FACES_PER_CLIENT
 

@@ -9,9 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from torch import Tensor
 
-from facesmith.io.images import Pixels, png_bytes, resize
 from facesmith.io.seeds import MAX_SEED
 from facesmith.model import Model
+from facesmith.pictures.images import Pixels, png_bytes, resize
 from facesmith.studio.face_description import can_describe, describe_face, missing_description
 from facesmith.studio.face_text import parse_faces, parse_sum, write_latent
 from facesmith.studio.query import (

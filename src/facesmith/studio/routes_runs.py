@@ -11,8 +11,8 @@ from fastapi import APIRouter, Query, Request, Response
 from facesmith import __version__
 from facesmith.directions import unsupervised
 from facesmith.errors import BadData, BadModel
-from facesmith.io.images import png_bytes
 from facesmith.modelfiles.sidecar import sidecar_path
+from facesmith.pictures.images import png_bytes
 from facesmith.studio import evaluation_view, opened_picture, run_view
 from facesmith.studio.face_description import can_describe
 from facesmith.studio.open_models import OpenModel

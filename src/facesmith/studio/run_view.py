@@ -13,10 +13,10 @@ from statistics import median
 from typing import Any
 
 from facesmith.errors import BadData
-from facesmith.io.charts import COLORS, Line, line_chart
-from facesmith.io.html import Section
-from facesmith.io.images import read_file
 from facesmith.modelfiles.run_folder import LOG, SHEETS, sheets
+from facesmith.pictures.charts import COLORS, Line, line_chart
+from facesmith.pictures.html import Section
+from facesmith.pictures.images import read_file
 from facesmith.report import explanations
 from facesmith.report.read_run import RunRecord, read_plan_and_log
 from facesmith.report.run_sections import BALANCE, DIAGNOSIS, duration, live_sections, seconds_left

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from facesmith.errors import BadOption
-from facesmith.io.captions import with_caption
-from facesmith.io.images import Pixels, grid, png_bytes, resize
 from facesmith.io.seeds import BATCH_SIZE
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model
+from facesmith.pictures.captions import with_caption
+from facesmith.pictures.images import Pixels, grid, png_bytes, resize
 from facesmith.studio.face_text import Face
 from facesmith.studio.job_queue import Job
 from facesmith.studio.render import face_latent, face_provenance

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facesmith.io.charts import (
+from facesmith.modelfiles.run_folder import is_number
+from facesmith.pictures.charts import (
     BLUE,
     COLORS,
     GRAY,
@@ -28,7 +29,6 @@ from facesmith.io.charts import (
     save_png,
     use_plain_numbers,
 )
-from facesmith.modelfiles.run_folder import is_number
 from facesmith.training.diagnosis import DISTANCE, TRAINING_AUC, VARIETY
 from facesmith.training.discriminator_scores import Histogram
 

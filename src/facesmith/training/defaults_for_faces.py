@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
+from facesmith.detection.align import DEFAULT_FRAME, frame_from_header
 from facesmith.errors import BadModel
 from facesmith.gan.recipe import DEFAULT_RECIPE, Recipe, default_hyperparameters, find_recipe, make_recipe
 from facesmith.modelfiles.checkpoint import read_header
 from facesmith.modelfiles.locate import BUNDLED
-from facesmith.photos.align import DEFAULT_FRAME, frame_from_header
 from facesmith.training.finetune import PretrainedModel, shapes
 from facesmith.training.plan import Plan, TrainOptions
 

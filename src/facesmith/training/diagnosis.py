@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from facesmith.io.images import Pixels, to_float
 from facesmith.modelfiles.run_folder import is_number
+from facesmith.pictures.images import Pixels, to_float
 
 VARIETY, DISTANCE, TRAINING_AUC, AUC = "samples/variety", "samples/distance", "scores/training_auc", "scores/auc"
 FACES, HELD_OUT_FACES = "scores/faces", "scores/held_out_faces"

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facesmith.gan.contracts import Generator
-from facesmith.io.images import Pixels, to_float
 from facesmith.latent.label_shares import draw_labels
+from facesmith.pictures.images import Pixels, to_float
 from facesmith.training.state import TrainState
 from facesmith.training.step import autocast
 

@@ -27,7 +27,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 from facesmith.gan.recipe import CONSOLE_STEPS
 from facesmith.io.files import naming_errors
-from facesmith.io.images import Pixels, grid, to_uint8, write_png
 from facesmith.io.progress import LineClock, duration, shows_bars, shows_lines
 from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.modelfiles.run_folder import (
@@ -43,6 +42,7 @@ from facesmith.modelfiles.run_folder import (
     sheets,
     write_log,
 )
+from facesmith.pictures.images import Pixels, grid, to_uint8, write_png
 from facesmith.training.curves import draw_curves, draw_scores
 from facesmith.training.diagnosis import (
     LEVEL,

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from facesmith.attributes.conditioning import condition_attributes, labels_fingerprint, with_labels
+from facesmith.detection.align import frame_from_header
 from facesmith.device import PRECISIONS, check_precision, pick_device
 from facesmith.errors import BadData, BadModel, OutputExists, RunBusy
 from facesmith.faces.dataset import Faces, faces_from_listing
@@ -22,11 +23,10 @@ from facesmith.faces.sizes import sample_sides
 from facesmith.gan.recipe import Recipe, condition_of, make_recipe
 from facesmith.io.files import holds_files
 from facesmith.io.lock import lock_names, locked
-from facesmith.io.store import Store
 from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.checkpoint import load_state
 from facesmith.modelfiles.run_folder import LOCK, STATE
-from facesmith.photos.align import frame_from_header
+from facesmith.storage.store import Store
 from facesmith.training.as_in_text import with_text
 from facesmith.training.choose_recipe import choose_recipe
 from facesmith.training.defaults_for_faces import adapt_to_few_faces, complete_options, few_faces_notice

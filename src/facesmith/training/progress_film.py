@@ -10,11 +10,11 @@ from rich.console import Console
 
 from facesmith import __version__
 from facesmith.errors import BadData, BadPicture
-from facesmith.io.images import Pixels, read_picture, read_provenance
 from facesmith.io.progress import bar
-from facesmith.io.provenance import Sign
-from facesmith.io.video import check_film, require_film_memory, write_film
 from facesmith.modelfiles.run_folder import sheets
+from facesmith.pictures.images import Pixels, read_picture, read_provenance
+from facesmith.pictures.provenance import Sign
+from facesmith.pictures.video import check_film, require_film_memory, write_film
 from facesmith.watermark.marking import ENTRY
 
 FRAMES_PER_SECOND = 8

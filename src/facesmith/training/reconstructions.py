@@ -9,9 +9,9 @@ import numpy as np
 from torch import nn
 
 from facesmith.gan.contracts import Encoder, Generator
-from facesmith.io.images import Pixels, grid, write_png
 from facesmith.latent.synthesis import encode, synthesize
 from facesmith.modelfiles.run_folder import RECONSTRUCTION_PAIRS, RECONSTRUCTIONS
+from facesmith.pictures.images import Pixels, grid, write_png
 from facesmith.watermark.marking import DEFAULT_MARKING
 
 SHOWN_FACES = 16

@@ -14,7 +14,7 @@ import torch
 from facesmith.device import PRECISIONS, check_precision, has_bfloat16
 from facesmith.faces import Stream
 from facesmith.gan.recipe import Recipe, condition_of
-from facesmith.io.images import Pixels
+from facesmith.pictures.images import Pixels
 from facesmith.training.state import TrainState, new_state
 from facesmith.training.step import train_step
 

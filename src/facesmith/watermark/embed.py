@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from facesmith.io.images import Pixels
+from facesmith.pictures.images import Pixels
 from facesmith.watermark.key import (
     BLOCK_PX,
     BLOCKS,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facesmith.io.images import Pixels
+from facesmith.pictures.images import Pixels
 from facesmith.watermark.key import (
     BLOCK_PX,
     BLOCKS,

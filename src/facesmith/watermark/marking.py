@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facesmith.io.images import Pixels
-from facesmith.io.provenance import Sign
+from facesmith.pictures.images import Pixels
+from facesmith.pictures.provenance import Sign
 from facesmith.watermark.embed import MIN_SIDE_PX, watermarked
 from facesmith.watermark.key import PUBLIC_KEY
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from facesmith.io.images import Pixels
+from facesmith.pictures.images import Pixels
 from facesmith.watermark.key import BLOCK_PX, BLOCKS, FRAME_PX, STEP, Floats, Patterns, block_basis
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in JPEG

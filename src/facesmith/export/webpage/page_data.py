@@ -17,9 +17,9 @@ from facesmith.export.webpage.constants import Constants, rounded
 from facesmith.export.webpage.program import Program, run
 from facesmith.export.webpage.trace import trace_mapping, trace_synthesis
 from facesmith.gan.contracts import Generator
-from facesmith.io.provenance import xmp
 from facesmith.latent.from_seeds import draw_latents, truncation_center
 from facesmith.model import Model
+from facesmith.pictures.provenance import xmp
 from facesmith.watermark.embed import HALF_POWER, MIN_SIDE_PX, WAY, inverse_products
 from facesmith.watermark.key import FRAME_PX, FREQUENCIES, PUBLIC_KEY, STEP, patterns_of
 from facesmith.watermark.marking import DEFAULT_MARKING

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facesmith.io.images import Pixels, to_gray
-from facesmith.photos.align import HEAD_FRAME, Alignment, Matrix
+from facesmith.detection.align import HEAD_FRAME, Alignment, Matrix
+from facesmith.pictures.images import Pixels, to_gray
 
 DETAIL_AT_HALF_BLUR = 0.08  # chosen by looking at a thousand faces sorted by their sharpness
 MAX_BLUR = 0.5

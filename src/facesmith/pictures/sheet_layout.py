@@ -12,8 +12,8 @@ from msgspec import Meta
 from PIL import Image
 
 from facesmith.errors import BadOption
-from facesmith.io.images import SHEET_GAP_PX, Pixels, as_rgb, enlarge, grid
 from facesmith.io.json_files import parse_as
+from facesmith.pictures.images import SHEET_GAP_PX, Pixels, as_rgb, enlarge, grid
 
 ENTRY = "Layout"  # of the metadata
 MAX_COLUMNS, MAX_GAP_PX, MAX_SCALE = 1000, 64, 32

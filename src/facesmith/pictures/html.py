@@ -1,6 +1,6 @@
 """Self-contained pages: text, tables, pictures and charts in one HTML file that needs no network.
 
-The templates are in `io/templates`; Jinja2 escapes all text.
+The templates are in `pictures/templates`; Jinja2 escapes all text.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
-from facesmith.io.images import Pixels
 from facesmith.io.messages import printable
+from facesmith.pictures.images import Pixels
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Chart:
     """A chart.
 
     Attributes:
-        svg: markup that goes into the page unescaped; `facesmith.io.charts` escapes the text in it.
+        svg: markup that goes into the page unescaped; `facesmith.pictures.charts` escapes the text in it.
         legend: label, color number, and whether it is drawn as dots, of each line.
         x_label: text below the chart.
         title: text above the chart.
@@ -90,7 +90,7 @@ class Section:
 def page(title: str, sections: Iterable[Section]) -> str:
     """The whole page as HTML."""
     environment = Environment(
-        loader=PackageLoader("facesmith.io"),
+        loader=PackageLoader("facesmith.pictures"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.ops import batched_nms
 
-from facesmith.io.images import Pixels, resize
-from facesmith.photos.mtcnn import load_networks
+from facesmith.detection.mtcnn import load_networks
+from facesmith.pictures.images import Pixels, resize
 
 WINDOW_PX = 12  # side of P-Net's input
 STRIDE_PX = 2

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facesmith.io.files import atomic_write
-from facesmith.io.html import Chart
 from facesmith.io.messages import printable
+from facesmith.pictures.html import Chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facesmith.io.color_profiles import can_convert_back
-from facesmith.io.images import MAX_PIXELS, Pixels, as_8bit_rgb, is_transparent, opaque_srgb, read_converted
+from facesmith.pictures.color_profiles import can_convert_back
+from facesmith.pictures.images import MAX_PIXELS, Pixels, as_8bit_rgb, is_transparent, opaque_srgb, read_converted
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from PIL import Image
 from facesmith.errors import BadOption
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import atomic_write
-from facesmith.io.images import Pixels
 from facesmith.io.memory import require_memory
-from facesmith.io.provenance import Sign, parse_comment
+from facesmith.pictures.images import Pixels
+from facesmith.pictures.provenance import Sign, parse_comment
 
 if TYPE_CHECKING:
     from av.container import InputContainer

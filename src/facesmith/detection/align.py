@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesmith.errors import BadData
-from facesmith.io.images import Pixels
 from facesmith.io.json_files import as_schema
 from facesmith.io.messages import shorten
+from facesmith.pictures.images import Pixels
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.floating[Any]]

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from facesmith.errors import BadOption, BadPicture, PictureUnavailable
-from facesmith.io.color_profiles import scale_to_8_bits, to_srgb
 from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content
 from facesmith.io.files import atomic_write, open_regular_file
-from facesmith.io.jpeg_data import has_hole
 from facesmith.io.memory import decoding_problem
-from facesmith.io.pages import count_pictures
-from facesmith.io.pillow_guards import DECODER_ERRORS, MAX_PNG_TEXT_BYTES, quiet_pillow
-from facesmith.io.provenance import Sign, parse_comment, source_type, xmp
+from facesmith.pictures.color_profiles import scale_to_8_bits, to_srgb
+from facesmith.pictures.jpeg_data import has_hole
+from facesmith.pictures.pages import count_pictures
+from facesmith.pictures.pillow_guards import DECODER_ERRORS, MAX_PNG_TEXT_BYTES, quiet_pillow
+from facesmith.pictures.provenance import Sign, parse_comment, source_type, xmp
 
 if TYPE_CHECKING:
     from torch import Tensor

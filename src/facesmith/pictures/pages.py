@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from PIL import Image
 
-from facesmith.io.pillow_guards import DECODER_ERRORS
+from facesmith.pictures.pillow_guards import DECODER_ERRORS
 
 MAX_COUNTED_PICTURES = 1000  # in one file; counting all of a hostile file could take minutes
 MAX_COUNTED_GIF_BYTES = 2**24

@@ -24,7 +24,7 @@ from facesmith.io.file_kinds import HEAD_BYTES, kind_of_content
 from facesmith.io.files import read_regular_file
 from facesmith.io.json_files import parse_as
 from facesmith.io.messages import one_line
-from facesmith.io.provenance import SOURCE_TYPES, source_type
+from facesmith.pictures.provenance import SOURCE_TYPES, source_type
 
 ASSERTION_LABEL = "org.facesmith.drawing"  # the assertion that contains the image's metadata entries
 MAX_PEM_BYTES = 2**20

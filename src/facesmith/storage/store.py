@@ -29,7 +29,8 @@ from facesmith.io.file_kinds import (
     suffix_of,
 )
 from facesmith.io.files import real_path
-from facesmith.io.images import read_file
+from facesmith.io.messages import printable_name
+from facesmith.pictures.images import read_file
 
 UNREADABLE_FOLDER = "unreadable folder"  # stamp; such a folder counts as a picture, and reading it gives the reason
 BROKEN_LINK = "broken link"  # stamp
@@ -157,11 +158,6 @@ class Store(ABC):
         """Close the files that the store keeps open."""
 
 
-def printable(name: str) -> str:
-    """A name that any terminal can print in one line: unprintable characters are replaced."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
-
-
 def kinds_text(counts: Counter[str]) -> str:
     """The most frequent kinds of ignored files with their numbers, such as `2 .txt, 1 PDF`; empty if there are none."""
     kinds = [(kind, count) for kind, count in counts.most_common() if count > 0]
@@ -218,7 +214,7 @@ def _ignored_label(file: StoredFile, kind: FileKind) -> str:
         return kind.name or "missing file"
     if not kind.name and file.size_bytes == 0:
         return "empty file"
-    return kind.name or printable(suffix_of(file.name))[:MAX_SUFFIX_SHOWN] or "no suffix"
+    return kind.name or printable_name(suffix_of(file.name))[:MAX_SUFFIX_SHOWN] or "no suffix"
 
 
 class FolderStore(Store):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-from facesmith.io.store import printable
+from facesmith.io.messages import printable_name
 
 PLACEHOLDERS = "LastResort"  # a font of matplotlib that has a box for each script in place of its characters
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -16,7 +16,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 def drawable(text: str) -> str:
     """The text, or its escapes such as `\\u9854` if no font on this machine has all of its characters."""
-    text = printable(text)
+    text = printable_name(text)
     return text if text.isascii() or font_file(text) is not None else text.encode("ascii", "backslashreplace").decode()
 
 

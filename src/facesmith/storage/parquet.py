@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from facesmith.errors import BadData, BadPicture, PictureUnavailable
 from facesmith.io.file_kinds import HEAD_BYTES, FileKind, kind_of_content
-from facesmith.io.images import MAX_FILE_BYTES
-from facesmith.io.parquet_columns import (
+from facesmith.io.messages import printable_name
+from facesmith.pictures.images import MAX_FILE_BYTES
+from facesmith.storage.parquet_columns import (
     Conversions,
     chunk_sizes,
     dataset_features,
@@ -24,8 +25,8 @@ from facesmith.io.parquet_columns import (
     leaf_values,
     picture_columns,
 )
-from facesmith.io.seekable import unpacked_limit
-from facesmith.io.store import LabelTable, NotAStore, Store, StoredFile, printable
+from facesmith.storage.seekable import unpacked_limit
+from facesmith.storage.store import LabelTable, NotAStore, Store, StoredFile
 
 if TYPE_CHECKING:
     from pyarrow import Array, RecordBatch
@@ -210,7 +211,7 @@ class ParquetStore(Store):
         schema, features, sizes = file.schema_arrow, dataset_features(file.schema_arrow), chunk_sizes(file)
         columns = picture_columns(file, schema, features)
         if not columns:
-            names = printable(", ".join(schema.names))[:200]
+            names = printable_name(", ".join(schema.names))[:200]
             message = f"{self.path} has no column of pictures, only: {names}. Expected a column such as image."
             raise NotAStore(message, WITHOUT_PICTURES)
         picture = next((name for name in PREFERRED_NAMES if name in columns), next(iter(columns)))
@@ -223,11 +224,11 @@ class ParquetStore(Store):
                 "Copy it again."
             )
         if len(columns) > 1:
-            others = printable(", ".join(name for name in columns if name != picture))[:200]
-            self.notices.append(f"several columns with pictures: {printable(picture)} is used, not {others}")
+            others = printable_name(", ".join(name for name in columns if name != picture))[:200]
+            self.notices.append(f"several columns with pictures: {printable_name(picture)} is used, not {others}")
         self.label_columns, unused = label_columns(schema, features, sizes, except_for=columns)
         if unused:
-            self.notices.append(f"columns that are not labels: {printable(', '.join(unused))[:200]}")
+            self.notices.append(f"columns that are not labels: {printable_name(', '.join(unused))[:200]}")
 
     def files(self) -> list[StoredFile]:
         listed: list[StoredFile] = []
@@ -320,7 +321,7 @@ def _row_group_starts(file: ParquetFile) -> list[int]:
 
 
 def _reason(error: Exception) -> str:
-    return printable(" ".join(str(error).split()))[:120].rstrip(".") or type(error).__name__
+    return printable_name(" ".join(str(error).split()))[:120].rstrip(".") or type(error).__name__
 
 
 def _bytes_of(scalar: Any) -> bytes | None:

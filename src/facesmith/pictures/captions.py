@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from facesmith.io.fonts import drawable, font_of
-from facesmith.io.images import Pixels, as_rgb
+from facesmith.pictures.fonts import drawable, font_of
+from facesmith.pictures.images import Pixels, as_rgb
 
 CAPTION_PX, GUTTER_PX, GAP_PX = 14, 40, 6
 STROKE_PX, HALF_SIGN_PX = 3, 9

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from facesmith.io.images import Pixels
-from facesmith.photos.align import Alignment, Points, align, transform
-from facesmith.photos.detect import Detections, Detector
-from facesmith.photos.quality import share_outside
+from facesmith.detection.align import Alignment, Points, align, transform
+from facesmith.detection.detect import Detections, Detector
+from facesmith.detection.quality import share_outside
+from facesmith.pictures.images import Pixels
 
 FIRST_PASS_CERTAIN = 0.98  # confidence from which a face needs no second pass
 CERTAIN = 0.95  # lowest confidence of a second pass's face in its own crop

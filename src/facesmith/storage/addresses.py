@@ -18,8 +18,9 @@ from urllib.parse import unquote
 from facesmith.errors import BadData, BadPicture, MissingExtra
 from facesmith.io.file_kinds import HEAD_BYTES, is_hidden
 from facesmith.io.files import open_regular_file, real_path
-from facesmith.io.images import MAX_FILE_BYTES, read_file
-from facesmith.io.store import BROKEN_LINK, Store, StoredFile, printable
+from facesmith.io.messages import printable_name
+from facesmith.pictures.images import MAX_FILE_BYTES, read_file
+from facesmith.storage.store import BROKEN_LINK, Store, StoredFile
 
 ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]+):/+(?P<rest>[^/].*|)")  # a single letter is a drive of Windows
 # Addresses without folders to list, and the name of a dataset on the Hub.
@@ -63,10 +64,10 @@ def open_file_system(address: str) -> tuple[Any, str]:
 def refuse_download(address: str) -> None:
     """Raise BadData, with the command that helps, for an address whose files must be downloaded first."""
     if match := DOWNLOADED.match(address):
-        command = f"curl -LO {shlex.quote(printable(address))}"
+        command = f"curl -LO {shlex.quote(printable_name(address))}"
         if match[1] or not WEB_ADDRESS.match(address):
             command = f"hf download {match[1] or 'USER/NAME'} --repo-type dataset --local-dir FOLDER"
-        raise BadData(f"{printable(address)} is an address. Download it first: {command}")
+        raise BadData(f"{printable_name(address)} is an address. Download it first: {command}")
 
 
 def checked_paths(paths: Iterable[Path]) -> list[Path]:
@@ -179,7 +180,7 @@ def reach(request: Callable[[], T], what: str) -> T:
             raise
         except Exception as error:  # noqa: BLE001 (each kind of address has its own errors)
             if attempt == ATTEMPTS:
-                reason = printable(str(error) or type(error).__name__)[:200]
+                reason = printable_name(str(error) or type(error).__name__)[:200]
                 raise BadData(f"{what} can't be reached: {reason}. The same command resumes.") from None
             time.sleep(2 ** (attempt - 1))
     raise AssertionError("unreachable")
@@ -208,8 +209,8 @@ class ListStore(Store):
         if downloaded := list(filter(WEB_ADDRESS.match, places)):
             command = f"grep -E '^(https?|ftp)://' {shlex.quote(str(path))} | wget -P photos -i -"
             raise BadData(
-                f"{path} lists {len(downloaded)} web addresses, first {printable(downloaded[0])}. Download them first, "
-                f"and list the paths of the files: {command}"
+                f"{path} lists {len(downloaded)} web addresses, first {printable_name(downloaded[0])}. Download them "
+                f"first, and list the paths of the files: {command}"
             )
         for place in places:
             refuse_download(place)
@@ -219,7 +220,7 @@ class ListStore(Store):
         self._file_systems: dict[str, Any] = {}
         if not any(ADDRESS.fullmatch(place) or os.path.exists(place) for place in places):  # noqa: PTH110
             raise BadData(
-                f"None of the {len(places)} files that {path} lists exists; the first is {printable(places[0])}. "
+                f"None of the {len(places)} files that {path} lists exists; the first is {printable_name(places[0])}. "
                 "Paths start at the folder of the list."
             )
 
