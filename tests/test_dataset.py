@@ -77,6 +77,31 @@ def test_larger_pictures_are_reduced_with_a_notice_and_none_is_enlarged(tmp_path
     assert np.array_equal(faces.pixels[3], astronaut()[:32, 4:36])
 
 
+def test_square_photos_whose_faces_are_not_aligned_are_noticed(tmp_path):
+    corners = [
+        (0, 0),
+        (60, 10),
+        (120, 30),
+        (20, 40),
+        (90, 0),
+        (130, 50),
+        (40, 20),
+        (100, 45),
+    ]  # all crops show the face
+    crops = [astronaut()[y : y + 260, x : x + 260] for x, y in corners]
+    for i, crop in enumerate(crops):
+        write_png(tmp_path / "uncut" / f"{i}.png", crop)
+        write_png(tmp_path / "aligned" / f"{i}.png", np.roll(crops[0], i, axis=1))
+        write_png(tmp_path / "faceless" / f"{i}.png", np.roll(astronaut()[300:500, 300:500], 20 * i, axis=1))
+    notice = (
+        "the faces in 8 pictures that were checked are not aligned: the eyes are not at the same place. "
+        "If the pictures are whole photos, run facesmith extract first"
+    )
+    assert notice in open_faces(tmp_path / "uncut", 64).notices
+    for name in ("aligned", "faceless"):
+        assert not any("aligned" in notice for notice in open_faces(tmp_path / name, 64).notices)
+
+
 def test_exact_copies_are_counted(tmp_path):
     out = pictures(tmp_path / "faces", [1, 2, 3], 32)
     shutil.copy(out / "1.png", out / "copy.png")

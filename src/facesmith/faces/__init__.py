@@ -5,6 +5,7 @@ shards.py    faces in the shards of `extract --shards`; the part of each trainin
 packed.py    pictures -> a memory-mapped uint8 cache, keyed by their contents
 dataset.py   pixels, attributes, groups and split in one object
 sizes.py     the size of the pictures, from a few of them
+uncut.py     pictures of faces that were not cut out and aligned, recognized
 stream.py    seeded batches that resume exactly
 describe.py  a text summary and a contact sheet of a dataset
 """

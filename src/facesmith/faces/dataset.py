@@ -15,6 +15,7 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces.layouts import Listing
 from facesmith.faces.packed import Packed, pack
 from facesmith.faces.shards import OwnPixels, ShardListing, own_rows, read_dataset
+from facesmith.faces.uncut import uncut_notices
 from facesmith.io.argument_types import checked_arguments
 from facesmith.io.messages import printable_name
 from facesmith.photos import split
@@ -147,6 +148,10 @@ def faces_from_listing(
     rows = np.array([row_of[name] for name in packed.names])
     groups = _groups(packed, [listing.persons[i] for i in rows])
     alignment = listing.header.get("alignment")
+    notices = listing.notices + _notices(packed, resolution)
+    if not isinstance(alignment, dict) and 2 * _count_not_square(packed) <= len(packed.names):
+        kept = set(packed.names)
+        notices += uncut_notices(store, [file for file in listing.files if file.name in kept])
     return Faces(
         path=path,
         pixels=packed.pixels,
@@ -157,7 +162,7 @@ def faces_from_listing(
         alignment=alignment if isinstance(alignment, dict) else None,
         fingerprint=_fingerprint(packed),
         layout=listing.layout,
-        notices=listing.notices + _notices(packed, resolution),
+        notices=notices,
         sizes=packed.sizes,
         cache=packed.folder,
         left_out=listing.left_out,
@@ -259,8 +264,7 @@ def _notices(packed: Packed, resolution: int) -> list[str]:
     copies = len(packed.contents) - len(set(packed.contents))
     if copies:
         notices.append(f"{copies} pictures are exact copies of others; the split keeps copies together")
-    not_square = int((packed.sizes[:, 0] != packed.sizes[:, 1]).sum())
-    if not_square:
+    if not_square := _count_not_square(packed):
         notices.append(
             f"{not_square} pictures are not square: their middle is used. If they are whole photos, run facesmith "
             "extract first"
@@ -278,6 +282,10 @@ def _notices(packed: Packed, resolution: int) -> list[str]:
         if names:
             notices.append(f"{len(names)} pictures {what}: {_abbreviated(names)}")
     return notices
+
+
+def _count_not_square(packed: Packed) -> int:
+    return int((packed.sizes[:, 0] != packed.sizes[:, 1]).sum())
 
 
 def _abbreviated(names: list[str]) -> str:
