@@ -11,10 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from pictures import shared
 from small import RESOLUTION, faces_folder, saved_model, small_recipe, stop_after
 
 from facesmith import cli
+from facesmith.cli import option_errors
+from facesmith.cli.shared import app
 from facesmith.detection import align, detect, quality
 from facesmith.errors import BadOption, BadPicture
 from facesmith.photos import extract
@@ -454,6 +457,30 @@ def test_a_deleted_current_folder_is_named(tmp_path):
 def test_a_path_without_its_option_is_helped(facesmith, arguments, message):
     code, _, error = facesmith(*arguments)
     assert (code, error) == (2, f"facesmith: Got unexpected extra argument(s) {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "--count", "24"], "--count. For 24 faces, use --seeds 0-23"),
+        (["sample", "--truncation", "0.5"], "--truncation. Use --psi, such as --psi 0.7"),
+        (["train", "--resume"], "--resume. To resume a run, run the same command again. --extend trains longer"),
+        (["extract", "--resume"], "--resume. To resume, run the same command again"),
+        (["train", "--images", "faces"], "--images. Use --data FACES"),
+        (["train", "--batchsize", "3"], "--batchsize (Possible options: --batch)"),
+    ],
+)
+def test_an_option_of_other_programs_is_translated(facesmith, arguments, message):
+    code, _, error = facesmith(*arguments)
+    assert (code, error) == (2, f"facesmith: No such option: {message}\n")
+
+
+@pytest.mark.parametrize("guess", option_errors.GUESSES, ids=lambda guess: f"{guess.names} {guess.option}")
+def test_each_translation_is_used_by_a_command(guess):
+    commands = typer.main.get_command(app).commands.values()
+    options = [{option for parameter in command.params for option in parameter.opts} for command in commands]
+    for name in guess.names.split():
+        assert any(guess.option in known and name not in known for known in options)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no line break in a name")

@@ -2,18 +2,19 @@
 
 Results go to stdout; progress, notices and errors go to stderr.
 
-shared.py      the app and the options that several commands share
-photos.py      extract, faces
-training.py    train, recipes, film, report
-sampling.py    sample, walk, mix
-inverting.py   invert, train-inverter
-editing.py     directions, edit
-evaluation.py  evaluate
-comparing.py   compare
-detecting.py   detect
-studio.py      studio
-sharing.py     export, card, push
-machine.py     demo, info
+shared.py         the app and the options that several commands share
+option_errors.py  clearer messages for mistakes in options
+photos.py         extract, faces
+training.py       train, recipes, film, report
+sampling.py       sample, walk, mix
+inverting.py      invert, train-inverter
+editing.py        directions, edit
+evaluation.py     evaluate
+comparing.py      compare
+detecting.py      detect
+studio.py         studio
+sharing.py        export, card, push
+machine.py        demo, info
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from facesmith.cli import photos, training, sampling, inverting, editing  # noqa
 from facesmith.cli import evaluation, comparing, detecting, studio, sharing, machine  # noqa: F401
 
 # isort: on
+from facesmith.cli.option_errors import clearer_message
 from facesmith.cli.shared import app
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.files import DISK_ERRORS, explain_disk_error
@@ -44,17 +46,6 @@ from facesmith.io.stopping import handling_stop_signals, interrupt
 INTERRUPTED = 130  # typer's return value after a KeyboardInterrupt
 # In the RuntimeErrors of PyTorch, on the CPU and on others; and in what loading its libraries raises.
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory", "failed to map segment")
-# Messages of the parser of options about a value, and clearer ones.
-CLEARER = {
-    ": Value error, ": ": ",
-    "Input should be a valid number, unable to parse string as a number": (
-        "expected a number such as 2 or 0.7, with a point instead of a comma and without a unit"
-    ),
-    "Input should be a valid integer, unable to parse string as an integer": (
-        "expected a whole number such as 64, without a unit"
-    ),
-}
-LONG_DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}")  # that text processors make of two hyphens
 EMPTY_ARGUMENT = re.compile(r"|--[\w-]+=")
 UsageError: type[Any] = typer.BadParameter.__mro__[
     1
@@ -96,7 +87,7 @@ def _run() -> None:
             raise KeyboardInterrupt
     except UsageError as error:
         # Empty if typer has printed the help instead.
-        message = _clearer(error.format_message()) + _advice_for_extra_arguments(error)
+        message = clearer_message(error)
         _fail(message, 2) if message else sys.exit(2)
     except FacesmithError as error:
         _fail(str(error), error.exit_code)
@@ -128,33 +119,6 @@ def _name_standard_output(error: OSError) -> None:
 def _fail(message: str, code: int) -> None:
     print(f"facesmith: {one_line(message)}", file=sys.stderr)
     sys.exit(code)
-
-
-def _clearer(message: str) -> str:
-    """A message about an option, in words that help."""
-    for words, clearer in CLEARER.items():
-        message = message.replace(words, clearer)
-    return message
-
-
-def _advice_for_extra_arguments(error: Any) -> str:
-    """A sentence about what to do with arguments that belong to no option; empty after other errors."""
-    if not error.message.startswith("Got unexpected extra argument") or error.ctx is None:
-        return ""
-    arguments = sys.argv[1:]
-    if any(argument.startswith(LONG_DASHES) for argument in arguments):
-        return ". An option begins with two hyphens (--), not with a long dash"
-    extra = error.message.rpartition(" (")[2].rstrip(")").split()
-    if extra and all(argument.strip(",").isdecimal() for argument in extra):
-        return ". Write several values as one, with commas and without spaces: 1,2,3"
-    if error.ctx.command.name in ("extract", "faces"):
-        return (
-            ". Give one folder, archive or file. For several, write their paths into a text file, one in each line, "
-            "and give that file"
-        )
-    names = {name for parameter in error.ctx.command.params for name in parameter.opts}
-    options = " or ".join(option for option in ("--model", "--data") if option in names)
-    return f". Write its option before it: {options}" if options else ""
 
 
 def _refuse_missing_folder() -> None:

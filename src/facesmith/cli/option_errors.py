@@ -1,0 +1,86 @@
+"""Clearer messages for mistakes in the options of a command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+# Messages of the parser of options about a value, and clearer ones.
+CLEARER = {
+    ": Value error, ": ": ",
+    "Input should be a valid number, unable to parse string as a number": (
+        "expected a number such as 2 or 0.7, with a point instead of a comma and without a unit"
+    ),
+    "Input should be a valid integer, unable to parse string as an integer": (
+        "expected a whole number such as 64, without a unit"
+    ),
+}
+LONG_DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}")  # that text processors make of two hyphens
+
+
+class _Guess(NamedTuple):
+    """Options of other programs, the option that must exist here, and advice."""
+
+    names: str
+    option: str
+    advice: str
+
+
+GUESSES = (
+    _Guess("--count --n -n --num --number --num-samples --samples", "--seeds", "For 24 faces, use --seeds 0-23"),
+    _Guess("--truncation --trunc", "--psi", "Use --psi, such as --psi 0.7"),
+    _Guess("--frames", "--fps", "The length is --seconds times --fps"),
+    _Guess(
+        "--iterations --iters --steps --max-steps",
+        "--kimg",
+        "Use --minutes, --epochs or --kimg (thousands)",
+    ),
+    _Guess("--lr --learning-rate", "--set", "Use --set lr=1e-4. `facesmith recipes NAME` lists all hyperparameters"),
+    _Guess("--resolution --image-size", "--set", "Use --set resolution=64"),
+    _Guess("--resume --continue", "--extend", "To resume a run, run the same command again. --extend trains longer"),
+    _Guess("--resume --continue", "--min-face", "To resume, run the same command again"),
+    _Guess("--gpu --gpus --cuda", "--device", "Use --device cuda"),
+    _Guess("--cpu", "--device", "Use --device cpu"),
+    _Guess("--images --input --faces --folder -i", "--data", "Use --data FACES"),
+    _Guess("--images --input --data --photos --folder -i", "--min-face", "Write the photos without an option"),
+    _Guess("--output --output-dir --outdir -o", "--out", "Use --out"),
+    _Guess("--overwrite --yes -y -f", "--force", "Use --force"),
+)
+
+
+def clearer_message(error: Any) -> str:
+    """The message of one of typer's errors about options, in words that help. Empty if typer has printed the help."""
+    message: str = error.format_message()
+    for words, clearer in CLEARER.items():
+        message = message.replace(words, clearer)
+    return (_advice_for_unknown_option(error) or message) + _advice_for_extra_arguments(error)
+
+
+def _advice_for_unknown_option(error: Any) -> str:
+    """The message for an option of other programs; empty for others, whose message has similar names."""
+    name = getattr(error, "option_name", None)
+    if name is None or error.ctx is None:
+        return ""
+    options = {option for parameter in error.ctx.command.params for option in parameter.opts}
+    advice = (guess.advice for guess in GUESSES if name in guess.names.split() and guess.option in options)
+    return next((f"No such option: {name}. {each}" for each in advice), "")
+
+
+def _advice_for_extra_arguments(error: Any) -> str:
+    """A sentence about what to do with arguments that belong to no option; empty after other errors."""
+    if not error.message.startswith("Got unexpected extra argument") or error.ctx is None:
+        return ""
+    arguments = sys.argv[1:]
+    if any(argument.startswith(LONG_DASHES) for argument in arguments):
+        return ". An option begins with two hyphens (--), not with a long dash"
+    extra = error.message.rpartition(" (")[2].rstrip(")").split()
+    if extra and all(argument.strip(",").isdecimal() for argument in extra):
+        return ". Write several values as one, with commas and without spaces: 1,2,3"
+    if error.ctx.command.name in ("extract", "faces"):
+        return (
+            ". Give one folder, archive or file. For several, write their paths into a text file, one in each line, "
+            "and give that file"
+        )
+    names = {name for parameter in error.ctx.command.params for name in parameter.opts}
+    options = " or ".join(option for option in ("--model", "--data") if option in names)
+    return f". Write its option before it: {options}" if options else ""
