@@ -329,6 +329,15 @@ def test_a_jpeg_with_a_lost_part_is_refused():
         read_picture(content[:start] + bytes(len(content) // 512 * 512 - start))
 
 
+@pytest.mark.parametrize("size_bytes", [100, 1000, 5001])
+@pytest.mark.parametrize("options", [{"quality": 95}, {"quality": 30}, {"subsampling": 0}])
+def test_a_lost_part_may_begin_and_end_at_any_byte(options, size_bytes):
+    content = encoded(Image.fromarray(astronaut()), "JPEG", **options)
+    for start in range(len(content) // 4 + 1, len(content) - size_bytes, len(content) // 5):
+        with pytest.raises(BadPicture, match="a part of the file is lost"):
+            read_picture(content[:start] + bytes(size_bytes) + content[start + size_bytes :])
+
+
 @pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}])
 def test_flat_areas_and_metadata_of_zeros_are_not_taken_for_damage(options):
     flat = Image.new("RGB", (3000, 2000), "white")  # its compressed pixels are long runs of equal bytes

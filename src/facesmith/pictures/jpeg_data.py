@@ -5,20 +5,42 @@ The decoder reads on after a hole, and returns a picture whose rest is gray or s
 
 from __future__ import annotations
 
-SECTOR_BYTES = 512  # disks and downloads lose whole sectors, so holes begin and end at multiples of this
+from typing import NamedTuple
+
+SECTOR_BYTES = 512  # disks and most downloads lose whole sectors
 MAX_CHANCE_BYTES = 8  # zeros next to a hole that may be the picture's own
-START_OF_SCAN, END_OF_IMAGE = 0xDA, b"\xff\xd9"
+HOLE_BYTES = 64  # of zeros, where the picture's own code has no long runs of zeros
+END_OF_IMAGE = b"\xff\xd9"
+START_OF_SCAN, HUFFMAN_TABLES = 0xDA, 0xC4
+SEQUENTIAL_FRAMES = (0xC0, 0xC1)
+LUMINANCE_AC = 0x10  # class and number of its Huffman table
+END_OF_BLOCK = 0
+
+
+class _Header(NamedTuple):
+    """What precedes the compressed pixels.
+
+    Attributes:
+        pixels: where the first scan begins.
+        zeros_are_flat: whether a long run of zero bits may be the code of a flat area.
+    """
+
+    pixels: int
+    zeros_are_flat: bool
 
 
 def has_hole(content: bytes) -> bool:
     """Whether a part of a JPEG's compressed pixels was replaced by zeros.
 
-    Long runs of zeros also occur in intact pictures with flat areas, and in metadata. A hole, however, begins and ends
-    at the border of a sector. A few zeros of the picture itself may lie next to it.
+    In most JPEGs of cameras, a long run of zeros can't be the code of pixels. In others, flat areas give such runs:
+    there, only a run that begins and ends at the border of a sector counts. A few zeros of the picture itself may lie
+    next to it.
     """
-    start = _start_of_pixels(content)
+    start, zeros_are_flat = _read_header(content)
     end = content.find(END_OF_IMAGE, start)
     end = len(content) if end < 0 else end
+    if not zeros_are_flat:
+        return content.find(bytes(HOLE_BYTES), start, end) >= 0
     zeros = bytes(SECTOR_BYTES)
     while (first := content.find(zeros, start, end)) >= 0:
         last = first + SECTOR_BYTES
@@ -32,11 +54,27 @@ def has_hole(content: bytes) -> bool:
     return False
 
 
-def _start_of_pixels(content: bytes) -> int:
-    """The position of the first scan. Metadata before it, such as a thumbnail, are skipped."""
-    position = 2
+def _read_header(content: bytes) -> _Header:
+    """Skips metadata, such as a thumbnail."""
+    position, is_sequential, first_symbol = 2, False, END_OF_BLOCK
     while position + 4 <= len(content) and content[position] == 0xFF:
-        if content[position + 1] == START_OF_SCAN:
-            return position
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return len(content)
+        marker = content[position + 1]
+        if marker == START_OF_SCAN:
+            # In canonical Huffman codes, the first symbol has the code of zeros alone. If it is not the end of a block,
+            # a run of zeros would be blocks whose coefficients are all equal, which no picture has.
+            return _Header(position, not is_sequential or first_symbol == END_OF_BLOCK)
+        length = int.from_bytes(content[position + 2 : position + 4], "big")
+        is_sequential |= marker in SEQUENTIAL_FRAMES
+        if marker == HUFFMAN_TABLES:
+            first_symbol = _first_symbols(content[position + 4 : position + 2 + length]).get(LUMINANCE_AC, first_symbol)
+        position += 2 + length
+    return _Header(len(content), True)
+
+
+def _first_symbols(tables: bytes) -> dict[int, int]:
+    """The symbol with the shortest code in each Huffman table of a segment, by class and number of the table."""
+    symbols: dict[int, int] = {}
+    while len(tables) > 17:
+        symbols[tables[0]] = tables[17]
+        tables = tables[17 + sum(tables[1:17]) :]
+    return symbols
