@@ -149,6 +149,16 @@ def test_videos_give_every_nth_frame(tmp_path):
         assert abs(float(pixels.mean()) - gray) < 4
 
 
+def test_a_video_whose_drive_disappears_is_an_error(tmp_path):
+    video = tmp_path / "stick" / "video.mp4"
+    video.parent.mkdir()
+    write_video(video, [np.zeros((32, 48, 3), np.uint8)] * 3)
+    source = open_source(video.parent)
+    video.parent.rename(tmp_path / "away")
+    with pytest.raises(BadData, match="disappeared while it was being read"):
+        next(iterate_photos(source, 1))
+
+
 def test_videos_among_photos_are_searched(folder):
     write_video(folder / "sub" / "video.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2)
     assert names(open_source(folder))[2:] == ["sub/c.webp", "sub/video.mp4#000000", "sub/video.mp4#000001"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -16,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facesmith.errors import BadData, BadPicture, FacesmithError
+from facesmith.errors import BadData, BadPicture, FacesmithError, PictureUnavailable
 from facesmith.io.file_kinds import kind_of_content
 from facesmith.io.messages import printable_name
+from facesmith.storage import archives
 from facesmith.storage.open_store import open_store
 from facesmith.storage.store import kinds_text, sort_by_kind
 
@@ -519,6 +521,27 @@ def test_a_folder_that_disappears_while_it_is_read_is_an_error(tmp_path, leave_f
         (tmp_path / "stick").mkdir()
     with pytest.raises(BadData, match="disappeared while it was being read"):
         store.read(second)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_on_a_drive_that_disappears_is_an_error_and_a_bad_sector_is_not(tmp_path, monkeypatch, kind):
+    archive = tmp_path / f"photos.{kind}"
+    (tmp_path / "a.jpg").write_bytes(b"x" * 1000)
+    with zipfile.ZipFile(archive, "w") if kind == "zip" else tarfile.open(archive, "w") as writer:
+        add = writer.write if kind == "zip" else writer.add
+        add(tmp_path / "a.jpg", "a.jpg")
+    store = open_store(archive)
+
+    def failing(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", failing)
+    monkeypatch.setattr(archives, "read_at", failing)
+    with pytest.raises(PictureUnavailable, match="can't be read: Input/output error"):
+        store.read("a.jpg")
+    archive.rename(tmp_path / "away")
+    with pytest.raises(BadData, match="disappeared while it was being read"):
+        store.read("a.jpg")
 
 
 def test_one_file_that_disappears_is_only_a_bad_picture(tmp_path):

@@ -25,6 +25,10 @@ DISK_ERRORS = frozenset(
         *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
     }
 )
+# A drive that fails or was unplugged, or a network disk that is gone, rather than a damaged file.
+LOST_DRIVE_ERRORS = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
+)
 
 # What to do about some disk errors; after others, running the command again may help.
 ADVICE = {

@@ -24,7 +24,7 @@ from facesmith.io.files import open_regular_file
 from facesmith.pictures.images import MAX_PIXELS, FirstPicture, Pixels, read_first_picture
 from facesmith.pictures.original_photo import OriginalPhoto, read_original
 from facesmith.storage.open_store import NestedStore, open_store
-from facesmith.storage.store import Store, StoredFile, kinds_text, sort_by_kind
+from facesmith.storage.store import Store, StoredFile, check_still_there, kinds_text, sort_by_kind
 
 VIDEO_FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg"  # playlists would open other files or the network
 
@@ -245,6 +245,8 @@ def _frames(source: PhotoSource, file: PhotoFile, every: int) -> Iterator[Photo]
     except IndexError:
         yield Photo(file.name, _failing_loader("video without a picture track"))
     except (av.FFmpegError, OSError) as error:
+        if not source.store.is_remote:
+            check_still_there(source.store.path)
         reason = f"damaged video: {error.strerror or error}"
         yield Photo(f"{file.name}#{number + 1:06d}", _failing_loader(reason))
 

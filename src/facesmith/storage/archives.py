@@ -21,8 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from facesmith.errors import BadData, BadPicture
+from facesmith.errors import BadData, BadPicture, PictureUnavailable
 from facesmith.io.file_kinds import HEAD_BYTES, FileKind, is_hidden
+from facesmith.io.files import LOST_DRIVE_ERRORS
 from facesmith.io.messages import printable_name, with_article
 from facesmith.pictures.images import MAX_FILE_BYTES
 from facesmith.storage.parquet import ParquetStore, RecentReaders
@@ -140,7 +141,7 @@ class ZipStore(Store):
             with self.zip.open(info) as stream:
                 return b"".join(iter(lambda: stream.read(COPY_BYTES if bounded else SMALL_COPY_BYTES), b""))
         except ARCHIVE_ERRORS as error:
-            raise BadPicture(f"damaged in the zip: {printable_name(str(error))[:120]}") from None
+            raise _unreadable(error, "zip") from None
 
     def head(self, name: str) -> bytes:
         try:
@@ -222,7 +223,10 @@ class TarStore(Store):
     def read(self, name: str) -> bytes:
         offset, size = self.entries[name]
         _check_size(size)
-        content = self._read_at(offset, size)
+        try:
+            content = self._read_at(offset, size)
+        except OSError as error:
+            raise _unreadable(error, "tar") from None
         if len(content) < size:
             raise BadPicture("truncated in the tar")
         return content
@@ -242,6 +246,13 @@ class TarStore(Store):
 
     def __del__(self) -> None:  # as in `ZipStore`
         self.stream.close()
+
+
+def _unreadable(error: Exception, kind: str) -> BadPicture:
+    """Why a picture in an archive can't be read: its drive, or damaged data."""
+    if isinstance(error, OSError) and error.errno in LOST_DRIVE_ERRORS:
+        return PictureUnavailable(f"can't be read: {error.strerror}")
+    return BadPicture(f"damaged in the {kind}: {printable_name(str(error))[:120]}")
 
 
 def _check_size(size_bytes: int) -> None:

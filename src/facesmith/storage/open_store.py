@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +14,7 @@ from facesmith.io.messages import printable_name
 from facesmith.storage.addresses import LIST_SUFFIXES, AddressStore, ListStore, address_of, local_path_of, unusable_path
 from facesmith.storage.archives import open_archive
 from facesmith.storage.parquet import ParquetStore, RecentReaders
-from facesmith.storage.store import FileStore, FolderStore, LabelTable, NotAStore, Store, StoredFile
+from facesmith.storage.store import FileStore, FolderStore, LabelTable, NotAStore, Store, StoredFile, noticing_loss
 from facesmith.storage.zip_names import is_zip_with_prefix
 
 MAX_DEPTH = 3  # of archives in archives
@@ -115,7 +116,8 @@ class NestedStore(Store):
 
     def read(self, name: str) -> bytes:
         store, inside = self._locate(name)
-        return store.read(inside)
+        with nullcontext() if self.is_remote or self.depth > 1 else noticing_loss(self.path):
+            return store.read(inside)
 
     def head(self, name: str) -> bytes:
         store, inside = self._locate(name)

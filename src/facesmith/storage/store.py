@@ -318,8 +318,7 @@ class FolderStore(Store):
         return super().kind(name) if is_regular else FileKind("other", SPECIAL_FILE)
 
     def read(self, name: str) -> bytes:
-        with _noticing_loss(self.path):
-            return read_file(self.path / name)
+        return read_file(self.path / name)
 
     def head(self, name: str) -> bytes:
         return _file_head(self.path / name)
@@ -342,7 +341,7 @@ class FileStore(Store):
         return [StoredFile(self.path.name, f"{status.st_size}-{status.st_mtime_ns}", status.st_size)]
 
     def read(self, name: str) -> bytes:
-        with _noticing_loss(self.path):
+        with noticing_loss(self.path):
             return read_file(self.path)
 
     def head(self, name: str) -> bytes:
@@ -353,24 +352,29 @@ class FileStore(Store):
 
 
 @contextmanager
-def _noticing_loss(path: Path) -> Iterator[None]:
-    """Raise BadData instead of PictureUnavailable if a folder or file that was listed before is no longer there.
+def noticing_loss(path: Path) -> Iterator[None]:
+    """Raise BadData instead of PictureUnavailable if a folder or file that was listed before is no longer there."""
+    try:
+        yield
+    except PictureUnavailable:
+        check_still_there(path)
+        raise
+
+
+def check_still_there(path: Path) -> None:
+    """Raise BadData if a folder or file that was listed before is no longer there.
 
     A drive that is unplugged leaves no folder, or an empty one. Otherwise all its pictures would count as unreadable.
     """
     try:
-        yield
-    except PictureUnavailable:
-        try:
-            is_lost = next(path.iterdir(), None) is None if path.is_dir() else not path.exists()
-        except OSError as error:
-            is_lost = not isinstance(error, PermissionError)
-        if is_lost:
-            raise BadData(
-                f"{path} disappeared while it was being read. Was a drive unplugged, or the folder renamed? "
-                "When it is back, run the same command again."
-            ) from None
-        raise
+        is_lost = next(path.iterdir(), None) is None if path.is_dir() else not path.exists()
+    except OSError as error:
+        is_lost = not isinstance(error, PermissionError)
+    if is_lost:
+        raise BadData(
+            f"{path} disappeared while it was being read. Was a drive unplugged, or the folder renamed? "
+            "When it is back, run the same command again."
+        )
 
 
 def _file_head(path: Path) -> bytes:
