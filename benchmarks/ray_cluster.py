@@ -1,8 +1,9 @@
 """Measure Ray with two machines of one CPU each against one local worker, and lose one of them half-way.
 
-Extracts the same photos three times: with `--engine local --workers 1`, on a Ray cluster of two single-CPU nodes on
-this machine, and on such a cluster of which one node is killed when half of the shards are done. Prints the photos per
-second of each, the speed-up, and whether all files are equal.
+Extracts the same photos four times: with `--engine local` and one worker, then two, on a Ray cluster of two single-CPU
+nodes on this machine, and on such a cluster of which one node is killed when half of the shards are done. Prints the
+photos per second of each, the speed-up, and whether all files are equal. Two local workers show what two CPUs of this
+machine can give at most.
 
 Run: python benchmarks/ray_cluster.py [--photos 4000] [--shards 100] [--data FOLDER]
 FOLDER must contain lfw.zip; docs/research/results.md describes it. Needs two idle cores and the extra `ray`.
@@ -33,12 +34,17 @@ def main() -> None:
         folder = Path(name)
         unpack(options.data / "lfw.zip", folder / "photos", options.photos)
         n_shards = -(-options.photos // options.shards)
-        local_seconds = seconds_of(extraction(folder, "local", options.shards, "--engine", "local", "--workers", "1"))
-        report("local, 1 worker", options.photos, local_seconds)
-        for out, kills in (("ray", False), ("killed", True)):
-            seconds = on_cluster(folder, out, options.shards, n_shards // 2 if kills else None)
-            report(f"Ray, 2 nodes{', one killed half-way' if kills else ''}", options.photos, seconds)
-            print(f"  speed-up {local_seconds / seconds:.2f}; same files: {same_files(folder / 'local', folder / out)}")
+        one = locally(folder, "local", options.shards, workers=1)
+        report("local, 1 worker", options.photos, one)
+        seconds = {
+            "both": locally(folder, "both", options.shards, workers=2),
+            "ray": on_cluster(folder, "ray", options.shards, kill_after=None),
+            "killed": on_cluster(folder, "killed", options.shards, kill_after=n_shards // 2),
+        }
+        names = {"both": "local, 2 workers", "ray": "Ray, 2 nodes", "killed": "Ray, 2 nodes, one killed half-way"}
+        for out, name in names.items():
+            report(name, options.photos, seconds[out])
+            print(f"  speed-up {one / seconds[out]:.2f}; same files: {same_files(folder / 'local', folder / out)}")
 
 
 def unpack(archive: Path, folder: Path, count: int) -> None:
@@ -49,6 +55,11 @@ def unpack(archive: Path, folder: Path, count: int) -> None:
             target = folder / f"{i:06d}-{Path(names[i % len(names)]).name}"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(photos.read(names[i % len(names) if count > len(names) else i * len(names) // count]))
+
+
+def locally(folder: Path, out: str, shards: int, workers: int) -> float:
+    """The seconds of an extraction with worker processes of this machine."""
+    return seconds_of(extraction(folder, out, shards, "--engine", "local", "--workers", str(workers)))
 
 
 def extraction(folder: Path, out: str, shards: int, *engine: str) -> subprocess.Popen[bytes]:
