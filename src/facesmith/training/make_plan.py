@@ -355,8 +355,9 @@ def _updated(options: TrainOptions, stored: Plan, epoch_images: int) -> Plan:
     budget = _budget_in_images(request, stored.images_per_second, epoch_images, 1)
     if not options.extend:
         ((unit, number),) = stored.budget_request.items()
+        in_kimg = "" if unit == "kimg" else f" ({stored.budget / 1000:g} kimg)"
         raise BadData(
-            f"{options.out} was planned for {number:g} {unit} ({stored.budget / 1000:g} kimg). Give the same budget to "
+            f"{options.out} was planned for {number:g} {unit}{in_kimg}. Give the same budget to "
             "resume it, or add --extend to train to the new one."
         )
     if budget < stored.budget:
