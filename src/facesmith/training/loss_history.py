@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from facesmith.io.files import atomic_write
+from facesmith.io.files import atomic_write, naming_errors
 from facesmith.modelfiles.run_folder import LOSSES
 
 
@@ -37,11 +37,13 @@ class LossHistory:
 
     def write(self) -> None:
         """Append the new rows to the file."""
-        with self.file.open("a", encoding="utf-8", newline="\n") as stream:
-            for step, seen, losses in self.rows:
-                texts = ("" if loss is None else f"{float(loss):.6g}" for loss in losses)
-                stream.write(",".join((str(step), str(seen), *texts)) + "\n")
+        lines = []
+        for step, seen, losses in self.rows:
+            texts = ("" if loss is None else f"{float(loss):.6g}" for loss in losses)
+            lines.append(",".join((str(step), str(seen), *texts)) + "\n")
         self.rows.clear()
+        with naming_errors(self.file), self.file.open("a", encoding="utf-8", newline="\n") as stream:
+            stream.writelines(lines)
 
     def _remove_rows_from(self, step: int) -> None:
         lines = self.file.read_text("utf-8", "replace").split("\n")[1:] if self.file.is_file() else []
