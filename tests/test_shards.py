@@ -16,9 +16,9 @@ from pictures import different_faces, photo, without_face, write_video
 from rich.console import Console
 
 from facesmith.errors import BadData, BadOption, FacesmithError, MissingExtra, OutputExists
-from facesmith.photos import engines, ray_engine, shard_files
 from facesmith.photos import extract as extract_module
 from facesmith.photos import extract_shard as extract_shard_module
+from facesmith.photos import local_engine, ray_engine, shard_files
 from facesmith.photos.crop import AlignedCropper
 from facesmith.photos.extract import extract
 from facesmith.photos.extract_shard import extract_shard
@@ -282,20 +282,20 @@ def test_workers_that_end_before_their_first_photo_are_an_error(tmp_path, photos
 
 def test_processes_give_the_same_faces_although_one_is_killed(tmp_path, photos, monkeypatch):
     started = []
-    start = engines._Processes._start
+    start = local_engine._Processes._start
 
     def watched(self):
         started.append(start(self))
         return started[-1]
 
     def run_and_kill(job, slices):
-        for running in engines.run_local(job, slices, 1):
+        for running in local_engine.run_local(job, slices, 1):
             if len(started) == 1 and read_note(note_file(job.out, 1)) is not None:
                 started[0].kill()
             yield running
 
-    monkeypatch.setattr(engines, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(engines._Processes, "_start", watched)
+    monkeypatch.setattr(local_engine, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(local_engine._Processes, "_start", watched)
     monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_and_kill)
     run(photos, tmp_path / "killed", shards=4)
     assert len(started) == 2
@@ -306,7 +306,7 @@ def test_processes_give_the_same_faces_although_one_is_killed(tmp_path, photos, 
 
 
 def test_workers_that_end_at_once_are_an_error(tmp_path, photos, monkeypatch):
-    monkeypatch.setattr(engines, "WORKER", [sys.executable, "-c", "raise SystemExit(3)"])
+    monkeypatch.setattr(local_engine, "WORKER", [sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(FacesmithError, match="ends as soon as it starts"):
         run(photos, tmp_path / "out", workers=1)
 

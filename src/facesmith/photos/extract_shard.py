@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from itertools import groupby
@@ -29,6 +29,7 @@ from facesmith.storage.addresses import address_of
 
 READERS = 16  # pictures that are read at a time over a network
 MAX_THUMBNAILS = 2  # of each kind of rejection, in each shard
+Running = Generator[frozenset[int]]  # of an engine: the shards in work, twice a second and whenever one is done
 
 
 @dataclass(frozen=True)

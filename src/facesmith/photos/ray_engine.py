@@ -7,13 +7,10 @@ import re
 import socket
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from facesmith.errors import BadOption, FacesmithError, MissingExtra
-from facesmith.photos.extract_shard import PhotoSlice, ShardJob, extract_shard
-
-if TYPE_CHECKING:
-    from facesmith.photos.engines import Running
+from facesmith.photos.extract_shard import PhotoSlice, Running, ShardJob, extract_shard
 
 POLL_SECONDS = 0.5
 MAX_CALLS = 64  # shards; then the worker's process is replaced, so that memory that leaks is freed

@@ -1,7 +1,7 @@
 """A worker process of `--engine local`: extracts one shard after another, as its parent requests on standard input.
 
 The parent sends a `ShardJob` as a pickle, then slices. After each slice the worker answers with None, or the error.
-Run by `engines.py`: python -m facesmith.photos.shard_worker
+Run by `local_engine.py`: python -m facesmith.photos.shard_worker
 """
 
 from __future__ import annotations
