@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 import numpy as np
 
-from facesmith.errors import BadPicture
-from facesmith.pictures.images import center_square, read_picture, resize
+from facesmith.faces.picture_sample import sample_pictures
+from facesmith.pictures.images import center_square, resize
 from facesmith.storage.store import Store, StoredFile
 
-SAMPLE = 20  # pictures
 SIZE_PX = 160
 MIN_FACE_PX = 20
 MIN_FACES = 6  # fewer say nothing
@@ -25,11 +23,7 @@ def uncut_notices(store: Store, files: Sequence[StoredFile]) -> list[str]:
     """A notice for the user if the largest faces in evenly spaced pictures lie at different places."""
     from facesmith.detection.detect import Detector  # late, because it loads torch
 
-    pictures = []
-    for i in np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).astype(int):
-        with suppress(BadPicture):
-            picture = center_square(read_picture(store.read(files[i].name), name=files[i].name))
-            pictures.append(resize(picture, SIZE_PX))
+    pictures = [resize(center_square(picture), SIZE_PX) for picture in sample_pictures(store, files)]
     places = []
     for faces in Detector(MIN_FACE_PX).detect(pictures):
         if len(faces):
