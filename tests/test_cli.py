@@ -468,11 +468,33 @@ def test_a_path_without_its_option_is_helped(facesmith, arguments, message):
         (["extract", "--resume"], "--resume. To resume, run the same command again"),
         (["train", "--images", "faces"], "--images. Use --data FACES"),
         (["train", "--batchsize", "3"], "--batchsize (Possible options: --batch)"),
+        (["train", "-data", "x"], "-data. A name of several letters begins with two hyphens: --data"),
+        (["-V"], "-V. Use --version"),
     ],
 )
 def test_an_option_of_other_programs_is_translated(facesmith, arguments, message):
     code, _, error = facesmith(*arguments)
     assert (code, error) == (2, f"facesmith: No such option: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "faces"], "Missing option '--data'. For example: facesmith train --data faces --out runs/first"),
+        (["extract", "photos", "faces"], "Missing option '--out'. For example: facesmith extract "),
+        (["mix"], "Missing argument 'terms'. For example: facesmith mix "),
+        (["help"], "No such command 'help'. Write: facesmith --help"),
+        (["extract", "photos", "--out=$HOME/faces"], "--out $HOME/faces begins with a variable, which is not replaced"),
+        (["sample", "--out", "~/faces.png"], "--out ~/faces.png begins with a home folder, which is not replaced"),
+        (["sample", "--out", "file:///faces.png"], "--out file:///faces.png begins with an address"),
+    ],
+)
+def test_a_command_in_the_form_of_other_programs_is_helped(facesmith, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, error = facesmith(*arguments)
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.startswith(f"facesmith: {message}")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("guess", option_errors.GUESSES, ids=lambda guess: f"{guess.names} {guess.option}")

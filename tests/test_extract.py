@@ -23,7 +23,7 @@ from rich.console import Console
 from facesmith import faces
 from facesmith.detection.align import transform
 from facesmith.errors import BadOption, FacesmithError, OutputExists
-from facesmith.photos import collect
+from facesmith.photos import collect, journal
 from facesmith.photos.crop import main_face
 from facesmith.photos.extract import extract
 from facesmith.photos.extraction_report import unreadable_reason
@@ -352,13 +352,37 @@ def test_resumed_extraction_is_byte_identical(tmp_path, monkeypatch, small_batch
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
+def test_a_folder_that_is_replaced_meanwhile_keeps_its_tables(tmp_path, monkeypatch, small_batches):
+    photos = different_faces(tmp_path / "photos", 7)
+    run(photos, tmp_path / "out")
+    finished = content(tmp_path / "out")
+    shutil.move(tmp_path / "out", tmp_path / "below")  # as on the disk below a network disk
+
+    add, out = journal.add, tmp_path / "out"
+
+    def add_and_lose_the_disk(*arguments):
+        add(*arguments)
+        if (tmp_path / "below").exists():
+            shutil.move(out, tmp_path / "gone")
+            shutil.move(tmp_path / "below", out)
+
+    monkeypatch.setattr(journal, "add", add_and_lose_the_disk)
+    with pytest.raises(FacesmithError, match=r"extract\.jsonl: No such file.* the extraction resumes"):
+        run(photos, out)
+    assert content(out) == finished
+    shutil.rmtree(out)
+    shutil.move(tmp_path / "gone", out)
+    run(photos, out)
+    assert content(out) == finished
+
+
 @pytest.mark.parametrize("cut_bytes", [1, 40])
 def test_incomplete_journal_line_is_repeated(tmp_path, monkeypatch, small_batches, cut_bytes):
     photos = different_faces(tmp_path / "photos", 6)
     run(photos, tmp_path / "whole")
     interrupted(monkeypatch, photos, tmp_path / "out", 5)
-    journal = tmp_path / "out" / JOURNAL_NAME
-    journal.write_bytes(journal.read_bytes()[:-cut_bytes])
+    path = tmp_path / "out" / JOURNAL_NAME
+    path.write_bytes(path.read_bytes()[:-cut_bytes])
     run(photos, tmp_path / "out")
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 

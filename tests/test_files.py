@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from facesmith.errors import BadOption, OutputExists
-from facesmith.io.files import atomic_write, explain_disk_error, refuse_to_overwrite, shorten_name
+from facesmith.io.files import atomic_write, explain_disk_error, is_disk_error, refuse_to_overwrite, shorten_name
 from facesmith.pictures.images import write_png
 
 
@@ -58,6 +59,15 @@ def test_a_full_disk_is_reported_with_the_files_name(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(target)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.ETIMEDOUT, errno.ENOTCONN, errno.EINVAL])
+def test_a_file_that_a_network_disk_refuses_is_a_fault_of_the_disk(tmp_path, number):
+    with pytest.raises(OSError, match=os.strerror(number)) as caught, atomic_write(tmp_path / "a.txt"):
+        raise OSError(number, os.strerror(number))
+    assert is_disk_error(caught.value)
+    assert not is_disk_error(OSError(errno.EINVAL, "without a file"))
+    assert not is_disk_error(ValueError())
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ for line in sys.stdin:
 
 
 @contextmanager
-def program(home, endpoint):
+def program(home, endpoint, variables=None):
     """A function that runs a command with the Hub at this address. It returns exit code, stdout and stderr."""
-    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hub"), "HF_HUB_DISABLE_XET": "1"}
+    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hub"), "HF_HUB_DISABLE_XET": "1", **(variables or {})}
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, **settings}, cwd=home,
@@ -146,7 +146,7 @@ def test_the_offline_mode_is_never_called_a_missing_network(home, monkeypatch):
             code, _, err = offline(*command)
             assert code == 1
             assert what in err.splitlines()[-1]
-            assert "network" not in err
+            assert "Check the network" not in err
 
 
 @pytest.mark.parametrize(
@@ -175,10 +175,27 @@ def test_uploading_without_permission_is_reported(home, facesmith):
 
 
 @pytest.mark.parametrize(
+    ("variables", "advice"),
+    [
+        ({"HTTPS_PROXY": "http://127.0.0.1:9", "HF_ENDPOINT": "https://hub.invalid"}, "and the proxy in HTTPS_PROXY."),
+        ({"HF_ENDPOINT": "hub.invalid"}, "expected an address that starts with https://"),
+        ({"HF_ENDPOINT": "https://localhost:9", "SSL_CERT_FILE": "no-certificate"}, "set SSL_CERT_FILE to a file"),
+    ],
+)
+def test_an_unreachable_hub_is_explained_by_the_environment(home, variables, advice):
+    (home / "no-certificate").write_text("no certificate")
+    with program(home, "http://127.0.0.1:9", variables) as facesmith:
+        code, _, err = facesmith("sample", "--model", "hf://cat/other", "--out", "other.png")
+    assert (code, err.count("\n")) == (1, 1)
+    assert advice in err
+
+
+@pytest.mark.parametrize(
     ("status", "message"),
     [
         (403, "no right"),
         (404, "no such model"),
+        (407, "proxy of this network requires a login"),
         (413, "too large"),
         pytest.param(429, "too many requests", marks=pytest.mark.slow),  # the client waits and tries again
         (507, "status 507"),
@@ -193,7 +210,7 @@ def test_an_answer_of_the_hub_is_never_called_a_missing_network(home, hub, faces
         code, out, err = facesmith(*command)
         assert (code, out) == (1, "")
         assert message in err.splitlines()[-1], err
-        assert "network" not in err
+        assert "Check the network" not in err
 
 
 def test_a_login_page_in_place_of_the_hub_is_named(facesmith, hub):

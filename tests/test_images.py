@@ -33,7 +33,8 @@ from facesmith.pictures.images import (
 
 PHOTO = Image.fromarray(astronaut()).resize((60, 40))  # not square, so that a rotation changes its shape
 assert features.check("webp")
-FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(["AVIF"] if features.check("avif") else [])]
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000"]
+FORMATS += ["AVIF"] if features.check("avif") else []
 
 
 def encoded(picture: Image.Image, file_format: str = "PNG", **options) -> bytes:

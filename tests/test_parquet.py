@@ -226,7 +226,7 @@ def test_arrow_files_of_datasets_are_named_with_the_command(tmp_path):
         stream.write_table(table)
     with pa.ipc.new_file(tmp_path / "renamed", table.schema) as file:
         file.write_table(table)
-    with pytest.raises(BadData, match=r"2 Arrow file; write Parquet instead: datasets\.load_from_disk"):
+    with pytest.raises(BadData, match=r"2 Arrow file; write Parquet instead: datasets\.Dataset\.from_file"):
         open_source(tmp_path)
 
 
@@ -242,7 +242,7 @@ def test_vanished_file_has_a_reason(tmp_path):
     path = write(tmp_path / "a.parquet", {"image": images([png(1)])})
     store = open_store(path)
     path.unlink()
-    with pytest.raises(BadPicture, match="can't be read"):
+    with pytest.raises(BadData, match="disappeared"):
         store.read("0000000")
 
 

@@ -197,7 +197,7 @@ def test_pictures_are_recognized_by_content_not_by_name(tmp_path, archived):
     result = sort_by_kind(open_store(root))
     assert [file.name for file in result.pictures] == sorted(files)
     assert result.ignored == {
-        "PDF": 1,
+        "PDF: save its pages as pictures first": 1,
         ".txt": 1,
         ".csv": 1,
         ".docx": 1,
@@ -247,7 +247,13 @@ def test_zip_that_is_named_like_a_picture_is_read_in_a_folder(tmp_path):
     assert [file.name for file in sort_by_kind(open_store(tmp_path)).pictures] == ["a.jpg/b.png", "c.jpg"]
 
 
-@pytest.mark.parametrize("folder", ["@eaDir", "$RECYCLE.BIN", "__MACOSX", ".thumbnails", "System Volume Information"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("@eaDir", "$RECYCLE.BIN", "__MACOSX", ".thumbnails", "System Volume Information", "Network Trash Folder"),
+        *("Catalog Previews.lrdata", "My.photoslibrary/resources", "iPhoto Library/Thumbnails"),
+    ],
+)
 def test_system_folders_are_skipped(tmp_path, folder):
     faces = tmp_path / "faces"
     (faces / "class" / folder).mkdir(parents=True)
@@ -256,6 +262,36 @@ def test_system_folders_are_skipped(tmp_path, folder):
     assert names(faces) == ["class/b.png"]
     archive = zipped(tmp_path / "x.zip", [(f"class/{folder}/a.png", "x"), ("class/b.png", "x"), ("Thumbs.db", "")])
     assert names(archive) == ["class/b.png"]
+
+
+def test_of_a_photo_library_only_the_originals_are_read(tmp_path):
+    library = tmp_path / "Photos Library.photoslibrary"
+    for name in ("originals/A/a.jpg", "resources/derivatives/A/a.jpg", "originals/resources/b.jpg"):
+        (library / name).parent.mkdir(parents=True, exist_ok=True)
+        (library / name).write_bytes(picture_bytes())
+    originals = ["originals/A/a.jpg", "originals/resources/b.jpg"]
+    assert names(library) == originals
+    assert names(tmp_path) == [f"{library.name}/{name}" for name in originals]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *(("'my photos'", "my photos"), ("my photos ", "my photos"), (r"my\ photos", "my photos")),
+        *(("My Photos", "my photos"), ("my fotos", "my photos"), ("my photos\\a.png", "my photos/a.png")),
+        *(("$PLACE/my photos", "my photos"), ("~/my photos", "my photos")),
+    ],
+)
+def test_the_path_that_was_meant_is_suggested(tmp_path, monkeypatch, typed, meant):
+    (tmp_path / "my photos").mkdir()
+    (tmp_path / "my photos" / "a.png").write_bytes(picture_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLACE", ".")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(BadData, match=rf"does not exist\. .* Did you mean (.*/)?{meant}\?$"):
+        open_store(Path(typed))
+    with pytest.raises(BadData, match=r"Give a folder or a zip of pictures\.$"):
+        open_store(Path("quite another name"))
 
 
 def tarred(path, files, mode="w"):

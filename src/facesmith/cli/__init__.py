@@ -39,13 +39,20 @@ from facesmith.cli import evaluation, comparing, detecting, studio, sharing, mac
 from facesmith.cli.option_errors import clearer_message
 from facesmith.cli.shared import app
 from facesmith.errors import BadOption, FacesmithError
-from facesmith.io.files import DISK_ERRORS, explain_disk_error
+from facesmith.io.files import explain_disk_error, is_disk_error
 from facesmith.io.messages import one_line
 from facesmith.io.stopping import handling_stop_signals, interrupt
 
 INTERRUPTED = 130  # typer's return value after a KeyboardInterrupt
 # In the RuntimeErrors of PyTorch, on the CPU and on others; and in what loading its libraries raises.
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory", "failed to map segment")
+UNEXPANDED = re.compile(  # the start of a path that some programs replace; the group's name says what it is
+    r"""(?P<a_variable>\$(?:\w+|\{\w+\})|%\w+%)(?:[/\\]|$)
+    |(?P<a_home_folder>~\w*(?:/|$))
+    |(?P<a_drive>[A-Za-z]:[\\/])
+    |(?P<an_address>file:/)""",
+    re.VERBOSE,
+)
 EMPTY_ARGUMENT = re.compile(r"|--[\w-]+=")
 UsageError: type[Any] = typer.BadParameter.__mro__[
     1
@@ -67,7 +74,7 @@ def _disk_errors_of_threads_unprinted() -> Iterator[None]:
     earlier = threading.excepthook
 
     def hook(arguments: threading.ExceptHookArgs) -> None:
-        if not (isinstance(arguments.exc_value, OSError) and arguments.exc_value.errno in DISK_ERRORS):
+        if arguments.exc_value is None or not is_disk_error(arguments.exc_value):
             earlier(arguments)
 
     threading.excepthook = hook
@@ -81,6 +88,7 @@ def _run() -> None:
     try:
         _refuse_empty_arguments(sys.argv[1:])
         _refuse_standard_streams(sys.argv[1:])
+        _refuse_unexpanded_outputs(sys.argv[1:])
         _refuse_missing_folder()
         code = app(_with_global_options_first(sys.argv[1:]), prog_name="facesmith", standalone_mode=False)
         if code == INTERRUPTED:
@@ -92,7 +100,7 @@ def _run() -> None:
     except FacesmithError as error:
         _fail(str(error), error.exit_code)
     except (MemoryError, RuntimeError, ImportError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        if isinstance(error, OSError) and is_disk_error(error):
             _name_standard_output(error)
             _fail(explain_disk_error(error), 1)
         if not isinstance(error, MemoryError) and not any(text in str(error) for text in OUT_OF_MEMORY):
@@ -146,6 +154,18 @@ def _refuse_standard_streams(arguments: list[str]) -> None:
             raise BadOption(
                 f"{where} is -, but Facesmith reads and writes files, not standard input and output. Give the name of "
                 "a file or folder; ./- is a file with this name."
+            )
+
+
+def _refuse_unexpanded_outputs(arguments: list[str]) -> None:
+    """Raise BadOption for an --out such as `$HOME/faces`, which would become a folder of this name."""
+    for previous, argument in zip(["", *arguments], arguments, strict=False):
+        value = argument if previous == "--out" else argument.removeprefix("--out=")
+        begins = UNEXPANDED.match(value) if previous == "--out" or value != argument else None
+        if begins is not None and begins.lastgroup is not None and not (begins["a_drive"] and os.name == "nt"):
+            raise BadOption(
+                f"--out {value} begins with {begins.lastgroup.replace('_', ' ')}, which is not replaced here. Write "
+                "the whole path. For a file or folder of this very name, write ./ before it."
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ CLEARER = {
         "expected a whole number such as 64, without a unit"
     ),
 }
+EXAMPLE = re.compile(r"^(?:Example|.*): (facesmith .+)$", re.MULTILINE)  # in the help of a command
 LONG_DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}")  # that text processors make of two hyphens
 
 
@@ -53,7 +55,8 @@ def clearer_message(error: Any) -> str:
     message: str = error.format_message()
     for words, clearer in CLEARER.items():
         message = message.replace(words, clearer)
-    return (_advice_for_unknown_option(error) or message) + _advice_for_extra_arguments(error)
+    clear = _advice_for_unknown_option(error) or message
+    return clear + _advice_for_extra_arguments(error) + _advice_for_missing(error) + _advice_for_program(error)
 
 
 def _advice_for_unknown_option(error: Any) -> str:
@@ -62,6 +65,9 @@ def _advice_for_unknown_option(error: Any) -> str:
     if name is None or error.ctx is None:
         return ""
     options = {option for parameter in error.ctx.command.params for option in parameter.opts}
+    for argument in sys.argv[1:]:  # `-data` is read as the option -d
+        if argument.startswith(name) and f"-{argument.partition('=')[0]}" in options:
+            return f"No such option: {argument}. A name of several letters begins with two hyphens: -{argument}"
     advice = (guess.advice for guess in GUESSES if name in guess.names.split() and guess.option in options)
     return next((f"No such option: {name}. {each}" for each in advice), "")
 
@@ -84,3 +90,21 @@ def _advice_for_extra_arguments(error: Any) -> str:
     names = {name for parameter in error.ctx.command.params for name in parameter.opts}
     options = " or ".join(option for option in ("--model", "--data") if option in names)
     return f". Write its option before it: {options}" if options else ""
+
+
+def _advice_for_missing(error: Any) -> str:
+    """An example of the command, if an option or argument is missing; it may have been given in another form."""
+    if not error.format_message().startswith("Missing ") or error.ctx is None:
+        return ""
+    example = EXAMPLE.search(error.ctx.command.help or "")
+    return f" For example: {example[1]}" if example else ""
+
+
+def _advice_for_program(error: Any) -> str:
+    """How to get the help or the version, if these were written as in other programs."""
+    if error.message == "No such command 'help'.":
+        return " Write: facesmith --help, or facesmith extract --help"
+    version = getattr(error, "option_name", None) in ("-V", "-v") and any(
+        "--version" in parameter.opts for parameter in error.ctx.command.params
+    )
+    return ". Use --version" if version else ""

@@ -14,7 +14,7 @@ HEAD_BYTES = 512  # enough for every signature below; tar has its signature at b
 HEIC_SUFFIXES = frozenset({".heic", ".heif"})
 PICTURE_SUFFIXES = HEIC_SUFFIXES.union(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-    (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jxl"),
+    (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx"),
 )
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"})
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".rar", ".7z"})
@@ -33,10 +33,15 @@ ZIP_NAME_OFFSET = 30  # of the first file's name in a zip without a prefix
 SYSTEM_NAMES = frozenset(
     {
         *("__macosx", "@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot"),
-        *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found"),
+        *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found", "@sharebin"),
+        *("network trash folder", "temporary items"),
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini"),
     }
 )
+PREVIEWS_SUFFIX = ".lrdata"  # of a folder of previews that Lightroom keeps beside its catalog
+# A photo library of Apple is a folder. Besides the originals, it holds smaller copies of them in these subfolders.
+LIBRARY_ENDINGS = (".photoslibrary", ".photolibrary", ".migratedphotolibrary", ".aplibrary", "iphoto library")
+LIBRARY_PREVIEWS = frozenset({"resources", "scopes", "thumbnails", "previews", "data.noindex", "ipod photo cache"})
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 AUDIO_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P "})
@@ -57,7 +62,8 @@ class FileKind:
 UNKNOWN = FileKind("other")
 UNREADABLE_ARCHIVE = "archive that can't be read"  # start of a kind; the reason follows
 ICLOUD = FileKind("other", "photo still in iCloud (download it first)")
-ARROW = FileKind("other", "Arrow file; write Parquet instead: datasets.load_from_disk(FOLDER).to_parquet(FILE)")
+CONVERTED_FIRST = {"PDF": "save its pages as pictures first", "Photoshop file": "save it as PNG or JPEG first"}
+ARROW = FileKind("other", "Arrow file; write Parquet instead: datasets.Dataset.from_file(FILE).to_parquet(NEW)")
 SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\xff\xd8\xff", FileKind("picture", "JPEG")),
     (b"\x89PNG\r\n\x1a\n", FileKind("picture", "PNG")),
@@ -69,6 +75,8 @@ SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"MM\0+", FileKind("picture", "TIFF")),
     (b"\xff\x0a", FileKind("picture", "JPEG XL")),
     (b"\0\0\0\x0cJXL \r\n\x87\n", FileKind("picture", "JPEG XL")),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("picture", "JPEG 2000")),
+    (b"\xff\x4f\xff\x51", FileKind("picture", "JPEG 2000")),
     (b"\x1aE\xdf\xa3", FileKind("video", "Matroska or WebM")),
     (b"\0\0\1\xba", FileKind("video", "MPEG")),
     (b"\0\0\1\xb3", FileKind("video", "MPEG")),
@@ -86,7 +94,6 @@ SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\x04\x22\x4d\x18", FileKind("archive", "LZ4")),
     (b"PAR1", FileKind("archive", "Parquet")),
     (b"ARROW1", ARROW),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("other", "JPEG 2000")),
     (b"8BPS", FileKind("other", "Photoshop file")),
     (b"%PDF", FileKind("other", "PDF")),
     (b"{\\rtf", FileKind("other", "RTF document")),
@@ -148,6 +155,8 @@ def kind_of_file(name: str, head: bytes) -> FileKind:
                 return FileKind(category)
         if suffix == ".parquet":
             return FileKind("other", "file named .parquet that is no Parquet file")
+    if advice := CONVERTED_FIRST.get(kind.name):
+        return FileKind("other", f"{kind.name}: {advice}")
     return kind
 
 
@@ -156,12 +165,26 @@ def suffix_of(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a path, with `/` as separator, lies in a hidden or system folder, or is a file of these kinds."""
+def is_hidden(name: str, folder: str = "") -> bool:
+    """Whether a path, with `/` as separator, lies in a hidden or system folder, or is a file of these kinds.
+
+    Args:
+        folder: the name of the folder in which the path begins. It may be a photo library.
+    """
     parts = name.split("/")
     if suffix_of(name) == ICLOUD_SUFFIX:
         parts.pop()  # the photo that it stands for is missing, which the user should know
-    return any((p.startswith(".") and p not in (".", "..")) or p.lower() in SYSTEM_NAMES for p in parts)
+    return any(map(_is_hidden_in, [folder, *parts], parts))
+
+
+def _is_hidden_in(folder: str, name: str) -> bool:
+    """Whether one file or folder is hidden, of the system, or contains only copies. `folder` is the one around it."""
+    lower = name.lower()
+    if lower in LIBRARY_PREVIEWS and folder.lower().endswith(LIBRARY_ENDINGS):
+        return True
+    return (
+        (name.startswith(".") and name not in (".", "..")) or lower in SYSTEM_NAMES or lower.endswith(PREVIEWS_SUFFIX)
+    )
 
 
 _CATEGORY_SUFFIXES: tuple[tuple[Category, frozenset[str]], ...] = (

@@ -23,12 +23,15 @@ DISK_ERRORS = frozenset(
         *(errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO),
         *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.EBUSY, errno.EMFILE, errno.ENFILE),
         *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
+        *(errno.EXDEV, errno.ENOTEMPTY, errno.EMLINK, errno.ETXTBSY),
     }
 )
 # A drive that fails or was unplugged, or a network disk that is gone, rather than a damaged file.
 LOST_DRIVE_ERRORS = frozenset(
     {errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
 )
+# These are faults of a disk if they concern a file. Otherwise they are faults of the network, or of our code.
+DISK_ERRORS_OF_FILES = LOST_DRIVE_ERRORS | {errno.EHOSTUNREACH, errno.EINVAL, errno.EILSEQ, errno.EAGAIN}
 
 # What to do about some disk errors; after others, running the command again may help.
 ADVICE = {
@@ -46,6 +49,13 @@ MAX_NAME_BYTES = 255  # of a file name, on most systems
 PARTIAL = "part"  # the ending of a file that is being written
 UNFINISHED = "unfinished"  # the ending of the mark that `outputs.Outputs` sets
 OWN_LEFTOVERS = re.compile(rf"\.(.+\.(?P<process>\d+)-\d+\.{PARTIAL}|(.+\.)?{UNFINISHED})")
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether an error is a fault of a disk, its permissions or its limits, rather than of our code."""
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in DISK_ERRORS or (error.filename is not None and error.errno in DISK_ERRORS_OF_FILES)
 
 
 @contextmanager

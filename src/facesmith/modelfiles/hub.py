@@ -5,32 +5,37 @@ Only the model, its sidecars and its card are downloaded. None of these files ca
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from facesmith.errors import BadModel, BadOption, MissingExtra
-from facesmith.io.files import DISK_ERRORS, sha256
-from facesmith.io.messages import one_line
+from facesmith.io.files import is_disk_error, sha256
+from facesmith.io.messages import one_line, printable
 from facesmith.modelfiles.frontmatter import CARD, stated_hash
 from facesmith.modelfiles.run_folder import MODEL
 
 SIDECARS = ("directions.safetensors", "attributes.safetensors", "inversion.safetensors")
 PREFIX = "hf:/"  # with one slash, because a Path collapses two; alone, it also drops the last one
-ADDRESS = re.compile(r"hf:/{1,2}(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
+ADDRESS = re.compile(r"(?i:hf):/{1,2}(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
 # Addresses in other forms: of the web page, without slashes, or only the name.
 OTHER_ADDRESS = re.compile(
     r"(?:(?:https?:/+)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:)?(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:/.*)?"
 )
 LOGIN = "Log in with a token that has access: hf auth login"
-UNREACHABLE = "the Hub can't be reached{}. Check the network."
+UNREACHABLE = "the Hub can't be reached{}. {}"
+PROXY = re.compile("(?:https?|all)_proxy", re.IGNORECASE)
+CERTIFICATE = re.compile("certificate", re.IGNORECASE)
 OFFLINE = "the offline mode of the Hub is switched on{}. To switch it off: unset HF_HUB_OFFLINE"
 HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 STATUS_REASONS = {
     401: f"you are not logged in. {LOGIN}",
     403: f"your token has no right to do this there. {LOGIN}",
+    407: "the proxy of this network requires a login: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
     404: "there is no such model or file on the Hub.",
     413: "the files are too large for the Hub to accept.",
     429: "the Hub received too many requests. Wait a few minutes, then run the same command again.",
@@ -54,7 +59,7 @@ class Address:
 
 def is_address(path: Path | str) -> bool:
     """Whether a text or path is an address on the Hub rather than a local file."""
-    return f"{_text(path)}/".startswith(PREFIX)
+    return f"{_text(path)}/".lower().startswith(PREFIX)
 
 
 def parse_address(path: Path | str) -> Address:
@@ -172,19 +177,35 @@ def _as_bad_model(error: Exception, address: Address, cache: str = "") -> BadMod
             reason = STATUS_REASONS.get(status) or f"the Hub answered with status {status}. Try again later."
         case errors.HFValidationError():
             reason = "this is not a valid name on the Hub."
-        case OSError(errno=number) if number in DISK_ERRORS:
+        case OSError() if is_disk_error(error) and not isinstance(error, ssl.SSLError):
             raise error
         case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled() if constants.HF_HUB_OFFLINE:
             reason = OFFLINE.format(cache)
-        case errors.LocalEntryNotFoundError() | ConnectionError() | TimeoutError():
-            reason = f"{UNREACHABLE.format(cache)} ({one_line(str(error), 150)})"
+        case errors.LocalEntryNotFoundError() | ConnectionError() | TimeoutError() | ssl.SSLError():
+            reason = f"{UNREACHABLE.format(cache, _network_advice(error))} ({one_line(str(error), 150)})"
         case _ if type(error).__module__.partition(".")[0] in HTTP_LIBRARIES:
-            reason = f"{UNREACHABLE.format(cache)} ({one_line(str(error), 150)})"
+            reason = f"{UNREACHABLE.format(cache, _network_advice(error))} ({one_line(str(error), 150)})"
         case ValueError() if "JSON" in type(error).__name__:
             reason = f"{constants.ENDPOINT} answered with something else than the Hub's data, such as a login page."
         case _:
             reason = f"the transfer failed ({type(error).__name__}: {one_line(str(error), 150)})."
     return BadModel(f"{address}: {reason}")
+
+
+def _network_advice(error: Exception) -> str:
+    """What to check if the Hub can't be reached: what the error says, or what the environment sets."""
+    from huggingface_hub import constants
+
+    if CERTIFICATE.search(str(error)):
+        return (
+            "A certificate is not accepted. If your network has one of its own, set SSL_CERT_FILE to a file that "
+            "contains it; if SSL_CERT_FILE is set, check that file."
+        )
+    if not constants.ENDPOINT.startswith(("http://", "https://")):
+        return f"HF_ENDPOINT is {printable(constants.ENDPOINT)}; expected an address that starts with https://"
+    if proxies := sorted(name for name in os.environ if PROXY.fullmatch(name) and os.environ[name]):
+        return f"Check the network, and the proxy in {proxies[0]}."
+    return "Check the network."
 
 
 def _find_cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:

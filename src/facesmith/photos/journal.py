@@ -76,12 +76,16 @@ def begin(out: Path, settings: dict[str, Any]) -> None:
     if path.exists():
         os.truncate(path, valid_bytes)
     if valid_bytes == 0:
-        _append(path, settings)
+        _append(path, "ab", settings)
 
 
 def add(out: Path, record: BatchRecord) -> None:
-    """Append one batch, and wait until it is on disk."""
-    _append(out / JOURNAL_NAME, asdict(record))
+    """Append one batch, and wait until it is on disk.
+
+    Raises:
+        OSError: there is no journal. The folder was moved away, or is on a disk that is gone.
+    """
+    _append(out / JOURNAL_NAME, "r+b", asdict(record))
 
 
 def records(out: Path, name: str = JOURNAL_NAME) -> Iterator[BatchRecord]:
@@ -103,8 +107,9 @@ def settings_of(out: Path) -> dict[str, Any] | None:
         return None
 
 
-def _append(path: Path, values: dict[str, Any]) -> None:
-    with naming_errors(path), open(path, "ab") as stream:
+def _append(path: Path, mode: str, values: dict[str, Any]) -> None:
+    with naming_errors(path), open(path, mode) as stream:
+        stream.seek(0, os.SEEK_END)
         stream.write(json.dumps(values, separators=(",", ":")).encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())

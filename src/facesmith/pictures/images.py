@@ -36,7 +36,7 @@ Pixels = NDArray[np.uint8]
 T = TypeVar("T")
 
 # Pillow would run Ghostscript on an EPS.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "MPO", "HEIF", "JXL")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "MPO", "HEIF", "JXL", "JPEG2000")
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}  # of the formats that we write
 PNG_XMP = "XML:com.adobe.xmp"
 JPEG_QUALITY = 95

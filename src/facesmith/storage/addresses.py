@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from facesmith.errors import BadData, BadPicture, MissingExtra
 from facesmith.io.file_kinds import HEAD_BYTES, is_hidden
 from facesmith.io.files import open_regular_file, real_path
+from facesmith.io.meant_path import suggest_path
 from facesmith.io.messages import printable_name
 from facesmith.pictures.images import MAX_FILE_BYTES, read_file
 from facesmith.storage.store import BROKEN_LINK, Store, StoredFile
@@ -90,7 +91,7 @@ def checked_paths(paths: Iterable[Path]) -> list[Path]:
 def unusable_path(path: Path) -> BadData:
     """The error for a path that is neither a folder, a file nor an address."""
     problem = "is neither a folder nor a file" if path.exists() else "does not exist"
-    return BadData(f"{path} {problem}. Give a folder or a zip of pictures.")
+    return BadData(f"{path} {problem}. Give a folder or a zip of pictures.{suggest_path(path)}")
 
 
 class AddressStore(Store):

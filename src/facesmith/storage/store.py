@@ -273,7 +273,7 @@ class FolderStore(Store):
             return
         for entry in entries:
             name = f"{folder}{entry.name}"
-            if is_hidden(entry.name):
+            if is_hidden(entry.name, real.name):
                 continue
             try:
                 is_folder = entry.is_dir()
