@@ -174,12 +174,12 @@ def test_bad_files_are_skipped_with_a_reason(tmp_path):
         "rejected, unreadable: 4",
         "  more than … million pixels: 1",
         "  empty file: 1",
-        "  not a picture: 1",
+        "  not a picture but: text: 1",
     ]
     reasons = rejections(tmp_path / "out")
     assert reasons["bomb.png"] == "unreadable: more than 100 million pixels"
     assert reasons["empty.jpg"] == "unreadable: empty file"
-    assert reasons["text.jpg"] == "unreadable: not a picture"
+    assert reasons["text.jpg"] == "unreadable: not a picture but: text"
     assert reasons["truncated.jpg"].startswith("unreadable: damaged")
 
 

@@ -356,3 +356,20 @@ def test_pictures_that_facesmith_drew_are_recognized_by_their_metadata(tmp_path)
         for suffix in (".png", ".jpg"):
             file = images.write_picture(tmp_path / f"{name}{suffix}", pixels, entries)
             assert images.read_first_picture(file).is_generated == (name != "photo")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (bytes(3000), "not a picture but: zeros, as after a failed copy"),
+        (b'{"error": "not found"}', "not a picture but: JSON"),
+        (b"<?xml version='1.0'?><Error/>", "not a picture but: XML"),
+        (b"404: Not Found", "not a picture but: text"),
+        ("ä".encode() * 400, "not a picture but: text"),
+        (b"data:image/jpeg;base64,QUJD", r"not a picture but: picture in Base64 \(decode it first\)"),
+        (bytes(range(1, 256)) * 2, "not a picture"),
+    ],
+)
+def test_what_is_no_picture_is_named(content, reason):
+    with pytest.raises(BadPicture, match=f"^{reason}$"):
+        read_picture(content, name="a.jpg")

@@ -274,6 +274,12 @@ def test_of_a_photo_library_only_the_originals_are_read(tmp_path):
     assert names(tmp_path) == [f"{library.name}/{name}" for name in originals]
 
 
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.7z", "a.rar", "a.parquet"])
+def test_an_empty_archive_file_is_called_empty(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    assert sort_by_kind(open_store(tmp_path)).ignored == {"empty file": 1}
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
@@ -452,10 +458,12 @@ def test_a_zip_with_other_data_behind_it_is_not_called_incomplete(tmp_path):
         open_store(path)
 
 
-@pytest.mark.parametrize("content", [b"", bytes(10240)])
-def test_a_file_that_is_only_named_zip_is_not_called_cut_off(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "a.zip is empty"), (bytes(10240), "can't be read as a zip .File is not a zip file")]
+)
+def test_a_file_that_is_only_named_zip_is_not_called_cut_off(tmp_path, content, message):
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(BadData, match=r"can't be read as a zip \(File is not a zip file\)"):
+    with pytest.raises(BadData, match=message):
         open_store(tmp_path / "a.zip")
 
 

@@ -5,6 +5,7 @@ A picture may be called `IMG_3`, `a.jpeg.1` or `a.jpg?width=300`, and a zip may 
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -34,7 +35,7 @@ SYSTEM_NAMES = frozenset(
     {
         *("__macosx", "@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot"),
         *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found", "@sharebin"),
-        *("network trash folder", "temporary items"),
+        *("network trash folder", "temporary items", "captureone"),
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini"),
     }
 )
@@ -60,6 +61,7 @@ class FileKind:
 
 
 UNKNOWN = FileKind("other")
+EMPTY_FILE = FileKind("other", "empty file")
 UNREADABLE_ARCHIVE = "archive that can't be read"  # start of a kind; the reason follows
 ICLOUD = FileKind("other", "photo still in iCloud (download it first)")
 CONVERTED_FIRST = {"PDF": "save its pages as pictures first", "Photoshop file": "save it as PNG or JPEG first"}
@@ -154,10 +156,24 @@ def kind_of_file(name: str, head: bytes) -> FileKind:
             if suffix in suffixes:
                 return FileKind(category)
         if suffix == ".parquet":
-            return FileKind("other", "file named .parquet that is no Parquet file")
+            return FileKind("other", "file named .parquet that is no Parquet file") if head else EMPTY_FILE
     if advice := CONVERTED_FIRST.get(kind.name):
         return FileKind("other", f"{kind.name}: {advice}")
     return kind
+
+
+def kind_of_text(head: bytes) -> str:
+    """What a file that can't be a picture contains: zeros, JSON, XML or another text. Empty if it is none of these."""
+    if not head.strip(b"\0"):
+        return "zeros, as after a failed copy"
+    try:
+        text = getincrementaldecoder("utf-8-sig")().decode(head).strip()  # the last character may be cut
+    except UnicodeDecodeError:
+        return ""
+    if any(char < " " and not char.isspace() for char in text):
+        return ""
+    by_start = {"{": "JSON", "[": "JSON", "<": "XML", "data:image": "picture in Base64 (decode it first)"}
+    return next((kind for start, kind in by_start.items() if text.startswith(start)), "text")
 
 
 def suffix_of(name: str) -> str:

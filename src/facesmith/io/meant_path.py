@@ -19,7 +19,12 @@ MAX_ENTRIES = 10_000  # of a folder that is searched for a similar name
 
 
 def suggest_path(path: Path) -> str:
-    """A sentence with the existing path that was probably meant, to append to a message; empty if there is none."""
+    """A sentence with the existing path that was probably meant, to append to a message.
+
+    Empty if there is none, or if `path` exists.
+    """
+    if os.path.lexists(path):
+        return ""
     for text in _candidates(str(path)):
         try:
             if text and os.path.lexists(text):

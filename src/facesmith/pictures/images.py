@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from facesmith.errors import BadOption, BadPicture, PictureUnavailable
-from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content
+from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content, kind_of_text
 from facesmith.io.files import atomic_write, open_regular_file
 from facesmith.io.memory import decoding_problem
 from facesmith.pictures.color_profiles import scale_to_8_bits, to_srgb
@@ -136,7 +136,7 @@ def read_converted(
         kind = kind_of_content(raw[:HEAD_BYTES])
         formats = _formats(kind, suffix)
         with quiet_pillow:
-            with _bad_picture_if_damaged(kind):
+            with _bad_picture_if_damaged(kind, raw[:HEAD_BYTES]):
                 picture = Image.open(io.BytesIO(raw), formats=formats)
             with picture:
                 if picture.width * picture.height > max_pixels:
@@ -156,16 +156,17 @@ def read_converted(
 
 
 @contextmanager
-def _bad_picture_if_damaged(kind: FileKind = UNKNOWN) -> Iterator[None]:
+def _bad_picture_if_damaged(kind: FileKind = UNKNOWN, head: bytes = b"") -> Iterator[None]:
     """Turn what Pillow raises on a damaged file into `BadPicture`. The block may call Pillow only.
 
     Args:
         kind: what the file is by its first bytes.
+        head: these bytes.
     """
     try:
         yield
     except UnidentifiedImageError:
-        raise BadPicture(_unidentified_reason(kind)) from None
+        raise BadPicture(_unidentified_reason(kind, head)) from None
     except Image.DecompressionBombError:
         raise BadPicture(f"more than {MAX_PIXELS // 10**6} million pixels") from None
     except DECODER_ERRORS as error:
@@ -175,13 +176,14 @@ def _bad_picture_if_damaged(kind: FileKind = UNKNOWN) -> Iterator[None]:
         raise BadPicture(f"damaged: {reason[:120]}") from None
 
 
-def _unidentified_reason(kind: FileKind) -> str:
-    """Why Pillow does not recognize a picture."""
+def _unidentified_reason(kind: FileKind, head: bytes) -> str:
+    """Why Pillow does not recognize a picture whose first bytes are `head`."""
     if kind.category == "picture":
         return f"damaged, or a rare variant of {kind.name} that can't be read; convert it to PNG"
     if kind.category != "other":
         return f"not a picture but: {kind.name}; rename it with the suffix of that kind, and it is read"
-    return f"not a picture but: {kind.name}" if kind.name else "not a picture"
+    content = kind.name or kind_of_text(head)
+    return f"not a picture but: {content}" if content else "not a picture"
 
 
 def _check_variant(picture: Image.Image) -> None:

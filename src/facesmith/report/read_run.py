@@ -13,6 +13,7 @@ from rich.console import Console
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.faces import Faces, open_faces
 from facesmith.gan.recipe import Recipe, make_recipe
+from facesmith.io.meant_path import suggest_path
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.run_folder import (
     LOG,
@@ -80,8 +81,8 @@ def read_plan_and_log(folder: Path) -> RunRecord:
         BadData: the folder has no run.
     """
     if not (folder / PLAN).is_file():
-        problem = "contains no run" if folder.is_dir() else "is not a folder"
-        raise BadData(f"{folder} {problem}. Give a run folder that facesmith train wrote.")
+        problem = "contains no run" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
+        raise BadData(f"{folder} {problem}. Give a run folder that facesmith train wrote.{suggest_path(folder)}")
     run = RunRecord(folder)
     _read_plan(run)
     _read_log(run)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from facesmith.errors import BadData, BadPicture, PictureUnavailable
-from facesmith.io.file_kinds import HEAD_BYTES, FileKind, is_hidden
+from facesmith.io.file_kinds import EMPTY_FILE, HEAD_BYTES, FileKind, is_hidden, suffix_of
 from facesmith.io.files import LOST_DRIVE_ERRORS
 from facesmith.io.messages import printable_name, with_article
 from facesmith.pictures.images import MAX_FILE_BYTES
@@ -65,6 +65,8 @@ def open_archive(path: Path, kind: FileKind, readers: RecentReaders, stream: IO[
         BadData: it is damaged, encrypted, or of a kind that can't be read; the message names the command that unpacks.
         NotAStore: it has no files inside, such as a table that is compressed alone.
     """
+    if not kind.name and _is_empty(path, stream):
+        raise NotAStore(f"{path} is empty. Is the copy or download complete?", EMPTY_FILE)
     if kind.name in UNREADABLE_ARCHIVES:
         if stream is not None:
             stream.close()
@@ -76,6 +78,14 @@ def open_archive(path: Path, kind: FileKind, readers: RecentReaders, stream: IO[
         version = "" if stream is not None else str(path.stat().st_mtime_ns)
         return TarStore(path, stream or open(path, "rb"), kind.name, version)
     return ZipStore(path, stream, bool(kind.name))
+
+
+def _is_empty(path: Path, stream: IO[bytes] | None) -> bool:
+    if stream is None:
+        return path.stat().st_size == 0
+    content = stream.read(1)
+    stream.seek(0)
+    return not content
 
 
 def _unpack_first(path: Path, problem: str, command: str) -> BadData:
@@ -102,7 +112,8 @@ class ZipStore(Store):
                     f"Copy or download it again, or unpack what is there: 7z x {name}"
                 ) from None
             reason = printable_name(str(error))[:120]
-            raise BadData(f"{path} can't be read as a zip ({reason}). Is the copy or download complete?") from None
+            named = "zip" if has_signature else suffix_of(path.name).lstrip(".") or "zip"
+            raise BadData(f"{path} can't be read as a {named} ({reason}). Is the copy or download complete?") from None
         if any(info.volume not in (0, 0xFFFF) or info.header_offset < 0 for info in self.zip.infolist()):
             self.close()
             raise _unpack_first(path, "is the last part of a split zip, or its beginning is missing", "7z x")

@@ -19,6 +19,7 @@ from typing import IO
 
 from facesmith.errors import BadData, PictureUnavailable
 from facesmith.io.file_kinds import (
+    EMPTY_FILE,
     HEAD_BYTES,
     PICTURE_SUFFIXES,
     UNKNOWN,
@@ -213,7 +214,7 @@ def _ignored_label(file: StoredFile, kind: FileKind) -> str:
     if file.stamp == BROKEN_LINK:
         return kind.name or "missing file"
     if not kind.name and file.size_bytes == 0:
-        return "empty file"
+        return EMPTY_FILE.name
     return kind.name or printable_name(suffix_of(file.name))[:MAX_SUFFIX_SHOWN] or "no suffix"
 
 

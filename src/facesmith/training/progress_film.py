@@ -10,6 +10,7 @@ from rich.console import Console
 
 from facesmith import __version__
 from facesmith.errors import BadData, BadPicture
+from facesmith.io.meant_path import suggest_path
 from facesmith.io.progress import bar
 from facesmith.modelfiles.run_folder import sheets
 from facesmith.pictures.images import Pixels, read_picture, read_provenance
@@ -32,7 +33,8 @@ def progress_film(run: Path, out: Path, console: Console, sign: Sign | None = No
     """
     check_film(out, FRAMES_PER_SECOND)
     if not run.is_dir():
-        raise BadData(f"{run} is not a folder. Give a run folder.")
+        problem = "is not a folder" if run.exists() else "does not exist"
+        raise BadData(f"{run} {problem}. Give a run folder.{suggest_path(run)}")
     paths = sheets(run)
     if not paths:
         raise BadData(f"{run} contains no sample sheets. Give the folder of a run that has been trained.")
