@@ -660,6 +660,13 @@ def test_marks_of_thousands_are_recognized_where_they_are_certain(cells, expecte
     assert [None if isnan(value) else pytest.approx(value) for value in values["income"].tolist()] == expected
 
 
+def test_a_column_of_percentages_has_numbers_and_one_of_texts_classes():
+    values = attributes_of({"confidence": ["95 %", "7,5%", "", "100%"], "note": ["95 %", "old", "new", "old"]}).values
+    assert values["confidence"][[0, 1, 3]].tolist() == [95, 7.5, 100]
+    assert isnan(values["confidence"][2])
+    assert [name for name in values if name != "confidence"] == ["note=95_%", "note=new", "note=old"]
+
+
 def test_of_two_tables_that_differ_in_capitals_the_usual_name_wins(tmp_path):
     tables = {
         "Metadata.CSV": "file_name,beard\na.png,1\nb.png,0\n",

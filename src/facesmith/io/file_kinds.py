@@ -64,7 +64,6 @@ UNKNOWN = FileKind("other")
 EMPTY_FILE = FileKind("other", "empty file")
 UNREADABLE_ARCHIVE = "archive that can't be read"  # start of a kind; the reason follows
 ICLOUD = FileKind("other", "photo still in iCloud (download it first)")
-CONVERTED_FIRST = {"PDF": "save its pages as pictures first", "Photoshop file": "save it as PNG or JPEG first"}
 ARROW = FileKind("other", "Arrow file; write Parquet instead: datasets.Dataset.from_file(FILE).to_parquet(NEW)")
 SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"\xff\xd8\xff", FileKind("picture", "JPEG")),
@@ -157,8 +156,6 @@ def kind_of_file(name: str, head: bytes) -> FileKind:
                 return FileKind(category)
         if suffix == ".parquet":
             return FileKind("other", "file named .parquet that is no Parquet file") if head else EMPTY_FILE
-    if advice := CONVERTED_FIRST.get(kind.name):
-        return FileKind("other", f"{kind.name}: {advice}")
     return kind
 
 

@@ -82,7 +82,7 @@ def _distinct(cells: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
 
 def _numbers(texts: Sequence[str], convention: Convention) -> tuple[Kind, list[float]]:
     """The kind of a column with these different texts, and their numbers. Texts that are not numbers have NaN."""
-    lowered = _without_thousands_marks([text.strip().lower() for text in texts])
+    lowered = _without_thousands_marks(_without_percent_signs([text.strip().lower() for text in texts]))
     if not all(word in UNKNOWN_WORDS or word in WORDS or NUMBER.fullmatch(word) for word in lowered):
         return "classes", [nan] * len(texts)
     values = [WORDS.get(word, nan) if word in WORDS or word in UNKNOWN_WORDS else _number(word) for word in lowered]
@@ -97,6 +97,12 @@ def _numbers(texts: Sequence[str], convention: Convention) -> tuple[Kind, list[f
     if whole and (convention == "codes" or _are_codes(known)):
         return "classes", values
     return "number", values
+
+
+def _without_percent_signs(words: list[str]) -> list[str]:
+    """The words without percent signs, if all that are known have one."""
+    has_signs = all(word.endswith("%") for word in words if word not in UNKNOWN_WORDS)
+    return [word.removesuffix("%").rstrip() for word in words] if has_signs else words
 
 
 def _without_thousands_marks(words: list[str]) -> list[str]:

@@ -40,6 +40,8 @@ KERNEL_FOLDERS = (Path("/proc"), Path("/sys"))  # they change while they are lis
 RUN_PLAN = "run.json"
 RUN_FILES = ("log.jsonl", "model.safetensors", "state.pt")
 IN_RUN_FOLDER = "in a run folder"  # kind of files that `train` wrote: sheets of samples are no photos
+# Files with pictures that are not read, by kind.
+CONVERTED_FIRST = {"PDF": "save its pages as pictures first", "Photoshop file": "save it as PNG or JPEG first"}
 MAX_KINDS_LISTED = 5
 MAX_SUFFIX_SHOWN = 16  # characters; `.jpg?width=300&height=…` is cut
 
@@ -215,6 +217,8 @@ def _ignored_label(file: StoredFile, kind: FileKind) -> str:
         return kind.name or "missing file"
     if not kind.name and file.size_bytes == 0:
         return EMPTY_FILE.name
+    if advice := CONVERTED_FIRST.get(kind.name):
+        return f"{kind.name}: {advice}"
     return kind.name or printable_name(suffix_of(file.name))[:MAX_SUFFIX_SHOWN] or "no suffix"
 
 
