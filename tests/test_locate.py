@@ -37,6 +37,12 @@ def package(tmp_path, monkeypatch):
     return file
 
 
+@pytest.mark.parametrize("name", ["bundeld", "Bundled", "bundle"])
+def test_a_misspelled_name_of_the_bundled_generator_is_recognized(name):
+    with pytest.raises(BadModel, match=rf"^{name} does not exist.* Did you mean bundled\?$"):
+        model_file(Path(name))
+
+
 def test_without_a_path_the_bundled_generator_is_loaded(package, tmp_path):
     run = saved_model(tmp_path / "run")
     shutil.copytree(run, package.parent)

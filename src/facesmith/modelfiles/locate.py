@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -68,7 +69,10 @@ def model_file(path: Path | None) -> Path:
     if not file.is_file():
         problem = "is not a regular file" if file.exists() else "does not exist"
         found = f"{path} contains no {MODEL}" if path.is_dir() and not file.exists() else f"{as_typed(file)} {problem}"
-        suggestion = suggest_address(path) or _models_in(path) or suggest_path(path)
+        if get_close_matches(str(path), [str(BUNDLED)]):
+            suggestion = f" Did you mean {BUNDLED}?"
+        else:
+            suggestion = suggest_address(path) or _models_in(path) or suggest_path(path)
         raise BadModel(f"{found}. Expected a run folder or a .safetensors file that facesmith train wrote.{suggestion}")
     refuse_lfs_pointer(file)
     return file
