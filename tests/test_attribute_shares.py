@@ -133,6 +133,15 @@ def test_the_interval_contains_the_true_share_in_95_percent(share):
     assert hits / 3000 == pytest.approx(0.95, abs=0.015)
 
 
+@given(st.floats(0, 0.2), st.floats(0.6, 1))
+def test_fewer_findings_than_false_alarms_may_all_be_right(counted, sensitivity):
+    score = corrected_share(counted, 1000, sensitivity, 300, 0.6, 1000)  # 40 % false alarms on held-out faces
+    assert (score.low, score.value) == (0, 0)
+    assert counted / sensitivity <= score.high < counted / sensitivity + 0.06
+    opposite = corrected_share(1 - counted, 1000, 0.6, 1000, sensitivity, 300)
+    assert (opposite.low, opposite.value, opposite.high) == pytest.approx((1 - score.high, 1, 1))
+
+
 def test_an_attribute_that_the_probe_can_not_recognize_is_never_called_lost():
     weak = AttributeShare("smiling", Score(0.5, 0.45, 0.55), Score(0.1, 0.05, 0.15), 0.2, 0.6, 0.6, auc=0.65)
     assert lost_attributes([weak]) == []

@@ -88,7 +88,9 @@ def corrected_share(
 ) -> Score:
     """The true share with its 95 % interval, from the share that an imperfect classifier counts.
 
-    If the classifier is no better than chance, the share is unknown: the interval is 0 to 1.
+    If the classifier is no better than chance, the share is unknown: the interval is 0 to 1. If it finds even fewer
+    than its false alarms, they must be rarer among the samples. Then all that it finds may be right, and the interval
+    reaches that far. The same applies to faces without the attribute.
 
     Args:
         counted: share of `samples` in which the classifier finds the attribute.
@@ -106,8 +108,13 @@ def corrected_share(
     shift = 2 * z2 * (p * se * (1 - se) / n1 - (1 - p) * sp * (1 - sp) / n0)
     variance = q * (1 - q) / n + p**2 * se * (1 - se) / n1 + (1 - p) ** 2 * sp * (1 - sp) / n0
     half_width = Z_95 * sqrt(variance) / adjusted_gain
-    low, high = (min(1.0, max(0.0, p + shift + side * half_width)) for side in (-1, 1))
-    return Score(value, min(low, value), max(high, value))
+    low, high = p + shift - half_width, p + shift + half_width
+    margin = Z_95 * sqrt(q * (1 - q) / n)
+    if high < 0:
+        high = (q + margin) / se
+    if low > 1:
+        low = 1 - (1 - q + margin) / sp
+    return Score(value, max(0.0, min(low, value)), min(1.0, max(high, value)))
 
 
 def class_shares(
