@@ -230,7 +230,7 @@ def test_version_is_printed(facesmith):
         (["extract", "a.jpg", "b.jpg", "--out", "OUT"], 2, "write their paths into a text file"),
         (["sample", "--seeds", "1", "2", "3"], 2, "with commas and without spaces: 1,2,3"),
         (["sample", "\N{EN DASH}-out", "OUT"], 2, "begins with two hyphens"),
-        (["sample", "runs/first"], 2, "Write its option before it: --model"),
+        (["sample", "runs/first"], 2, "Write the option before it: --model"),
         (["sample", "--psi", "0,7"], 2, "expected a number such as 2 or 0.7"),
         (["extract", "FACES", "--out", "OUT", "--size", "64x64"], 2, "expected a whole number such as 64"),
         (["extract", "", "--out", "OUT"], 2, "An argument is empty"),
@@ -449,8 +449,8 @@ def test_a_deleted_current_folder_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sample", "a/run"], "(a/run). Write its option before it: --model"),
-        (["train", "quick", "a", "--data", "b", "--out", "c"], "(a). Write its option before it: --data"),
+        (["sample", "a/run"], "(a/run). Write the option before it: --model"),
+        (["train", "quick", "a", "--data", "b", "--out", "c"], "(a). Write the option before it: --data"),
         (["recipes", "a", "b"], "(b)"),
     ],
 )
@@ -484,8 +484,8 @@ def test_an_option_of_other_programs_is_translated(facesmith, arguments, message
         (["extract", "photos", "faces"], "Missing option '--out'. For example: facesmith extract "),
         (["mix"], "Missing argument 'terms'. For example: facesmith mix "),
         (["help"], "No such command 'help'. Write: facesmith --help"),
-        (["extract", "photos", "--out=$HOME/faces"], "--out $HOME/faces begins with a variable, which is not replaced"),
-        (["sample", "--out", "~/faces.png"], "--out ~/faces.png begins with a home folder, which is not replaced"),
+        (["extract", "photos", "--out=$HOME/faces"], "--out $HOME/faces begins with a variable that was not expanded"),
+        (["sample", "--out", "~/faces.png"], "--out ~/faces.png begins with a home folder that was not expanded"),
         (["sample", "--out", "file:///faces.png"], "--out file:///faces.png begins with an address"),
     ],
 )

@@ -178,7 +178,7 @@ def test_uploading_without_permission_is_reported(home, facesmith):
     ("variables", "advice"),
     [
         ({"HTTPS_PROXY": "http://127.0.0.1:9", "HF_ENDPOINT": "https://hub.invalid"}, "and the proxy in HTTPS_PROXY."),
-        ({"HF_ENDPOINT": "hub.invalid"}, "expected an address that starts with https://"),
+        ({"HF_ENDPOINT": "hub.invalid"}, "it must start with https://"),
         ({"HF_ENDPOINT": "https://localhost:9", "SSL_CERT_FILE": "no-certificate"}, "set SSL_CERT_FILE to a file"),
     ],
 )

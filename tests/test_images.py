@@ -366,7 +366,7 @@ def test_pictures_that_facesmith_drew_are_recognized_by_their_metadata(tmp_path)
         (b"<?xml version='1.0'?><Error/>", "not a picture but: XML"),
         (b"404: Not Found", "not a picture but: text"),
         ("ä".encode() * 400, "not a picture but: text"),
-        (b"data:image/jpeg;base64,QUJD", r"not a picture but: picture in Base64 \(decode it first\)"),
+        (b"data:image/jpeg;base64,QUJD", r"not a picture but: Base64 text of a picture \(decode it first\)"),
         (bytes(range(1, 256)) * 2, "not a picture"),
     ],
 )

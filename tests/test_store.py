@@ -469,7 +469,7 @@ def test_a_file_that_is_only_named_zip_is_not_called_cut_off(tmp_path, content, 
 
 def test_a_file_that_is_only_named_parquet_is_not_called_so(tmp_path):
     (tmp_path / "faces.parquet").write_text('{"error": "not found"}')
-    assert sort_by_kind(open_store(tmp_path)).ignored == {"file named .parquet that is no Parquet file": 1}
+    assert sort_by_kind(open_store(tmp_path)).ignored == {"file with the suffix .parquet that is not a Parquet file": 1}
 
 
 def test_links_to_the_folders_of_the_kernel_are_not_followed(tmp_path):

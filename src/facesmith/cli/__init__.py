@@ -163,9 +163,11 @@ def _refuse_unexpanded_outputs(arguments: list[str]) -> None:
         value = argument if previous == "--out" else argument.removeprefix("--out=")
         begins = UNEXPANDED.match(value) if previous == "--out" or value != argument else None
         if begins is not None and begins.lastgroup is not None and not (begins["a_drive"] and os.name == "nt"):
+            start = begins.lastgroup.replace("_", " ")
+            expanded = " that was not expanded" if begins["a_variable"] or begins["a_home_folder"] else ""
             raise BadOption(
-                f"--out {value} begins with {begins.lastgroup.replace('_', ' ')}, which is not replaced here. Write "
-                "the whole path. For a file or folder of this very name, write ./ before it."
+                f"--out {value} begins with {start}{expanded}. Write the path as this machine has it. For a file or "
+                "folder with exactly this name, write ./ before it."
             )
 
 

@@ -31,11 +31,11 @@ class _Guess(NamedTuple):
 GUESSES = (
     _Guess("--count --n -n --num --number --num-samples --samples", "--seeds", "For 24 faces, use --seeds 0-23"),
     _Guess("--truncation --trunc", "--psi", "Use --psi, such as --psi 0.7"),
-    _Guess("--frames", "--fps", "The length is --seconds times --fps"),
+    _Guess("--frames", "--fps", "The number of frames is --seconds times --fps"),
     _Guess(
         "--iterations --iters --steps --max-steps",
         "--kimg",
-        "Use --minutes, --epochs or --kimg (thousands)",
+        "Use --minutes, --epochs or --kimg (1,000 images)",
     ),
     _Guess("--lr --learning-rate", "--set", "Use --set lr=1e-4. `facesmith recipes NAME` lists all hyperparameters"),
     _Guess("--resolution --image-size", "--set", "Use --set resolution=64"),
@@ -44,14 +44,16 @@ GUESSES = (
     _Guess("--gpu --gpus --cuda", "--device", "Use --device cuda"),
     _Guess("--cpu", "--device", "Use --device cpu"),
     _Guess("--images --input --faces --folder -i", "--data", "Use --data FACES"),
-    _Guess("--images --input --data --photos --folder -i", "--min-face", "Write the photos without an option"),
+    _Guess(
+        "--images --input --data --photos --folder -i", "--min-face", "Give the photos without the name of an option"
+    ),
     _Guess("--output --output-dir --outdir -o", "--out", "Use --out"),
     _Guess("--overwrite --yes -y -f", "--force", "Use --force"),
 )
 
 
 def clearer_message(error: Any) -> str:
-    """The message of one of typer's errors about options, in words that help. Empty if typer has printed the help."""
+    """The message of one of typer's errors about options, in plainer words. Empty if typer has printed the help."""
     message: str = error.format_message()
     for words, clearer in CLEARER.items():
         message = message.replace(words, clearer)
@@ -89,7 +91,7 @@ def _advice_for_extra_arguments(error: Any) -> str:
         )
     names = {name for parameter in error.ctx.command.params for name in parameter.opts}
     options = " or ".join(option for option in ("--model", "--data") if option in names)
-    return f". Write its option before it: {options}" if options else ""
+    return f". Write the option before it: {options}" if options else ""
 
 
 def _advice_for_missing(error: Any) -> str:

@@ -88,9 +88,9 @@ def corrected_share(
 ) -> Score:
     """The true share with its 95 % interval, from the share that an imperfect classifier counts.
 
-    If the classifier is no better than chance, the share is unknown: the interval is 0 to 1. If it finds even fewer
-    than its false alarms, they must be rarer among the samples. Then all that it finds may be right, and the interval
-    reaches that far. The same applies to faces without the attribute.
+    If the classifier is no better than chance, the share is unknown: the interval is 0 to 1. If it finds fewer
+    faces than its rate of false alarms predicts, that rate is lower on the samples. The upper limit then assumes no
+    false alarms. The same applies to faces without the attribute.
 
     Args:
         counted: share of `samples` in which the classifier finds the attribute.

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.errors import BadData, BadOption
+from facesmith.faces.alignment_check import unaligned_notices
 from facesmith.faces.layouts import Listing
 from facesmith.faces.packed import Packed, pack
 from facesmith.faces.shards import OwnPixels, ShardListing, own_rows, read_dataset
-from facesmith.faces.uncut import uncut_notices
 from facesmith.io.argument_types import checked_arguments
 from facesmith.io.messages import printable_name
 from facesmith.photos import split
@@ -151,7 +151,7 @@ def faces_from_listing(
     notices = listing.notices + _notices(packed, resolution)
     if not isinstance(alignment, dict) and 2 * _count_not_square(packed) <= len(packed.names):
         kept = set(packed.names)
-        notices += uncut_notices(store, [file for file in listing.files if file.name in kept])
+        notices += unaligned_notices(store, [file for file in listing.files if file.name in kept])
     return Faces(
         path=path,
         pixels=packed.pixels,

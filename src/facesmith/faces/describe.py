@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facesmith.faces.dataset import Faces, faces_from_listing
+from facesmith.faces.few_pictures import smaller_sides
 from facesmith.faces.layouts import Listing
-from facesmith.faces.picture_sample import sample_sides
 from facesmith.faces.shards import read_dataset
 from facesmith.io.messages import printable_name
 from facesmith.photos import split
@@ -52,7 +52,7 @@ def contact_sheet(faces: Faces) -> Pixels:
 
 def _typical_size(store: Store, listing: Listing) -> int:
     """The median size of some pictures, at most 64, so that datasets of small faces can be described."""
-    sides = sample_sides(store, listing.files, SIZE_SAMPLE)
+    sides = smaller_sides(store, listing.files, SIZE_SAMPLE)
     return min(MAX_SIZE_PX, median_low(sides)) if sides else MAX_SIZE_PX
 
 

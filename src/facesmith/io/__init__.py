@@ -9,7 +9,7 @@ outputs.py            outputs of several files that a stopped command may replac
 json_files.py         JSON that Facesmith writes, checked against a schema where it is read
 lock.py               lock a folder against a second process
 stopping.py           signals that stop a command
-meant_path.py         the path that a wrong one probably means
+suggest_path.py       an existing path for one that does not exist
 messages.py           texts made fit for messages: short, and without control characters
 progress.py           progress bars, or plain lines in a log
 seeds.py              parse and check seeds

@@ -155,7 +155,7 @@ def kind_of_file(name: str, head: bytes) -> FileKind:
             if suffix in suffixes:
                 return FileKind(category)
         if suffix == ".parquet":
-            return FileKind("other", "file named .parquet that is no Parquet file") if head else EMPTY_FILE
+            return FileKind("other", "file with the suffix .parquet that is not a Parquet file") if head else EMPTY_FILE
     return kind
 
 
@@ -169,7 +169,7 @@ def kind_of_text(head: bytes) -> str:
         return ""
     if any(char < " " and not char.isspace() for char in text):
         return ""
-    by_start = {"{": "JSON", "[": "JSON", "<": "XML", "data:image": "picture in Base64 (decode it first)"}
+    by_start = {"{": "JSON", "[": "JSON", "<": "XML", "data:image": "Base64 text of a picture (decode it first)"}
     return next((kind for start, kind in by_start.items() if text.startswith(start)), "text")
 
 
@@ -191,7 +191,7 @@ def is_hidden(name: str, folder: str = "") -> bool:
 
 
 def _is_hidden_in(folder: str, name: str) -> bool:
-    """Whether one file or folder is hidden, of the system, or contains only copies. `folder` is the one around it."""
+    """Whether one file or folder is hidden, a system file, or only a copy. `folder` is the one around it."""
     lower = name.lower()
     if lower in LIBRARY_PREVIEWS and folder.lower().endswith(LIBRARY_ENDINGS):
         return True

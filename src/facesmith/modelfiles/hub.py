@@ -202,7 +202,7 @@ def _network_advice(error: Exception) -> str:
             "contains it; if SSL_CERT_FILE is set, check that file."
         )
     if not constants.ENDPOINT.startswith(("http://", "https://")):
-        return f"HF_ENDPOINT is {printable(constants.ENDPOINT)}; expected an address that starts with https://"
+        return f"HF_ENDPOINT is {printable(constants.ENDPOINT)}; it must start with https:// or http://"
     if proxies := sorted(name for name in os.environ if PROXY.fullmatch(name) and os.environ[name]):
         return f"Check the network, and the proxy in {proxies[0]}."
     return "Check the network."

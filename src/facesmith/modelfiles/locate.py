@@ -9,8 +9,8 @@ from pathlib import Path
 
 from facesmith.errors import BadModel
 from facesmith.io.files import refuse_lfs_pointer
-from facesmith.io.meant_path import suggest_path
 from facesmith.io.messages import as_typed, shorten
+from facesmith.io.suggest_path import suggest_path
 from facesmith.modelfiles.hub import fetch, is_address, parse_address, suggest_address
 from facesmith.modelfiles.run_folder import MODEL
 

@@ -17,8 +17,8 @@ shard_files.py        the files of one shard: a tar of faces, and its record
 shard_notes.py        where each worker is, so that a photo that ends its process is left out
 extract_shard.py      one slice of the photos -> one shard
 shard_worker.py       a worker process on this machine
-engines.py            who extracts the shards:
-local_engine.py       processes of this machine, or
-ray_engine.py         Ray tasks, on this machine or on a cluster
+engines.py            chooses the engine that extracts the shards
+local_engine.py       extracts shards in processes of this machine
+ray_engine.py         extracts shards as tasks of Ray, on this machine or on a cluster
 extract_shards.py     slices of the photos, the engine, and the pass over all shards at the end
 """

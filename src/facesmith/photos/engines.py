@@ -1,4 +1,4 @@
-"""Who extracts the shards: processes on this machine, or a Ray cluster. Both call `extract_shard` on every slice."""
+"""Chooses the engine: processes on this machine, or a Ray cluster. Both call `extract_shard` on every slice."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from facesmith.storage.addresses import address_of
 
 READERS = 16  # pictures that are read at a time over a network
 MAX_THUMBNAILS = 2  # of each kind of rejection, in each shard
-Running = Generator[frozenset[int]]  # of an engine: the shards in work, twice a second and whenever one is done
+Running = Generator[frozenset[int]]  # of an engine: the shards being extracted, twice a second and whenever one is done
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,9 @@ class _Processes:
                 early_deaths += read_note(note_file(self._job.out, part.number)) is None
                 if early_deaths == MAX_START_DEATHS and not self._closed:
                     command = " ".join(WORKER)
-                    raise FacesmithError(f"The worker process ends as soon as it starts: {command}") from None
+                    raise FacesmithError(
+                        f"A worker process ends as soon as it starts. To see why, run: {command}"
+                    ) from None
                 continue
             if answer is not None:
                 raise answer

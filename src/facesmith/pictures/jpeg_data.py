@@ -1,4 +1,4 @@
-"""Holes in a JPEG: blocks of zeros where a disk or a download lost a part.
+"""Finds parts of a JPEG that a disk or a download lost, and that were replaced by zeros.
 
 The decoder reads on after a hole, and returns a picture whose rest is gray or shifted.
 """

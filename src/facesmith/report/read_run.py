@@ -13,7 +13,7 @@ from rich.console import Console
 from facesmith.errors import BadData, BadPicture, FacesmithError
 from facesmith.faces import Faces, open_faces
 from facesmith.gan.recipe import Recipe, make_recipe
-from facesmith.io.meant_path import suggest_path
+from facesmith.io.suggest_path import suggest_path
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.run_folder import (
     LOG,

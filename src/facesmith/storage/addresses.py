@@ -18,8 +18,8 @@ from urllib.parse import unquote
 from facesmith.errors import BadData, BadPicture, MissingExtra
 from facesmith.io.file_kinds import HEAD_BYTES, is_hidden
 from facesmith.io.files import open_regular_file, real_path
-from facesmith.io.meant_path import suggest_path
 from facesmith.io.messages import printable_name
+from facesmith.io.suggest_path import suggest_path
 from facesmith.pictures.images import MAX_FILE_BYTES, read_file
 from facesmith.storage.store import BROKEN_LINK, Store, StoredFile
 

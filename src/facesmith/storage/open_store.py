@@ -1,4 +1,4 @@
-"""The door for every source: opens a path or an address as a store, with archives inside archives read like folders."""
+"""Opens every source, a path or an address, as a store. Archives, also inside others, are read like folders."""
 
 from __future__ import annotations
 

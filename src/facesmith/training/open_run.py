@@ -17,8 +17,8 @@ from facesmith.detection.align import frame_from_header
 from facesmith.device import PRECISIONS, check_precision, pick_device
 from facesmith.errors import BadData, BadModel, OutputExists, RunBusy
 from facesmith.faces.dataset import Faces, faces_from_listing
+from facesmith.faces.few_pictures import smaller_sides
 from facesmith.faces.layouts import Listing
-from facesmith.faces.picture_sample import sample_sides
 from facesmith.faces.shards import is_sharded, read_dataset
 from facesmith.gan.recipe import Recipe, condition_of, make_recipe
 from facesmith.io.files import holds_files
@@ -99,7 +99,7 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
         store, listing = read_dataset(options.data)
     face_count = min(len(listing.files), options.limit or len(listing.files))
     frame = frame_from_header(listing.header.get("alignment"))
-    options, why = complete_options(options, stored, sample_sides(store, listing.files), face_count, frame)
+    options, why = complete_options(options, stored, smaller_sides(store, listing.files), face_count, frame)
     recipe, pretrained = choose_recipe(options, stored)
     with _advice_on_moved_faces(options, stored):
         recipe, faces = _open_faces(options, store, listing, recipe, processes, console)

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from facesmith import __version__
 from facesmith.errors import BadData, BadPicture
-from facesmith.io.meant_path import suggest_path
 from facesmith.io.progress import bar
+from facesmith.io.suggest_path import suggest_path
 from facesmith.modelfiles.run_folder import sheets
 from facesmith.pictures.images import Pixels, read_picture, read_provenance
 from facesmith.pictures.provenance import Sign

@@ -1,4 +1,4 @@
-"""An existing path that was probably meant by one that does not exist."""
+"""Suggests an existing path for one that does not exist."""
 
 from __future__ import annotations
 
