@@ -16,7 +16,7 @@ CLEARER = {
         "expected a whole number such as 64, without a unit"
     ),
 }
-EXAMPLE = re.compile(r"^(?:Example|.*): (facesmith .+)$", re.MULTILINE)  # in the help of a command
+EXAMPLE = re.compile(r"^.*: (facesmith .+)$", re.MULTILINE)  # in the help of a command
 LONG_DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}")  # that text processors make of two hyphens
 
 
@@ -95,7 +95,7 @@ def _advice_for_extra_arguments(error: Any) -> str:
 
 
 def _advice_for_missing(error: Any) -> str:
-    """An example of the command, if an option or argument is missing; it may have been given in another form."""
+    """An example of the command, if an option or argument is missing."""
     if not error.format_message().startswith("Missing ") or error.ctx is None:
         return ""
     example = EXAMPLE.search(error.ctx.command.help or "")

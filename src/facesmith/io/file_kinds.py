@@ -35,7 +35,7 @@ SYSTEM_NAMES = frozenset(
     {
         *("__macosx", "@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot"),
         *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found", "@sharebin"),
-        *("network trash folder", "temporary items", "captureone"),
+        *("network trash folder", "temporary items"),
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini"),
     }
 )
