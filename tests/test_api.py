@@ -130,7 +130,8 @@ def test_lists_and_tensors_are_latents_too():
     ("call", "message"),
     [
         (lambda: facesmith.extract(None, "out"), "photos is None; expected a path"),
-        (lambda: facesmith.extract({"a", "b"}, "out"), "photos is .*; expected a path"),
+        (lambda: facesmith.extract({"a", "b"}, "out"), "photos is .*; expected a path.*paths into a text file"),
+        (lambda: facesmith.train(["a", "b"], "out"), "data is .*; expected a path.*paths into a text file"),
         (lambda: facesmith.extract(b"photos", "out"), "photos is b'photos'; expected a path"),
         (lambda: facesmith.extract("photos", "out", size="32"), "size is '32'; expected a whole number or None"),
         (lambda: facesmith.extract("photos", "out", workers=1.5), "workers is 1.5; expected a whole number or None"),

@@ -177,6 +177,22 @@ def test_one_folder_beside_other_pictures_is_no_class(tmp_path):
     assert listing.notices == ["the folder album is not a class, because there is no other one"]
 
 
+@pytest.mark.parametrize(
+    "albums", [("2019", "2020"), ("2019-07 Paris", "20200102"), ("100CANON", "101_PANA"), ("DCIM/100APPLE", "2021")]
+)
+def test_albums_of_dates_and_cameras_are_no_classes(tmp_path, albums):
+    listing = listing_of(tmp_path, {f"{album}/{i}.png": "" for album in albums for i in range(3)})
+    assert listing.attributes == {}
+    example = min(album.rpartition("/")[2] for album in albums)
+    assert listing.notices == [f"folders named after a date or by a camera are not classes, such as {example}"]
+
+
+@pytest.mark.parametrize("folders", [("0", "1"), ("20", "30"), ("2019", "smiling"), ("20193", "20201"), ("100", "200")])
+def test_other_numbers_are_classes(tmp_path, folders):
+    listing = listing_of(tmp_path, {f"{folder}/{i}.png": "" for folder in folders for i in range(3)})
+    assert set(listing.attributes) == set(folders)
+
+
 @pytest.mark.parametrize("other", ["log.jsonl", "model.safetensors", "state.pt"])
 def test_run_folders_among_faces_are_left_aside(tmp_path, other):
     run = {

@@ -218,6 +218,17 @@ def test_damaged_video_in_an_archive_has_a_reason(tmp_path, archive, keep_bytes)
     source.close()
 
 
+@pytest.mark.parametrize("archive", [None, "stored.zip", "x.tar.gz"])
+def test_an_empty_video_is_called_empty(tmp_path, archive):
+    video = tmp_path / "video.mp4"
+    video.write_bytes(b"")
+    source = open_source(archived(archive, [video], tmp_path) if archive else tmp_path)
+    (photo,) = iterate_photos(source, 1)
+    with pytest.raises(BadPicture, match="^empty file$"):
+        photo.load()
+    source.close()
+
+
 def test_damaged_entry_of_a_video_has_a_reason(tmp_path):
     video = write_video(tmp_path / "video.mp4", [np.zeros((64, 64, 3), np.uint8)] * 20)
     path = archived("deflated.zip", [video], tmp_path)

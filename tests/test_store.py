@@ -509,6 +509,13 @@ def test_kinds_that_are_not_listed_are_counted():
         (["châle.jpg", "Été/noël.jpg"], "cp437"),
         (["España/niño.jpg"], "cp437"),
         (["Übung/Größe.jpg", "a.jpg"], "cp437"),
+        (["Jörg.jpg", "Müller/süß.jpg"], "cp1252"),
+        (["März.jpg"], "cp1252"),
+        (["ÄRGER.jpg", "Été/noël à la plage.jpg", "cœur.jpg"], "cp1252"),
+        (["Málaga/niño.jpg", "García.jpg"], "cp1252"),
+        (["São Paulo/mãe.jpg"], "cp1252"),
+        (["São Paulo/mãe.jpg", "coração.jpg"], "cp850"),
+        (["Jörg.jpg", "Smørrebrød.jpg"], "cp850"),
         (["a.jpg", "b/c.jpg"], "cp437"),
     ],
 )

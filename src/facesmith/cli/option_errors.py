@@ -6,6 +6,8 @@ import re
 import sys
 from typing import Any, NamedTuple
 
+from facesmith.io.messages import SEVERAL_PATHS
+
 # Messages of the parser of options about a value, and clearer ones.
 CLEARER = {
     ": Value error, ": ": ",
@@ -85,10 +87,7 @@ def _advice_for_extra_arguments(error: Any) -> str:
     if extra and all(argument.strip(",").isdecimal() for argument in extra):
         return ". Write several values as one, with commas and without spaces: 1,2,3"
     if error.ctx.command.name in ("extract", "faces"):
-        return (
-            ". Give one folder, archive or file. For several, write their paths into a text file, one in each line, "
-            "and give that file"
-        )
+        return f". Give one folder, archive or file. {SEVERAL_PATHS}"
     names = {name for parameter in error.ctx.command.params for name in parameter.opts}
     options = " or ".join(option for option in ("--model", "--data") if option in names)
     return f". Write the option before it: {options}" if options else ""

@@ -15,7 +15,9 @@ from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 import numpy as np
 
 from facesmith.errors import BadOption
-from facesmith.io.messages import shorten
+from facesmith.io.messages import SEVERAL_PATHS, shorten
+
+SOURCES = frozenset({"photos", "data"})  # names of arguments for which such a file can be given
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +51,8 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
             hint = hints().get(name, Any)
             if not _fits(value, hint):
                 shown = shorten(repr(value), 40)
-                raise BadOption(f"{name.rstrip('_')} is {shown}; expected {' or '.join(_expected(hint))}.")
+                advice = f" {SEVERAL_PATHS}." if name in SOURCES and isinstance(value, (list, tuple, set)) else ""
+                raise BadOption(f"{name.rstrip('_')} is {shown}; expected {' or '.join(_expected(hint))}.{advice}")
         return function(*bound.args, **bound.kwargs)
 
     return checked

@@ -20,6 +20,8 @@ UNPRINTABLE = re.compile(
 
 SPOKEN_WITH_VOWEL = ("A", "E", "I", "O", "U", "a", "e", "i", "o", "u", "LZ4", "xz")  # LZ4 is spoken letter by letter
 LONG_NUMBER = re.compile(r"\d{100,}")  # longer than any number that is meant
+# Advice where one folder, archive or file is expected.
+SEVERAL_PATHS = "For several, write their paths into a text file, one in each line, and give that file"
 COLLAPSED_ADDRESS = re.compile(r"^([A-Za-z][\w+.-]+):/+(?=[^/])")  # a single letter is a Windows drive
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from posixpath import basename, dirname
@@ -13,6 +14,8 @@ MAX_CLASSES = 64
 MAX_MEAN_PER_PERSON = 100  # folders with more pictures on average are classes: smiling/smiling_0001.jpg
 SPLIT_FOLDERS = frozenset({"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"})
 NO_CLASSES = SPLIT_FOLDERS | {".", ".."}
+# `2019`, `2019-07 Paris` and `20190721`; `100CANON` and `101_PANA`, as cameras name them (DCF standard).
+ALBUM = re.compile(r"(19|20)\d\d(?!\d)|(19|20)\d{6}(?!\d)|[1-9]\d\d(?!\d{5})[A-Z0-9_]{5}$|DCIM$|Camera$", re.ASCII)
 
 
 def person_of(path: str) -> str | None:
@@ -33,7 +36,8 @@ def persons_of(names: Sequence[str]) -> list[str | None]:
 def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """The class of each path, as the name of an attribute, and notices for the user. No classes: an empty list.
 
-    A single folder beside other pictures is not a class: it may be an album. Then it is named in a notice.
+    A single folder beside other pictures is not a class: it may be an album. Neither are folders whose names are all
+    dates or those of a camera. A notice says so.
 
     Args:
         archives: paths of folders that are archives, and therefore no classes.
@@ -45,9 +49,12 @@ def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[li
     distinct = set(folders) - {""}
     if len(distinct) == 1 and "" in folders:
         notices.append(f"the folder {printable_name(*distinct)} is not a class, because there is no other one")
-    if len(distinct) > MAX_CLASSES:
+    are_albums = len(distinct) > 1 and all(map(ALBUM.match, distinct))
+    if are_albums:
+        notices.append(f"folders named after a date or by a camera are not classes, such as {printable_name(min(distinct))}")
+    elif len(distinct) > MAX_CLASSES:
         notices.append(f"{len(distinct)} folders are not classes, because they are more than {MAX_CLASSES}")
-    if not 1 < len(distinct) <= MAX_CLASSES:
+    if are_albums or not 1 < len(distinct) <= MAX_CLASSES:
         return [], notices
     folders_of: dict[str, list[str]] = {}
     for folder in sorted(distinct):

@@ -247,7 +247,7 @@ def _frames(source: PhotoSource, file: PhotoFile, every: int) -> Iterator[Photo]
     except (av.FFmpegError, OSError) as error:
         if not source.store.is_remote:
             check_still_there(source.store.path)
-        reason = f"damaged video: {error.strerror or error}"
+        reason = "empty file" if number < 0 and not file.size_bytes else f"damaged video: {error.strerror or error}"
         yield Photo(f"{file.name}#{number + 1:06d}", _failing_loader(reason))
 
 
