@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facesmith.detection.align import LANDMARK_COLUMNS
 from facesmith.errors import OutputExists
 from facesmith.pictures.images import read_picture
 from facesmith.procedural import (
     HAIR_COLORS,
     HAIR_STYLES,
-    LANDMARK_COLUMNS,
     SEEDS_PER_FOLDER,
     ProceduralFace,
     draw,

@@ -32,6 +32,7 @@ MAX_SIZE_PX = 256
 
 ALIGNED_LAYOUT = "eyes-nose-mouth-2"  # in headers
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left is the viewer's left
+LANDMARK_COLUMNS = tuple(f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy")  # of tables
 
 # The mean positions of MTCNN's landmarks, in this order, in the 108-pixel square that DCGAN
 # tutorials crop from CelebA, as fractions of its side; made symmetric.

@@ -123,12 +123,12 @@ def load_networks() -> tuple[PNet, RNet, ONet]:
     """
     networks = PNet(), RNet(), ONet()
     for network, name in zip(networks, SHA256, strict=True):
-        _fill(network, _unpickle(weight_file(name), SHA256[name]))
+        _fill(network, _unpickle(mtcnn_weight_file(name), SHA256[name]))
         network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return networks
 
 
-def weight_file(name: str) -> Path:
+def mtcnn_weight_file(name: str) -> Path:
     """The weight file of `pnet`, `rnet` or `onet` in the installed `mtcnn` package."""
     spec = importlib.util.find_spec("mtcnn")
     if spec is None or not spec.submodule_search_locations:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facesmith.detection.align import LANDMARK_NAMES, framing_from_header
+from facesmith.detection.align import LANDMARK_COLUMNS, framing_from_header
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.files import LFS_POINTER
 from facesmith.io.json_files import as_schema, parse_as
@@ -28,7 +28,7 @@ from facesmith.storage.store import SortedFiles, Store, StoredFile, kinds_text, 
 
 GEOMETRY_COLUMNS = frozenset(  # columns of `extract` that are not attributes
     {"left", "top", "width", "height", "confidence", "blur", "fill", "file_name", "source"}
-    | {f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy"}
+    | set(LANDMARK_COLUMNS)
     | {f"affine_{i}{j}" for i in "01" for j in "012"}
 )
 WRITTEN_BY_EXTRACT = frozenset({"faces.json", "rejected.csv", "report.html"})

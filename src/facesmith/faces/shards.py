@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,14 +28,13 @@ from facesmith.io.json_files import MAX_JSON_BYTES, as_schema, parse_as
 from facesmith.labels import attributes_of
 from facesmith.labels.folders import person_of
 from facesmith.photos import shard_files
-from facesmith.photos.shard_files import SPLIT_COLUMN, ShardEntry, ShardRecord
+from facesmith.photos.shard_files import NAME_IN_SHARD, SPLIT_COLUMN, ShardEntry, ShardRecord
 from facesmith.photos.split import PARTS, PERSON, group_name
 from facesmith.pictures.images import Pixels
 from facesmith.storage.open_store import open_store
 from facesmith.storage.seekable import read_at
 from facesmith.storage.store import Store, StoredFile
 
-FACE = re.compile(r"(\d{5,})\.tar/\1-(\d{5,})\.png")
 OPEN_SHARDS = 8  # whose records and tars are kept open
 ADVICE = "To repair it, run the same extract again."
 
@@ -137,7 +135,7 @@ class _Tar:
 
 def _place(name: str) -> tuple[int, int]:
     """The shard and the number of a face by its name."""
-    match = FACE.fullmatch(name)
+    match = NAME_IN_SHARD.fullmatch(name)
     assert match is not None
     return int(match[1]), int(match[2])
 
@@ -185,7 +183,7 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
     versions = [f"{entry.tar_bytes}-{entry.tar_sha256[:16]}" for entry in store.entries]
     person_at = columns.index(PERSON) if PERSON in columns else None
     for number, row in enumerate(rows, start=2):
-        match = FACE.fullmatch(row[name_at]) if len(row) == len(columns) else None
+        match = NAME_IN_SHARD.fullmatch(row[name_at]) if len(row) == len(columns) else None
         if match is None or int(match[1]) >= len(versions) or row[split_at] not in PARTS:
             raise BadData(f"{table}, line {number}, is not a face of these shards. {ADVICE}")
         listing.files.append(StoredFile(row[name_at], versions[int(match[1])], 0))

@@ -159,7 +159,7 @@ def kind_of_file(name: str, head: bytes) -> FileKind:
     return kind
 
 
-def kind_of_text(head: bytes) -> str:
+def describe_text(head: bytes) -> str:
     """What a file that can't be a picture contains: zeros, JSON, XML or another text. Empty if it is none of these."""
     if not head.strip(b"\0"):
         return "zeros, as after a failed copy"

@@ -30,7 +30,7 @@ QUALITY_ALIGNMENT = Alignment(size=64, frame=HEAD_FRAME)
 
 
 @dataclass(frozen=True)
-class Detection:
+class DetectedFace:
     """What the detector returns for a face besides its box: a probability, and the landmarks `[5, 2]`."""
 
     confidence: float
@@ -54,7 +54,7 @@ class CroppedFace:
 
     source: str
     box: NDArray[np.float32]
-    detection: Detection | None
+    detection: DetectedFace | None
     blur: float
     fill: float
     matrix: Matrix
@@ -160,7 +160,7 @@ class AlignedCropper:
         crop = warp(pixels, matrix, size_px)
         is_same = self.alignment == QUALITY_ALIGNMENT
         quality_crop = crop if is_same else align(pixels, landmarks, QUALITY_ALIGNMENT)[0]
-        detection = Detection(float(faces.confidence[number]), landmarks)
+        detection = DetectedFace(float(faces.confidence[number]), landmarks)
         return _face_unless_blurred(source, box, detection, fill, matrix, crop, quality_crop)
 
 
@@ -206,7 +206,7 @@ def _left_out(photo: Photo, picture: FirstPicture) -> Iterator[Rejection]:
 def _face_unless_blurred(
     source: str,
     box: NDArray[np.float32],
-    detection: Detection | None,
+    detection: DetectedFace | None,
     fill: float,
     matrix: Matrix,
     crop: Pixels,

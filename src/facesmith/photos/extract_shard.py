@@ -94,7 +94,7 @@ def extract_shard(job: ShardJob, part: PhotoSlice) -> None:
         shard_files.new_tar(stream) as tar,
     ):
         writer = _Writer(tar, part.labels)
-        names = partial(shard_files.face_name, part.number)
+        names = partial(shard_files.name_in_shard, part.number)
         collector = Collector(names, writer.write, MAX_THUMBNAILS if job.pictures else 0)
         for result in _results(job, source, notes):
             _append(total, collector.collect(result))

@@ -144,7 +144,7 @@ def _finished(job: ShardJob, count: int) -> Finished:
 
     def name_of(face: int) -> str:
         shard = bisect_right(starts, face) - 1
-        return shard_files.face_name(shard, face - starts[shard])
+        return shard_files.name_in_shard(shard, face - starts[shard])
 
     def each() -> Iterator[tuple[ShardRecord, NDArray[np.int64]]]:
         for number in range(count):

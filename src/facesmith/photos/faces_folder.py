@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from facesmith.detection.align import LANDMARK_NAMES, CenterCrop, Framing
+from facesmith.detection.align import LANDMARK_COLUMNS, CenterCrop, Framing
 from facesmith.errors import OutputExists
 from facesmith.io.files import atomic_write, holds_files, open_regular_file, refuse_to_overwrite, sha256
 from facesmith.io.json_files import read_json
@@ -43,7 +43,7 @@ LOCK_NAME = ".extract.lock"
 CLEARED_JOURNAL_NAME = ".extract-cleared.jsonl"  # the journal of an extraction that --force is removing
 COLUMNS = (
     *("file_name", "source", "left", "top", "width", "height", "confidence"),
-    *(f"{landmark}_{axis}" for landmark in LANDMARK_NAMES for axis in "xy"),
+    *LANDMARK_COLUMNS,
     *("blur", "fill"),
     *(f"affine_{row}{column}" for row in range(2) for column in range(3)),
 )
@@ -123,7 +123,7 @@ class FacesHeader:
 
 def metadata_row(name: str, face: CroppedFace) -> list[str]:
     """A face's row of `metadata.csv`. The columns of the detector are empty for center crops."""
-    detection = [""] * (1 + 2 * len(LANDMARK_NAMES))
+    detection = [""] * (1 + len(LANDMARK_COLUMNS))
     if face.detection is not None:
         landmarks = face.detection.landmarks.ravel().tolist()
         detection = [f"{face.detection.confidence:.4f}", *(f"{value:.2f}" for value in landmarks)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # the readers of shards must not load torch
 FORMAT = 1
 SPLIT_COLUMN = "split"  # the last column of `metadata.csv`
 SHARD_FILE = re.compile(r"(?P<number>\d{5,})\.(?:tar|json)")
-FACE_NAME = re.compile(r"\d+\.tar/(\d+)-(\d+)\.png")  # see `face_name`
+NAME_IN_SHARD = re.compile(r"(\d{5,})\.tar/\1-(\d{5,})\.png")  # shard and number of a face; see `name_in_shard`
 ANY_SHARD = re.compile(r"[^.].*\.tar|\d{5,}\.json", re.IGNORECASE)
 MAX_RECORD_BYTES = 2**30
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -75,7 +75,7 @@ def record_name(shard: int) -> str:
     return f"{shard:05d}.json"
 
 
-def face_name(shard: int, number: int) -> str:
+def name_in_shard(shard: int, number: int) -> str:
     """The name of a face by its number in the shard, counted from 0: the tar, then the name inside."""
     return f"{tar_name(shard)}/{shard:05d}-{number:05d}.png"
 
@@ -84,7 +84,7 @@ def add_face(tar: tarfile.TarFile, name: str, face: CroppedFace, labels: Mapping
     """Append a face to a tar: its picture and its description. Returns where the picture begins in the tar.
 
     Args:
-        name: as `face_name` gives it.
+        name: as `name_in_shard` gives it.
         labels: of its photo, by column.
     """
     picture = name.partition("/")[2]
@@ -159,7 +159,7 @@ def read_record(out: Path, shard: int) -> ShardRecord:
         raise BadData(f"{file} has format {content.format}; expected {FORMAT}. {advice}")
     if content.number != shard:
         raise BadData(f"{file} is the record of shard {content.number:05d}; was it copied or renamed? {advice}")
-    names = [face_name(shard, number) for number in range(len(faces.kept))]
+    names = [name_in_shard(shard, number) for number in range(len(faces.kept))]
     lists = (faces.kept, faces.hashes, faces.sizes_bytes, faces.fills, content.sha256, content.offsets)
     lengths = {len(each) for each in lists}
     if len(lengths) > 1 or [row[0] for row in faces.kept] != names:
@@ -176,7 +176,7 @@ def read_picture(out: Path, name: str) -> bytes | None:
 
     Found by the shard's record, because a search in the tar would read all of its headers.
     """
-    place = FACE_NAME.fullmatch(name)
+    place = NAME_IN_SHARD.fullmatch(name)
     assert place is not None
     shard, number = map(int, place.groups())
     try:
@@ -206,6 +206,6 @@ def _is_own(out: Path, shard: int) -> bool:
     try:
         with tarfile.open(out / tar_name(shard)) as tar:
             first = tar.next()
-            return first is None or face_name(shard, 0).endswith(f"/{first.name}")
+            return first is None or name_in_shard(shard, 0).endswith(f"/{first.name}")
     except (OSError, tarfile.TarError):
         return False

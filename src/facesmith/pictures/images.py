@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from facesmith.errors import BadOption, BadPicture, PictureUnavailable
-from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, kind_of_content, kind_of_text
+from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, describe_text, kind_of_content
 from facesmith.io.files import atomic_write, open_regular_file
 from facesmith.io.memory import decoding_problem
 from facesmith.pictures.color_profiles import scale_to_8_bits, to_srgb
@@ -182,7 +182,7 @@ def _unidentified_reason(kind: FileKind, head: bytes) -> str:
         return f"damaged, or a rare variant of {kind.name} that can't be read; convert it to PNG"
     if kind.category != "other":
         return f"not a picture but: {kind.name}; rename it with the suffix of that kind, and it is read"
-    content = kind.name or kind_of_text(head)
+    content = kind.name or describe_text(head)
     return f"not a picture but: {content}" if content else "not a picture"
 
 

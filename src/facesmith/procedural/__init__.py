@@ -6,13 +6,12 @@ generate.py  many faces -> an array, or a dataset on disk
 """
 
 from facesmith.procedural.face import HAIR_COLORS, HAIR_STYLES, ProceduralFace, face_labels, random_face
-from facesmith.procedural.generate import LANDMARK_COLUMNS, SEEDS_PER_FOLDER, draw_many, write_faces
+from facesmith.procedural.generate import SEEDS_PER_FOLDER, draw_many, write_faces
 from facesmith.procedural.painting import draw, landmarks
 
 __all__ = [
     "HAIR_COLORS",
     "HAIR_STYLES",
-    "LANDMARK_COLUMNS",
     "SEEDS_PER_FOLDER",
     "ProceduralFace",
     "draw",

@@ -7,18 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
+from facesmith.detection.align import LANDMARK_COLUMNS
 from facesmith.io.files import atomic_write, refuse_to_overwrite
-from facesmith.io.progress import bar
 from facesmith.pictures.images import Pixels, write_png
 from facesmith.procedural.face import face_labels, random_face
 from facesmith.procedural.painting import draw, landmarks
 
 SEEDS_PER_FOLDER = 1_000_000
-LANDMARK_COLUMNS = tuple(
-    f"{place}_{axis}" for place in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for axis in "xy"
-)
 
 
 def draw_many(seeds: Iterable[int], size_px: int = 64) -> Pixels:
@@ -27,9 +23,7 @@ def draw_many(seeds: Iterable[int], size_px: int = 64) -> Pixels:
     return np.stack(pictures) if pictures else np.empty((0, size_px, size_px, 3), np.uint8)
 
 
-def write_faces(
-    out: Path, count: int, size_px: int = 64, seed: int = 0, *, force: bool = False, console: Console | None = None
-) -> Path:
+def write_faces(out: Path, count: int, size_px: int = 64, seed: int = 0, *, force: bool = False) -> Path:
     """Write `count` procedural faces and a `metadata.csv` with their labels and landmarks; returns the folder.
 
     Face `i` has the seed `seed * SEEDS_PER_FOLDER + i`, so folders with different seeds share no face.
@@ -37,7 +31,6 @@ def write_faces(
     Args:
         out: the folder; its `metadata.csv` is written last.
         force: replace existing numbered faces.
-        console: shows a progress bar.
 
     Raises:
         OutputExists: `out` is not empty and `force` is False.
@@ -47,7 +40,7 @@ def write_faces(
         old.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for i in bar(range(count), count, "drawing faces", console or Console(quiet=True)):
+    for i in range(count):
         face = random_face(seed * SEEDS_PER_FOLDER + i)
         path = write_png(out / f"{i:06d}.png", draw(face, size_px))
         points = landmarks(face, size_px).ravel().tolist()
