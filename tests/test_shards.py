@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -309,6 +310,25 @@ def test_workers_that_end_at_once_are_an_error(tmp_path, photos, monkeypatch):
     monkeypatch.setattr(local_engine, "WORKER", [sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(FacesmithError, match="ends as soon as it starts"):
         run(photos, tmp_path / "out", workers=1)
+
+
+def test_modules_in_the_current_folder_do_not_replace_those_of_a_worker(tmp_path, photos, monkeypatch):
+    for name in ("random", "torch", "signal"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert run(photos, tmp_path / "out", shards=10, workers=1).faces == 5
+
+
+def test_ctrl_c_says_how_to_resume_shards_without_deleting_them(tmp_path, photos, monkeypatch):
+    def stopped(job, slices):
+        yield frozenset()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extract_module, "choose_engine", lambda *_: stopped)
+    output = io.StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, tmp_path / "out", shards=4, force=True, console=Console(file=output, width=200))
+    assert output.getvalue() == "Stopped after 0 of 2 shards. To resume, run the same command without --force.\n"
 
 
 def test_force_replaces_shards_and_keeps_other_files(tmp_path, photos, in_process):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import tarfile
 from collections.abc import Generator, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from facesmith.errors import BadData
+from facesmith.errors import BadData, FacesmithError
 from facesmith.io.files import atomic_write, sha256
 from facesmith.photos import collect, shard_files, shard_notes
 from facesmith.photos.collect import Collector
@@ -29,6 +30,7 @@ from facesmith.storage.addresses import address_of
 
 READERS = 16  # pictures that are read at a time over a network
 MAX_THUMBNAILS = 2  # of each kind of rejection, in each shard
+OUT_OF_MEMORY = 137  # the exit code of a process that the system ends because memory is short
 Running = Generator[frozenset[int]]  # of an engine: the shards being extracted, twice a second and whenever one is done
 
 
@@ -112,6 +114,20 @@ def extract_shard(job: ShardJob, part: PhotoSlice) -> None:
     )
     shard_files.write_record(job.out, record)
     notes.remove()
+
+
+def extract_in_worker(job: ShardJob, part: PhotoSlice) -> Exception | None:
+    """`extract_shard` in a worker's process. Errors that the user can mend are the result, so that they arrive whole.
+
+    Where memory is short, the process ends, as if the system had ended it: a photo may be the cause.
+    """
+    try:
+        extract_shard(job, part)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    except (FacesmithError, OSError) as error:
+        return error
+    return None
 
 
 class _Writer:

@@ -66,7 +66,8 @@ def extract_shards(
             for running in states:
                 progress.advance(missing.count(running) - progress.done)
     except KeyboardInterrupt:
-        console.print(f"Stopped after {missing.n_done} of {len(slices)} shards. To resume, run the same command.")
+        done = f"{missing.n_done} of {len(slices)} shards"
+        console.print(f"Stopped after {done}. To resume, run the same command without --force.")
         raise
     report = faces_folder.finish(out, settings, source, labels, job.pictures, _finished(job, len(slices)))
     (out / LOCK_NAME).unlink(missing_ok=True)

@@ -20,7 +20,8 @@ from facesmith.photos.extract_shard import PhotoSlice, Running, ShardJob
 from facesmith.photos.shard_notes import MAX_START_DEATHS, note_file, read_note
 
 POLL_SECONDS = 0.5
-WORKER = [sys.executable, "-m", "facesmith.photos.shard_worker"]
+# Without -P, Python would look for modules in the current folder first: a user's random.py would replace its own.
+WORKER = [sys.executable, "-P", "-m", "facesmith.photos.shard_worker"]
 
 
 def run_local(job: ShardJob, slices: Iterator[PhotoSlice], workers: int) -> Running:

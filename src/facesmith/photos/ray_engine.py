@@ -10,11 +10,10 @@ from itertools import islice
 from typing import Any
 
 from facesmith.errors import BadOption, FacesmithError, MissingExtra
-from facesmith.photos.extract_shard import PhotoSlice, Running, ShardJob, extract_shard
+from facesmith.photos.extract_shard import PhotoSlice, Running, ShardJob, extract_in_worker
 
 POLL_SECONDS = 0.5
 MAX_CALLS = 64  # shards; then the worker's process is replaced, so that memory that leaks is freed
-OUT_OF_MEMORY = 137
 CONNECT_SECONDS = 5
 ADDRESS = re.compile(r"\[?([\w.:-]+?)\]?:(\d{1,5})")
 START = "Start one on its first machine: ray start --head --port 6379"
@@ -33,7 +32,7 @@ def run_ray(job: ShardJob, slices: Iterator[PhotoSlice], address: str | None, wo
     """
     ray, is_own = _connected(address, workers)
     try:
-        task = ray.remote(num_cpus=1, max_retries=-1, max_calls=MAX_CALLS)(_extract)
+        task = ray.remote(num_cpus=1, max_retries=-1, max_calls=MAX_CALLS)(extract_in_worker)
         job_ref = ray.put(job)
         running: dict[Any, int] = {}
         while True:
@@ -84,17 +83,6 @@ def _connected(address: str | None, workers: int | None) -> tuple[Any, bool]:
         reason = str(error).splitlines()[0].rstrip(".")
         raise FacesmithError(f"Ray can't be reached {where}: {reason}. {START}") from None
     return ray, True
-
-
-def _extract(job: ShardJob, part: PhotoSlice) -> Exception | None:
-    """The task: extract a shard. Errors that the user can mend are the result, so that they arrive as they are."""
-    try:
-        extract_shard(job, part)
-    except MemoryError:
-        os._exit(OUT_OF_MEMORY)  # counts like a photo that ends the process
-    except (FacesmithError, OSError) as error:
-        return error
-    return None
 
 
 def _raise_error(ray: Any, done: Any) -> None:

@@ -1,7 +1,7 @@
 """A worker process of `--engine local`: extracts one shard after another, as its parent requests on standard input.
 
 The parent sends a `ShardJob` as a pickle, then slices. After each slice the worker answers with None, or the error.
-Run by `local_engine.py`: python -m facesmith.photos.shard_worker
+Run by `local_engine.py`: python -P -m facesmith.photos.shard_worker
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ import threading
 import time
 import traceback
 
-from facesmith.errors import FacesmithError
-from facesmith.photos.extract_shard import extract_shard
-
-OUT_OF_MEMORY = 137  # the exit code of a process that the system ends because memory is short
+from facesmith.photos.extract_shard import extract_in_worker
 
 
 def main() -> None:
@@ -30,13 +27,8 @@ def main() -> None:
             part = pickle.load(requests)
         except EOFError:
             return
-        answer: Exception | None = None
         try:
-            extract_shard(job, part)
-        except MemoryError:
-            os._exit(OUT_OF_MEMORY)  # counts like a photo that ends the process
-        except (FacesmithError, OSError) as error:
-            answer = error
+            answer = extract_in_worker(job, part)
         except Exception:  # noqa: BLE001 (the parent raises it with this traceback)
             answer = RuntimeError(traceback.format_exc())
         pickle.dump(answer, answers)
