@@ -13,7 +13,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.inversion.face_template import by_size, find_faces
-from facesmith.io.messages import one_line
+from facesmith.io.messages import as_typed, one_line
 from facesmith.io.progress import Progress
 from facesmith.photos.sources import Photo, PhotoFile, PhotoSource, iterate_photos, open_source
 from facesmith.pictures.credentials import Credentials, read_credentials
@@ -86,7 +86,7 @@ def detect_watermark(pixels: Pixels, key: str = PUBLIC_KEY) -> Found:
 
 
 def detect(paths: Sequence[Path], console: Console, own_key: str | None = None) -> Iterator[tuple[str, Detection]]:
-    """Yield the name of each picture with what it says about itself.
+    """Yield the name of each picture, and what it says about itself. With several paths, names begin with them.
 
     Args:
         paths: pictures, films, and folders and archives of them.
@@ -97,28 +97,37 @@ def detect(paths: Sequence[Path], console: Console, own_key: str | None = None) 
     """
     count, skipped = 0, []
     with Progress(console, "looking for watermarks, pictures", None) as progress:
-        for path in checked_paths(paths):
+        checked = checked_paths(paths)
+        for path in checked:
             source = open_source(path)
+            folder = _folder_of(path, source) if len(checked) > 1 else Path()
             if ignored := kinds_text(source.ignored):
-                console.print(f"{path}: files that are not pictures are ignored ({ignored})")
+                console.print(f"{as_typed(path)}: files that are not pictures are ignored ({ignored})")
             with closing(source):
                 claims = _Claims(source)
                 for photo in iterate_photos(source, FRAME_STEP):
+                    name = as_typed(folder / photo.source)
                     try:
                         picture = photo.read()
                         if picture.n_pictures > 1:
                             console.print(
-                                f"{photo.source} has {count_text(picture.n_pictures)} pages or frames: only the first "
+                                f"{name} has {count_text(picture.n_pictures)} pages or frames: only the first "
                                 "is examined"
                             )
-                        yield photo.source, _detect(picture.pixels, *claims.of(photo), own_key)
+                        yield name, _detect(picture.pixels, *claims.of(photo), own_key)
                         count += 1
                     except BadPicture as reason:
-                        skipped.append(f"{photo.source}: {reason}")
-                        console.print(f"{photo.source} skipped: {reason}")
+                        skipped.append(f"{name}: {reason}")
+                        console.print(f"{name} skipped: {reason}")
                     progress.advance()
     if not count:
         raise BadData(f"None of the pictures can be read{f' ({skipped[0]})' if skipped else ''}.")
+
+
+def _folder_of(path: Path, source: PhotoSource) -> Path:
+    """The folder or archive in which a source has its pictures."""
+    is_file = not path.is_dir() and [file.name for file in source.files] == [path.name]
+    return path.parent if is_file else path
 
 
 def detection_of(pixels: Pixels, content: bytes, own_key: str | None = None) -> Detection:
