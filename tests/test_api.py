@@ -157,6 +157,26 @@ def test_an_argument_of_a_wrong_type_is_a_user_error(call, message):
         call()
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write_faces(tmp_path / "home" / "faces", 4, 32)
+    small = {"resolution": 16, "width": 4, "batch_size": 2}
+    report = facesmith.train("~/faces", "~/run", "dcgan64", set=small, kimg=0.004, device="cpu", quiet=True)
+    assert report.out == tmp_path / "home" / "run"
+    assert (tmp_path / "home" / "run" / "model.safetensors").exists()
+    assert facesmith.load("~/run").sample([1]).shape == (1, 16, 16, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_brackets_in_paths_are_printed_as_they_are(tmp_path, capsys):
+    write_faces(tmp_path / "faces", 4, 32)
+    small, run = {"resolution": 16, "width": 4, "batch_size": 2}, tmp_path / "runs [v2]"
+    for _ in range(2):
+        facesmith.train(tmp_path / "faces", run, "dcgan64", set=small, kimg=0.004, device="cpu")
+    assert f"{run}: dcgan64, 0.004 kimg, finished" in capsys.readouterr().err
+
+
 def test_numbers_of_numpy_and_texts_as_paths_are_right_types(tmp_path):
     data = write_faces(tmp_path / "faces", 4, 32)
     assert len(facesmith.open_faces(str(data), np.int64(32)).names) == 4

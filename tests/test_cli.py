@@ -284,7 +284,7 @@ def test_the_exit_code_names_the_signal_that_stopped_a_command(facesmith, faces,
         stop_after(3, monkeypatch, number)
         stopped_code, _, err = train(facesmith, faces, tmp_path / "run")
         assert stopped_code == code
-        assert "Run the same command to resume" in err
+        assert "To resume, run the same command." in err
         assert signal.getsignal(number) == signal.SIG_DFL
     finally:
         signal.signal(number, earlier)

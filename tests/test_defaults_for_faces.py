@@ -139,7 +139,7 @@ def test_a_run_on_few_faces_starts_from_the_bundled_generator_and_resumes(tmp_pa
     assert load_model(options.out).header["finetuned_from"] == load_model(bundled_model()).hash
     assert train(replace(options, kimg=0.006, extend=True), QUIET).finished
     assert read_plan(options.out / PLAN).finetuned_from["model"] == "bundled"
-    with pytest.raises(BadData, match="--from was"):
+    with pytest.raises(BadData, match="--from was bundled, now None"):
         train(replace(options, from_scratch=True), QUIET)
 
 

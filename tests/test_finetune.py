@@ -97,6 +97,22 @@ def test_a_discriminator_beside_a_copied_model_is_used(parent, tmp_path):
         assert torch.equal(alone.weights["D"][name], tensor)
 
 
+def test_the_discriminator_beside_a_snapshot_is_used(parent, faces, tmp_path):
+    run = tmp_path / "run"
+    options = TrainOptions("dcgan64", faces, run, SMALL, kimg=0.08, seed=3, precision="float32", threads=1)
+    train(replace(options, snapshots=1), QUIET)
+    snapshot = open_pretrained(run / "snapshots" / "000000080.safetensors", None)
+    assert snapshot.warmup == 0.0
+    for name, tensor in open_pretrained(run, None).weights["D"].items():
+        assert torch.equal(snapshot.weights["D"][name], tensor)
+    networks = tmp_path / "networks" / "model.safetensors"
+    networks.parent.mkdir()
+    shutil.copy(run / "networks" / "000000080.safetensors", networks)
+    (tmp_path / "snapshots").mkdir()
+    shutil.copy(parent / MODEL, tmp_path / "snapshots" / MODEL)
+    assert open_pretrained(tmp_path / "snapshots" / MODEL, None).warmup == WARMUP  # these are of another run
+
+
 def test_a_discriminator_belongs_to_one_model(parent, tmp_path, faces):
     other = tmp_path / "other"
     train(TrainOptions("dcgan64", faces, other, SMALL, kimg=0.08, seed=3, precision="float32", threads=1), QUIET)

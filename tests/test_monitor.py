@@ -17,7 +17,7 @@ from facesmith.errors import BadData
 from facesmith.faces import Stream
 from facesmith.pictures.images import grid, read_picture, to_uint8
 from facesmith.training.averages import inference_networks
-from facesmith.training.curves import draw_curves, draw_scores, loss_names, points, save_shares, smoothed
+from facesmith.training.curves import checkpoint_share_keys, draw_curves, draw_scores, loss_names, points, smoothed
 from facesmith.training.discriminator_scores import Histogram, read_histogram
 from facesmith.training.monitor import Monitor
 from facesmith.training.progress_film import progress_film
@@ -203,6 +203,15 @@ def test_scores_are_logged_and_drawn(tmp_path):
     assert read_picture(tmp_path / "scores.png").std() > 5
 
 
+def test_curves_draw_loss_terms_only(tmp_path):
+    state = small_state("quick", budget=48, batch_size=16)
+    with Monitor(tmp_path, state, 0.0, QUIET) as monitor:
+        for _ in range(3):
+            monitor.log_step(train_step(state))
+        monitor.log_checkpoint(inference_networks(state))
+        assert set(loss_names(monitor.lines)) == {"D/loss", "G/loss", "D/loss_fake", "D/loss_real", "D/r1"}
+
+
 @pytest.mark.parametrize("real_threshold", [None, 0.5, 4.0])
 def test_scores_of_every_kind_are_drawn(tmp_path, real_threshold):
     scores = Histogram(-1.0, 2.0, False, real_threshold, tuple(range(40)), (1,) * 40)
@@ -217,8 +226,10 @@ def test_only_finite_numbers_of_a_log_are_drawn(tmp_path):
 
 
 def test_auc_is_drawn_if_there_is_no_threshold():
-    assert save_shares([{"seen": 1, "scores/auc": 0.5, "scores/accuracy_real": 0.5}]) == ["scores/accuracy_real"]
-    assert save_shares([{"seen": 1, "scores/auc": 0.5}]) == ["scores/auc"]
+    assert checkpoint_share_keys([{"seen": 1, "scores/auc": 0.5, "scores/accuracy_real": 0.5}]) == [
+        "scores/accuracy_real"
+    ]
+    assert checkpoint_share_keys([{"seen": 1, "scores/auc": 0.5}]) == ["scores/auc"]
 
 
 @pytest.mark.parametrize("terms", [{"G/prior": 2.0, "D/l2": 0.0}, {"G/prior": -2.0}, {"D/auc": 0.5}, {"D/l2": 0.0}])

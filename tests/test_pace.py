@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import QUIET, RESOLUTION, faces_folder, small_state, stop_after
 
+from facesmith.errors import BadOption
 from facesmith.modelfiles.checkpoint import load_state
 from facesmith.training import make_plan as make_plan_module
 from facesmith.training import pace as pace_module
@@ -66,6 +67,21 @@ def test_a_run_ends_on_time_when_the_speed_changes_up_to_four_times(planned, bef
     assert seconds == pytest.approx(60 * MINUTES, rel=0.1)
     assert progress == sorted(progress)  # so the learning rate never rises again
     assert progress[-1] == 1
+
+
+def test_the_pause_of_a_checkpoint_does_not_count_as_the_speed():
+    state, pace = small_state(budget=144_000), Pace(threads=1, max_threads=None, minutes=MINUTES)
+    state.seen = 96_000
+    assert pace.adjust(state, 1200.0, no_measurement) == []
+    state.seen += 16
+    assert pace.adjust(state, 1203.2, no_measurement) == []  # stopped right after the checkpoint: 5 images a second
+    assert state.budget == 144_000
+    state.seen += 3_800
+    pace.adjust(state, 1248.2, no_measurement)
+    assert state.budget == 144_000  # measured since the first checkpoint: 79 images a second
+    state.seen += 3_600
+    assert pace.adjust(state, 1338.2, no_measurement)  # 40 a second
+    assert state.budget == state.seen + round((1800 - 1338.2) * 40)
 
 
 def test_a_steady_machine_keeps_the_plan():
@@ -167,6 +183,16 @@ def options(tmp_path):
 @pytest.fixture
 def slow_machine(monkeypatch):
     """A machine that trains 80 images a second, half as many as were measured, in simulated time."""
+    simulate_machine(monkeypatch, measured=160.0)
+
+
+@pytest.fixture
+def fast_machine(monkeypatch):
+    """The same machine, but it was busy when its speed was measured."""
+    simulate_machine(monkeypatch, measured=20.0)
+
+
+def simulate_machine(monkeypatch, measured):
     seconds = 0.0
 
     def step(state):
@@ -174,7 +200,7 @@ def slow_machine(monkeypatch):
         seconds += 8 / 80
         return train_step(state)
 
-    speed = Speed({"float32": 160.0}, "float32", "as requested")
+    speed = Speed({"float32": measured}, "float32", "as requested")
     monkeypatch.setattr(make_plan_module, "measure", lambda *args: speed)
     monkeypatch.setattr(train_module, "train_step", step)
     monkeypatch.setattr(Monitor, "seconds", property(lambda self: seconds))
@@ -208,3 +234,13 @@ def test_a_resumed_run_keeps_the_changed_budget_and_its_schedule(options, monkey
     assert report.finished
     assert resumed == [(saved["budget"], tuple(saved["replanned_at"]), saved["seen"])]
     assert train(replace(options, minutes=0.08, extend=True), QUIET).seen == pytest.approx(0.08 * 60 * 80, rel=0.1)
+    with pytest.raises(BadOption, match="--extend makes a run longer"):
+        train(replace(options, minutes=0.07, extend=True), QUIET)
+
+
+@pytest.mark.usefixtures("fast_machine")
+def test_a_run_on_a_machine_that_became_faster_can_be_extended(options):
+    seen = train(options, QUIET).seen
+    assert seen == pytest.approx(0.05 * 60 * 80, rel=0.1)
+    # At the speed measured first, .06 minutes are 72 images.
+    assert train(replace(options, minutes=0.06, extend=True), QUIET).seen == pytest.approx(0.06 * 60 * 80, rel=0.1)

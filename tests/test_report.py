@@ -26,10 +26,11 @@ from facesmith import cli
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.faces.describe import contact_sheet
+from facesmith.modelfiles.run_folder import read_log
 from facesmith.pictures.images import read_picture, write_png
 from facesmith.report.read_run import limit_width
 from facesmith.report.recipe_docstring import split_docstring
-from facesmith.report.rerun_commands import kimg_text, train_command
+from facesmith.report.rerun_commands import is_exact, kimg_text, train_command
 from facesmith.report.write_report import write_report
 from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.train import train
@@ -183,6 +184,18 @@ def test_the_commands_of_the_page_reproduce_the_run(run, tmp_path, monkeypatch):
     assert (again / "samples.png").read_bytes() == (run / "samples.png").read_bytes()
     assert (tmp_path / "faces.png").exists()
     assert (tmp_path / "progress.mp4").exists()
+
+
+def test_the_page_promises_an_identical_model_only_if_nothing_was_adjusted(run):
+    plan, log = read_plan(run / "run.json"), read_log(run / "log.jsonl")[0]
+    assert is_exact(plan, log)
+    assert "gives a byte-identical model" in page_of(run)
+    for changed in (replace(plan, budget_request={"minutes": 3.0}), replace(plan, processes=2)):
+        assert not is_exact(changed, log)
+    for term in ("budget", "threads"):
+        assert not is_exact(plan, [{**log[0], term: 1 + log[0][term]}, *log[1:]])
+    command = train_command(replace(plan, processes=2), plan.hyperparameters, run)
+    assert command.startswith("torchrun --nproc-per-node 2 -m facesmith train dcgan64")
 
 
 def test_the_command_repeats_on_trouble_and_validate_every(run):

@@ -224,7 +224,7 @@ def test_an_empty_video_is_called_empty(tmp_path, archive):
     video.write_bytes(b"")
     source = open_source(archived(archive, [video], tmp_path) if archive else tmp_path)
     (photo,) = iterate_photos(source, 1)
-    with pytest.raises(BadPicture, match="^empty file$"):
+    with pytest.raises(BadPicture, match=r"^empty file$"):
         photo.load()
     source.close()
 

@@ -100,6 +100,8 @@ def test_unknown_precisions_and_devices_are_refused():
         measure(small_recipe("dcgan64"), CPU, "float16")
     with pytest.raises(BadOption, match="one of auto"):
         pick_device("tpu")
+    with pytest.raises(BadOption, match="CUDA_VISIBLE_DEVICES=1 facesmith"):
+        pick_device("cuda:1")
     if not torch.cuda.is_available():
         with pytest.raises(BadOption, match="not available"):
             pick_device("cuda")

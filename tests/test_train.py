@@ -26,6 +26,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from facesmith.errors import BadData, BadModel, BadOption, NonFiniteLoss, OutputExists, RunBusy
 from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.photos.split import PARTS
+from facesmith.training.choose_recipe import recipe_name
 from facesmith.training.plan import TrainOptions, read_plan
 from facesmith.training.train import train
 
@@ -145,6 +146,70 @@ def test_force_starts_over_and_removes_only_files_of_the_run(options):
     assert (options.out / "notes.txt").read_text() == "mine"
 
 
+def test_messages_of_a_forced_run_name_the_command_that_keeps_it(options, monkeypatch):
+    train(options, QUIET)
+    forced, output = replace(options, force=True, kimg=0.2), io.StringIO()
+    with monkeypatch.context() as patched:
+        stop_after(5, patched)
+        train(forced, Console(file=output, width=500))
+    assert "to resume this run later, leave out --force" in output.getvalue()
+    assert forced.same_command == "the same command without --force"
+    assert train(replace(forced, force=False), QUIET).seen == 200
+
+
+def test_torchrun_resumes_a_forced_run_after_a_failure(options, monkeypatch):
+    train(options, QUIET)
+    before = (options.out / "state.pt").stat().st_mtime_ns
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert train(replace(options, force=True), QUIET).finished
+    assert (options.out / "state.pt").stat().st_mtime_ns == before
+
+
+def test_force_does_not_delete_the_model_that_a_run_starts_from(options):
+    train(replace(options, snapshots=1), QUIET)
+    before = (options.out / "model.safetensors").read_bytes()
+    for start in (options.out, options.out / "snapshots" / "000000120.safetensors"):
+        with pytest.raises(BadOption, match=r"--force deletes the run in .* the model that --from names"):
+            train(replace(options, recipe=None, hyperparameters={}, finetune_from=start, force=True), QUIET)
+    assert (options.out / "model.safetensors").read_bytes() == before
+
+
+def test_extend_needs_a_run_and_no_force(options):
+    with pytest.raises(BadOption, match=r"--extend continues a run, but .*run contains none"):
+        train(replace(options, extend=True), QUIET)
+    assert not options.out.exists()
+    train(options, QUIET)
+    with pytest.raises(BadOption, match=r"--force deletes it\. Leave out one of them"):
+        train(replace(options, extend=True, force=True, kimg=0.2), QUIET)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": -1}, "--seed is -1; it must be at least 0 and at most 4294967295"),
+        ({"seed": 2**32}, "--seed is 4294967296"),
+        ({"limit": 0}, "--limit is 0; it must be at least 1"),
+        ({"snapshots": -1}, "--snapshots is -1"),
+        ({"keep_epochs": 0}, "--keep-epochs is 0"),
+        ({"images_every": 0}, "--images-every is 0"),
+        ({"threads": 0}, "--threads is 0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_written(options, change, message):
+    with pytest.raises(BadOption, match=message):
+        train(replace(options, **change), QUIET)
+    assert not options.out.exists()
+
+
+def test_a_run_keeps_its_recipe_when_the_command_leaves_it_out(options):
+    train(options, QUIET)
+    assert recipe_name(None, None, options.out) == "dcgan64"
+    assert train(replace(options, recipe=None), QUIET).finished
+    assert train(replace(options, recipe=None, kimg=0.2, extend=True), QUIET).seen == 200
+    with pytest.raises(BadData, match="recipe was dcgan64, now dcgan32"):
+        train(replace(options, recipe="dcgan32", hyperparameters={"resolution": RESOLUTION, "width": 4}), QUIET)
+
+
 def test_a_folder_that_is_not_a_run_is_refused(options):
     options.out.mkdir()
     (options.out / "thesis.doc").write_text("mine")
@@ -254,6 +319,24 @@ def test_snapshots_keeps_the_newest_models(options):
     snapshots = sorted((options.out / "snapshots").iterdir())
     assert [path.name for path in snapshots] == ["000000080.safetensors", "000000120.safetensors"]
     assert load_model(snapshots[0]).header["seen"] == 80
+
+
+def test_snapshots_leave_other_files_beside_them_alone(options, monkeypatch):
+    with monkeypatch.context() as patched:
+        stop_after(11, patched)
+        train(replace(options, snapshots=1), QUIET)
+    folder = options.out / "snapshots"
+    others = {"000000088.directions.safetensors", "000000088-good.safetensors"}
+    for name in others:
+        (folder / name).write_text("mine")
+    train(replace(options, snapshots=1), QUIET)
+    assert {path.name for path in folder.iterdir()} == {"000000120.safetensors", *others}
+
+
+def test_the_networks_beside_a_snapshot_name_its_model(options):
+    train(replace(options, snapshots=1), QUIET)
+    with pytest.raises(BadModel, match=r"networks of a training, not a model. The model is .*snapshots/000000120"):
+        load_model(options.out / "networks" / "000000120.safetensors")
 
 
 def test_a_diverging_run_stops_with_the_last_save_intact(options):

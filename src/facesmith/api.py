@@ -21,6 +21,7 @@ from facesmith.evaluation.evaluate import evaluate as evaluate_models
 from facesmith.explore.detect_marks import detect_watermark
 from facesmith.gan.recipe import parse_condition
 from facesmith.io.argument_types import checked_arguments
+from facesmith.io.files import user_path
 from facesmith.io.given_arrays import as_array
 from facesmith.io.messages import SafeConsole
 from facesmith.modelfiles.evaluation_file import EVALUATION
@@ -135,7 +136,7 @@ def extract(
         FacesmithError: the photos, the options or the folder cannot be used.
     """
     return extract_faces(
-        Path(photos), Path(out), size=size, frame=frame, crop=crop, faces=faces, min_face=min_face,
+        user_path(photos), user_path(out), size=size, frame=frame, crop=crop, faces=faces, min_face=min_face,
         threshold=threshold, max_fill=max_fill, every=every, workers=workers, pictures=pictures, shards=shards,
         engine=engine, address=address, force=force, console=_console(quiet),
     )  # fmt: skip
@@ -182,12 +183,13 @@ def train(
     Args:
         data: the faces.
         out: the run folder.
-        recipe: a recipe's name; by default `quick`, or the recipe of the model in `from_`.
+        recipe: a recipe's name; by default that of the run in `out` or of the model in `from_`, else `quick`.
         from_: initial weights: a run folder, a `model.safetensors`, or `"bundled"`. (`from` is a Python keyword.)
         from_scratch: don't start from the bundled generator, as a run on few faces does without recipe and `from_`.
         minutes: budget in minutes; 30 if no budget is given.
         kimg: budget in thousands of real images shown.
-        epochs: budget in epochs: passes over the training faces, or as the recipe's text counts them.
+        epochs: budget in epochs: passes over the training faces. `gray-dcgan64` and `elu36` count as their tutorials
+            do.
         set: hyperparameters of the recipe, such as `{"lr": 1e-4}`.
         condition: attributes to learn, as columns of the label table: `["smiling", "male"]`.
         batch: batch size; the same as `set={"batch_size": batch}`.
@@ -195,7 +197,7 @@ def train(
         device: `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
         precision: `"auto"` (measured), `"float32"` or `"bfloat16"`.
         limit: use only this many faces.
-        mirror: mirror every other face.
+        mirror: mirror each face with probability 1/2.
         average: save and sample moving averages of the weights instead of current weights.
         hold_out: keep a fifth of the faces out of training, for validation and test.
         as_in_text: train exactly as the tutorial of the recipe does.
@@ -205,7 +207,7 @@ def train(
         save_every: kimg between two checkpoints.
         validate_every: kimg between two small evaluations; keeps the best model as `best.safetensors`.
         on_trouble: `"warn"`, `"rollback"` (to the last healthy checkpoint) or `"stop"`.
-        extend: continue a finished run to a larger budget.
+        extend: continue a run to a larger budget.
         force: delete the run in `out` and start over.
         threads: CPU threads.
         quiet: print nothing.
@@ -213,7 +215,7 @@ def train(
     Raises:
         FacesmithError: the data, the options or the run folder cannot be used, or the training diverged.
     """
-    start, folder = None if from_ is None else Path(from_), Path(out)
+    start, folder = None if from_ is None else user_path(from_), user_path(out)
     hyperparameters = dict(set or {})
     if batch is not None:
         hyperparameters["batch_size"] = batch
@@ -222,7 +224,7 @@ def train(
         hyperparameters["condition"] = parse_condition(name, ",".join(condition))
     options = TrainOptions(
         recipe=recipe,
-        data=Path(data),
+        data=user_path(data),
         out=folder,
         hyperparameters=hyperparameters,
         minutes=minutes,
@@ -291,10 +293,10 @@ def evaluate(
         FacesmithError: the models, the faces or the options cannot be used.
     """
     several = [model] if model is None or isinstance(model, str | Path) else model
-    paths = [None if each is None else Path(each) for each in several]
+    paths = [None if each is None else user_path(each) for each in several]
     options = EvaluateOptions(
-        paths, Path(data), Path(out), samples, features, None if weights is None else Path(weights), download, limit,
-        pictures, force, psi, identity, attributes,
+        paths, user_path(data), user_path(out), samples, features, None if weights is None else user_path(weights),
+        download, limit, pictures, force, psi, identity, attributes,
     )  # fmt: skip
     lines = list(evaluate_models(options, _console(quiet)))
     stored = json.loads((options.out / EVALUATION).read_text(encoding="utf-8"))
@@ -307,9 +309,9 @@ def _console(quiet: bool) -> Console:
     if _in_notebook():
         return SafeConsole(
             file=sys.stdout, force_jupyter=False, force_terminal=False, color_system=None, highlight=False,
-            width=NOTEBOOK_WIDTH, quiet=quiet,
+            markup=False, width=NOTEBOOK_WIDTH, quiet=quiet,
         )  # fmt: skip
-    return SafeConsole(stderr=True, highlight=False, quiet=quiet)
+    return SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=quiet)
 
 
 def _in_notebook() -> bool:

@@ -63,7 +63,7 @@ def demo(
     )
     report = train(options, console)
     if not report.finished:
-        console.print("Stopped and saved. Run the same command again to continue.")
+        console.print(f"Stopped and saved. To continue, run {options.same_command}.")
         raise KeyboardInterrupt
     (new_sheet,) = sample(lambda: load(run), SHEET_SEEDS, out / "faces.png", force=True, console=console)
     film = progress_film(run, out / "progress.mp4", console)

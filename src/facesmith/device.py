@@ -19,6 +19,12 @@ def pick_device(name: str) -> torch.device:
     usable = usable_devices()
     if name == "auto":
         return torch.device(usable[0])
+    if name.startswith("cuda:"):
+        number = name.removeprefix("cuda:")
+        raise BadOption(
+            f"--device {name!r} is a GPU by number. Use --device cuda, and choose the GPU by an environment variable: "
+            f"CUDA_VISIBLE_DEVICES={number} facesmith ..."
+        )
     if name not in DEVICES:
         raise BadOption(f"--device {name!r} is not one of auto, {', '.join(DEVICES)}.")
     if name not in usable:

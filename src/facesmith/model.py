@@ -21,6 +21,7 @@ from facesmith.gan.recipe import condition_of
 from facesmith.inversion.face_template import locate_face
 from facesmith.inversion.inverter import Inverter, open_inverter
 from facesmith.io.argument_types import checked_arguments
+from facesmith.io.files import user_path
 from facesmith.io.given_arrays import as_array
 from facesmith.io.json_files import as_schema
 from facesmith.io.messages import shorten
@@ -199,7 +200,7 @@ class Model:
             >>> faces = vae.with_normal_prior().sample(range(16))
         """
         if not self.G.fits_prior:
-            raise BadOption(f"{self.path} has no fitted prior, so --prior changes nothing. Leave it out.")
+            raise BadOption(f"{self.path} has no fitted prior: it already draws latents as its text does.")
         model = copy.copy(self)
         model._distortion_limits = {}
         model.G = copy.deepcopy(self.G)
@@ -301,7 +302,7 @@ def load(path: str | Path | None = None) -> Model:
     """
     if path is not None and not isinstance(path, str | PathLike):
         raise BadModel(f"{shorten(repr(path), 40)} is not the path of a model. Give a text or a Path.")
-    return Model(load_model(None if path is None else Path(path)))
+    return Model(load_model(None if path is None else user_path(path)))
 
 
 def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32]]:

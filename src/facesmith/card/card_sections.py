@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from facesmith.card.facts import Facts
+from facesmith.io.progress import duration_in_words
 from facesmith.modelfiles.evaluation_file import UNCERTAIN, Score, Share
 from facesmith.watermark.embed import MIN_SIDE_PX
 
@@ -87,7 +88,7 @@ def training(facts: Facts) -> Iterator[str]:
     rows = [
         ("recipe", f"`{recipe.name}`"),
         ("real images shown", f"{seen:,}" if type(seen) is int else UNKNOWN),
-        ("time", UNKNOWN if facts.seconds is None else _duration(facts.seconds)),
+        ("time", UNKNOWN if facts.seconds is None else duration_in_words(facts.seconds)),
         ("device", UNKNOWN if plan is None else f"{plan.device}, CPU threads: {plan.threads}, {plan.precision}"),
         ("seed", str(header.get("seed", UNKNOWN))),
         ("fine-tuned from", _code(header["finetuned_from"]) if header.get("finetuned_from") else "no other model"),
@@ -299,7 +300,3 @@ def _share(share: Share) -> str:
 
 def _real(score: Score) -> str:
     return UNKNOWN if score.get("real") is None else f"{score['real']:.4g}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.1f} minutes"

@@ -17,7 +17,8 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="The run folder. If it contains this run already, the run is resumed.")],
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe; facesmith recipes lists them. Default: quick.")
+        str | None,
+        typer.Argument(help="A recipe; facesmith recipes lists them. Default: quick, or that of the run in --out."),
     ] = None,
     finetune_from: Annotated[
         Path | None,
@@ -37,7 +38,10 @@ def train(
     ] = None,
     kimg: Annotated[float | None, typer.Option(help="Budget in thousands of real images shown.")] = None,
     epochs: Annotated[
-        float | None, typer.Option(help="Budget in epochs: passes over the training faces, or as the text counts them.")
+        float | None,
+        typer.Option(
+            help="Budget in epochs: passes over the training faces. gray-dcgan64 and elu36 count as their tutorials do."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A hyperparameter of the recipe, as name=value. Repeatable.")
@@ -149,7 +153,7 @@ def train(
         end_if_launched()
         return
     if not report.finished:
-        console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. Run the same command to resume.")
+        console.print(f"stopped and saved at {report.seen / 1000:.1f} kimg. To resume, run {options.same_command}.")
         raise KeyboardInterrupt  # main() exits with 130
     show(out / "model.safetensors")
     console.print(f"trained on {report.seen / 1000:.1f} kimg")
@@ -157,7 +161,8 @@ def train(
     if (out / "best.safetensors").exists():
         console.print(f"best model on the validation split: {out / 'best.safetensors'}")
     console.print(f"draw more faces: facesmith sample --model {out} --out more.png")
-    console.print("train longer: the same command with a larger budget and --extend")
+    instead = " in place of --force" if force else ""
+    console.print(f"train longer: the same command with a larger budget, and --extend{instead}")
     end_if_launched()
 
 

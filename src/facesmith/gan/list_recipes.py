@@ -25,10 +25,10 @@ def recipe_table() -> Iterator[str]:
     for name, cls in recipes().items():
         recipe = make_recipe(name, {})
         with torch.device("meta"):
-            networks = recipe.networks()
+            G = recipe.networks()["G"]
         size = f"{recipe.resolution}x{recipe.resolution}x{recipe.channels}"
-        parameters = " ".join(f"{key} {count_parameters(net):,}" for key, net in networks.items())
-        yield f"{name:<16} {size:<12} {parameters:<28} {multiply_adds(networks['G']) / 1e6:>9.0f}  {cls.source}"
+        parameters = " ".join(f"{key} {count:,}" for key, count in recipe.parameter_counts().items())
+        yield f"{name:<16} {size:<12} {parameters:<28} {multiply_adds(G) / 1e6:>9.0f}  {cls.source}"
     yield "Options of a recipe: facesmith recipes NAME"
 
 
@@ -45,11 +45,6 @@ def describe_recipe(name: str) -> Iterator[str]:
         large = cls.large_images.get(option.name, option.default)
         note = f"; {large} from {LARGE} px on" if large != option.default else ""
         yield f"  {option.name:<17} {option.default!s:<8} {option.help}{note}"
-
-
-def count_parameters(net: nn.Module) -> int:
-    """The number of parameters of a network."""
-    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def multiply_adds(G: nn.Module) -> float:

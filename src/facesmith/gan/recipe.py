@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from facesmith.errors import BadOption
@@ -68,6 +69,12 @@ class Recipe(ABC):
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """New, initialized networks by name. "G" is a `contracts.Generator`."""
+
+    def parameter_counts(self) -> dict[str, int]:
+        """The number of parameters of each network. Nothing is allocated."""
+        with torch.device("meta"):
+            networks = self.networks()
+        return {name: sum(parameter.numel() for parameter in net.parameters()) for name, net in networks.items()}
 
     @abstractmethod
     def players(self) -> dict[str, Player]:

@@ -51,6 +51,11 @@ UNFINISHED = "unfinished"  # the ending of the mark that `outputs.Outputs` sets
 OWN_LEFTOVERS = re.compile(rf"\.(.+\.(?P<process>\d+)-\d+\.{PARTIAL}|(.+\.)?{UNFINISHED})")
 
 
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """The path that a program gives, with `~` replaced by the home folder, as a shell does."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for unknown users)
+
+
 def is_disk_error(error: BaseException) -> bool:
     """Whether an error is a fault of a disk, its permissions or its limits, rather than of our code."""
     if not isinstance(error, OSError):

@@ -129,6 +129,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} h"
 
 
+def duration_in_words(seconds: float) -> str:
+    """A duration for a page, such as 40 seconds, 12 minutes or 3.5 hours."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} hours"
+
+
 def bar(items: Iterable[T], total: int, description: str, console: Console) -> Iterator[T]:
     """Yield the items, and show how many are done."""
     with Progress(console, description, total) as progress:

@@ -51,7 +51,9 @@ def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[li
         notices.append(f"the folder {printable_name(*distinct)} is not a class, because there is no other one")
     are_albums = len(distinct) > 1 and all(map(ALBUM.match, distinct))
     if are_albums:
-        notices.append(f"folders named after a date or by a camera are not classes, such as {printable_name(min(distinct))}")
+        notices.append(
+            f"folders named after a date or by a camera are not classes, such as {printable_name(min(distinct))}"
+        )
     elif len(distinct) > MAX_CLASSES:
         notices.append(f"{len(distinct)} folders are not classes, because they are more than {MAX_CLASSES}")
     if are_albums or not 1 < len(distinct) <= MAX_CLASSES:

@@ -26,7 +26,7 @@ from facesmith.io.json_files import as_schema, parse_json
 from facesmith.io.memory import require_memory
 from facesmith.io.messages import one_line, shorten
 from facesmith.modelfiles.locate import model_file
-from facesmith.modelfiles.run_folder import ways_on
+from facesmith.modelfiles.run_folder import NETWORKS, SNAPSHOTS, ways_on
 from facesmith.modelfiles.sidecar import GIVE_MODEL, HEADER_KEY, open_tensors
 
 MODEL_FORMAT = 1
@@ -116,13 +116,26 @@ def load_model(path: Path | None, device: str = "cpu") -> LoadedModel:
     Raises:
         BadModel: the file is missing, damaged, not ours, of a later format, or does not match its recipe.
     """
-    file = model_file(path)
+    return _load(model_file(path), device, of_training=False)
+
+
+def load_networks(file: Path) -> LoadedModel:
+    """Read and check all networks of a training, with their current weights, as `--snapshots` keeps them.
+
+    Raises:
+        BadModel: as `load_model`.
+    """
+    return _load(file, "cpu", of_training=True)
+
+
+def _load(file: Path, device: str, *, of_training: bool) -> LoadedModel:
+    """Read the averaged networks of a model file, or all networks of a training."""
     _require_memory(file)
     with open_tensors(file, device=device) as opened:
         header = _header(file, opened.metadata())
         slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118
         specs = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
-        recipe, nets = _empty_networks(file, header, specs)
+        recipe, nets = _empty_networks(file, header, specs, of_training=of_training)
         tensors = {key: opened.get_tensor(key) for key in specs}
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise BadModel(f"{file} contains weights that are not finite, so it can't draw faces.")
@@ -150,9 +163,9 @@ def _header(file: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
 
 
 def _empty_networks(
-    file: Path, header: Mapping[str, Any], specs: Mapping[str, TensorSpec]
+    file: Path, header: Mapping[str, Any], specs: Mapping[str, TensorSpec], *, of_training: bool
 ) -> tuple[Recipe, nn.ModuleDict]:
-    """Build the recipe's averaged networks on the meta device and compare them with the file's tensors.
+    """Build the recipe's averaged networks, or all of them, on the meta device; compare them with the file's tensors.
 
     The meta device allocates nothing, so a forged header can't make us allocate more memory than the file needs.
     """
@@ -162,9 +175,11 @@ def _empty_networks(
         raise BadModel(f"{file} has a recipe that this version can't build: {error}") from None
     with torch.device("meta"):
         networks = recipe.networks()
-    nets = nn.ModuleDict({name: networks[name] for name in recipe.averaged})
+    nets = nn.ModuleDict(networks if of_training else {name: networks[name] for name in recipe.averaged})
     expected = {key: (tuple(t.shape), DTYPES.get(t.dtype, "")) for key, t in nets.state_dict().items()}
     if expected != dict(specs):
+        if file.parent.name == NETWORKS and (model := file.parent.parent / SNAPSHOTS / file.name).is_file():
+            raise BadModel(f"{file} contains the networks of a training, not a model. The model is {model}.")
         name, _ = sorted(set(expected.items()) ^ set(specs.items()))[0]
         raise BadModel(
             f"{file} does not fit its recipe {recipe.name}: {shorten(name)} differs ({len(specs)} tensors found)."

@@ -47,7 +47,7 @@ def ways_on(run: Path) -> str:
 
 
 def sheets(run: Path, folder: str = SHEETS) -> list[Path]:
-    """The contact sheets of a run in order, one per save. Files whose names are not numbers are ignored."""
+    """The contact sheets of a run in order, one per checkpoint. Files whose names are not numbers are ignored."""
     return sorted(path for path in (run / folder).glob("*.png") if path.stem.isdecimal() and path.is_file())
 
 

@@ -71,6 +71,8 @@ class Dcgan32(Recipe):
             raise BadOption(
                 f"{self.name}: resolution={self.resolution} can't be halved {self.scales} times. Choose fewer scales."
             )
+        if self.batch_size == 1 and self.resolution == 2**self.scales:
+            raise BadOption(f"{self.name}: batch normalization of 1x1 pixels needs at least 2 images. Use --batch 2.")
 
     def networks(self) -> dict[str, nn.Module]:
         shape = (self.width, self.resolution, self.channels, self.scales, self.blocks, self.deeper)

@@ -48,9 +48,13 @@ SPEED = (
     "Dips in speed mean that the machine was busy with something else. Memory should soon become constant. If it grows "
     "until the end, a longer run would need more of it."
 )
-REPRODUCE = (
-    "On the same kind of machine and with the same versions, the first command gives a byte-identical model. The "
-    "others draw faces with it, make a film that moves between faces, and make the film of the training."
+EXACTLY = "On the same kind of machine and with the same versions, the first command gives a byte-identical model."
+SIMILARLY = (
+    "The first command trains a similar model. It is not identical, because the number of images or threads was "
+    "adjusted during this run, or because several processes trained it."
+)
+OTHER_COMMANDS = (
+    "The others draw faces with it, make a film that moves between faces, and make the film of the training."
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from facesmith.pictures.charts import histogram_chart, line_chart
 from facesmith.pictures.html import Chart
@@ -24,6 +25,7 @@ from facesmith.training.curves import (
 )
 from facesmith.training.discriminator_scores import Histogram
 
+Item = TypeVar("Item")
 MAX_HISTOGRAMS = 6
 ConstantTerms = list[tuple[str, str]]
 
@@ -72,10 +74,15 @@ def term_chart(log: Log, key: str) -> list[Chart]:
 
 
 def score_charts(histograms: Sequence[tuple[int, Histogram]]) -> list[Chart]:
-    """The discriminator's scores at a few saves, evenly spaced; the newest is last."""
-    last = len(histograms) - 1
-    indices = sorted({round(i * last / (MAX_HISTOGRAMS - 1)) for i in range(MAX_HISTOGRAMS)}) if histograms else []
-    return [_score_chart(*histograms[i]) for i in indices]
+    """The discriminator's scores at a few checkpoints; the newest is last."""
+    return [_score_chart(*each) for each in evenly_spaced(histograms, MAX_HISTOGRAMS)]
+
+
+def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` items, among them the first and the last."""
+    if not items:
+        return []
+    return [items[i] for i in sorted({round(i * (len(items) - 1) / (count - 1)) for i in range(count)})]
 
 
 def _score_chart(seen: int, scores: Histogram) -> Chart:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,22 @@ from facesmith.training.plan import Plan
 MAX_WIDTH = 76
 
 
+def is_exact(plan: Plan, log: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether `train_command` gives the identical model: one process, whose budget and threads never changed.
+
+    A budget in minutes may have changed at the first checkpoint, before anything was logged.
+    """
+    settings = {(line["budget"], line["threads"]) for line in log if "budget" in line and "threads" in line}
+    return plan.processes == 1 and "minutes" not in plan.budget_request and settings <= {(plan.budget, plan.threads)}
+
+
 def train_command(plan: Plan, hyperparameters: Mapping[str, Any], out: Path) -> str:
-    """The command that trains the same model again, into the folder `out`.
+    """The command that trains a run again, into the folder `out`.
 
     It states every hyperparameter, since defaults may change, and the budget in kimg.
     """
-    parts = [f"facesmith train {plan.recipe}", f"--data {shlex.quote(plan.data)}", f"--out {shlex.quote(str(out))}"]
+    program = "facesmith" if plan.processes == 1 else f"torchrun --nproc-per-node {plan.processes} -m facesmith"
+    parts = [f"{program} train {plan.recipe}", f"--data {shlex.quote(plan.data)}", f"--out {shlex.quote(str(out))}"]
     parts += [f"--kimg {kimg_text(plan.budget)}", f"--save-every {kimg_text(plan.save_every)}", f"--seed {plan.seed}"]
     parts += [f"--from {shlex.quote(plan.finetuned_from['model'])}"] if plan.finetuned_from else []
     parts += [f"--limit {plan.limit}"] if plan.limit is not None else []

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import TypeVar
 
 import torch
 
 from facesmith import __version__
 from facesmith.faces.describe import attribute_summary, contact_sheet, dataset_summary
-from facesmith.gan.list_recipes import count_parameters
+from facesmith.io.progress import duration_in_words
 from facesmith.pictures.html import Section, Video, as_picture
 from facesmith.pictures.images import Pixels
 from facesmith.report import explanations
-from facesmith.report.log_charts import loss_charts, schedule_charts, score_charts, share_chart, sign_charts, term_chart
+from facesmith.report.log_charts import (
+    evenly_spaced,
+    loss_charts,
+    schedule_charts,
+    score_charts,
+    share_chart,
+    sign_charts,
+    term_chart,
+)
 from facesmith.report.read_run import MAX_WIDTH_PX, RunRecord, limit_width
 from facesmith.report.recipe_docstring import split_docstring
-from facesmith.report.rerun_commands import kimg_text, show_commands, train_command
+from facesmith.report.rerun_commands import is_exact, kimg_text, show_commands, train_command
 from facesmith.training.curves import VALIDATION_KID, points
 from facesmith.training.diagnosis import diagnose, unexamined
 
@@ -31,7 +38,6 @@ SHOWN_PICTURES = 8
 STRIP_PX = 264
 STRIP_SIDE, SHEET_SIDE = 4, 8  # faces in a row: in the strip, and on a contact sheet
 SPEED_CHECKPOINTS = 5  # the last checkpoints, which the remaining time is estimated from
-Item = TypeVar("Item")
 
 
 def run_sections(run: RunRecord, film: bytes | None, pictures: bool) -> Iterator[Section]:
@@ -72,21 +78,13 @@ def seconds_left(run: RunRecord) -> float | None:
     return (budget - run.seen) / 1000 * (seconds[-1] - seconds[0]) / (kimg[-1] - kimg[0])
 
 
-def duration(seconds: float) -> str:
-    """A duration such as "90 minutes"."""
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} seconds"
-    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours {minutes % 60} minutes"
-
-
 def _summary(run: RunRecord) -> Section:
     rows: list[tuple[str, str]] = []
     if run.plan is not None:
         rows += [("recipe", run.plan.recipe), ("data", run.plan.data), ("progress", _progress(run))]
     if run.lines:
         seconds = (points(run.lines, "seconds")[1] or [0.0])[-1]
-        rows.append(("training time", duration(seconds)))
+        rows.append(("training time", duration_in_words(seconds)))
         if seconds > 0:
             rows.append(("speed", f"{run.seen / seconds:.0f} images per second"))
     if run.plan is not None:
@@ -103,7 +101,7 @@ def _progress(run: RunRecord) -> str:
         return f"{progress}: finished"
     left = seconds_left(run)
     progress = f"{progress}, {run.seen / budget:.0%}"
-    return progress if left is None else f"{progress}; about {duration(left)} left"
+    return progress if left is None else f"{progress}; about {duration_in_words(left)} left"
 
 
 def _samples(run: RunRecord, film: bytes | None) -> Iterator[Section]:
@@ -115,7 +113,7 @@ def _samples(run: RunRecord, film: bytes | None) -> Iterator[Section]:
     yield Section("Samples", figures=[as_picture(newest, label)], explanation=explanation)
     if len(run.frames) > 1:
         videos = [Video(film, "The same 64 faces from the first checkpoint to the last")] if film else []
-        frames = _evenly_spaced(run.frames, STRIP_PICTURES)
+        frames = evenly_spaced(run.frames, STRIP_PICTURES)
         strip = [as_picture(_upper_left_faces(sheet), f"{at / 1000:.1f} kimg") for at, sheet in frames]
         yield Section("Samples over time", videos=videos, strip=strip, explanation=explanations.FILM)
 
@@ -123,14 +121,9 @@ def _samples(run: RunRecord, film: bytes | None) -> Iterator[Section]:
 def _shown(run: RunRecord) -> Iterator[Section]:
     """The pictures that the recipe wrote itself, such as five faces after each epoch."""
     if run.shown:
-        pictures = _evenly_spaced(run.shown, SHOWN_PICTURES)
+        pictures = evenly_spaced(run.shown, SHOWN_PICTURES)
         figures = [as_picture(pixels, f"{seen / 1000:.1f} kimg") for seen, pixels in pictures]
         yield Section("Pictures of the recipe", figures=figures, explanation=explanations.SHOWN)
-
-
-def _evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
-    """At most `count` items, among them the first and the last."""
-    return [items[i] for i in sorted({round(i * (len(items) - 1) / (count - 1)) for i in range(count)})]
 
 
 def _upper_left_faces(sheet: Pixels) -> Pixels:
@@ -225,9 +218,7 @@ def _recipe(run: RunRecord) -> Iterator[Section]:
         yield Section(part.title, part.lines, rows=part.rows, bullets=part.bullets, folded=True)
     values = [(each.name, str(getattr(run.recipe, each.name)), each.metadata["help"]) for each in fields(run.recipe)]
     yield Section("Hyperparameters", header=("name", "value", "meaning"), rows=values, folded=True)
-    with torch.device("meta"):
-        networks = run.recipe.networks()
-    sizes = [(name, count_parameters(net)) for name, net in networks.items()]
+    sizes = list(run.recipe.parameter_counts().items())
     yield Section("Networks", header=("network", "parameters"), rows=sizes, folded=True)
 
 
@@ -259,5 +250,6 @@ def _reproduce(run: RunRecord) -> Iterator[Section]:
         hyperparameters = run.recipe.hyperparameters() if run.recipe else run.plan.hyperparameters
         again = run.folder.with_name(f"{run.folder.name}-again")
         code = [train_command(run.plan, hyperparameters, again), show_commands(run.folder)]
-        yield Section("Reproduce", [explanations.REPRODUCE], code=code)
+        how = explanations.EXACTLY if is_exact(run.plan, run.lines) else explanations.SIMILARLY
+        yield Section("Reproduce", [f"{how} {explanations.OTHER_COMMANDS}"], code=code)
     yield Section("Versions", rows=rows)

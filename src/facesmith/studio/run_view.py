@@ -13,13 +13,14 @@ from statistics import median
 from typing import Any
 
 from facesmith.errors import BadData
+from facesmith.io.progress import duration_in_words
 from facesmith.modelfiles.run_folder import LOG, SHEETS, sheets
 from facesmith.pictures.charts import COLORS, Line, line_chart
 from facesmith.pictures.html import Section
 from facesmith.pictures.images import read_file
 from facesmith.report import explanations
 from facesmith.report.read_run import RunRecord, read_plan_and_log
-from facesmith.report.run_sections import BALANCE, DIAGNOSIS, duration, live_sections, seconds_left
+from facesmith.report.run_sections import BALANCE, DIAGNOSIS, live_sections, seconds_left
 from facesmith.training.curves import KIMG_LABEL, LABELS, VALIDATION_KID, points, smoothed
 from facesmith.training.diagnosis import DISTANCE, VARIETY
 
@@ -45,7 +46,7 @@ def summary(run_id: str, name: str, folder: Path) -> dict[str, Any]:
         "seen": run.seen,
         "budget": budget,
         "state": "finished" if run.seen >= budget else state,
-        "time_left": None if time_left is None else duration(time_left),
+        "time_left": None if time_left is None else duration_in_words(time_left),
         "seconds_since_checkpoint": round(seconds_since_checkpoint),
         "sheets": [int(path.stem) for path in sheets(folder)],
     }

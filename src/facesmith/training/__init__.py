@@ -11,6 +11,7 @@ make_plan.py             a plan for a new run, or the stored one checked against
 memory_estimate.py       the memory of a training, estimated before it is allocated
 processes.py             the processes of torchrun, which train one run together
 speed.py                 training speed and precision, measured before a run
+pace.py                  a budget in minutes, and the threads, adjusted at each checkpoint
 finetune.py              start from the networks of a model
 state.py                 networks, averages, optimizers, counters; saved and loaded
 step.py                  one training step, for any recipe

@@ -18,17 +18,17 @@ def recipe_name(recipe: str | None, finetune_from: Path | None, out: Path, *, fo
     """The name of the recipe that the options select; the command line needs it to parse `--set`.
 
     Args:
-        out: the run folder. A resumed run does not need the pretrained model anymore.
+        out: the run folder. A run that it contains keeps its recipe, and no longer needs the pretrained model.
 
     Raises:
         BadModel: there is no such model, or the run's plan is damaged.
     """
-    if recipe is not None or finetune_from is None:
-        return recipe or DEFAULT_RECIPE
+    if recipe is not None:
+        return recipe
     stored = stored_plan(out, force)
-    if stored is not None and stored.finetuned_from:
+    if stored is not None and (finetune_from is None or stored.finetuned_from):
         return stored.recipe
-    return str(read_header(finetune_from)["recipe"])
+    return DEFAULT_RECIPE if finetune_from is None else str(read_header(finetune_from)["recipe"])
 
 
 def choose_recipe(options: TrainOptions, stored: Plan | None) -> tuple[Recipe, PretrainedModel | None]:

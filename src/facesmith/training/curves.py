@@ -71,7 +71,7 @@ LABELS = {
 }
 NOT_LOSS_TERMS = (  # prefixes of keys that have charts of their own, or none
     *("lr/", "knob/", "scores", "reconstruction/", "validation/", "samples/"),
-    *("seen", "step", "seconds", "images_per_second", "memory_mib"),
+    *("seen", "step", "seconds", "images_per_second", "memory_mib", "threads", "budget", "rolled_back_from"),
 )
 KIMG_LABEL = "real images shown (kimg)"
 CHANCE = (0.5, "chance")
@@ -144,7 +144,7 @@ def score_label(scores: Histogram) -> str:
 def share_lines(log: Log) -> list[Line]:
     """The balance of the players: shares of the steps as lines, those of the checkpoints as dots."""
     lines = [line for key, (label, color) in STEP_SHARES.items() for line in term_lines(log, key, label, color)]
-    for key in save_shares(log):
+    for key in checkpoint_share_keys(log):
         label, color = CHECKPOINT_SHARES[key]
         lines.append(Line(label, *points(log, key), color, dots=True))
     return lines
@@ -166,7 +166,7 @@ def term_lines(log: Log, key: str, label: str, color: str = BLUE) -> list[Line]:
     return [line, Line(label, kimg, numbers, color, faint=True)] if means else [line]
 
 
-def save_shares(log: Log) -> list[str]:
+def checkpoint_share_keys(log: Log) -> list[str]:
     """The keys of `CHECKPOINT_SHARES` in a log; the AUC only where the discriminator has no threshold for real."""
     keys = [key for key in CHECKPOINT_SHARES if points(log, key)[0]]
     return [key for key in keys if key != "scores/auc" or "scores/accuracy_real" not in keys]

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from facesmith.errors import BadData, BadModel, BadOption, FacesmithError
 from facesmith.gan.recipe import Recipe, make_recipe
-from facesmith.modelfiles.checkpoint import LoadedModel, load_model, load_state, read_header
+from facesmith.modelfiles.checkpoint import LoadedModel, load_model, load_networks, load_state, read_header
 from facesmith.modelfiles.locate import BUNDLED, bundled_model, models_near
-from facesmith.modelfiles.run_folder import MODEL, STATE
+from facesmith.modelfiles.run_folder import MODEL, NETWORKS, SNAPSHOTS, STATE
 from facesmith.modelfiles.sidecar import load_sidecar, save_sidecar, sidecar_path
 from facesmith.training.state import TrainState, set_label_shares
 
@@ -137,10 +137,16 @@ def load_pretrained(state: TrainState, pretrained: PretrainedModel) -> None:
 
 
 def _other_networks(model: LoadedModel) -> dict[str, Tensor]:
-    """The tensors of the networks outside a model file, from `state.pt` or the sidecar; empty if there is neither."""
-    state = model.path.parent / STATE
-    if model.path.name == MODEL and state.is_file():  # the model of a run
+    """The tensors of the networks outside a model file; empty if they are nowhere.
+
+    They are in the `state.pt` of a run, in a file of the same name for a snapshot, and else in the sidecar.
+    """
+    state, of_snapshot = model.path.parent / STATE, model.path.parent.parent / NETWORKS / model.path.name
+    if model.path.name == MODEL and state.is_file():
         networks = load_state(state)["nets"]
+    elif model.path.parent.name == SNAPSHOTS and of_snapshot.is_file():
+        loaded = load_networks(of_snapshot)
+        networks = loaded.nets.state_dict() if loaded.header == model.header else {}
     elif (beside := sidecar_path(model.path, DISCRIMINATOR)).is_file():
         networks, _ = load_sidecar(beside, DISCRIMINATOR, model.hash)
     else:

@@ -23,7 +23,7 @@ from facesmith.metrics.features import open_extractor
 from facesmith.modelfiles.run_folder import LOCK, MODEL, PLAN, RUN_FILES, RUN_FOLDERS, STATE
 from facesmith.training.as_in_text import save_interval
 from facesmith.training.finetune import PretrainedModel
-from facesmith.training.memory_estimate import check_training_memory, free_on_device
+from facesmith.training.memory_estimate import FLOAT_BYTES, check_training_memory, free_on_device
 from facesmith.training.pace import best_threads, candidate_threads
 from facesmith.training.plan import Plan, TrainOptions, budget_request, read_plan, write_plan
 from facesmith.training.processes import Processes
@@ -32,8 +32,8 @@ from facesmith.training.state import new_state
 from facesmith.training.validation import EXTRACTOR, affordable_validation, check_validation_split
 
 DEFAULT_MINUTES = 30.0
-MAX_SAVES = 40  # per run, if --save-every is not given
-MIN_SAVE_SECONDS = 20.0
+MAX_CHECKPOINTS = 40  # per run, if --save-every is not given
+MIN_CHECKPOINT_SECONDS = 20.0
 MIB = 2**20
 COPIES_WHILE_WRITING = 2  # files are replaced atomically, so old and new exist for a moment
 
@@ -63,6 +63,8 @@ def make_plan(
         plan = _with_validation(options, plan, recipe, faces, console)
         _remove_run(options.out)  # only now: everything that can fail has succeeded
         write_plan(file, plan)
+        if options.force:
+            console.print("notice: to resume this run later, leave out --force: it would start over.", highlight=False)
         return plan
     stored = read_plan(file)
     if (options.out / MODEL).exists() and not (options.out / STATE).exists():
@@ -132,7 +134,7 @@ def _new_plan(
     budget = _budget_in_images(request, images_per_second, epoch_images, recipe.batch_size * processes.count)
     save_every = save_interval(options, epoch_images)
     if save_every is None:
-        save_every = int(max(budget / MAX_SAVES, images_per_second * MIN_SAVE_SECONDS))
+        save_every = int(max(budget / MAX_CHECKPOINTS, images_per_second * MIN_CHECKPOINT_SECONDS))
     plan = Plan(
         recipe=recipe.name,
         hyperparameters=recipe.hyperparameters(),
@@ -195,7 +197,7 @@ def _print_requirements(
     Raises:
         BadData: there is not enough disk space.
     """
-    weights = {name: sum(p.numel() for p in net.parameters()) * 4 for name, net in recipe.networks().items()}
+    weights = {name: FLOAT_BYTES * count for name, count in recipe.parameter_counts().items()}
     model_bytes = sum(weights[name] for name in recipe.averaged)
     state_bytes = 3 * sum(weights.values()) + model_bytes  # weights, up to two moments of the optimizer, averages
     states = COPIES_WHILE_WRITING + (1 if options.on_trouble == "rollback" else 0)
@@ -204,7 +206,7 @@ def _print_requirements(
         kept += int(plan.budget / recipe.epoch_images(len(faces.part("train"))) / options.keep_epochs) + 1
     models = COPIES_WHILE_WRITING + kept + 1
     networks_bytes = (COPIES_WHILE_WRITING + kept if kept else 0) * sum(weights.values())
-    disk_bytes = states * state_bytes + models * model_bytes + networks_bytes + MAX_SAVES * MIB
+    disk_bytes = states * state_bytes + models * model_bytes + networks_bytes + MAX_CHECKPOINTS * MIB
     free_bytes = shutil.disk_usage(options.out).free
     minutes, face_count = plan.budget / plan.images_per_second / 60, len(faces.part("train"))
     console.print(
@@ -270,9 +272,7 @@ def _check_same_run(
     requested_values = recipe.hyperparameters()
     condition = stored_values.pop("condition", ())  # compared separately
     requested_values.pop("condition", None)
-    pretrained_hash = None
-    if options.finetune_from is not None:  # a run that has its own state no longer needs the model
-        pretrained_hash = str(pretrained.model.hash if pretrained else stored.finetuned_from["hash"])[:16]
+    was_from, is_from = _names_of_pretrained(options, pretrained, stored)
     keeps_precision = options.precision == "auto" or options.device not in ("auto", stored.device)
     pairs: dict[str, tuple[object, object]] = {  # (stored, requested)
         "recipe": (stored.recipe, recipe.name),
@@ -287,7 +287,7 @@ def _check_same_run(
         "--as-in-text": (stored.as_in_text, options.as_in_text),
         "--limit": (stored.limit, options.limit),
         "--precision": (stored.precision, stored.precision if keeps_precision else options.precision),
-        "--from": (stored.finetuned_from.get("hash", "")[:16] or None, pretrained_hash),
+        "--from": (was_from, is_from),
     }
     differences = [f"{option} was {was}, now {now}" for option, (was, now) in pairs.items() if was != now]
     if differences:
@@ -297,6 +297,25 @@ def _check_same_run(
             f"{moved if stored.fingerprint != faces.fingerprint else ''}"
             "Use the same options to resume it, choose another --out, or start over with --force."
         )
+
+
+def _names_of_pretrained(
+    options: TrainOptions, pretrained: PretrainedModel | None, stored: Plan
+) -> tuple[str | None, str | None]:
+    """The stored and the requested model to fine-tune, named differently if and only if they differ.
+
+    A model is named by its path; by its hash, too, if two models have one path.
+    """
+    was = stored.finetuned_from.get("model")
+    is_now = None if options.finetune_from is None else str(options.finetune_from)
+    if was is None or is_now is None:
+        return was, is_now
+    if pretrained is None:  # a run that has its own state no longer needs the model
+        return was, was
+    was_hash, is_hash = str(stored.finetuned_from["hash"])[:16], pretrained.model.hash[:16]
+    if was_hash == is_hash:
+        return was, was
+    return (was, is_now) if was != is_now else (f"{was} ({was_hash})", f"{is_now} ({is_hash})")
 
 
 def _on_this_machine(options: TrainOptions, stored: Plan, console: Console) -> Plan:
@@ -352,7 +371,11 @@ def _updated(options: TrainOptions, stored: Plan, epoch_images: int) -> Plan:
     request = budget_request(options) or stored.budget_request
     if request == stored.budget_request:
         return plan
-    budget = _budget_in_images(request, stored.images_per_second, epoch_images, 1)
+    minutes, stored_minutes = request.get("minutes"), stored.budget_request.get("minutes")
+    if minutes and stored_minutes:  # the stored budget follows the real speed, not the one of the start
+        budget = round(stored.budget * minutes / stored_minutes)
+    else:
+        budget = _budget_in_images(request, stored.images_per_second, epoch_images, 1)
     if not options.extend:
         ((unit, number),) = stored.budget_request.items()
         in_kimg = "" if unit == "kimg" else f" ({stored.budget / 1000:g} kimg)"

@@ -72,7 +72,7 @@ def check_training_memory(
     """
     free = free_on_device(device) // (1 if device.type == "cuda" else processes)
     narrower = f"Use narrower networks: facesmith recipes {recipe.name} lists the hyperparameters."
-    weights = _weight_bytes(recipe)
+    weights = FLOAT_BYTES * sum(recipe.parameter_counts().values())
     require_memory(WEIGHT_COPIES * weights, f"{recipe.name} with {size_text(weights)} of weights", narrower, free)
     training = estimate_training(recipe, device, precision)
     if not advice:
@@ -154,13 +154,6 @@ def _tensors(values: Any) -> list[Tensor]:
 
 def _storage(tensor: Tensor) -> torch.UntypedStorage:
     return tensor.untyped_storage()
-
-
-def _weight_bytes(recipe: Recipe) -> int:
-    """The bytes of all weights, which are not allocated."""
-    with torch.device("meta"):
-        networks = recipe.networks().values()
-    return sum(parameter.numel() * FLOAT_BYTES for network in networks for parameter in network.parameters())
 
 
 def _round_down(batch_size: int) -> int:

@@ -76,6 +76,7 @@ class Monitor:
         seconds: spent on training before this start.
         held_out: faces of the validation split, to be scored and reconstructed; may be empty.
         held_out_labels: `[M, K]`, for a conditional recipe.
+        face_count: training faces, in all processes together.
         prints_text: also print what the text of the recipe prints.
     """
 
@@ -88,9 +89,11 @@ class Monitor:
         held_out: Pixels | None = None,
         held_out_labels: NDArray[np.float32] | None = None,
         *,
+        face_count: int | None = None,
         prints_text: bool = False,
     ) -> None:
         self.prints_text = prints_text
+        self.face_count = face_count or len(state.stream.indices)
         self.out, self.state, self.console = out, state, console
         self.held_out, self.held_out_labels = held_out, held_out_labels
         self.real_thumbnails = thumbnails(training_faces(state, MAX_REAL_FACES))
@@ -148,9 +151,8 @@ class Monitor:
         """Print what the text of the recipe prints after this step."""
         state = self.state
         self.recent.append({name: term for name, term in terms.items() if not term.ndim})
-        faces = len(state.stream.indices)
-        epochs = round(state.budget / state.recipe.epoch_images(faces), 2)
-        for text in state.recipe.console_lines(state.step - 1, self.recent, faces, epochs):
+        epochs = round(state.budget / state.recipe.epoch_images(self.face_count), 2)
+        for text in state.recipe.console_lines(state.step - 1, self.recent, self.face_count, epochs):
             self.print(text)
 
     def log_validation(self, scores: Mapping[str, float], *, is_best: bool) -> None:

@@ -6,6 +6,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def open_run(options: TrainOptions, processes: Processes, console: Console) -> I
 def _open_other(options: TrainOptions, plan: Plan, processes: Processes) -> Run:
     """The run as a process sees it that neither reads nor writes the run folder; its state is new."""
     quiet = Console(quiet=True)
-    options = with_text(options)
+    options = with_text(replace(options, recipe=plan.recipe))
     store, listing = read_dataset(options.data)
     recipe = make_recipe(plan.recipe, plan.hyperparameters)
     recipe, faces = _open_faces(options, store, listing, recipe, processes, quiet)
@@ -90,11 +91,13 @@ def _open_other(options: TrainOptions, plan: Plan, processes: Processes) -> Run:
 @contextmanager
 def _open_first(options: TrainOptions, processes: Processes, console: Console) -> Iterator[Run]:
     # Fail early, before anything is written.
+    stored = stored_plan(options.out, options.force)
+    if stored is not None and not stored.finetuned_from and options.finetune_from is None:
+        options = replace(options, recipe=options.recipe or stored.recipe)
     options = with_text(options)
     check_options(options)
     check_precision(options.precision)
     pick_device(options.device)
-    stored = stored_plan(options.out, options.force)
     with _advice_on_moved_faces(options, stored):
         store, listing = read_dataset(options.data)
     face_count = min(len(listing.files), options.limit or len(listing.files))
@@ -234,7 +237,8 @@ def _open_monitor(plan: Plan, out: Path, state: TrainState, faces: Faces, second
     rows = faces.part("validation")[:MAX_HELD_OUT]
     labels = None if faces.labels is None else faces.labels[rows]
     held_out = np.asarray(faces.pixels[rows])
-    return Monitor(out, state, seconds, console, held_out, labels, prints_text=plan.as_in_text)
+    face_count = len(faces.part("train"))
+    return Monitor(out, state, seconds, console, held_out, labels, face_count=face_count, prints_text=plan.as_in_text)
 
 
 def _busy(out: Path) -> RunBusy:

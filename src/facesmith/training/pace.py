@@ -16,6 +16,7 @@ import psutil
 from facesmith.training.state import TrainState
 
 MIN_CHANGE = 0.02  # of the requested time; a smaller error of the predicted end is left alone
+MIN_SECONDS = 10.0  # to measure a speed; between two checkpoints that are nearer, pauses for saving weigh too much
 MIN_GAIN = 1.05  # of another number of threads; less is within the noise
 
 MeasureThreads = Callable[[list[int]], Mapping[int, float]]  # numbers of threads -> images per second for each
@@ -95,7 +96,7 @@ class Pace:
         threads: the number of CPU threads.
         max_threads: the largest number that may be chosen; None if it is fixed.
         minutes: the requested time, or None for a budget in images.
-        seconds: spent on training when the last decision was made.
+        seconds: spent on training when the speed was last measured.
         seen: images seen at that time.
     """
 
@@ -119,7 +120,9 @@ class Pace:
             What has changed, to be printed.
         """
         changes: list[str] = []
-        images_per_second = (state.seen - self.seen) / max(seconds - self.seconds, 1e-9)
+        interval = seconds - self.seconds
+        images_per_second = (state.seen - self.seen) / max(interval, 1e-9)
+        is_measured = self.minutes is None or interval >= min(MIN_SECONDS, self.minutes)  # at most a sixtieth of a run
         if suggestion := self._suggested_threads():
             speeds = measure(sorted({self.threads, suggestion}))
             threads = best_threads(speeds, self.threads)
@@ -127,7 +130,9 @@ class Pace:
             if threads != self.threads:
                 why = "other programs use the machine" if threads < self.threads else "more cores are free"
                 changes.append(f"CPU threads: {threads} instead of {self.threads}, because {why}")
-                self.threads, images_per_second = threads, speeds[threads]
+                self.threads, images_per_second, is_measured = threads, speeds[threads], True
+        if not is_measured:
+            return changes
         if self.minutes is not None and state.seen < state.budget:
             budget = replanned_budget(state, self.minutes, seconds, images_per_second)
             if budget is not None:

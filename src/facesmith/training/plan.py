@@ -21,12 +21,14 @@ from facesmith.errors import BadModel, BadOption
 from facesmith.io.files import atomic_write
 from facesmith.io.json_files import PathText, as_schema, read_json
 from facesmith.io.messages import encodable, one_line
+from facesmith.io.seeds import MAX_SEED
 from facesmith.modelfiles.run_folder import PLAN, ways_on
 
 MAX_PLAN_BYTES = 2**20
 PLAN_FORMAT = 1
 MAX_BUDGET = 1e9  # minutes, kimg or epochs
 MAX_THREADS = 1024
+MAX_COUNT = 10**9
 ON_TROUBLE = ("warn", "rollback", "stop")
 Whole = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -62,6 +64,11 @@ class TrainOptions:
     extend: bool = False
     force: bool = False
     threads: int | None = None
+
+    @property
+    def same_command(self) -> str:
+        """How messages name the command that resumes the run: with --force it would delete it."""
+        return "the same command without --force" if self.force else "the same command"
 
 
 class FinetunedFrom(TypedDict):
@@ -130,7 +137,7 @@ def budget_request(options: TrainOptions) -> dict[str, float]:
 
 
 def check_options(options: TrainOptions) -> None:
-    """Raise BadOption for an impossible budget or interval, or an unknown `on_trouble`."""
+    """Raise BadOption for a number out of range, an unknown `on_trouble`, or options that contradict each other."""
     if sum(budget is not None for budget in (options.minutes, options.kimg, options.epochs)) > 1:
         raise BadOption("Give only one budget: --minutes, --kimg or --epochs.")
     if options.from_scratch and options.finetune_from is not None:
@@ -142,6 +149,7 @@ def check_options(options: TrainOptions) -> None:
         raise BadOption(f"--out {options.out} is not UTF-8; TensorBoard can't write there. Choose another --out.")
     if options.on_trouble not in ON_TROUBLE:
         raise BadOption(f"--on-trouble {options.on_trouble!r} is not one of {', '.join(ON_TROUBLE)}.")
+    _check_run_folder(options)
     for name, number in (
         ("--minutes", options.minutes),
         ("--kimg", options.kimg),
@@ -151,6 +159,31 @@ def check_options(options: TrainOptions) -> None:
     ):
         if number is not None and not 0 < number <= MAX_BUDGET:
             raise BadOption(f"{name} is {number:g}; it must be more than 0 and at most {MAX_BUDGET:g}.")
+    for name, count, at_least, at_most in (
+        ("--seed", options.seed, 0, MAX_SEED),
+        ("--limit", options.limit, 1, MAX_COUNT),
+        ("--snapshots", options.snapshots, 0, MAX_COUNT),
+        ("--keep-epochs", options.keep_epochs, 1, MAX_COUNT),
+        ("--images-every", options.images_every, 1, MAX_COUNT),
+        ("--threads", options.threads, 1, MAX_THREADS),
+    ):
+        if count is not None and not at_least <= count <= at_most:
+            raise BadOption(f"{name} is {count}; it must be at least {at_least} and at most {at_most}.")
+
+
+def _check_run_folder(options: TrainOptions) -> None:
+    """Raise BadOption if --extend or --force don't fit the run folder or each other."""
+    if options.extend and options.force:
+        raise BadOption("--extend continues the run in --out, but --force deletes it. Leave out one of them.")
+    if options.extend and not (options.out / PLAN).exists():
+        raise BadOption(
+            f"--extend continues a run, but {options.out} contains none. Check --out, or leave out --extend."
+        )
+    start = options.finetune_from
+    if options.force and start is not None and options.out.resolve() in (start.resolve(), *start.resolve().parents):
+        raise BadOption(
+            f"--force deletes the run in {options.out}, and with it the model that --from names. Choose another --out."
+        )
 
 
 def stored_plan(out: Path, force: bool) -> Plan | None:

@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from facesmith.errors import BadOption, FacesmithError, ProcessLost
 from facesmith.io.cpus import usable_cpus
 
-LAUNCHED = "TORCHELASTIC_RUN_ID"  # an environment variable that torchrun sets
+# Environment variables that torchrun sets.
+LAUNCHED = "TORCHELASTIC_RUN_ID"
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 START_TIMEOUT = timedelta(minutes=5)  # processes on other machines may start later
 LOST_TIMEOUT = timedelta(seconds=45)  # after this time without a message, a process counts as lost
 HEARTBEAT_SECONDS = 5.0
@@ -224,6 +226,11 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
+def is_restart() -> bool:
+    """Whether `torchrun --max-restarts` has started the processes again after a failure."""
+    return int(os.environ.get(RESTARTS, "0")) > 0
+
+
 def end_if_launched() -> None:
     """End this process now, successfully, if it is one of several that `torchrun` has started.
 
@@ -273,5 +280,5 @@ def _finding_lost_processes() -> Iterator[None]:
             raise
         raise ProcessLost(
             "Another process of this training has ended or can't be reached. The last checkpoint is intact; "
-            "the same torchrun command resumes from it."
+            "the same torchrun command, without --force, resumes from it."
         ) from error

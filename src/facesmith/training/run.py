@@ -64,6 +64,11 @@ class Run:
     def is_finished(self) -> bool:
         return self.state.seen >= self.state.budget
 
+    @property
+    def epoch_images(self) -> int:
+        """Images of an epoch, of all processes together, as the budget counts them."""
+        return self.state.recipe.epoch_images(len(self.faces.part("train")))
+
     def is_validation_due(self, seen_before: int) -> bool:
         """Whether to validate after the step that began at `seen_before` images."""
         return bool(self.plan.validation) and self._has_crossed(int(self.plan.validation["every"]), seen_before)
@@ -91,7 +96,7 @@ class Run:
 
         With `keep_epochs` N, these are the epochs 1, N + 1, 2 N + 1, ...
         """
-        every, images = self.options.keep_epochs, self.state.recipe.epoch_images(len(self.state.stream.indices))
+        every, images = self.options.keep_epochs, self.epoch_images
         epoch = self.state.seen // images
         has_ended = epoch > seen_before // images
         return epoch if every is not None and has_ended and (epoch - 1) % every == 0 else None
@@ -204,9 +209,9 @@ class Run:
         self.monitor.log_rollback(names, seen_before)
         self._save_model(inference_networks(state))
         folders = (self.out / SNAPSHOTS, self.out / NETWORKS)
-        epoch_images = state.recipe.epoch_images(len(state.stream.indices))
         for snapshot in [file for folder in folders for file in folder.glob("*.safetensors")]:
-            number, images = snapshot.stem.removeprefix(EPOCH_PREFIX), 1 if snapshot.stem.isdecimal() else epoch_images
+            number = snapshot.stem.removeprefix(EPOCH_PREFIX)
+            images = 1 if snapshot.stem.isdecimal() else self.epoch_images
             if number.isdecimal() and int(number) * images > state.seen:
                 snapshot.unlink()
         self.monitor.print(
@@ -216,8 +221,8 @@ class Run:
         if rollbacks > MAX_ROLLBACKS:
             raise TrainingStopped(
                 f"Training is still unstable after {rollbacks - 1} rollbacks. {' '.join(map(str, problems))} Run and "
-                f"model were restored to {state.seen / 1000:.1f} kimg, the last healthy checkpoint. The same command "
-                f"resumes from there, with learning rates multiplied by {0.5**rollbacks:g}."
+                f"model were restored to {state.seen / 1000:.1f} kimg, the last healthy checkpoint. To resume from "
+                f"there, run {self.options.same_command}; learning rates are then multiplied by {0.5**rollbacks:g}."
             )
         return True
 
@@ -237,7 +242,8 @@ class Run:
         """Save the model and all networks under their number of images; delete the oldest beyond `--snapshots`."""
         if self.options.snapshots:
             for file in self._save_networks(nets, f"{self.state.seen:09d}"):
-                for old in sorted(file.parent.glob("[0-9]*.safetensors"))[: -self.options.snapshots]:
+                snapshots = sorted(each for each in file.parent.glob("*.safetensors") if each.stem.isdecimal())
+                for old in snapshots[: -self.options.snapshots]:
                     old.unlink()
 
     def _save_networks(self, nets: nn.ModuleDict, name: str) -> list[Path]:

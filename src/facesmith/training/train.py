@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +17,7 @@ from facesmith.io.stopping import handling_stop_signals
 from facesmith.training.diagnosis import Problem, needing_rollback
 from facesmith.training.open_run import open_run
 from facesmith.training.plan import TrainOptions
-from facesmith.training.processes import joined_processes
+from facesmith.training.processes import is_restart, joined_processes
 from facesmith.training.step import train_step
 
 
@@ -46,6 +46,8 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
         NonFiniteLoss: `on_trouble` is not "rollback", or there is no healthy checkpoint yet.
         TrainingStopped: the diagnosis found a problem and `on_trouble` is "stop", or rollbacks did not help.
     """
+    if is_restart():  # --force has done its work
+        options = replace(options, force=False)
     with (
         joined_processes(pick_device(options.device)) as processes,
         open_run(options, processes, processes.console(console)) as run,
