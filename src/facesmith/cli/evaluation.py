@@ -23,7 +23,8 @@ def evaluate(
     weights: Annotated[Path | None, typer.Option(help="The weight file of inception.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Download the weights of inception (91 MiB).")] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Use only the first N faces; pass the same value as in training.")
+        int | None,
+        typer.Option(min=1, help="Use only N faces, chosen by their names; pass the same value as in training."),
     ] = None,
     attributes: Annotated[
         bool,
