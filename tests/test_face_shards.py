@@ -19,7 +19,8 @@ from facesmith.faces import Stream, open_faces
 from facesmith.photos import extract as extract_module
 from facesmith.photos import shard_files
 from facesmith.photos.extract import extract
-from facesmith.pictures.images import read_picture
+from facesmith.photos.split import describe
+from facesmith.pictures.images import read_picture, write_png
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,28 @@ def test_shards_open_as_a_dataset_with_labels_persons_and_split(extracted):
     assert np.array_equal(faces.pixels[3], read_picture(picture))
     assert open_faces(extracted, 64).fingerprint == faces.fingerprint
     assert not faces.notices
+
+
+@pytest.mark.parametrize("shards", [None, 101])
+@pytest.mark.parametrize(("count", "are_persons"), [(2, True), (101, False)])
+def test_large_folders_of_photos_with_their_names_are_classes_and_no_persons(
+    tmp_path, monkeypatch, shards, count, are_persons
+):
+    monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
+    for name in ("male", "female"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(count):
+            noise = np.random.default_rng([i, len(name)]).integers(0, 256, (36, 36, 3), np.uint8)
+            write_png(tmp_path / "photos" / name / f"{name}_{i:04d}.png", noise)
+    out = tmp_path / "out"
+    extract(tmp_path / "photos", out, size=36, crop=36, shards=shards, console=QUIET)
+    faces = open_faces(out, 36)
+    assert len(faces.names) == 2 * count
+    groups = {"person/male", "person/female"} if are_persons else set(faces.groups)
+    assert set(faces.groups) == groups
+    assert len(groups) == (2 if are_persons else 2 * count)
+    counts = json.loads((out / "faces.json").read_text())["split"]["counts"]
+    assert counts == describe(faces.parts)["counts"]
 
 
 def test_the_second_start_reads_no_picture(extracted, monkeypatch):

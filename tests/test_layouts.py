@@ -235,6 +235,14 @@ def test_class_whose_pictures_have_its_name_is_not_a_person(tmp_path):
     assert set(listing.persons) == {None}
 
 
+def test_class_whose_photos_had_its_name_is_not_a_person_after_extraction(tmp_path):
+    sources = [f"{name}/{name}_{i:04d}.jpg" for name in ("male", "female") for i in range(101)]
+    lines = [f"{i:06d}.png,{source}" for i, source in enumerate(sources)]
+    files = {f"{i:06d}.png": "" for i in range(len(sources))}
+    listing = listing_of(tmp_path, {**files, "metadata.csv": "\n".join(["file_name,source", *lines])})
+    assert set(listing.persons) == {None}
+
+
 CELEBA = "4\nSmiling Male\na.png 1 -1\nb.png -1  1\nc.png 1 1\nd.png -1 -1\n"
 
 

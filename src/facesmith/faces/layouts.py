@@ -22,7 +22,7 @@ from facesmith.io.files import LFS_POINTER
 from facesmith.io.json_files import as_schema, parse_as
 from facesmith.io.messages import printable_name
 from facesmith.labels import Attributes, Labels, attributes_of, read_labels
-from facesmith.labels.folders import classes_of, person_of, persons_of
+from facesmith.labels.folders import classes_of, persons_of
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.storage.store import SortedFiles, Store, StoredFile, kinds_text, run_folders, sort_by_kind
 
@@ -116,8 +116,8 @@ def _labeled(store: Store, files: SortedFiles, labels: Labels) -> Listing:
     headers = [f.name for f in files.others if basename(f.name) == "faces.json" and dirname(f.name) in folders]
     _add_header(listing, store, headers)
     sources = labels.columns.get("source", [""] * len(files.pictures))
-    for file, person, source in zip(files.pictures, labels.persons, sources, strict=True):
-        listing.persons.append(person or person_of(source or file.name))
+    persons = persons_of([source or file.name for file, source in zip(files.pictures, sources, strict=True)])
+    listing.persons = [named or person for named, person in zip(labels.persons, persons, strict=True)]
     columns = {name: cells for name, cells in labels.columns.items() if name not in GEOMETRY_COLUMNS}
     _add_attributes(listing, attributes_of(columns, labels.convention))
     if listing.layout == "extracted faces" and not all(labels.has_row):  # other pictures in the folder are no faces

@@ -26,7 +26,7 @@ from facesmith.faces.layouts import GEOMETRY_COLUMNS, Listing, read_listing
 from facesmith.io.files import open_regular_file
 from facesmith.io.json_files import MAX_JSON_BYTES, as_schema, parse_as
 from facesmith.labels import attributes_of
-from facesmith.labels.folders import person_of
+from facesmith.labels.folders import person_of, unless_classes
 from facesmith.photos import shard_files
 from facesmith.photos.shard_files import NAME_IN_SHARD, SPLIT_COLUMN, ShardEntry, ShardRecord
 from facesmith.photos.split import PARTS, PERSON, group_name
@@ -180,6 +180,8 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
     cells: list[list[str]] = [[] for _ in chosen]
     texts: dict[str, str] = {}  # one object for equal cells
     parts: list[int] = []
+    named: list[str] = []
+    persons: list[str | None] = []
     versions = [f"{entry.tar_bytes}-{entry.tar_sha256[:16]}" for entry in store.entries]
     person_at = columns.index(PERSON) if PERSON in columns else None
     for number, row in enumerate(rows, start=2):
@@ -187,7 +189,8 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
         if match is None or int(match[1]) >= len(versions) or row[split_at] not in PARTS:
             raise BadData(f"{table}, line {number}, is not a face of these shards. {ADVICE}")
         listing.files.append(StoredFile(row[name_at], versions[int(match[1])], 0))
-        listing.persons.append((row[person_at] if person_at is not None else "") or person_of(row[source_at]))
+        named.append(row[person_at] if person_at is not None else "")
+        persons.append(person_of(row[source_at]))
         parts.append(PARTS.index(row[split_at]))
         for column, i in zip(cells, chosen, strict=True):
             column.append(texts.setdefault(row[i], row[i]))
@@ -196,6 +199,7 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
         raise BadData(f"{table} lists a face twice. {ADVICE}")
     if not names:
         raise BadData(f"{table} lists no faces.")
+    listing.persons = [each or person for each, person in zip(named, unless_classes(persons), strict=True)]
     listing.parts = np.array(parts, np.int8)
     listing.groups = [group_name(person, name) for person, name in zip(listing.persons, names, strict=True)]
     listing.versions = versions

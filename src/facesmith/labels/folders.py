@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from posixpath import basename, dirname
 
 from facesmith.io.attribute_options import attribute_name
@@ -26,11 +26,15 @@ def person_of(path: str) -> str | None:
     return folder if folder and person == folder and number.isdecimal() else None
 
 
-def persons_of(names: Sequence[str]) -> list[str | None]:
+def persons_of(names: Iterable[str]) -> list[str | None]:
     """The person in each path; None for all if their folders are classes instead."""
-    persons = [person_of(name) for name in names]
+    return unless_classes(list(map(person_of, names)))
+
+
+def unless_classes(persons: list[str | None]) -> list[str | None]:
+    """The persons that `person_of` gave for several paths; None for all if their folders are classes instead."""
     counts = Counter(person for person in persons if person)
-    return persons if counts.total() <= MAX_MEAN_PER_PERSON * len(counts) else [None] * len(names)
+    return persons if counts.total() <= MAX_MEAN_PER_PERSON * len(counts) else [None] * len(persons)
 
 
 def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[list[str], list[str]]:

@@ -27,7 +27,7 @@ from facesmith.errors import OutputExists
 from facesmith.io.files import atomic_write, holds_files, open_regular_file, refuse_to_overwrite, sha256
 from facesmith.io.json_files import read_json
 from facesmith.io.lock import lock_names
-from facesmith.labels.folders import person_of
+from facesmith.labels.folders import person_of, persons_of
 from facesmith.labels.table_text import decode, delimiter_of
 from facesmith.photos import journal, shard_files
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
@@ -336,9 +336,11 @@ def finish(
 
 def _groups(labels: PhotoLabels, result: Finished) -> Iterator[str]:
     """The group of each face, which decides its part of the split."""
+    sources = (row[SOURCE_COLUMN] for record in result.records() for row in record.kept)
+    has_persons = any(persons_of(sources))
     for row, content in result.faces():
         source = row[SOURCE_COLUMN]
-        yield group_name(labels.person(source) or person_of(source), content)
+        yield group_name(labels.person(source) or (person_of(source) if has_persons else None), content)
 
 
 def _write_text(path: Path, text: str) -> None:
