@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
-from pictures import different_faces
+from pictures import different_faces, write_video
 from small import QUIET
 from test_shards import content, rows, run_here
 
@@ -17,7 +20,7 @@ from facesmith.errors import BadData, BadPicture, FacesmithError, MissingExtra
 from facesmith.explore.detect_marks import detect
 from facesmith.photos import extract as extract_module
 from facesmith.photos.extract import extract
-from facesmith.photos.sources import open_source
+from facesmith.photos.sources import iterate_photos, open_source
 from facesmith.storage import addresses
 from facesmith.storage.open_store import open_store
 from facesmith.storage.store import sort_by_kind
@@ -94,6 +97,21 @@ def test_an_address_that_does_not_exist_is_an_error(bucket):
         open_store(Path("warp://x"))
 
 
+def test_a_message_shows_an_address_as_typed(bucket):
+    bucket.pipe("/bucket/empty/notes.md", b"notes")
+    with pytest.raises(BadData, match=r"^memory://bucket/empty contains no pictures or videos \(1 \.md\)"):
+        open_source(Path("memory://bucket/empty"))
+
+
+def test_a_server_that_does_not_answer_is_an_error_of_one_line(monkeypatch):
+    def refused(address):
+        raise OSError("Authentication failed")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", refused)
+    with pytest.raises(FacesmithError, match=r"^sftp://nas/photos can't be reached: Authentication failed"):
+        open_store(Path("sftp://nas/photos"))
+
+
 def test_a_package_that_is_missing_is_named(monkeypatch):
     def missing(address):
         raise ImportError("Install s3fs to access S3")
@@ -116,6 +134,68 @@ def test_a_fault_of_the_network_is_tried_again_and_never_counts_as_a_damaged_pho
     assert open_store(Path("memory://bucket")).read("a/000.png")
     with pytest.raises(FacesmithError, match=r"000.png can't be reached: reset by peer. The same command resumes"):
         extract(Path("memory://bucket/a"), tmp_path / "out", workers=1, console=QUIET)
+
+
+class CutOff(io.BytesIO):
+    """A file whose connection is lost after some bytes; before it is opened if they are negative."""
+
+    limit_bytes = 2**30
+
+    def read(self, size=-1):
+        if self.tell() >= self.limit_bytes:
+            raise ConnectionResetError("reset by peer")
+        return super().read(size)
+
+
+@pytest.fixture
+def cut_off(bucket, monkeypatch):
+    """Lets the files of the bucket that are open, or will be, end in an error after some bytes."""
+    monkeypatch.setattr(addresses.time, "sleep", lambda _: None)
+
+    def opened(file_system, path, mode="rb", **options):
+        if mode == "rb" and CutOff.limit_bytes < 0:
+            raise ConnectionResetError("reset by peer")
+        return CutOff(file_system.cat_file(path)) if mode == "rb" else opens(file_system, path, mode, **options)
+
+    opens = type(bucket).open
+    monkeypatch.setattr(type(bucket), "open", opened)
+    return partial(monkeypatch.setattr, CutOff, "limit_bytes")
+
+
+@pytest.mark.parametrize("limit_bytes", [-1, 0, 50_000])
+def test_a_fault_of_the_network_never_counts_as_a_damaged_video(bucket, cut_off, tmp_path, capfd, limit_bytes):
+    noise = np.random.default_rng(0).integers(0, 256, (6, 96, 96, 3), np.uint8)
+    bucket.pipe("/bucket/films/a.mp4", write_video(tmp_path / "a.mp4", noise).read_bytes())
+    (tmp_path / "list.txt").write_text("memory://bucket/films/a.mp4\n")
+    cut_off(limit_bytes)
+    for photos in (Path("memory://bucket/films"), tmp_path / "list.txt"):
+        with pytest.raises(FacesmithError, match=r"a.mp4 can't be reached: reset by peer. The same command resumes"):
+            extract(photos, tmp_path / photos.stem, workers=1, every=1, console=QUIET)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["memory://bucket/photos.zip", "memory://bucket"])  # alone, and in a folder
+def test_a_fault_of_the_network_never_counts_as_a_damaged_archive(bucket, cut_off, address):
+    opened = open_source(Path(address))
+    cut_off(0)
+    with pytest.raises(FacesmithError, match=r"photos.zip can't be reached: reset by peer"):
+        opened.read(opened.files[-1])
+    with pytest.raises(FacesmithError, match=r"photos.zip can't be reached: reset by peer"):
+        open_source(Path(address))
+
+
+def test_an_empty_file_in_a_bucket_is_counted_although_s3_sends_no_part_of_it(bucket, monkeypatch):
+    bucket.pipe("/bucket/empty.dat", b"")
+    read = type(bucket).cat_file
+
+    def refusing(file_system, path, start=None, end=None, **options):
+        if start is not None and file_system.size(path) == 0:
+            raise OSError("416: the requested range is not satisfiable")
+        return read(file_system, path, start=start, end=end, **options)
+
+    monkeypatch.setattr(type(bucket), "cat_file", refusing)
+    monkeypatch.setattr(addresses.time, "sleep", None)
+    assert sort_by_kind(open_store(Path("memory://bucket"))).ignored == {".md": 1, "empty file": 1}
 
 
 def test_a_list_of_paths_names_photos_by_their_common_folder(photos, bucket, tmp_path):
@@ -143,6 +223,51 @@ def test_a_list_may_mix_addresses_archives_and_paths(photos, bucket, tmp_path):
     source = open_source(tmp_path / "list.txt")
     assert len(source.files) == 8
     assert all(source.read(file).pixels.shape == (200, 200, 3) for file in source.files)
+
+
+def test_a_list_may_name_folders_of_paths_and_addresses(photos, bucket, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(photos, own / "x")
+    (own / "more.zip").write_bytes(bucket.cat("/bucket/photos.zip"))
+    bucket.pipe("/bucket/b.1/000.png", bucket.cat("/bucket/a/000.png"))
+    (tmp_path / "list.txt").write_text("own\nown/x/000.png\nmemory://bucket/a\nmemory://bucket/b.1/\n")
+    source = open_source(tmp_path / "list.txt")
+    names = [f"00{number}.png" for number in range(3)]
+    of_addresses = [file.name for file in source.files if file.name.startswith("memory:")]
+    assert of_addresses == [*(f"memory://bucket/a/{name}" for name in names), "memory://bucket/b.1/000.png"]
+    local = [file.name.removeprefix(str(tmp_path)) for file in source.files[: -len(of_addresses)]]
+    assert local == [*(f"/own/more.zip/{name}" for name in names), *(f"/own/x/{name}" for name in names)]
+    assert all(source.read(file).pixels.shape == (200, 200, 3) for file in source.files)
+
+
+def test_faces_in_a_folder_that_a_list_names_are_not_searched_again(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "list.txt").write_text("photos\n")
+    out = tmp_path / "photos" / "faces"
+    first = extract(tmp_path / "list.txt", out, shards=2, console=QUIET)
+    assert (first.photos, first.faces) == (3, 3)
+    assert [row["source"] for row in rows(out / "metadata.csv")] == [f"photos/00{number}.png" for number in range(3)]
+    assert extract(tmp_path / "list.txt", out, shards=2, console=QUIET).was_complete
+
+
+def test_each_address_in_a_list_is_read_from_its_own_server(bucket, tmp_path, monkeypatch):
+    bucket.pipe("/bucket/nas1/a.png", b"first")
+    bucket.pipe("/bucket/nas2/a.png", b"second")
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (bucket, url.replace("sftp://", "/bucket/")))
+    (tmp_path / "list.txt").write_text("sftp://nas1/a.png\nsftp://nas2/a.png\n")
+    store = open_store(tmp_path / "list.txt")
+    assert [store.read(file.name) for file in store.files()] == [b"first", b"second"]
+
+
+def test_files_at_listed_addresses_are_not_called_empty(bucket, tmp_path):
+    bucket.pipe("/bucket/films/a.mp4", bytes(range(256)) * 9)
+    (tmp_path / "list.txt").write_text("memory://bucket/notes.md\nmemory://bucket/films/a.mp4\n")
+    source = open_source(tmp_path / "list.txt")
+    assert source.ignored == {".md": 1}
+    (photo,) = iterate_photos(source, 1)
+    with pytest.raises(BadPicture, match=r"^damaged video"):
+        photo.load()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ FacesmithError              exit code 1: the input can't be used
 ├── BadPicture              one image can't be read; callers skip it and continue
 │   └── PictureUnavailable  the reason lies outside the file: a missing package, permissions, memory
 ├── BadData                 a folder, zip or table is not what the command needs
+├── Unreachable             an address can't be reached now; a fault of the network, not of a photo
 ├── BadModel                a model file is missing, damaged, not ours or of another version
 ├── OutputExists            an output exists, and --force was not given
 ├── RunBusy                 another process is training in this run folder
@@ -33,6 +34,10 @@ class PictureUnavailable(BadPicture):
 
 class BadData(FacesmithError):
     """Photos or faces are not what the command needs."""
+
+
+class Unreachable(FacesmithError):
+    """An address can't be reached now, or not read to its end. A later try may succeed."""
 
 
 class BadModel(FacesmithError):

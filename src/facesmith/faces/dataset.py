@@ -17,7 +17,7 @@ from facesmith.faces.layouts import Listing
 from facesmith.faces.packed import Packed, pack
 from facesmith.faces.shards import OwnPixels, ShardListing, own_rows, read_dataset
 from facesmith.io.argument_types import checked_arguments
-from facesmith.io.messages import printable_name
+from facesmith.io.messages import as_typed, printable_name
 from facesmith.photos import split
 from facesmith.pictures.images import Pixels
 from facesmith.pictures.pages import count_text
@@ -251,8 +251,8 @@ def _none_usable_message(path: Path, packed: Packed, resolution: int) -> str:
     larger = f"For larger faces: facesmith extract PHOTOS --size {resolution}"
     reasons = _abbreviated([f"{name}: {reason}" for name, reason in packed.skipped.items()])
     return (
-        f"{path} has {len(packed.skipped)} pictures, but none can be used at {resolution}x{resolution} ({reasons}). "
-        f"{larger if too_small else 'Are the files complete?'}"
+        f"{as_typed(path)} has {len(packed.skipped)} pictures, but none can be used at {resolution}x{resolution} "
+        f"({reasons}). {larger if too_small else 'Are the files complete?'}"
     )
 
 

@@ -20,7 +20,7 @@ from facesmith.detection.align import LANDMARK_COLUMNS, framing_from_header
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.files import LFS_POINTER
 from facesmith.io.json_files import as_schema, parse_as
-from facesmith.io.messages import printable_name
+from facesmith.io.messages import as_typed, printable_name
 from facesmith.labels import Attributes, Labels, attributes_of, read_labels
 from facesmith.labels.folders import classes_of, persons_of
 from facesmith.photos.journal import JOURNAL_NAME
@@ -67,12 +67,13 @@ def read_listing(store: Store) -> Listing:
     files = sort_by_kind(store)
     if "" in run_folders(files.others):
         raise BadData(
-            f"{store.path} is the folder of a training run, not of faces. Give the faces that it was trained on."
+            f"{as_typed(store.path)} is the folder of a training run, not of faces. "
+            "Give the faces that it was trained on."
         )
     if not files.pictures:
         count = len(files.videos) + len(files.kinds)
         raise BadData(
-            f"{store.path} has no pictures among its {count} files{_ignored_text(files)}. "
+            f"{as_typed(store.path)} has no pictures among its {count} files{_ignored_text(files)}. "
             "Give a folder or a zip of faces. To find faces in photos and videos: facesmith extract"
         )
     labels = read_labels(store, [file.name for file in files.pictures], files.others)
@@ -178,12 +179,13 @@ def _read_json(store: Store, name: str) -> dict[str, Any]:
     try:
         content = store.read(name)
         if content.startswith(LFS_POINTER):
-            raise BadData(f"{store.path}: {printable_name(name)} is a Git LFS pointer. Download it: git lfs pull")
+            problem = "is a Git LFS pointer. Download it: git lfs pull"
+            raise BadData(f"{as_typed(store.path)}: {printable_name(name)} {problem}")
         return parse_as(content, dict[str, Any])
     except BadPicture as reason:
         cause = str(reason).removeprefix("can't be read: ")
-        raise BadData(f"{store.path}: {printable_name(name)} can't be read: {cause}.") from None
+        raise BadData(f"{as_typed(store.path)}: {printable_name(name)} can't be read: {cause}.") from None
     except ValueError as error:
         raise BadData(
-            f"{store.path}: {printable_name(name)} can't be used: {error}. Correct it, or remove it."
+            f"{as_typed(store.path)}: {printable_name(name)} can't be used: {error}. Correct it, or remove it."
         ) from None

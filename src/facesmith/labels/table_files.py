@@ -21,7 +21,7 @@ from typing import Any
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.attribute_options import attribute_name
 from facesmith.io.file_kinds import HEAD_BYTES, kind_of_file
-from facesmith.io.messages import printable_name
+from facesmith.io.messages import as_typed, printable_name
 from facesmith.labels.attributes import Convention
 from facesmith.labels.records import parse_json_lines, parse_parquet
 from facesmith.labels.table_text import (
@@ -198,7 +198,7 @@ def read_bytes(store: Store, file: StoredFile) -> bytes:
         return store.read(file.name)
     except BadPicture as reason:
         cause = str(reason).removeprefix("can't be read: ")
-        raise BadData(f"{store.path}: {printable_name(file.name)} can't be read: {cause}.") from None
+        raise BadData(f"{as_typed(store.path)}: {printable_name(file.name)} can't be read: {cause}.") from None
 
 
 def read_persons(store: Store, file: StoredFile) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import explain_disk_error, naming_errors, real_path, remove_partial_files
 from facesmith.io.lock import locked
+from facesmith.io.messages import as_typed
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
 from facesmith.photos.collect import Collector, batches, make_cropper
@@ -67,7 +68,8 @@ def extract(
     """Extract every face in PHOTOS to the folder `out`. The same call resumes an interrupted extraction.
 
     Args:
-        photos: a folder with its subfolders, an archive, a Parquet file, one picture, or a video.
+        photos: a folder with its subfolders, an archive, a Parquet file, one picture, a video, a list of paths, or an
+            address.
         out: the folder for faces, tables and report.
         size: side of the faces in pixels, 16-256; by default 128, or `crop` if that is smaller.
         frame: side of the faces in eye distances.
@@ -111,8 +113,8 @@ def extract(
         return report
     if any(file.name == "faces.json" for file in source.others):
         console.print(
-            f"notice: {photos} contains faces that extract cut out; they are cut out again. To train on them as they "
-            f"are: facesmith train --data {photos}",
+            f"notice: {as_typed(photos)} contains faces that extract cut out; they are cut out again. To train on "
+            f"them as they are: facesmith train --data {as_typed(photos)}",
             markup=False,
             highlight=False,
         )

@@ -1,4 +1,4 @@
-"""The photos to search: a folder with its subfolders, an archive, a Parquet file, one picture or one video.
+"""The photos to search: folders, archives, Parquet files, pictures, videos, lists of paths, and addresses.
 
 `open_source` lists the files in a stable order; `iterate_photos` yields pictures and video frames one by one.
 """
@@ -22,6 +22,7 @@ from av.container import InputContainer
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.files import open_regular_file
 from facesmith.pictures.images import MAX_PIXELS, FirstPicture, Pixels, read_first_picture
+from facesmith.io.messages import as_typed
 from facesmith.pictures.original_photo import OriginalPhoto, read_original
 from facesmith.storage.open_store import NestedStore, open_store
 from facesmith.storage.store import Store, StoredFile, check_still_there, kinds_text, sort_by_kind
@@ -105,12 +106,12 @@ class PhotoSource:
 
     @contextmanager
     def open_video(self, file: PhotoFile) -> Iterator[InputContainer]:
-        """A video, also of an archive. Raises BadPicture, or what PyAV raises for damaged videos."""
+        """A video, also of an archive. Raises BadPicture, Unreachable, or what PyAV raises for damaged videos."""
         path = self.store.local_path(file.name)
         with ExitStack() as stack:
             if path is None:
                 try:
-                    video: IO[bytes] | str = stack.enter_context(self.store.unpack(file.name))
+                    video: _VideoContent | str = _VideoContent(stack.enter_context(self.store.unpack(file.name)))
                 except BadData as reason:
                     raise BadPicture(str(reason)) from None
             else:
@@ -125,6 +126,23 @@ class PhotoSource:
 
 def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
     """List the pictures and videos of PHOTOS. `storage/store.py` has the rules for folders, links and names.
+class _VideoContent:
+    """The content of a video for PyAV. After an error it ends: PyAV raises the first error, and prints any others."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._has_failed = stream, False
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size_bytes: int) -> bytes:
+        if self._has_failed:
+            return b""
+        try:
+            return self._stream.read(size_bytes)
+        except Exception:
+            self._has_failed = True
+            raise
+
+
 
     Args:
         outside: a folder to leave out because it is the output.
@@ -139,7 +157,7 @@ def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
     files.sort(key=lambda file: file.name)
     if not files:
         others = kinds_text(sorted_files.ignored) or "no files"
-        raise BadData(f"{photos} contains no pictures or videos ({others}). Give a folder or zip of photos.")
+        raise BadData(f"{as_typed(photos)} contains no pictures or videos ({others}). Give a folder or zip of photos.")
     name = photos.resolve().name if photos.is_dir() else photos.name
     return PhotoSource(store, name, files, sorted_files.others, sorted_files.kinds)
 

@@ -7,5 +7,6 @@ zip_names.py          names of files in a zip, whose encoding it need not state
 seekable.py           files in archives as open files: a part of the archive, or a temporary copy
 parquet.py            Parquet files of datasets as names and bytes, with their labels
 parquet_columns.py    which columns of a Parquet file are pictures, and which are labels
-addresses.py          files at addresses such as s3://, and text files that list paths
+addresses.py          files at addresses such as s3://
+path_lists.py         text files that list paths and addresses
 """

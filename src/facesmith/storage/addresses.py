@@ -1,34 +1,34 @@
-"""Files at addresses such as s3://bucket/photos, read by fsspec: a folder, an archive, or a text file that lists paths.
+"""Files at addresses such as s3://bucket/photos, read by fsspec: a folder, an archive or a single file.
 
 fsspec comes with PyTorch. The package for each kind of address, such as s3fs, is the user's own.
 """
 
 from __future__ import annotations
 
-import os
+import io
 import re
 import shlex
+import threading
 import time
 from collections.abc import Callable, Iterable
-from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import unquote
 
-from facesmith.errors import BadData, BadPicture, MissingExtra
+from facesmith.errors import BadData, BadPicture, MissingExtra, Unreachable
 from facesmith.io.file_kinds import HEAD_BYTES, is_hidden
-from facesmith.io.files import open_regular_file, real_path
+from facesmith.io.files import real_path
 from facesmith.io.messages import printable_name
 from facesmith.io.suggest_path import suggest_path
-from facesmith.pictures.images import MAX_FILE_BYTES, read_file
-from facesmith.storage.store import BROKEN_LINK, Store, StoredFile
+from facesmith.pictures.images import MAX_FILE_BYTES
+from facesmith.storage.seekable import Slice, read_at
+from facesmith.storage.store import UNKNOWN_SIZE, Store, StoredFile
 
 ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]+):/+(?P<rest>[^/].*|)")  # a single letter is a drive of Windows
 # Addresses without folders to list, and the name of a dataset on the Hub.
 DOWNLOADED = re.compile(r"(?:hf|https?|ftp)://(?:huggingface\.co/)?(?:datasets/([\w.-]+/[\w.-]+))?")
 WEB_ADDRESS = re.compile(r"(https?|ftp)://")
-LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
-MAX_LIST_BYTES = 2**31
+NO_SUCH_FILE = "can't be read: no such file"
 ATTEMPTS = 3
 T = TypeVar("T")
 
@@ -49,8 +49,9 @@ def open_file_system(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path there.
 
     Raises:
-        BadData: there is no such kind of address, or it can't be reached.
+        BadData: there is no such kind of address.
         MissingExtra: its package is not installed.
+        Unreachable: there is no answer, or the password is wrong.
     """
     import fsspec
 
@@ -60,6 +61,8 @@ def open_file_system(address: str) -> tuple[Any, str]:
         raise MissingExtra(f"{address} needs another package. {error}") from None
     except ValueError as error:
         raise BadData(f"{address} can't be used: {error}") from None
+    except Exception as error:  # noqa: BLE001 (each kind of address has its own errors)
+        raise _unreachable(address, error) from None
 
 
 def refuse_download(address: str) -> None:
@@ -95,7 +98,15 @@ def unusable_path(path: Path) -> BadData:
 
 
 class AddressStore(Store):
-    """A folder or a single file at an address."""
+    """A folder or a single file at an address.
+
+    Attributes:
+        is_file: whether the address is that of one file.
+
+    Raises:
+        BadData: there is nothing at the address.
+        Unreachable: it can't be reached.
+    """
 
     is_remote = True
 
@@ -104,22 +115,20 @@ class AddressStore(Store):
         self.path = Path(address)
         self.address = address
         self.file_system, self.root = open_file_system(address)
-
-    def is_file(self) -> bool:
-        """Whether the address is that of one file. Raises BadData if there is nothing."""
-        info: dict[str, Any] = self._reach(lambda: self.file_system.info(self.root), self.address)
-        return bool(info["type"] == "file")
+        self._info: dict[str, Any] = self._reach(lambda: self.file_system.info(self.root))
+        self.is_file = self._info["type"] == "file"
 
     def files(self) -> list[StoredFile]:
-        infos: dict[str, dict[str, Any]] = self._reach(
-            lambda: self.file_system.find(self.root, detail=True), self.address
-        )
+        infos: dict[str, dict[str, Any]] = {self.root: self._info}
+        if not self.is_file:
+            infos = self._reach(lambda: self.file_system.find(self.root, detail=True))
         listed = []
         for path, info in infos.items():
             name = self._name(path)
             if not is_hidden(name):
                 version = info.get("ETag") or info.get("mtime") or info.get("created") or ""
-                listed.append(StoredFile(name, f"{info['size']}-{version}", int(info["size"] or 0)))
+                size_bytes = UNKNOWN_SIZE if info["size"] is None else int(info["size"])
+                listed.append(StoredFile(name, f"{info['size']}-{version}", size_bytes))
         return sorted(listed, key=lambda file: file.name)
 
     def _name(self, path: str) -> str:
@@ -127,26 +136,22 @@ class AddressStore(Store):
         return path[len(root) + 1 :] if path.startswith(f"{root}/") else path.rpartition("/")[2]
 
     def _path(self, name: str) -> str:
-        root = self.root.rstrip("/")
-        return root if root.rpartition("/")[2] == name and self.file_system.isfile(root) else f"{root}/{name}"
+        return self.root if self.is_file else f"{self.root.rstrip('/')}/{name}"
 
     def read(self, name: str) -> bytes:
         return read_address(self.file_system, self._path(name))
 
     def head(self, name: str) -> bytes:
-        path = self._path(name)
-        return self._reach(lambda: self.file_system.cat_file(path, start=0, end=HEAD_BYTES), path)  # type: ignore[no-any-return]
+        return head_of_address(self.file_system, self._path(name))
 
     def unpack(self, name: str) -> IO[bytes]:
-        path = self._path(name)
-        return self._reach(lambda: self.file_system.open(path, "rb"), path)
+        return open_address(self.file_system, self._path(name))
 
-    @staticmethod
-    def _reach(request: Callable[[], T], what: str) -> T:
+    def _reach(self, request: Callable[[], Any]) -> Any:
         try:
-            return reach(request, what)
+            return reach(request, self.address)
         except FileNotFoundError:
-            raise BadData(f"{what} does not exist.") from None
+            raise BadData(f"{self.address} does not exist.") from None
 
 
 def read_address(file_system: Any, path: str) -> bytes:
@@ -154,12 +159,12 @@ def read_address(file_system: Any, path: str) -> bytes:
 
     Raises:
         BadPicture: there is no such file, or it is too large.
-        BadData: the address can't be reached.
+        Unreachable: the address can't be reached.
     """
     try:
         content: bytes = reach(lambda: file_system.cat_file(path), path)
     except FileNotFoundError:
-        raise BadPicture("can't be read: no such file") from None
+        raise BadPicture(NO_SUCH_FILE) from None
     except IsADirectoryError:
         raise BadPicture("can't be read: this is a folder") from None
     if len(content) > MAX_FILE_BYTES:
@@ -167,12 +172,54 @@ def read_address(file_system: Any, path: str) -> bytes:
     return content
 
 
+def head_of_address(file_system: Any, path: str) -> bytes:
+    """The first `HEAD_BYTES` bytes of a file at an address; empty if there is no such file. Raises Unreachable."""
+
+    def request() -> bytes:
+        try:
+            head: bytes = file_system.cat_file(path, start=0, end=HEAD_BYTES)
+        except (FileNotFoundError, IsADirectoryError):
+            return b""
+        except Exception:
+            if file_system.size(path) == 0:  # S3 refuses to send a part of an empty file
+                return b""
+            raise
+        return head
+
+    return reach(request, path)
+
+
+def open_address(file_system: Any, path: str) -> IO[bytes]:
+    """A file at an address, open to be read in any order. Each read is tried a few times, and may raise Unreachable.
+
+    Raises:
+        BadData: there is no such file.
+        Unreachable: the address can't be reached.
+    """
+
+    def opened() -> tuple[Any, int]:
+        file = file_system.open(path, "rb")
+        file.seek(0, io.SEEK_END)
+        return file, file.tell()
+
+    try:
+        file, size_bytes = reach(opened, path)
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadData(NO_SUCH_FILE) from None
+    lock = threading.Lock()
+
+    def read_part(offset: int, part_bytes: int) -> bytes:
+        return reach(lambda: read_at(file, lock, offset, part_bytes), path)
+
+    return io.BufferedReader(Slice(read_part, 0, size_bytes, file))
+
+
 def reach(request: Callable[[], T], what: str) -> T:
     """The result of a request, which is tried a few times. A fault of the network must not count as one of a photo.
 
     Raises:
         FileNotFoundError, IsADirectoryError: there is no such file.
-        BadData: every attempt failed.
+        Unreachable: every attempt failed.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -181,106 +228,11 @@ def reach(request: Callable[[], T], what: str) -> T:
             raise
         except Exception as error:  # noqa: BLE001 (each kind of address has its own errors)
             if attempt == ATTEMPTS:
-                reason = printable_name(str(error) or type(error).__name__)[:200]
-                raise BadData(f"{what} can't be reached: {reason}. The same command resumes.") from None
+                raise _unreachable(what, error) from None
             time.sleep(2 ** (attempt - 1))
     raise AssertionError("unreachable")
 
 
-class ListStore(Store):
-    """The files that a text file lists, one path or address a line. Relative paths start at the folder of the list.
-
-    A file is named by its path below the folder that contains all files, so that names don't show where that is.
-
-    Raises:
-        BadData: the list is empty or no text, or none of its files exists.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with open_regular_file(path) as stream:
-            content = stream.read(MAX_LIST_BYTES)
-        if b"\0" in content:
-            raise BadData(f"{path} is not a text file that lists photos. Give a folder, an archive or a list of paths.")
-        lines = content.decode("utf-8-sig", "surrogateescape").splitlines()
-        places = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-        places = list(dict.fromkeys(map(self._absolute, places)))
-        if not places:
-            raise BadData(f"{path} lists no photos. Write one path in each line.")
-        if downloaded := list(filter(WEB_ADDRESS.match, places)):
-            command = f"grep -E '^(https?|ftp)://' {shlex.quote(str(path))} | wget -P photos -i -"
-            raise BadData(
-                f"{path} lists {len(downloaded)} web addresses, first {printable_name(downloaded[0])}. Download them "
-                f"first, and list the paths of the files: {command}"
-            )
-        for place in places:
-            refuse_download(place)
-        root = _common_folder(places)
-        self.places = {place[len(root) :]: place for place in places}
-        self.is_remote = any(map(ADDRESS.fullmatch, places))
-        self._file_systems: dict[str, Any] = {}
-        if not any(ADDRESS.fullmatch(place) or os.path.exists(place) for place in places):  # noqa: PTH110
-            raise BadData(
-                f"None of the {len(places)} files that {path} lists exists; the first is {printable_name(places[0])}. "
-                "Paths start at the folder of the list."
-            )
-
-    def _absolute(self, line: str) -> str:
-        if ADDRESS.fullmatch(line):
-            return line
-        return os.path.abspath(self.path.parent / line).replace(os.sep, "/")  # noqa: PTH100 (keeps links)
-
-    def files(self) -> list[StoredFile]:
-        return [self._file(name, place) for name, place in sorted(self.places.items())]
-
-    def _file(self, name: str, place: str) -> StoredFile:
-        if ADDRESS.fullmatch(place):
-            return StoredFile(name, place, 0)
-        try:
-            status = os.stat(place)  # noqa: PTH116
-        except OSError:  # reading it gives the reason
-            return StoredFile(name, BROKEN_LINK, 0)
-        return StoredFile(name, f"{status.st_size}-{status.st_mtime_ns}", status.st_size)
-
-    def read(self, name: str) -> bytes:
-        place = self.places[name]
-        if not ADDRESS.fullmatch(place):
-            return read_file(Path(place))
-        file_system, path = self._file_system(place)
-        return read_address(file_system, path)
-
-    def _file_system(self, place: str) -> tuple[Any, str]:
-        scheme = place.partition(":")[0]
-        if scheme not in self._file_systems:
-            self._file_systems[scheme] = open_file_system(place)[0]
-        file_system = self._file_systems[scheme]
-        return file_system, file_system._strip_protocol(place)
-
-    def head(self, name: str) -> bytes:
-        place = self.places[name]
-        if ADDRESS.fullmatch(place):
-            file_system, path = self._file_system(place)
-            try:
-                return reach(lambda: file_system.cat_file(path, start=0, end=HEAD_BYTES), place)  # type: ignore[no-any-return]
-            except (FileNotFoundError, IsADirectoryError):
-                return b""
-        try:
-            with open_regular_file(Path(place)) as stream:
-                return stream.read(HEAD_BYTES)
-        except OSError:
-            return b""
-
-    def unpack(self, name: str) -> IO[bytes]:
-        file_system, path = self._file_system(self.places[name])
-        return reach(lambda: file_system.open(path, "rb"), path)
-
-    def local_path(self, name: str) -> Path | None:
-        place = self.places[name]
-        return None if ADDRESS.fullmatch(place) else Path(place)
-
-
-def _common_folder(places: list[str]) -> str:
-    """The longest folder, with its last slash, that all places begin with."""
-    first, last = min(places).split("/"), max(places).split("/")
-    shared = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first[:-1], last[:-1], strict=False))]
-    return "/".join([*shared, ""]) if shared else ""
+def _unreachable(what: str, error: Exception) -> Unreachable:
+    reason = printable_name(str(error) or type(error).__name__)[:200]
+    return Unreachable(f"{what} can't be reached: {reason}. The same command resumes.")

@@ -8,12 +8,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
 
-from facesmith.errors import BadData
+from facesmith.errors import BadData, FacesmithError
 from facesmith.io.file_kinds import UNREADABLE_ARCHIVE, FileKind, suffix_of
-from facesmith.io.messages import printable_name
-from facesmith.storage.addresses import LIST_SUFFIXES, AddressStore, ListStore, address_of, local_path_of, unusable_path
+from facesmith.io.messages import as_typed, printable_name
+from facesmith.storage.addresses import AddressStore, address_of, local_path_of, unusable_path
 from facesmith.storage.archives import open_archive
 from facesmith.storage.parquet import ParquetStore, RecentReaders
+from facesmith.storage.path_lists import LIST_SUFFIXES, ListStore
 from facesmith.storage.store import FileStore, FolderStore, LabelTable, NotAStore, Store, StoredFile, noticing_loss
 from facesmith.storage.zip_names import is_zip_with_prefix
 
@@ -78,7 +79,7 @@ class NestedStore(Store):
         stream = self.outer.unpack(name) if path is None else open(path, "rb")  # noqa: SIM115
         try:
             return open_archive(Path(name), kind, self.readers, stream)
-        except (NotAStore, BadData, OSError):
+        except (FacesmithError, OSError):
             stream.close()
             raise
 
@@ -97,9 +98,8 @@ class NestedStore(Store):
             if name not in self.inner:
                 inner = self._open(StoredFile(name, "", 0))
                 if inner is None:
-                    raise BadData(
-                        f"{self.path}: {printable_name(name)} has changed, or can't be opened on this machine."
-                    )
+                    problem = "has changed, or can't be opened on this machine"
+                    raise BadData(f"{as_typed(self.path)}: {printable_name(name)} {problem}.")
                 inner.files()
 
     def _locate(self, name: str) -> tuple[Store, str]:
@@ -179,13 +179,13 @@ def open_store(path: Path, exclude: Path | None = None) -> Store:
     if kind.category == "archive" or is_zip_with_prefix(path, kind):
         return NestedStore(open_archive(path, kind, readers), readers)
     if kind.category == "other" and suffix_of(path.name) in LIST_SUFFIXES:
-        return NestedStore(ListStore(path), readers)
+        return NestedStore(ListStore(path, exclude), readers)
     return FileStore(path)
 
 
 def _open_address(address: str, readers: RecentReaders) -> Store:
     store = AddressStore(address)
     name = store.root.rpartition("/")[2]
-    if store.is_file() and (kind := store.kind(name)).category == "archive":
+    if store.is_file and (kind := store.kind(name)).category == "archive":
         return NestedStore(open_archive(Path(name), kind, readers, store.unpack(name)), readers)
     return NestedStore(store, readers)

@@ -1,6 +1,6 @@
 """A folder, an archive or a single file as names and bytes, so that readers of pictures need not distinguish them.
 
-All commands open their photos and faces with `archives.open_store`, and sort the files by content with `sort_by_kind`.
+All commands open their photos and faces with `open_store.open_store`, and sort the files with `sort_by_kind`.
 Therefore they agree on which files are pictures, and on what is left aside and why.
 """
 
@@ -40,6 +40,10 @@ KERNEL_FOLDERS = (Path("/proc"), Path("/sys"))  # they change while they are lis
 RUN_PLAN = "run.json"
 RUN_FILES = ("log.jsonl", "model.safetensors", "state.pt")
 IN_RUN_FOLDER = "in a run folder"  # kind of files that `train` wrote: sheets of samples are no photos
+FACES_HEADER = "faces.json"
+FACES_TABLE = "metadata.csv"
+IN_FACES_FOLDER = "in a folder that extract wrote"  # kind of files, where photos are looked for: crops are no photos
+UNKNOWN_SIZE = -1  # of a file at an address that a list names
 # Files with pictures that are not read, by kind.
 CONVERTED_FIRST = {"PDF": "save its pages as pictures first", "Photoshop file": "save it as PNG or JPEG first"}
 MAX_KINDS_LISTED = 5
@@ -48,7 +52,10 @@ MAX_SUFFIX_SHOWN = 16  # characters; `.jpg?width=300&height=…` is cut
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file in a store. `stamp` changes when the file changes; to get it, the file need not be read."""
+    """A file in a store. `stamp` changes when the file changes; to get it, the file need not be read.
+
+    `size_bytes` may be `UNKNOWN_SIZE`.
+    """
 
     name: str
     stamp: str

@@ -1,0 +1,185 @@
+"""A text file that lists paths and addresses, one in each line, as a store."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+from typing import IO
+
+from facesmith.errors import BadData
+from facesmith.io.file_kinds import HEAD_BYTES, FileKind, suffix_of
+from facesmith.io.files import open_regular_file
+from facesmith.io.messages import printable_name
+from facesmith.pictures.images import read_file
+from facesmith.storage.addresses import (
+    ADDRESS,
+    WEB_ADDRESS,
+    AddressStore,
+    head_of_address,
+    open_address,
+    open_file_system,
+    reach,
+    read_address,
+    refuse_download,
+)
+from facesmith.storage.store import BROKEN_LINK, UNKNOWN_SIZE, FolderStore, Store, StoredFile
+
+LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
+MAX_LIST_BYTES = 2**31
+
+
+class ListStore(Store):
+    """The files and folders that a text file lists, one path or address a line.
+
+    Relative paths start at the folder of the list. A file is named by its path below the folder that contains all
+    places, so that names don't show where that is.
+
+    Args:
+        exclude: a folder to leave out.
+
+    Raises:
+        BadData: the list is empty or no text, or none of its files exists.
+    """
+
+    def __init__(self, path: Path, exclude: Path | None = None) -> None:
+        self.path, self.exclude = path, exclude
+        with open_regular_file(path) as stream:
+            content = stream.read(MAX_LIST_BYTES)
+        if b"\0" in content:
+            raise BadData(f"{path} is not a text file that lists photos. Give a folder, an archive or a list of paths.")
+        lines = content.decode("utf-8-sig", "surrogateescape").splitlines()
+        places = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        places = list(dict.fromkeys(map(self._absolute, places)))
+        if not places:
+            raise BadData(f"{path} lists no photos. Write one path in each line.")
+        if downloaded := list(filter(WEB_ADDRESS.match, places)):
+            command = f"grep -E '^(https?|ftp)://' {shlex.quote(str(path))} | wget -P photos -i -"
+            raise BadData(
+                f"{path} lists {len(downloaded)} web addresses, first {printable_name(downloaded[0])}. Download them "
+                f"first, and list the paths of the files: {command}"
+            )
+        for place in places:
+            refuse_download(place)
+        names = [place.rstrip("/") for place in places]
+        root = _common_folder(names)
+        self.places = {name[len(root) :]: place for name, place in zip(names, places, strict=True)}
+        self.is_remote = any(map(ADDRESS.fullmatch, places))
+        self._folders: dict[str, Store] = {}
+        if not any(ADDRESS.fullmatch(place) or os.path.exists(place) for place in places):  # noqa: PTH110
+            raise BadData(
+                f"None of the {len(places)} files that {path} lists exists; the first is {printable_name(places[0])}. "
+                "Paths start at the folder of the list."
+            )
+
+    def _absolute(self, line: str) -> str:
+        if ADDRESS.fullmatch(line):
+            return line
+        return os.path.abspath(self.path.parent / line).replace(os.sep, "/")  # noqa: PTH100 (keeps links)
+
+    def files(self) -> list[StoredFile]:
+        listed: dict[str, StoredFile] = {}
+        for name, place in self.places.items():
+            if _is_folder(place):
+                for file in self._folder(name).files():
+                    listed[f"{name}/{file.name}"] = replace(file, name=f"{name}/{file.name}")
+            else:
+                (file,) = _ListedFile(place).files()
+                listed[name] = replace(file, name=name)
+        return [file for _, file in sorted(listed.items())]
+
+    def _folder(self, name: str) -> Store:
+        if name not in self._folders:
+            place = self.places[name]
+            is_address = ADDRESS.fullmatch(place)
+            self._folders[name] = AddressStore(place) if is_address else FolderStore(Path(place), self.exclude)
+        return self._folders[name]
+
+    def _locate(self, name: str) -> tuple[Store, str]:
+        """The store that has a file, and the file's name there."""
+        if name not in self.places:
+            for slash in re.finditer("/", name):
+                if (folder := name[: slash.start()]) in self.places:
+                    return self._folder(folder), name[slash.end() :]
+        return _ListedFile(self.places[name]), name
+
+    def trusts(self, file: StoredFile) -> bool:
+        store, inside = self._locate(file.name)
+        return store.trusts(replace(file, name=inside))
+
+    def kind(self, name: str) -> FileKind:
+        store, inside = self._locate(name)
+        return store.kind(inside)
+
+    def read(self, name: str) -> bytes:
+        store, inside = self._locate(name)
+        return store.read(inside)
+
+    def head(self, name: str) -> bytes:
+        store, inside = self._locate(name)
+        return store.head(inside)
+
+    def unpack(self, name: str) -> IO[bytes]:
+        store, inside = self._locate(name)
+        return store.unpack(inside)
+
+    def local_path(self, name: str) -> Path | None:
+        store, inside = self._locate(name)
+        return store.local_path(inside)
+
+
+class _ListedFile(Store):
+    """One file that a list names, by its path or address; whatever name is asked for."""
+
+    def __init__(self, place: str) -> None:
+        self.path, self.place, self.is_address = Path(place), place, ADDRESS.fullmatch(place) is not None
+
+    def files(self) -> list[StoredFile]:
+        if self.is_address:
+            return [StoredFile(self.path.name, self.place, UNKNOWN_SIZE)]
+        try:
+            status = os.stat(self.place)  # noqa: PTH116
+        except OSError:  # reading it gives the reason
+            return [StoredFile(self.path.name, BROKEN_LINK, 0)]
+        return [StoredFile(self.path.name, f"{status.st_size}-{status.st_mtime_ns}", status.st_size)]
+
+    def read(self, name: str) -> bytes:
+        return read_address(*open_file_system(self.place)) if self.is_address else read_file(self.path)
+
+    def head(self, name: str) -> bytes:
+        if self.is_address:
+            return head_of_address(*open_file_system(self.place))
+        try:
+            with open_regular_file(self.path) as stream:
+                return stream.read(HEAD_BYTES)
+        except OSError:
+            return b""
+
+    def unpack(self, name: str) -> IO[bytes]:
+        return open_address(*open_file_system(self.place))
+
+    def local_path(self, name: str) -> Path | None:
+        return None if self.is_address else self.path
+
+
+def _is_folder(place: str) -> bool:
+    """Whether a place is a folder. An address with a suffix is asked for only if it ends in a slash: lists are long."""
+    if not ADDRESS.fullmatch(place):
+        return os.path.isdir(place)  # noqa: PTH112
+    if suffix_of(place) and not place.endswith("/"):
+        return False
+    file_system, path = open_file_system(place)
+    try:
+        return bool(reach(lambda: file_system.info(path), place)["type"] == "directory")
+    except FileNotFoundError:
+        return False
+
+
+def _common_folder(places: list[str]) -> str:
+    """The longest folder, with its last slash, that all places begin with."""
+    first, last = min(places).split("/"), max(places).split("/")
+    shared = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first[:-1], last[:-1], strict=False))]
+    return "/".join([*shared, ""]) if shared else ""
