@@ -21,14 +21,16 @@ from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
 
 from facesmith import faces
-from facesmith.detection.align import transform
+from facesmith.detection.align import Alignment, transform
+from facesmith.detection.detect import DEFAULT_THRESHOLD, Detector
 from facesmith.errors import BadOption, FacesmithError, OutputExists
 from facesmith.photos import collect, journal
-from facesmith.photos.crop import main_face
+from facesmith.photos.crop import AlignedCropper, main_face
 from facesmith.photos.extract import extract
 from facesmith.photos.extraction_report import unreadable_reason
 from facesmith.photos.journal import JOURNAL_NAME
-from facesmith.pictures.images import read_picture, write_picture
+from facesmith.photos.sources import Photo
+from facesmith.pictures.images import FirstPicture, read_picture, write_picture
 from facesmith.storage import store
 
 QUIET = Console(quiet=True)
@@ -220,6 +222,20 @@ def test_main_face_is_large_and_central():
     boxes = np.array([(0, 0, 100, 100), (200, 150, 90, 90), (240, 190, 20, 20)], np.float32)
     assert main_face(boxes, (400, 500)) == 1
     assert main_face(boxes[[0, 2]], (400, 500)) == 0
+
+
+@pytest.mark.parametrize("cut_px", [0, 70])
+def test_a_rejected_face_is_shown_as_far_as_it_lies_inside_its_photo(cut_px):
+    pixels = np.asarray(portrait())[:, cut_px:]
+    photos = [Photo("a.png", lambda: FirstPicture(pixels))]
+    largest, detector = Alignment(64), Detector(40, DEFAULT_THRESHOLD)
+    (face,) = AlignedCropper(detector, largest, "largest", 40, 1.0).process(photos).outcomes
+    (rejection,) = AlignedCropper(detector, largest, "largest", 190, 1.0).process(photos).outcomes
+    left, _, width, height = face.box.astype(int).tolist()
+    assert (left < 0) is (cut_px > 0)
+    shown = np.asarray(Image.open(io.BytesIO(rejection.thumbnail)).convert("RGB"))
+    bars = (shown == 255).all((0, 2)).sum()
+    assert 64 - bars == pytest.approx(64 * (width + min(left, 0)) / height, abs=2)
 
 
 def test_crop_takes_the_middle_of_each_photo(tmp_path):
@@ -474,7 +490,7 @@ def test_finished_extraction_is_not_touched(tmp_path):
     photo().save(tmp_path / "a.png")
     first = run(tmp_path / "a.png", tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    again = run(tmp_path / "a.png", tmp_path / "out", workers=1, pictures=False)
+    again = run(tmp_path / "a.png", tmp_path / "out", workers=1)
     assert again.was_complete
     assert (again.faces, again.photos) == (first.faces, first.photos)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
@@ -559,6 +575,17 @@ def test_report_without_pictures_shows_no_photos(tmp_path, pictures):
     text = (tmp_path / "out" / "report.html").read_text()
     assert ("data:image" in text) is pictures
     assert "no face found" in text
+
+
+def test_pictures_can_be_left_out_of_the_report_of_a_finished_extraction(tmp_path):
+    photos = different_faces(tmp_path / "photos", 2)
+    run(photos, tmp_path / "out", crop=64)
+    before = content(tmp_path / "out")
+    assert run(photos, tmp_path / "out", crop=64, pictures=False).was_complete
+    after = content(tmp_path / "out")
+    run(photos, tmp_path / "without", crop=64, pictures=False)
+    assert after.pop("report.html") == content(tmp_path / "without")["report.html"] != before.pop("report.html")
+    assert after == before
 
 
 def test_file_names_that_are_not_unicode_are_supported(tmp_path):
@@ -772,6 +799,15 @@ def test_extracting_from_extracted_faces_is_named(tmp_path):
         assert "cut out again" not in log.getvalue()
         run(source, tmp_path / out, size=36, crop=36, console=Console(file=log, width=999))
     assert f"facesmith train --data {tmp_path / 'first'}" in log.getvalue()
+
+
+def test_folders_that_extract_wrote_inside_the_photos_are_left_aside(tmp_path):
+    photos = different_faces(tmp_path / "photos", 3)
+    run(photos, photos / "faces", crop=64)
+    report = run(photos, photos / "small", size=36, crop=64)
+    assert report.photos == 3
+    assert report.ignored == {"in a folder that extract wrote": 5}  # a face and four tables
+    assert run(photos, photos / "faces", crop=64).was_complete
 
 
 def test_generated_photos_are_counted(tmp_path):

@@ -77,7 +77,8 @@ def extract(
         address=address, force=force, console=console,
     )  # fmt: skip
     if report.was_complete:
-        console.print(f"{out} is already complete. To extract again, add --force.")
+        change = "" if pictures else " Its report no longer shows photos."
+        console.print(f"{out} is already complete. To extract again, add --force.{change}")
     if notice := report.generated_notice():
         console.print(f"notice: {notice}.", markup=False, highlight=False)
     show(f"{report.faces} faces from {report.photos} photos in {report.out}")

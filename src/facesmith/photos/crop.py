@@ -232,8 +232,9 @@ def main_face(boxes: NDArray[np.float32], photo_size: tuple[int, int]) -> int:
 def _box_pixels(pixels: Pixels, box: NDArray[np.float32]) -> Pixels:
     """The part of a photo inside a box `[4]`, at least one pixel."""
     left, top, width, height = box.astype(int).tolist()
+    right, bottom = left + width, top + height
     top, left = min(max(top, 0), pixels.shape[0] - 1), min(max(left, 0), pixels.shape[1] - 1)
-    return pixels[top : top + max(1, height), left : left + max(1, width)]
+    return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 def _thumbnail(pixels: Pixels) -> bytes:

@@ -81,7 +81,7 @@ def extract(
         max_fill: largest share of a crop that may lie beyond the photo, 0-1.
         every: use every n-th frame of a video.
         workers: number of threads, or of processes with `shards`; by default one per processor.
-        pictures: False leaves photos and faces out of the report.
+        pictures: False leaves photos and faces out of the report, also of a finished extraction.
         shards: write tar files of faces, each from this many photos.
         engine: who extracts shards: "local", processes of this machine; or "ray".
         address: of a running Ray cluster: "auto" or HOST:PORT. By default, Ray starts on this machine.
@@ -110,6 +110,8 @@ def extract(
     settings = ExtractSettings(framing, faces, min_face, threshold, max_fill, every, fingerprint, shards)
     report = faces_folder.finished_report(out, settings, force)
     if report is not None:
+        if not pictures:
+            faces_folder.write_report_without_pictures(report, source.name)
         return report
     if any(file.name == "faces.json" for file in source.others):
         console.print(

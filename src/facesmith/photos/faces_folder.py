@@ -166,6 +166,15 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
     return ExtractReport(out, **asdict(header.counts), was_complete=True)
 
 
+def write_report_without_pictures(report: ExtractReport, photos: str) -> None:
+    """Replace the page of a finished extraction by one without faces and photos.
+
+    Args:
+        photos: the name of PHOTOS.
+    """
+    _write_text(report.out / "report.html", extraction_page(report, photos, (), lambda _: None))
+
+
 def _read_header(out: Path) -> FacesHeader:
     """Read `faces.json`. Raises OutputExists if it is damaged."""
     advice = "Choose another --out, or add --force if extract wrote this folder: it extracts all faces again."

@@ -124,8 +124,6 @@ class PhotoSource:
         self.store.close()
 
 
-def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
-    """List the pictures and videos of PHOTOS. `storage/store.py` has the rules for folders, links and names.
 class _VideoContent:
     """The content of a video for PyAV. After an error it ends: PyAV raises the first error, and prints any others."""
 
@@ -144,14 +142,16 @@ class _VideoContent:
 
 
 
+def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
+    """List the pictures and videos of PHOTOS. `storage/store.py` has the rules for folders, links and names.
     Args:
-        outside: a folder to leave out because it is the output.
+        outside: the output of `extract`, which is left out. Its earlier outputs inside PHOTOS are left out, too.
 
     Raises:
         BadData: PHOTOS does not exist, can't be opened, or contains no picture and no video.
     """
     store = open_store(photos, exclude=outside)
-    sorted_files = sort_by_kind(store)
+    sorted_files = sort_by_kind(store, without_extractions=outside is not None)
     files = [PhotoFile(file.name, file.size_bytes, False) for file in sorted_files.pictures]
     files += [PhotoFile(file.name, file.size_bytes, True) for file in sorted_files.videos]
     files.sort(key=lambda file: file.name)

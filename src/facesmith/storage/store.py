@@ -10,7 +10,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -178,20 +178,26 @@ def kinds_text(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in kinds[:MAX_KINDS_LISTED]) + more
 
 
-def sort_by_kind(store: Store) -> SortedFiles:
+def sort_by_kind(store: Store, *, without_extractions: bool = False) -> SortedFiles:
     """The pictures, videos and other files of a store.
 
     The content of a file decides. Only files with a picture's suffix are not looked into, because a dataset may have
     hundreds of thousands of them on a slow disk. If one is not a picture, reading it later gives the reason.
 
     The files of run folders inside the store are left aside.
+
+    Args:
+        without_extractions: also leave aside the files of folders inside the store that `extract` wrote.
     """
     result = SortedFiles()
     files = store.files()
-    runs = tuple(f"{folder}/" for folder in run_folders(files) if folder)
+    extractions = _folders_with(files, FACES_HEADER, [FACES_TABLE]) if without_extractions else set()
+    left_aside = {f"{folder}/": IN_FACES_FOLDER for folder in extractions if folder}
+    left_aside |= {f"{folder}/": IN_RUN_FOLDER for folder in run_folders(files) if folder}
+    folders = tuple(left_aside)
     for file in files:
-        if runs and file.name.startswith(runs):
-            result.kinds[file.name] = IN_RUN_FOLDER
+        if folders and file.name.startswith(folders):
+            result.kinds[file.name] = next(kind for each, kind in left_aside.items() if file.name.startswith(each))
         elif store.trusts(file):
             result.pictures.append(file)
         else:
@@ -213,9 +219,14 @@ def _sort_by_content(store: Store, file: StoredFile, result: SortedFiles) -> Non
 
 def run_folders(files: list[StoredFile]) -> set[str]:
     """The folders among these files that are run folders of `train`; empty text for the top folder."""
-    folders = {dirname(file.name) for file in files if basename(file.name) == RUN_PLAN}
+    return _folders_with(files, RUN_PLAN, RUN_FILES)
+
+
+def _folders_with(files: list[StoredFile], name: str, others: Sequence[str]) -> set[str]:
+    """The folders that contain a file of this name, and one of the others."""
+    folders = {dirname(file.name) for file in files if basename(file.name) == name}
     names = {file.name for file in files} if folders else set()
-    return {folder for folder in folders if any(join(folder, name) in names for name in RUN_FILES)}
+    return {folder for folder in folders if any(join(folder, other) in names for other in others)}
 
 
 def _ignored_label(file: StoredFile, kind: FileKind) -> str:
