@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -68,10 +69,12 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def write_video(path: Path, frames: Iterable[Pixels]) -> Path:
+def write_video(path: Path, frames: Iterable[Pixels], pixel_shape: str = "1/1") -> Path:
+    """A film. `pixel_shape` is the width of a pixel by its height."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=10, options={"crf": "10"})
         video.pix_fmt = "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(pixel_shape)
         for number, pixels in enumerate(frames):
             if number == 0:
                 video.height, video.width = pixels.shape[:2]

@@ -2,6 +2,7 @@ import os
 import tarfile
 import zipfile
 
+import av
 import numpy as np
 import pytest
 from pictures import portrait, write_video
@@ -149,6 +150,17 @@ def test_videos_give_every_nth_frame(tmp_path):
         assert abs(float(pixels.mean()) - gray) < 4
 
 
+@pytest.mark.parametrize(("pixel_shape", "width"), [("1/1", 48), ("4/3", 64), ("8/9", 43)])
+def test_frames_of_a_video_are_as_wide_as_they_are_shown(tmp_path, pixel_shape, width):
+    frame = np.zeros((32, 48, 3), np.uint8)
+    frame[:, 24:] = 255
+    write_video(tmp_path / "dvd.mp4", [frame], pixel_shape)
+    (photo,) = iterate_photos(open_source(tmp_path), 1)
+    pixels = photo.load()
+    assert pixels.shape == (32, width, 3)
+    assert [pixels[16, width // 4, 0] < 20, pixels[16, 3 * width // 4, 0] > 235] == [True, True]
+
+
 def test_a_video_whose_drive_disappears_is_an_error(tmp_path):
     video = tmp_path / "stick" / "video.mp4"
     video.parent.mkdir()
@@ -162,6 +174,25 @@ def test_a_video_whose_drive_disappears_is_an_error(tmp_path):
 def test_videos_among_photos_are_searched(folder):
     write_video(folder / "sub" / "video.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2)
     assert names(open_source(folder))[2:] == ["sub/c.webp", "sub/video.mp4#000000", "sub/video.mp4#000001"]
+
+
+@pytest.mark.parametrize("name", ["00000.MTS", "clip.ts", "VTS_01_1.VOB"])
+def test_videos_of_camcorders_and_dvds_are_searched(tmp_path, name):
+    formats = {
+        "00000.MTS": ("mpegts", {"mpegts_m2ts_mode": "1"}),
+        "clip.ts": ("mpegts", {}),
+        "VTS_01_1.VOB": ("vob", {}),
+    }
+    container_format, options = formats[name]
+    with av.open(str(tmp_path / name), "w", format=container_format, container_options=options) as container:
+        video = container.add_stream("mpeg2video", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for packet in (*video.encode(av.VideoFrame(64, 48, "yuv420p")), *video.encode()):
+            container.mux(packet)
+    (tmp_path / "main.ts").write_text("Get the face();\n" * 99)
+    source = open_source(tmp_path)
+    assert [photo.load().shape for photo in iterate_photos(source, 1)] == [(48, 64, 3)]
+    assert source.ignored == {".ts": 1}
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 20, 1500])

@@ -17,7 +17,9 @@ PICTURE_SUFFIXES = HEIC_SUFFIXES.union(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
     (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx"),
 )
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"})
+VIDEO_SUFFIXES = frozenset(  # not .ts, which also is the suffix of TypeScript
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts", ".vob", ".ogv"}
+)
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".rar", ".7z"})
 COMPRESSED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})  # of a tar, or of one file
 RAW_SUFFIXES = frozenset(  # most of them look like TIFF files, but only their small preview can be read
@@ -48,6 +50,7 @@ AVIF_BRANDS = frozenset({b"avif", b"avis"})
 AUDIO_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P "})
 BMP_HEADER_BYTES = frozenset({12, 40, 52, 56, 64, 108, 124})
 MOVIE_ATOMS = frozenset({b"moov", b"mdat", b"wide"})  # at the start of QuickTime files without `ftyp`
+THEORA = b"\x80theora"  # starts the first page of an Ogg video, after a header of 28 bytes
 
 Category = Literal["picture", "video", "archive", "other"]
 
@@ -120,11 +123,27 @@ def kind_of_content(head: bytes) -> FileKind:
         return FileKind("picture", "PPM")
     if head[4:8] in MOVIE_ATOMS:
         return FileKind("video", "QuickTime")
+    if head.startswith(b"OggS") and head[28:].startswith(THEORA):
+        return FileKind("video", "Ogg video")
+    if _is_transport_stream(head):
+        return FileKind("video", "MPEG transport stream")
     if head[257:262] == b"ustar" or _is_old_tar(head):
         return FileKind("archive", "tar")
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return FileKind("other", "web page")
     return UNKNOWN
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Whether a file consists of the packets of an MPEG transport stream: 188 bytes, in AVCHD with 4 more before each.
+
+    Their headers begin with G, and have neither the bit for an error nor those for encryption.
+    """
+    for first, step in ((0, 188), (4, 192)):
+        headers = [head[i : i + 4] for i in range(first, HEAD_BYTES - 4, step)]
+        if all(len(each) == 4 and each[0] == ord("G") and each[1] < 0x80 and each[3] < 0x40 for each in headers):
+            return True
+    return False
 
 
 def _is_old_tar(head: bytes) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
@@ -21,8 +22,8 @@ from av.container import InputContainer
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.files import open_regular_file
-from facesmith.pictures.images import MAX_PIXELS, FirstPicture, Pixels, read_first_picture
 from facesmith.io.messages import as_typed
+from facesmith.pictures.images import MAX_PIXELS, FirstPicture, Pixels, read_first_picture
 from facesmith.pictures.original_photo import OriginalPhoto, read_original
 from facesmith.storage.open_store import NestedStore, open_store
 from facesmith.storage.store import Store, StoredFile, check_still_there, kinds_text, sort_by_kind
@@ -141,9 +142,9 @@ class _VideoContent:
             raise
 
 
-
 def open_source(photos: Path, *, outside: Path | None = None) -> PhotoSource:
     """List the pictures and videos of PHOTOS. `storage/store.py` has the rules for folders, links and names.
+
     Args:
         outside: the output of `extract`, which is left out. Its earlier outputs inside PHOTOS are left out, too.
 
@@ -252,10 +253,11 @@ def _frames(source: PhotoSource, file: PhotoFile, every: int) -> Iterator[Photo]
     number = -1
     try:
         with source.open_video(file) as container:
-            container.streams.video[0].thread_type = "AUTO"
-            for number, frame in enumerate(container.decode(video=0)):
+            video = container.streams.video[0]
+            video.thread_type = "AUTO"
+            for number, frame in enumerate(container.decode(video)):
                 if number % every == 0:
-                    yield Photo(f"{file.name}#{number:06d}", *_frame_loader(frame))
+                    yield Photo(f"{file.name}#{number:06d}", *_frame_loader(frame, video.sample_aspect_ratio))
         if number < 0:
             yield Photo(file.name, _failing_loader("video without frames"))
     except BadPicture as error:
@@ -269,17 +271,23 @@ def _frames(source: PhotoSource, file: PhotoFile, every: int) -> Iterator[Photo]
         yield Photo(f"{file.name}#{number + 1:06d}", _failing_loader(reason))
 
 
-def _frame_loader(frame: av.VideoFrame) -> tuple[Callable[[], FirstPicture], int]:
-    n_pixels = frame.width * frame.height
+def _frame_loader(frame: av.VideoFrame, pixel_shape: Fraction | None) -> tuple[Callable[[], FirstPicture], int]:
+    """What loads a frame, and its number of pixels.
+
+    Args:
+        pixel_shape: width by height of a pixel, which is not square in the films of DVDs and of many camcorders.
+    """
+    width = max(1, round(frame.width * (pixel_shape or 1)))
+    n_pixels = width * frame.height
     if n_pixels > MAX_PIXELS:
-        return _failing_loader(f"{frame.width}x{frame.height} pixels, more than {MAX_PIXELS // 10**6} million"), 0
-    return partial(_upright_picture, frame), n_pixels
+        return _failing_loader(f"{width}x{frame.height} pixels, more than {MAX_PIXELS // 10**6} million"), 0
+    return partial(_upright_picture, frame, width), n_pixels
 
 
-def _upright_picture(frame: av.VideoFrame) -> FirstPicture:
-    """A frame, upright. Phones store frames as the sensor saw them, with a rotation to apply."""
+def _upright_picture(frame: av.VideoFrame, width: int) -> FirstPicture:
+    """A frame of this width, upright. Phones store frames as the sensor saw them, with a rotation to apply."""
     try:
-        pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+        pixels = frame.to_ndarray(format="rgb24", width=width).astype(np.uint8, copy=False)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise BadPicture(f"damaged frame: {error}") from None
     quarter_turns = round(getattr(frame, "rotation", 0) / 90)  # counter-clockwise; old releases of av lack it
