@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from pictures import shared
@@ -21,7 +22,7 @@ from facesmith.cli.shared import app
 from facesmith.detection import align, detect, quality
 from facesmith.errors import BadOption, BadPicture
 from facesmith.photos import extract
-from facesmith.pictures.images import read_picture
+from facesmith.pictures.images import read_picture, write_png
 
 TINY = ["--set", f"resolution={RESOLUTION}", "--set", "width=4", "--set", "z_dim=8", "--batch", "8"]
 
@@ -467,6 +468,8 @@ def test_a_path_without_its_option_is_helped(facesmith, arguments, message):
         (["train", "--resume"], "--resume. To resume a run, run the same command again. --extend trains longer"),
         (["extract", "--resume"], "--resume. To resume, run the same command again"),
         (["train", "--images", "faces"], "--images. Use --data FACES"),
+        (["faces", "--data", "faces"], "--data. Give the faces without the name of an option"),
+        (["faces", "faces", "--out", "a.png"], "--out. Use --sheet"),
         (["train", "--batchsize", "3"], "--batchsize (Possible options: --batch)"),
         (["train", "-data", "x"], "-data. A name of several letters begins with two hyphens: --data"),
         (["-V"], "-V. Use --version"),
@@ -523,6 +526,16 @@ def test_a_library_that_finds_too_little_memory_causes_no_traceback(tmp_path):
     assert result.returncode == 1
     assert result.stderr.startswith("facesmith: There is not enough memory")
     assert "Traceback" not in result.stderr
+
+
+def test_names_that_the_encoding_of_the_output_lacks_are_escaped(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((16, 16, 3), np.uint8))
+    (tmp_path / "\N{CJK UNIFIED IDEOGRAPH-4E2D}.png").write_bytes(b"")
+    environment = {**os.environ, "PYTHONIOENCODING": "iso-8859-1"}
+    command = [sys.executable, "-m", "facesmith", "faces", tmp_path]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert r"\u4e2d.png (empty file)" in ended.stdout
 
 
 def test_modules_in_the_current_folder_do_not_replace_those_of_python(tmp_path):

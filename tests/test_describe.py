@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from facesmith.errors import BadData
+from facesmith.errors import BadData, BadOption
 from facesmith.faces.describe import describe
 from facesmith.pictures.images import read_picture, write_png
 from facesmith.procedural import draw_many, write_faces
@@ -35,6 +35,14 @@ def test_sheet_is_in_the_cache_by_default(tmp_path, cache):
     sheet = summary(out)[-1].removeprefix("contact sheet  ")
     assert sheet.startswith(str(cache))
     assert np.array_equal(read_picture(type(cache)(sheet)), draw_many([0], 64)[0])
+
+
+@pytest.mark.parametrize("name", ["sheet.jpg", "sheet", "folder.png"])
+def test_a_sheet_that_is_no_png_is_refused_before_any_work(tmp_path, cache, name):
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(BadOption, match=r"the sheet must be a \.png file"):
+        summary(write_faces(tmp_path / "faces", 1, 16), sheet=tmp_path / name)
+    assert not list(cache.rglob("*.u8"))
 
 
 def test_one_small_picture_does_not_decide_the_size(tmp_path):

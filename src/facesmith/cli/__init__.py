@@ -19,6 +19,7 @@ machine.py        demo, info
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -61,6 +62,8 @@ UsageError: type[Any] = typer.BadParameter.__mro__[
 
 def main() -> None:
     """Run the program. A user's mistake is reported in one line; only our own bugs show a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # it need not be UTF-8, and file names may have any character
     with handling_stop_signals(interrupt) as stop, _disk_errors_of_threads_unprinted():
         try:
             _run()

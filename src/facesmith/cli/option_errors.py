@@ -46,6 +46,8 @@ GUESSES = (
     _Guess("--gpu --gpus --cuda", "--device", "Use --device cuda"),
     _Guess("--cpu", "--device", "Use --device cpu"),
     _Guess("--images --input --faces --folder -i", "--data", "Use --data FACES"),
+    _Guess("--images --input --data --faces --folder -i", "--sheet", "Give the faces without the name of an option"),
+    _Guess("--output --out -o", "--sheet", "Use --sheet"),
     _Guess(
         "--images --input --data --photos --folder -i", "--min-face", "Give the photos without the name of an option"
     ),

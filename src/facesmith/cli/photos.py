@@ -94,7 +94,7 @@ def extract(
 @app.command()
 def faces(
     data: Annotated[Path, typer.Argument(help="A folder, archive or Parquet file of faces.")],
-    sheet: Annotated[Path | None, typer.Option(help="File for the contact sheet; by default in the cache.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="A .png for the contact sheet; by default in the cache.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only this many faces.")] = None,
     force: Force = False,
 ) -> None:

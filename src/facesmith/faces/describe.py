@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from facesmith.errors import BadOption
 from facesmith.faces.dataset import Faces, faces_from_listing
 from facesmith.faces.few_pictures import smaller_sides
 from facesmith.faces.layouts import Listing
@@ -32,7 +33,12 @@ def describe(path: Path, *, sheet: Path | None = None, limit: int | None = None,
     Args:
         sheet: file for the contact sheet; by default next to the packed pictures in the cache.
         limit: use this many faces.
+
+    Raises:
+        BadOption: `sheet` is not the name of a .png file.
     """
+    if sheet is not None and (sheet.suffix.lower() != ".png" or sheet.is_dir()):
+        raise BadOption(f"--sheet {sheet}: the sheet must be a .png file.")
     store, listing = read_dataset(path)
     faces = faces_from_listing(store, listing, _typical_size(store, listing), limit=limit, console=console)
     picture = sheet or faces.cache / "sheet.png"
