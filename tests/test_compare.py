@@ -57,6 +57,20 @@ def test_models_with_an_encoder_reconstruct_the_same_held_out_faces(runs, tmp_pa
     assert not (tmp_path / "none").exists()
 
 
+def test_a_wrong_path_of_faces_leaves_nothing_that_blocks_the_next_command(runs, tmp_path):
+    with pytest.raises(BadData, match="does not exist"):
+        compared(CompareOptions([runs["vae64"]], tmp_path / "out", [1], data=tmp_path / "nowhere"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_force_leaves_no_picture_of_the_earlier_models(runs, tmp_path):
+    out, data = tmp_path / "out", faces_folder(tmp_path / "faces", 60)
+    compared(CompareOptions([runs["vae64"]], out, [1], data=data, faces=4))
+    (out / "notes.txt").touch()
+    compared(CompareOptions([runs["dcgan64"]], out, [1], force=True))
+    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "samples.png"]
+
+
 def test_runs_with_a_discriminator_get_a_panel_each(runs, tmp_path):
     for name in ("dcgan64", "vaegan64"):
         lines = [

@@ -46,8 +46,9 @@ def test_outputs_that_cant_be_written_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "file" / "a.png", tmp_path / "file" / "b" / "a.png"):
         with pytest.raises(BadOption, match="folder"):
             write_png(path, np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(OutputExists):
-        refuse_to_overwrite(tmp_path / "file", force=False)
+    for option, advice in (("--html", "Choose another --html, or add --force"), ("", "To replace it, add --force")):
+        with pytest.raises(OutputExists, match=f"already exists. {advice}"):
+            refuse_to_overwrite(tmp_path / "file", False, option)
     refuse_to_overwrite(tmp_path / "file", force=True)
     (tmp_path / "empty").mkdir()
     refuse_to_overwrite(tmp_path / "empty", force=False)

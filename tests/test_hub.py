@@ -19,6 +19,7 @@ from facesmith.errors import BadData, BadOption
 from facesmith.io.files import sha256
 from facesmith.modelfiles.frontmatter import read_front_matter, stated_hash
 from facesmith.modelfiles.hub import Address, is_address, parse_address
+from facesmith.modelfiles.locate import model_names
 from facesmith.modelfiles.sidecar import HEADER_KEY
 
 # Runs one command per line of input. It is a process of its own, because huggingface_hub reads its settings on import.
@@ -107,6 +108,22 @@ def test_a_model_is_uploaded_and_used_by_its_address(home, hub, facesmith):
     assert (home / "a.png").read_bytes() == (home / "b.png").read_bytes()
     first_commit = f"hf://ada/faces@{commit_id('ada/faces', 1)}"
     assert facesmith("mix", "1 + 2", "--model", first_commit, "--out", "m.png")[0] == 0
+
+
+def test_a_model_of_another_name_is_uploaded_with_its_own_files(home, hub, facesmith):
+    run = saved_model(home / "named")
+    best = (run / "model.safetensors").rename(run / "best.safetensors")
+    (run / "directions.safetensors").write_bytes(sidecar("0" * 64))
+    (run / "best.directions.safetensors").write_bytes(sidecar(sha256(best)))
+    assert facesmith("push", "hf://ada/best", "--model", best)[0] == 0
+    files = hub.repos["ada/best"][-1]
+    assert set(files) == {"model.safetensors", "README.md", "directions.safetensors"}
+    assert files["directions.safetensors"] == sidecar(sha256(best))
+    # It is named after its place on the Hub, not after its file in the cache.
+    code, _, err = facesmith("sample", "--model", "hf://ada/best", "--seeds", "1", "--out", "best.png")
+    assert code == 0, err
+    (cached,) = (home / "hub").rglob("models--ada--best/snapshots/*/model.safetensors")
+    assert model_names([cached, home / "run"]) == ["ada/best", "run"]
 
 
 def test_missing_models_and_revisions_are_reported(hub, facesmith):

@@ -16,7 +16,7 @@ from facesmith.export.run_onnx import load as load_onnx
 from facesmith.io.files import sha256
 from facesmith.modelfiles import locate
 from facesmith.modelfiles.checkpoint import load_state
-from facesmith.modelfiles.locate import model_file
+from facesmith.modelfiles.locate import model_file, model_names
 from facesmith.modelfiles.run_folder import MODEL
 from facesmith.modelfiles.sidecar import load_sidecar
 from facesmith.training.plan import read_plan
@@ -158,3 +158,27 @@ def test_a_run_whose_plan_is_damaged_keeps_its_model(tmp_path, content):
     (tmp_path / MODEL).write_bytes(b"x")
     with pytest.raises(BadModel, match=f"copy its {MODEL} to another folder and fine-tune the copy with --from"):
         read_plan(tmp_path / "run.json")
+
+
+def test_models_are_named_after_their_run_their_file_or_their_place_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for run in ("runs/lr0.001", "runs/first", "old/first"):
+        Path(run).parent.mkdir(exist_ok=True)
+        saved_model(Path(run))
+    best = Path(shutil.copy("runs/first/model.safetensors", "runs/first/best.safetensors"))
+    Path("linked").symlink_to("runs/first")
+    blob = Path("hub/models--ada--faces/blobs/9f")
+    snapshots = [Path(f"hub/models--ada--faces/snapshots/{commit * 40}/{MODEL}") for commit in "ab"]
+    blob.parent.mkdir(parents=True)
+    blob.touch()
+    for each in snapshots:
+        each.parent.mkdir(parents=True)
+        each.symlink_to(blob.absolute())
+    assert model_names([Path("runs/lr0.001"), best, Path("linked"), None, snapshots[0], Path("hf:/bob/faces@v2")]) == [
+        *("lr0.001", "best", "linked", "bundled", "ada/faces", "bob/faces")
+    ]
+    files = [Path(run) / MODEL for run in ("runs/first", "old/first", "runs/lr0.001")]
+    assert model_names(files) == ["runs/first/model.safetensors", "old/first/model.safetensors", "lr0.001"]
+    assert model_names(snapshots) == [f"ada/faces@{'a' * 12}", f"ada/faces@{'b' * 12}"]
+    monkeypatch.chdir("runs/first")
+    assert model_names([Path(), Path("../lr0.001"), locate.bundled_model()]) == ["first", "lr0.001", "bundled"]

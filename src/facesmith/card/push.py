@@ -13,9 +13,9 @@ from facesmith.card.write_card import write_card
 from facesmith.errors import BadModel, BadOption
 from facesmith.modelfiles.checkpoint import load_model
 from facesmith.modelfiles.frontmatter import CARD, stated_hash
-from facesmith.modelfiles.hub import SIDECARS, Address, upload
+from facesmith.modelfiles.hub import SIDECAR_KINDS, SIDECARS, Address, upload
 from facesmith.modelfiles.run_folder import MODEL
-from facesmith.modelfiles.sidecar import HEADER_KEY, open_tensors
+from facesmith.modelfiles.sidecar import HEADER_KEY, open_tensors, sidecar_path
 
 
 def push(path: Path | None, to: Address, *, private: bool = False, console: Console) -> Iterator[str]:
@@ -34,7 +34,9 @@ def push(path: Path | None, to: Address, *, private: bool = False, console: Cons
     if to.revision is not None and "/" in to.revision:
         raise BadOption(f"{to}: push to a branch, such as hf://{to.repo}@main.")
     contents = {MODEL: model.path}
-    contents |= {name: file for name in SIDECARS if _belongs_to(model.hash, file := model.path.with_name(name))}
+    for kind, name in zip(SIDECAR_KINDS, SIDECARS, strict=True):
+        if _belongs_to(model.hash, file := sidecar_path(model.path, kind)):
+            contents[name] = file
     with tempfile.TemporaryDirectory() as folder:
         card = model.path.with_name(CARD)
         if stated_hash(card) != model.hash:

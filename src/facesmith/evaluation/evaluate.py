@@ -21,7 +21,7 @@ from facesmith.evaluation.model_result import ModelResult, evaluate_model
 from facesmith.evaluation.reference import Reference, check_training_data, prepare_reference
 from facesmith.evaluation.verdicts import metric_table, verdicts, warnings
 from facesmith.faces import open_faces
-from facesmith.io.files import atomic_write, real_path
+from facesmith.io.files import atomic_write
 from facesmith.io.memory import largest_fitting, require_memory
 from facesmith.io.outputs import Outputs
 from facesmith.metrics.arrays import ROWS
@@ -29,8 +29,8 @@ from facesmith.metrics.comparison import MIN_SAMPLES
 from facesmith.metrics.features import Extractor, open_extractor
 from facesmith.model import Model, load
 from facesmith.modelfiles.evaluation_file import EVALUATION
+from facesmith.modelfiles.locate import model_names
 
-BUNDLED = "bundled"
 HTML = "report.html"
 # The largest number of copies in memory at the same time, to estimate what an evaluation needs:
 PICTURE_COPIES = 3  # of the samples, as uint8
@@ -93,7 +93,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
     for warning in warnings(options.samples, reference):
         console.print(f"warning: {warning}")
     seconds = {"real faces": round(time.monotonic() - start, 1)}
-    results, names = [], _model_names(options.models)
+    results, names = [], model_names(options.models)
     for model, name in zip(models, names, strict=True):
         if len(models) > 1:
             console.print(f"evaluating {name} ...")
@@ -106,7 +106,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
     yield from _summary(results, names, reference)
     with outputs.writing():
         with atomic_write(options.out / EVALUATION, "w") as stream:
-            content = evaluation_json(results, reference, options.samples, seconds)
+            content = evaluation_json(results, reference, options.samples, seconds, limit=options.limit)
             json.dump(content, stream, indent=1, ensure_ascii=False)
         with atomic_write(options.out / HTML, "w") as stream:
             stream.write(evaluation_page(results, names, reference, pictures=options.pictures))
@@ -137,19 +137,6 @@ def _check_same_format(models: Sequence[Model]) -> None:
             for path, (side, channels) in formats.items()
         )
         raise BadModel(f"These models draw pictures of different formats ({listed}); compare models of one format.")
-
-
-def _model_names(paths: Sequence[Path | None]) -> list[str]:
-    """A short name for each model, or its path if two short names are equal."""
-    names = [_short_name(path) for path in paths]
-    return names if len(set(names)) == len(names) else [str(path or BUNDLED) for path in paths]
-
-
-def _short_name(path: Path | None) -> str:
-    if path is None:
-        return BUNDLED
-    absolute = real_path(path)
-    return absolute.stem if absolute.suffix else absolute.name
 
 
 def _summary(results: Sequence[ModelResult], names: Sequence[str], reference: Reference) -> Iterator[str]:

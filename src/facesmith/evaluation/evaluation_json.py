@@ -23,18 +23,28 @@ from facesmith.metrics.face_embedding import SHA256
 from facesmith.metrics.identity import CLOSE_SHARE
 from facesmith.metrics.kid import SUBSET_SIZE, SUBSETS
 from facesmith.photos import split
+from facesmith.storage.addresses import address_of
 
 FORMAT = 2
 
 
 def evaluation_json(
-    results: Sequence[ModelResult], reference: Reference, samples: int, seconds: Mapping[str, float]
+    results: Sequence[ModelResult],
+    reference: Reference,
+    samples: int,
+    seconds: Mapping[str, float],
+    *,
+    limit: int | None = None,
 ) -> dict[str, Any]:
-    """The content of report.json. Everything but `seconds` is reproducible with the same number of threads."""
+    """The content of report.json. Everything but `seconds` is reproducible with the same number of threads.
+
+    Args:
+        limit: how many of the real faces were used; None for all.
+    """
     return {
         "format": FORMAT,
         "protocol": _protocol(reference, samples, results[0].psi),
-        "data": _data(reference),
+        "data": _data(reference, limit),
         "real": _real(reference, samples),
         "models": [_model(result, reference, samples) for result in results],
         "warnings": warnings(samples, reference),
@@ -81,11 +91,13 @@ def _protocol(reference: Reference, samples: int, psi: float) -> dict[str, Any]:
     }
 
 
-def _data(reference: Reference) -> dict[str, Any]:
+def _data(reference: Reference, limit: int | None) -> dict[str, Any]:
     faces = reference.faces
     return {
-        "path": str(faces.path),
+        # Absolute, so that the studio finds the faces from any folder.
+        "path": str(faces.path if address_of(faces.path) else faces.path.absolute()),
         "fingerprint": faces.fingerprint,
+        **({} if limit is None else {"limit": limit}),
         "faces": len(faces.names),
         "size": [faces.resolution, faces.resolution, faces.channels],
         "split": split.describe(faces.parts),

@@ -18,6 +18,7 @@ from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
 from facesmith.io.outputs import Outputs
 from facesmith.model import Model, load
+from facesmith.modelfiles.locate import model_names
 from facesmith.modelfiles.run_folder import LOG, LOSSES, read_log
 from facesmith.pictures.captions import with_heading
 from facesmith.pictures.charts import BLUE, GREEN, ORANGE, new_figure, save_png
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAMPLES, RECONSTRUCTIONS, MONITOR, ACCURACIES = "samples.png", "reconstructions.png", "monitor.png", "accuracies.png"
+FILES = (SAMPLES, RECONSTRUCTIONS, MONITOR, ACCURACIES)
 MAX_MODELS, MAX_FACES = 16, 32
 MONITORED = ("D/accuracy_real", "D/accuracy_fake", "G/fooling_rate")
 STEP_LOSSES = {"G/loss": ("gen", GREEN), "D/loss_fake": ("fake", ORANGE), "D/loss_real": ("real", BLUE)}
@@ -76,11 +78,12 @@ def compare(options: CompareOptions, console: Console) -> Iterator[Path]:
     models = [load(path) for path in options.models]
     if options.data is not None and all(model.E is None for model in models):
         raise BadData("None of the models has an encoder, so none can reconstruct faces. Leave out --data.")
-    titles = options.titles or [path.resolve().name.removesuffix(".safetensors") for path in options.models]
-    with outputs.writing():
+    titles = options.titles or model_names(options.models)
+    held_out = [] if options.data is None else _held_out_faces(options, models, console)
+    with outputs.writing(remove=[options.out / name for name in FILES] if options.force else ()):
         yield _write_samples(options, models, titles)
-        if options.data is not None:
-            yield _write_reconstructions(options, models, titles, console)
+        if held_out:
+            yield _write_reconstructions(options, models, titles, held_out)
         named = list(zip(titles, options.models, strict=True))
         losses = [(title, columns) for title, path in named if (columns := _step_losses(path))]
         if losses:
@@ -114,28 +117,40 @@ def _write_samples(options: CompareOptions, models: Sequence[Model], titles: Seq
     return write_picture(options.out / SAMPLES, _headed_rows(rows), about | entries, options.marking.sign)
 
 
+def _held_out_faces(options: CompareOptions, models: Sequence[Model], console: Console) -> list[Pixels | None]:
+    """For each model: faces of the test split in its size, `[N, S, S, C]`; None if it has no encoder.
+
+    Raises:
+        BadData: there are none.
+    """
+    assert options.data is not None
+    held_out: list[Pixels | None] = []
+    for model in models:
+        if model.E is None:
+            held_out.append(None)
+            continue
+        data = open_faces(options.data, model.resolution, model.G.channels, console=console)
+        faces = np.asarray(data.pixels[data.part("test")[: options.faces]])
+        if not len(faces):
+            raise BadData(f"{options.data} has no faces in its test split. Give more faces.")
+        held_out.append(faces)
+    return held_out
+
+
 def _write_reconstructions(
-    options: CompareOptions, models: Sequence[Model], titles: Sequence[str], console: Console
+    options: CompareOptions, models: Sequence[Model], titles: Sequence[str], held_out: Sequence[Pixels | None]
 ) -> Path:
     """Write held-out faces, and below them their reconstructions by each model that has an encoder."""
-    assert options.data is not None
     able = [
-        (title, model, nn.ModuleDict({"G": model.G, "E": model.E}))
-        for title, model in zip(titles, models, strict=True)
-        if model.E is not None
+        (title, model, faces, nn.ModuleDict({"G": model.G, "E": model.E}))
+        for title, model, faces in zip(titles, models, held_out, strict=True)
+        if faces is not None and model.E is not None
     ]
-    rows: list[tuple[str, Pixels]] = []
-    for title, model, nets in able:
-        data = open_faces(options.data, model.resolution, model.G.channels, console=console)
-        held_out = np.asarray(data.pixels[data.part("test")[: options.faces]])
-        if not len(held_out):
-            raise BadData(f"{options.data} has no faces in its test split. Give more faces.")
-        if not rows:
-            rows.append((faces_title(models), held_out))
-        rows.append((title, options.marking.marked(reconstruct(nets, held_out))))
+    rows: list[tuple[str, Pixels]] = [(faces_title(models), able[0][2])]
+    rows += [(title, options.marking.marked(reconstruct(nets, faces))) for title, _, faces, nets in able]
     about = {"Software": f"facesmith {__version__}", "Synthetic": "in part"}
     description = "Faces above their reconstructions by " + ", ".join(title for title, *_ in able)
-    entries = {"Description": description} | options.marking.metadata(min(model.resolution for _, model, _ in able))
+    entries = {"Description": description} | options.marking.metadata(min(model.resolution for _, model, *_ in able))
     return write_picture(options.out / RECONSTRUCTIONS, _headed_rows(rows), about | entries, options.marking.sign)
 
 

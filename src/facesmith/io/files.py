@@ -116,17 +116,21 @@ def shorten_name(name: str, max_bytes: int) -> str:
     return name
 
 
-def refuse_to_overwrite(path: Path, force: bool) -> None:
+def refuse_to_overwrite(path: Path, force: bool, option: str = "--out") -> None:
     """Raise `OutputExists` if `path` is a file or a folder with content, unless `force` is set.
 
     Also removes what a killed process left of this output: its partial file, or partial files in the folder.
+
+    Args:
+        option: that names the path; empty if none does.
 
     Raises:
         OSError: nothing can be written there, for example because the disk is read-only.
     """
     remove_partial_files(path)
     if holds_files(path) and not force:
-        raise OutputExists(f"{path} already exists. Choose another --out, or add --force to replace it.")
+        advice = f"Choose another {option}, or add --force to replace it." if option else "To replace it, add --force."
+        raise OutputExists(f"{path} already exists. {advice}")
     _refuse_unwritable(path)
 
 

@@ -6,7 +6,7 @@ A single file needs none of this, because `atomic_write` makes it appear complet
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -32,10 +32,14 @@ class Outputs:
         paths: at least one; a single path must be a folder.
         request: everything that decides the content, such as the command's options.
         folder: whether the first path is a folder.
+        options: that name the paths; by default all are named by --out.
     """
 
-    def __init__(self, paths: Sequence[Path], request: object, *, folder: bool = False) -> None:
+    def __init__(
+        self, paths: Sequence[Path], request: object, *, folder: bool = False, options: Sequence[str] = ()
+    ) -> None:
         self.paths = paths
+        self._options = options or ["--out"] * len(paths)
         first, ending = paths[0], f".{UNFINISHED}"
         hidden = f".{shorten_name(first.name, MAX_NAME_BYTES - len(ending) - 1)}{ending}"
         self._marker = first / ending if folder else first.with_name(hidden)
@@ -45,8 +49,8 @@ class Outputs:
     def refuse_to_overwrite(self, force: bool) -> None:
         """Raise `OutputExists` if an output exists, unless the same command left it unfinished, or `force` is set."""
         remove_partial_files(self._marker)
-        for path in self.paths:
-            refuse_to_overwrite(path, force or self._is_unfinished())
+        for path, option in zip(self.paths, self._options, strict=True):
+            refuse_to_overwrite(path, force or self._is_unfinished(), option)
 
     def _is_unfinished(self) -> bool:
         try:
@@ -55,8 +59,11 @@ class Outputs:
             return False
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, remove: Iterable[Path] = ()) -> Iterator[None]:
         """Mark the outputs as unfinished while the block writes them.
+
+        Args:
+            remove: earlier outputs that must not remain beside the new ones.
 
         Raises:
             OSError: the mark can't be written or removed. Then the outputs can't be written either, or are complete.
@@ -64,6 +71,8 @@ class Outputs:
         with atomic_write(self._marker, durable=True) as stream:
             stream.write(self._mark)
         try:
+            for path in remove:
+                path.unlink(missing_ok=True)
             yield
         except BaseException:
             if not any(map(holds_files, self.paths)):

@@ -102,10 +102,15 @@ class ReferenceFaces(TypedDict):
 
 
 class EvaluatedData(TypedDict):
-    """The dataset of real faces: where it is, its fingerprint, and the faces that were compared."""
+    """The dataset of real faces: where it is, its fingerprint, and the faces that were compared.
+
+    Attributes:
+        limit: how many of the faces were used, if not all.
+    """
 
     path: PathText
     fingerprint: str
+    limit: NotRequired[Annotated[int, Meta(ge=1)]]
     reference: ReferenceFaces
 
 

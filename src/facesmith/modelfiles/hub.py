@@ -19,13 +19,15 @@ from facesmith.io.messages import one_line, printable
 from facesmith.modelfiles.frontmatter import CARD, stated_hash
 from facesmith.modelfiles.run_folder import MODEL
 
-SIDECARS = ("directions.safetensors", "attributes.safetensors", "inversion.safetensors")
+SIDECAR_KINDS = ("directions", "attributes", "inversion")
+SIDECARS = tuple(f"{kind}.safetensors" for kind in SIDECAR_KINDS)  # their names on the Hub
 PREFIX = "hf:/"  # with one slash, because a Path collapses two; alone, it also drops the last one
 ADDRESS = re.compile(r"(?i:hf):/{1,2}(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w][\w./-]*))?")
 # Addresses in other forms: of the web page, without slashes, or only the name.
 OTHER_ADDRESS = re.compile(
     r"(?:(?:https?:/+)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:)?(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:/.*)?"
 )
+CACHED = "models--"  # start of the name of a model's folder in the Hub's cache
 LOGIN = "Log in with a token that has access: hf auth login"
 UNREACHABLE = "the Hub can't be reached{}. {}"
 PROXY = re.compile("(?:https?|all)_proxy", re.IGNORECASE)
@@ -73,6 +75,15 @@ def parse_address(path: Path | str) -> Address:
         as_typed = _text(path) if "://" in _text(path) else _text(path).replace(":/", "://", 1)
         raise BadOption(f"{as_typed!r} is no address on the Hub. Write hf://user/name, or hf://user/name@revision.")
     return Address(match["repo"], match["revision"])
+
+
+def address_of_cached(path: Path) -> Address | None:
+    """The address of a downloaded model, with its commit, if a path is a file or folder in the Hub's cache."""
+    commit = path if path.is_dir() else path.parent
+    repo = commit.parent.parent.name
+    if commit.parent.name != "snapshots" or not repo.startswith(CACHED):
+        return None
+    return Address(repo.removeprefix(CACHED).replace("--", "/", 1), commit.name)
 
 
 def suggest_address(path: Path) -> str:

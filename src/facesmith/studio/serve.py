@@ -25,7 +25,7 @@ from rich.console import Console
 from facesmith.errors import BadOption, MissingExtra
 from facesmith.io.messages import shorten
 from facesmith.io.stopping import handling_stop_signals
-from facesmith.modelfiles.locate import model_file
+from facesmith.modelfiles.locate import model_file, model_names
 from facesmith.modelfiles.run_folder import PLAN
 from facesmith.report.read_run import read_plan_and_log
 from facesmith.studio.limits import MAX_CONNECTIONS
@@ -226,7 +226,7 @@ def _open_studio(options: StudioOptions) -> Studio:
 
     models, runs = options.models, options.runs
     paths = list(dict.fromkeys([*models, *runs])) or [model_file(None)]
-    open_models = OpenModels(paths, _short_names(paths), _marks_id(options.marking))
+    open_models = OpenModels(paths, model_names(paths), _marks_id(options.marking))
     for path in models:
         open_models.open(path)  # reports a damaged model before the page opens; a run may have no model yet
     # A run folder that is given as a model is shown as a run, too.
@@ -234,7 +234,7 @@ def _open_studio(options: StudioOptions) -> Studio:
     for folder in run_folders:
         read_plan_and_log(folder)  # reports a folder that is not a run before the page opens
     runs_by_id = {_run_id(folder): folder for folder in run_folders}
-    run_names = dict(zip(runs_by_id, _short_names(list(runs_by_id.values())), strict=True))
+    run_names = dict(zip(runs_by_id, model_names(list(runs_by_id.values())), strict=True))
     osc = _open_osc(options.osc_port)
     return Studio(open_models, runs_by_id, run_names, photos=options.photos, osc=osc, marking=options.marking)
 
@@ -296,10 +296,3 @@ def _listen(host: str, port: int) -> socket.socket:
             f"Port {port} is not available ({error.strerror}). Choose another --port, or 0 for a free one."
         ) from None
     return server_socket
-
-
-def _short_names(paths: Sequence[Path]) -> list[str]:
-    """Return the name of the folder in each path, or the whole path if two folders have the same name."""
-    folders = [path.parent if path.suffix else path for path in (path.resolve() for path in paths)]
-    names = [folder.name for folder in folders]
-    return [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
