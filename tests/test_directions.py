@@ -102,6 +102,12 @@ def test_directions_are_not_overwritten_and_can_be_written_elsewhere(found_direc
     assert set(facesmith.load(run).directions) == set(PLANTED_DIRECTIONS)
 
 
+def test_files_beside_the_bundled_generator_are_never_replaced():
+    for force in (False, True):
+        with pytest.raises(BadOption, match=r"part of this installation.* --out FOLDER"):
+            list(find_directions(DirectionOptions(None, None, method="pca", force=force), QUIET))
+
+
 def test_wrong_options_are_refused_with_advice(found_directions, faces, tmp_path):
     run, _, _ = found_directions
     for options, error, message in (
@@ -131,7 +137,7 @@ def test_faces_without_labels_are_refused(tmp_path):
 def test_any_number_of_attributes_has_weights(count):
     logits = torch.randn(50, count, generator=torch.Generator().manual_seed(0))
     own = list(range(count))
-    weights = keep_weights(own, [0], logits)
+    weights = keep_weights(own, [[0]] * count, logits)
     assert weights.shape == (count, count)
     assert (weights.diagonal() == 0).all()
     assert (weights[1:, 0] == 1).all()
@@ -146,6 +152,23 @@ def test_directions_of_a_dataset_with_one_attribute_are_found(tmp_path):
     run = planted_model(tmp_path / "run")
     list(find_directions(DirectionOptions(run, data, steps=4, classifier_budget=SHORT), QUIET))
     assert set(facesmith.load(run).directions) == {"bright_mouth"}
+
+
+def test_population_groups_get_no_direction_by_default_and_the_sex_is_kept(tmp_path):
+    """In columns of words, as in FairFace: `race` and `gender`."""
+    data = write_labeled_faces(tmp_path / "faces", 500)
+    _, *rows = (line.split(",") for line in (data / "metadata.csv").read_text().splitlines())
+    lines = ["file_name,gender,race,hat"]
+    for name, mouth, hat, background, _ in rows:
+        lines.append(f"{name},{'Male' if float(background) > 10 else 'Female'},{'ab'[int(hat)]},{mouth}")
+    (data / "metadata.csv").write_text("\n".join(lines))
+    run = planted_model(tmp_path / "run")
+    list(find_directions(DirectionOptions(run, data, steps=0, classifier_budget=SHORT), QUIET))
+    _, header = load_sidecar(run / "directions.safetensors", "directions", facesmith.load(run).hash)
+    assert header["keep"] == ["gender_male"]
+    found = facesmith.load(run).directions
+    assert set(found) == {"gender_female", "gender_male", "hat"}
+    assert found["gender_female"] @ PLANTED_DIRECTIONS["background"] < -0.8, "it may change what it is the opposite of"
 
 
 def test_number_is_learned_as_a_rank_with_a_notice_and_classes_one_by_one(faces):
@@ -205,7 +228,7 @@ def test_directions_are_orthogonal_to_kept_attributes(seed, others):
     left = project_out(step, repeated)
     assert torch.allclose(project_out(left, repeated), left, atol=1e-5)
     slopes = {"a": step, **{f"s{i}": each for i, each in enumerate(keep)}}
-    direction = orthogonal_directions(slopes, ["a"], [*slopes, "absent"])["a"]
+    direction = orthogonal_directions(slopes, {"a": [name for name in slopes if name != "a"]})["a"]
     assert float(direction.norm()) == pytest.approx(1, abs=1e-5)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small import saved_model
 
-from facesmith.attributes import AttributeScores, Classifier, TrainedClassifier, predict_logits
+from facesmith.attributes import AttributeScores, Classifier, TrainedClassifier, direction_name, predict_logits
 from facesmith.errors import BadModel
 from facesmith.model import load
 from facesmith.modelfiles.classifier_file import load_classifier, save_classifier
@@ -53,7 +53,7 @@ def description(folder, probabilities, **options):
         ({"male": 0.98, "smiling": 0.2, "no_beard": 0.05}, "a man, with a beard"),
         ({"male": 0.25}, "a person, perhaps a woman"),
         ({"male": 0.5}, "a person"),
-        ({"gender=male": 0.97, "gender=female": 0.04, "population_group=white": 0.99}, "a man"),
+        ({direction_name("gender=male"): 0.97, direction_name("gender=female"): 0.04, "race_white": 0.99}, "a man"),
         ({"smiling": 0.8}, "a person; perhaps smiling"),
         ({"male": 0.05, "black_hair": 0.5, "brown_hair": 0.45}, "a woman, with dark hair"),
         ({"male": 0.05, "black_hair": 0.95, "brown_hair": 0.05}, "a woman, with black hair"),

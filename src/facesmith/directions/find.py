@@ -28,6 +28,7 @@ from facesmith.latent import latents
 from facesmith.latent.synthesis import synthesize
 from facesmith.model import Model, load
 from facesmith.modelfiles.classifier_file import KIND, save_classifier
+from facesmith.modelfiles.locate import refuse_to_write_beside_bundled
 from facesmith.modelfiles.sidecar import save_sidecar, sidecar_path
 from facesmith.pictures.captions import with_caption, with_heading
 from facesmith.pictures.images import Pixels, enlarge, grid, write_picture
@@ -49,7 +50,8 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
         a line per direction, then the paths of the file and of its sheet.
 
     Raises:
-        BadOption: the method or an attribute is unknown, or the method needs labeled faces.
+        BadOption: the method or an attribute is unknown, or the method needs labeled faces; or they would be written
+            beside the bundled generator.
         BadModel: the method needs an encoder, and the model has none.
         BadData: the faces have no usable labels.
         OutputExists: the file or its sheet exists, and `options.force` is not set.
@@ -57,6 +59,11 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
     if options.method not in METHODS:
         raise BadOption(f"--method {options.method!r} is not one of {', '.join(METHODS)}.")
     model = load(options.model)
+    if options.out is None:
+        refuse_to_write_beside_bundled(
+            model.path,
+            "Add --out FOLDER, and use the result with facesmith edit --directions FOLDER/directions.safetensors.",
+        )
     file = sidecar_path(model.path, "directions")
     file = file if options.out is None else options.out / file.name
     sheet = file.with_suffix(".png")

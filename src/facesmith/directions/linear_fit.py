@@ -51,11 +51,11 @@ def project_out(step: Tensor, others: Tensor) -> Tensor:
     return step - projection
 
 
-def orthogonal_directions(slopes: Mapping[str, Tensor], names: list[str], keep: list[str]) -> dict[str, Tensor]:
-    """Return a unit direction `[d]` for each name, orthogonal to the slopes of all other attributes in `keep`."""
+def orthogonal_directions(slopes: Mapping[str, Tensor], keep_of: Mapping[str, list[str]]) -> dict[str, Tensor]:
+    """Return a unit direction `[d]` for each name in `keep_of`, orthogonal to the slopes that are listed for it."""
     directions = {}
-    for name in names:
-        others = [slopes[other] for other in keep if other != name and other in slopes]
+    for name, keep in keep_of.items():
+        others = [slopes[other] for other in keep]
         step = project_out(
             slopes[name], torch.stack(others) if others else slopes[name].new_empty(0, len(slopes[name]))
         )

@@ -54,7 +54,7 @@ STRICT, LOOSE = (
 )  # LOOSE for directions too weak at first
 
 
-def keep_weights(own: list[int], keep: list[int], logits: Tensor) -> Tensor:
+def keep_weights(own: list[int], keep: list[list[int]], logits: Tensor) -> Tensor:
     """Return how strongly each direction must preserve each attribute, `[A', A]`.
 
     The weight is 1 for attributes in `keep` and 0 for the direction's own. For others it is 1 minus the absolute
@@ -62,13 +62,14 @@ def keep_weights(own: list[int], keep: list[int], logits: Tensor) -> Tensor:
 
     Args:
         own: index of each direction's attribute, A' numbers.
-        keep: indices of attributes that must not change.
+        keep: for each direction, the indices of attributes that must not change.
         logits: `[N, A]` of faces.
     """
     correlation = torch.corrcoef(logits.double().T).reshape(logits.shape[1], -1)  # of one attribute it is a scalar
     correlation = correlation.nan_to_num(0).abs().float()
     weights = 1 - correlation[own]
-    weights[:, keep] = 1.0
+    for row, kept in enumerate(keep):
+        weights[row, kept] = 1.0
     weights[torch.arange(len(own)), own] = 0.0
     return weights
 

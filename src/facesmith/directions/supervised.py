@@ -8,7 +8,7 @@ Source of the linear fit and the projection: Shen et al. 2020, "InterFaceGAN", a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -43,8 +43,9 @@ from facesmith.pictures.images import Pixels
 
 # By default, edits don't change sex, age, hair color and glasses, as far as the dataset has these columns.
 DEFAULT_KEEP = (
-    "male", "young", "black_hair", "blond_hair", "brown_hair", "gray_hair", "grey_hair", "red_hair", "eyeglasses",
-)  # fmt: skip
+    *("male", "gender_male", "sex_male", "young", "age"),
+    *("black_hair", "blond_hair", "brown_hair", "gray_hair", "grey_hair", "red_hair", "eyeglasses"),
+)
 # Groups of people and `JUDGMENTS` get a direction only if they are requested by name.
 NOT_BY_DEFAULT_COLUMNS = ("population_group", "race", "ethnicity", "skin", "skin_tone", "skin_color")
 SKIN_SAMPLES = 200  # generated faces on which the change of the skin color is measured
@@ -131,23 +132,24 @@ def supervised_directions(
     trained = trained_classifier(faces, labels, console, precision=precision, budget=options.classifier_budget)
     for name, scores in trained.scores.items():
         console.print(f"  {name:<22} {describe_scores(scores)}")
-    names = _select_attributes(trained, options)
+    names = _select_attributes(trained, labels, options)
     keep_names = options.keep if options.keep is not None else DEFAULT_KEEP
     keep = [name for name in keep_names if name in trained.names]
+    keep_of = {name: _kept_by(name, keep, labels) for name in names}
     index = {name: i for i, name in enumerate(trained.names)}
     own = [index[name] for name in names]
 
     # Label generated faces, and fit slopes to their logits.
     samples = _label_samples(G, trained, range(FACE_COUNT), console)
     whitening = whiten(samples.w, MIN_DEVIATION)
-    start, fit_quality = _fit_directions(samples, whitening, trained.names, names, keep)
+    start, fit_quality = _fit_directions(samples, whitening, trained.names, keep_of)
 
     # Refine the directions, and find the length at which they work.
     search = _Search(
         G=G,
         classifier=trained.classifier,
         own=own,
-        keep=keep_weights(own, [index[name] for name in keep], samples.logits),
+        keep=keep_weights(own, [[index[other] for other in keep_of[name]] for name in names], samples.logits),
         signs=torch.tensor([float(edit_sign(samples.logits[:, i])) for i in own]),
         whitening=whitening,
         fit_samples=samples.part(slice(0, round(FIT_SHARE * FACE_COUNT))),
@@ -220,33 +222,43 @@ def _label_samples(G: Generator, trained: TrainedClassifier, seeds: Sequence[int
     return LabeledSamples(w.clone(), images, logits.clone())  # clones: inference tensors can't take part in gradients
 
 
-def _select_attributes(trained: TrainedClassifier, options: DirectionOptions) -> list[str]:
+def _select_attributes(trained: TrainedClassifier, labels: DatasetLabels, options: DirectionOptions) -> list[str]:
     """Return the requested attributes, or by default those that the classifier recognizes best."""
     if options.attributes is not None:
         return list(options.attributes)
     accuracy = {name: trained.scores[name].balanced_accuracy_degraded for name in trained.names}
-    reliable = [name for name in trained.names if accuracy[name] >= MIN_BALANCED_ACCURACY and _by_default(name)]
+    reliable = [name for name in trained.names if accuracy[name] >= MIN_BALANCED_ACCURACY and _by_default(name, labels)]
     best = sorted(reliable, key=lambda name: -accuracy[name])[:MAX_DIRECTIONS]
     if not best:
         raise BadData("The classifier recognizes no attribute in degraded faces. Use more labeled faces.")
     return [name for name in trained.names if name in best]
 
 
-def _by_default(name: str) -> bool:
+def _by_default(name: str, labels: DatasetLabels) -> bool:
     """Whether an attribute gets a direction without being requested."""
-    return name not in JUDGMENTS and name.partition("=")[0] not in NOT_BY_DEFAULT_COLUMNS
+    return name not in JUDGMENTS and labels.columns.get(name, name) not in NOT_BY_DEFAULT_COLUMNS
+
+
+def _kept_by(name: str, keep: Sequence[str], labels: DatasetLabels) -> list[str]:
+    """The attributes in `keep` that the direction of an attribute must not change: not those of its own column."""
+    column = labels.columns.get
+    return [other for other in keep if column(other, other) != column(name, name)]
 
 
 def _fit_directions(
-    samples: LabeledSamples, whitening: Whitening, all_names: Sequence[str], names: list[str], keep: list[str]
+    samples: LabeledSamples, whitening: Whitening, all_names: Sequence[str], keep_of: Mapping[str, list[str]]
 ) -> tuple[Tensor, Tensor]:
-    """Return linear directions in whitened coordinates `[A', d]`, and how well each logit is linear (R²) `[A]`."""
+    """Return linear directions in whitened coordinates `[A', d]`, and how well each logit is linear (R²) `[A]`.
+
+    Args:
+        keep_of: for each direction, the attributes that it must not change.
+    """
     u, n_fit = whitening.to_u(samples.w), round(FIT_SHARE * len(samples.w))
     slopes = fit_slopes(u[:n_fit], samples.logits[:n_fit])
     slope_by_name = dict(zip(all_names, slopes, strict=True))
     logits_by_name = dict(zip(all_names, samples.logits.T, strict=True))
-    units = orthogonal_directions(slope_by_name, names, keep)
-    directions = [units[name] * _start_length(logits_by_name[name], slope_by_name[name], units[name]) for name in names]
+    units = orthogonal_directions(slope_by_name, keep_of)
+    directions = [unit * _start_length(logits_by_name[name], slope_by_name[name], unit) for name, unit in units.items()]
     return torch.stack(directions), r_squared(u[n_fit:], samples.logits[n_fit:], slopes)
 
 

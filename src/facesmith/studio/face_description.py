@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,7 +22,7 @@ from facesmith.pictures.images import Pixels
 
 CERTAIN, PERHAPS = 0.9, 0.7  # probabilities
 MIN_BALANCED_ACCURACY = 0.75  # on degraded faces; attributes below it are not mentioned
-MALE = ("male", "gender=male")  # as CelebA and FairFace call it
+MALE = ("male", "gender_male", "sex_male")  # as CelebA and columns such as FairFace's `gender` call it
 AGE = "young"
 DARK_HAIR = ("black_hair", "brown_hair")
 PHRASES = {  # in the order of the description
@@ -110,7 +111,7 @@ def missing_description(model: Model) -> dict[str, Any]:
         reason = "The attribute classifier of this model can't be used"
     return {
         "missing": f"{reason}, so faces can't be described. Labeled faces make one:",
-        "command": f"facesmith directions --model {model.path} --data LABELED_FACES --force",
+        "command": f"facesmith directions --model {quote(str(model.path))} --data LABELED_FACES --force",
     }
 
 
