@@ -136,3 +136,9 @@ def test_a_report_with_text_that_utf8_cant_store_gives_a_card(run, tmp_path):
     (tmp_path / "report.json").write_text(json.dumps(report))
     text = write_card(run, tmp_path / "c.md", evaluation=tmp_path, options=CardOptions()).read_text(encoding="utf-8")
     assert "Warning: \\ud800" in text
+
+
+def test_the_bundled_card_is_never_replaced(tmp_path):
+    with pytest.raises(BadOption, match=r"part of this installation.* Add --out"):
+        write_card(None, options=CardOptions(), force=True)
+    assert write_card(None, tmp_path / "card.md", options=CardOptions()).stat().st_size > 1000

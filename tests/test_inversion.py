@@ -16,7 +16,7 @@ from torch import nn
 import facesmith
 from facesmith.detection.align import Alignment, align, transform
 from facesmith.detection.detect import Detector
-from facesmith.errors import BadModel, BadPicture, OutputExists
+from facesmith.errors import BadModel, BadOption, BadPicture, OutputExists
 from facesmith.explore.train_inverter import train_inverter
 from facesmith.faces import open_faces
 from facesmith.gan.contracts import Generator
@@ -32,6 +32,7 @@ from facesmith.inversion.inverter import load_encoder, save_encoder
 from facesmith.inversion.optimize import lr_factor, optimize_latents
 from facesmith.inversion.perceptual_distance import PerceptualDistance, pixel_distance
 from facesmith.inversion.prior import latent_prior, norm_penalty
+from facesmith.modelfiles.locate import bundled_model
 from facesmith.modelfiles.sidecar import HEADER_KEY
 from facesmith.pictures.images import resize, to_float, to_gray
 
@@ -354,3 +355,21 @@ def test_ctrl_c_writes_the_encoder_so_far(trained, monkeypatch):
     lines = list(train_inverter(run, data, kimg=1, force=True, console=QUIET))
     assert "after 0.0 kimg" in lines[-2]
     assert facesmith.load(run).invert(procedural_pixels(1), optimize=False).shape == (1, 8)
+
+
+def test_a_second_ctrl_c_skips_the_test_and_keeps_the_encoder(trained, monkeypatch):
+    run, data, _ = trained
+    (run / "inversion.safetensors").unlink()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facesmith.explore.train_inverter.reconstruction_errors", interrupted)
+    lines = list(train_inverter(run, data, kimg=0.03, console=QUIET))
+    assert lines[-2:] == ["after 0.0 kimg, not tested", str(run / "inversion.safetensors")]
+    assert facesmith.load(run).invert(procedural_pixels(1), optimize=False).shape == (1, 8)
+
+
+def test_the_encoder_of_the_bundled_generator_is_never_replaced(tmp_path):
+    with pytest.raises(BadOption, match=r"part of this installation.* Copy model\.safetensors"):
+        list(train_inverter(bundled_model(), tmp_path, force=True, console=QUIET))

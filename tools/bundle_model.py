@@ -14,6 +14,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -38,21 +39,27 @@ def main() -> None:
     parser.add_argument("--labeled", type=Path, help="the faces with the attributes of the directions; else --data")
     parser.add_argument("--attributes", help="the directions, as in the command directions; else the best ones")
     options = parser.parse_args()
-    file = bundled_model()
-    folder = file.parent
-    folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
-    shutil.copy(options.run / MODEL, file)
-    save_discriminator(options.run, file)
-    data = ["--data", str(options.data)]
+    with tempfile.TemporaryDirectory() as folder:
+        make_files(options, Path(folder))
+        bundled = bundled_model().parent
+        bundled.mkdir(exist_ok=True)
+        for old in bundled.iterdir():
+            old.unlink()
+        shutil.copytree(folder, bundled, dirs_exist_ok=True)
+
+
+def make_files(options: argparse.Namespace, folder: Path) -> None:
+    """Make all bundled files but the card in an empty folder."""
+    shutil.copy(options.run / MODEL, folder)
+    save_discriminator(options.run, folder / MODEL)
+    model, data = ["--model", str(folder)], ["--data", str(options.data)]
     chosen = ["--attributes", options.attributes] if options.attributes else []
-    facesmith("directions", "--data", str(options.labeled or options.data), *chosen)
+    facesmith("directions", *model, "--data", str(options.labeled or options.data), *chosen)
     sheet = folder / "directions.png"
     Image.open(sheet).convert("RGB").save(DIRECTIONS_SHEET, quality=90)
     sheet.unlink()
-    facesmith("train-inverter", *data)
-    facesmith("evaluate", *data, "--attributes", "--out", str(options.run / "evaluation"), "--force")
+    facesmith("train-inverter", *model, *data)
+    facesmith("evaluate", *model, *data, "--attributes", "--out", str(options.run / "evaluation"), "--force")
     report = json.loads((options.run / "evaluation" / "report.json").read_text())
     for entry in (report["data"], *report["models"]):  # don't publish paths of this machine
         entry["path"] = Path(entry["path"]).name

@@ -10,6 +10,7 @@ from facesmith.card.hub_fields import hub_fields
 from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.io.messages import encodable
 from facesmith.modelfiles.frontmatter import CARD, front_matter
+from facesmith.modelfiles.locate import refuse_to_write_beside_bundled
 
 
 def write_card(
@@ -27,9 +28,12 @@ def write_card(
         evaluation: as for `gather_facts`.
 
     Raises:
-        FacesmithError: the model or its evaluation can't be read, or `out` exists.
+        FacesmithError: the model or its evaluation can't be read, `out` exists, or the card would be written beside
+            the bundled generator.
     """
     facts = gather_facts(path, evaluation, options)
+    if out is None:
+        refuse_to_write_beside_bundled(facts.model.path, "Add --out CARD.md.")
     file = out or facts.model.path.with_name(CARD)
     refuse_to_overwrite(file, force)
     content = card_text(facts)

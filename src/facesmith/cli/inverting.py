@@ -18,6 +18,7 @@ from facesmith.cli.shared import (
     WatermarkKey,
     app,
     console,
+    fetch_model,
     marking,
     show,
 )
@@ -26,7 +27,12 @@ from facesmith.cli.shared import (
 @app.command("train-inverter")
 def train_inverter(
     data: Data,
-    model: ModelPath = None,
+    model: Annotated[
+        Path,
+        typer.Option(
+            callback=fetch_model, help="A run folder or a model.safetensors. The encoder is written next to it."
+        ),
+    ],
     kimg: Annotated[
         float, typer.Option(min=0.001, help="Thousands of real faces to train on, with as many generated ones.")
     ] = 20,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.progress import Progress
 from facesmith.io.seeds import random_seeds
 from facesmith.model import Model, load
+from facesmith.modelfiles.locate import refuse_to_write_beside_bundled
 from facesmith.modelfiles.sidecar import sidecar_path
 from facesmith.pictures.images import Pixels
 from facesmith.training.reconstructions import reconstruction_errors
@@ -35,14 +36,14 @@ TEST_SEED = 64_001
 
 
 def train_inverter(
-    path: Path | None, data: Path, *, kimg: float = DEFAULT_KIMG, seed: int = 0, force: bool = False, console: Console
+    path: Path, data: Path, *, kimg: float = DEFAULT_KIMG, seed: int = 0, force: bool = False, console: Console
 ) -> Iterator[str]:
     """Train a model's inversion encoder and write it next to the model.
 
-    Ctrl-C ends the training early; the encoder is written as it is then.
+    Ctrl-C ends the training early; the encoder is written as it is then. A second Ctrl-C skips its test.
 
     Args:
-        path: a run folder or model file; None for the bundled generator.
+        path: a run folder or model file.
         data: faces like those that the model was trained on.
         kimg: thousands of real faces to show; as many samples are shown.
         seed: another seed gives another encoder.
@@ -52,13 +53,17 @@ def train_inverter(
 
     Raises:
         BadModel: the model's recipe has its own encoder.
+        BadOption: it is the bundled generator.
         OutputExists: the model has an encoder, and `force` is not set.
     """
     model = load(path)
     if model.E is not None:
         raise BadModel(f"Recipe {model.recipe.name} has its own encoder, so facesmith invert works without this step.")
+    refuse_to_write_beside_bundled(
+        model.path, f"Copy {model.path.name} to a folder of your own, and give the copy with --model."
+    )
     out = sidecar_path(model.path, KIND)
-    refuse_to_overwrite(out, force)
+    refuse_to_overwrite(out, force, option="")
     faces = open_faces(data, model.G.resolution, model.G.channels, console=console)
     template = extracted_template(model.header) or _estimate_from(faces, console)
     yield _describe_template(template)
@@ -66,11 +71,7 @@ def train_inverter(
     scores = _test(model, encoder, faces)
     details = {"seen": seen, "seed": seed, "fingerprint": faces.fingerprint, "version": __version__, **scores}
     save_encoder(out, encoder, template, details, model.hash)
-    yield (
-        f"after {seen / 1000:.1f} kimg, by the encoder alone: {scores['samples_psnr_db']:.1f} dB on generated faces, "
-        f"{scores['faces_psnr_db']:.1f} dB on "
-        + ("held-out faces" if len(faces.part("validation")) else "training faces, because none are held out")
-    )
+    yield f"after {seen / 1000:.1f} kimg, {_describe_scores(scores, faces)}"
     yield str(out)
 
 
@@ -108,8 +109,25 @@ def _train(model: Model, faces: Faces, budget: int, seed: int, console: Console)
 def _test(model: Model, encoder: InversionEncoder, faces: Faces) -> dict[str, float]:
     """Return the PSNR of reconstructions by the encoder alone, for samples and for held-out faces.
 
-    If none are held out, training faces take their place.
+    If none are held out, training faces take their place. After Ctrl-C, return nothing.
     """
+    try:
+        return _scores(model, encoder, faces)
+    except KeyboardInterrupt:  # the encoder must not be lost
+        return {}
+
+
+def _describe_scores(scores: Mapping[str, float], faces: Faces) -> str:
+    if not scores:
+        return "not tested"
+    real = "held-out faces" if len(faces.part("validation")) else "training faces, because none are held out"
+    return (
+        f"by the encoder alone: {scores['samples_psnr_db']:.1f} dB on generated faces, "
+        f"{scores['faces_psnr_db']:.1f} dB on {real}"
+    )
+
+
+def _scores(model: Model, encoder: InversionEncoder, faces: Faces) -> dict[str, float]:
     rows = faces.part("validation")[:TEST_COUNT]
     rows = rows if len(rows) else faces.part("train")[:TEST_COUNT]
     sets: dict[str, Pixels] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,8 @@ def open_inverter(G: Generator, E: Encoder | None, header: Mapping[str, Any], fi
     path = sidecar_path(file, KIND)
     if not path.exists():
         raise BadModel(
-            f"This model has no encoder, which inversion needs. Train one: facesmith train-inverter --model {file} "
-            "--data FACES"
+            "This model has no encoder, which inversion needs. Train one: facesmith train-inverter --model "
+            f"{quote(str(file))} --data FACES"
         )
     encoder, template = load_encoder(path, G, model_hash)
     return Inverter(G, prior, lambda faces: predict_latents(G, encoder, prior, faces), template)
