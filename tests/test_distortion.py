@@ -100,3 +100,7 @@ def test_a_walk_visits_no_distorted_face(model, named, tmp_path):
         metadata = json.loads(film.info["comment"])
     assert json.loads(metadata["Seeds"]) == (undistorted if named else undistorted[:30])
     assert "Quality" in metadata
+
+
+def test_no_seeds_give_no_answers(model):
+    assert model.distorted([]).shape == (0,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -158,3 +159,13 @@ def test_edit_and_directions_work_on_the_command_line(run, tmp_path, monkeypatch
         run_command("edit", "--model", run, "--edit", "hut=1", "--out", tmp_path / "b.png")
     assert stopped.value.code == 2
     assert "Did you mean 'hat'" in capsys.readouterr().err
+
+
+def test_messages_name_the_option_of_the_film(run, tmp_path):
+    options = EditOptions(run, "1", {"hat": 1}, tmp_path / "out.png", film=tmp_path / "film.avi")
+    with pytest.raises(BadOption, match=r"^--film .*film\.avi: expected"):
+        list(edit(options, QUIET))
+    (tmp_path / "film.gif").write_bytes(b"mine")
+    with pytest.raises(OutputExists, match="Choose another --film"):
+        list(edit(replace(options, film=tmp_path / "film.gif"), QUIET))
+    assert [path.name for path in tmp_path.iterdir()] == ["film.gif"]

@@ -387,6 +387,25 @@ def test_output_that_can_not_be_written_does_not_prevent_the_others(run, tmp_pat
 
     monkeypatch.setattr("facesmith.explore.invert.save_latent", fail_for_a)
     options = InvertOptions(aligned=True, optimize=False, latents=tmp_path / "latents")
-    with pytest.raises(FacesmithError, match=r"1 files could not be written; all others were.*a\.latent: No space"):
+    with pytest.raises(FacesmithError, match=r"^A file could not be written; all others were\. .*a\.latent: No space"):
         list(invert(run, [photos], tmp_path / "out.png", options, console=QUIET))
     assert sorted(path.name for path in (tmp_path / "latents").iterdir()) == ["b.latent", "c.latent"]
+
+
+def test_only_what_was_written_is_named_as_a_result(run, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    write_png(tmp_path / "a.png", procedural_pixels(1)[0])
+    monkeypatch.setattr("facesmith.explore.invert.write_picture", fail)
+    options = InvertOptions(aligned=True, optimize=False, latents=tmp_path / "latents")
+    lines = invert(run, [tmp_path / "a.png"], tmp_path / "out.png", options, console=QUIET)
+    assert [next(lines).split()[0], next(lines)] == ["a.png", str(tmp_path / "latents")]
+    with pytest.raises(FacesmithError, match=r"^A file could not be written"):
+        next(lines)
+
+
+def test_a_face_is_counted_from_1(run_with_encoder):
+    for face in (0, -1):
+        with pytest.raises(BadOption, match="the largest face is 1"):
+            facesmith.load(run_with_encoder).invert(np.asarray(photo()), face=face)

@@ -239,6 +239,7 @@ class Model:
 
         Raises:
             BadModel: the model has no encoder. `facesmith train-inverter` makes one.
+            BadOption: `face` is below 1.
             BadPicture: the photo shows no face, or fewer than `face`.
             BadData: the array has another shape or type.
 

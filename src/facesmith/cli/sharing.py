@@ -35,16 +35,21 @@ def export(
 
     Example: facesmith export --model runs/first --html faces.html
     """
+    if html is None:
+        onnx = onnx or Path("model.onnx")
+    if onnx is not None:
+        from facesmith.export.to_onnx import check_onnx_output
+
+        check_onnx_output(onnx, force)  # before a page is written
     if html is not None:
         from facesmith.export.webpage.to_html import export_html
 
         for line in export_html(model, html, license=license, force=force, console=console):
             show(line)
-    if onnx is not None or html is None:
+    if onnx is not None:
         from facesmith.export.to_onnx import export
 
-        out = onnx or Path("model.onnx")
-        for line in export(model, out, license=license, opset=opset, force=force, console=console):
+        for line in export(model, onnx, license=license, opset=opset, force=force, console=console):
             show(line)
 
 

@@ -94,9 +94,10 @@ def edit(options: EditOptions, console: Console) -> Iterator[Path]:
     if not options.edits:
         raise BadOption("There is nothing to edit: add --edit, such as --edit smiling=1.")
     if options.film is not None:
-        check_film(options.film, FPS)
+        check_film(options.film, FPS, "--film")
     paths = [path for path in (options.out, options.film) if path is not None]
-    outputs = Outputs(paths, replace(options, force=False, marking=replace(options.marking, sign=None)))
+    request = replace(options, force=False, marking=replace(options.marking, sign=None))
+    outputs = Outputs(paths, request, options=("--out", "--film")[: len(paths)])
     outputs.refuse_to_overwrite(options.force)
     names = face_names(options.faces)
     model = load(options.model)

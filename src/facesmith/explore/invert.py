@@ -115,8 +115,10 @@ def invert(
     """
     edits = parse_edits(options.edits)
     _check_outputs(out, options)
-    paths = [each for each in (out, options.latents, options.paste) if each is not None]
-    outputs = Outputs(paths, (path, list(pictures), replace(options, marking=replace(options.marking, sign=None))))
+    named = {"--out": out, "--latents": options.latents, "--paste": options.paste}
+    paths = {option: each for option, each in named.items() if each is not None}
+    request = (path, list(pictures), replace(options, marking=replace(options.marking, sign=None)))
+    outputs = Outputs(list(paths.values()), request, options=list(paths))
     outputs.refuse_to_overwrite(force)
     model = load(path)
     check_edits(list(edits), model.directions)
@@ -135,7 +137,7 @@ def invert(
     if edits or options.psi < 1:
         edited = apply_edits(truncate(model.G, w, options.psi), model.directions, edits)
         rows.append(model.synthesize(edited.numpy()))
-    failures: list[str] = []
+    failures: dict[Path, str] = {}
     with outputs.writing():
         with _note_failure(out, failures):
             if out.suffix.lower() == LATENT_SUFFIX:
@@ -144,10 +146,11 @@ def invert(
                 _write_sheet(model, out, [faces, *map(options.marking.marked, rows[1:])], errors, options.marking)
         _write_latents(model, inputs, w, errors, options, failures)
         _write_pasted(model, inputs, rows[-1], options, failures)
-        yield from map(str, paths)
+        yield from (str(each) for each in paths.values() if each not in failures and each.exists())
         if failures:
-            count = len(failures)
-            raise FacesmithError(f"{count} files could not be written; all others were. The first: {failures[0]}")
+            first, *others = failures.values()
+            count, label = (f"{len(failures)} files", "The first: ") if others else ("A file", "")
+            raise FacesmithError(f"{count} could not be written; all others were. {label}{first}")
 
 
 def _check_outputs(out: Path, options: InvertOptions) -> None:
@@ -288,7 +291,7 @@ def _write_latents(
     w: Tensor,
     errors: Sequence[ReconstructionError],
     options: InvertOptions,
-    failures: list[str],
+    failures: dict[Path, str],
 ) -> None:
     if options.latents is None:
         return
@@ -299,7 +302,7 @@ def _write_latents(
 
 
 def _write_pasted(
-    model: Model, pictures: Sequence[_Picture], faces: Pixels, options: InvertOptions, failures: list[str]
+    model: Model, pictures: Sequence[_Picture], faces: Pixels, options: InvertOptions, failures: dict[Path, str]
 ) -> None:
     if options.paste is None:
         return
@@ -321,14 +324,14 @@ def _write_pasted(
 
 
 @contextmanager
-def _note_failure(file: Path, failures: list[str]) -> Iterator[None]:
+def _note_failure(file: Path, failures: dict[Path, str]) -> Iterator[None]:
     """Note why a file can't be written, so that the others are still written after minutes of inversion."""
     try:
         yield
     except OSError as error:
-        failures.append(f"{file}: {disk_cause(error)}. {disk_advice(error)}")
+        failures[file] = f"{file}: {disk_cause(error)}. {disk_advice(error)}"
     except BadOption as error:  # a folder or a file is in the way
-        failures.append(str(error))
+        failures[file] = str(error)
 
 
 def _file_names(pictures: Sequence[_Picture]) -> list[str]:

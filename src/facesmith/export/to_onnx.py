@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,7 @@ def export(
         MissingExtra: onnx, onnxscript or onnxruntime is not installed.
         BadModel: the model is conditional, or ONNX can't represent it exactly enough. Nothing is written then.
     """
-    if out.suffix.lower() != SUFFIX:
-        raise BadOption(f"--onnx {out}: the file name must end in {SUFFIX}.")
-    refuse_to_overwrite(out, force)
+    check_onnx_output(out, force)
     model = load(path)
     if model.conditions:
         raise BadModel(
@@ -117,6 +116,16 @@ def export(
         f"differ, by at most {difference.levels}"
     )
     yield f"seeds: {metadata['seeds']}"
+
+
+def check_onnx_output(out: Path, force: bool) -> None:
+    """Raise what can be known before the export: the wrong suffix, an existing file, a package that is missing."""
+    if out.suffix.lower() != SUFFIX:
+        raise BadOption(f"--onnx {out}: the file name must end in {SUFFIX}.")
+    refuse_to_overwrite(out, force, "--onnx")
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        if find_spec(package) is None:
+            raise missing_extra(ImportError(name=package))
 
 
 def metadata_of(model: Model, license: str) -> Metadata:

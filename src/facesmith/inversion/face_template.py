@@ -26,7 +26,7 @@ from facesmith.detection.align import (
 )
 from facesmith.detection.detect import Detections, Detector
 from facesmith.detection.search import NO_FACE, SearchResult, search
-from facesmith.errors import BadModel, BadPicture
+from facesmith.errors import BadModel, BadOption, BadPicture
 from facesmith.io.progress import bar
 from facesmith.pictures.images import Pixels, as_rgb, crop_and_resize, resize, to_gray
 
@@ -140,9 +140,12 @@ def locate_face(
         which: 1 is the largest face, 2 the next.
 
     Raises:
+        BadOption: `which` is below 1.
         BadPicture: the photo has no face, or fewer than `which`.
         BadModel: there is no template.
     """
+    if which < 1:
+        raise BadOption(f"face is {which}; the largest face is 1, the next 2.")
     if template is None:
         raise BadModel(
             "This model has no face template, since no landmarks were found in its faces. "

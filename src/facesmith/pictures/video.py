@@ -33,10 +33,14 @@ MAX_THREADS = 16
 GIF_COLORS = 256
 
 
-def check_film(path: Path, frames_per_second: int) -> None:
-    """Raise BadOption if the suffix is neither .mp4 nor .gif, or the frame rate is too high for a GIF."""
+def check_film(path: Path, frames_per_second: int, option: str = "--out") -> None:
+    """Raise BadOption if the suffix is neither .mp4 nor .gif, or the frame rate is too high for a GIF.
+
+    Args:
+        option: that names the path.
+    """
     if path.suffix.lower() not in FILM_SUFFIXES:
-        raise BadOption(f"--out {path}: expected a name that ends in {' or '.join(FILM_SUFFIXES)}.")
+        raise BadOption(f"{option} {path}: expected a name that ends in {' or '.join(FILM_SUFFIXES)}.")
     if path.suffix.lower() == ".gif" and frames_per_second > MAX_GIF_FPS:
         raise BadOption(f"A GIF shows at most {MAX_GIF_FPS} frames a second, not {frames_per_second}.")
 

@@ -50,7 +50,7 @@ def export_html(
     """
     if out.suffix.lower() not in SUFFIXES:
         raise BadOption(f"--html {out}: the file name must end in .html.")
-    refuse_to_overwrite(out, force)
+    refuse_to_overwrite(out, force, "--html")
     model = load(path)
     console.print(f"exporting {model.path} ...")
     data = page_data(model, model.directions)
