@@ -14,6 +14,7 @@ from small import QUIET, saved_model, small_state
 
 import facesmith
 from facesmith.errors import BadData, BadOption, BadPicture, OutputExists
+from facesmith.explore import sample as sample_module
 from facesmith.explore.sample import sample, sample_like
 from facesmith.io.files import sha256
 from facesmith.model import load
@@ -125,7 +126,8 @@ def test_a_sheet_is_drawn_again_with_its_layout_or_another(run, tmp_path):
     (path,) = sample(lambda: load(run), range(8), tmp_path / "sheet.png", layout=layout, console=QUIET)
     (again,) = sample_like(lambda: load(run), path, tmp_path / "again.png", console=QUIET)
     assert np.array_equal(read_picture(again), read_picture(path))
-    (plain,) = sample_like(lambda: load(run), path, tmp_path / "plain.png", layout=SheetLayout(), console=QUIET)
+    changes = {"columns": None, "gap_px": 2, "scale": 1}
+    (plain,) = sample_like(lambda: load(run), path, tmp_path / "plain.png", layout=changes, console=QUIET)
     assert np.array_equal(read_picture(plain), grid(facesmith.load(run).sample(range(8))))
     (folder,) = sample_like(lambda: load(run), path, tmp_path / "faces", console=QUIET)
     assert {read_picture(face).shape for face in folder.iterdir()} == {(32, 32, 3)}
@@ -177,11 +179,9 @@ def test_picture_without_seeds_is_refused(run, tmp_path):
 
 def test_picture_of_another_model_is_refused(run, tmp_path):
     (path,) = sample(lambda: load(run), [1], tmp_path / "one.png", console=QUIET)
-    state = small_state(seed=9)
-    header = {"recipe": "dcgan64", "hyperparameters": state.recipe.hyperparameters()}
-    save_model(tmp_path / "other.safetensors", dict(inference_networks(state).items()), header)
+    other = other_model(tmp_path / "other")
     with pytest.raises(BadData, match="another model"):
-        list(sample_like(lambda: load(tmp_path / "other.safetensors"), path, tmp_path / "two.png", console=QUIET))
+        list(sample_like(lambda: load(other), path, tmp_path / "two.png", console=QUIET))
 
 
 @pytest.mark.parametrize(
@@ -232,3 +232,54 @@ def test_gray_models_draw_gray_faces(tmp_path):
     assert facesmith.load(tmp_path).sample([1]).shape == (1, 16, 16, 1)
     (path,) = sample(lambda: load(tmp_path), [1, 2], tmp_path / "gray.png", console=QUIET)
     assert read_picture(path).ndim == 3
+
+
+def other_model(folder):
+    """A run folder with another model than the fixture `run`."""
+    state = small_state(seed=9)
+    header = {"recipe": "dcgan64", "hyperparameters": state.recipe.hyperparameters()}
+    save_model(folder / "model.safetensors", dict(inference_networks(state).items()), header)
+    return folder
+
+
+def test_force_removes_the_earlier_faces_and_nothing_else(run, tmp_path):
+    out = tmp_path / "faces"
+    list(sample(lambda: load(run), range(8), out, console=QUIET))
+    for name in ("seed3_edited.png", "notes.txt"):
+        (out / name).touch()
+    list(sample(lambda: load(other_model(tmp_path / "other")), [2, 3], out, force=True, console=QUIET))
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["notes.txt", "seed000002.png", "seed000003.png", "seed3_edited.png"]
+
+
+def test_an_unfinished_folder_is_not_finished_with_another_model(run, tmp_path, monkeypatch):
+    out = tmp_path / "faces"
+    write, files = sample_module.write_picture, []
+
+    def write_two(*arguments):
+        if len(files) == 2:
+            raise OSError(28, "No space left on device")
+        files.append(write(*arguments))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sample_module, "write_picture", write_two)
+        with pytest.raises(OSError, match="No space"):
+            list(sample(lambda: load(run), range(4), out, console=QUIET))
+    with pytest.raises(OutputExists):
+        list(sample(lambda: load(other_model(tmp_path / "other")), range(4), out, console=QUIET))
+    list(sample(lambda: load(run), range(4), out, console=QUIET))
+    assert {read_provenance(file)["Model"] for file in out.iterdir()} == {facesmith.load(run).hash}
+
+
+@pytest.mark.parametrize("name", ["faces.zip", "faces.tar.gz", "faces.pdf", "faces.mp4", "faces.docx"])
+def test_names_of_other_files_do_not_become_folders(run, tmp_path, name):
+    with pytest.raises(BadOption, match=r"\.png or \.jpg for a sheet, or a folder"):
+        list(sample(lambda: load(run), [1], tmp_path / name, console=QUIET))
+    assert not list(tmp_path.iterdir())
+
+
+def test_like_keeps_what_no_option_changes(run, tmp_path):
+    layout = SheetLayout(columns=4, gap_px=0, scale=2)
+    (path,) = sample(lambda: load(run), range(8), tmp_path / "sheet.png", layout=layout, console=QUIET)
+    (again,) = sample_like(lambda: load(run), path, tmp_path / "again.png", layout={"scale": 3}, console=QUIET)
+    assert read_picture(again).shape == (2 * 48, 4 * 48, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -84,7 +84,8 @@ def sample(
     from facesmith.pictures.sheet_layout import SheetLayout, parse_filter
 
     condition = parse_condition_values(conditions or [])
-    layout = SheetLayout(columns, gap, scale, parse_filter(filter))
+    layout: dict[str, Any] = {"columns": columns, "gap_px": gap, "scale": scale, "filter": parse_filter(filter)}
+    given = {name for name in layout if name.removesuffix("_px") in explicit_options(context)}
     marks = marking(no_watermark, sign, key, watermark_key)
     open_model = _opener(model, context.obj)
     paths = (
@@ -96,7 +97,7 @@ def sample(
             condition=condition,
             normal_prior=prior == "normal",
             quality=quality,
-            layout=layout,
+            layout=SheetLayout(**layout),
             marking=marks,
             force=force,
             console=console,
@@ -106,7 +107,7 @@ def sample(
             open_model,
             like,
             out,
-            layout=layout if {"columns", "gap", "scale", "filter"} & explicit_options(context) else None,
+            layout={name: layout[name] for name in given},
             marking=marks,
             force=force,
             console=console,

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from rich.console import Console
 
 from facesmith.errors import BadData, BadOption
 from facesmith.explore.leave_out_distorted import QualityModel, undistorted
-from facesmith.io.file_kinds import PICTURE_SUFFIXES
+from facesmith.io.file_kinds import (
+    ARCHIVE_SUFFIXES,
+    COMPRESSED_SUFFIXES,
+    DOCUMENT_SUFFIXES,
+    PICTURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+)
 from facesmith.io.files import refuse_to_overwrite
 from facesmith.io.memory import require_sheet_memory
 from facesmith.io.outputs import Outputs
@@ -23,6 +31,11 @@ from facesmith.pictures.sheet_layout import SheetLayout, stored_layout
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 MAX_SHEET_FACES = 10_000
+# Endings of names that no folder has.
+FILE_SUFFIXES = (
+    PICTURE_SUFFIXES | VIDEO_SUFFIXES | ARCHIVE_SUFFIXES | COMPRESSED_SUFFIXES | DOCUMENT_SUFFIXES | {".pdf"}
+)
+SEED_FILE = re.compile(r"seed[0-9]{6,}\.png")
 
 
 class SamplingModel(QualityModel, Protocol):
@@ -76,7 +89,7 @@ def sample(
     """Draw one face per seed and yield the path of what was written.
 
     Args:
-        open_model: called after the output was found to be writable.
+        open_model: called after the options were checked.
         out: a .png or .jpg for a contact sheet; any other name is a folder for one PNG per face.
         psi: truncation, 0-1.
         condition: of a conditional model: attributes of all faces, each 0 or 1.
@@ -91,8 +104,11 @@ def sample(
         OutputExists: `out` exists, and `force` is not set.
     """
     suffix = out.suffix.lower()
-    if suffix not in MEDIA_TYPES and suffix in PICTURE_SUFFIXES:
-        raise BadOption(f"--out {out}: sheets are .png or .jpg files; any other name is a folder for PNGs.")
+    if suffix not in MEDIA_TYPES and suffix in FILE_SUFFIXES:
+        raise BadOption(
+            f"--out {out}: expected a .png or .jpg for a sheet, or a folder for one PNG per face. "
+            "To send a folder, zip it."
+        )
     if suffix in MEDIA_TYPES and len(seeds) > MAX_SHEET_FACES:
         raise BadOption(
             f"{len(seeds)} faces are too many for one sheet (limit {MAX_SHEET_FACES}); use a folder as --out."
@@ -110,13 +126,13 @@ def sample(
         return
     if (layout.columns, layout.gap_px) != (None, SHEET_GAP_PX):
         raise BadOption(f"--columns and --gap arrange a sheet, but --out {out} is a folder. Name a .png or .jpg.")
-    drawn = (list(seeds), psi, condition, normal_prior, quality, layout, marking.keys)
+    model = _opened(open_model, normal_prior)
+    drawn = (model.hash, list(seeds), psi, condition, normal_prior, quality, layout, marking.keys)
     outputs = Outputs([out], drawn, folder=True)
     outputs.refuse_to_overwrite(force)
-    model = _opened(open_model, normal_prior)
     drawing = _Drawing(model, psi, condition, normal_prior, quality, chosen_before, layout, marking)
     seeds = drawing.chosen(seeds, console)
-    with outputs.writing():
+    with outputs.writing(remove=_faces_in(out) if force else ()):
         _write_faces(drawing, seeds, out, console)
     yield out
 
@@ -153,6 +169,11 @@ class _Drawing:
         return self.model.provenance(entries | self.layout.metadata() | self.marking.metadata(self.model.resolution))
 
 
+def _faces_in(folder: Path) -> list[Path]:
+    """The files in a folder that are named as faces of seeds."""
+    return [file for file in folder.glob("seed*.png") if SEED_FILE.fullmatch(file.name)]
+
+
 def _write_faces(drawing: _Drawing, seeds: Sequence[int], out: Path, console: Console) -> None:
     """Write one PNG per face to the folder `out`."""
     starts = range(0, len(seeds), BATCH_SIZE)
@@ -167,7 +188,7 @@ def sample_like(
     like: Path,
     out: Path,
     *,
-    layout: SheetLayout | None = None,
+    layout: Mapping[str, Any] = MappingProxyType({}),
     marking: Marking = DEFAULT_MARKING,
     force: bool = False,
     console: Console,
@@ -175,7 +196,7 @@ def sample_like(
     """Draw the faces of a picture again that `sample` wrote, with the seeds, psi and condition in its metadata.
 
     Args:
-        layout: by default that of the picture.
+        layout: attributes of `SheetLayout` that differ from those of the picture.
 
     Raises:
         BadData: the picture has no such metadata, or was drawn by another model.
@@ -189,10 +210,9 @@ def sample_like(
         raise BadData(
             f"{like} was drawn by another model (hash {origin.model[:12]}, recipe {origin.recipe}) than {model.path}."
         )
-    if layout is None:
-        layout = stored_layout(metadata)
-        if out.suffix.lower() not in MEDIA_TYPES:  # single faces have no columns
-            layout = replace(SheetLayout(), scale=layout.scale, filter=layout.filter)
+    stored = stored_layout(metadata)
+    if out.suffix.lower() not in MEDIA_TYPES:  # single faces have no columns
+        stored = SheetLayout(scale=stored.scale, filter=stored.filter)
     return sample(
         lambda: model,
         origin.seeds,
@@ -201,7 +221,7 @@ def sample_like(
         condition=origin.condition,
         normal_prior=origin.prior == NORMAL_PRIOR,
         chosen_before=QUALITY_METADATA.items() <= metadata.items(),
-        layout=layout,
+        layout=replace(stored, **layout),
         marking=marking,
         force=force,
         console=console,
