@@ -53,6 +53,15 @@ def train(facesmith, faces, out, *more):
     return facesmith("train", "dcgan64", "--data", faces, "--out", out, "--kimg", "0.08", *TINY, *more)
 
 
+def test_every_option_that_names_an_output_is_checked_for_variables_and_home_folders():
+    commands = typer.main.get_command(app).commands.values()
+    parameters = [parameter for command in commands for parameter in command.params]
+    paths = {each.opts[0] for each in parameters if each.type_descriptor.annotation is Path}
+    inputs = {"--model", "--data", "--from", "--like", "--directions", "--weights", "--evaluation", "--biases"}
+    marks = {"--sign", "--key", "--watermark-key"}
+    assert set(cli.OUTPUT_OPTIONS) == {path for path in paths if path.startswith("--")} - inputs - marks
+
+
 def test_a_conditional_model_is_trained_and_sampled(facesmith, tmp_path):
     faces = faces_folder(tmp_path / "faces", 80)
     training = ("train", "--data", faces, "--out", tmp_path / "run", "--kimg", "0.08", *TINY, "--set", "hidden=16")
@@ -473,6 +482,11 @@ def test_a_path_without_its_option_is_helped(facesmith, arguments, message):
         (["train", "--batchsize", "3"], "--batchsize (Possible options: --batch)"),
         (["train", "-data", "x"], "-data. A name of several letters begins with two hyphens: --data"),
         (["-V"], "-V. Use --version"),
+        (["export", "--out", "model.onnx"], "--out. Use --onnx FILE or --html FILE"),
+        (["train", "--steps", "100"], "--steps. Use --minutes, --epochs or --kimg (1,000 images)"),
+        (["train-inverter", "--steps", "100"], "--steps. Use --kimg (1,000 images)"),
+        (["train-inverter", "--minutes", "5"], "--minutes. Use --kimg (1,000 images)"),
+        (["mix", "-3 + 29"], f"-3. {option_errors.SUM_IN_QUOTES}"),
     ],
 )
 def test_an_option_of_other_programs_is_translated(facesmith, arguments, message):
@@ -490,6 +504,11 @@ def test_an_option_of_other_programs_is_translated(facesmith, arguments, message
         (["extract", "photos", "--out=$HOME/faces"], "--out $HOME/faces begins with a variable that was not expanded"),
         (["sample", "--out", "~/faces.png"], "--out ~/faces.png begins with a home folder that was not expanded"),
         (["sample", "--out", "file:///faces.png"], "--out file:///faces.png begins with an address"),
+        (["export", "--html=~/faces.html"], "--html ~/faces.html begins with a home folder that was not expanded"),
+        (["edit", "--film", "$HOME/a.mp4"], "--film $HOME/a.mp4 begins with a variable that was not expanded"),
+        (["mix", "29", "-", "3", "+", "34"], option_errors.SUM_IN_QUOTES),
+        (["mix", "29", "+", "3"], f"Got unexpected extra argument(s) (+ 3). {option_errors.SUM_IN_QUOTES}"),
+        (["train-inverter", "--data", "faces"], "Missing option '--model'. For example: facesmith train-inverter "),
     ],
 )
 def test_a_command_in_the_form_of_other_programs_is_helped(facesmith, tmp_path, monkeypatch, arguments, message):
@@ -544,3 +563,14 @@ def test_modules_in_the_current_folder_do_not_replace_those_of_python(tmp_path):
     command = [sys.executable, "-m", "facesmith", "recipes"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_page_and_an_onnx_file_are_checked_before_either_is_written(facesmith, tmp_path):
+    pytest.importorskip("onnx", reason="ONNX is an extra")
+    run = saved_model(tmp_path / "run")
+    export = ("export", "--model", run, "--html", tmp_path / "a.html", "--onnx")
+    (tmp_path / "mine.onnx").touch()
+    for name, code, message in (("a.txt", 2, "must end in .onnx"), ("mine.onnx", 1, "Choose another --onnx")):
+        actual_code, out, err = facesmith(*export, tmp_path / name)
+        assert (actual_code, out, message in err) == (code, "", True)
+    assert not (tmp_path / "a.html").exists()

@@ -330,6 +330,7 @@ def shows(sheet, face):
             "#edit?face=7(DIRECTION=-1.5)&psi=0.5", ".after canvas",
             "facesmith edit --seeds 7 --edit DIRECTION=-1.5 --steps 1 MODEL --psi 0.5 --out edited.png",
         ),
+        ("#mix?terms=-3%2B9", ".result canvas", "facesmith mix ' - 3 + 9' MODEL --out mix.png"),
         ("#mix?terms=3-0.5*9&psi=0.5", ".result canvas", "facesmith mix '3 - 0.5*9' MODEL --psi 0.5 --out mix.png"),
         (
             "#mix?terms=3-9%2B5&mix=blend", ".result canvas",

@@ -37,7 +37,7 @@ from facesmith.cli import photos, training, sampling, inverting, editing  # noqa
 from facesmith.cli import evaluation, comparing, detecting, studio, sharing, machine  # noqa: F401
 
 # isort: on
-from facesmith.cli.option_errors import clearer_message
+from facesmith.cli.option_errors import SUM_IN_QUOTES, clearer_message
 from facesmith.cli.shared import app
 from facesmith.errors import BadOption, FacesmithError
 from facesmith.io.files import explain_disk_error, is_disk_error
@@ -54,6 +54,7 @@ UNEXPANDED = re.compile(  # the start of a path that some programs replace; the 
     |(?P<an_address>file:/)""",
     re.VERBOSE,
 )
+OUTPUT_OPTIONS = ("--out", "--sheet", "--film", "--latents", "--paste", "--onnx", "--html")
 EMPTY_ARGUMENT = re.compile(r"|--[\w-]+=")
 UsageError: type[Any] = typer.BadParameter.__mro__[
     1
@@ -152,6 +153,8 @@ def _refuse_standard_streams(arguments: list[str]) -> None:
     """Raise BadOption for `-`, which means standard input or output in other programs. No option has this value."""
     for previous, argument in zip(["", *arguments], arguments, strict=False):
         name, _, value = argument.rpartition("=")
+        if argument == "-" and "mix" in arguments and not previous.startswith("--"):
+            raise BadOption(SUM_IN_QUOTES)
         if argument == "-" or (value == "-" and name.startswith("--")):
             where = name or (previous if previous.startswith("--") else "An argument")
             raise BadOption(
@@ -161,15 +164,15 @@ def _refuse_standard_streams(arguments: list[str]) -> None:
 
 
 def _refuse_unexpanded_outputs(arguments: list[str]) -> None:
-    """Raise BadOption for an --out such as `$HOME/faces`, which would become a folder of this name."""
+    """Raise BadOption for an output such as `$HOME/faces`, which would become a folder of this name."""
     for previous, argument in zip(["", *arguments], arguments, strict=False):
-        value = argument if previous == "--out" else argument.removeprefix("--out=")
-        begins = UNEXPANDED.match(value) if previous == "--out" or value != argument else None
+        option, _, value = (previous, "", argument) if previous in OUTPUT_OPTIONS else argument.partition("=")
+        begins = UNEXPANDED.match(value) if option in OUTPUT_OPTIONS else None
         if begins is not None and begins.lastgroup is not None and not (begins["a_drive"] and os.name == "nt"):
             start = begins.lastgroup.replace("_", " ")
             expanded = " that was not expanded" if begins["a_variable"] or begins["a_home_folder"] else ""
             raise BadOption(
-                f"--out {value} begins with {start}{expanded}. Write the path as this machine has it. For a file or "
+                f"{option} {value} begins with {start}{expanded}. Write the path as this machine has it. For a file or "
                 "folder with exactly this name, write ./ before it."
             )
 

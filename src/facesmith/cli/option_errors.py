@@ -18,6 +18,7 @@ CLEARER = {
         "expected a whole number such as 64, without a unit"
     ),
 }
+SUM_IN_QUOTES = "Put the sum in quotes, with a blank before a minus at its start: facesmith mix ' - 3 + 29'"
 EXAMPLE = re.compile(r"^.*: (facesmith .+)$", re.MULTILINE)  # in the help of a command
 LONG_DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}")  # that text processors make of two hyphens
 
@@ -34,11 +35,8 @@ GUESSES = (
     _Guess("--count --n -n --num --number --num-samples --samples", "--seeds", "For 24 faces, use --seeds 0-23"),
     _Guess("--truncation --trunc", "--psi", "Use --psi, such as --psi 0.7"),
     _Guess("--frames", "--fps", "The number of frames is --seconds times --fps"),
-    _Guess(
-        "--iterations --iters --steps --max-steps",
-        "--kimg",
-        "Use --minutes, --epochs or --kimg (1,000 images)",
-    ),
+    _Guess("--iterations --iters --steps --max-steps", "--epochs", "Use --minutes, --epochs or --kimg (1,000 images)"),
+    _Guess("--iterations --iters --steps --max-steps --epochs --minutes", "--kimg", "Use --kimg (1,000 images)"),
     _Guess("--lr --learning-rate", "--set", "Use --set lr=1e-4. `facesmith recipes NAME` lists all hyperparameters"),
     _Guess("--resolution --image-size", "--set", "Use --set resolution=64"),
     _Guess("--resume --continue", "--extend", "To resume a run, run the same command again. --extend trains longer"),
@@ -52,6 +50,7 @@ GUESSES = (
         "--images --input --data --photos --folder -i", "--min-face", "Give the photos without the name of an option"
     ),
     _Guess("--output --output-dir --outdir -o", "--out", "Use --out"),
+    _Guess("--out --output --output-dir --outdir -o", "--onnx", "Use --onnx FILE or --html FILE"),
     _Guess("--overwrite --yes -y -f", "--force", "Use --force"),
 )
 
@@ -74,14 +73,18 @@ def _advice_for_unknown_option(error: Any) -> str:
     for argument in sys.argv[1:]:  # `-data` is read as the option -d
         if argument.startswith(name) and f"-{argument.partition('=')[0]}" in options:
             return f"No such option: {argument}. A name of several letters begins with two hyphens: -{argument}"
-    advice = (guess.advice for guess in GUESSES if name in guess.names.split() and guess.option in options)
-    return next((f"No such option: {name}. {each}" for each in advice), "")
+    advice = [guess.advice for guess in GUESSES if name in guess.names.split() and guess.option in options]
+    if error.ctx.command.name == "mix" and not name.startswith("--"):
+        advice.append(SUM_IN_QUOTES)
+    return f"No such option: {name}. {advice[0]}" if advice else ""
 
 
 def _advice_for_extra_arguments(error: Any) -> str:
     """A sentence about what to do with arguments that belong to no option; empty after other errors."""
     if not error.message.startswith("Got unexpected extra argument") or error.ctx is None:
         return ""
+    if error.ctx.command.name == "mix":
+        return f". {SUM_IN_QUOTES}"
     arguments = sys.argv[1:]
     if any(argument.startswith(LONG_DASHES) for argument in arguments):
         return ". An option begins with two hyphens (--), not with a long dash"

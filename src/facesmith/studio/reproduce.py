@@ -56,6 +56,7 @@ def reproduce_sum(
     code = {"python": "\n".join(lines)}
     if is_usual and all(face.seed is not None and not face.edits for _, face in terms):
         text = " ".join(_term_text(coefficient, face, is_first=i == 0) for i, (coefficient, face) in enumerate(terms))
+        text = f" {text}" if text.startswith("-") else text  # otherwise it would be read as options
         options = f"--model {_quoted_path(model)}{_psi_option(psi)}{' --plain' if plain else ''}"
         options += f" --layers {layers}" if layers else ""
         code["command"] = f"facesmith mix {shlex.quote(text)} {options} --out mix.png"

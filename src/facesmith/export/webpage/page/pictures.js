@@ -186,7 +186,8 @@ export function commandOfFace(face) {
 }
 export function commandOfSum(terms) {
   if (!areSeeds(terms.map(({ face }) => face))) return null;
-  const text = terms.map(({ face, weight }, i) => `${weight < 0 ? '- ' : i ? '+ ' : ''}${Math.abs(weight) === 1 ? '' : `${Math.abs(weight)}*`}${face}`).join(' ');
+  const sign = (weight, i) => (weight < 0 ? `${i ? '' : ' '}- ` : i ? '+ ' : ''); // a minus at the start would begin an option
+  const text = terms.map(({ face, weight }, i) => `${sign(weight, i)}${Math.abs(weight) === 1 ? '' : `${Math.abs(weight)}*`}${face}`).join(' ');
   return command('mix', quoted(text), ...options(), '--out', 'mix.png');
 }
 export function commandOfWalk(faces) {
