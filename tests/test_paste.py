@@ -11,9 +11,9 @@ from PIL import Image
 
 from facesmith.detection.align import Alignment, inverse, similarity, transform
 from facesmith.inversion.face_template import FaceTemplate, locate_face
-from facesmith.inversion.paste import face_mask, paste, paste_into_original
+from facesmith.inversion.paste import face_mask, paste_into_original
 from facesmith.pictures.images import png_bytes, read_picture
-from facesmith.pictures.original_photo import read_original
+from facesmith.pictures.original_photo import OriginalPhoto, read_original
 
 TEMPLATE = FaceTemplate(Alignment(64, 3.48).targets() / 64, "extracted")
 POINTS = TEMPLATE.targets(64)
@@ -22,6 +22,11 @@ POINTS = TEMPLATE.targets(64)
 @pytest.fixture(scope="module")
 def located():
     return locate_face(np.asarray(photo()), TEMPLATE, 64, 3)
+
+
+def paste(pixels, face, matrix, points):
+    """An sRGB photo with another face, without a watermark."""
+    return paste_into_original(OriginalPhoto(pixels, pixels), face, matrix, points, keys=())
 
 
 def test_mask_covers_the_landmarks_and_is_0_at_the_edges():

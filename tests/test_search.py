@@ -15,7 +15,8 @@ from facesmith.detection.detect import Detector
 from facesmith.detection.search import NO_FACE, search, turn_back
 from facesmith.errors import BadPicture
 from facesmith.inversion.face_template import FaceTemplate, locate_face
-from facesmith.inversion.paste import paste
+from facesmith.inversion.paste import paste_into_original
+from facesmith.pictures.original_photo import OriginalPhoto
 
 TEMPLATE = FaceTemplate(Alignment(64).targets() / 64, "extracted")
 
@@ -66,9 +67,10 @@ def test_a_photo_on_its_side_gives_the_upright_face(detector, quarter_turns):
 def test_a_face_is_pasted_back_into_a_photo_on_its_side(quarter_turns):
     sideways = turned(portrait(), quarter_turns)
     located = locate_face(sideways, TEMPLATE, 64, 3)
-    same = paste(sideways, located.face, located.matrix, TEMPLATE.targets(64))
+    original, points = OriginalPhoto(sideways, sideways), TEMPLATE.targets(64)
+    same = paste_into_original(original, located.face, located.matrix, points, keys=())
     assert np.abs(same.astype(int) - sideways).mean() < 1.5
-    flipped = paste(sideways, located.face[::-1], located.matrix, TEMPLATE.targets(64))
+    flipped = paste_into_original(original, located.face[::-1], located.matrix, points, keys=())
     assert np.abs(flipped.astype(int) - sideways).mean() > 3
 
 

@@ -6,7 +6,7 @@ the border and smooth inside. Here it is solved at the resolution of the small f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +27,6 @@ ITERATIONS = 600  # of Jacobi relaxation; at 64 px a third of them suffices to r
 Floats = NDArray[np.float64]
 
 
-def paste(photo: Pixels, face: Pixels, matrix: Matrix, points: Points) -> Pixels:
-    """Return the photo `[H, W, 3]` with a new face; pixels outside the face mask are unchanged.
-
-    Args:
-        photo: uint8 `[H, W, 3]`.
-        face: uint8 `[S, S, C]`, aligned.
-        matrix: `[2, 3]`, the transform from photo to face.
-        points: `[5, 2]`, the landmarks of the face in its own pixels.
-    """
-    return _blend(photo, photo, face, matrix, points, lambda new: new, keys=())
-
-
 def paste_into_original(
     photo: OriginalPhoto, face: Pixels, matrix: Matrix, points: Points, *, keys: Sequence[str] = (PUBLIC_KEY,)
 ) -> Pixels:
@@ -47,50 +35,34 @@ def paste_into_original(
     The face is converted to the photo's color profile. Other pixels keep their stored values exactly.
 
     Args:
+        face: uint8 `[S, S, C]`, aligned.
+        matrix: `[2, 3]`, the transform from photo to face.
+        points: `[5, 2]`, the landmarks of the face in its own pixels.
         keys: of the invisible watermark in the pasted face; empty for no watermark.
-    """
-
-    def to_profile(new: Floats) -> Floats:
-        if photo.profile is None:
-            return new
-        return from_srgb(np.rint(new).clip(0, 255).astype(np.uint8), photo.profile).astype(np.float64)
-
-    pasted = _blend(photo.stored, photo.pixels, face, matrix, points, to_profile, keys=keys)
-    return pasted if photo.alpha is None else np.dstack((pasted, photo.alpha))
-
-
-def _blend(
-    stored: Pixels,
-    photo: Pixels,
-    face: Pixels,
-    matrix: Matrix,
-    points: Points,
-    convert: Callable[[Floats], Floats],
-    *,
-    keys: Sequence[str],
-) -> Pixels:
-    """Return the stored pixels with a new face whose colors match those of the sRGB photo.
-
-    Args:
-        convert: from sRGB to the colors of `stored`.
     """
     size_px = face.shape[0]
     mask = face_mask(size_px, points)
-    original = warp(photo, matrix, size_px).astype(np.float64)
+    original = warp(photo.pixels, matrix, size_px).astype(np.float64)
     matched = _match_colors(as_rgb(face).astype(np.float64), original, mask)
-    top, left, bottom, right = _bounding_box(photo, matrix, size_px)
-    if bottom <= top or right <= left:
-        return stored.copy()
-    new, alpha = (
-        _transform_back(layer, matrix, (top, left, bottom, right))
-        for layer in (matched, mask[..., None].repeat(3, axis=2))
-    )
-    out = stored.copy()
-    region = out[top:bottom, left:right].astype(np.float64)
-    blended = region + alpha.clip(0, 1) * (convert(new) - region)
-    pasted = np.rint(blended).clip(0, 255).astype(np.uint8)
-    out[top:bottom, left:right] = _marked(pasted, alpha[..., 0].clip(0, 1), keys) if keys else pasted
-    return out
+    top, left, bottom, right = _bounding_box(photo.pixels, matrix, size_px)
+    out = photo.stored.copy()
+    if bottom > top and right > left:
+        new, alpha = (
+            _transform_back(layer, matrix, (top, left, bottom, right))
+            for layer in (matched, mask[..., None].repeat(3, axis=2))
+        )
+        region = out[top:bottom, left:right].astype(np.float64)
+        blended = region + alpha.clip(0, 1) * (_to_profile(new, photo.profile) - region)
+        pasted = np.rint(blended).clip(0, 255).astype(np.uint8)
+        out[top:bottom, left:right] = _marked(pasted, alpha[..., 0].clip(0, 1), keys) if keys else pasted
+    return out if photo.alpha is None else np.dstack((out, photo.alpha))
+
+
+def _to_profile(colors: Floats, profile: bytes | None) -> Floats:
+    """Return sRGB colors in those of a profile; unchanged for None."""
+    if profile is None:
+        return colors
+    return from_srgb(np.rint(colors).clip(0, 255).astype(np.uint8), profile).astype(np.float64)
 
 
 def _marked(pasted: Pixels, opacity: Floats, keys: Sequence[str]) -> Pixels:

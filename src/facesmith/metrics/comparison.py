@@ -20,7 +20,6 @@ Z_95 = 1.96  # standard deviations that contain 95 % of a normal distribution
 STUDENT_T = 2.776  # 97.5 % quantile of Student's t with SETS - 1 degrees of freedom
 SUBSETS_PER_SET = 5  # of KID, in each of the disjoint sets
 MIN_SAMPLES = SETS * (K + 1)  # generated pictures that all metrics need
-HIGHER_IS_BETTER = {"fd": False, "kid": False, "precision": True, "recall": True, "density": True, "coverage": True}
 
 
 @dataclass(frozen=True)
