@@ -309,6 +309,32 @@ def test_walk_plays_and_is_downloaded(open_page):
     assert Path(download.value.path()).read_bytes().startswith(b"GIF8")
 
 
+def test_walk_shows_the_film_of_the_latest_settings(open_page):
+    """A setting that is changed and changed back while the film of the first change is being made."""
+    page = open_page("/#walk?stops=3,5")
+    page.wait_for_selector("video:not([hidden])")
+    is_closed = page.get_by_label("Return to the first face")
+    with page.expect_request(lambda request: "walk.mp4" in request.url and "closed=0" in request.url):
+        page.route("**/walk.mp4*closed=0*", lambda route: None)  # it takes forever
+        is_closed.uncheck()
+    with page.expect_response(lambda response: "walk.mp4" in response.url and "closed=1" in response.url):
+        is_closed.check()
+    page.wait_for_selector("video:not([hidden])")
+    wait_until(page, "document.querySelector('video').duration > 3.8")
+
+
+def test_a_walk_takes_no_face_beyond_its_limit(open_page):
+    stops = list(range(24))
+    page = open_page(f"/#walk?stops={','.join(map(str, stops))}&kept=99")
+    page.click(KEPT)
+    wait_for_message(page, "A walk has at most 24 faces.")
+    page.click(".parts a[href='./#faces']")
+    page.click(KEPT)
+    page.locator("dialog[open]").get_by_role("button", name="Walk").click()
+    wait_for_message(page, "A walk has at most 24 faces.")
+    assert page.locator(".stops li").count() == 24
+
+
 def test_downloaded_face_has_its_provenance(open_page, tmp_path):
     from facesmith.pictures.images import read_provenance
 
@@ -895,6 +921,18 @@ def test_pictures_and_projects_are_opened_again(open_page, tmp_path):
     wait_until(other, "document.querySelector('.wall img.loaded') && !location.hash.includes('kept')")
     assert kept_count(other) == 0
     assert other.evaluate("localStorage.length + (sessionStorage.getItem('facesmith-studio-history') ? 1 : 0)") == 0
+
+
+def test_history_has_an_entry_for_each_model(open_page):
+    page = open_page("/#edit?face=7&kept=3")
+    stored = "JSON.parse(sessionStorage.getItem('facesmith-studio-history') ?? '[]').filter(({ face }) => face === '7')"
+    wait_until(page, f"{stored}.length === 1")
+    page.select_option("#model", index=1)
+    wait_until(page, f"{stored}.length === 2")
+    choose_in_menu(page, "History")
+    with page.expect_request(lambda request: "face.png" in request.url):
+        page.get_by_role("button", name="Seed 7, tiny").click()
+    wait_until(page, "document.querySelector('#model').selectedIndex === 0")
 
 
 def test_stage_mode_is_played_with_keys(open_page):

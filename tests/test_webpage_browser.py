@@ -338,7 +338,7 @@ def shows(sheet, face):
         ),
         ("#edit?face=(3-9)&psi=0.5", ".after canvas", "facesmith mix '3 - 9' MODEL --psi 0.5 --out mix.png"),
     ],
-    ids=["face", "edit", "sum", "blend", "kept sum"],
+    ids=["face", "edit", "minus first", "sum", "blend", "kept sum"],
 )  # fmt: skip
 def test_a_command_makes_the_same_picture(address, canvas, expected, open_page, exported, tmp_path):
     direction = next(iter(load(exported[0]).directions))

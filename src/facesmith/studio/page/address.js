@@ -2,13 +2,12 @@
 // Small changes replace the address. `navigate` adds a step to the browser's history, so Back returns from it.
 
 import { faceText, isFace, MAX_SEED, parseFace, parseSum, splitFaces, sumText } from './face_text.js';
-import { change, DEFAULTS, onChange, PARTS, state, studio } from './state.js';
+import { change, DEFAULTS, MAX_STOPS, onChange, PARTS, state, studio } from './state.js';
 
 const MAX_WRITES = 8; // of the address, in a second; browsers limit them
 const WRITE_MS = 200; // between further ones
 const MAX_KEPT_LENGTH = 30_000; // characters of kept faces; longer lists don't fit into most messages
 const MAX_TERMS = 8;
-const MAX_STOPS = 24;
 
 const number = (low, high) => (text) => (text !== '' && Number(text) >= low && Number(text) <= high ? Number(text) : undefined);
 const choice = (...values) => (text) => (values.includes(text) ? text : undefined);

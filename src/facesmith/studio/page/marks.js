@@ -5,7 +5,7 @@ import { requestJson } from './server.js';
 import { studio } from './state.js';
 import { notice } from './widgets.js';
 
-const MAX_BYTES = 24 * 2 ** 20; // of an upload
+const MAX_MIB = 64; // of an upload
 
 export function openMarks() {
   const result = h('div', { class: 'part', role: 'status' });
@@ -27,7 +27,7 @@ export function openMarks() {
   });
 
   async function examine(file) {
-    if (file.size > MAX_BYTES) { result.replaceChildren(notice('This file has more than 24 MiB. Use the command:', 'facesmith detect PICTURE')); return; }
+    if (file.size > MAX_MIB * 2 ** 20) { result.replaceChildren(notice(`This file has more than ${MAX_MIB} MiB. Use the command:`, 'facesmith detect PICTURE')); return; }
     result.replaceChildren(h('p', { class: 'soft' }, `Looking for a watermark in ${file.name || 'the picture'}. This can take some seconds …`));
     try {
       const { found, statements } = await requestJson('api/marks', { method: 'POST', body: file });

@@ -3,6 +3,7 @@
 
 import { descriptionOf, isLatent, parseFace } from './face_text.js';
 
+export const MAX_STOPS = 24; // of a walk
 export const PARTS = ['faces', 'edit', 'mix', 'walk', 'me', 'watch', 'evaluation'];
 
 export const DEFAULTS = Object.freeze({

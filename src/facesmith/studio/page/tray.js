@@ -4,9 +4,10 @@ import { describeOnFocus, descriptionLine } from './describe.js';
 import { button, capitalized, h, listDrawer } from './dom.js';
 import { isLatent, parseFace } from './face_text.js';
 import { clearKept, hiddenCount, moveKept, removeKept } from './kept.js';
+import { showMessage } from './messages.js';
 import { Picture } from './picture.js';
 import { navigate } from './address.js';
-import { inEdit, labelOf, onChange, state, studio } from './state.js';
+import { inEdit, labelOf, MAX_STOPS, onChange, state, studio } from './state.js';
 import { aboutFace, linksOfFace, pictureButtons, showFace } from './widgets.js';
 import { openZoom } from './zoom.js';
 
@@ -89,6 +90,13 @@ function onKey(event, element) {
   event.preventDefault();
 }
 
+// The stops of the walk with one more face, if there is room.
+export function stopsWith(face) {
+  if (state.stops.length < MAX_STOPS) return [...state.stops, face];
+  showMessage(`A walk has at most ${MAX_STOPS} faces.`);
+  return state.stops;
+}
+
 // Shows a kept face enlarged, with buttons for everything that can be done with it.
 export function openCard({ face }) {
   const card = document.getElementById('card');
@@ -102,7 +110,7 @@ export function openCard({ face }) {
     zoom, description.element,
     h('div', { class: 'row' }, button('Edit', go(() => inEdit(face)), { class: 'main' }),
       button('Mix', go(() => ({ part: 'mix', terms: [...state.terms, { face, weight: state.mix === 'sum' && state.terms.length === 1 ? -1 : 1 }].slice(-8) }))),
-      button('Walk', go(() => ({ part: 'walk', stops: [...state.stops, face] }))),
+      button('Walk', go(() => ({ part: 'walk', stops: stopsWith(face) }))),
       button('Remove', () => { card.close(); removeKept(face); }, { class: 'plain' })),
     pictureButtons((scale) => linksOfFace(face, scale)),
     h('p', { class: 'small soft' }, aboutFace(face), isLatent(face) ? ' Links that you copy contain this face.' : '')));

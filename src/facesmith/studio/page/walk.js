@@ -6,10 +6,10 @@ import { copy, showMessage, showRemoval } from './messages.js';
 import { Picture } from './picture.js';
 import { watchQueue } from './queue.js';
 import { importModule, requestBlob, requestJson } from './server.js';
-import { apiUrl, change, currentPsi, labelOf, onChange, state, studio } from './state.js';
+import { apiUrl, change, currentPsi, labelOf, MAX_STOPS, onChange, state, studio } from './state.js';
+import { stopsWith } from './tray.js';
 import { download, showFace, varietySlider } from './widgets.js';
 
-const MAX_STOPS = 24;
 const FPS = 25;
 const PLAY_WAIT_MS = 350; // after the last change
 const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
@@ -41,7 +41,6 @@ export function walkPart(signal) {
 
   const filmUrl = (kind, query = {}) => apiUrl(`walk.${kind}`, { ...query, faces: state.stops.join(','), psi: currentPsi(), closed: state.closed ? 1 : 0, seconds: state.seconds, fps: FPS });
   const keptFaces = () => studio.kept.slice(0, MAX_STOPS).map(({ face }) => face);
-  const add = ({ face }) => (state.stops.length >= MAX_STOPS ? showMessage(`A walk has at most ${MAX_STOPS} faces.`) : change({ stops: [...state.stops, face] }));
   function move(from, by) {
     const to = from + by;
     if (to < 0 || to >= state.stops.length) return;
@@ -107,6 +106,7 @@ export function walkPart(signal) {
     if (url === playingUrl) return;
     controller?.abort();
     controller = new AbortController();
+    playingUrl = '';
     const stop = watchQueue('film', (text) => { status.textContent = text; }, 'Making the film …');
     video.hidden = true;
     try {
@@ -145,7 +145,7 @@ export function walkPart(signal) {
 
   return {
     element,
-    tray: { hint: 'Tap a face to add it.', emptyHint: 'Keep faces, then walk.', onClick: add },
+    tray: { hint: 'Tap a face to add it.', emptyHint: 'Keep faces, then walk.', onClick: ({ face }) => change({ stops: stopsWith(face) }) },
     enter() {
       if (!state.stops.length && studio.kept.length > 1) change({ stops: keptFaces() });
       draw();
