@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from facesmith.model import load
 from facesmith.modelfiles.checkpoint import save_model
 from facesmith.modelfiles.evaluation_file import read_evaluation
 from facesmith.photos import split
+from facesmith.studio.evaluation_view import real_face
 from facesmith.training.averages import inference_networks
 from facesmith.training.step import train_step
 
@@ -313,3 +315,12 @@ def test_planted_copies_are_detected():
     assert verdict.startswith("None of")
     assert result.face_rate.value > 0.9
     assert result.scores["fd"].value < reference.real_scores["fd"].value
+
+
+def test_real_faces_are_found_again_after_an_evaluation_of_some_in_another_folder(options, data, tmp_path, monkeypatch):
+    (run,) = options.models
+    monkeypatch.chdir(data.parent)
+    run_evaluation(replace(options, data=Path(data.name), limit=400, out=run / "evaluation"))
+    monkeypatch.chdir(tmp_path)
+    face = real_face(load(run), 0, "training")
+    assert any(np.array_equal(face, each) for each in open_faces(data, 16).pixels)

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -289,6 +290,9 @@ def test_copied_commands_draw_the_same_picture(client, tmp_path, monkeypatch):
     assert any((sheet[:128, left : left + 128] == enlarged).all() for left in range(sheet.shape[1] - 127)), (
         "the contact sheet shows the sum"
     )
+    (tmp_path / "mix.png").unlink()
+    run_command("mix", {"terms": "-3+29"})  # a minus at the start must not be read as an option
+    assert read_provenance(tmp_path / "mix.png")["Terms"].strip() == "- 3 + 29"
     query = {"faces": "3,5,8", "seconds": 0.4, "fps": 10}
     run_command("walk", query)
     film = client.get("/api/walk.mp4", params=query).content
@@ -1099,3 +1103,32 @@ def test_a_deleted_run_leaves_the_others_on_the_page(tmp_path):
             (folder / LOG).write_text('{"seen": 8, "seconds": 1}')
         shutil.rmtree(folders["gone"])
         assert [run["name"] for run in client.get("/api/runs").json()] == ["kept"]
+
+
+def test_commands_to_copy_name_paths_with_blanks(tmp_path):
+    folder = saved_model(tmp_path / "my run")
+    damaged = folder / "directions.safetensors"
+    damaged.write_bytes(b"damaged")
+    with client_of(Studio(OpenModels([folder], ["first"]))) as client:
+        facts = first_model(client)
+        assert facts["directions_error"]
+        query = {"model": facts["id"]}
+        commands = [
+            facts["directions_command"],
+            client.get("/api/evaluation", params=query).json()["command"],
+            client.get("/api/describe.json", params=query | {"seed": 1}).json()["command"],
+        ]
+        for command in commands:
+            words = shlex.split(command)
+            assert words[words.index("--model") + 1] == str(folder / "model.safetensors"), command
+        assert shlex.split(commands[0])[-1] == "--force", "without it, directions would refuse to replace the file"
+        damaged.unlink()
+        assert not first_model(client)["directions_command"].endswith("--force")
+
+
+def test_a_checkpoint_is_never_in_the_future(tmp_path):
+    """As on a network drive whose clock is ahead."""
+    (tmp_path / PLAN).write_text("{}")
+    (tmp_path / LOG).write_text('{"seen": 1000, "seconds": 10}\n')
+    os.utime(tmp_path / LOG, (time.time() + 600,) * 2)
+    assert run_view.summary("id", "first", tmp_path)["seconds_since_checkpoint"] == 0

@@ -65,6 +65,16 @@ def test_token_is_exchanged_for_a_cookie_and_leaves_the_address(run):
         assert client.get("/api/models", headers={"host": "evil.example"}).status_code == 403
 
 
+def test_cookies_of_other_programs_on_this_host_lock_nobody_out(run):
+    with client_with(run, token=TOKEN) as client:
+        client.get("/", params={"token": TOKEN})
+        own = f"facesmith={client.cookies['facesmith']}"
+        client.cookies.clear()
+        for other in ('theme={"dark": true}', "a b=c", "bad[name]=1", "", "=;;"):
+            for cookies in (f"{other}; {own}", f"{own}; {other}"):
+                assert client.get("/api/models", headers={"cookie": cookies}).status_code == 200, cookies
+
+
 def test_programs_send_the_token_in_a_header(run):
     with client_with(run, token=TOKEN) as client:
         assert client.get("/api/models", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200

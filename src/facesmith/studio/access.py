@@ -13,10 +13,10 @@ import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 
 MIN_TOKEN_LENGTH = 20
 MAX_WRONG_TOKENS = 10  # different ones, of one address, per WINDOW_SECONDS
@@ -130,9 +130,5 @@ class TokenCheck:
 
 
 def _cookie(headers: Headers, name: str) -> str:
-    """Return the content of a cookie, empty if there is none."""
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
+    """Return the content of a cookie, empty if there is none. Other programs on this host may set any cookies."""
+    return cookie_parser(headers.get("cookie", "")).get(name, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -37,7 +38,7 @@ def evaluation_of(model: Model) -> dict[str, Any]:
     if evaluation is None:
         return {
             "missing": "This generator has not been evaluated yet. An evaluation takes a few minutes:",
-            "command": f"facesmith evaluate --model {model.path} --data FACES --out {out}",
+            "command": f"facesmith evaluate --model {quote(str(model.path))} --data FACES --out {quote(str(out))}",
         }
     return _page_values(*evaluation)
 
@@ -95,7 +96,8 @@ def _open_evaluated_faces(model: Model, data: EvaluatedData) -> Faces:
         BadData: they have moved or changed.
     """
     try:
-        faces = open_faces(Path(data["path"]), model.G.resolution, model.G.channels, console=Console(quiet=True))
+        path, G = Path(data["path"]), model.G
+        faces = open_faces(path, G.resolution, G.channels, limit=data.get("limit"), console=Console(quiet=True))
     except (FacesmithError, OSError) as error:
         raise BadData(f"The real faces can't be shown: {error}") from None
     if faces.fingerprint != data["fingerprint"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from shlex import quote
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -136,6 +137,7 @@ def _model_facts(opened: OpenModel) -> dict[str, Any]:
     except BadModel as error:
         directions, directions_error = [], str(error)
     low, high = psi_range(model.G)
+    force = "" if directions_error is None else " --force"
     return {
         "id": opened.id,
         "hash": model.hash,
@@ -152,5 +154,5 @@ def _model_facts(opened: OpenModel) -> dict[str, Any]:
         "unlabeled": list(unsupervised.METHODS),
         "directions": directions,
         "directions_error": directions_error,
-        "directions_command": f"facesmith directions --model {model.path} --data LABELED_FACES",
+        "directions_command": f"facesmith directions --model {quote(str(model.path))} --data LABELED_FACES{force}",
     }

@@ -47,7 +47,7 @@ def summary(run_id: str, name: str, folder: Path) -> dict[str, Any]:
         "budget": budget,
         "state": "finished" if run.seen >= budget else state,
         "time_left": None if time_left is None else duration_in_words(time_left),
-        "seconds_since_checkpoint": round(seconds_since_checkpoint),
+        "seconds_since_checkpoint": max(0, round(seconds_since_checkpoint)),  # the clock of the drive may be ahead
         "sheets": [int(path.stem) for path in sheets(folder)],
     }
 
