@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 from small import QUIET, Tiny, faces_folder, procedural_pixels, small_state
 from torch.nn.functional import mse_loss
 
@@ -19,6 +18,7 @@ from facesmith.errors import BadOption, TrainingStopped
 from facesmith.gan.losses import NonSaturating
 from facesmith.gan.recipe import recipe
 from facesmith.gan.recipe_options import option
+from facesmith.io.messages import SafeConsole
 from facesmith.modelfiles.checkpoint import load_model, load_state
 from facesmith.training.averages import inference_networks
 from facesmith.training.diagnosis import (
@@ -286,7 +286,7 @@ def log(options):
 
 
 def test_a_problem_is_printed_once_and_training_continues(options, capsys):
-    assert train(options, Console()).finished
+    assert train(options, SafeConsole()).finished
     messages = [line for line in capsys.readouterr().out.splitlines() if line.startswith("diagnosis:")]
     assert sum("collapse" in line for line in messages) == 1
     assert "learning rate" in messages[0]
@@ -396,7 +396,7 @@ def test_a_rollback_removes_newer_snapshots_and_the_newer_model(options, monkeyp
 
 def test_a_diverged_loss_is_rolled_back(options, capsys):
     options = replace(options, hyperparameters={"lr": 0.2}, on_trouble="rollback")
-    assert train(options, Console(width=300)).finished
+    assert train(options, SafeConsole(width=300)).finished
     assert load_state(options.out / "state.pt")["rollbacks"] >= 1
     output = capsys.readouterr().out
     assert "the loss of G is nan" in output

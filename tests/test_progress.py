@@ -12,11 +12,11 @@ import textwrap
 import time
 
 import pytest
-from rich.console import Console
 from small import faces_folder, saved_model
 
 from facesmith.io import progress
-from facesmith.io.progress import LineClock, Progress, bar, duration
+from facesmith.io.messages import SafeConsole
+from facesmith.io.progress import LineClock, Progress, bar, duration, duration_in_words
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -34,7 +34,7 @@ def clock(monkeypatch):
 
 
 def log():
-    return Console(file=io.StringIO(), width=200)
+    return SafeConsole(file=io.StringIO(), width=200)
 
 
 def test_a_log_gets_plain_lines_with_count_total_rate_and_time_left(clock):
@@ -50,7 +50,7 @@ def test_a_log_gets_plain_lines_with_count_total_rate_and_time_left(clock):
 
 
 def test_a_short_task_and_a_quiet_console_print_nothing(clock):
-    for console, seconds in ((log(), 0.04), (Console(file=io.StringIO(), quiet=True), 10)):
+    for console, seconds in ((log(), 0.04), (SafeConsole(file=io.StringIO(), quiet=True), 10)):
         for _ in bar(range(100), 100, "packing", console):
             clock(seconds)
         assert console.file.getvalue() == ""
@@ -109,19 +109,12 @@ def test_a_line_clock_survives_an_empty_task(clock):
     assert list(bar([], 0, "nothing", log())) == []
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (99, "99 s"), (100, "2 min"), (5900, "98 min"), (6000, "1.7 h")]
-)
-def test_durations_are_short(seconds, text):
-    assert duration(seconds) == text
-
-
 SCRIPT = """
     import sys, time
-    from rich.console import Console
+    from facesmith.io.messages import SafeConsole
     from facesmith.io import progress
     progress.FIRST_LINE_SECONDS = 0.01
-    for _ in progress.bar(range(8), 8, "packing", Console(stderr=True)):
+    for _ in progress.bar(range(8), 8, "packing", SafeConsole(stderr=True)):
         time.sleep(0.05)
 """
 
@@ -146,6 +139,21 @@ def terminal_output(**environment):
         pass
     os.close(reader)
     return output.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "short", "words"),
+    [
+        (0, "0 s", "0 seconds"),
+        (99, "99 s", "99 seconds"),
+        (100, "2 min", "2 minutes"),
+        (5940, "99 min", "99 minutes"),
+        (9000, "2.5 h", "2.5 hours"),
+    ],
+)
+def test_durations_are_short_on_the_console_and_in_words_on_pages(seconds, short, words):
+    assert duration(seconds) == short
+    assert duration_in_words(seconds) == words
 
 
 def test_a_terminal_gets_a_bar_without_colors_if_it_wants_none():

@@ -308,10 +308,10 @@ def _console(quiet: bool) -> Console:
     """Where progress is printed: as bars in a terminal, and as plain lines in a notebook."""
     if _in_notebook():
         return SafeConsole(
-            file=sys.stdout, force_jupyter=False, force_terminal=False, color_system=None, highlight=False,
-            markup=False, width=NOTEBOOK_WIDTH, quiet=quiet,
+            file=sys.stdout, force_jupyter=False, force_terminal=False, color_system=None, soft_wrap=False,
+            width=NOTEBOOK_WIDTH, quiet=quiet,
         )  # fmt: skip
-    return SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=quiet)
+    return SafeConsole(stderr=True, quiet=quiet)
 
 
 def _in_notebook() -> bool:

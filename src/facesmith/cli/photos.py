@@ -80,7 +80,7 @@ def extract(
         change = "" if pictures else " Its report no longer shows photos."
         console.print(f"{out} is already complete. To extract again, add --force.{change}")
     if notice := report.generated_notice():
-        console.print(f"notice: {notice}.", markup=False, highlight=False)
+        console.print(f"notice: {notice}.")
     show(f"{report.faces} faces from {report.photos} photos in {report.out}")
     if summary := report.fill_summary():
         show(f"  {summary}")

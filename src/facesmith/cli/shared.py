@@ -26,8 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# File names may contain brackets, so markup is off. Soft wrapping keeps each message on one line in log files.
-console = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
+console = SafeConsole(stderr=True)
 
 Data = Annotated[Path, typer.Option(help="Faces: the output of extract, or any folder or zip of images.")]
 

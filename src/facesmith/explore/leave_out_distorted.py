@@ -42,5 +42,5 @@ def undistorted(
     if left_out:
         names = ", ".join(map(str, left_out[:MAX_NAMED_SEEDS])) + (", ..." if len(left_out) > MAX_NAMED_SEEDS else "")
         message = f"left out {len(left_out)} of {len(seeds)} seeds, whose faces look most distorted: {names}"
-        console.print(message, highlight=False)
+        console.print(message)
     return [seed for seed, is_distorted in zip(seeds, distorted, strict=True) if not is_distorted]

@@ -26,7 +26,13 @@ COLLAPSED_ADDRESS = re.compile(r"^([A-Za-z][\w+.-]+):/+(?=[^/])")  # a single le
 
 
 class SafeConsole(Console):
-    """A console whose texts can't contain control characters, wherever they come from."""
+    """A console whose texts can't contain control characters, wherever they come from.
+
+    File names may contain brackets, so markup is off. Soft wrapping keeps each message on one line in log files.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "highlight": False, "soft_wrap": True, **options})
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print like `Console.print`; texts pass through `printable`."""

@@ -109,7 +109,7 @@ class Progress:
             self._clock.shown(self.done)
 
     def _print(self, line: str) -> None:
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(line)
 
     def _line(self, rate: float) -> str:
         line = f"{self.description}: {self.done:,}"

@@ -117,8 +117,6 @@ def extract(
         console.print(
             f"notice: {as_typed(photos)} contains faces that extract cut out; they are cut out again. To train on "
             f"them as they are: facesmith train --data {as_typed(photos)}",
-            markup=False,
-            highlight=False,
         )
     out.mkdir(parents=True, exist_ok=True)
     busy = FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.")
@@ -151,7 +149,7 @@ def _extract(
     if force:
         faces_folder.clear(out)
     for notice in labels.notices:
-        console.print(f"notice: {notice}", markup=False, highlight=False)
+        console.print(f"notice: {notice}")
     journal.begin(out, settings.to_values())
 
     def write(name: str, face: CroppedFace) -> None:

@@ -53,7 +53,7 @@ def extract_shards(
     if force:
         faces_folder.clear(out)
     for notice in labels.notices:
-        console.print(f"notice: {notice}", markup=False, highlight=False)
+        console.print(f"notice: {notice}")
     journal.begin(out, settings.to_values())
     remove_notes(out)
     slices = _slices(source.files, settings.shards)
@@ -103,7 +103,7 @@ class _Missing:
             except FileNotFoundError:
                 self.numbers.append(number)
             except BadData as error:
-                console.print(f"notice: shard {number:05d} is extracted again. {error}", markup=False, highlight=False)
+                console.print(f"notice: shard {number:05d} is extracted again. {error}")
                 (job.out / shard_files.record_name(number)).unlink()
                 self.numbers.append(number)
 

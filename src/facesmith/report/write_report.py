@@ -43,7 +43,7 @@ def write_report(
     target = out or folder / REPORT
     refuse_to_overwrite(target, force or out is None)
     run = read_run(folder, console, data)
-    console.print(f"writing the report of {folder} ...", highlight=False)
+    console.print(f"writing the report of {folder} ...")
     content = page(_title(run), run_sections(run, _film([sheet for _, sheet in run.frames]), pictures))
     with atomic_write(target, "w") as stream:
         stream.write(content)

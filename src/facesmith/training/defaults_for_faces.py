@@ -120,21 +120,18 @@ def adapt_to_few_faces(
         which = "with its discriminator"
         if pretrained.warmup:
             which = "with a new discriminator; the generator's learning rate is warmed up"
-        console.print(f"fine-tuning {options.finetune_from} {which}", highlight=False, markup=False)
+        console.print(f"fine-tuning {options.finetune_from} {which}")
     model_frame = _frame_of(pretrained, options)
     if frame is not None and model_frame is not None and not _are_similar(frame, model_frame):
         console.print(
             f"notice: the faces have frame {frame:g} and those of the model {model_frame:g}, so fine-tuning gains "
             f"little. Better: facesmith extract PHOTOS --frame {model_frame:g}",
-            highlight=False,
         )
     changes = _gentler_hyperparameters(recipe, face_count, options.hyperparameters)
     if not changes:
         return recipe
     settings = " ".join(f"{name}={number:g}" for name, number in changes.items())
-    console.print(
-        f"only {face_count} training faces; hyperparameters changed to limit overfitting: {settings}", highlight=False
-    )
+    console.print(f"only {face_count} training faces; hyperparameters changed to limit overfitting: {settings}")
     return make_recipe(recipe.name, recipe.hyperparameters() | changes)
 
 

@@ -64,7 +64,7 @@ def make_plan(
         _remove_run(options.out)  # only now: everything that can fail has succeeded
         write_plan(file, plan)
         if options.force:
-            console.print("notice: to resume this run later, leave out --force: it would start over.", highlight=False)
+            console.print("notice: to resume this run later, leave out --force: it would start over.")
         return plan
     stored = read_plan(file)
     if (options.out / MODEL).exists() and not (options.out / STATE).exists():
@@ -120,7 +120,7 @@ def _new_plan(
     max_threads = None if is_fixed else threads
     torch.set_num_threads(threads)
     memory_bytes = check_training_memory(recipe, device, options.precision, processes=processes.on_machine)
-    console.print("measuring training speed on this machine ...", highlight=False)
+    console.print("measuring training speed on this machine ...")
     speed = measure(recipe, device, options.precision, faces.own_pixels)
     images_per_second = speed.chosen
     if max_threads is not None and max_threads > 1:
@@ -179,7 +179,7 @@ def _with_validation(options: TrainOptions, plan: Plan, recipe: Recipe, faces: F
     set_level(state.averages, 1.0)  # a growing network is slowest at its full size
     samples, every = affordable_validation(open_extractor(EXTRACTOR), state, requested, plan.images_per_second)
     instead = f" instead of {kimg:g}, so that it takes less than 5 % of the run" if every > requested else ""
-    console.print(f"validating with {samples} samples every {every / 1000:.3g} kimg{instead}", highlight=False)
+    console.print(f"validating with {samples} samples every {every / 1000:.3g} kimg{instead}")
     return replace(plan, validation={"kimg": kimg, "every": every, "samples": samples})
 
 
@@ -215,13 +215,11 @@ def _print_requirements(
         f"{plan.precision} ({speed.why}), {plan.device}, {_threads_text(plan)}\n"
         f"memory {memory_bytes / 2**30:.1f} GiB ({free_on_device(torch.device(plan.device)) / 2**30:.1f} free), "
         f"disk {disk_bytes / 2**30:.2f} GiB ({free_bytes / 2**30:.1f} free)",
-        highlight=False,
     )
     if plan.processes > 1:
         console.print(
             f"{plan.processes} processes with batches of {recipe.batch_size}: each step averages the gradients of "
             f"{plan.processes * recipe.batch_size} images. Learning rates are not scaled.",
-            highlight=False,
         )
     if free_bytes < disk_bytes:
         raise BadData(
@@ -355,7 +353,6 @@ def _on_this_machine(options: TrainOptions, stored: Plan, console: Console) -> P
         console.print(
             f"notice: the run continues with {', '.join(changes)}. Rounding differs from here on, so the model will "
             "not be byte-identical to that of an unchanged run.",
-            highlight=False,
         )
     return plan
 

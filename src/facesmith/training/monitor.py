@@ -278,7 +278,7 @@ class Monitor:
 
     def print(self, message: str) -> None:
         """Print a message on a line of its own, above the progress bar."""
-        self.console.print(message, soft_wrap=True, highlight=False, markup=False)
+        self.console.print(message)
 
     def _write_recipe_images(self, name: str, images: Tensor) -> None:
         """Write the images `[N, C, H, W]` that a recipe returns among its terms, side by side."""

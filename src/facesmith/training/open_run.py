@@ -108,12 +108,12 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
         recipe, faces = _open_faces(options, store, listing, recipe, processes, console)
     if stored is None:
         if why:
-            console.print(why, highlight=False)
+            console.print(why)
         face_count = len(faces.part("train"))
         if pretrained is not None:
             recipe = adapt_to_few_faces(recipe, pretrained, options, face_count, frame, console)
         if notice := few_faces_notice(face_count, fine_tuned=pretrained is not None):
-            console.print(f"notice: {notice}", highlight=False)
+            console.print(f"notice: {notice}")
     if options.out.exists() and not options.out.is_dir():
         raise OutputExists(f"{options.out} is a file. Choose another --out.")
     with _run_folder(options.out), locked(options.out / LOCK, _busy(options.out)):
@@ -122,7 +122,7 @@ def _open_first(options: TrainOptions, processes: Processes, console: Console) -
         torch.set_num_threads(pace.threads)
         if state.seen:
             status = "finished" if state.seen >= state.budget else f"resuming at {state.seen / 1000:.1f} kimg"
-            console.print(f"{options.out}: {plan.recipe}, {state.budget / 1000:g} kimg, {status}", highlight=False)
+            console.print(f"{options.out}: {plan.recipe}, {state.budget / 1000:g} kimg, {status}")
         validation = None
         if plan.validation:
             samples = int(plan.validation["samples"])
@@ -177,7 +177,7 @@ def _open_faces(
     if not options.hold_out:
         faces = faces.without_held_out()
     for notice in faces.notices:
-        console.print(f"notice: {notice}", markup=False, highlight=False)
+        console.print(f"notice: {notice}")
     if len(faces.part("train")) == 0:
         raise BadData(
             f"{options.data} has only {len(faces.names)} faces, and none of them is in the training split. Give more."
