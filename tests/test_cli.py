@@ -163,7 +163,8 @@ def test_faces_describes_a_dataset(facesmith, faces, tmp_path):
     assert "train" in out
     assert "eyeglasses" in out
     assert read_picture(tmp_path / "sheet.png").ndim == 3
-    assert facesmith("faces", faces, "--sheet", tmp_path / "sheet.png")[0] == 1
+    code, _, err = facesmith("faces", faces, "--sheet", tmp_path / "sheet.png")
+    assert (code, "Choose another --sheet, or add --force" in err) == (1, True)
 
 
 def test_recipes_are_listed_and_described(facesmith):

@@ -103,6 +103,6 @@ def faces(
     from facesmith.io.files import refuse_to_overwrite
 
     if sheet is not None:
-        refuse_to_overwrite(sheet, force)
+        refuse_to_overwrite(sheet, force, "--sheet")
     for line in describe(data, sheet=sheet, limit=limit, console=console):
         show(line)
