@@ -40,7 +40,7 @@ from facesmith.attributes.train_classifier import (
     held_out_rows,
     train_network,
 )
-from facesmith.device import has_bfloat16
+from facesmith.device import fastest_precision
 from facesmith.metrics.extractors.lite0 import Lite0
 from facesmith.metrics.face_embedding import embed_faces, load_face_embedding
 from facesmith.metrics.features import cached_features, extract_features
@@ -81,7 +81,7 @@ def main():
     parser.add_argument("--evaluator", type=Path, help="file to keep the trained evaluator in between runs")
     options = parser.parse_args()
     console, model, start = Console(stderr=True), facesmith.load(options.model), time.process_time()
-    precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
+    precision = fastest_precision(torch.device("cpu"))
     faces = facesmith.open_faces(options.data, model.G.resolution, model.G.channels, console=console)
     labels = learnable_labels(faces)
     evaluator = Evaluator(len(labels.names))

@@ -26,6 +26,7 @@ from rich.console import Console
 
 import facesmith
 from facesmith.explore.compare import CompareOptions, compare
+from facesmith.metrics.comparison import protocol_name
 from facesmith.modelfiles.checkpoint import read_header
 from facesmith.modelfiles.evaluation_file import EVALUATION
 
@@ -49,6 +50,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "balanced64": {f"d_width {width}": {"set": {"d_width": width}} for width in (32, 24, 16, 8)},
 }
+EXTRACTOR = "lite0"
 METRICS = ("fd", "kid", "precision", "coverage")
 COLUMNS = ("variant", "seed", "kimg", "steps", *METRICS, "face_rate")
 SHEET_SEEDS = range(12)
@@ -101,7 +103,8 @@ def scores(options: argparse.Namespace, run: Path) -> Row:
             run, options.data, out=folder, samples=options.samples, limit=options.limit, pictures=False, force=True
         )
     (model,) = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))["models"]
-    values = {name: model["metrics"][name]["value"] for name in METRICS if name in model["metrics"]}
+    metrics = model["metrics"]
+    values = {name: metrics[protocol_name(name, options.samples, EXTRACTOR)]["value"] for name in METRICS}
     return {**values, "face_rate": model["face_rate"]["value"]}
 
 

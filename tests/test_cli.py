@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -263,7 +262,7 @@ def test_mistakes_are_reported_in_one_line(facesmith, faces, tmp_path, arguments
     lines = [line for line in err.splitlines() if line.startswith("facesmith: ")]
     assert (actual_code, out, len(lines)) == (code, "", 1), err
     assert message in lines[0]
-    assert "Traceback" not in err
+    assert err.splitlines()[-1] == lines[0]
 
 
 @pytest.mark.parametrize(
@@ -327,15 +326,16 @@ def test_errors_have_exit_codes():
     assert BadOption("x").exit_code == 2
 
 
-def test_help_is_fast_and_lists_the_main_commands():
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run = subprocess.run([sys.executable, "-m", "facesmith", "--help"], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - start)
+def test_help_imports_nothing_slow_and_lists_the_main_commands():
+    code = (
+        "import sys, runpy\nsys.argv = ['facesmith', '--help']\n"
+        "try:\n    runpy.run_module('facesmith', run_name='__main__')\n"
+        "finally:\n    print([name for name in ('torch', 'numpy', 'PIL') if name in sys.modules], file=sys.stderr)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for word in ("extract", "train", "sample", "demo", "photos"):
         assert word in run.stdout
-    assert min(seconds) < 1.5, "importing torch takes longer; the bound leaves room for a busy machine"
+    assert run.stderr.split() == ["[]"]
 
 
 def test_defaults_in_the_help_are_those_of_the_code():

@@ -23,6 +23,12 @@ def runs(tmp_path_factory):
     return {name: saved_model(folder / name, name) for name in ("vae64", "vaegan64", "dcgan64")}
 
 
+@pytest.fixture
+def own_runs(runs, tmp_path):
+    """Copies of the runs, which a test may change."""
+    return {name: shutil.copytree(run, tmp_path / "runs" / name) for name, run in runs.items()}
+
+
 def rows_of(path, count, height=16):
     """The rows of faces of a sheet, without their titles."""
     sheet = read_picture(path)
@@ -71,29 +77,29 @@ def test_force_leaves_no_picture_of_the_earlier_models(runs, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "samples.png"]
 
 
-def test_runs_with_a_discriminator_get_a_panel_each(runs, tmp_path):
+def test_runs_with_a_discriminator_get_a_panel_each(own_runs, tmp_path):
     for name in ("dcgan64", "vaegan64"):
         lines = [
             {"seen": seen, "D/accuracy_real": 0.9, "D/accuracy_fake": 0.8, "G/fooling_rate": 0.1} for seen in (8, 16)
         ]
-        (runs[name] / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (own_runs[name] / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     widths = []
     for count in (2, 3):  # the third is a vae64, which has no discriminator
-        models = [runs["dcgan64"], runs["vaegan64"], runs["vae64"]][:count]
+        models = [own_runs["dcgan64"], own_runs["vaegan64"], own_runs["vae64"]][:count]
         files = compared(CompareOptions(models, tmp_path / str(count), [1]))
         assert "monitor.png" not in files  # these runs have no losses of single steps
         widths.append(read_picture(files["accuracies.png"]).shape)
     assert widths[0] == widths[1]
 
 
-def test_the_losses_of_each_step_are_drawn_as_in_the_text(runs, tmp_path):
+def test_the_losses_of_each_step_are_drawn_as_in_the_text(own_runs, tmp_path):
     header = "step,seen,D/loss,G/loss,D/loss_real,D/loss_fake\n"
-    (runs["dcgan64"] / "losses.csv").write_text(header + "0,8,1.4,0.7,0.6,0.8\n1,16,1.2,0.9,0.5,0.7\n")
-    (runs["vaegan64"] / "losses.csv").write_text(header + "0,8,1.4,0.7,,\ndamaged\n1,16,1.2,x,,\n")
-    files = compared(CompareOptions([runs["dcgan64"]], tmp_path / "one", [1]))
-    both = compared(CompareOptions([runs["dcgan64"], runs["vaegan64"]], tmp_path / "two", [1]))
+    (own_runs["dcgan64"] / "losses.csv").write_text(header + "0,8,1.4,0.7,0.6,0.8\n1,16,1.2,0.9,0.5,0.7\n")
+    (own_runs["vaegan64"] / "losses.csv").write_text(header + "0,8,1.4,0.7,,\ndamaged\n1,16,1.2,x,,\n")
+    files = compared(CompareOptions([own_runs["dcgan64"]], tmp_path / "one", [1]))
+    both = compared(CompareOptions([own_runs["dcgan64"], own_runs["vaegan64"]], tmp_path / "two", [1]))
     assert np.array_equal(read_picture(files["monitor.png"]), read_picture(both["monitor.png"]))
-    assert "monitor.png" not in compared(CompareOptions([runs["vaegan64"]], tmp_path / "three", [1]))
+    assert "monitor.png" not in compared(CompareOptions([own_runs["vaegan64"]], tmp_path / "three", [1]))
 
 
 def test_faces_that_a_model_was_trained_on_are_not_called_held_out(runs):

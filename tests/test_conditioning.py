@@ -439,9 +439,8 @@ def test_condition_sets_some_labels_and_the_seed_the_others(run):
     free = model.sample(range(24))
     smiling, serious = (model.sample(range(24), condition={"smiling": value}) for value in (1, 0))
     assert not np.array_equal(smiling, serious)
-    for face, yes, no in zip(free, smiling, serious, strict=True):
+    for yes, no in zip(smiling, serious, strict=True):
         assert not np.array_equal(yes, no)
-        assert np.array_equal(face, yes) or np.array_equal(face, no) or (face != yes).any()
     labels = draw_z_and_labels(model.G, range(24))[1]
     conditions = [{name: int(row[i] > 0) for i, name in enumerate(CONDITION)} for row in labels]
     assert all(

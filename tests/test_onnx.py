@@ -94,7 +94,7 @@ def test_a_seed_is_the_same_face_with_and_without_torch(exported):
     assert "largest difference" in lines[1]
 
 
-@pytest.mark.parametrize(("opset", "ir_version"), [(18, 8), (20, 9)])
+@pytest.mark.parametrize(("opset", "ir_version"), [(18, 8), (20, 9), (23, 11)])
 def test_the_file_has_the_requested_opset_and_the_lowest_ir_version_for_it(opset, ir_version, exported, tmp_path):
     list(export(exported[0], tmp_path / "model.onnx", opset=opset, console=QUIET))
     proto = pytest.importorskip("onnx").load(tmp_path / "model.onnx")

@@ -1,4 +1,5 @@
 import os
+import struct
 import tarfile
 import zipfile
 
@@ -113,13 +114,14 @@ def test_bug_in_image_reading_is_not_reported_as_an_encrypted_zip(folder, tmp_pa
 
 
 def test_zip_bomb_is_not_unpacked(tmp_path):
-    with (
-        zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("a.png", "w") as entry,
-    ):
-        for _ in range(257):
-            entry.write(bytes(2**20))
-    source = open_source(tmp_path / "bomb.zip")
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(2**20))
+    content = bytearray(path.read_bytes())
+    size = content.index(b"PK\1\2") + 24  # in the directory
+    content[size : size + 4] = struct.pack("<I", 257 * 2**20)
+    path.write_bytes(content)
+    source = open_source(path)
     with pytest.raises(BadPicture, match="file of 257 MiB"):
         next(iterate_photos(source, 1)).load()
     source.close()

@@ -17,6 +17,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -617,7 +618,7 @@ def test_any_text_is_parsed_or_refused_in_one_line(text):
         try:
             parse(text)
         except BadOption as error:
-            assert "\n" not in str(error).replace(text, "")
+            assert "\n" not in str(error)
 
 
 @settings(max_examples=100, deadline=None)
@@ -786,8 +787,10 @@ def test_jobs_are_limited_and_take_turns_between_clients():
     queue.close()
 
 
-def test_queue_says_how_many_jobs_are_ahead_and_estimates_the_time_left():
+def test_queue_says_how_many_jobs_are_ahead_and_estimates_the_time_left(monkeypatch):
     started, go_on = threading.Event(), threading.Event()
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("facesmith.studio.job_queue.time", clock)
 
     def half(job):
         job.progress = 0.5
@@ -797,12 +800,12 @@ def test_queue_says_how_many_jobs_are_ahead_and_estimates_the_time_left():
     queue = JobQueue(threads=1)
     queue.submit(half, "a", "film")
     assert started.wait(20)
-    time.sleep(1.1)  # so the first film takes 2.2 seconds
+    clock.now += 1  # so the first film takes 2 seconds
     later = [queue.submit(lambda _: None, client, "film") for client in ("b", "a")]
     (running, waiting), ahead_of_b = queue.status("a")["jobs"], queue.job_status(later[0])
     assert (running["progress"], running["ahead"], running["seconds_left"]) == (0.5, 0, 1)
     assert (waiting["progress"], waiting["ahead"], ahead_of_b["ahead"]) == (None, 2, 1)
-    assert 4 <= waiting["seconds_left"] <= 7, "the rest of the first film, and two more films"
+    assert waiting["seconds_left"] == 5, "the rest of the first film, and two more films"
     assert ahead_of_b["seconds_left"] == 3
     go_on.set()
     queue.close()
@@ -863,9 +866,11 @@ def test_slider_waits_for_one_turn_at_most_and_nothing_starves(model, monkeypatc
     wall = [submit(False, str(i % 3)) for i in range(20 * 16)]
     film.start()
     for _ in range(12):  # one slider waits for its picture before it asks for the next
-        before = len(turns)
-        submit(True, "slider").result(20)
-        assert len(turns) - before <= 3, "the current turn, one that began meanwhile, and its own"
+        picture = submit(True, "slider")
+        turns.append("submitted")
+        picture.result(20)
+        after = turns[len(turns) - turns[::-1].index("submitted") :]
+        assert "live" not in after[3:], "the current turn, one that began meanwhile, and its own"
     sliders = [submit(True, str(i)) for i in range(60)]  # too many sliders for all work to wait for them
     for each in sliders:
         each.result(20)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import facesmith
 from facesmith.attributes import learnable_labels, predict_logits, trained_classifier
-from facesmith.device import has_bfloat16
+from facesmith.device import fastest_precision
 from facesmith.pictures.captions import with_caption, with_heading
 from facesmith.pictures.images import enlarge, grid, write_picture
 
@@ -57,7 +57,7 @@ def row(model: facesmith.Model, w: np.ndarray) -> np.ndarray:
 def draw_drift(model: facesmith.Model, data: Path, console: Console) -> None:
     """The faces in which a smile changes most other attributes, by the classifier: before and after."""
     faces = facesmith.open_faces(data, model.G.resolution, model.G.channels, console=console)
-    precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
+    precision = fastest_precision(torch.device("cpu"))
     learned = trained_classifier(faces, learnable_labels(faces), console, precision=precision)
     w = model.latents(DRIFT_SEEDS)
     before, after = model.synthesize(w), model.synthesize(w + model.directions["smiling"])

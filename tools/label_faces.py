@@ -23,7 +23,7 @@ from rich.console import Console
 
 from facesmith.attributes import Classifier, learnable_labels, predict_logits
 from facesmith.attributes.train_classifier import ClassifierBudget, evaluate_classifier, held_out_rows, train_network
-from facesmith.device import has_bfloat16
+from facesmith.device import fastest_precision
 from facesmith.faces import Faces, open_faces
 from facesmith.pictures.images import Pixels, resize
 
@@ -44,7 +44,7 @@ def main() -> None:
     console = Console()
     teacher = cropped(open_faces(options.teacher, 64, console=console))
     labels = learnable_labels(teacher)
-    precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
+    precision = fastest_precision(torch.device("cpu"))
     budget = ClassifierBudget(max_images=options.images)
     net = train_network(teacher, labels, console, Classifier, precision, budget, teacher.part("train"))
     scores = evaluate_classifier(net, teacher, labels, held_out_rows(teacher))

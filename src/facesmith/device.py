@@ -47,6 +47,11 @@ def has_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def fastest_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 if a device computes in it natively, otherwise float32."""
+    return torch.bfloat16 if has_bfloat16(device) else torch.float32
+
+
 def check_precision(name: str) -> None:
     """Raise BadOption if a precision is neither "auto" nor one of `PRECISIONS`."""
     if name != "auto" and name not in PRECISIONS:

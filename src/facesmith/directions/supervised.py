@@ -26,7 +26,7 @@ from facesmith.attributes import (
 )
 from facesmith.attributes.dataset_labels import JUDGMENTS
 from facesmith.attributes.train_classifier import classifier_training_rows
-from facesmith.device import has_bfloat16
+from facesmith.device import fastest_precision
 from facesmith.directions.direction_options import DirectionOptions, FoundDirections
 from facesmith.directions.linear_fit import fit_slopes, orthogonal_directions, r_squared
 from facesmith.directions.refine import LOOSE, STRICT, TARGET_LOGIT, PenaltyWeights, keep_weights, refine_directions
@@ -128,7 +128,7 @@ def supervised_directions(
     Raises:
         BadData: the classifier recognizes no attribute, or the generator can't draw any of them.
     """
-    precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
+    precision = fastest_precision(torch.device("cpu"))
     trained = trained_classifier(faces, labels, console, precision=precision, budget=options.classifier_budget)
     for name, scores in trained.scores.items():
         console.print(f"  {name:<22} {describe_scores(scores)}")

@@ -13,7 +13,7 @@ from rich.console import Console
 from facesmith.attributes import direction_name, learnable_labels, predict_logits, trained_classifier
 from facesmith.attributes.conditioning import with_labels
 from facesmith.attributes.train_classifier import ClassifierBudget
-from facesmith.device import has_bfloat16
+from facesmith.device import fastest_precision
 from facesmith.errors import BadData, BadOption
 from facesmith.evaluation.model_result import ConditionResult, ModelResult
 from facesmith.evaluation.reference import Reference
@@ -61,7 +61,7 @@ def with_condition_results(
     assert drawn_labels is not None
     assert labels is not None
     requested, real_labels = drawn_labels.numpy(), labels[reference.real]  # 1 yes, -1 no, 0 unknown
-    precision = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
+    precision = fastest_precision(torch.device("cpu"))
     # Trained on all columns of the data, like the classifier for directions, which is then in the cache.
     trained = trained_classifier(faces, learnable_labels(faces), console, precision=precision, budget=classifier_budget)
     columns = [trained.names.index(direction_name(name)) for name in model.conditions]
