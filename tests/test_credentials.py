@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import c2pa
 import numpy as np
@@ -54,6 +58,18 @@ def test_signed_images_are_verified_by_c2pas_reader(tmp_path, suffix, kind):
     assert read_provenance(path) == METADATA
     plain = write_picture(tmp_path / f"b.{suffix}", PIXELS, METADATA)
     assert np.array_equal(read_picture(path), read_picture(plain)), "signing changes no pixel"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_the_documented_openssl_commands_make_a_chain_that_signs(tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "share-a-model.md").read_text(encoding="utf-8")
+    (commands,) = re.findall(r"^```bash\n(openssl .*?)^```", page, re.DOTALL | re.MULTILINE)
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, capture_output=True, check=True)
+    signer = open_signer(tmp_path / "chain.pem", tmp_path / "key.pem")
+    path = write_picture(tmp_path / "face.jpg", PIXELS, METADATA, signer)
+    report = read(path.read_bytes(), "jpg", (tmp_path / "authority.pem").read_text())
+    assert report["validation_state"] == "Trusted"
+    assert read(path.read_bytes(), "jpg")["validation_state"] == "Valid", "for readers that trust nobody"
 
 
 def test_an_unknown_authority_is_reported(tmp_path):

@@ -16,8 +16,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from facesmith.errors import BadData
 from facesmith.faces import Stream
 from facesmith.pictures.images import grid, read_picture, to_uint8
+from facesmith.training import curves
 from facesmith.training.averages import inference_networks
-from facesmith.training.curves import checkpoint_share_keys, draw_curves, draw_scores, loss_names, points, smoothed
+from facesmith.training.curves import (
+    STEP_SHARES,
+    VALIDATION_KID,
+    checkpoint_share_keys,
+    draw_curves,
+    draw_scores,
+    loss_names,
+    points,
+    smoothed,
+)
+from facesmith.training.diagnosis import VARIETY
 from facesmith.training.discriminator_scores import Histogram, read_histogram
 from facesmith.training.monitor import Monitor
 from facesmith.training.progress_film import progress_film
@@ -154,6 +165,27 @@ def test_a_log_file_gets_the_time_left(tmp_path, capsys, monkeypatch):
     assert ["5 min left" in lines[0], "4 min left" in lines[1], "min left" in lines[2]] == [True, True, False]
 
 
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that were written as curves or scores, by file name."""
+    written, save_png = {}, curves.save_png
+
+    def recorded(figure, path):
+        written[path.name] = figure
+        return save_png(figure, path)
+
+    monkeypatch.setattr(curves, "save_png", recorded)
+    return written
+
+
+def panels(figure):
+    """The labels of the lines in each panel, by the title of its y axis."""
+    return {
+        axes.get_ylabel(): [text.get_text() for text in axes.get_legend().get_texts()] if axes.get_legend() else []
+        for axes in figure.axes
+    }
+
+
 def test_a_log_file_gets_a_line_between_two_saves_that_are_far_apart(tmp_path, capsys, monkeypatch):
     state = small_state(budget=6000)
     now = time.monotonic()
@@ -169,11 +201,14 @@ def test_a_log_file_gets_a_line_between_two_saves_that_are_far_apart(tmp_path, c
     assert "G 1.00" in lines[0]
 
 
-def test_curves_are_drawn_if_terms_come_and_go(tmp_path):
+def test_curves_are_drawn_if_terms_come_and_go(tmp_path, figures):
     lines = [{"seen": 10, "step": 1, "D/loss": 1.0}, {"seen": 20, "step": 2, "G/fooling_rate": 0.5, "G/loss": 2.0}]
     draw_curves(tmp_path / "curves.png", lines, "a title")
-    assert read_picture(tmp_path / "curves.png").std() > 5
+    fooling = STEP_SHARES["G/fooling_rate"][0]
+    assert panels(figures["curves.png"]) == {"loss": ["D/loss", "G/loss"], "share": [fooling]}
     draw_curves(tmp_path / "empty.png", [], "nothing yet")
+    assert panels(figures["empty.png"]) == {"": []}
+    assert (tmp_path / "curves.png").stat().st_size > (tmp_path / "empty.png").stat().st_size
 
 
 def test_the_film_shows_every_sheet_and_holds_the_last(tmp_path):
@@ -190,7 +225,7 @@ def test_the_film_shows_every_sheet_and_holds_the_last(tmp_path):
         progress_film(tmp_path / "samples", tmp_path / "other.mp4", QUIET)
 
 
-def test_scores_are_logged_and_drawn(tmp_path):
+def test_scores_are_logged_and_drawn(tmp_path, figures):
     run(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     for line in lines:
@@ -200,7 +235,7 @@ def test_scores_are_logged_and_drawn(tmp_path):
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert {*events.Tags()["histograms"]} == {"D(x)", "D(G(z))"}
-    assert read_picture(tmp_path / "scores.png").std() > 5
+    assert panels(figures["scores.png"]) == {"share of 48 pictures each": ["real faces, D(x)", "fakes, D(G(z))"]}
 
 
 def test_curves_draw_loss_terms_only(tmp_path):
@@ -213,10 +248,13 @@ def test_curves_draw_loss_terms_only(tmp_path):
 
 
 @pytest.mark.parametrize("real_threshold", [None, 0.5, 4.0])
-def test_scores_of_every_kind_are_drawn(tmp_path, real_threshold):
+def test_scores_of_every_kind_are_drawn_with_their_threshold(tmp_path, figures, real_threshold):
     scores = Histogram(-1.0, 2.0, False, real_threshold, tuple(range(40)), (1,) * 40)
     draw_scores(tmp_path / "scores.png", scores, "a title")
-    assert read_picture(tmp_path / "scores.png").std() > 5
+    (axes,) = figures["scores.png"].axes
+    assert panels(axes.figure) == {"share of 780 pictures each": ["real faces, D(x)", "fakes, D(G(z))"]}
+    marks = [text.get_text().strip() for text in axes.texts]
+    assert marks == (["scored as real →"] if real_threshold == 0.5 else []), "4 is beyond the scores"
 
 
 def test_only_finite_numbers_of_a_log_are_drawn(tmp_path):
@@ -232,10 +270,19 @@ def test_auc_is_drawn_if_there_is_no_threshold():
     assert checkpoint_share_keys([{"seen": 1, "scores/auc": 0.5}]) == ["scores/auc"]
 
 
-@pytest.mark.parametrize("terms", [{"G/prior": 2.0, "D/l2": 0.0}, {"G/prior": -2.0}, {"D/auc": 0.5}, {"D/l2": 0.0}])
-def test_curves_have_a_panel_for_each_kind_of_term(tmp_path, terms):
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ({"G/prior": 2.0, "D/l2": 0.0}, {"other terms": ["D/l2", "G/prior"]}),
+        ({"G/prior": -2.0}, {"other terms": ["G/prior"]}),
+        ({"D/l2": 0.0}, {"other terms": ["D/l2"]}),
+        ({"D/auc": 0.5, "G/loss": 1.0}, {"loss": ["G/loss"], "share": [STEP_SHARES["D/auc"][0]]}),
+        ({VALIDATION_KID: 0.1, VARIETY: 1.0}, {"KID": [VALIDATION_KID], "statistics": [VARIETY]}),
+    ],
+)
+def test_curves_have_a_panel_for_each_kind_of_term(tmp_path, figures, terms, expected):
     draw_curves(tmp_path / "curves.png", [{"seen": seen, **terms} for seen in (10, 20)], "a title")
-    assert read_picture(tmp_path / "curves.png").std() > 5
+    assert panels(figures["curves.png"]) == expected
 
 
 def test_long_curves_are_smoothed_and_short_ones_not():

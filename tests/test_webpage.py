@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import test_onnx  # noqa: F401 (registers recipes that can't be exported)
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import QUIET, RECIPES, saved_model, small_recipe
+from small import QUIET, RECIPES, Tiny, TinyD, saved_model, small_recipe
 from test_studio import with_directions
 from torch import Tensor, nn
 
@@ -27,6 +28,7 @@ from facesmith.export.webpage.program import run as run_program
 from facesmith.export.webpage.to_html import export_html
 from facesmith.export.webpage.trace import trace_mapping, trace_synthesis
 from facesmith.gan import contracts
+from facesmith.gan.recipe import recipe
 from facesmith.model import load
 from facesmith.modelfiles.frontmatter import front_matter
 
@@ -116,8 +118,40 @@ def test_a_network_that_a_page_cannot_compute_is_refused_in_one_line(G, reason):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("name", "reason"), [("test-three-layers", "3 latents per face"), ("test-noisy", "3 latents")])
-def test_a_model_that_a_page_cannot_draw_is_refused_and_nothing_is_written(name, reason, tmp_path):
+class ExponentialG(contracts.Generator):
+    """A generator with a distribution of z that no page can draw."""
+
+    def __init__(self, resolution: int, channels: int) -> None:
+        super().__init__(resolution=resolution, channels=channels, z_dim=8)
+        self.dense = nn.Linear(8, channels * resolution**2)
+
+    def draw_z(self, count: int, rng: torch.Generator) -> Tensor:
+        return torch.randn(count, self.z_dim, generator=rng).exp()
+
+    def synthesis(self, w: Tensor) -> Tensor:
+        return self.dense(w).view(-1, self.channels, self.resolution, self.resolution).tanh()
+
+
+@recipe("test-exponential")
+@dataclass(frozen=True, kw_only=True)
+class Exponential(Tiny):
+    def networks(self):
+        return {"G": ExponentialG(self.resolution, self.channels), "D": TinyD(self.resolution, self.channels)}
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "reason"),
+    [
+        ("test-three-layers", {}, "3 latents per face"),
+        ("test-noisy", {}, "3 latents"),
+        ("test-exponential", {}, "draws z with its own code"),
+        ("vae64", {"MAX_RESOLUTION": 8}, "draws 16 px; a web page can draw at most 8 px"),
+        ("vae64", {"MAX_LEVELS": -1}, "would draw other faces than PyTorch"),
+    ],
+)
+def test_a_model_that_a_page_cannot_draw_is_refused_and_nothing_is_written(name, limits, reason, tmp_path, monkeypatch):
+    for limit, value in limits.items():
+        monkeypatch.setattr(f"facesmith.export.webpage.page_data.{limit}", value)
     run = saved_model(tmp_path / "run", name)
     with pytest.raises(BadModel, match=reason):
         list(export_html(run, tmp_path / "faces.html", console=QUIET))
