@@ -654,6 +654,23 @@ def test_seeds_and_shortcuts(open_page):
     assert page.locator(".slider.set").count() == 0
 
 
+def test_a_part_that_loads_slowly_does_not_cover_the_next_one(open_page):
+    page, waiting = open_page(), []
+    page.wait_for_selector(".wall img.loaded")
+    page.route("**/walk.js*", lambda route: waiting.append(route))  # no answer yet
+    page.reload()
+    page.wait_for_selector(".wall img.loaded")
+    page.evaluate("""() => {
+        const open = (part) => document.querySelector(`.parts a[href='./#${part}']`).click();
+        open('walk');
+        open('faces');
+    }""")
+    page.wait_for_timeout(600)  # the notice about a slow part comes after 300 ms
+    assert page.locator(".wall img.loaded").count()
+    for route in waiting:
+        route.continue_()
+
+
 def leave_and_return(page, stop, start):
     """Use the page while the studio is stopped: it says so, and opens what was requested when the studio is back."""
     page.wait_for_selector(".wall img.loaded")

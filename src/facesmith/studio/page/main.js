@@ -31,13 +31,13 @@ async function showPart(name) {
   markLink(name);
   const controller = partsController;
   parts[name] ??= CREATORS[name]().then((create) => create(controller.signal));
-  const opening = setTimeout(() => main.replaceChildren(notice('This part opens in a moment.')), 300);
+  const opening = setTimeout(() => { if (state.part === name) main.replaceChildren(notice('This part opens in a moment.')); }, 300);
   let part;
   try {
     part = await parts[name];
   } catch (error) {
     delete parts[name];
-    main.replaceChildren(notice(`This part could not be opened: ${error.message}`));
+    if (state.part === name) main.replaceChildren(notice(`This part could not be opened: ${error.message}`));
     return;
   } finally { clearTimeout(opening); }
   if (state.part !== name || controller.signal.aborted) return; // the user has gone on
