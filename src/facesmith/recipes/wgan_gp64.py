@@ -4,10 +4,8 @@ Paper:  Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", arXiv:17
         "better things" that "Face synthesis with GANs in PyTorch" points to.
 Needs:  64x64 faces.
 Run:    facesmith train wgan-gp64 --data faces --out runs/wgan --minutes 40
-Cost:   55 images/s on one CPU thread while the other core is busy, with the penalty on all 32 images of a batch; 26
-        minutes for the result.
-Result: fd5k_lite0 174.9 (real faces 3.1), face rate 40.7% (98.3%), after 86 kimg of CelebA, 2026-11-22, before the
-        critic's initialization and `penalty_batch` were what they are now.
+Cost:   218 images/s on one CPU thread while the other core is busy; 26 minutes for the result.
+Result: fd5k_lite0 63.7 (real faces 3.1), face rate 93.3% (98.3%), after 341 kimg of CelebA, 2026-11-30.
 
 What it does: five critic steps per generator step. The critic's output is unbounded, and it has no BatchNorm, since
 the gradient penalty needs an output that depends on one image only. The penalty draws the norm of its gradient between
