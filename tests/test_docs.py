@@ -24,7 +24,10 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
 COMMANDS = typer.main.get_command(app).commands
-COMMAND_LINE = r"^ {4}(?:\.venv/bin/)?facesmith (.+)$|`facesmith ([^`]+)`"
+START = r"(?:\.venv/bin/|(?:[^\n`]* )?-m |docker run [^\n`]* )?"  # of commands that end in one of facesmith
+COMMAND_LINE = rf"^ *{START}facesmith (.+)$|`{START}facesmith ([^`]+)`"
+SCRIPT_LINE = r"python ((?:benchmarks|tools)/\w+\.py)([^`\n]*)"
+EARLIER_SCRIPTS = {"tools/cut_fairface.py"}  # of an earlier commit, which the page names
 HELP_BLOCK = r"<!-- help: .*?```\n.*?```\n"
 SNIPPET = r"(?:<!-- snippet: (?P<mark>\w+)[^>]*-->\n+)?^```python\n(?P<code>.*?)^```"
 LINE_WIDTH = 100
@@ -47,13 +50,18 @@ def prose(page):
     return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
-def documented_commands():
+def documented_lines(pattern):
+    """What a pattern finds in each page; a line that is continued on the next one counts as one line."""
     for page in PAGES:
-        if page.name == "CHANGELOG.md":  # it names old commands
-            continue
-        for match in re.findall(COMMAND_LINE, page.read_text(encoding="utf-8"), re.MULTILINE):
-            text = (match[0] or match[1]).split("   #")[0].split("  #")[0]
-            yield pytest.param(shlex.split(text.replace("…", "").replace("...", "")), id=f"{name_of(page)}: {text}")
+        if page.name != "CHANGELOG.md":  # it names old commands
+            text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+            yield from ((page, match) for match in re.findall(pattern, text, re.MULTILINE))
+
+
+def documented_commands():
+    for page, match in documented_lines(COMMAND_LINE):
+        text = (match[0] or match[1]).split("   #")[0].split("  #")[0]
+        yield pytest.param(shlex.split(text.replace("…", "").replace("...", "")), id=f"{name_of(page)}: {text}")
 
 
 def snippets():
@@ -88,6 +96,24 @@ def test_commands_in_the_docs_exist(words):
     assert command in COMMANDS
     known = {name for parameter in COMMANDS[command].params for name in (*parameter.opts, *parameter.secondary_opts)}
     assert {word.split("=")[0] for word in rest if word.startswith("--")} <= known | {"--help", "--threads"}
+
+
+def test_commands_of_other_programs_that_start_facesmith_are_among_those_that_are_checked():
+    texts = " ".join(parameter.id for parameter in documented_commands())
+    assert "scale.md: train --data faces --out runs/two" in texts
+    assert "scale.md: train --data faces --out runs/big --kimg 500" in texts
+    assert "open-the-studio-from-another-machine.md: studio --host 0.0.0.0 --no-browser" in texts
+
+
+def test_scripts_and_their_options_in_the_docs_exist():
+    calls = list(documented_lines(SCRIPT_LINE))
+    assert any("--" in options for _, (_, options) in calls)
+    for page, (name, options) in calls:
+        if name in EARLIER_SCRIPTS:
+            continue
+        source = (ROOT / name).read_text(encoding="utf-8")
+        missing = [option for option in re.findall(r"--[\w-]+", options) if f'"{option}"' not in source]
+        assert not missing, f"{name_of(page)}: {name}"
 
 
 def test_hyperparameters_in_the_docs_exist():
