@@ -14,16 +14,18 @@ from rich.console import Console
 from small import QUIET, procedural_pixels, saved_model
 
 import facesmith
-from facesmith.attributes import learnable_labels
+from facesmith.attributes import learnable_labels, predict_logits
 from facesmith.attributes.train_classifier import ClassifierBudget, classifier_training_rows
+from facesmith.directions import supervised
 from facesmith.directions.direction_options import DirectionOptions
 from facesmith.directions.find import difference_of_means, find_directions
 from facesmith.directions.linear_fit import fit_slopes, orthogonal_directions, project_out, r_squared
-from facesmith.directions.refine import keep_weights
-from facesmith.directions.strength import zero_crossing
+from facesmith.directions.refine import LOOSE, STRICT, keep_weights, refine_directions
+from facesmith.directions.strength import calibrate_strength, edit_sign, zero_crossing
 from facesmith.directions.unsupervised import DEVIATIONS, pca, sefa
 from facesmith.errors import BadData, BadModel, BadOption, OutputExists
 from facesmith.faces import open_faces
+from facesmith.latent.synthesis import synthesize
 from facesmith.latent.whitening import whiten
 from facesmith.modelfiles.sidecar import load_sidecar
 from facesmith.pictures.images import read_picture, read_provenance
@@ -131,6 +133,78 @@ def test_faces_without_labels_are_refused(tmp_path):
     run = planted_model(tmp_path / "run")
     with pytest.raises(BadData, match=r"no labels.*metadata\.csv.*pca"):
         list(find_directions(DirectionOptions(run, tmp_path / "faces"), QUIET))
+
+
+@pytest.fixture
+def small_search(monkeypatch):
+    """Label fewer faces, which takes less time."""
+    monkeypatch.setattr(supervised, "FACE_COUNT", 300)
+    monkeypatch.setattr(supervised, "CALIBRATION_FACES", 60)
+
+
+def found_again(run, faces, **options):
+    """Find directions, by default without refinement; returns the header of their file, and what was printed."""
+    output = io.StringIO()
+    values = {"steps": 0, "classifier_budget": SHORT, **options}
+    list(find_directions(DirectionOptions(run, faces, force=True, **values), Console(file=output, width=300)))
+    _, header = load_sidecar(run / "directions.safetensors", "directions", facesmith.load(run).hash)
+    return header, output.getvalue()
+
+
+def test_directions_that_rarely_work_are_left_out_unless_they_are_requested(faces, small_search, tmp_path, monkeypatch):
+    run, output = planted_model(tmp_path / "run"), io.StringIO()
+    options = DirectionOptions(run, faces, steps=0, classifier_budget=SHORT)
+    monkeypatch.setattr(supervised, "MIN_SUCCESS_RATE", 2)
+    with pytest.raises(BadData, match="No direction works"):
+        list(find_directions(options, Console(file=output, width=300)))
+    assert all(f"notice: {name} is left out: even at full length" in output.getvalue() for name in PLANTED_DIRECTIONS)
+    assert not (run / "directions.safetensors").exists()
+    header, printed = found_again(run, faces, attributes=["hat"])
+    assert list(header["attributes"]) == ["hat"]
+    assert "left out" not in printed
+
+
+def test_only_the_attributes_that_the_classifier_recognizes_best_get_a_direction(
+    found_directions, faces, small_search, tmp_path, monkeypatch
+):
+    run = planted_model(tmp_path / "run")
+    _, every = load_sidecar(found_directions[0] / "directions.safetensors", "directions", facesmith.load(run).hash)
+    accuracy = {name: each["classifier"]["balanced_accuracy_degraded"] for name, each in every["attributes"].items()}
+    best = sorted(accuracy, key=accuracy.get, reverse=True)
+    assert supervised.MAX_DIRECTIONS == 16
+    monkeypatch.setattr(supervised, "MAX_DIRECTIONS", 2)
+    assert set(found_again(run, faces)[0]["attributes"]) == set(best[:2])
+    monkeypatch.setattr(supervised, "MIN_BALANCED_ACCURACY", accuracy[best[0]])
+    assert set(found_again(run, faces)[0]["attributes"]) == {
+        name for name in best if accuracy[name] == accuracy[best[0]]
+    }
+
+
+def test_weak_directions_are_refined_again_and_kept_only_if_they_reach_more(faces, small_search, tmp_path, monkeypatch):
+    run, penalties = planted_model(tmp_path / "run"), []
+
+    def found_with(good_rate, second=lambda directions: directions):
+        """The success rates and lengths of the directions; `second` changes what the second refinement returns."""
+
+        def recorded(*values, **options):
+            penalties.append(options["penalties"])
+            directions = refine_directions(*values, **options)
+            return second(directions) if options["penalties"] is LOOSE else directions
+
+        monkeypatch.setattr(supervised, "refine_directions", recorded)
+        monkeypatch.setattr(supervised, "GOOD_SUCCESS_RATE", good_rate)
+        penalties.clear()
+        header, _ = found_again(run, faces, steps=1)
+        return {
+            name: (each["calibration"]["success_rate"], each["length"]) for name, each in header["attributes"].items()
+        }
+
+    once = found_with(0)
+    assert penalties == [STRICT]
+    again = found_with(2)
+    assert penalties == [STRICT, LOOSE]
+    assert all(again[name][0] >= once[name][0] for name in once)
+    assert found_with(2, second=torch.zeros_like) == once, "a worse direction is not taken"
 
 
 @pytest.mark.parametrize("count", [1, 2, 40])
@@ -246,6 +320,36 @@ def test_strength_is_interpolated_at_the_zero_crossing():
     assert zero_crossing(torch.tensor([-1.0, 1, 2]), (0.5, 1, 2)) == pytest.approx(0.75)
     assert zero_crossing(torch.tensor([1.0, 2, 3]), (0.5, 1, 2)) == 0.5
     assert zero_crossing(torch.tensor([-3.0, -2, -1]), (0.5, 1, 2)) == 2
+
+
+def test_an_attribute_that_more_than_three_in_four_faces_have_is_removed():
+    assert edit_sign(torch.tensor([1.0, 1, 1, -1])) == 1
+    assert edit_sign(torch.tensor([1.0, 1, 1, 1, -1])) == -1
+
+
+class Brightness(torch.nn.Module):
+    """A classifier of one attribute: a hat brighter than a threshold."""
+
+    def __init__(self, threshold):
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, pictures):
+        return pictures[:, :, :5].mean((1, 2, 3))[:, None] - self.threshold
+
+
+@pytest.mark.parametrize(("threshold", "sign"), [(0.5, 1), (-0.75, -1)])
+def test_strength_1_adds_a_rare_attribute_and_strength_minus_1_removes_a_common_one(threshold, sign):
+    G, classifier = PlantedG(), Brightness(threshold)
+    w = torch.randn(400, W_DIM, generator=torch.Generator().manual_seed(0))
+    logits = predict_logits(classifier, synthesize(G, w))
+    hat = PLANTED[1]
+    calibration = calibrate_strength(G, classifier, w, logits, hat, 1.0, 0)
+    assert calibration.sign == sign
+    lacking = w[sign * logits[:, 0] < 0]
+    assert calibration.faces == len(lacking)
+    after = predict_logits(classifier, synthesize(G, lacking + sign * calibration.scale * hat))[:, 0]
+    assert float((sign * after > 0).float().mean()) == calibration.success_rate == pytest.approx(0.74, abs=0.05)
 
 
 def test_sefa_finds_the_largest_singular_vectors_of_the_first_layer():
