@@ -135,9 +135,15 @@ def test_faces_without_labels_are_refused(tmp_path):
         list(find_directions(DirectionOptions(run, tmp_path / "faces"), QUIET))
 
 
+@pytest.fixture(scope="module")
+def classifier_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("classifiers")
+
+
 @pytest.fixture
-def small_search(monkeypatch):
-    """Label fewer faces, which takes less time."""
+def small_search(classifier_cache, monkeypatch):
+    """Label fewer faces, and train the classifier of the same faces only once, which takes less time."""
+    monkeypatch.setenv("FACESMITH_CACHE", str(classifier_cache))
     monkeypatch.setattr(supervised, "FACE_COUNT", 300)
     monkeypatch.setattr(supervised, "CALIBRATION_FACES", 60)
 
