@@ -49,10 +49,22 @@ def options(faces, tmp_path):
 
 @pytest.fixture(scope="module")
 def uninterrupted(faces, tmp_path_factory):
-    """The model file of a run that was never interrupted."""
+    """The folder of a run that was never interrupted."""
     options = options_for(faces, tmp_path_factory.mktemp("uninterrupted") / "run")
     train(options, QUIET)
-    return (options.out / "model.safetensors").read_bytes()
+    return options.out
+
+
+@pytest.fixture
+def finished(options, uninterrupted):
+    """The options of a finished run of its own, which a test may change."""
+    shutil.copytree(uninterrupted, options.out)
+    return options
+
+
+def same_model(first, second):
+    """Whether the models of two runs are equal, byte for byte."""
+    return (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
 
 
 def test_a_run_writes_model_log_sheets_and_curves(options):
@@ -73,7 +85,7 @@ def test_a_run_writes_model_log_sheets_and_curves(options):
 
 def test_images_every_writes_images_and_leaves_the_training_unchanged(options, uninterrupted):
     assert train(replace(options, images_every=4), QUIET).finished
-    assert (options.out / "model.safetensors").read_bytes() == uninterrupted
+    assert same_model(options.out, uninterrupted)
     events = EventAccumulator(str(options.out / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
     for name in ("real", "fake"):
@@ -103,22 +115,21 @@ def test_resume_gives_identical_models(options, tmp_path, monkeypatch, recipe, s
         assert not train(options, QUIET).finished
     torch.rand(7)
     assert train(options, QUIET).finished
-    assert (options.out / "model.safetensors").read_bytes() == (straight.out / "model.safetensors").read_bytes()
+    assert same_model(options.out, straight.out)
 
 
-def test_a_finished_run_is_left_alone_and_can_be_extended(options, tmp_path):
-    train(options, QUIET)
-    before = (options.out / "model.safetensors").read_bytes()
-    assert train(options, QUIET).finished
-    assert (options.out / "model.safetensors").read_bytes() == before
+def test_a_finished_run_is_left_alone_and_can_be_extended(finished, tmp_path):
+    before = (finished.out / "model.safetensors").read_bytes()
+    assert train(finished, QUIET).finished
+    assert (finished.out / "model.safetensors").read_bytes() == before
     with pytest.raises(BadData, match="--extend"):
-        train(replace(options, kimg=0.2), QUIET)
+        train(replace(finished, kimg=0.2), QUIET)
     with pytest.raises(BadOption, match="longer"):
-        train(replace(options, kimg=0.05, extend=True), QUIET)
-    assert train(replace(options, kimg=0.2, extend=True), QUIET).seen == 200
+        train(replace(finished, kimg=0.05, extend=True), QUIET)
+    assert train(replace(finished, kimg=0.2, extend=True), QUIET).seen == 200
     # The recipe's schedule is constant, so two parts give the same weights as one.
-    train(replace(options, kimg=0.2, out=tmp_path / "at once"), QUIET)
-    extended, at_once = (load_model(folder).nets.state_dict() for folder in (options.out, tmp_path / "at once"))
+    train(replace(finished, kimg=0.2, out=tmp_path / "at once"), QUIET)
+    extended, at_once = (load_model(folder).nets.state_dict() for folder in (finished.out, tmp_path / "at once"))
     assert all(torch.equal(tensor, at_once[key]) for key, tensor in extended.items())
 
 
@@ -132,23 +143,20 @@ def test_a_finished_run_is_left_alone_and_can_be_extended(options, tmp_path):
         ({"precision": "bfloat16"}, "--precision"),
     ],
 )
-def test_other_options_are_refused_in_an_existing_run(options, change, message):
-    train(options, QUIET)
+def test_other_options_are_refused_in_an_existing_run(finished, change, message):
     with pytest.raises(BadData, match=message):
-        train(replace(options, **change), QUIET)
+        train(replace(finished, **change), QUIET)
 
 
-def test_force_starts_over_and_removes_only_files_of_the_run(options):
-    train(options, QUIET)
-    (options.out / "notes.txt").write_text("mine")
-    assert train(replace(options, seed=5, force=True), QUIET).finished
-    assert load_model(options.out).header["seed"] == 5
-    assert (options.out / "notes.txt").read_text() == "mine"
+def test_force_starts_over_and_removes_only_files_of_the_run(finished):
+    (finished.out / "notes.txt").write_text("mine")
+    assert train(replace(finished, seed=5, force=True), QUIET).finished
+    assert load_model(finished.out).header["seed"] == 5
+    assert (finished.out / "notes.txt").read_text() == "mine"
 
 
-def test_messages_of_a_forced_run_name_the_command_that_keeps_it(options, monkeypatch):
-    train(options, QUIET)
-    forced, output = replace(options, force=True, kimg=0.2), io.StringIO()
+def test_messages_of_a_forced_run_name_the_command_that_keeps_it(finished, monkeypatch):
+    forced, output = replace(finished, force=True, kimg=0.2), io.StringIO()
     with monkeypatch.context() as patched:
         stop_after(5, patched)
         train(forced, Console(file=output, width=500))
@@ -157,12 +165,11 @@ def test_messages_of_a_forced_run_name_the_command_that_keeps_it(options, monkey
     assert train(replace(forced, force=False), QUIET).seen == 200
 
 
-def test_torchrun_resumes_a_forced_run_after_a_failure(options, monkeypatch):
-    train(options, QUIET)
-    before = (options.out / "state.pt").stat().st_mtime_ns
+def test_torchrun_resumes_a_forced_run_after_a_failure(finished, monkeypatch):
+    before = (finished.out / "state.pt").stat().st_mtime_ns
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert train(replace(options, force=True), QUIET).finished
-    assert (options.out / "state.pt").stat().st_mtime_ns == before
+    assert train(replace(finished, force=True), QUIET).finished
+    assert (finished.out / "state.pt").stat().st_mtime_ns == before
 
 
 def test_force_does_not_delete_the_model_that_a_run_starts_from(options):
@@ -201,13 +208,12 @@ def test_numbers_out_of_range_are_refused_before_anything_is_written(options, ch
     assert not options.out.exists()
 
 
-def test_a_run_keeps_its_recipe_when_the_command_leaves_it_out(options):
-    train(options, QUIET)
-    assert recipe_name(None, None, options.out) == "dcgan64"
-    assert train(replace(options, recipe=None), QUIET).finished
-    assert train(replace(options, recipe=None, kimg=0.2, extend=True), QUIET).seen == 200
+def test_a_run_keeps_its_recipe_when_the_command_leaves_it_out(finished):
+    assert recipe_name(None, None, finished.out) == "dcgan64"
+    assert train(replace(finished, recipe=None), QUIET).finished
+    assert train(replace(finished, recipe=None, kimg=0.2, extend=True), QUIET).seen == 200
     with pytest.raises(BadData, match="recipe was dcgan64, now dcgan32"):
-        train(replace(options, recipe="dcgan32", hyperparameters={"resolution": RESOLUTION, "width": 4}), QUIET)
+        train(replace(finished, recipe="dcgan32", hyperparameters={"resolution": RESOLUTION, "width": 4}), QUIET)
 
 
 def test_a_folder_that_is_not_a_run_is_refused(options):
@@ -339,26 +345,24 @@ def test_the_networks_beside_a_snapshot_name_its_model(options):
         load_model(options.out / "networks" / "000000120.safetensors")
 
 
-def test_a_diverging_run_stops_with_the_last_save_intact(options):
-    train(options, QUIET)
-    before = (options.out / "model.safetensors").read_bytes()
-    state = load_state(options.out / "state.pt")
+def test_a_diverging_run_stops_with_the_last_save_intact(finished):
+    before = (finished.out / "model.safetensors").read_bytes()
+    state = load_state(finished.out / "state.pt")
     key = next(key for key in state["nets"] if key.startswith("D.") and key.endswith("weight"))
     state["nets"][key].fill_(float("inf"))
-    torch.save(state, options.out / "state.pt")
+    torch.save(state, finished.out / "state.pt")
     with pytest.raises(NonFiniteLoss, match="lower learning rate"):
-        train(replace(options, kimg=0.5, extend=True), QUIET)
-    assert (options.out / "model.safetensors").read_bytes() == before
+        train(replace(finished, kimg=0.5, extend=True), QUIET)
+    assert (finished.out / "model.safetensors").read_bytes() == before
 
 
-def test_a_damaged_state_or_plan_is_one_clear_error(options):
-    train(options, QUIET)
-    (options.out / "state.pt").write_bytes((options.out / "state.pt").read_bytes()[:1000])
+def test_a_damaged_state_or_plan_is_one_clear_error(finished):
+    (finished.out / "state.pt").write_bytes((finished.out / "state.pt").read_bytes()[:1000])
     with pytest.raises(BadModel, match="--force"):
-        train(options, QUIET)
-    (options.out / "run.json").write_text("{}")
+        train(finished, QUIET)
+    (finished.out / "run.json").write_text("{}")
     with pytest.raises(BadModel, match="--force"):
-        train(options, QUIET)
+        train(finished, QUIET)
 
 
 def test_impossible_budgets_are_refused(options):
@@ -368,13 +372,12 @@ def test_impossible_budgets_are_refused(options):
             train(replace(options, **change), QUIET)
 
 
-def test_force_deletes_nothing_if_the_options_are_wrong(options):
-    train(options, QUIET)
-    before = (options.out / "model.safetensors").read_bytes()
+def test_force_deletes_nothing_if_the_options_are_wrong(finished):
+    before = (finished.out / "model.safetensors").read_bytes()
     for change in ({"device": "tpu"}, {"precision": "float16"}, {"kimg": -1.0}):
         with pytest.raises(BadOption):
-            train(replace(options, force=True, **change), QUIET)
-    assert (options.out / "model.safetensors").read_bytes() == before
+            train(replace(finished, force=True, **change), QUIET)
+    assert (finished.out / "model.safetensors").read_bytes() == before
 
 
 def test_force_does_not_touch_a_folder_that_is_not_a_run(options):
@@ -385,13 +388,12 @@ def test_force_does_not_touch_a_folder_that_is_not_a_run(options):
     assert (options.out / "samples" / "precious.txt").read_text() == "mine"
 
 
-def test_a_run_without_its_state_is_refused(options):
-    train(options, QUIET)
-    before = (options.out / "model.safetensors").read_bytes()
-    (options.out / "state.pt").unlink()
+def test_a_run_without_its_state_is_refused(finished):
+    before = (finished.out / "model.safetensors").read_bytes()
+    (finished.out / "state.pt").unlink()
     with pytest.raises(BadModel, match=r"no state\.pt"):
-        train(options, QUIET)
-    assert (options.out / "model.safetensors").read_bytes() == before
+        train(finished, QUIET)
+    assert (finished.out / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2, 3, 4, 6, 9])
@@ -411,17 +413,16 @@ def test_a_run_killed_at_any_file_operation_of_its_first_save_is_resumed(options
         with pytest.raises(KeyboardInterrupt):
             train(options, QUIET)
     assert train(options, QUIET).finished
-    assert (options.out / "model.safetensors").read_bytes() == uninterrupted
+    assert same_model(options.out, uninterrupted)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 8, 15])
-def test_force_can_be_killed_at_any_file_operation_and_repeated(options, uninterrupted, at):
-    train(options, QUIET)
-    with faulty(Disk(options.out, KILLED, at)), pytest.raises(Killed):
-        train(replace(options, force=True), QUIET)
-    assert train(replace(options, force=True), QUIET).finished
-    assert (options.out / "model.safetensors").read_bytes() == uninterrupted
+def test_force_can_be_killed_at_any_file_operation_and_repeated(finished, uninterrupted, at):
+    with faulty(Disk(finished.out, KILLED, at)), pytest.raises(Killed):
+        train(replace(finished, force=True), QUIET)
+    assert train(replace(finished, force=True), QUIET).finished
+    assert same_model(finished.out, uninterrupted)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -434,23 +435,21 @@ def test_every_stop_signal_saves_and_the_run_resumes(options, monkeypatch, name)
     assert train(options, QUIET).finished
 
 
-def test_a_finished_run_writes_a_deleted_model_again(options):
-    train(options, QUIET)
-    before = (options.out / "model.safetensors").read_bytes()
-    (options.out / "model.safetensors").unlink()
-    assert train(options, QUIET).finished
-    assert (options.out / "model.safetensors").read_bytes() == before
+def test_a_finished_run_writes_a_deleted_model_again(finished):
+    before = (finished.out / "model.safetensors").read_bytes()
+    (finished.out / "model.safetensors").unlink()
+    assert train(finished, QUIET).finished
+    assert (finished.out / "model.safetensors").read_bytes() == before
 
 
-def test_a_run_resumes_despite_a_damaged_log_and_foreign_images(options):
-    train(options, QUIET)
-    with open(options.out / "log.jsonl", "ab") as log:
+def test_a_run_resumes_despite_a_damaged_log_and_foreign_images(finished):
+    with open(finished.out / "log.jsonl", "ab") as log:
         log.write(b'\n[]\n5\n{"a": 1}\n{"seen": "x"}\n\xff\n' + b"[" * 5000 + b'\n{"seen": 9')
-    (options.out / "samples" / "best.png").write_bytes(b"mine")
-    assert train(replace(options, kimg=0.16, extend=True), QUIET).finished
-    seen = [json.loads(line)["seen"] for line in (options.out / "log.jsonl").read_text().splitlines()]
+    (finished.out / "samples" / "best.png").write_bytes(b"mine")
+    assert train(replace(finished, kimg=0.16, extend=True), QUIET).finished
+    seen = [json.loads(line)["seen"] for line in (finished.out / "log.jsonl").read_text().splitlines()]
     assert seen == sorted(set(seen) | {40, 80, 120, 160})  # on a slow machine, there are lines between checkpoints
-    assert (options.out / "samples" / "best.png").read_bytes() == b"mine"
+    assert (finished.out / "samples" / "best.png").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(
@@ -474,20 +473,18 @@ def test_a_run_resumes_despite_a_damaged_log_and_foreign_images(options):
         ),
     ],
 )
-def test_a_plan_with_wrong_types_is_one_clear_error(options, change):
-    train(options, QUIET)
-    plan = json.loads((options.out / "run.json").read_text())
-    (options.out / "run.json").write_text(json.dumps({**plan, **change}))
+def test_a_plan_with_wrong_types_is_one_clear_error(finished, change):
+    plan = json.loads((finished.out / "run.json").read_text())
+    (finished.out / "run.json").write_text(json.dumps({**plan, **change}))
     with pytest.raises(BadModel, match="--force"):
-        train(options, QUIET)
+        train(finished, QUIET)
 
 
 @pytest.mark.parametrize("change", [{"step": "x"}, {"seen": -1}, {"position": None}, {"seconds": None}, {"nets": 3}])
-def test_a_state_with_wrong_types_is_one_clear_error(options, change):
-    train(options, QUIET)
-    torch.save({**load_state(options.out / "state.pt"), **change}, options.out / "state.pt")
+def test_a_state_with_wrong_types_is_one_clear_error(finished, change):
+    torch.save({**load_state(finished.out / "state.pt"), **change}, finished.out / "state.pt")
     with pytest.raises(BadModel, match="--force"):
-        train(options, QUIET)
+        train(finished, QUIET)
 
 
 def test_the_save_interval_can_change_on_resume(options, monkeypatch):
@@ -514,11 +511,10 @@ def test_validation_with_too_few_faces_is_refused_before_the_speed_is_measured(o
     assert not options.out.exists()
 
 
-def test_a_finished_run_remembers_where_its_faces_are_now(options, tmp_path):
-    train(options, QUIET)
-    moved = shutil.copytree(options.data, tmp_path / "moved")
-    train(replace(options, data=moved), QUIET)
-    assert read_plan(options.out / "run.json").data == str(moved)
+def test_a_finished_run_remembers_where_its_faces_are_now(finished, tmp_path):
+    moved = shutil.copytree(finished.data, tmp_path / "moved")
+    train(replace(finished, data=moved), QUIET)
+    assert read_plan(finished.out / "run.json").data == str(moved)
 
 
 def interrupt(options, monkeypatch, **changes):
@@ -606,9 +602,7 @@ def test_ctrl_c_saves_and_the_same_command_resumes_to_the_same_bytes(options, tm
     assert 0 < stopped_at < 1600
     subprocess.run(command(options), check=True, timeout=120)
     train(replace(options, out=tmp_path / "straight"), QUIET)
-    assert (options.out / "model.safetensors").read_bytes() == (
-        tmp_path / "straight" / "model.safetensors"
-    ).read_bytes()
+    assert same_model(options.out, tmp_path / "straight")
 
 
 @pytest.mark.slow
@@ -632,6 +626,4 @@ def test_kills_at_random_moments_lose_at_most_one_save(options, tmp_path):
     assert newest > 0
     subprocess.run(command(options), check=True, timeout=120, stderr=subprocess.DEVNULL)
     train(replace(options, out=tmp_path / "straight"), QUIET)
-    assert (options.out / "model.safetensors").read_bytes() == (
-        tmp_path / "straight" / "model.safetensors"
-    ).read_bytes()
+    assert same_model(options.out, tmp_path / "straight")
