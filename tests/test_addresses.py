@@ -240,6 +240,16 @@ def test_a_list_may_name_folders_of_paths_and_addresses(photos, bucket, tmp_path
     assert all(source.read(file).pixels.shape == (200, 200, 3) for file in source.files)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_lists_that_programs_for_windows_write_are_read(photos, tmp_path, encoding):
+    shutil.copytree(photos, tmp_path / "my photos")
+    lines = ['"my photos/000.png"', "my photos/001.png", "'my photos/002.png'"]
+    (tmp_path / "list.txt").write_bytes("\r\n".join([*lines, ""]).encode(encoding))
+    source = open_source(tmp_path / "list.txt")
+    assert [file.name for file in source.files] == ["000.png", "001.png", "002.png"]
+    assert all(source.read(file).pixels.shape == (200, 200, 3) for file in source.files)
+
+
 def test_faces_in_a_folder_that_a_list_names_are_not_searched_again(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
     shutil.copytree(photos, tmp_path / "photos")
@@ -318,7 +328,7 @@ def test_shards_of_photos_in_a_bucket_of_s3(photos, tmp_path, monkeypatch):
 
 def test_a_missing_path_in_a_list_is_not_called_empty(tmp_path):
     different_faces(tmp_path / "photos", 1)
-    (tmp_path / "list.txt").write_text('photos/000.png\n"photos/b.png"\nphotos/c.jpg\n')
+    (tmp_path / "list.txt").write_text("photos/000.png\nphotos/b\nphotos/c.jpg\n")
     files = sort_by_kind(open_store(tmp_path / "list.txt"))
     assert len(files.pictures) == 2  # reading c.jpg gives the reason
     assert files.ignored == {"missing file": 1}

@@ -123,7 +123,15 @@ def test_the_bundled_card_is_what_the_card_command_writes(tmp_path):
     assert ModelCard.load(bundled_model().with_name(CARD)).data.eval_results
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"\xff", "is not UTF-8 text"), (b"x" * 2**21, "more than 1 MiB")])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\xff", "is not UTF-8 text"),
+        (b"x" * 2**21, "more than 1 MiB"),
+        (b"{\\rtf1\\ansi Mostly men.}", r"is an RTF document\. Save it as plain text"),
+        (b"PK\3\4" + bytes(26) + b"[Content_Types].xml", r"is an Office document\. Save it as plain text"),
+    ],
+)
 def test_a_text_about_biases_that_cant_be_used_is_one_line(tmp_path, content, reason):
     (tmp_path / "b.md").write_bytes(content)
     with pytest.raises(BadOption, match=reason):

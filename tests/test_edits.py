@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small import saved_model
 
-from facesmith.errors import BadOption
+import facesmith
+from facesmith.errors import BadOption, UnknownDirection
 from facesmith.latent.edits import MAX_STRENGTH, apply_edits, check_edits, parse_edits
 
 NAMES = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz_0123456789"), min_size=1, max_size=20)
@@ -69,3 +71,15 @@ def test_unknown_direction_error_suggests_the_closest_name_and_lists_all():
         check_edits(["xyz"], DIRECTIONS)
     with pytest.raises(BadOption, match="facesmith directions --model"):
         check_edits(["smiling"], {})
+    with pytest.raises(KeyError):
+        check_edits(["smiling"], {})
+
+
+def test_an_unknown_direction_of_a_model_says_what_there_is(tmp_path):
+    assert facesmith.load().directions["smiling"].dtype == np.float32
+    with pytest.raises(UnknownDirection, match=r"^This model has no direction 'smilling'\. Did you mean 'smiling'"):
+        facesmith.load().directions["smilling"]
+    model = facesmith.load(saved_model(tmp_path / "run"))
+    with pytest.raises(facesmith.FacesmithError, match=r"^This model has no directions, so there is no 'smiling'"):
+        model.directions["smiling"]
+    assert "smiling" not in model.directions

@@ -556,6 +556,10 @@ def test_second_process_on_the_same_folder_is_an_error(tmp_path, monkeypatch):
     with lock, pytest.raises(FacesmithError, match="Another process"):
         run(tmp_path / "a.png", tmp_path / "out")
     assert run(tmp_path / "a.png", tmp_path / "out").faces == 1
+    with lock, pytest.raises(FacesmithError, match="Another process"):  # other settings, but it is running
+        run(tmp_path / "a.png", tmp_path / "out", size=32)
+    with pytest.raises(OutputExists, match="add --force"):
+        run(tmp_path / "a.png", tmp_path / "out", size=32)
 
 
 @pytest.mark.parametrize(

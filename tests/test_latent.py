@@ -64,6 +64,7 @@ def test_seeds_are_parsed(seeds):
 
 def test_ranges_include_both_ends():
     assert parse_seeds("1, 4,7-9") == [1, 4, 7, 8, 9]
+    assert parse_seeds("7\N{EN DASH}9,1\N{MINUS SIGN}2") == [7, 8, 9, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -281,3 +281,11 @@ def test_a_user_without_a_home_folder_gets_one_line_about_the_cache(monkeypatch,
         cache_folder()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "facesmith"
+
+
+@pytest.mark.parametrize(("variable", "folder"), [("FACESMITH_CACHE", "c"), ("XDG_CACHE_HOME", "c/facesmith")])
+def test_a_tilde_in_the_variables_of_the_cache_is_the_home_folder(monkeypatch, tmp_path, variable, folder):
+    monkeypatch.delenv("FACESMITH_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(variable, "~/c")
+    assert cache_folder() == tmp_path / folder

@@ -13,6 +13,7 @@ FacesmithError              exit code 1: the input can't be used
 ├── ProcessLost            another process of a training with torchrun has ended
 ├── MissingExtra            an optional package is not installed
 └── BadOption               exit code 2: the value of an option can't be used
+    └── UnknownDirection    a model has no attribute direction of a name
 """
 
 from __future__ import annotations
@@ -80,3 +81,10 @@ class BadOption(FacesmithError):
     """The value of an option can't be used."""
 
     exit_code = 2
+
+
+class UnknownDirection(BadOption, KeyError):
+    """A model has no attribute direction of this name. Programs may also catch it as a KeyError."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would quote the message

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from facesmith.io.given_arrays import as_array
 from facesmith.io.json_files import as_schema
 from facesmith.io.messages import shorten
 from facesmith.latent import latents
+from facesmith.latent.edits import check_edits
 from facesmith.latent.synthesis import synthesize, synthesize_seeds
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.sidecar import load_sidecar, sidecar_path
@@ -222,7 +224,7 @@ class Model:
             ['arched_eyebrows', 'bangs', 'black_hair']
         """
         path = sidecar_path(self.path, "directions")
-        return read_directions(path, self) if path.exists() else {}
+        return read_directions(path, self) if path.exists() else Directions()
 
     @checked_arguments
     def invert(self, pictures: Pixels, *, face: int = 1, optimize: bool = True) -> NDArray[np.float32]:
@@ -306,6 +308,14 @@ def load(path: str | Path | None = None) -> Model:
     return Model(load_model(None if path is None else user_path(path)))
 
 
+class Directions(dict[str, NDArray[np.float32]]):
+    """Directions by name. An unknown name raises UnknownDirection, which says what there is."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        check_edits([name], self)
+        raise KeyError(name)
+
+
 def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32]]:
     """Return the directions in a file, float32 `[w_dim]` by name, in the order of the file.
 
@@ -321,4 +331,4 @@ def read_directions(path: Path, model: Model) -> Mapping[str, NDArray[np.float32
         raise BadModel(f"{path}: the names in the header differ from the directions in the file.")
     if any(t.shape != (model.G.w_dim,) or t.dtype != torch.float32 for t in tensors.values()):
         raise BadModel(f"{path} does not fit this model; expected directions of float32 [{model.G.w_dim}].")
-    return {name: tensors[name].numpy() for name in names}
+    return Directions({name: tensors[name].numpy() for name in names})

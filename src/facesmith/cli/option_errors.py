@@ -88,6 +88,9 @@ def _advice_for_extra_arguments(error: Any) -> str:
     arguments = sys.argv[1:]
     if any(argument.startswith(LONG_DASHES) for argument in arguments):
         return ". An option begins with two hyphens (--), not with a long dash"
+    for option, name, value in zip(arguments, arguments[1:], arguments[2:], strict=False):
+        if option == "--set" and "=" not in name:
+            return f". Write --set with an equals sign and without blanks: --set {name}={value}"
     extra = error.message.rpartition(" (")[2].rstrip(")").split()
     if extra and all(argument.strip(",").isdecimal() for argument in extra):
         return ". Write several values as one, with commas and without spaces: 1,2,3"

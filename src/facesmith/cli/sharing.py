@@ -94,10 +94,15 @@ def card(
 def _read_biases(file: Path) -> str:
     """The text of --biases. Raises BadOption if it can't be read."""
     from facesmith.errors import BadOption
+    from facesmith.io.file_kinds import HEAD_BYTES, kind_of_file
     from facesmith.io.files import read_regular_file
+    from facesmith.io.messages import with_article
 
     try:
-        return read_regular_file(file, MAX_BIASES_BYTES).decode("utf-8").strip()
+        content = read_regular_file(file, MAX_BIASES_BYTES)
+        if kind := kind_of_file("", content[:HEAD_BYTES]).name:
+            raise BadOption(f"--biases {file} is {with_article(kind)}. Save it as plain text, in UTF-8.")
+        return content.decode("utf-8-sig").strip()
     except OSError as error:
         raise BadOption(f"--biases {file} can't be read: {error.strerror}.") from None
     except UnicodeDecodeError:

@@ -28,7 +28,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError, PictureUnavailable
 from facesmith.io.cpus import usable_cpus
-from facesmith.io.files import atomic_write, disk_advice, disk_cause, is_running, read_regular_file
+from facesmith.io.files import atomic_write, disk_advice, disk_cause, is_running, read_regular_file, user_path
 from facesmith.io.json_files import parse_as
 from facesmith.io.progress import bar
 from facesmith.photos.near_duplicates import Hashes, near_duplicate_groups, perceptual_hash
@@ -112,9 +112,9 @@ def cache_folder() -> Path:
         BadData: the user has no home folder, as in some containers.
     """
     if custom := os.environ.get("FACESMITH_CACHE"):
-        return Path(custom)
+        return user_path(custom)
     if user_cache := os.environ.get("XDG_CACHE_HOME"):
-        return Path(user_cache) / "facesmith"
+        return user_path(user_cache) / "facesmith"
     try:
         return Path.home() / ".cache" / "facesmith"
     except RuntimeError:

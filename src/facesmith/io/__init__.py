@@ -4,6 +4,7 @@ cpus.py               CPUs that this process may use
 memory.py             memory that it may use; requests that need more
 cgroups.py            the limits of its container
 files.py              atomic writes, refusing to overwrite, hashes
+decode_text.py      text in the encodings that programs for Windows write, too
 file_kinds.py         what a file is, by its first bytes
 outputs.py            outputs of several files that a stopped command may replace
 json_files.py         JSON that Facesmith writes, checked against a schema where it is read

@@ -127,6 +127,8 @@ def refuse_to_overwrite(path: Path, force: bool, option: str = "--out") -> None:
     Raises:
         OSError: nothing can be written there, for example because the disk is read-only.
     """
+    if path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise BadOption(f"{path} is a device, not a file. Give the name of a file.")
     remove_partial_files(path)
     if holds_files(path) and not force:
         advice = f"Choose another {option}, or add --force to replace it." if option else "To replace it, add --force."

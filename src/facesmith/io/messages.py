@@ -18,7 +18,8 @@ UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
-SPOKEN_WITH_VOWEL = ("A", "E", "I", "O", "U", "a", "e", "i", "o", "u", "LZ4", "xz")  # LZ4 is spoken letter by letter
+# Words before which "an" is said; LZ4 and RTF are spelled letter by letter.
+SPOKEN_WITH_VOWEL = ("A", "E", "I", "O", "U", "a", "e", "i", "o", "u", "LZ4", "RTF", "xz")
 LONG_NUMBER = re.compile(r"\d{100,}")  # longer than any number that is meant
 # Advice where one folder, archive or file is expected.
 SEVERAL_PATHS = "For several, write their paths into a text file, one in each line, and give that file"

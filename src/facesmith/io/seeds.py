@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from operator import index
@@ -15,6 +16,7 @@ from facesmith.io.messages import shorten
 BATCH_SIZE = 16
 MAX_SEED_COUNT = 1_000_000
 MAX_SEED = 2**32 - 1  # torch's generator ignores higher bits: seeds n and n + 2**32 would be the same face
+DASHES = re.compile("[\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}]")  # that text processors make of a hyphen
 RANDOM_SEED_LIMIT = 1_000_000  # random seeds are below this, so that they are short enough to type
 
 
@@ -92,7 +94,7 @@ def parse_seeds(text: str) -> list[int]:
     """
     seeds: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
+        first, dash, last = DASHES.sub("-", part.strip()).partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise BadOption(f"--seeds {shorten(text)!r} can't be read. Write seeds like 3 or 0-15 or 1,4,7-9.")
         try:

@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from facesmith.errors import BadData
-from facesmith.labels.table_text import TableText, UnusableTable, decode
+from facesmith.io.decode_text import decode_text
+from facesmith.labels.table_text import TableText, UnusableTable
 from facesmith.storage.parquet import read_label_columns
 
 MAX_COLUMNS = 4096
@@ -25,7 +26,7 @@ def parse_json_lines(raw: bytes) -> TableText:
     columns: dict[str, None] = {}
     lists: dict[str, None] = {}
     damaged: list[int] = []
-    for number, line in enumerate(decode(raw).split("\n"), start=1):
+    for number, line in enumerate(decode_text(raw).split("\n"), start=1):
         if not line.strip():
             continue
         try:

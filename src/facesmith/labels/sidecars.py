@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from posixpath import splitext
 
 from facesmith.errors import BadPicture
+from facesmith.io.decode_text import decode_text
 from facesmith.labels.records import MAX_COLUMNS, add_cells
 from facesmith.labels.table_files import Table
-from facesmith.labels.table_text import UnusableTable, decode
+from facesmith.labels.table_text import UnusableTable
 from facesmith.storage.store import Store, StoredFile
 
 SUFFIXES = frozenset({".cls", ".json"})
@@ -65,7 +66,7 @@ def _read(store: Store, file: StoredFile, lists: dict[str, None]) -> dict[str, s
     if file.size_bytes > MAX_SIDECAR_BYTES:
         return None
     try:
-        text = decode(store.read(file.name))
+        text = decode_text(store.read(file.name))
         if file.name.lower().endswith(".cls"):
             return {CLASS: text.strip()}
         entry = json.loads(text)

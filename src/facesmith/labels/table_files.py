@@ -20,6 +20,7 @@ from typing import Any
 
 from facesmith.errors import BadData, BadPicture
 from facesmith.io.attribute_options import attribute_name
+from facesmith.io.decode_text import decode_text
 from facesmith.io.file_kinds import HEAD_BYTES, kind_of_file
 from facesmith.io.messages import as_typed, printable_name
 from facesmith.labels.attributes import Convention
@@ -29,7 +30,6 @@ from facesmith.labels.table_text import (
     NAME_COLUMNS,
     TableText,
     UnusableTable,
-    decode,
     kind_of_text,
     parse,
     readable,
@@ -208,7 +208,7 @@ def read_persons(store: Store, file: StoredFile) -> list[tuple[str, str]]:
         UnusableTable: it is too large.
         BadData: it can't be read.
     """
-    lines = (COMMA_OR_BLANKS.split(line.strip()) for line in decode(read_bytes(store, file)).splitlines())
+    lines = (COMMA_OR_BLANKS.split(line.strip()) for line in decode_text(read_bytes(store, file)).splitlines())
     return [(cells[0], cells[1]) for cells in lines if len(cells) == 2 and all(cells)]
 
 
@@ -218,7 +218,7 @@ def _read_stylegan(path: str, raw: bytes) -> Table:
     Pictures whose label is null, and labels that are null, have no row.
     """
     try:
-        content = json.loads(decode(raw))
+        content = json.loads(decode_text(raw))
     except (ValueError, RecursionError) as error:
         raise UnusableTable(f"it is not JSON ({str(error)[:80]})") from None
     try:

@@ -10,21 +10,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from facesmith.io.attribute_options import attribute_name
+from facesmith.io.decode_text import SAMPLE_BYTES, decode_text
 from facesmith.io.file_kinds import UNKNOWN, FileKind
 
-BYTE_ORDER_MARKS = (  # UTF-32 first, because its mark begins like that of UTF-16
-    (b"\xff\xfe\0\0", "utf-32"),
-    (b"\0\0\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-)
-SAMPLE_BYTES = 4096
 MAX_CONTROL_SHARE = 0.02  # of the characters in a text; random bytes have 11 %
 MAX_ZERO_SHARE = 0.3
 BINARY, JSON = FileKind("other", "binary data"), FileKind("other", "JSON")
 JSON_START = re.compile(r'\s*(\[\s*[\[{"]|\{\s*["}])')
-MIN_ZERO_SHARE = 0.4  # of every second byte, in UTF-16 without a mark
 DELIMITERS = ",;\t|"
 SEPARATOR_LINE = re.compile(r"\s*sep=(.)[\r\n]+", re.IGNORECASE)  # Excel's first line
 COUNT_LINE = re.compile(r"[\s,;]*([0-9]+)[ \t,;]*[\r\n]+")
@@ -58,25 +50,9 @@ class TableText:
     notices: list[str] = field(default_factory=list)
 
 
-def decode(raw: bytes) -> str:
-    """The text of a table: UTF-8, UTF-16 or UTF-32. Bytes that are not UTF-8 become lone surrogates (see `readable`).
-
-    UTF-16 without a byte order mark is recognized by the zero in every second byte of Latin letters.
-    """
-    for mark, encoding in BYTE_ORDER_MARKS:
-        if raw.startswith(mark):
-            errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
-            return raw.decode(encoding, errors)
-    even, odd = raw[:SAMPLE_BYTES:2], raw[1:SAMPLE_BYTES:2]
-    for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
-        if zeros.count(0) > MIN_ZERO_SHARE * len(zeros) and others.count(0) < 0.1 * len(others):
-            return raw.decode(encoding, "replace")
-    return raw.decode("utf-8", "surrogateescape")
-
-
 def kind_of_text(raw: bytes) -> FileKind:
     """What a file is if it can't be a table of lines and cells, such as JSON or binary data; `UNKNOWN` for others."""
-    start = decode(raw[:SAMPLE_BYTES])
+    start = decode_text(raw[:SAMPLE_BYTES])
     controls = sum(char < " " and char not in "\t\r\n\0" for char in start)
     if controls > MAX_CONTROL_SHARE * len(start) or start.count("\0") > MAX_ZERO_SHARE * len(start):
         return BINARY
@@ -108,7 +84,7 @@ def parse(raw: bytes, *, blanks: bool = False) -> TableText:
     Raises:
         UnusableTable: a quoted cell doesn't end, or there is no line.
     """
-    text = decode(raw)
+    text = decode_text(raw)
     notices = []
     if zeros := text.count("\0"):
         text = text.replace("\0", "")

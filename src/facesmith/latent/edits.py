@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facesmith.errors import BadOption
+from facesmith.errors import BadOption, UnknownDirection
 
 MAX_STRENGTH = 10.0  # at strength 1 an attribute is clearly visible; ten times that is no longer a face
 EDIT = re.compile(r"(?P<name>[^=]+)=(?P<strength>[+-]?(?:\d{1,3}(?:\.\d{0,9})?|\.\d{1,9}))")
@@ -42,18 +42,18 @@ def parse_edits(texts: Sequence[str]) -> dict[str, float]:
 
 
 def check_edits(names: Sequence[str], directions: Mapping[str, object]) -> None:
-    """Raise BadOption if a name is not among a model's directions."""
+    """Raise UnknownDirection if a name is not among a model's directions."""
     for name in names:
         if name in directions:
             continue
         if not directions:
-            raise BadOption(
+            raise UnknownDirection(
                 f"This model has no directions, so there is no {name!r}. "
                 "Make them with: facesmith directions --model MODEL --data LABELED_FACES"
             )
         close = get_close_matches(name, directions, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise BadOption(f"This model has no direction {name!r}.{hint} It has: {', '.join(directions)}.")
+        raise UnknownDirection(f"This model has no direction {name!r}.{hint} It has: {', '.join(directions)}.")
 
 
 def apply_edits(w: Tensor, directions: Mapping[str, NDArray[np.float32]], edits: Mapping[str, float]) -> Tensor:

@@ -21,7 +21,7 @@ from rich.console import Console
 from facesmith.detection.align import DEFAULT_FRAME, MAX_FRAME, MAX_SIZE_PX, MIN_FRAME, Alignment, CenterCrop
 from facesmith.detection.detect import DEFAULT_THRESHOLD, WINDOW_PX
 from facesmith.detection.quality import DEFAULT_MAX_FILL
-from facesmith.errors import BadOption, FacesmithError
+from facesmith.errors import BadOption, FacesmithError, OutputExists
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import explain_disk_error, naming_errors, real_path, remove_partial_files
 from facesmith.io.lock import locked
@@ -108,7 +108,14 @@ def extract(
     labels = read_photo_labels(source, COLUMNS if shards is None else (*COLUMNS, SPLIT_COLUMN))
     fingerprint = source_fingerprint(source) + labels.fingerprint()
     settings = ExtractSettings(framing, faces, min_face, threshold, max_fill, every, fingerprint, shards)
-    report = faces_folder.finished_report(out, settings, force)
+    busy = FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.")
+    try:
+        report = faces_folder.finished_report(out, settings, force)
+    except OutputExists:
+        if (out / LOCK_NAME).exists():
+            with locked(out / LOCK_NAME, busy):  # a running extraction is not an interrupted one
+                raise
+        raise
     if report is not None:
         if not pictures:
             faces_folder.write_report_without_pictures(report, source.name)
@@ -119,7 +126,6 @@ def extract(
             f"them as they are: facesmith train --data {as_typed(photos)}",
         )
     out.mkdir(parents=True, exist_ok=True)
-    busy = FacesmithError(f"Another process is extracting to {out}. Wait for it, or choose another --out.")
     try:
         with locked(out / LOCK_NAME, busy):
             if shards is not None:

@@ -24,11 +24,12 @@ from typing import Any
 
 from facesmith.detection.align import LANDMARK_COLUMNS, CenterCrop, Framing
 from facesmith.errors import OutputExists
+from facesmith.io.decode_text import decode_text
 from facesmith.io.files import atomic_write, holds_files, open_regular_file, refuse_to_overwrite, sha256
 from facesmith.io.json_files import read_json
 from facesmith.io.lock import lock_names
 from facesmith.labels.folders import person_of, persons_of
-from facesmith.labels.table_text import decode, delimiter_of
+from facesmith.labels.table_text import delimiter_of
 from facesmith.photos import journal, shard_files
 from facesmith.photos.crop import CroppedFace, FaceChoice, kind_of
 from facesmith.photos.extraction_report import ExtractReport, extraction_page, unreadable_reason
@@ -206,7 +207,7 @@ def _is_table_of_extract(out: Path) -> bool:
     """Whether `metadata.csv` has the columns of `extract`. Others may be added, and a spreadsheet may have saved it."""
     try:
         with open_regular_file(out / "metadata.csv") as stream:
-            header = decode(stream.read(MAX_HEADER_BYTES))
+            header = decode_text(stream.read(MAX_HEADER_BYTES))
     except OSError:
         return False
     return set(COLUMNS) <= set(_table_of_extract(header).fieldnames or ())
@@ -262,7 +263,7 @@ def _listed_faces(out: Path) -> Iterator[str]:
     """The faces that `metadata.csv` lists. A damaged table ends at the damage."""
     try:
         with open_regular_file(out / "metadata.csv") as stream:
-            for row in _table_of_extract(decode(stream.read())):
+            for row in _table_of_extract(decode_text(stream.read())):
                 if row.get("affine_00") and FACE_NAME.fullmatch(row.get("file_name") or ""):
                     yield row["file_name"]
     except (FileNotFoundError, csv.Error):

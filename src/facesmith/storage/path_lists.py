@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from facesmith.errors import BadData
+from facesmith.io.decode_text import decode_text
 from facesmith.io.file_kinds import HEAD_BYTES, FileKind, suffix_of
 from facesmith.io.files import open_regular_file
 from facesmith.io.messages import printable_name
@@ -30,6 +31,7 @@ from facesmith.storage.store import BROKEN_LINK, UNKNOWN_SIZE, FolderStore, Stor
 
 LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
 MAX_LIST_BYTES = 2**31
+QUOTED = re.compile(r"""["'](.+)["']""")  # as file managers copy paths
 
 
 class ListStore(Store):
@@ -49,10 +51,11 @@ class ListStore(Store):
         self.path, self.exclude = path, exclude
         with open_regular_file(path) as stream:
             content = stream.read(MAX_LIST_BYTES)
-        if b"\0" in content:
+        text = decode_text(content)
+        if "\0" in text:
             raise BadData(f"{path} is not a text file that lists photos. Give a folder, an archive or a list of paths.")
-        lines = content.decode("utf-8-sig", "surrogateescape").splitlines()
-        places = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        places = [quoted[1] if (quoted := QUOTED.fullmatch(line)) else line for line in lines]
         places = list(dict.fromkeys(map(self._absolute, places)))
         if not places:
             raise BadData(f"{path} lists no photos. Write one path in each line.")

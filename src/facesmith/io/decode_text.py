@@ -1,0 +1,29 @@
+"""Bytes -> text, in the encodings that programs for Windows write, too."""
+
+from __future__ import annotations
+
+BYTE_ORDER_MARKS = (  # UTF-32 first, because its mark begins like that of UTF-16
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+)
+SAMPLE_BYTES = 4096
+MIN_ZERO_SHARE = 0.4  # of every second byte, in UTF-16 without a mark
+
+
+def decode_text(raw: bytes) -> str:
+    """A text: UTF-8, UTF-16 or UTF-32. Bytes that are not UTF-8 become lone surrogates.
+
+    UTF-16 without a byte order mark is recognized by the zero in every second byte of Latin letters.
+    """
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if raw.startswith(mark):
+            errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
+            return raw.decode(encoding, errors)
+    even, odd = raw[:SAMPLE_BYTES:2], raw[1:SAMPLE_BYTES:2]
+    for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
+        if zeros.count(0) > MIN_ZERO_SHARE * len(zeros) and others.count(0) < 0.1 * len(others):
+            return raw.decode(encoding, "replace")
+    return raw.decode("utf-8", "surrogateescape")
