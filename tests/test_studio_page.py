@@ -326,9 +326,11 @@ def test_walk_shows_the_film_of_the_latest_settings(open_page):
 def test_a_walk_takes_no_face_beyond_its_limit(open_page):
     stops = list(range(24))
     page = open_page(f"/#walk?stops={','.join(map(str, stops))}&kept=99")
+    page.wait_for_selector("section.walk")
     page.click(KEPT)
     wait_for_message(page, "A walk has at most 24 faces.")
     page.click(".parts a[href='./#faces']")
+    page.wait_for_selector(".wall")
     page.click(KEPT)
     page.locator("dialog[open]").get_by_role("button", name="Walk").click()
     wait_for_message(page, "A walk has at most 24 faces.")
@@ -672,6 +674,17 @@ def test_a_part_that_loads_slowly_does_not_cover_the_next_one(open_page):
     assert page.locator(".wall img.loaded").count()
     for route in waiting:
         route.continue_()
+
+
+def test_a_click_on_a_kept_face_before_the_part_opens_is_no_error(open_page):
+    page, waiting = open_page("/#walk?kept=99"), []
+    page.wait_for_selector("section.walk")
+    page.route("**/walk.js*", lambda route: waiting.append(route))  # no answer yet
+    page.reload()
+    page.click(KEPT)
+    for route in waiting:
+        route.continue_()
+    page.wait_for_selector("section.walk")
 
 
 def leave_and_return(page, stop, start):

@@ -60,7 +60,7 @@ function markCurrent() {
 
 function createCell({ face, label }) {
   const picture = new Picture(label);
-  const open = button('', () => tray.onClick(element.item), { 'data-control': 'open', onkeydown: (event) => onKey(event, element) });
+  const open = button('', () => tray?.onClick(element.item), { 'data-control': 'open', onkeydown: (event) => onKey(event, element) });
   open.append(picture.element);
   describeOnFocus(open, () => face);
   const remove = button('×', () => removeKept(face), { class: 'remove', 'data-control': 'remove', 'aria-label': `Remove ${label}`, title: 'Remove' });
