@@ -157,7 +157,7 @@ def test_the_further_pictures_of_a_phone_photo_are_no_pages():
 
 def test_a_damaged_page_leaves_those_before_it():
     content = several("TIFF", 5)
-    assert 1 <= read_first_picture(content[: len(content) * 3 // 5]).n_pictures <= 5
+    assert read_first_picture(content[: len(content) * 3 // 5]).n_pictures == 3
 
 
 def test_pages_that_never_end_are_not_counted_to_the_end(monkeypatch):
