@@ -132,7 +132,7 @@ def test_a_fault_of_the_network_is_tried_again_and_never_counts_as_a_damaged_pho
 
     monkeypatch.setattr(type(bucket), "cat_file", failing)
     assert open_store(Path("memory://bucket")).read("a/000.png")
-    with pytest.raises(FacesmithError, match=r"000.png can't be reached: reset by peer. The same command resumes"):
+    with pytest.raises(FacesmithError, match=r"000.png can't be reached: reset by peer. Check the network"):
         extract(Path("memory://bucket/a"), tmp_path / "out", workers=1, console=QUIET)
 
 
@@ -169,7 +169,7 @@ def test_a_fault_of_the_network_never_counts_as_a_damaged_video(bucket, cut_off,
     (tmp_path / "list.txt").write_text("memory://bucket/films/a.mp4\n")
     cut_off(limit_bytes)
     for photos in (Path("memory://bucket/films"), tmp_path / "list.txt"):
-        with pytest.raises(FacesmithError, match=r"a.mp4 can't be reached: reset by peer. The same command resumes"):
+        with pytest.raises(FacesmithError, match=r"a.mp4 can't be reached: reset by peer. Check the network"):
             extract(photos, tmp_path / photos.stem, workers=1, every=1, console=QUIET)
     assert "Traceback" not in capfd.readouterr().err
 
@@ -285,7 +285,7 @@ def test_files_at_listed_addresses_are_not_called_empty(bucket, tmp_path):
     [
         (b"", "lists no photos"),
         (b"# nothing\n", "lists no photos"),
-        (b"a.png\nb.png\n", "None of the 2 files that .*list.txt lists exists; the first is .*a.png"),
+        (b"a.png\nb.png\n", "None of the 2 paths that .*list.txt lists exists; the first is .*a.png"),
         (b"some\0bytes", "is not a text file that lists photos"),
         (b"\xff\xfe\xfa", "None of the 1 files"),
     ],

@@ -239,7 +239,7 @@ def test_version_is_printed(facesmith):
         (["extract", "FACES", "--out", "OUT", "--frame", "-3"], 2, "frame"),
         (["extract", "a.jpg", "b.jpg", "--out", "OUT"], 2, "write their paths into a text file"),
         (["train", "quick", "--data", "FACES", "--out", "OUT", "--set", "lr", "2e-4"], 2, "blanks: --set lr=2e-4"),
-        (["sample", "--out", "/dev/stdout"], 2, "/dev/stdout is a device, not a file. Give the name of a file"),
+        (["sample", "--out", "/dev/stdout"], 2, "/dev/stdout is a device or a pipe, not a file. Name a file"),
         (["sample", "--seeds", "1", "2", "3"], 2, "with commas and without spaces: 1,2,3"),
         (["sample", "\N{EN DASH}-out", "OUT"], 2, "begins with two hyphens"),
         (["sample", "runs/first"], 2, "Write the option before it: --model"),

@@ -184,7 +184,7 @@ def test_albums_of_dates_and_cameras_are_no_classes(tmp_path, albums):
     listing = listing_of(tmp_path, {f"{album}/{i}.png": "" for album in albums for i in range(3)})
     assert listing.attributes == {}
     example = min(album.rpartition("/")[2] for album in albums)
-    assert listing.notices == [f"folders named after a date or by a camera are not classes, such as {example}"]
+    assert listing.notices == [f"folders with names of dates or cameras, such as {example}, are not classes"]
 
 
 @pytest.mark.parametrize("folders", [("0", "1"), ("20", "30"), ("2019", "smiling"), ("20193", "20201"), ("100", "200")])

@@ -22,7 +22,7 @@ def pick_device(name: str) -> torch.device:
     if name.startswith("cuda:"):
         number = name.removeprefix("cuda:")
         raise BadOption(
-            f"--device {name!r} is a GPU by number. Use --device cuda, and choose the GPU by an environment variable: "
+            f"--device {name!r} names one GPU. Use --device cuda, and select the GPU with an environment variable: "
             f"CUDA_VISIBLE_DEVICES={number} facesmith ..."
         )
     if name not in DEVICES:

@@ -4,7 +4,7 @@ FacesmithError              exit code 1: the input can't be used
 ├── BadPicture              one image can't be read; callers skip it and continue
 │   └── PictureUnavailable  the reason lies outside the file: a missing package, permissions, memory
 ├── BadData                 a folder, zip or table is not what the command needs
-├── Unreachable             an address can't be reached now; a fault of the network, not of a photo
+├── Unreachable             an address can't be reached now: a network error, not a damaged photo
 ├── BadModel                a model file is missing, damaged, not ours or of another version
 ├── OutputExists            an output exists, and --force was not given
 ├── RunBusy                 another process is training in this run folder
@@ -13,7 +13,7 @@ FacesmithError              exit code 1: the input can't be used
 ├── ProcessLost            another process of a training with torchrun has ended
 ├── MissingExtra            an optional package is not installed
 └── BadOption               exit code 2: the value of an option can't be used
-    └── UnknownDirection    a model has no attribute direction of a name
+    └── UnknownDirection    a model has no attribute direction of this name
 """
 
 from __future__ import annotations

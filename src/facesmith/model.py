@@ -202,7 +202,9 @@ class Model:
             >>> faces = vae.with_normal_prior().sample(range(16))
         """
         if not self.G.fits_prior:
-            raise BadOption(f"{self.path} has no fitted prior: it already draws latents as its text does.")
+            raise BadOption(
+                f"{self.path} has no fitted prior to replace. Leave out --prior normal or with_normal_prior()."
+            )
         model = copy.copy(self)
         model._distortion_limits = {}
         model.G = copy.deepcopy(self.G)

@@ -69,6 +69,6 @@ def classifier_input(pictures: Tensor) -> Tensor:
 @torch.inference_mode()
 def predict_logits(classifier: nn.Module, pixels: Pixels) -> Tensor:
     """Logits `[N, A]` of pictures, uint8 `[N, S, S, C]`."""
-    starts = range(0, max(len(pixels), 1), BATCH_SIZE)  # also without pictures, for the shape
+    starts = range(0, max(len(pixels), 1), BATCH_SIZE)  # no pictures are one empty batch, which gives [0, A]
     parts = [classifier(to_float(torch.tensor(pixels[start : start + BATCH_SIZE]))) for start in starts]
     return torch.cat(parts)

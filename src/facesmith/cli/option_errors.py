@@ -18,7 +18,7 @@ CLEARER = {
         "expected a whole number such as 64, without a unit"
     ),
 }
-SUM_IN_QUOTES = "Put the sum in quotes, with a blank before a minus at its start: facesmith mix ' - 3 + 29'"
+SUM_IN_QUOTES = "Put the sum in quotes. If it starts with a minus, put a space before it: facesmith mix ' - 3 + 29'"
 EXAMPLE = re.compile(r"^.*: (facesmith .+)$", re.MULTILINE)  # in the help of a command
 LONG_DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}")  # that text processors make of two hyphens
 
@@ -44,7 +44,11 @@ GUESSES = (
     _Guess("--gpu --gpus --cuda", "--device", "Use --device cuda"),
     _Guess("--cpu", "--device", "Use --device cpu"),
     _Guess("--images --input --faces --folder -i", "--data", "Use --data FACES"),
-    _Guess("--images --input --data --faces --folder -i", "--sheet", "Give the faces without the name of an option"),
+    _Guess(
+        "--images --input --data --faces --folder -i",
+        "--sheet",
+        "Give the faces without an option: facesmith faces FACES",
+    ),
     _Guess("--output --out -o", "--sheet", "Use --sheet"),
     _Guess(
         "--images --input --data --photos --folder -i", "--min-face", "Give the photos without the name of an option"
@@ -90,7 +94,7 @@ def _advice_for_extra_arguments(error: Any) -> str:
         return ". An option begins with two hyphens (--), not with a long dash"
     for option, name, value in zip(arguments, arguments[1:], arguments[2:], strict=False):
         if option == "--set" and "=" not in name:
-            return f". Write --set with an equals sign and without blanks: --set {name}={value}"
+            return f". Write --set with an equals sign and without spaces: --set {name}={value}"
     extra = error.message.rpartition(" (")[2].rstrip(")").split()
     if extra and all(argument.strip(",").isdecimal() for argument in extra):
         return ". Write several values as one, with commas and without spaces: 1,2,3"

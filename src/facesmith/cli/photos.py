@@ -77,8 +77,8 @@ def extract(
         address=address, force=force, console=console,
     )  # fmt: skip
     if report.was_complete:
-        change = "" if pictures else " Its report no longer shows photos."
-        console.print(f"{out} is already complete. To extract again, add --force.{change}")
+        without_photos = "" if pictures else ", and its report is now without photos"
+        console.print(f"{out} is already complete{without_photos}. To extract again, add --force.")
     if notice := report.generated_notice():
         console.print(f"notice: {notice}.")
     show(f"{report.faces} faces from {report.photos} photos in {report.out}")

@@ -85,7 +85,7 @@ def sample(
 
     condition = parse_condition_values(conditions or [])
     layout: dict[str, Any] = {"columns": columns, "gap_px": gap, "scale": scale, "filter": parse_filter(filter)}
-    given = {name for name in layout if name.removesuffix("_px") in explicit_options(context)}
+    requested = {name for name in layout if name.removesuffix("_px") in explicit_options(context)}
     marks = marking(no_watermark, sign, key, watermark_key)
     open_model = _opener(model, context.obj)
     paths = (
@@ -107,7 +107,7 @@ def sample(
             open_model,
             like,
             out,
-            layout={name: layout[name] for name in given},
+            layout={name: layout[name] for name in requested},
             marking=marks,
             force=force,
             console=console,

@@ -50,8 +50,8 @@ def find_directions(options: DirectionOptions, console: Console) -> Iterator[str
         a line per direction, then the paths of the file and of its sheet.
 
     Raises:
-        BadOption: the method or an attribute is unknown, or the method needs labeled faces; or they would be written
-            beside the bundled generator.
+        BadOption: the method or an attribute is unknown, or the method needs labeled faces; or the model is the
+            bundled generator and `options.out` is None.
         BadModel: the method needs an encoder, and the model has none.
         BadData: the faces have no usable labels.
         OutputExists: the file or its sheet exists, and `options.force` is not set.

@@ -240,7 +240,7 @@ def _by_default(name: str, labels: DatasetLabels) -> bool:
 
 
 def _kept_by(name: str, keep: Sequence[str], labels: DatasetLabels) -> list[str]:
-    """The attributes in `keep` that the direction of an attribute must not change: not those of its own column."""
+    """The attributes in `keep` without those of the attribute's own column, which its direction may change."""
     column = labels.columns.get
     return [other for other in keep if column(other, other) != column(name, name)]
 

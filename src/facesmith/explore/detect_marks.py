@@ -86,7 +86,7 @@ def detect_watermark(pixels: Pixels, key: str = PUBLIC_KEY) -> Found:
 
 
 def detect(paths: Sequence[Path], console: Console, own_key: str | None = None) -> Iterator[tuple[str, Detection]]:
-    """Yield the name of each picture, and what it says about itself. With several paths, names begin with them.
+    """Yield the name of each picture, and what it says about itself. With several paths, each name begins with a path.
 
     Args:
         paths: pictures, films, and folders and archives of them.

@@ -149,8 +149,8 @@ def invert(
         yield from (str(each) for each in paths.values() if each not in failures and each.exists())
         if failures:
             first, *others = failures.values()
-            count, label = (f"{len(failures)} files", "The first: ") if others else ("A file", "")
-            raise FacesmithError(f"{count} could not be written; all others were. {label}{first}")
+            files, label = (f"{len(failures)} files", "The first: ") if others else ("A file", "")
+            raise FacesmithError(f"{files} could not be written; all others were. {label}{first}")
 
 
 def _check_outputs(out: Path, options: InvertOptions) -> None:

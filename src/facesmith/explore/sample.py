@@ -31,7 +31,7 @@ from facesmith.pictures.sheet_layout import SheetLayout, stored_layout
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 MAX_SHEET_FACES = 10_000
-# Endings of names that no folder has.
+# An --out with such a suffix is meant as a file, not as a folder.
 FILE_SUFFIXES = (
     PICTURE_SUFFIXES | VIDEO_SUFFIXES | ARCHIVE_SUFFIXES | COMPRESSED_SUFFIXES | DOCUMENT_SUFFIXES | {".pdf"}
 )
@@ -107,7 +107,7 @@ def sample(
     if suffix not in MEDIA_TYPES and suffix in FILE_SUFFIXES:
         raise BadOption(
             f"--out {out}: expected a .png or .jpg for a sheet, or a folder for one PNG per face. "
-            "To send a folder, zip it."
+            "For a zip, name a folder, and zip it afterwards."
         )
     if suffix in MEDIA_TYPES and len(seeds) > MAX_SHEET_FACES:
         raise BadOption(
@@ -196,7 +196,7 @@ def sample_like(
     """Draw the faces of a picture again that `sample` wrote, with the seeds, psi and condition in its metadata.
 
     Args:
-        layout: attributes of `SheetLayout` that differ from those of the picture.
+        layout: attributes of `SheetLayout` that replace those of the picture.
 
     Raises:
         BadData: the picture has no such metadata, or was drawn by another model.

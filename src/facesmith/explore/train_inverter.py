@@ -109,7 +109,7 @@ def _train(model: Model, faces: Faces, budget: int, seed: int, console: Console)
 def _test(model: Model, encoder: InversionEncoder, faces: Faces) -> dict[str, float]:
     """Return the PSNR of reconstructions by the encoder alone, for samples and for held-out faces.
 
-    If none are held out, training faces take their place. After Ctrl-C, return nothing.
+    If none are held out, training faces take their place. After Ctrl-C, the result is empty.
     """
     try:
         return _scores(model, encoder, faces)

@@ -119,7 +119,7 @@ def export(
 
 
 def check_onnx_output(out: Path, force: bool) -> None:
-    """Raise what can be known before the export: the wrong suffix, an existing file, a package that is missing."""
+    """Check the suffix, existing files and required packages before the export; raises as `export` does."""
     if out.suffix.lower() != SUFFIX:
         raise BadOption(f"--onnx {out}: the file name must end in {SUFFIX}.")
     refuse_to_overwrite(out, force, "--onnx")

@@ -38,7 +38,7 @@ def describe(path: Path, *, sheet: Path | None = None, limit: int | None = None,
         BadOption: `sheet` is not the name of a .png file.
     """
     if sheet is not None and (sheet.suffix.lower() != ".png" or sheet.is_dir()):
-        raise BadOption(f"--sheet {sheet}: the sheet must be a .png file.")
+        raise BadOption(f"--sheet {sheet}: expected the name of a .png file, such as sheet.png.")
     store, listing = read_dataset(path)
     faces = faces_from_listing(store, listing, _typical_size(store, listing), limit=limit, console=console)
     picture = sheet or faces.cache / "sheet.png"

@@ -118,7 +118,7 @@ def _labeled(store: Store, files: SortedFiles, labels: Labels) -> Listing:
     _add_header(listing, store, headers)
     sources = labels.columns.get("source", [""] * len(files.pictures))
     persons = persons_of([source or file.name for file, source in zip(files.pictures, sources, strict=True)])
-    listing.persons = [named or person for named, person in zip(labels.persons, persons, strict=True)]
+    listing.persons = [labeled or person for labeled, person in zip(labels.persons, persons, strict=True)]
     columns = {name: cells for name, cells in labels.columns.items() if name not in GEOMETRY_COLUMNS}
     _add_attributes(listing, attributes_of(columns, labels.convention))
     if listing.layout == "extracted faces" and not all(labels.has_row):  # other pictures in the folder are no faces

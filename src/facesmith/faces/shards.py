@@ -180,7 +180,7 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
     cells: list[list[str]] = [[] for _ in chosen]
     texts: dict[str, str] = {}  # one object for equal cells
     parts: list[int] = []
-    named: list[str] = []
+    person_cells: list[str] = []
     persons: list[str | None] = []
     versions = [f"{entry.tar_bytes}-{entry.tar_sha256[:16]}" for entry in store.entries]
     person_at = columns.index(PERSON) if PERSON in columns else None
@@ -189,7 +189,7 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
         if match is None or int(match[1]) >= len(versions) or row[split_at] not in PARTS:
             raise BadData(f"{table}, line {number}, is not a face of these shards. {ADVICE}")
         listing.files.append(StoredFile(row[name_at], versions[int(match[1])], 0))
-        named.append(row[person_at] if person_at is not None else "")
+        person_cells.append(row[person_at] if person_at is not None else "")
         persons.append(person_of(row[source_at]))
         parts.append(PARTS.index(row[split_at]))
         for column, i in zip(cells, chosen, strict=True):
@@ -199,7 +199,7 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
         raise BadData(f"{table} lists a face twice. {ADVICE}")
     if not names:
         raise BadData(f"{table} lists no faces.")
-    listing.persons = [each or person for each, person in zip(named, unless_classes(persons), strict=True)]
+    listing.persons = [cell or person for cell, person in zip(person_cells, unless_classes(persons), strict=True)]
     listing.parts = np.array(parts, np.int8)
     listing.groups = [group_name(person, name) for person, name in zip(listing.persons, names, strict=True)]
     listing.versions = versions

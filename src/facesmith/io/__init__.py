@@ -4,7 +4,7 @@ cpus.py               CPUs that this process may use
 memory.py             memory that it may use; requests that need more
 cgroups.py            the limits of its container
 files.py              atomic writes, refusing to overwrite, hashes
-decode_text.py      text in the encodings that programs for Windows write, too
+decode_text.py        bytes to text: UTF-8, UTF-16 or UTF-32
 file_kinds.py         what a file is, by its first bytes
 outputs.py            outputs of several files that a stopped command may replace
 json_files.py         JSON that Facesmith writes, checked against a schema where it is read

@@ -17,7 +17,7 @@ import numpy as np
 from facesmith.errors import BadOption
 from facesmith.io.messages import SEVERAL_PATHS, shorten
 
-SOURCES = frozenset({"photos", "data"})  # names of arguments for which such a file can be given
+SOURCES = frozenset({"photos", "data"})  # arguments that also accept a text file of paths
 
 P = ParamSpec("P")
 R = TypeVar("R")

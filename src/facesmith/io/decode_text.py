@@ -1,4 +1,4 @@
-"""Bytes -> text, in the encodings that programs for Windows write, too."""
+"""Bytes -> text: UTF-8, and UTF-16 and UTF-32 as programs for Windows write them."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def kind_of_content(head: bytes) -> FileKind:
 def _is_transport_stream(head: bytes) -> bool:
     """Whether a file consists of the packets of an MPEG transport stream: 188 bytes, in AVCHD with 4 more before each.
 
-    Their headers begin with G, and have neither the bit for an error nor those for encryption.
+    Each header begins with the letter G; its bits for errors and for encryption are 0.
     """
     for first, step in ((0, 188), (4, 192)):
         headers = [head[i : i + 4] for i in range(first, HEAD_BYTES - 4, step)]

@@ -122,13 +122,14 @@ def refuse_to_overwrite(path: Path, force: bool, option: str = "--out") -> None:
     Also removes what a killed process left of this output: its partial file, or partial files in the folder.
 
     Args:
-        option: that names the path; empty if none does.
+        option: the option that gives the path, for the message; empty if there is none.
 
     Raises:
+        BadOption: it is a device or a pipe.
         OSError: nothing can be written there, for example because the disk is read-only.
     """
     if path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir()):
-        raise BadOption(f"{path} is a device, not a file. Give the name of a file.")
+        raise BadOption(f"{path} is a device or a pipe, not a file. Name a file, such as faces.png.")
     remove_partial_files(path)
     if holds_files(path) and not force:
         advice = f"Choose another {option}, or add --force to replace it." if option else "To replace it, add --force."

@@ -32,7 +32,7 @@ class Outputs:
         paths: at least one; a single path must be a folder.
         request: everything that decides the content, such as the command's options.
         folder: whether the first path is a folder.
-        options: that name the paths; by default all are named by --out.
+        options: the option that gives each path, for messages; by default --out.
     """
 
     def __init__(

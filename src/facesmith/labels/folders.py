@@ -40,8 +40,8 @@ def unless_classes(persons: list[str | None]) -> list[str | None]:
 def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """The class of each path, as the name of an attribute, and notices for the user. No classes: an empty list.
 
-    A single folder beside other pictures is not a class: it may be an album. Neither are folders whose names are all
-    dates or those of a camera. A notice says so.
+    A single folder beside other pictures is not a class: it may be an album. Folders are not classes, either, if
+    all have names of dates or cameras. A notice says so.
 
     Args:
         archives: paths of folders that are archives, and therefore no classes.
@@ -56,7 +56,7 @@ def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[li
     are_albums = len(distinct) > 1 and all(map(ALBUM.match, distinct))
     if are_albums:
         notices.append(
-            f"folders named after a date or by a camera are not classes, such as {printable_name(min(distinct))}"
+            f"folders with names of dates or cameras, such as {printable_name(min(distinct))}, are not classes"
         )
     elif len(distinct) > MAX_CLASSES:
         notices.append(f"{len(distinct)} folders are not classes, because they are more than {MAX_CLASSES}")

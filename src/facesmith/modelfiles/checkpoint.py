@@ -179,7 +179,7 @@ def _empty_networks(
     expected = {key: (tuple(t.shape), DTYPES.get(t.dtype, "")) for key, t in nets.state_dict().items()}
     if expected != dict(specs):
         if file.parent.name == NETWORKS and (model := file.parent.parent / SNAPSHOTS / file.name).is_file():
-            raise BadModel(f"{file} contains the networks of a training, not a model. The model is {model}.")
+            raise BadModel(f"{file} contains the networks of a training run, not a model. Give the model: {model}")
         name, _ = sorted(set(expected.items()) ^ set(specs.items()))[0]
         raise BadModel(
             f"{file} does not fit its recipe {recipe.name}: {shorten(name)} differs ({len(specs)} tensors found)."

@@ -113,7 +113,7 @@ def extract(
         report = faces_folder.finished_report(out, settings, force)
     except OutputExists:
         if (out / LOCK_NAME).exists():
-            with locked(out / LOCK_NAME, busy):  # a running extraction is not an interrupted one
+            with locked(out / LOCK_NAME, busy):  # if another process is still extracting, report that instead
                 raise
         raise
     if report is not None:

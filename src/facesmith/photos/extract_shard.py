@@ -117,9 +117,9 @@ def extract_shard(job: ShardJob, part: PhotoSlice) -> None:
 
 
 def extract_in_worker(job: ShardJob, part: PhotoSlice) -> Exception | None:
-    """`extract_shard` in a worker's process. Errors that the user can mend are the result, so that they arrive whole.
+    """`extract_shard` in a worker's process. Returns errors that the user can fix, with their message unchanged.
 
-    Where memory is short, the process ends, as if the system had ended it: a photo may be the cause.
+    After a MemoryError the process ends as if the system had killed it, because a photo may be the cause.
     """
     try:
         extract_shard(job, part)

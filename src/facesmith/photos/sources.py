@@ -126,7 +126,7 @@ class PhotoSource:
 
 
 class _VideoContent:
-    """The content of a video for PyAV. After an error it ends: PyAV raises the first error, and prints any others."""
+    """The content of a video for PyAV. After an error, it returns no more bytes: PyAV would print further errors."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._has_failed = stream, False
@@ -275,7 +275,7 @@ def _frame_loader(frame: av.VideoFrame, pixel_shape: Fraction | None) -> tuple[C
     """What loads a frame, and its number of pixels.
 
     Args:
-        pixel_shape: width by height of a pixel, which is not square in the films of DVDs and of many camcorders.
+        pixel_shape: width of a pixel divided by its height; not 1 on DVDs and in many camcorders. None counts as 1.
     """
     width = max(1, round(frame.width * (pixel_shape or 1)))
     n_pixels = width * frame.height

@@ -37,7 +37,7 @@ def check_film(path: Path, frames_per_second: int, option: str = "--out") -> Non
     """Raise BadOption if the suffix is neither .mp4 nor .gif, or the frame rate is too high for a GIF.
 
     Args:
-        option: that names the path.
+        option: the option that gives the path, for the message.
     """
     if path.suffix.lower() not in FILM_SUFFIXES:
         raise BadOption(f"{option} {path}: expected a name that ends in {' or '.join(FILM_SUFFIXES)}.")

@@ -51,7 +51,7 @@ def open_file_system(address: str) -> tuple[Any, str]:
     Raises:
         BadData: there is no such kind of address.
         MissingExtra: its package is not installed.
-        Unreachable: there is no answer, or the password is wrong.
+        Unreachable: there is no answer, or access is denied.
     """
     import fsspec
 
@@ -215,7 +215,7 @@ def open_address(file_system: Any, path: str) -> IO[bytes]:
 
 
 def reach(request: Callable[[], T], what: str) -> T:
-    """The result of a request, which is tried a few times. A fault of the network must not count as one of a photo.
+    """The result of a request, which is tried a few times. A network error must not count as a damaged photo.
 
     Raises:
         FileNotFoundError, IsADirectoryError: there is no such file.
@@ -235,4 +235,6 @@ def reach(request: Callable[[], T], what: str) -> T:
 
 def _unreachable(what: str, error: Exception) -> Unreachable:
     reason = printable_name(str(error) or type(error).__name__)[:200]
-    return Unreachable(f"{what} can't be reached: {reason}. The same command resumes.")
+    return Unreachable(
+        f"{what} can't be reached: {reason}. Check the network and your login, then run the same command again."
+    )

@@ -31,14 +31,14 @@ from facesmith.storage.store import BROKEN_LINK, UNKNOWN_SIZE, FolderStore, Stor
 
 LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
 MAX_LIST_BYTES = 2**31
-QUOTED = re.compile(r"""["'](.+)["']""")  # as file managers copy paths
+QUOTED = re.compile(r"""["'](.+)["']""")  # file managers copy paths in quotes
 
 
 class ListStore(Store):
     """The files and folders that a text file lists, one path or address a line.
 
-    Relative paths start at the folder of the list. A file is named by its path below the folder that contains all
-    places, so that names don't show where that is.
+    Relative paths start at the folder of the list. Names are relative to the deepest folder that
+    contains all places, so that they don't show where this folder is.
 
     Args:
         exclude: a folder to leave out.
@@ -59,11 +59,11 @@ class ListStore(Store):
         places = list(dict.fromkeys(map(self._absolute, places)))
         if not places:
             raise BadData(f"{path} lists no photos. Write one path in each line.")
-        if downloaded := list(filter(WEB_ADDRESS.match, places)):
+        if web_addresses := list(filter(WEB_ADDRESS.match, places)):
             command = f"grep -E '^(https?|ftp)://' {shlex.quote(str(path))} | wget -P photos -i -"
             raise BadData(
-                f"{path} lists {len(downloaded)} web addresses, first {printable_name(downloaded[0])}. Download them "
-                f"first, and list the paths of the files: {command}"
+                f"{path} lists {len(web_addresses)} web addresses, first {printable_name(web_addresses[0])}. Download "
+                f"them first, and list the paths of the files: {command}"
             )
         for place in places:
             refuse_download(place)
@@ -74,8 +74,8 @@ class ListStore(Store):
         self._folders: dict[str, Store] = {}
         if not any(ADDRESS.fullmatch(place) or os.path.exists(place) for place in places):  # noqa: PTH110
             raise BadData(
-                f"None of the {len(places)} files that {path} lists exists; the first is {printable_name(places[0])}. "
-                "Paths start at the folder of the list."
+                f"None of the {len(places)} paths that {path} lists exists; the first is {printable_name(places[0])}. "
+                "Relative paths start at the folder of the list."
             )
 
     def _absolute(self, line: str) -> str:
@@ -135,7 +135,7 @@ class ListStore(Store):
 
 
 class _ListedFile(Store):
-    """One file that a list names, by its path or address; whatever name is asked for."""
+    """One listed file, at a path or an address. The methods ignore their argument `name`."""
 
     def __init__(self, place: str) -> None:
         self.path, self.place, self.is_address = Path(place), place, ADDRESS.fullmatch(place) is not None
@@ -169,7 +169,7 @@ class _ListedFile(Store):
 
 
 def _is_folder(place: str) -> bool:
-    """Whether a place is a folder. An address with a suffix is asked for only if it ends in a slash: lists are long."""
+    """Whether a place is a folder. An address with a suffix and no last slash counts as a file: requests take time."""
     if not ADDRESS.fullmatch(place):
         return os.path.isdir(place)  # noqa: PTH112
     if suffix_of(place) and not place.endswith("/"):

@@ -42,8 +42,8 @@ RUN_FILES = ("log.jsonl", "model.safetensors", "state.pt")
 IN_RUN_FOLDER = "in a run folder"  # kind of files that `train` wrote: sheets of samples are no photos
 FACES_HEADER = "faces.json"
 FACES_TABLE = "metadata.csv"
-IN_FACES_FOLDER = "in a folder that extract wrote"  # kind of files, where photos are looked for: crops are no photos
-UNKNOWN_SIZE = -1  # of a file at an address that a list names
+IN_FACES_FOLDER = "in a folder that extract wrote"  # kind of files that are skipped in a search for photos
+UNKNOWN_SIZE = -1  # of a file at an address, if the size isn't known before it is opened
 # Files with pictures that are not read, by kind.
 CONVERTED_FIRST = {"PDF": "save its pages as pictures first", "Photoshop file": "save it as PNG or JPEG first"}
 MAX_KINDS_LISTED = 5

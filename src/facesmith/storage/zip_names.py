@@ -31,8 +31,8 @@ def names_in_zip(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
     """The names of the entries with `/` as separator; some programs for Windows write `\\`.
 
     A zip doesn't state the encoding of names without the UTF-8 flag. They are UTF-8 if all are valid UTF-8, as some
-    programs write it without the flag. Otherwise they are Japanese (Shift JIS) or Western (code page 437, 1252 or 850)
-    if all look like it, and else code page 437, the one of the format.
+    programs write it without the flag. Otherwise the first of Shift JIS and the code pages 437, 1252 and 850 is used in
+    which all names look right; if there is none, code page 437, the default of the format.
     """
     raw = [b"" if entry.flag_bits & UTF8_FLAG else entry.orig_filename.encode("cp437", "replace") for entry in entries]
     encoding = next((encoding for encoding in ENCODINGS if _is_encoding(raw, encoding)), "cp437")

@@ -130,5 +130,5 @@ class TokenCheck:
 
 
 def _cookie(headers: Headers, name: str) -> str:
-    """Return the content of a cookie, empty if there is none. Other programs on this host may set any cookies."""
+    """Return the content of a cookie, empty if there is none. Odd cookies of other programs are no error."""
     return cookie_parser(headers.get("cookie", "")).get(name, "")

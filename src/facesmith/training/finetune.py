@@ -137,9 +137,9 @@ def load_pretrained(state: TrainState, pretrained: PretrainedModel) -> None:
 
 
 def _other_networks(model: LoadedModel) -> dict[str, Tensor]:
-    """The tensors of the networks outside a model file; empty if they are nowhere.
+    """The tensors of the networks that a model file lacks; empty if there are none.
 
-    They are in the `state.pt` of a run, in a file of the same name for a snapshot, and else in the sidecar.
+    For a run they are in `state.pt`, for a snapshot in the file of its name in `networks`, otherwise in the sidecar.
     """
     state, of_snapshot = model.path.parent / STATE, model.path.parent.parent / NETWORKS / model.path.name
     if model.path.name == MODEL and state.is_file():

@@ -64,7 +64,7 @@ def make_plan(
         _remove_run(options.out)  # only now: everything that can fail has succeeded
         write_plan(file, plan)
         if options.force:
-            console.print("notice: to resume this run later, leave out --force: it would start over.")
+            console.print("notice: to resume this run later, leave out --force, which would delete it.")
         return plan
     stored = read_plan(file)
     if (options.out / MODEL).exists() and not (options.out / STATE).exists():
@@ -300,9 +300,9 @@ def _check_same_run(
 def _names_of_pretrained(
     options: TrainOptions, pretrained: PretrainedModel | None, stored: Plan
 ) -> tuple[str | None, str | None]:
-    """The stored and the requested model to fine-tune, named differently if and only if they differ.
+    """The names of the stored and of the requested pretrained model; equal only for the same model.
 
-    A model is named by its path; by its hash, too, if two models have one path.
+    Names are paths. If two models have the same path, their hashes are added.
     """
     was = stored.finetuned_from.get("model")
     is_now = None if options.finetune_from is None else str(options.finetune_from)
@@ -369,7 +369,7 @@ def _updated(options: TrainOptions, stored: Plan, epoch_images: int) -> Plan:
     if request == stored.budget_request:
         return plan
     minutes, stored_minutes = request.get("minutes"), stored.budget_request.get("minutes")
-    if minutes and stored_minutes:  # the stored budget follows the real speed, not the one of the start
+    if minutes and stored_minutes:  # the stored budget was adjusted to the speed during the run
         budget = round(stored.budget * minutes / stored_minutes)
     else:
         budget = _budget_in_images(request, stored.images_per_second, epoch_images, 1)

@@ -16,7 +16,7 @@ import psutil
 from facesmith.training.state import TrainState
 
 MIN_CHANGE = 0.02  # of the requested time; a smaller error of the predicted end is left alone
-MIN_SECONDS = 10.0  # to measure a speed; between two checkpoints that are nearer, pauses for saving weigh too much
+MIN_SECONDS = 10.0  # between two measurements of the speed; in less time, pauses for saving distort it
 MIN_GAIN = 1.05  # of another number of threads; less is within the noise
 
 MeasureThreads = Callable[[list[int]], Mapping[int, float]]  # numbers of threads -> images per second for each

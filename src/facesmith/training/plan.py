@@ -67,7 +67,7 @@ class TrainOptions:
 
     @property
     def same_command(self) -> str:
-        """How messages name the command that resumes the run: with --force it would delete it."""
+        """What messages call the command that resumes the run. With --force, the command would delete the run."""
         return "the same command without --force" if self.force else "the same command"
 
 

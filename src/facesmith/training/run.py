@@ -66,7 +66,7 @@ class Run:
 
     @property
     def epoch_images(self) -> int:
-        """Images of an epoch, of all processes together, as the budget counts them."""
+        """Images in one epoch, in all processes together, as the budget counts epochs."""
         return self.state.recipe.epoch_images(len(self.faces.part("train")))
 
     def is_validation_due(self, seen_before: int) -> bool:

@@ -46,7 +46,7 @@ def train(options: TrainOptions, console: Console) -> TrainReport:
         NonFiniteLoss: `on_trouble` is not "rollback", or there is no healthy checkpoint yet.
         TrainingStopped: the diagnosis found a problem and `on_trouble` is "stop", or rollbacks did not help.
     """
-    if is_restart():  # --force has done its work
+    if is_restart():  # the first start has already deleted the old run
         options = replace(options, force=False)
     with (
         joined_processes(pick_device(options.device)) as processes,
