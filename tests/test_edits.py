@@ -43,9 +43,11 @@ def test_spaces_case_and_minus_signs_are_accepted():
     }
 
 
-@pytest.mark.parametrize("text", ["smiling", "smiling=", "=1", "smiling=much", "smiling=nan", "smiling=inf", "a=1=2"])
+@pytest.mark.parametrize(
+    "text", ["smiling", "smiling=", "=1", "smiling=much", "smiling=nan", "smiling=inf", "a=1=2", "a=1,b=1"]
+)
 def test_wrong_syntax_is_refused_with_an_example(text):
-    with pytest.raises(BadOption, match="such as smiling=1"):
+    with pytest.raises(BadOption, match="such as smiling=1, and repeat --edit"):
         parse_edits([text])
 
 

@@ -15,7 +15,7 @@ from facesmith.errors import BadOption, UnknownDirection
 
 MAX_STRENGTH = 10.0  # at strength 1 an attribute is clearly visible; ten times that is no longer a face
 EDIT = re.compile(r"(?P<name>[^=]+)=(?P<strength>[+-]?(?:\d{1,3}(?:\.\d{0,9})?|\.\d{1,9}))")
-EDIT_SYNTAX = "Write the name of a direction and its strength, such as smiling=1 or eyeglasses=-0.5."
+EDIT_SYNTAX = "Write the name of a direction and its strength, such as smiling=1, and repeat --edit for further ones."
 
 
 def parse_edits(texts: Sequence[str]) -> dict[str, float]:
