@@ -5,10 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import unquote, urlsplit
+
+import yaml
+
+LICENSES = ("apache-2.0", "mit", "cc-by-4.0", "cc-by-nc-4.0", "unknown", "other")  # some of those that the Hub knows
+DATASET_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
 
 
 class Hub(ThreadingHTTPServer):
@@ -37,6 +43,24 @@ def commit_id(repo, number):
     return hashlib.sha1(f"{repo} {number}".encode()).hexdigest()
 
 
+def refusals(card):
+    """What the Hub says about a card whose front matter it refuses; empty if it accepts it."""
+    front_matter = re.match(r"\s*---\r?\n(.*?\n)---", card, re.DOTALL)
+    fields = yaml.safe_load(front_matter[1]) if front_matter else {}
+    messages = []
+    if fields.get("license", "unknown") not in LICENSES:
+        messages.append(f'"license" must be one of [{", ".join(LICENSES)}, array]')
+    datasets = [(f"datasets[{i}]", name) for i, name in enumerate(fields.get("datasets", []))]
+    for index, model in enumerate(fields.get("model-index", [])):
+        datasets += [
+            (f"model-index[{index}].results[{i}].dataset.type", result["dataset"]["type"])
+            for i, result in enumerate(model["results"])
+        ]
+    return messages + [
+        f'"{field}" with value "{name}" is not valid.' for field, name in datasets if not DATASET_ID.fullmatch(name)
+    ]
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -58,10 +82,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
+        if parts == ["api", "validate-yaml"]:
+            errors = [{"message": message} for message in refusals(json.loads(raw)["content"])]
+            return self.answer(400 if errors else 200, {"warnings": [], "errors": errors})
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             return self.answer(401, {"error": "Unauthorized"})
-        if parts == ["api", "validate-yaml"]:
-            return self.answer(200, {"warnings": [], "errors": []})
         if parts == ["api", "repos", "create"]:
             request = json.loads(raw)
             repo = f"{request['organization']}/{request['name']}"

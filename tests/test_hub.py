@@ -17,7 +17,7 @@ from small import saved_model
 
 from facesmith.errors import BadData, BadOption
 from facesmith.io.files import sha256
-from facesmith.modelfiles.frontmatter import read_front_matter, stated_hash
+from facesmith.modelfiles.frontmatter import front_matter, read_front_matter, stated_hash
 from facesmith.modelfiles.hub import Address, is_address, parse_address
 from facesmith.modelfiles.locate import model_names
 from facesmith.modelfiles.sidecar import HEADER_KEY
@@ -94,7 +94,9 @@ def test_a_model_is_uploaded_and_used_by_its_address(home, hub, facesmith):
     assert code == 0, err
     assert f"sha256 {model_hash}" in out
     assert "without a license" in err
-    assert facesmith("push", "hf://ada/faces", "--model", run)[0] == 0
+    code, out, err = facesmith("push", "hf://ada/faces@main", "--model", run)
+    assert code == 0, err
+    assert "facesmith sample --model hf://ada/faces@main\n" in out
     files = hub.repos["ada/faces"][-1]
     assert hub.private["ada/faces"]
     assert set(files) == {"model.safetensors", "README.md", "directions.safetensors"}
@@ -108,6 +110,45 @@ def test_a_model_is_uploaded_and_used_by_its_address(home, hub, facesmith):
     assert (home / "a.png").read_bytes() == (home / "b.png").read_bytes()
     first_commit = f"hf://ada/faces@{commit_id('ada/faces', 1)}"
     assert facesmith("mix", "1 + 2", "--model", first_commit, "--out", "m.png")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"license": "proprietary"}, '"license" must be one of'),
+        ({"datasets": ["my photos"]}, '"datasets[0]" with value "my photos" is not valid. Correct these fields'),
+    ],
+)
+def test_a_card_that_the_hub_refuses_is_explained_and_leaves_no_repository(home, hub, facesmith, fields, message):
+    run = saved_model(home / "refused")
+    own = {"facesmith": {"model_sha256": sha256(run / "model.safetensors")}}
+    (run / "README.md").write_text(front_matter({**fields, **own}))
+    code, out, err = facesmith("push", "hf://ada/refused", "--model", run)
+    assert (code, out) == (1, "")
+    assert message in err.splitlines()[-1]
+    assert "facesmith card" in err.splitlines()[-1]
+    assert "ada/refused" not in hub.repos
+
+
+def test_a_card_with_texts_of_ones_own_is_accepted_by_the_hub(home, hub, facesmith):
+    run = saved_model(home / "texts")
+    code, _, err = facesmith("card", run, "--data", "my photos", "--license", "proprietary")
+    assert code == 0, err
+    code, _, err = facesmith("push", "hf://ada/texts", "--model", run)
+    assert code == 0, err
+    card = hub.repos["ada/texts"][-1]["README.md"].decode()
+    assert "license_name: proprietary\n" in card
+    assert "data: my photos\n" in card
+
+
+def test_a_card_that_is_not_utf8_leaves_no_repository(home, hub, facesmith):
+    run = saved_model(home / "latin")
+    own = front_matter({"facesmith": {"model_sha256": sha256(run / "model.safetensors")}})
+    (run / "README.md").write_bytes(own.encode() + b"caf\xe9")
+    code, _, err = facesmith("push", "hf://ada/latin", "--model", run)
+    assert code == 1
+    assert err.splitlines()[-1].endswith("README.md is not UTF-8 text. Save it as UTF-8.")
+    assert "ada/latin" not in hub.repos
 
 
 def test_a_model_of_another_name_is_uploaded_with_its_own_files(home, hub, facesmith):
@@ -273,6 +314,7 @@ def test_front_matter_is_read_whoever_wrote_it(tmp_path):
          {"license": "no", "facesmith": {"model_sha256": "ab"}}),
         ('---\nlicense_name: "a \\"b\\""\n---\nlicense: no', {"license_name": 'a "b"'}),
         ("---\nlicense: \xff---\n---\n", {"license": "\xff---"}),
+        ("\ufeff---\nlicense: mit\n---\n", {"license": "mit"}),
         ("---\nwhen: !!timestamp never\nrun: !!python/object/apply:os.abort []\n---\n", {"when": "never", "run": []}),
     ):  # fmt: skip
         card.write_text(text, encoding="utf-8", newline="")

@@ -161,15 +161,13 @@ def memorization(facts: Facts) -> Iterator[str]:
         return
     copies = facts.result["copies"]
     yield facts.result["verdicts"].get(NEW_FACES, "The report has no verdict on copies.")
-    if not copies.keys() >= COPY_CHECK or copies["ratio"] is None:
-        yield "There were too few held-out faces to search for less obvious copies of training faces."
-        return
-    yield (
-        "The copy check divides a sample's distance to the nearest training face by its distance to the nearest "
-        f"held-out face. The median ratio is {copies['ratio']['value']:.3f}; for real faces that the model never saw, "
-        f"it is {copies['real_ratio']:.3f}. A sample with a ratio below {copies['threshold']:.3f} counts as a copy: "
-        f"{copies['samples']} do, and up to {copies['allowed']} can by chance."
-    )
+    if copies.get("checked") and copies.keys() >= COPY_CHECK and copies["ratio"] is not None:
+        yield (
+            "The copy check divides a sample's distance to the nearest training face by its distance to the nearest "
+            f"held-out face. The median ratio is {copies['ratio']['value']:.3f}; for real faces that the model never "
+            f"saw, it is {copies['real_ratio']:.3f}. A sample with a ratio below {copies['threshold']:.3f} counts as "
+            f"a copy: {copies['samples']} do, and up to {copies['allowed']} can by chance."
+        )
     people = facts.result.get("people")
     if people is not None and people["checked"] and (share := people.get("share")):
         yield (

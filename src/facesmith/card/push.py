@@ -52,7 +52,7 @@ def push(path: Path | None, to: Address, *, private: bool = False, console: Cons
         url = upload(to, contents, f"{model.recipe.name}, sha256 {model.hash[:12]}", private=private)
     yield url
     yield f"sha256 {model.hash}"
-    yield f"to draw faces: facesmith sample --model hf://{to.repo}"
+    yield f"to draw faces: facesmith sample --model {to}"
 
 
 def _belongs_to(model_hash: str, file: Path) -> bool:

@@ -36,8 +36,13 @@ class NearestPair(TypedDict):
 
 
 class Copies(TypedDict):
-    """The search for copies of training faces; without a threshold there were too few faces for it."""
+    """The search for copies of training faces; without a threshold there were too few faces for it.
 
+    Attributes:
+        checked: whether there were enough faces, and they are those that the model was trained on.
+    """
+
+    checked: NotRequired[bool]
     ratio: Score | None
     nearest_pairs: list[NearestPair]
     threshold: NotRequired[float]

@@ -15,6 +15,7 @@ from facesmith.errors import BadData
 CARD = "README.md"  # the Hub shows this file as the model's page; it is beside the model file
 OWN_FIELDS = "facesmith"  # the field that contains Facesmith's own
 HASH = "model_sha256"
+DATA = "data"  # a description of the training faces
 MAX_BYTES = 2**20
 
 
@@ -33,7 +34,7 @@ def read_front_matter(card: Path) -> dict[str, Any]:
     try:
         if not card.is_file() or card.stat().st_size > MAX_BYTES:  # a named pipe would never end
             return {}
-        text = card.read_text(encoding="utf-8", errors="replace")
+        text = card.read_text(encoding="utf-8-sig", errors="replace")  # programs for Windows write a mark
     except OSError:
         return {}
     match = re.match(r"---\r?\n(.*?\n)---\s*(?:\n|$)", text, re.DOTALL)

@@ -28,6 +28,8 @@ OTHER_ADDRESS = re.compile(
     r"(?:(?:https?:/+)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:)?(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:/.*)?"
 )
 CACHED = "models--"  # start of the name of a model's folder in the Hub's cache
+CARD_CHECK = "/api/validate-yaml"
+CORRECT_CARD = "Correct these fields, or write the card again: facesmith card MODEL --force"
 LOGIN = "Log in with a token that has access: hf auth login"
 UNREACHABLE = "the Hub can't be reached{}. {}"
 PROXY = re.compile("(?:https?|all)_proxy", re.IGNORECASE)
@@ -132,7 +134,7 @@ def upload(address: Address, contents: Mapping[str, Path], message: str, *, priv
     """Upload files in one commit, and create the repository if it doesn't exist.
 
     Args:
-        contents: local files by their name in the repository.
+        contents: local files by their name in the repository, among them the card.
         message: the commit message.
         private: create the repository as private.
 
@@ -141,17 +143,35 @@ def upload(address: Address, contents: Mapping[str, Path], message: str, *, priv
 
     Raises:
         MissingExtra: huggingface_hub is not installed.
-        BadModel: the upload failed, for example without network or permission.
+        BadModel: the upload failed, for example without network or permission, or because the Hub refuses the card.
     """
     hub = _import_hub()
     api = hub.HfApi(library_name="facesmith")
     operations = [hub.CommitOperationAdd(name, str(path)) for name, path in sorted(contents.items())]
     try:
+        _check_card(hub.utils, contents[CARD])
         api.create_repo(address.repo, private=private, exist_ok=True)
         commit = api.create_commit(address.repo, operations, commit_message=message, revision=address.revision)
     except Exception as error:  # noqa: BLE001 - the Hub's errors have no common base class
         raise _as_bad_model(error, address) from None
     return str(commit.commit_url)
+
+
+def _check_card(utils: Any, card: Path) -> None:
+    """Let the Hub check the front matter of a card, before a repository is created that would stay empty.
+
+    Args:
+        utils: the module of huggingface_hub.
+
+    Raises:
+        BadRequestError: the Hub refuses it.
+    """
+    from huggingface_hub import constants
+
+    request = {"content": card.read_bytes().decode(), "repoType": "model"}
+    headers = utils.build_hf_headers(library_name="facesmith")
+    answer = utils.get_session().post(f"{constants.ENDPOINT}{CARD_CHECK}", json=request, headers=headers)
+    utils.hf_raise_for_status(answer)
 
 
 def _import_hub() -> Any:
@@ -183,11 +203,16 @@ def _as_bad_model(error: Exception, address: Address, cache: str = "") -> BadMod
             reason = f"there is no such model, or it is private. {LOGIN}"
         case errors.RevisionNotFoundError():
             reason = f"it has no revision {address.revision!r}."
+        case errors.BadRequestError(response=response, server_message=refusal) if CARD_CHECK in str(response.url):
+            fields = one_line(refusal or "", 150).rstrip(".")
+            reason = f"the Hub refuses the front matter of {CARD}: {fields}. {CORRECT_CARD}"
         case errors.HfHubHTTPError(response=response):
             status = 0 if response is None else response.status_code
             reason = STATUS_REASONS.get(status) or f"the Hub answered with status {status}. Try again later."
         case errors.HFValidationError():
             reason = "this is not a valid name on the Hub."
+        case UnicodeDecodeError():
+            reason = f"{CARD} is not UTF-8 text. Save it as UTF-8."
         case OSError() if is_disk_error(error) and not isinstance(error, ssl.SSLError):
             raise error
         case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled() if constants.HF_HUB_OFFLINE:

@@ -23,7 +23,7 @@ from facesmith.export.webpage.page_data import PageData, page_data
 from facesmith.export.webpage.scripts import PAGE, STUDIO_PAGE, joined, read
 from facesmith.io.files import atomic_write, refuse_to_overwrite
 from facesmith.model import Model, load
-from facesmith.modelfiles.frontmatter import CARD, read_front_matter, stated_hash, stated_license
+from facesmith.modelfiles.frontmatter import CARD, DATA, OWN_FIELDS, read_front_matter, stated_hash, stated_license
 from facesmith.modelfiles.locate import bundled_model
 
 SUFFIXES = (".html", ".htm")
@@ -66,10 +66,10 @@ def card_texts(model: Model, license: str | None = None) -> dict[str, str]:
     """What the page says about the model: `name`, `data`, `license` and `made_by`, from the card beside the model."""
     card = model.path.with_name(CARD)
     fields = read_front_matter(card) if stated_hash(card) == model.hash else {}
-    name, data = _first_name(fields.get("model-index")), fields.get("datasets")
+    name, data = _first_name(fields.get("model-index")), fields.get(OWN_FIELDS, {}).get(DATA)
     texts = {
         "name": name or f"{model.recipe.name} at {model.resolution} px",
-        "data": "; ".join(map(str, data)) if isinstance(data, list) and data else UNKNOWN,
+        "data": data if isinstance(data, str) and data else UNKNOWN,
         "license": license or stated_license(model.path, model.hash) or UNKNOWN,
         "made_by": f"Facesmith {__version__}",
     }
