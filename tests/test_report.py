@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import av
 import numpy as np
@@ -26,6 +27,7 @@ from facesmith import cli
 from facesmith.errors import BadData, BadOption, OutputExists
 from facesmith.faces import open_faces
 from facesmith.faces.describe import contact_sheet
+from facesmith.io import commands
 from facesmith.modelfiles.run_folder import read_log
 from facesmith.pictures.images import read_picture, write_png
 from facesmith.report.read_run import limit_width
@@ -40,9 +42,8 @@ MAX_BYTES = 10_000_000
 
 
 def options_for(recipe, faces, out):
-    return TrainOptions(
-        recipe, faces, out, SMALL[recipe], kimg=0.12, save_every_kimg=0.04, precision="float32", threads=1
-    )
+    budget = {"kimg": 0.12, "save_every_kimg": 0.04}
+    return TrainOptions(recipe, faces, out, SMALL[recipe], **budget, device="cpu", precision="float32", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +191,8 @@ def test_the_page_promises_an_identical_model_only_if_nothing_was_adjusted(run):
     plan, log = read_plan(run / "run.json"), read_log(run / "log.jsonl")[0]
     assert is_exact(plan, log)
     assert "gives a byte-identical model" in page_of(run)
-    for changed in (replace(plan, budget_request={"minutes": 3.0}), replace(plan, processes=2)):
-        assert not is_exact(changed, log)
+    for changed in ({"budget_request": {"minutes": 3.0}}, {"processes": 2}, {"device": "cuda"}, {"device": "mps"}):
+        assert not is_exact(replace(plan, **changed), log)
     for term in ("budget", "threads"):
         assert not is_exact(plan, [{**log[0], term: 1 + log[0][term]}, *log[1:]])
     command = train_command(replace(plan, processes=2), plan.hyperparameters, run)
@@ -205,6 +206,35 @@ def test_the_command_repeats_on_trouble_and_validate_every(run):
     arguments = shlex.split(train_command(plan, plan.hyperparameters, run).replace("\\\n", " "))
     assert arguments[arguments.index("--on-trouble") + 1] == "rollback"
     assert arguments[arguments.index("--validate-every") + 1] == "0.05"
+
+
+def test_a_run_that_was_trained_on_a_gpu_is_not_called_reproducible(run):
+    plan = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**plan, "device": "cuda"}))
+    text = page_of(run)
+    assert "because it trained on a GPU" in text
+    assert "gives a byte-identical model" not in text
+
+
+def test_commands_can_be_pasted_into_the_shells_of_windows(run, monkeypatch):
+    monkeypatch.setattr(commands, "ON_WINDOWS", True)
+    plan = replace(read_plan(run / "run.json"), data=r"C:\my photos\R&B")
+    command = train_command(plan, {"condition": ("smiling", "male"), "width": 32}, run)
+    assert "\n" not in command
+    assert rf'--data "C:\my photos\R&B" --out {run} --kimg' in command
+    assert command.endswith('--set "condition=smiling,male" --set width=32')
+    assert commands.quoted(r"C:\faces\R&B") == r'"C:\faces\R&B"'
+    assert commands.quoted(r"C:\faces") == r"C:\faces"
+
+
+def test_the_current_folder_is_called_by_its_name(run, faces, monkeypatch):
+    monkeypatch.chdir(run)
+    train_command = commands_in(page_of(Path()))[0]
+    assert train_command[train_command.index("--out") + 1] == f"{run}-again"
+    plan = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**plan, "data": "."}))
+    monkeypatch.chdir(faces)
+    assert "dcgan64, trained on some faces" in page_of(run)
 
 
 @given(st.integers(1, 10**10))

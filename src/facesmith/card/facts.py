@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from facesmith.attributes import AttributeScores
 from facesmith.errors import BadData, FacesmithError
+from facesmith.io.commands import quoted
 from facesmith.modelfiles import classifier_file
 from facesmith.modelfiles.checkpoint import LoadedModel, load_model
 from facesmith.modelfiles.evaluation_file import (
@@ -93,7 +93,7 @@ def gather_facts(path: Path | None, evaluation: Path | None, options: CardOption
     if evaluation is not None and result is None:
         raise BadData(
             f"{evaluation} has no evaluation of {model.path} (sha256 {model.hash[:12]}). "
-            f"Run: facesmith evaluate --model {quote(str(path or model.path))} --data FACES"
+            f"Run: facesmith evaluate --model {quoted(path or model.path)} --data FACES"
         )
     plan = _read_plan(folder, model)
     seconds = None if plan is None else _training_seconds(folder, model)

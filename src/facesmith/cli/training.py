@@ -104,6 +104,7 @@ def train(
     Fine-tune your own run: facesmith train --from runs/first --data more --out runs/second
     """
     from facesmith.gan.recipe import parse_condition, parse_settings
+    from facesmith.io.commands import quoted
     from facesmith.training.choose_recipe import recipe_name
     from facesmith.training.plan import TrainOptions
     from facesmith.training.processes import end_if_launched
@@ -160,7 +161,7 @@ def train(
     console.print(f"samples: {out / 'samples.png'}, curves: {out / 'curves.png'}")
     if (out / "best.safetensors").exists():
         console.print(f"best model on the validation split: {out / 'best.safetensors'}")
-    console.print(f"draw more faces: facesmith sample --model {out} --out more.png")
+    console.print(f"draw more faces: facesmith sample --model {quoted(out)} --out more.png")
     instead = " in place of --force" if force else ""
     console.print(f"train longer: the same command with a larger budget, and --extend{instead}")
     end_if_launched()

@@ -18,6 +18,7 @@ from facesmith.errors import BadData, BadOption, BadPicture, FacesmithError
 from facesmith.explore.reconstruction_error import ReconstructionError, reconstruction_errors
 from facesmith.inversion.face_template import LocatedFace, center_square_matrix, locate_face
 from facesmith.inversion.paste import paste_into_original
+from facesmith.io.commands import quoted
 from facesmith.io.files import MAX_NAME_BYTES, disk_advice, disk_cause, shorten_name
 from facesmith.io.messages import printable_name
 from facesmith.io.outputs import Outputs
@@ -158,8 +159,8 @@ def _check_outputs(out: Path, options: InvertOptions) -> None:
         raise BadOption(f"--out {out}: expected a .png for a sheet, or a {LATENT_SUFFIX} file for a single face.")
     if out.suffix.lower() == LATENT_SUFFIX and options.edits and options.paste is None:
         raise BadOption(
-            f"--out {out} stores the face without edits. Edit it afterwards: facesmith edit --seeds {out} --edit ..., "
-            "or use --paste or a .png as --out."
+            f"--out {out} stores the face without edits. Edit it afterwards: facesmith edit --seeds {quoted(out)} "
+            "--edit ..., or use --paste or a .png as --out."
         )
     if options.paste is not None and options.paste.suffix.lower() not in (".png", ""):
         raise BadOption(f"--paste {options.paste}: expected a .png for one photo, or a folder.")

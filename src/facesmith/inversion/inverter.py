@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from facesmith.inversion.face_template import FaceTemplate, estimate_template, e
 from facesmith.inversion.optimize import STEPS, OnStep, optimize_latents
 from facesmith.inversion.prior import latent_prior
 from facesmith.io.batches import full_batches
+from facesmith.io.commands import quoted
 from facesmith.io.seeds import BATCH_SIZE, random_seeds
 from facesmith.latent.synthesis import encode, synthesize_seeds
 from facesmith.latent.whitening import Whitening
@@ -87,7 +87,7 @@ def open_inverter(G: Generator, E: Encoder | None, header: Mapping[str, Any], fi
     if not path.exists():
         raise BadModel(
             "This model has no encoder, which inversion needs. Train one: facesmith train-inverter --model "
-            f"{quote(str(file))} --data FACES"
+            f"{quoted(file)} --data FACES"
         )
     encoder, template = load_encoder(path, G, model_hash)
     return Inverter(G, prior, lambda faces: predict_latents(G, encoder, prior, faces), template)

@@ -4,6 +4,7 @@ cpus.py               CPUs that this process may use
 memory.py             memory that it may use; requests that need more
 cgroups.py            the limits of its container
 files.py              atomic writes, refusing to overwrite, hashes
+commands.py           commands to paste into a shell
 decode_text.py        bytes to text: UTF-8, UTF-16 or UTF-32
 file_kinds.py         what a file is, by its first bytes
 outputs.py            outputs of several files that a stopped command may replace

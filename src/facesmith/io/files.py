@@ -56,6 +56,11 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for unknown users)
 
 
+def named(path: Path) -> Path:
+    """The path with its last part a name: `.` and `..` become absolute."""
+    return path.resolve() if path.name in ("", "..") else path
+
+
 def is_disk_error(error: BaseException) -> bool:
     """Whether an error is a fault of a disk, its permissions or its limits, rather than of our code."""
     if not isinstance(error, OSError):

@@ -22,6 +22,7 @@ from facesmith.detection.align import DEFAULT_FRAME, MAX_FRAME, MAX_SIZE_PX, MIN
 from facesmith.detection.detect import DEFAULT_THRESHOLD, WINDOW_PX
 from facesmith.detection.quality import DEFAULT_MAX_FILL
 from facesmith.errors import BadOption, FacesmithError, OutputExists
+from facesmith.io.commands import quoted
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import explain_disk_error, naming_errors, real_path, remove_partial_files
 from facesmith.io.lock import locked
@@ -123,7 +124,7 @@ def extract(
     if any(file.name == "faces.json" for file in source.others):
         console.print(
             f"notice: {as_typed(photos)} contains faces that extract cut out; they are cut out again. To train on "
-            f"them as they are: facesmith train --data {as_typed(photos)}",
+            f"them as they are: facesmith train --data {quoted(as_typed(photos))}",
         )
     out.mkdir(parents=True, exist_ok=True)
     try:

@@ -51,7 +51,7 @@ SPEED = (
 EXACTLY = "On the same kind of machine and with the same versions, the first command gives a byte-identical model."
 SIMILARLY = (
     "The first command trains a similar model. It may not be identical, because the number of images or threads may "
-    "have changed during this run, or because several processes trained it."
+    "have changed during this run, because several processes trained it, or because it trained on a GPU."
 )
 OTHER_COMMANDS = (
     "The others use the model of this run. They draw faces, make a film that moves between faces, and make the film of "

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from facesmith.io.commands import quoted, wrapped
 from facesmith.training.plan import Plan
-
-MAX_WIDTH = 76
 
 
 def is_exact(plan: Plan, log: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether `train_command` gives the identical model: one process, whose budget and threads never changed.
+    """Whether `train_command` gives the identical model: one process on a CPU, whose budget and threads never changed.
 
     A budget in minutes may have changed at the first checkpoint, before anything was logged.
     """
     settings = {(line["budget"], line["threads"]) for line in log if "budget" in line and "threads" in line}
-    return plan.processes == 1 and "minutes" not in plan.budget_request and settings <= {(plan.budget, plan.threads)}
+    is_reproducible = plan.processes == 1 and plan.device == "cpu" and "minutes" not in plan.budget_request
+    return is_reproducible and settings <= {(plan.budget, plan.threads)}
 
 
 def train_command(plan: Plan, hyperparameters: Mapping[str, Any], out: Path) -> str:
@@ -27,9 +26,9 @@ def train_command(plan: Plan, hyperparameters: Mapping[str, Any], out: Path) -> 
     It states every hyperparameter, since defaults may change, and the budget in kimg.
     """
     program = "facesmith" if plan.processes == 1 else f"torchrun --nproc-per-node {plan.processes} -m facesmith"
-    parts = [f"{program} train {plan.recipe}", f"--data {shlex.quote(plan.data)}", f"--out {shlex.quote(str(out))}"]
+    parts = [f"{program} train {plan.recipe}", f"--data {quoted(plan.data)}", f"--out {quoted(out)}"]
     parts += [f"--kimg {kimg_text(plan.budget)}", f"--save-every {kimg_text(plan.save_every)}", f"--seed {plan.seed}"]
-    parts += [f"--from {shlex.quote(plan.finetuned_from['model'])}"] if plan.finetuned_from else []
+    parts += [f"--from {quoted(plan.finetuned_from['model'])}"] if plan.finetuned_from else []
     parts += [f"--limit {plan.limit}"] if plan.limit is not None else []
     parts += [] if plan.mirror else ["--no-mirror"]
     parts += [] if plan.average else ["--no-average"]
@@ -37,13 +36,13 @@ def train_command(plan: Plan, hyperparameters: Mapping[str, Any], out: Path) -> 
     parts += [f"--precision {plan.precision}", f"--device {plan.device}", f"--threads {plan.threads}"]
     parts += [f"--on-trouble {plan.on_trouble}"] if plan.on_trouble != "warn" else []
     parts += [f"--validate-every {plan.validation['kimg']:g}"] if plan.validation else []
-    parts += [f"--set {shlex.quote(f'{name}={_option_text(value)}')}" for name, value in hyperparameters.items()]
-    return _wrap(parts)
+    parts += [f"--set {quoted(f'{name}={_option_text(value)}')}" for name, value in hyperparameters.items()]
+    return wrapped(parts)
 
 
 def show_commands(run: Path) -> str:
     """The commands that draw faces, walk between them, and make the film of the training."""
-    model = shlex.quote(str(run))
+    model = quoted(run)
     return "\n".join(
         (
             f"facesmith sample --model {model} --seeds 0-63 --out faces.png",
@@ -63,14 +62,3 @@ def _option_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(_option_text, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _wrap(parts: list[str]) -> str:
-    """The parts of one command, as lines that end in a backslash."""
-    lines = [parts[0]]
-    for part in parts[1:]:
-        if len(lines[-1]) + len(part) > MAX_WIDTH:
-            lines[-1] += " \\"
-            lines.append("   ")
-        lines[-1] += f" {part}"
-    return "\n".join(lines)

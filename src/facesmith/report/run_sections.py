@@ -12,6 +12,7 @@ import torch
 
 from facesmith import __version__
 from facesmith.faces.describe import attribute_summary, contact_sheet, dataset_summary
+from facesmith.io.files import named
 from facesmith.io.progress import duration_in_words
 from facesmith.pictures.html import Section, Video, as_picture
 from facesmith.pictures.images import Pixels
@@ -248,7 +249,8 @@ def _reproduce(run: RunRecord) -> Iterator[Section]:
     if run.plan is not None:
         rows.append(("data", f"fingerprint {run.plan.fingerprint[:16]}"))
         hyperparameters = run.recipe.hyperparameters() if run.recipe else run.plan.hyperparameters
-        again = run.folder.with_name(f"{run.folder.name}-again")
+        folder = named(run.folder)
+        again = folder.with_name(f"{folder.name}-again")
         code = [train_command(run.plan, hyperparameters, again), show_commands(run.folder)]
         how = explanations.EXACTLY if is_exact(run.plan, run.lines) else explanations.SIMILARLY
         yield Section("Reproduce", [f"{how} {explanations.OTHER_COMMANDS}"], code=code)

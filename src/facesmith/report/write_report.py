@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from facesmith.errors import BadOption
-from facesmith.io.files import atomic_write, refuse_to_overwrite
+from facesmith.io.files import atomic_write, named, refuse_to_overwrite
 from facesmith.modelfiles.run_folder import REPORT
 from facesmith.pictures.html import page
 from facesmith.pictures.images import Pixels
@@ -52,8 +52,8 @@ def write_report(
 
 def _title(run: RunRecord) -> str:
     if run.plan is None:
-        return f"Run {run.folder.resolve().name}"
-    return f"{run.plan.recipe}, trained on {Path(run.plan.data).name}"
+        return f"Run {named(run.folder).name}"
+    return f"{run.plan.recipe}, trained on {named(Path(run.plan.data)).name}"
 
 
 def _film(sheets: list[Pixels]) -> bytes | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import re
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from typing import IO, Any, TypeVar
 from urllib.parse import unquote
 
 from facesmith.errors import BadData, BadPicture, MissingExtra, Unreachable
+from facesmith.io.commands import quoted
 from facesmith.io.file_kinds import HEAD_BYTES, is_hidden
 from facesmith.io.files import real_path
 from facesmith.io.messages import printable_name
@@ -68,7 +68,7 @@ def open_file_system(address: str) -> tuple[Any, str]:
 def refuse_download(address: str) -> None:
     """Raise BadData, with the command that helps, for an address whose files must be downloaded first."""
     if match := DOWNLOADED.match(address):
-        command = f"curl -LO {shlex.quote(printable_name(address))}"
+        command = f"curl -LO {quoted(printable_name(address))}"
         if match[1] or not WEB_ADDRESS.match(address):
             command = f"hf download {match[1] or 'USER/NAME'} --repo-type dataset --local-dir FOLDER"
         raise BadData(f"{printable_name(address)} is an address. Download it first: {command}")

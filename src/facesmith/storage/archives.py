@@ -11,7 +11,6 @@ import gzip
 import io
 import lzma
 import re
-import shlex
 import struct
 import tarfile
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from facesmith.errors import BadData, BadPicture, PictureUnavailable
+from facesmith.io.commands import quoted
 from facesmith.io.file_kinds import EMPTY_FILE, HEAD_BYTES, FileKind, is_hidden, suffix_of
 from facesmith.io.files import LOST_DRIVE_ERRORS
 from facesmith.io.messages import printable_name, with_article
@@ -89,7 +89,7 @@ def _is_empty(path: Path, stream: IO[bytes] | None) -> bool:
 
 
 def _unpack_first(path: Path, problem: str, command: str) -> BadData:
-    return BadData(f"{path} {problem}. Unpack it first: {command} {shlex.quote(printable_name(path.name))}")
+    return BadData(f"{path} {problem}. Unpack it first: {command} {quoted(printable_name(path.name))}")
 
 
 class ZipStore(Store):
@@ -103,10 +103,10 @@ class ZipStore(Store):
         except ARCHIVE_ERRORS as error:
             if part := SPLIT_ARCHIVE.search(path.name):
                 first = f"{path.stem}.zip" if part[1] else path.name
-                command = f"7z x {shlex.quote(printable_name(first))}"
+                command = f"7z x {quoted(printable_name(first))}"
                 raise BadData(f"{path} is one part of a split zip. Unpack it first: {command}") from None
             if has_signature and "not a zip file" in str(error):
-                name = shlex.quote(printable_name(path.name))
+                name = quoted(printable_name(path.name))
                 raise BadData(
                     f"{path} is cut off, or other data follows the zip: the list of its files is not at its end. "
                     f"Copy or download it again, or unpack what is there: 7z x {name}"
@@ -219,7 +219,7 @@ class TarStore(Store):
                 command = UNPACK_COMMANDS[compression]
                 raise NotAStore(
                     f"{path} is {with_article(compression)} file, but not of a tar. "
-                    f"Unpack it first: {command} {shlex.quote(printable_name(path.name))}",
+                    f"Unpack it first: {command} {quoted(printable_name(path.name))}",
                     FileKind("other", f"{compression} file of no tar (unpack it: {command})"),
                 ) from None
             reason = printable_name(str(error))[:120]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
 from facesmith.errors import BadData
+from facesmith.io.commands import quoted
 from facesmith.io.decode_text import decode_text
 from facesmith.io.file_kinds import HEAD_BYTES, FileKind, suffix_of
 from facesmith.io.files import open_regular_file
@@ -55,12 +55,12 @@ class ListStore(Store):
         if "\0" in text:
             raise BadData(f"{path} is not a text file that lists photos. Give a folder, an archive or a list of paths.")
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-        places = [quoted[1] if (quoted := QUOTED.fullmatch(line)) else line for line in lines]
+        places = [match[1] if (match := QUOTED.fullmatch(line)) else line for line in lines]
         places = list(dict.fromkeys(map(self._absolute, places)))
         if not places:
             raise BadData(f"{path} lists no photos. Write one path in each line.")
         if web_addresses := list(filter(WEB_ADDRESS.match, places)):
-            command = f"grep -E '^(https?|ftp)://' {shlex.quote(str(path))} | wget -P photos -i -"
+            command = f"grep -E '^(https?|ftp)://' {quoted(path)} | wget -P photos -i -"
             raise BadData(
                 f"{path} lists {len(web_addresses)} web addresses, first {printable_name(web_addresses[0])}. Download "
                 f"them first, and list the paths of the files: {command}"

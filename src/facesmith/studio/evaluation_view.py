@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.console import Console
 from facesmith.errors import BadData, FacesmithError
 from facesmith.evaluation.verdicts import MEANINGS
 from facesmith.faces import Faces, open_faces
+from facesmith.io.commands import quoted
 from facesmith.model import Model
 from facesmith.modelfiles.evaluation_file import (
     EVALUATION_FOLDER,
@@ -38,7 +38,7 @@ def evaluation_of(model: Model) -> dict[str, Any]:
     if evaluation is None:
         return {
             "missing": "This generator has not been evaluated yet. An evaluation takes a few minutes:",
-            "command": f"facesmith evaluate --model {quote(str(model.path))} --data FACES --out {quote(str(out))}",
+            "command": f"facesmith evaluate --model {quoted(model.path)} --data FACES --out {quoted(out)}",
         }
     return _page_values(*evaluation)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from shlex import quote
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from facesmith.attributes import TrainedClassifier, predict_logits
 from facesmith.errors import BadModel
+from facesmith.io.commands import quoted
 from facesmith.model import Model
 from facesmith.modelfiles.classifier_file import KIND, load_classifier
 from facesmith.modelfiles.sidecar import sidecar_path
@@ -111,7 +111,7 @@ def missing_description(model: Model) -> dict[str, Any]:
         reason = "The attribute classifier of this model can't be used"
     return {
         "missing": f"{reason}, so faces can't be described. Labeled faces make one:",
-        "command": f"facesmith directions --model {quote(str(model.path))} --data LABELED_FACES --force",
+        "command": f"facesmith directions --model {quoted(model.path)} --data LABELED_FACES --force",
     }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
+from facesmith.io.commands import quoted
 from facesmith.latent.arithmetic import parse_layers
 from facesmith.model import Model
 from facesmith.studio.face_text import Face
@@ -57,9 +57,9 @@ def reproduce_sum(
     if is_usual and all(face.seed is not None and not face.edits for _, face in terms):
         text = " ".join(_term_text(coefficient, face, is_first=i == 0) for i, (coefficient, face) in enumerate(terms))
         text = f" {text}" if text.startswith("-") else text  # otherwise it would be read as options
-        options = f"--model {_quoted_path(model)}{_psi_option(psi)}{' --plain' if plain else ''}"
+        options = f"--model {quoted(model.path)}{_psi_option(psi)}{' --plain' if plain else ''}"
         options += f" --layers {layers}" if layers else ""
-        code["command"] = f"facesmith mix {shlex.quote(text)} {options} --out mix.png"
+        code["command"] = f"facesmith mix {quoted(text)} {options} --out mix.png"
     return code
 
 
@@ -69,18 +69,18 @@ def reproduce_walk(model: Model, walk: Walk) -> dict[str, str]:
         return {}
     seeds = ",".join(str(face.seed) for face in walk.faces)
     seconds = walk.frame_count() / walk.fps
-    options = f"--model {_quoted_path(model)} --seeds {seeds}{'' if walk.closed else ' --open'} "
+    options = f"--model {quoted(model.path)} --seeds {seeds}{'' if walk.closed else ' --open'} "
     options += f"--seconds {seconds!r} --fps {walk.fps}{_psi_option(walk.psi)}"
     return {"command": f"facesmith walk {options} --out walk.mp4"}
 
 
 def _sample_command(model: Model, face: Face, psi: float) -> str:
-    return f"facesmith sample --model {_quoted_path(model)} --seeds {face.seed}{_psi_option(psi)} --out face.png"
+    return f"facesmith sample --model {quoted(model.path)} --seeds {face.seed}{_psi_option(psi)} --out face.png"
 
 
 def _edit_command(model: Model, face: Face, psi: float) -> str:
-    edits = " ".join(f"--edit {shlex.quote(f'{name}={strength!r}')}" for name, strength in face.edits)
-    options = f"--model {_quoted_path(model)} --seeds {face.seed} {edits} --steps 1{_psi_option(psi)}"
+    edits = " ".join(f"--edit {quoted(f'{name}={strength!r}')}" for name, strength in face.edits)
+    options = f"--model {quoted(model.path)} --seeds {face.seed} {edits} --steps 1{_psi_option(psi)}"
     return f"facesmith edit {options} --out edited.png"
 
 
@@ -111,10 +111,6 @@ def _save_code(psi: float) -> list[str]:
         f"pixels = model.synthesize(w, psi={psi!r}, watermark=True)[0]",
         'Image.fromarray(pixels.squeeze()).save("face.png")',
     ]
-
-
-def _quoted_path(model: Model) -> str:
-    return shlex.quote(str(model.path))
 
 
 def _psi_option(psi: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from shlex import quote
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from facesmith import __version__
 from facesmith.directions import unsupervised
 from facesmith.errors import BadData, BadModel
+from facesmith.io.commands import quoted
 from facesmith.modelfiles.sidecar import sidecar_path
 from facesmith.pictures.images import png_bytes
 from facesmith.studio import evaluation_view, opened_picture, run_view
@@ -154,5 +154,5 @@ def _model_facts(opened: OpenModel) -> dict[str, Any]:
         "unlabeled": list(unsupervised.METHODS),
         "directions": directions,
         "directions_error": directions_error,
-        "directions_command": f"facesmith directions --model {quote(str(model.path))} --data LABELED_FACES{force}",
+        "directions_command": f"facesmith directions --model {quoted(model.path)} --data LABELED_FACES{force}",
     }
