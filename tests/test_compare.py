@@ -108,6 +108,9 @@ def test_faces_that_a_model_was_trained_on_are_not_called_held_out(runs):
     models[1].header["split"] = {"counts": {"train": 48, "validation": 3, "test": 9}}
     assert faces_title(models[1:]) == "held-out faces"
     assert faces_title(models) == "faces, trained on"
+    models[0].header["split"] = {"counts": None}
+    models[1].header["split"] = {}
+    assert faces_title(models) == "held-out faces"
 
 
 def test_impossible_comparisons_are_refused(runs, tmp_path):

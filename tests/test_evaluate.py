@@ -200,6 +200,21 @@ def test_wrong_input_gives_a_one_line_error(options, tmp_path):
     run_evaluation(replace(options, force=True))
 
 
+def test_an_evaluation_never_replaces_the_report_of_a_run(options, tmp_path):
+    run = options.models[0]
+    (run / "run.json").write_text("{}")
+    # The model does not exist, so this is found before any work.
+    options = replace(options, models=[tmp_path / "nothing"], out=run, force=True)
+    with pytest.raises(BadOption, match=r"is a run folder.* Use --out .*evaluation\."):
+        run_evaluation(options)
+
+
+def test_the_current_folder_is_called_by_its_name(options, data, monkeypatch):
+    monkeypatch.chdir(data)
+    run_evaluation(replace(options, data=Path()))
+    assert f"test faces of {data.name} (fingerprint" in (options.out / "report.html").read_text()
+
+
 @pytest.mark.parametrize("count", [9, 60])
 def test_few_faces_leave_out_metrics_and_say_why(options, tmp_path, count):
     data = faces_folder(tmp_path / "few", count)

@@ -28,8 +28,9 @@ from facesmith.metrics.arrays import ROWS
 from facesmith.metrics.comparison import MIN_SAMPLES
 from facesmith.metrics.features import Extractor, open_extractor
 from facesmith.model import Model, load
-from facesmith.modelfiles.evaluation_file import EVALUATION
+from facesmith.modelfiles.evaluation_file import EVALUATION, EVALUATION_FOLDER
 from facesmith.modelfiles.locate import model_names
+from facesmith.modelfiles.run_folder import PLAN
 
 HTML = "report.html"
 # The largest number of copies in memory at the same time, to estimate what an evaluation needs:
@@ -77,6 +78,11 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
     start = time.monotonic()
     if options.samples < MIN_SAMPLES:
         raise BadOption(f"--samples {options.samples} is too few: at least {MIN_SAMPLES} are needed, better 5000.")
+    if (options.out / PLAN).exists():
+        raise BadOption(
+            f"--out {options.out} is a run folder, which has a {HTML} of its own. "
+            f"Use --out {options.out / EVALUATION_FOLDER}."
+        )
     outputs = Outputs([options.out], replace(options, force=False), folder=True)
     outputs.refuse_to_overwrite(options.force)
     models = [load(path) for path in options.models]

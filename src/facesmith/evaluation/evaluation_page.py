@@ -29,6 +29,7 @@ from facesmith.evaluation.verdicts import (
     verdicts,
     warnings,
 )
+from facesmith.io.files import named
 from facesmith.metrics.copies import NearestFaces
 from facesmith.metrics.identity import People, PeopleCheck
 from facesmith.modelfiles.run_folder import CURVES
@@ -91,7 +92,7 @@ def _protocol(reference: Reference, samples: int, psi: float) -> list[str]:
     return [
         *warnings(samples, reference),
         f"{samples} samples (seeds 0 to {samples - 1}, psi {psi:g}) are compared with all {len(reference.test)} test "
-        f"faces of {faces.path.name} (fingerprint {faces.fingerprint[:16]}).",
+        f"faces of {named(faces.path).name} (fingerprint {faces.fingerprint[:16]}).",
         f"The column “real faces” is the best possible value: {len(reference.real)} real training faces take the place "
         "of the samples. ± is the 95 % interval over disjoint sets of samples.",
         f"Features: {extractor.name}, {extractor.dims} dimensions; pictures resized by {extractor.resize}.",

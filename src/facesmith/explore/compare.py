@@ -156,8 +156,9 @@ def _write_reconstructions(
 
 def faces_title(models: Sequence[Model]) -> str:
     """How the faces of the test split are titled: a model that was trained on all faces has seen them."""
-    counts = [split["counts"] for model in models if isinstance(split := model.header.get("split"), dict)]
-    return "faces, trained on" if any(each.get("test") == 0 for each in counts) else "held-out faces"
+    counts = [split.get("counts") for model in models if isinstance(split := model.header.get("split"), dict)]
+    has_seen = any(isinstance(each, dict) and each.get("test") == 0 for each in counts)
+    return "faces, trained on" if has_seen else "held-out faces"
 
 
 def _headed_rows(rows: Sequence[tuple[str, Pixels]]) -> Pixels:
