@@ -13,17 +13,19 @@ from facesmith.gan.losses import (
     NonSaturating,
     Wasserstein,
     accuracy_terms,
+    cross_entropies,
     gradient_penalty,
     least_squares_d,
     least_squares_g,
     non_saturating_d,
     non_saturating_g,
     r1_penalty,
+    squared_errors,
     wasserstein_d,
     wasserstein_g,
 )
 from facesmith.nets import modulated
-from facesmith.training.step import make_batch
+from facesmith.training.step import make_batch, train_step
 
 # Inputs and expected losses of torchgan's own tests.
 DX = torch.tensor([1.3, 2.9, 8.4, 6.3])
@@ -56,11 +58,26 @@ def test_losses_match_torchgan():
 
 
 def test_label_smoothing_changes_the_target_of_real_images_only():
-    real_term = binary_cross_entropy_with_logits(DX, torch.full_like(DX, 0.9))
-    fake_term = binary_cross_entropy_with_logits(DGZ, torch.zeros_like(DGZ))
-    expected = (real_term + fake_term).item()
-    assert non_saturating_d(DX, DGZ, label_smoothing=0.1).item() == pytest.approx(expected, rel=1e-6)
+    real_term = binary_cross_entropy_with_logits(DX, torch.full_like(DX, 0.9)).item()
+    fake_term = binary_cross_entropy_with_logits(DGZ, torch.zeros_like(DGZ)).item()
+    assert non_saturating_d(DX, DGZ, label_smoothing=0.1).item() == pytest.approx(real_term + fake_term, rel=1e-6)
+    parts = [part.item() for part in cross_entropies(DX, DGZ, label_smoothing=0.1)]
+    assert parts == pytest.approx([real_term, fake_term], rel=1e-6)
     assert least_squares_d(torch.full_like(DX, 0.9), torch.zeros_like(DGZ), label_smoothing=0.1).item() == 0
+    assert [part.item() for part in squared_errors(DX - DX, DGZ - DGZ, label_smoothing=0.5)] == [0.125, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("dcgan32", {"loss": "bce"}), ("dcgan32", {"loss": "lsgan"}), ("balanced64", {})]
+)
+def test_logged_losses_on_real_images_and_on_fakes_add_up_to_the_loss_of_the_discriminator(name, values):
+    terms = train_step(small_state(name, **values))
+    parts = terms["D/loss_real"].item() + terms["D/loss_fake"].item()
+    assert parts == pytest.approx(terms["D/loss"].item(), rel=1e-5)
+
+
+def test_a_critic_has_no_loss_on_real_images_alone():
+    assert "D/loss_real" not in train_step(small_state("wgan-gp64"))
 
 
 @pytest.mark.parametrize(("gradient_norm", "expected"), [(1.0, 0.0), (3.0, 4.0), (0.0, 1.0)])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from facesmith.gan.contracts import Average, Batch, Discriminator, Loss, unchanged
-from facesmith.gan.losses import NonSaturating, accuracy_terms, loss_parts
+from facesmith.gan.losses import NonSaturating
 
 BalanceMode = Literal["none", "skip", "l2"]
 
@@ -90,9 +90,9 @@ class BalancedObjective(NonSaturating):
             fake_logits = self.logits(D, fake, batch.fake_labels, batch.knobs)
         total = self.discriminator_loss(real_logits, fake_logits, batch)
         update = self.balance.decide(real_logits.detach(), fake_logits.detach(), self.average)
-        parts = loss_parts(real_logits, fake_logits)
-        terms = {"D/loss": total, **parts, "D/plays": total.new_tensor(update), "D/l2": self.balance.l2.clone()}
-        return Loss(total + self.balance.penalty(D), terms | accuracy_terms(real_logits, fake_logits), update)
+        terms = self.discriminator_terms(total, real_logits, fake_logits)
+        terms |= {"D/plays": total.new_tensor(update), "D/l2": self.balance.l2.clone()}
+        return Loss(total + self.balance.penalty(D), terms, update)
 
     def _loss_g(self, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss("G", nets, batch)

@@ -13,17 +13,25 @@ from torch.nn.functional import softplus
 from facesmith.gan.contracts import Batch, Discriminator, Knobs, Loss, Objective
 
 Augment = Callable[[Tensor, float], Tensor]  # of images, with a probability
+LossParts = tuple[Tensor, Tensor]  # the discriminator's losses on real images and on fakes
 
 
-def non_saturating_d(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """The discriminator's cross-entropy, `-log σ(D(x)) - log(1 - σ(D(G(z))))`.
+def cross_entropies(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> LossParts:
+    """The discriminator's cross-entropies, `-log σ(D(x))` and `-log(1 - σ(D(G(z))))`.
 
     Args:
         label_smoothing: the target of real images is 1 minus this (one-sided; Salimans et al. 2016, section 3.4).
 
     Source: Goodfellow et al. 2014, arXiv:1406.2661, eq. 1; computed from logits for numerical stability.
     """
-    return softplus(-real_logits).mean() + label_smoothing * real_logits.mean() + softplus(fake_logits).mean()
+    on_real = softplus(-real_logits).mean() + label_smoothing * real_logits.mean()
+    return on_real, softplus(fake_logits).mean()
+
+
+def non_saturating_d(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """The sum of the discriminator's `cross_entropies`."""
+    on_real, on_fake = cross_entropies(real_logits, fake_logits, label_smoothing)
+    return on_real + on_fake
 
 
 def non_saturating_g(fake_logits: Tensor) -> Tensor:
@@ -36,15 +44,22 @@ def non_saturating_g(fake_logits: Tensor) -> Tensor:
     return softplus(-fake_logits).mean()
 
 
-def least_squares_d(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """The discriminator's squared error, `½ (D(x) - 1)² + ½ D(G(z))²`.
+def squared_errors(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> LossParts:
+    """The discriminator's squared errors, `½ (D(x) - 1)²` and `½ D(G(z))²`.
 
     Args:
         label_smoothing: the target of real images is 1 minus this.
 
     Source: Mao et al. 2017, arXiv:1611.04076, eq. 9.
     """
-    return 0.5 * ((real_logits - (1 - label_smoothing)).square().mean() + fake_logits.square().mean())
+    on_real = 0.5 * (real_logits - (1 - label_smoothing)).square().mean()
+    return on_real, 0.5 * fake_logits.square().mean()
+
+
+def least_squares_d(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """The sum of the discriminator's `squared_errors`."""
+    on_real, on_fake = squared_errors(real_logits, fake_logits, label_smoothing)
+    return on_real + on_fake
 
 
 def least_squares_g(fake_logits: Tensor) -> Tensor:
@@ -98,11 +113,6 @@ def _squared_gradient_norm(D: nn.Module, x: Tensor, labels: Tensor | None) -> Te
     return gradient.float().square().sum((1, 2, 3))
 
 
-def loss_parts(real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
-    """Log terms: the discriminator's cross-entropy on real images, and on fakes."""
-    return {"D/loss_real": softplus(-real_logits).mean(), "D/loss_fake": softplus(fake_logits).mean()}
-
-
 def accuracy_terms(
     real_logits: Tensor | None, fake_logits: Tensor, real_threshold: float | None = 0.0
 ) -> dict[str, Tensor]:
@@ -131,12 +141,7 @@ class AdversarialObjective(Objective):
     Args:
         augment: differentiable augmentation of all images that the discriminator gets, real and fake. If only real
             images were augmented, the generator would learn the augmentation (Zhao et al. 2020, arXiv:2006.10738).
-
-    Attributes:
-        has_cross_entropies: whether the discriminator's cross-entropies on real images and on fakes are logged.
     """
-
-    has_cross_entropies: ClassVar[bool] = False
 
     def __init__(self, augment: Augment | None = None) -> None:
         super().__init__()
@@ -150,6 +155,16 @@ class AdversarialObjective(Objective):
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
         """The scalar that the generator minimizes."""
 
+    def loss_parts(self, real_logits: Tensor, fake_logits: Tensor) -> LossParts | None:
+        """The discriminator's losses on real images and on fakes, for the log; None if they mean nothing alone."""
+        return None
+
+    def discriminator_terms(self, total: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+        """Log terms of a discriminator step with the loss `total`."""
+        parts = self.loss_parts(real_logits, fake_logits)
+        named = {} if parts is None else {"D/loss_real": parts[0], "D/loss_fake": parts[1]}
+        return {"D/loss": total} | named | accuracy_terms(real_logits, fake_logits, self.real_threshold)
+
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         D = nets["D"]
         assert isinstance(D, Discriminator)
@@ -158,10 +173,7 @@ class AdversarialObjective(Objective):
             real_logits = self.logits(D, batch.real, batch.labels, batch.knobs)
             fake_logits = self.logits(D, batch.fake.detach(), batch.fake_labels, batch.knobs)
             total = self.discriminator_loss(real_logits, fake_logits, batch)
-            parts = loss_parts(real_logits, fake_logits) if self.has_cross_entropies else {}
-            return Loss(
-                total, {"D/loss": total, **parts, **accuracy_terms(real_logits, fake_logits, self.real_threshold)}
-            )
+            return Loss(total, self.discriminator_terms(total, real_logits, fake_logits))
         fake_logits = self.logits(D, batch.fake, batch.fake_labels, batch.knobs)
         total = self.generator_loss(fake_logits)
         return Loss(total, {"G/loss": total, **accuracy_terms(None, fake_logits, self.real_threshold)})
@@ -183,8 +195,6 @@ class NonSaturating(AdversarialObjective):
         penalty_batch: number of images of the batch that R1 is computed on; None for all.
     """
 
-    has_cross_entropies: ClassVar[bool] = True
-
     def __init__(
         self,
         label_smoothing: float = 0.0,
@@ -203,6 +213,9 @@ class NonSaturating(AdversarialObjective):
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
         return non_saturating_g(fake_logits)
+
+    def loss_parts(self, real_logits: Tensor, fake_logits: Tensor) -> LossParts:
+        return cross_entropies(real_logits, fake_logits, self.label_smoothing)
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss(player, nets, batch)
@@ -228,6 +241,9 @@ class LeastSquares(AdversarialObjective):
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
         return least_squares_g(fake_logits)
+
+    def loss_parts(self, real_logits: Tensor, fake_logits: Tensor) -> LossParts:
+        return squared_errors(real_logits, fake_logits, self.label_smoothing)
 
 
 class Wasserstein(AdversarialObjective):

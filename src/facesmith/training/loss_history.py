@@ -15,8 +15,8 @@ class LossHistory:
     """Collects the losses of each step on the device, and appends them to the file at checkpoints.
 
     A row has the step, counted from 0, the images seen after it, and the loss of each player. If the discriminator's
-    loss is a cross-entropy, its two parts follow. A loss is empty if the player did not play in that step. What a
-    killed run wrote after its last checkpoint is removed.
+    loss is a cross-entropy or a squared error, its parts on real images and on fakes follow. A loss is empty if the
+    player did not play in that step. What a killed run wrote after its last checkpoint is removed.
 
     Args:
         out: the run folder.
