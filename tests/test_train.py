@@ -89,7 +89,12 @@ def test_images_every_writes_images_and_leaves_the_training_unchanged(options, u
     events = EventAccumulator(str(options.out / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
     for name in ("real", "fake"):
-        assert {event.step for event in events.Images(name)} == {32, 40, 64, 80, 96, 120}  # every 32, and checkpoints
+        steps = {event.step for event in events.Images(name)}
+        assert steps == {8, 40, 72, 104} | {
+            40,
+            80,
+            120,
+        }  # after the first step and every fourth from there; checkpoints
 
 
 def test_a_grown_network_stays_grown_when_extended_or_fine_tuned(options, tmp_path):

@@ -75,9 +75,9 @@ class Run:
 
     @property
     def are_images_due(self) -> bool:
-        """Whether to write images to TensorBoard after this step."""
+        """Whether to write images to TensorBoard after this step: after the first one and every N-th from there."""
         every = self.options.images_every
-        return every is not None and self.state.step % every == 0
+        return every is not None and (self.state.step - 1) % every == 0
 
     def log_images(self) -> None:
         """Write samples and real faces of the current batch to TensorBoard."""
