@@ -63,6 +63,30 @@ def test_models_with_an_encoder_reconstruct_the_same_held_out_faces(runs, tmp_pa
     assert not (tmp_path / "none").exists()
 
 
+def test_faces_are_arranged_in_columns_as_on_the_sheets_of_the_text(runs, tmp_path):
+    data = faces_folder(tmp_path / "faces", 60)
+    model = facesmith.load(runs["vae64"])
+    layout = {"columns": 3, "gap_px": 1}
+    files = compared(CompareOptions([runs["vae64"]], tmp_path / "out", range(7), data=data, faces=5, **layout))
+    samples = read_picture(files["samples.png"])[:, HEADING_PX:]
+    assert np.array_equal(samples[: 3 * 17 - 1, : 3 * 17 - 1], grid(model.sample(range(7)), 3, 1))
+    faces = open_faces(data, 16, 3)
+    real = grid(np.asarray(faces.pixels[faces.part("test")[:5]]), 3, 1)
+    assert real.shape == (2 * 17 - 1, 3 * 17 - 1, 3)
+    sheet = read_picture(files["reconstructions.png"])[:, HEADING_PX:]
+    assert np.array_equal(sheet[: len(real)], real)
+    margin = sheet[len(real) : len(sheet) // 2]  # between the real faces and their reconstructions
+    assert len(margin) > 2
+    assert (margin == 255).all()
+
+
+def test_a_row_has_room_for_32_faces(runs, tmp_path):
+    files = compared(CompareOptions([runs["dcgan64"]], tmp_path / "out", range(33)))
+    sheet = read_picture(files["samples.png"])[:, HEADING_PX:]
+    drawn = facesmith.load(runs["dcgan64"]).sample(range(33))
+    assert np.array_equal(sheet[: 2 * 18 - 2], grid(drawn, 32))
+
+
 def test_a_wrong_path_of_faces_leaves_nothing_that_blocks_the_next_command(runs, tmp_path):
     with pytest.raises(BadData, match="does not exist"):
         compared(CompareOptions([runs["vae64"]], tmp_path / "out", [1], data=tmp_path / "nowhere"))
@@ -117,7 +141,8 @@ def test_impossible_comparisons_are_refused(runs, tmp_path):
     models, out = list(runs.values()), tmp_path / "out"
     for options, message in (
         (CompareOptions(models, out, [1], titles=["one"]), "1 names for 3 models"),
-        (CompareOptions(models, out, range(33)), "33 faces"),
+        (CompareOptions(models, out, range(1001)), "1001 faces"),
+        (CompareOptions(models, out, [1], faces=1001), "--faces is 1001"),
         (CompareOptions(models * 6, out, [1]), "18"),
     ):
         with pytest.raises(BadOption, match=message):

@@ -15,6 +15,7 @@ from small import QUIET, faces_folder, saved_model
 
 from facesmith.errors import BadOption, PictureUnavailable
 from facesmith.evaluation.evaluate import EvaluateOptions, evaluate
+from facesmith.explore.compare import CompareOptions, compare
 from facesmith.explore.edit import EditOptions, edit
 from facesmith.explore.mix import mix
 from facesmith.explore.sample import sample
@@ -133,6 +134,14 @@ def test_large_sums_and_edits_are_refused(model, free, tmp_path):
         mix(model, " + ".join(map(str, range(1, 33))), tmp_path / "mix.png", scale=32)
     with pytest.raises(BadOption, match="A sheet of 20 faces needs"):
         list(edit(EditOptions(model, "0-19", {"smiling": 1.0}, tmp_path / "edit.png", scale=32), QUIET))
+
+
+def test_a_comparison_of_too_many_faces_is_refused(model, free, tmp_path):
+    free(100 * MIB)
+    options = CompareOptions([model] * 16, tmp_path / "out", range(1000))
+    with pytest.raises(BadOption, match=r"A picture of 16000 faces needs about .* Name fewer --seeds"):
+        list(compare(options, QUIET))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from torch import nn
 from facesmith import __version__
 from facesmith.errors import BadData, BadOption
 from facesmith.faces import open_faces
+from facesmith.io.memory import require_sheet_memory
 from facesmith.io.outputs import Outputs
 from facesmith.model import Model, load
 from facesmith.modelfiles.locate import model_names
@@ -23,7 +24,7 @@ from facesmith.modelfiles.run_folder import LOG, LOSSES, read_log
 from facesmith.pictures.captions import with_heading
 from facesmith.pictures.charts import BLUE, GREEN, ORANGE, new_figure, save_png
 from facesmith.pictures.fonts import drawable, font_file
-from facesmith.pictures.images import Pixels, as_rgb, enlarge, grid, write_picture
+from facesmith.pictures.images import SHEET_GAP_PX, Pixels, as_rgb, enlarge, grid, write_picture
 from facesmith.pictures.provenance import seed_metadata
 from facesmith.training.curves import CHANCE, KIMG_LABEL, STEP_SHARES, points
 from facesmith.training.reconstructions import reconstruct
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 SAMPLES, RECONSTRUCTIONS, MONITOR, ACCURACIES = "samples.png", "reconstructions.png", "monitor.png", "accuracies.png"
 FILES = (SAMPLES, RECONSTRUCTIONS, MONITOR, ACCURACIES)
-MAX_MODELS, MAX_FACES = 16, 32
+MAX_MODELS, MAX_FACES = 16, 1000
+MAX_ROW_FACES = 32  # unless the columns are given
+GRID_MARGIN_PX = 8  # white below the faces of a model if they take several rows
 MONITORED = ("D/accuracy_real", "D/accuracy_fake", "G/fooling_rate")
 STEP_LOSSES = {"G/loss": ("gen", GREEN), "D/loss_fake": ("fake", ORANGE), "D/loss_real": ("real", BLUE)}
 MAX_LOSS = 5.0  # the top of a panel, as in the text
@@ -52,6 +55,8 @@ class CompareOptions:
         data: faces to reconstruct, or None.
         faces: how many faces to reconstruct.
         marking: watermark and signed content credentials of pictures of generated faces.
+        columns: in which the faces of a model are arranged; None for one row, if it has room for them.
+        gap_px: white pixels between faces.
     """
 
     models: Sequence[Path]
@@ -62,13 +67,15 @@ class CompareOptions:
     faces: int = 8
     force: bool = False
     marking: Marking = DEFAULT_MARKING
+    columns: int | None = None
+    gap_px: int = SHEET_GAP_PX
 
 
 def compare(options: CompareOptions, console: Console) -> Iterator[Path]:
     """Write the pictures that compare the models, and yield their paths.
 
     Raises:
-        BadOption: there are too few or too many models, titles, seeds or faces.
+        BadOption: there are too few or too many models, titles, seeds or faces, or the pictures need too much memory.
         BadModel: a model is missing or damaged.
         BadData: the data has no held-out faces, or no model has an encoder.
     """
@@ -78,6 +85,7 @@ def compare(options: CompareOptions, console: Console) -> Iterator[Path]:
     models = [load(path) for path in options.models]
     if options.data is not None and all(model.E is None for model in models):
         raise BadData("None of the models has an encoder, so none can reconstruct faces. Leave out --data.")
+    _check_memory(options, models)
     titles = options.titles or model_names(options.models)
     held_out = [] if options.data is None else _held_out_faces(options, models, console)
     with outputs.writing(remove=[options.out / name for name in FILES] if options.force else ()):
@@ -97,15 +105,27 @@ def _check(options: CompareOptions) -> None:
     if not 1 <= len(options.models) <= MAX_MODELS:
         raise BadOption(f"Give 1 to {MAX_MODELS} models; these are {len(options.models)}.")
     if not 1 <= len(options.seeds) <= MAX_FACES:
-        raise BadOption(f"--seeds names {len(options.seeds)} faces; a row has room for 1 to {MAX_FACES}.")
+        raise BadOption(f"--seeds names {len(options.seeds)} faces; expected 1 to {MAX_FACES}.")
+    if not 1 <= options.faces <= MAX_FACES:
+        raise BadOption(f"--faces is {options.faces}; expected 1 to {MAX_FACES}.")
     if options.titles and len(options.titles) != len(options.models):
         raise BadOption(
             f"--titles has {len(options.titles)} names for {len(options.models)} models. Give one for each."
         )
 
 
+def _check_memory(options: CompareOptions, models: Sequence[Model]) -> None:
+    """Raise BadOption if a picture would need too much memory."""
+    side_px = max(model.resolution for model in models) + options.gap_px  # smaller faces are enlarged
+    samples = len(models) * len(options.seeds)
+    require_sheet_memory(samples, side_px, f"A picture of {samples} faces", "Name fewer --seeds, or fewer models.")
+    if options.data is not None:
+        count = (1 + sum(model.E is not None for model in models)) * options.faces
+        require_sheet_memory(count, side_px, f"A picture of {count} faces", "Use fewer --faces, or fewer models.")
+
+
 def _write_samples(options: CompareOptions, models: Sequence[Model], titles: Sequence[str]) -> Path:
-    """Write a row of faces for each model, all of the same seeds."""
+    """Write the faces of each model, all of the same seeds."""
     marking = options.marking
     rows = [(title, marking.marked(model.sample(options.seeds))) for title, model in zip(titles, models, strict=True)]
     entries = {
@@ -114,7 +134,7 @@ def _write_samples(options: CompareOptions, models: Sequence[Model], titles: Seq
     }
     entries |= marking.metadata(min(model.resolution for model in models))
     about = {"Software": f"facesmith {__version__}", "Synthetic": "true"}
-    return write_picture(options.out / SAMPLES, _headed_rows(rows), about | entries, options.marking.sign)
+    return write_picture(options.out / SAMPLES, _headed_rows(options, rows), about | entries, options.marking.sign)
 
 
 def _held_out_faces(options: CompareOptions, models: Sequence[Model], console: Console) -> list[Pixels | None]:
@@ -151,7 +171,9 @@ def _write_reconstructions(
     about = {"Software": f"facesmith {__version__}", "Synthetic": "in part"}
     description = "Faces above their reconstructions by " + ", ".join(title for title, *_ in able)
     entries = {"Description": description} | options.marking.metadata(min(model.resolution for _, model, *_ in able))
-    return write_picture(options.out / RECONSTRUCTIONS, _headed_rows(rows), about | entries, options.marking.sign)
+    return write_picture(
+        options.out / RECONSTRUCTIONS, _headed_rows(options, rows), about | entries, options.marking.sign
+    )
 
 
 def faces_title(models: Sequence[Model]) -> str:
@@ -161,15 +183,18 @@ def faces_title(models: Sequence[Model]) -> str:
     return "faces, trained on" if has_seen else "held-out faces"
 
 
-def _headed_rows(rows: Sequence[tuple[str, Pixels]]) -> Pixels:
-    """Rows of faces `[N, H, W, C]`, each with its title on the left. Small faces are enlarged to the size of others."""
+def _headed_rows(options: CompareOptions, rows: Sequence[tuple[str, Pixels]]) -> Pixels:
+    """Faces `[N, H, W, C]` of each model, with its title on the left. Small ones are enlarged to the size of others."""
     largest = max(faces.shape[1] for _, faces in rows)
     pictures = []
     for title, faces in rows:
-        row = grid(enlarge(as_rgb(faces), max(1, largest // faces.shape[1])), len(faces))
-        pictures.append(with_heading(row, title))
+        enlarged = enlarge(as_rgb(faces), max(1, largest // faces.shape[1]))
+        pictures.append(with_heading(grid(enlarged, options.columns or MAX_ROW_FACES, options.gap_px), title))
     width = max(picture.shape[1] for picture in pictures)
-    padded = [np.pad(each, ((0, 2), (0, width - each.shape[1]), (0, 0)), constant_values=255) for each in pictures]
+    below_px = SHEET_GAP_PX if all(len(picture) <= largest for picture in pictures) else GRID_MARGIN_PX
+    padded = [
+        np.pad(each, ((0, below_px), (0, width - each.shape[1]), (0, 0)), constant_values=255) for each in pictures
+    ]
     return np.concatenate(padded)
 
 
@@ -180,7 +205,7 @@ def _monitored(path: Path) -> Log:
 
 
 def _step_losses(path: Path) -> dict[str, list[float]]:
-    """The losses of each step of a run, NaN where there is none; empty unless all are cross-entropies."""
+    """The losses of each step of a run, NaN where there is none; empty if one of them was never logged."""
     file = path / LOSSES
     if not file.is_file():
         return {}
