@@ -116,6 +116,13 @@ def test_the_user_can_override_what_a_text_sets(faces, tmp_path):
     assert with_text(TrainOptions("gray-dcgan64", faces, tmp_path, {}, as_in_text=True)).keep_epochs == 5
 
 
+def test_a_text_trains_in_float32_unless_another_precision_is_requested(faces, tmp_path):
+    options = TrainOptions("dcgan32", faces, tmp_path, {}, as_in_text=True)
+    assert with_text(options).precision == "float32"
+    assert with_text(replace(options, precision="bfloat16")).precision == "bfloat16"
+    assert with_text(replace(options, as_in_text=False)).precision == "auto"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -27,7 +27,7 @@ from facesmith.latent.synthesis import synthesize_seeds
 from facesmith.recipes.gray_dcgan64 import gan_accuracy
 from facesmith.training.averages import inference_networks
 from facesmith.training.monitor import Monitor
-from facesmith.training.step import run_turn, train_step
+from facesmith.training.step import make_batch, run_turn, train_step
 
 PARAMETERS = {  # of the texts' own networks
     "balanced64": {"D": 6_500_897, "G": 4_109_571},
@@ -238,12 +238,14 @@ def test_dcgan_has_the_initial_weights_of_the_paper():
                 assert not weight.any(), key
 
 
-def test_dcgan64_can_have_the_initial_weights_of_its_text():
+@pytest.mark.parametrize(("init", "batch_norm_mean"), [("text", 0.0), ("text-batchnorm-1", 1.0)])
+def test_dcgan64_can_have_the_initial_weights_of_its_text_and_those_that_the_text_found_worse(init, batch_norm_mean):
     torch.manual_seed(0)
-    for net in make_recipe("dcgan64", {"init": "text"}).networks().values():
-        weights = [weight for key, weight in net.named_parameters() if key.endswith("weight")]
-        assert all(weight.std().item() == pytest.approx(0.2, rel=0.3) for weight in weights)
-        assert all(abs(weight.mean().item()) < 0.05 for weight in weights)
+    for net in make_recipe("dcgan64", {"init": init}).networks().values():
+        for weight in (weight for key, weight in net.named_parameters() if key.endswith("weight")):
+            mean = 0.0 if weight.ndim == 4 else batch_norm_mean
+            assert weight.std().item() == pytest.approx(0.2, rel=0.3)
+            assert weight.mean().item() == pytest.approx(mean, abs=0.05)
 
 
 def test_all_steps_of_an_iteration_of_elu36_can_share_their_faces_and_latents():
@@ -273,6 +275,28 @@ def test_elu36_with_linear_output_is_the_network_of_the_notebook():
     assert torch.allclose(nets["linear"]["G"](z), 2 * image - 1, atol=1e-4)
     pixels = torch.rand(4, 3, 36, 36)
     assert torch.allclose(nets["linear"]["D"](2 * pixels - 1), nets["tanh"]["D"](pixels), atol=1e-4)
+
+
+@pytest.mark.parametrize("weight", [None, 0.0, 3.0])
+def test_the_output_weights_of_the_discriminator_of_elu36_are_penalized(weight):
+    state = small_state("elu36", **({} if weight is None else {"output_penalty": weight}))
+    batch = make_batch(state, state.recipe.turns(0)[0], state.knobs, torch.Generator().manual_seed(0))
+    loss = state.objective.loss("D", state.nets, batch)
+    penalty = state.nets["D"].head.weight.square().mean().item()
+    expected = 1.0 if weight is None else weight  # the notebook adds the penalty without a factor
+    assert (loss.total - loss.terms["D/loss"]).item() == pytest.approx(expected * penalty, abs=1e-5)
+    assert penalty > 1e-3
+
+
+@pytest.mark.parametrize("name", ["balanced64", "vae64", "vaegan64"])
+def test_a_linear_output_is_that_of_the_same_network_without_tanh(name):
+    bounded, linear = (small_recipe(name, output=output).networks()["G"].eval() for output in ("tanh", "linear"))
+    with torch.no_grad():
+        bounded.last.weight.mul_(100)
+    linear.load_state_dict(bounded.state_dict())
+    z = torch.randn(4, 8)
+    assert linear(z).abs().max() > 1
+    assert torch.allclose(linear(z).tanh(), bounded(z), atol=1e-5)
 
 
 def test_a_mixed_batch_is_normalized_together():
@@ -482,8 +506,8 @@ TRAINING_VARIANTS = [  # every recipe with its defaults, and with options that c
     ("gray-dcgan64", {"pretraining": 0, "prior": "poisson", "smooth": False}),
     ("elu36", {"shared_batch": True, "output": "linear"}),
     ("balanced64", {"mixed_batch": True, "d_norm": "batch", "output": "linear"}),
-    ("vae64", {"resolution": 18}),
-    ("vaegan64", {"resolution": 18}),
+    ("vae64", {"resolution": 18, "output": "linear"}),
+    ("vaegan64", {"resolution": 18, "output": "linear"}),
     ("dcgan32", {"loss": "lsgan", "blocks": "residual", "deeper": 1, "dropout": 0.2}),
     ("dcgan32", {"brightness": 0.5, "rotation_degrees": 15.0, "translation": 0.1}),
     ("dcgan64", {"label_smoothing": 0.1}),

@@ -6,10 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+PRECISION = "float32"  # of all texts
+
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """What `facesmith train --as-in-text` sets for a recipe. It always turns mirroring and averaging off.
+    """What `facesmith train --as-in-text` sets for a recipe.
+
+    It always trains in float32, without mirroring and averaging.
 
     Attributes:
         title: of the tutorial.
@@ -38,7 +42,7 @@ class Text:
         numbers = {"epochs": self.epochs, "keep-epochs": self.keep_epochs, "images-every": self.images_every}
         numbered = [f"--{name} {number:g}" for name, number in numbers.items() if number is not None]
         hold_out = [] if self.hold_out else ["--no-hold-out"]
-        return " ".join([*numbered, *settings, "--no-mirror", "--no-average", *hold_out])
+        return " ".join([*numbered, *settings, "--no-mirror", "--no-average", *hold_out, f"--precision {PRECISION}"])
 
     def described(self) -> Iterator[str]:
         """Lines for `facesmith recipes NAME`."""

@@ -72,8 +72,10 @@ class GeneratorWithFittedPrior(Generator):
     w_mean: Tensor  # [w_dim]
     w_factor: Tensor  # [w_dim, w_dim], the Cholesky factor of the covariance
 
-    def __init__(self, z_dim: int = 100, width: int = 128, resolution: int = 64, channels: int = 3) -> None:
-        super().__init__(z_dim, width, resolution, channels)
+    def __init__(
+        self, z_dim: int = 100, width: int = 128, resolution: int = 64, channels: int = 3, output: Output = "tanh"
+    ) -> None:
+        super().__init__(z_dim, width, resolution, channels, output=output)
         self.register_buffer("w_mean", torch.zeros(z_dim))
         self.register_buffer("w_factor", torch.eye(z_dim))
 

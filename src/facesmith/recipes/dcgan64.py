@@ -14,8 +14,8 @@ ReLU. Both minimize cross-entropies with Adam (learning rate 2e-4, beta1 0.5) on
 
 Faults of the tutorial, and what this recipe does instead:
 - Weights are drawn with standard deviation 0.2, where text and paper say 0.02. BatchNorm's scale is centered on 0,
-  which switches its layer off at the start. Here: N(0, 0.02), and N(1, 0.02) for BatchNorm; `init=text`
-  has the tutorial's weights.
+  which switches its layer off at the start. Here: N(0, 0.02), and N(1, 0.02) for BatchNorm; `init=text` has the
+  tutorial's weights. It notes that N(1, 0.2) for BatchNorm gave worse results; `init=text-batchnorm-1` has those.
 - There is a full batch of latents even if the last batch of real images is smaller. Here every batch is full.
 - Sigmoid and BCELoss lose precision for confident outputs, as the tutorial itself warns. Here: cross-entropy on logits.
 - The tutorial describes a linear layer reshaped to 4x4; its code has a transposed convolution of a 1x1 image. Both
@@ -48,13 +48,16 @@ from facesmith.nets import dcgan
 
 PRINTED_BATCHES = 50  # from one printed line of losses to the next
 TEXT_STD = 0.2  # of its initial weights; its prose says 0.02
+BATCH_NORM_MEAN = {"text": 0.0, "text-batchnorm-1": 1.0}  # of initial weights, by the value of `init`
 
 
-def _init_as_in_text(network: nn.Module) -> None:
-    """Initialize in place as the tutorial's code does: weights of convolutions and BatchNorm N(0, 0.2)."""
+def _init_as_in_text(network: nn.Module, batch_norm_mean: float) -> None:
+    """Initialize in place as the tutorial does: convolutions N(0, 0.2), BatchNorm N(0, 0.2) or around another mean."""
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(layer.weight, 0.0, TEXT_STD)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, batch_norm_mean, TEXT_STD)
 
 
 @recipe("dcgan64")
@@ -74,8 +77,10 @@ class Dcgan64(Recipe):
 
     z_dim: int = option(100, "dimensions of the latent", at_least=1, at_most=4096)
     width: int = option(64, "channels at half the resolution; 8 times as many at 4x4", at_least=1, at_most=512)
-    init: Literal["paper", "text"] = option(
-        "paper", "initial weights: those of the paper, or text for N(0, .2) everywhere, as in the tutorial's code"
+    init: Literal["paper", "text", "text-batchnorm-1"] = option(
+        "paper",
+        "initial weights: paper; text for N(0, .2) everywhere, as in the tutorial's code; or text-batchnorm-1 for N(1, "
+        ".2) in BatchNorm, which the tutorial found worse",
     )
     label_smoothing: float = option(0.0, "the target of real images is 1 minus this", at_least=0, at_most=0.5)
     lr: float = option(2e-4, "learning rate of both networks", at_least=0, at_most=1)
@@ -91,9 +96,9 @@ class Dcgan64(Recipe):
             "G": dcgan.Generator(self.z_dim, self.width, self.resolution, self.channels),
             "D": dcgan.Discriminator(self.width, self.resolution, self.channels),
         }
-        if self.init == "text":
+        if self.init != "paper":
             for network in networks.values():
-                _init_as_in_text(network)
+                _init_as_in_text(network, BATCH_NORM_MEAN[self.init])
         return networks
 
     def players(self) -> dict[str, Player]:

@@ -10,11 +10,11 @@ Cost:   178 images/s on one CPU thread while the other core is busy; 32 minutes 
 Result: fd2k_lite0 94.4 (real faces 5.1), face rate 31.2% (61.0%), after 341 kimg of LFW cropped to 36x36, 2026-11-22.
 
 What it does: the discriminator is a classifier with two classes, log-softmax, and a penalty on the mean square of its
-output weights. Training uses SGD at 1e-3 for the discriminator, Adam at 1e-4 for the generator, five discriminator
-steps per generator step, batches of 100 drawn with replacement, and Glorot's initialization. With these defaults a
-generator step needs 500 faces: after 330 steps (165 kimg) on LFW, samples were colored blots. `--batch 20` makes five
-times as many steps in the same time and showed faces at 280 kimg. As in the tutorial, every checkpoint shows a
-histogram of D(x) and D(G(z)).
+output weights (`output_penalty`). Training uses SGD at 1e-3 for the discriminator, Adam at 1e-4 for the generator, five
+discriminator steps per generator step, batches of 100 drawn with replacement, and Glorot's initialization. With these
+defaults a generator step needs 500 faces: after 330 steps (165 kimg) on LFW, samples were colored blots. `--batch 20`
+makes five times as many steps in the same time and showed faces at 280 kimg. As in the tutorial, every checkpoint shows
+a histogram of D(x) and D(G(z)).
 
 Faults of the tutorial, and what this recipe does instead:
 - All five discriminator steps and the generator step see the same faces and the same noise. Here each step has its
@@ -46,7 +46,15 @@ from facesmith.nets import elu
 
 
 class PenalizedOutput(NonSaturating):
-    """The non-saturating GAN loss, with a penalty on the mean square of the discriminator's output weights."""
+    """The non-saturating GAN loss, with a penalty on the mean square of the discriminator's output weights.
+
+    Args:
+        output_penalty: the weight of the penalty; 1 in the notebook.
+    """
+
+    def __init__(self, output_penalty: float) -> None:
+        super().__init__()
+        self.output_penalty = output_penalty
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
         loss = super().loss(player, nets, batch)
@@ -54,7 +62,7 @@ class PenalizedOutput(NonSaturating):
             D = nets["D"]
             assert isinstance(D, elu.Discriminator)
             penalty = D.head.weight.square().mean()
-            loss.total = loss.total + penalty
+            loss.total = loss.total + self.output_penalty * penalty
             loss.terms["D/l2"] = penalty
         return loss
 
@@ -78,6 +86,9 @@ class Elu36(Recipe):
     )
     d_steps: int = option(5, "discriminator steps per generator step", at_least=1, at_most=100)
     lr_d: float = option(1e-3, "learning rate of the discriminator (SGD)", at_least=0, at_most=1)
+    output_penalty: float = option(
+        1.0, "weight of the penalty on the discriminator's output weights; 0 for none", at_least=0, at_most=1e6
+    )
     shared_batch: bool = option(False, "all steps of an iteration use the same faces and latents, as in the notebook")
     output: elu.Output = option("tanh", "tanh, or linear: unbounded, trained on pixels from 0 to 1, as in the notebook")
     lr_g: float = option(1e-4, "learning rate of the generator (Adam)", at_least=0, at_most=1)
@@ -99,7 +110,7 @@ class Elu36(Recipe):
         return {"D": Player(("D",), partial(SGD, fused=True)), "G": Player(("G",), adam)}
 
     def objective(self) -> Objective:
-        return PenalizedOutput()
+        return PenalizedOutput(self.output_penalty)
 
     def epoch_images(self, face_count: int) -> int:
         return (1 if self.shared_batch else self.d_steps) * self.batch_size  # one iteration, as the tutorial counts

@@ -13,6 +13,8 @@ reconstructions of held-out faces.
 
 Faults of the tutorial, and what this recipe does instead:
 - It gives no sizes, weights or noise level for its VAE. Those here are our own.
+- Its decoder is "very similar to the GAN generator", which has no tanh. Here: tanh; `output=linear` is the tutorial's
+  way.
 - "We seek to minimize the pixelwise reconstruction error", without the scale that decides between blur and noise.
   Here: `noise`, the standard deviation of a pixel, where the full range is 2.
 - New faces are decoded from N(0, I), which latents of real faces fill only after long training. After 35 kimg, their
@@ -44,6 +46,7 @@ class Vae64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015); Kingma and Welling 2014"
     text: ClassVar[Text | None] = Text(
         title="Generating Faces with Torch",
+        hyperparameters={"output": "linear"},
         hold_out=True,
         remaining=(
             "samples come from a fitted Gaussian; facesmith sample --prior normal draws them as the text does",
@@ -60,12 +63,15 @@ class Vae64(Recipe):
         at_least=1,
         at_most=512,
     )
+    output: upsampling.Output = option("tanh", "tanh, or linear for an unbounded output, as in the tutorial")
     noise: float = option(1.0, "standard deviation of a pixel, where the full range is 2", at_least=1e-3, at_most=10)
     lr: float = option(1e-3, "learning rate", at_least=0, at_most=1)
 
     def networks(self) -> dict[str, nn.Module]:
         return {
-            "G": upsampling.GeneratorWithFittedPrior(self.z_dim, self.width, self.resolution, self.channels),
+            "G": upsampling.GeneratorWithFittedPrior(
+                self.z_dim, self.width, self.resolution, self.channels, self.output
+            ),
             "E": upsampling.Encoder(self.z_dim, 2 * self.width, self.resolution, self.channels),
         }
 

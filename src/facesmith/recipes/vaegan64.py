@@ -18,6 +18,7 @@ Faults of the tutorial, and what this recipe does instead:
 - Its decoder's gradients "are weighted to ensure a sensible contribution from both models", but it does not say how.
   Here: `gan_share`.
 - It gives no sizes and does not say which images the discriminator gets. Here: faces of random latents.
+- The decoder is the GAN's generator, which has no tanh. Here: tanh; `output=linear` is the tutorial's way.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class Vaegan64(Recipe):
     source: ClassVar[str] = "Generating Faces with Torch (2015); Larsen et al. 2016"
     text: ClassVar[Text | None] = Text(
         title="Generating Faces with Torch",
+        hyperparameters={"output": "linear"},
         hold_out=True,
         remaining=("the text gives no sizes and no weights of its losses",),
     )
@@ -99,6 +101,7 @@ class Vaegan64(Recipe):
         at_least=1,
         at_most=512,
     )
+    output: upsampling.Output = option("tanh", "tanh, or linear for an unbounded output, as in the tutorial")
     noise: float = option(1.0, "standard deviation of a pixel, where the full range is 2", at_least=1e-3, at_most=10)
     gan_share: float = option(0.5, "share of the GAN loss in the decoder's gradient", at_least=0, at_most=0.99)
     balance: BalanceMode = option("skip", "none, skip (steps of the player that is ahead) or l2 (penalty on D)")
@@ -108,7 +111,7 @@ class Vaegan64(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         return {
-            "G": upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels),
+            "G": upsampling.Generator(self.z_dim, self.width, self.resolution, self.channels, output=self.output),
             "E": upsampling.Encoder(self.z_dim, 2 * self.width, self.resolution, self.channels),
             "D": upsampling.Discriminator(self.resolution, self.channels, dropout=self.d_dropout),
         }

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from facesmith.errors import BadOption
 from facesmith.gan.recipe import DEFAULT_RECIPE, find_recipe, recipes
-from facesmith.gan.text import Text
+from facesmith.gan.text import PRECISION, Text
 from facesmith.training.plan import TrainOptions, budget_request
 
 
 def with_text(options: TrainOptions) -> TrainOptions:
     """The options, with those of the recipe's text if `as_in_text` is set.
 
-    Requested hyperparameters, budgets and intervals take precedence over those of the text.
+    Requested hyperparameters, budgets, intervals and precisions take precedence over those of the text.
 
     Raises:
         BadOption: the recipe reproduces no text, or the run fine-tunes a model.
@@ -31,6 +31,7 @@ def with_text(options: TrainOptions) -> TrainOptions:
         average=False,
         hold_out=text.hold_out,
         images_every=options.images_every or text.images_every,
+        precision=PRECISION if options.precision == "auto" else options.precision,
         keep_epochs=options.keep_epochs or text.keep_epochs,
     )
 
