@@ -162,7 +162,7 @@ class AdversarialObjective(Objective):
     def discriminator_terms(self, total: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
         """Log terms of a discriminator step with the loss `total`."""
         parts = self.loss_parts(real_logits, fake_logits)
-        named = {} if parts is None else {"D/loss_real": parts[0], "D/loss_fake": parts[1]}
+        named = {"D/loss_real": parts[0], "D/loss_fake": parts[1]} if parts is not None else {}
         return {"D/loss": total} | named | accuracy_terms(real_logits, fake_logits, self.real_threshold)
 
     def loss(self, player: str, nets: nn.ModuleDict, batch: Batch) -> Loss:
