@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from facesmith.errors import BadData, BadOption
 from facesmith.evaluation.reference import check_training_data
 from facesmith.faces import open_faces
 from facesmith.gan.list_recipes import describe_recipe
-from facesmith.gan.recipe import make_recipe, recipes
+from facesmith.gan.recipe import make_recipe, parse_settings, recipes
+from facesmith.gan.text import NOT_AVAILABLE, OPEN, SAME, Difference
 from facesmith.modelfiles.checkpoint import load_model
 from facesmith.report.write_report import write_report
 from facesmith.training.as_in_text import save_interval, with_text
@@ -54,10 +56,33 @@ def test_the_hyperparameters_of_a_text_are_valid_and_no_defaults(name):
 
 
 @pytest.mark.parametrize("name", list(TEXTS))
-def test_a_recipe_says_what_its_text_sets_and_what_still_differs(name):
-    description = "\n".join(describe_recipe(name))
-    assert TEXTS[name].options() in description
-    assert all(difference in description for difference in TEXTS[name].remaining)
+def test_a_recipe_says_what_its_text_sets_and_what_differs(name):
+    lines = list(describe_recipe(name))
+    assert f"  {TEXTS[name].options()}" in lines
+    assert TEXTS[name].differences
+    for difference in TEXTS[name].differences:
+        start = lines.index(f"  text  {difference.text}")
+        assert lines[start + 1 : start + 3] == [f"  here  {difference.here}", f"  how   {difference.how}"]
+
+
+@pytest.mark.parametrize("name", list(TEXTS))
+def test_each_difference_has_an_option_that_exists_or_a_reason(name):
+    hows = [difference.how for difference in TEXTS[name].differences]
+    assert all("--" in how or how in (NOT_AVAILABLE, SAME, OPEN) for how in hows)
+    settings = re.findall(r"--set (\S+)", " ".join(hows))
+    make_recipe(name, parse_settings(name, settings))
+    assert set(re.findall(r"--set (\S+)", TEXTS[name].options())) <= set(settings)
+
+
+def test_the_reference_has_a_table_of_the_differences_of_each_text():
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "recipes.md").read_text(encoding="utf-8")
+    _, *sections = re.split(r"^### ", page[: page.index("## Options")], flags=re.MULTILINE)
+    tables = {}
+    for section in sections:
+        name, *lines = section.replace("`", "").splitlines()
+        _, _, *rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+        tables[name] = [Difference(*row) for row in rows]
+    assert tables == {name: list(text.differences) for name, text in TEXTS.items()}
 
 
 def test_the_reference_lists_what_each_text_sets():

@@ -7,6 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PRECISION = "float32"  # of all texts
+NOT_AVAILABLE = "not available"
+SAME = "the same function"
+OPEN = "the text does not say"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that the text does, or leaves open, and that the recipe does differently by default.
+
+    Attributes:
+        text: what the text does.
+        here: what the recipe does.
+        how: how to get the text's: an option, `NOT_AVAILABLE`, `SAME`, or `OPEN`.
+    """
+
+    text: str
+    here: str
+    how: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +42,7 @@ class Text:
         save_epochs: epochs from one checkpoint to the next; None for the usual interval.
         keep_epochs: the text keeps its networks after epochs 1, 1 + `keep_epochs`, ...; None if it keeps none.
         images_every: steps from one image in TensorBoard to the next; None if it draws none.
-        remaining: differences that no option removes.
+        differences: of this text alone. Those of all texts, such as mirroring, are not among them.
     """
 
     title: str
@@ -34,7 +52,7 @@ class Text:
     save_epochs: float | None = None
     keep_epochs: int | None = None
     images_every: int | None = None
-    remaining: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
     def options(self) -> str:
         """The options of `facesmith train` that do the same as `--as-in-text`, but for the printed lines."""
@@ -50,7 +68,11 @@ class Text:
         yield f"  {self.options()}"
         if self.save_epochs is not None:
             yield f"  a checkpoint every {self.save_epochs:g} epochs"
-        yield from (f"  still different: {difference}" for difference in self.remaining)
+        yield "Differences from the text, and how to get what it does:"
+        for difference in self.differences:
+            yield f"  text  {difference.text}"
+            yield f"  here  {difference.here}"
+            yield f"  how   {difference.how}"
 
 
 def _plain(value: Any) -> str:
