@@ -22,6 +22,7 @@ COMMAND = re.compile(r"^ {4}facesmith (.+)$", re.MULTILINE)
 FACES, FACE_PX = 80, 128
 BUDGETS = ("--kimg", "--minutes", "--epochs", "--save-every")  # replaced by a tiny one
 EPOCHS = {"gray-dcgan64": 1, "elu36": 3}  # a page names networks that are kept after this many; otherwise 5
+LAST_KEPT, FIRST_KEPT = "epoch0096", "epoch0001"  # the only one after so few epochs
 FEWER_STEPS = {"gray-dcgan64": {"d_steps": 1}}
 QUICK_WALK = ("--seconds", "0.4", "--fps", "10")
 
@@ -37,8 +38,10 @@ def shrunken(words):
         return [*words, *QUICK_WALK]
     if words[0] == "extract" and "--crop" not in words:  # finds few faces; other commands use those of the workspace
         return [*words[:-1], "extracted"]
+    if words[0] == "train-inverter":
+        return [*words, "--kimg", "0.032"]
     if words[0] != "train":
-        return words
+        return [word.replace(LAST_KEPT, FIRST_KEPT) for word in words]
     kept = [word for i, word in enumerate(words) if word not in BUDGETS and (i == 0 or words[i - 1] not in BUDGETS)]
     values = {**SMALL[words[1]], **FEWER_STEPS.get(words[1], {})}
     settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
@@ -63,6 +66,13 @@ def workspace(tmp_path, monkeypatch):
 def test_there_is_a_page_for_each_tutorial():
     assert len(PAGES) == 5
     assert all(commands_of(page) for page in PAGES)
+
+
+def test_the_layers_that_the_gray_page_shows_are_those_that_its_code_prints(capsys):
+    page = (TUTORIALS / "from-face-synthesis-gray.md").read_text(encoding="utf-8")
+    code, layers = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL).groups()
+    exec(compile(code, "snippet", "exec"), {})
+    assert capsys.readouterr().out == layers
 
 
 @pytest.mark.slow
