@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from facesmith.cli import app
 from facesmith.errors import BadData
 from facesmith.faces import Stream, open_faces
+from facesmith.faces import shards as shards_module
 from facesmith.photos import extract as extract_module
 from facesmith.photos import shard_files
 from facesmith.photos.extract import extract
@@ -161,6 +163,20 @@ def test_damage_is_named_in_one_line(shards, fault):
         open_faces(shards, 64)
     assert "\n" not in str(raised.value)
     assert "run the same extract again" in str(raised.value)
+
+
+@pytest.mark.parametrize("operation", ["open_regular_file", "read_at"])
+def test_a_shard_that_can_not_be_read_is_no_fault_of_the_cache(extracted, monkeypatch, operation):
+    working = getattr(shards_module, operation)
+
+    def fail_for_tars(file, *arguments):
+        if operation == "open_regular_file" and file.suffix != ".tar":
+            return working(file)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(shards_module, operation, fail_for_tars)
+    with pytest.raises(BadData, match=r"out: 00000\.tar/00000-0000\d\.png can't be read: Input/output error\.$"):
+        open_faces(extracted, 64)
 
 
 @pytest.mark.parametrize("fault", ["truncated tar", "missing tar", "missing record"])

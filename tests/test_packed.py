@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import zipfile
@@ -190,6 +191,27 @@ def test_leftovers_of_a_killed_process_are_removed(faces, cache):
     running.mkdir()
     pack_folder(faces)
     assert not left.exists()
+    assert running.exists()
+
+
+def test_a_packing_of_another_machine_that_still_grows_is_kept(faces, cache):
+    """The time of a folder does not change while a file in it grows. A machine's name can be the start of another's."""
+    growing, stopped = (cache / "faces" / f".packing-1-{socket.gethostname()}-{n}-x" for n in (2, 3))
+    for folder in (growing, stopped):
+        folder.mkdir(parents=True)
+        (folder / "pixels.u8").write_bytes(b"")
+        os.utime(folder, (1, 1))
+    os.utime(stopped / "pixels.u8", (1, 1))
+    pack_folder(faces)
+    assert growing.exists()
+    assert not stopped.exists()
+
+
+def test_a_packing_of_this_machine_is_kept_as_long_as_its_process_runs(faces, cache):
+    running = cache / "faces" / f".packing-{os.getpid()}-{socket.gethostname()}-x"
+    running.mkdir(parents=True)
+    os.utime(running, (1, 1))
+    pack_folder(faces)
     assert running.exists()
 
 

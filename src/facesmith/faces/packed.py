@@ -37,7 +37,9 @@ from facesmith.storage.store import Store, StoredFile
 
 FORMAT = 2
 READ_AHEAD = 512  # pictures; limits the memory for packing
-ABANDONED_SECONDS = 24 * 3600  # after this time, the unfinished folder of a killed process is removed
+PACKING = ".packing-"  # the start of names of temporary folders: process, machine and a random text follow
+PIXELS = "pixels.u8"
+ABANDONED_SECONDS = 24 * 3600  # after this time without progress, the unfinished folder of another machine is removed
 SPARE_BYTES = 2**26  # of disk space that must stay free
 MAX_INDEX_BYTES = 2**30  # ten million pictures
 _Count = Annotated[int, Meta(ge=0, lt=2**31)]
@@ -191,11 +193,11 @@ def _pack_all(
         raise _NoSpace(
             f"it needs {math.ceil(needed_bytes / 2**20)} MiB, and {free_bytes // 2**20} MiB are free. Free some space."
         )
-    temporary = Path(tempfile.mkdtemp(prefix=f"{_packing_on_this_machine()}{os.getpid()}-", dir=root))
+    temporary = Path(tempfile.mkdtemp(prefix=f"{PACKING}{os.getpid()}-{socket.gethostname()}-", dir=root))
     try:
         kept: list[_Picture] = []
         skipped: list[_Picture] = []
-        with open(temporary / "pixels.u8", "wb") as stream:
+        with open(temporary / PIXELS, "wb") as stream:
             for picture in bar(_read_all(store, files, resolution, channels), len(files), "packing pictures", console):
                 if picture.pixels is None:
                     skipped.append(picture)
@@ -241,19 +243,26 @@ def _move_into_cache(temporary: Path, folder: Path) -> Packed:
     raise failure
 
 
-def _packing_on_this_machine() -> str:
-    """The start of names of temporary folders; the process id follows. Several machines may share a cache."""
-    return f".packing-{socket.gethostname()}-"
-
-
 def _remove_abandoned(root: Path) -> None:
-    """Remove temporary folders whose process was killed, and those of other machines after a day."""
-    for folder in root.glob(".packing-*"):
-        process = folder.name.removeprefix(_packing_on_this_machine()).partition("-")[0]
+    """Remove temporary folders whose process was killed, and those of other machines after a day without progress.
+
+    Several machines may share a cache.
+    """
+    for folder in root.glob(f"{PACKING}*"):
+        process, _, rest = folder.name.removeprefix(PACKING).partition("-")
         with suppress(OSError):
-            age_seconds = time.time() - folder.stat().st_mtime
-            if age_seconds > ABANDONED_SECONDS or (process.isdigit() and not is_running(int(process))):
+            if process.isdigit() and rest.rpartition("-")[0] == socket.gethostname():
+                abandoned = not is_running(int(process))
+            else:
+                abandoned = time.time() - _last_written(folder) > ABANDONED_SECONDS
+            if abandoned:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_written(folder: Path) -> float:
+    """When pixels were last added to a temporary folder, whose own time does not change with them."""
+    pixels = folder / PIXELS
+    return (pixels if pixels.exists() else folder).stat().st_mtime
 
 
 def _read_all(store: Store, files: Sequence[StoredFile], resolution: int, channels: int) -> Iterator[_Picture]:
@@ -290,8 +299,8 @@ def _open(folder: Path) -> Packed | None:
         # The folder is named by a hash of the files' names and contents.
         if not is_whole or folder != _folder(contents, resolution, channels):
             return None
-        pixels = np.memmap(folder / "pixels.u8", np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8)
-        if (folder / "pixels.u8").stat().st_size != pixels.nbytes:
+        pixels = np.memmap(folder / PIXELS, np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8)
+        if (folder / PIXELS).stat().st_size != pixels.nbytes:
             return None
         return Packed(
             pixels,

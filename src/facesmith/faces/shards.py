@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,13 +93,16 @@ class ShardStore(Store):
         """The picture of a face.
 
         Raises:
-            BadData: it differs from the record of its shard, or the record from `faces.json`.
+            BadData: it can't be read, or differs from the record of its shard, or the record from `faces.json`.
         """
         shard, number = _place(name)
-        record, tar = self._shard(shard)
-        if number >= len(record.sha256):
-            raise BadData(f"{self.path / 'metadata.csv'} lists {name}, which is not in its shard. {ADVICE}")
-        content = tar.read(record.offsets[number], record.record.sizes_bytes[number])
+        try:
+            record, tar = self._shard(shard)
+            if number >= len(record.sha256):
+                raise BadData(f"{self.path / 'metadata.csv'} lists {name}, which is not in its shard. {ADVICE}")
+            content = tar.read(record.offsets[number], record.record.sizes_bytes[number])
+        except OSError as error:
+            raise BadData(f"{self.path}: {name} can't be read: {error.strerror or error}.") from None
         if hashlib.sha256(content).hexdigest() != record.sha256[number]:
             raise BadData(f"{self.path}: {name} is damaged: it differs from {_delete(shard_files.record_name(shard))}")
         return content
@@ -113,7 +116,7 @@ def _open_shard(path: Path, entries: Sequence[ShardEntry], shard: int) -> tuple[
     if (n_faces := len(record.sha256)) != entry.faces or record.tar_sha256 != entry.tar_sha256:
         differs = f"{n_faces} faces, expected {entry.faces}" if n_faces != entry.faces else "tar"
         raise BadData(f"{path}: faces.json disagrees ({differs}) with {_delete(shard_files.record_name(shard))}")
-    return record, _Tar(path / shard_files.tar_name(shard))
+    return record, _Tar(open_regular_file(path / shard_files.tar_name(shard)))
 
 
 def _delete(record: str) -> str:
@@ -123,8 +126,8 @@ def _delete(record: str) -> str:
 class _Tar:
     """An open tar that threads may share. It is closed when nothing refers to it."""
 
-    def __init__(self, file: Path) -> None:
-        self._stream, self._lock = open_regular_file(file), threading.Lock()
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._lock = stream, threading.Lock()
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         return read_at(self._stream, self._lock, offset, size_bytes)
