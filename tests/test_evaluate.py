@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +113,13 @@ def test_verdicts_are_printed_and_on_the_page(options):
     assert f"Seeds 0 to {SAMPLES - 1}, psi 1" in page
     assert f"Samples, seeds 0 to {SAMPLES - 1}" in page
     assert "<script" not in page
+
+
+def test_a_report_on_faces_whose_path_is_not_utf_8_can_be_read_again(options, tmp_path):
+    data = faces_folder(tmp_path / os.fsdecode(b"faces \xff"), COUNT)
+    _, report = run_evaluation(replace(options, data=data))
+    evaluation, _ = read_evaluation(options.out / "report.json", report["models"][0]["sha256"])
+    assert evaluation["data"]["path"] == str(data)
 
 
 def test_no_pictures_leaves_real_faces_out_of_the_page(options, tmp_path):

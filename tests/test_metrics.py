@@ -201,6 +201,17 @@ def test_intervals_contain_the_value_and_narrow_with_more_pictures():
     assert SETS == 5
 
 
+def test_intervals_of_shares_end_at_one():
+    rng = np.random.default_rng(5)
+    real, fake = rng.standard_normal((60, 2)), 0.1 * rng.standard_normal((30, 2))
+    fake[0] = 100  # outside of all real pictures
+    scores = scores_with_intervals(real, fake)
+    assert scores["precision"].value == pytest.approx(29 / 30)
+    assert scores["precision"].high == 1
+    assert all(scores[name].high <= 1 for name in ("recall", "coverage"))
+    assert scores["density"].high > 1
+
+
 def test_a_metric_s_name_states_its_protocol():
     assert protocol_name("fd", 5000, "lite0") == "fd5k_lite0"
     assert protocol_name("fd", 512, "lite0") == "fd512_lite0"

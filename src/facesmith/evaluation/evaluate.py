@@ -113,7 +113,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
     with outputs.writing():
         with atomic_write(options.out / EVALUATION, "w") as stream:
             content = evaluation_json(results, reference, options.samples, seconds, limit=options.limit)
-            json.dump(content, stream, indent=1, ensure_ascii=False)
+            json.dump(content, stream, indent=1)  # escapes the bytes of names that are not UTF-8
         with atomic_write(options.out / HTML, "w") as stream:
             stream.write(evaluation_page(results, names, reference, pictures=options.pictures))
     yield str(options.out / EVALUATION)

@@ -20,6 +20,14 @@ Z_95 = 1.96  # standard deviations that contain 95 % of a normal distribution
 STUDENT_T = 2.776  # 97.5 % quantile of Student's t with SETS - 1 degrees of freedom
 SUBSETS_PER_SET = 5  # of KID, in each of the disjoint sets
 MIN_SAMPLES = SETS * (K + 1)  # generated pictures that all metrics need
+RANGES: dict[str, tuple[float, float]] = {  # of possible values
+    "fd": (0, np.inf),
+    "kid": (-np.inf, np.inf),
+    "precision": (0, 1),
+    "recall": (0, 1),
+    "density": (0, np.inf),
+    "coverage": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -46,19 +54,19 @@ def scores_with_intervals(real: Features, fake: Features) -> dict[str, Score]:
     whole = scores(real, fake)
     parts = [scores(real, part, subsets=SUBSETS_PER_SET) for part in np.array_split(fake, SETS)]
     return {
-        name: interval_around(value, [part[name] for part in parts], minimum=-np.inf if name == "kid" else 0)
-        for name, value in whole.items()
+        name: interval_around(value, [part[name] for part in parts], *RANGES[name]) for name, value in whole.items()
     }
 
 
-def interval_around(value: float, set_values: list[float], minimum: float = 0) -> Score:
+def interval_around(value: float, set_values: list[float], minimum: float = 0, maximum: float = np.inf) -> Score:
     """The 95 % interval around a value of all pictures, from its values on the disjoint sets.
 
     Args:
-        minimum: the smallest possible value.
+        minimum, maximum: the smallest and the largest possible value.
     """
     half_width = STUDENT_T * float(np.std(set_values, ddof=1)) / sqrt(len(set_values))
-    return Score(value, min(value, max(value - half_width, minimum)), value + half_width)
+    low, high = max(value - half_width, minimum), min(value + half_width, maximum)
+    return Score(value, min(value, low), max(value, high))
 
 
 def share_with_interval(hits: NDArray[np.bool_]) -> Score:
