@@ -202,6 +202,30 @@ def test_classes_of_a_column_are_counted_together(tmp_path):
     assert {share.name: share.samples.value for share in shares}["hair_long"] == pytest.approx(0.25, abs=0.06)
 
 
+def test_a_column_with_many_rare_classes_does_not_make_the_others_more_frequent(faces, reference):
+    """Faces with eyeglasses have one of 17 rare classes, the others short or long hair, which do not add up to 1."""
+    rare, long = faces.attributes["eyeglasses"] == 1, faces.attributes["long_hair"] == 1
+    classes = {"hair=long": long & ~rare, "hair=short": ~long & ~rare}
+    classes |= {f"hair=rare{i}": rare & (np.arange(len(rare)) % 17 == i) for i in range(17)}
+    attributes = {name: column.astype(np.float32) for name, column in classes.items()}
+    labeled = replace(faces, attributes=attributes)
+    fair = np.concatenate([faces.part("train"), faces.part("validation")])[:400]
+    shares = measured(labeled, replace(reference, faces=labeled), faces.pixels[fair])
+    assert {"hair_long", "hair_short"} <= {share.name for share in shares} != set(classes)
+    assert {share.difference for share in shares} <= {"", "uncertain"}
+    both = [share for share in shares if share.name in ("hair_long", "hair_short")]
+    assert sum(share.samples.value for share in both) == pytest.approx(sum(share.data.value for share in both), abs=0.1)
+
+
+def test_an_attribute_without_labels_on_the_training_faces_of_the_probe_is_left_out(faces, reference):
+    attributes = {name: faces.attributes[name].copy() for name in ("long_hair", "eyeglasses")}
+    attributes["long_hair"][faces.part("train")] = np.nan
+    for names in (["long_hair", "eyeglasses"], ["long_hair"]):
+        labeled = replace(faces, attributes={name: attributes[name] for name in names})
+        shares = measured(labeled, replace(reference, faces=labeled), faces.pixels[faces.part("train")[:60]])
+        assert [share.name for share in shares] == names[1:]
+
+
 def test_softened_faces_have_the_spectrum_of_the_samples(faces):
     real = np.asarray(faces.pixels[:300])
     soft = softened(real)

@@ -16,7 +16,7 @@ class Probe:
 
     Args:
         features: `[N, D]`.
-        labels: `[N, A]`, 1 for yes, 0 for no, NaN if unknown.
+        labels: `[N, A]`, 1 for yes, 0 for no, NaN if unknown. Some of each attribute are known.
     """
 
     def __init__(self, features: NDArray[np.float32], labels: NDArray[np.float32]) -> None:

@@ -38,6 +38,7 @@ from facesmith.training.discriminator_scores import auc
 
 MAX_TRAINING, MAX_TEST = 4_000, 2_000  # faces of the probe
 MIN_PER_CLASS = 10  # test faces with an attribute, and without it
+COVERED_SHARE = 0.98  # of the faces that must have one of the classes of a column, so that these are counted together
 MIN_CLASSIFIER_PX = 48  # of faces on which the bundled classifier is used
 MIN_CLASSIFIER_ACCURACY = 0.8  # of an attribute: its balanced accuracy on degraded faces of its own data
 
@@ -112,28 +113,34 @@ def attribute_shares(
         return ()
     faces = reference.faces
     training, test = _evenly_spaced(reference.training, MAX_TRAINING), _evenly_spaced(reference.test, MAX_TEST)
+    binary = np.where(np.isnan(labels.targets), np.nan, labels.targets > 0.5).astype(np.float32)
+    compared = _comparable(binary[training], binary[test])
+    if not compared:
+        console.print(
+            f"notice: no attribute is compared: that needs {MIN_PER_CLASS} test faces with it, and as many without it, "
+            f"and both kinds among {len(training)} training faces."
+        )
+        return ()
+    names, binary = [labels.names[i] for i in compared], binary[:, compared]
     sharp = np.asarray(faces.pixels[training])
     soften = SpectrumMatch(sharp, result.pictures)
     mixed = sharp.copy()
     mixed[::2] = soften(mixed[::2], seed=1)
     soft_test = soften(np.asarray(faces.pixels[test]), seed=2)
-    binary = np.where(np.isnan(labels.targets), np.nan, labels.targets > 0.5).astype(np.float32)
     probe = Probe(_features(mixed, "training faces, half softened", reference, console), binary[training])
     test_features = _features(soft_test, "softened test faces", reference, console)
     sample_features = result.features
     if result.people is not None:
         sample_features = np.concatenate([sample_features, result.people.embeddings], axis=1)
     on_test, on_samples = (Predictions(probe.logits(x), probe.predict(x)) for x in (test_features, sample_features))
-    targets = binary[test]
-    compared = [
-        i for i in range(len(labels.names)) if min((targets[:, i] == value).sum() for value in (1, 0)) >= MIN_PER_CLASS
-    ]
-    of_classes = _shares_of_classes(labels, compared, targets, on_test, on_samples)
+    targets, all_training = binary[test], binary[reference.training]
+    columns = _covered_columns([labels.columns.get(name, "") for name in names], all_training)
+    of_classes = _shares_of_classes(columns, targets, on_test, on_samples)
     counted = on_samples.found.mean(0)
     shares = []
-    for i in compared:
-        name, (has, lacks) = labels.names[i], (targets[:, i] == value for value in (1, 0))
-        known = binary[reference.training, i][~np.isnan(binary[reference.training, i])]
+    for i, name in enumerate(names):
+        has, lacks = (targets[:, i] == value for value in (1, 0))
+        known = all_training[:, i][~np.isnan(all_training[:, i])]
         sensitivity, specificity = float(on_test.found[has, i].mean()), float((~on_test.found[lacks, i]).mean())
         share = AttributeShare(
             name=_written(name, labels),
@@ -150,16 +157,40 @@ def attribute_shares(
             column=labels.columns.get(name, ""),
         )
         shares.append(share)
-    if not shares:
-        console.print(
-            f"notice: no attribute is compared: that needs {MIN_PER_CLASS} test faces with it, and as many without it."
-        )
     return tuple(shares)
 
 
+def _comparable(training: NDArray[np.float32], test: NDArray[np.float32]) -> list[int]:
+    """The attributes that the probe can learn, and of which enough test faces show its errors.
+
+    Args:
+        training, test: labels of the probe's faces, `[N, A]` and `[M, A]`: 1 for yes, 0 for no, NaN if unknown.
+    """
+    n_training, n_test = (np.minimum((known == 1).sum(0), (known == 0).sum(0)) for known in (training, test))
+    return [int(i) for i in np.flatnonzero((n_training > 0) & (n_test >= MIN_PER_CLASS))]
+
+
+def _covered_columns(columns: Sequence[str], labels: NDArray[np.float32]) -> list[list[int]]:
+    """The classes of each column, if nearly every face has one of them; a face without one can't get its true class.
+
+    Args:
+        columns: of each attribute; empty if it is no class.
+        labels: `[N, A]`, of all training faces.
+    """
+    by_column: dict[str, list[int]] = {}
+    for i, column in enumerate(columns):
+        if column:
+            by_column.setdefault(column, []).append(i)
+    covered = []
+    for classes in by_column.values():
+        known = labels[:, classes][~np.isnan(labels[:, classes]).any(1)]
+        if len(classes) > 1 and len(known) and (known.sum(1) == 1).mean() > COVERED_SHARE:
+            covered.append(classes)
+    return covered
+
+
 def _shares_of_classes(
-    labels: DatasetLabels,
-    compared: Sequence[int],
+    columns: Sequence[Sequence[int]],
     targets: NDArray[np.float32],
     on_test: Predictions,
     on_samples: Predictions,
@@ -167,19 +198,17 @@ def _shares_of_classes(
     """The shares of attributes, by their numbers, that are classes of one column, such as `age_group=30-39`.
 
     In both predictions, each face then has only the likeliest class.
+
+    Args:
+        columns: the classes of each column.
     """
-    columns: dict[str, list[int]] = {}
-    for i in compared:
-        if column := labels.columns.get(labels.names[i]):
-            columns.setdefault(column, []).append(i)
     shares: dict[int, Score] = {}
-    for classes in columns.values():
-        if len(classes) > 1:
-            predicted, predicted_test = on_samples.choose(classes), on_test.choose(classes)
-            labeled = np.nansum(targets[:, classes], axis=1) == 1
-            true = np.nan_to_num(targets[labeled][:, classes]).argmax(1)
-            found = class_shares(predicted, predicted_test[labeled], true, len(classes))
-            shares |= dict(zip(classes, found, strict=True))
+    for classes in columns:
+        predicted, predicted_test = on_samples.choose(classes), on_test.choose(classes)
+        labeled = np.nansum(targets[:, classes], axis=1) == 1
+        true = np.nan_to_num(targets[labeled][:, classes]).argmax(1)
+        found = class_shares(predicted, predicted_test[labeled], true, len(classes))
+        shares |= dict(zip(classes, found, strict=True))
     return shares
 
 
