@@ -286,6 +286,22 @@ def test_each_condition_of_a_conditional_model_is_evaluated(options, faces, data
     assert "Rows with the same seeds: smiling=1, smiling=0" in (options.out / "report.html").read_text()
 
 
+def test_distances_of_a_condition_use_as_many_samples_as_real_faces(faces, tmp_path, monkeypatch):
+    counts = []
+    monkeypatch.setattr(condition_results, "MIN_PICTURES", 20)
+    monkeypatch.setattr(condition_results, "frechet_distance", lambda _, other: counts.append(len(other)))
+    model = load(saved_model(tmp_path / "conditional", faces, name="test-conditional", condition=("smiling",)))
+    reference = prepare_reference(faces, Thumbnails(), 400, QUIET)
+    result = evaluate_model(model, reference, 400, QUIET)
+    budget = ClassifierBudget(max_images=128)
+    conditions = with_condition_results(result, reference, budget, QUIET).conditions
+    smiling = faces.attributes["smiling"][reference.real]
+    available = [int((smiling == each.requested).sum()) for each in conditions]
+    assert any(each.samples > n for each, n in zip(conditions, available, strict=True))
+    expected = [min(each.samples, n) for each, n in zip(conditions, available, strict=True)]
+    assert (counts[::2], counts[1::2]) == (expected, expected)
+
+
 def test_without_labels_a_conditional_model_is_evaluated_without_conditions(options, faces, data, tmp_path):
     model = saved_model(tmp_path / "conditional", faces, name="test-conditional", condition=("smiling",))
     (data / "metadata.csv").rename(tmp_path / "metadata.csv")

@@ -28,7 +28,8 @@ MIN_PICTURES = 100  # of each kind; a distance of fewer is mostly noise
 SHEET_SEEDS = 12
 EXPLANATION = (
     "Each seed also draws labels, as often as they occur among the training faces. Samples with a label are compared "
-    "with test faces that have the same label. “real” is the distance of as many real training faces with this label. "
+    "with test faces that have the same label. “real” is the distance of as many real training faces with this label; "
+    "if there are fewer of these than samples, only as many samples are compared. "
     "Distances of few pictures are biased upwards, so compare them with “real” only. They are left out below "
     f"{MIN_PICTURES} pictures. “agree” is the share of samples in which a classifier, trained on the training split, "
     "finds the requested label; “real” next to it is the same share of test faces."
@@ -73,15 +74,17 @@ def with_condition_results(
             sign = 1 if value else -1
             samples, tests = requested[:, i] == sign, labels[reference.test, i] == sign
             n_samples, n_tests = int(samples.sum()), int(tests.sum())
-            real_features = reference.real_features[real_labels[:, i] == sign][:n_samples]
+            test_features, features = reference.features[tests], result.features[samples]
+            real_features = reference.real_features[real_labels[:, i] == sign]
+            n = min(len(features), len(real_features))  # distances of other numbers of pictures have another bias
             agreement = in_samples[samples, i] == value
             condition = ConditionResult(
                 name=name,
                 requested=value,
                 samples=n_samples,
                 faces=n_tests,
-                distances=_distances(reference.features[tests], result.features[samples]),
-                real_distances=_distances(reference.features[tests], real_features),
+                distances=_distances(test_features, features[:n]),
+                real_distances=_distances(test_features, real_features[:n]),
                 agreement=share_with_interval(agreement) if n_samples else Score(float("nan"), 0.0, 1.0),
                 real_agreement=float((in_faces[tests, i] == value).mean()) if n_tests else float("nan"),
             )

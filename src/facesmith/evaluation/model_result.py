@@ -39,8 +39,9 @@ class ConditionResult:
         requested: whether the attribute was requested, or its absence.
         samples: how many of the samples had this label.
         faces: how many of the test faces have it.
-        distances: fd and kid between these samples and these faces; empty if there are too few of either.
-        real_distances: the same for real training faces with this label, as many as samples if there are enough.
+        distances: fd and kid between these samples and these faces; empty if there are too few of either. They use as
+            many samples as there are real training faces with this label, or all if these are enough.
+        real_distances: the same for as many of these training faces.
         agreement: share of these samples in which a classifier finds what was requested.
         real_agreement: the same share of these test faces.
     """
