@@ -39,7 +39,7 @@ def main():
     test_features = cached_features(extractor, test, "test faces", console)
     _, groups = np.unique([faces.groups[i] for i in faces.part("test")], return_inverse=True)
     training_thumbnails, test_thumbnails = thumbnails(training), thumbnails(test)
-    test_ratios = nearest_faces(test, training_thumbnails, test_thumbnails, "test faces", console, groups).ratio
+    test_nearest = nearest_faces(test, training_thumbnails, test_thumbnails, "test faces", console, groups)
     print(f"{len(test)} test faces, {len(training)} training faces, {len(unseen)} unseen; {options.samples} samples\n")
     names = [protocol_name(metric, options.samples, extractor.name) for metric in METRICS]
     print(f"| planted | {' | '.join(names)} | faces found | copies | verdict |")
@@ -47,7 +47,7 @@ def main():
     for name, images in planted_samples(training, unseen, test, options.samples).items():
         values = scores(test_features, cached_features(extractor, images, name, console))
         nearest = nearest_faces(images, training_thumbnails, test_thumbnails, name, console)
-        check = check_copies(nearest.ratio, test_ratios)
+        check = check_copies(nearest, test_nearest)
         copied = len(np.unique(nearest.training[check.copies]))
         verdict = f"copies of {copied} photos" if check.has_copies else "new faces"
         cells = " | ".join(f"{values[metric]:.3g}" for metric in METRICS)

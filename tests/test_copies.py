@@ -14,7 +14,14 @@ from small import QUIET, procedural_pixels
 
 from facesmith.errors import BadData
 from facesmith.faces import open_faces
-from facesmith.metrics.copies import check_copies, nearest_faces, thumbnails, wilson_upper_bound
+from facesmith.metrics.copies import (
+    NearestFaces,
+    check_copies,
+    nearest_faces,
+    thumbnails,
+    too_few_held_out,
+    wilson_upper_bound,
+)
 from facesmith.pictures.images import to_gray
 
 
@@ -43,42 +50,56 @@ def nearest(pictures, training, held_out, groups=None):
     return nearest_faces(pictures, thumbnails(training), thumbnails(held_out), "", QUIET, groups)
 
 
+def with_ratios(ratios):
+    """Nearest faces with these distance ratios, whose distances to the nearest training face are the same numbers."""
+    index = np.zeros(len(ratios), np.int64)
+    return NearestFaces(ratios.astype(np.float32), index, np.ones(len(ratios), np.float32), index)
+
+
+def planted(count, copies, seed=0):
+    """Nearest faces of `count` new faces, some of which are replaced: `copies` are their numbers by ratio."""
+    ratios = np.exp(np.random.default_rng([seed, count]).normal(0, 0.1, count))
+    planted_ratios = np.repeat(list(copies), list(copies.values()))
+    ratios[: len(planted_ratios)] = planted_ratios
+    return with_ratios(ratios)
+
+
 def changed(pictures, change):
     return np.stack([np.asarray(CHANGES[change](Image.fromarray(p)).convert("RGB")) for p in pictures])
 
 
 @pytest.fixture(scope="module")
 def faces():
-    """Training faces, held-out faces, the ratios of the latter, and validation faces."""
+    """Training faces, held-out faces, validation faces, and the nearest faces of the held-out ones."""
     opened = open_faces(shared("celeba64.zip"), 64, limit=1500)
     training, held_out, validation = (
         np.asarray(opened.pixels[opened.part(n)]) for n in ("train", "test", "validation")
     )
-    ratios = nearest(held_out, training, held_out, np.arange(len(held_out))).ratio
-    return training, held_out, validation, ratios
+    return training, held_out, validation, nearest(held_out, training, held_out, np.arange(len(held_out)))
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_copies_are_detected_under_small_changes(faces, change):
-    training, held_out, _, ratios = faces
+    training, held_out, _, of_held_out = faces
     result = nearest(changed(training[:40], change), training, held_out)
-    check = check_copies(result.ratio, ratios)
+    check = check_copies(result, of_held_out)
     assert check.has_copies
     assert check.copies.mean() > 0.9
     assert (result.training[check.copies] == np.arange(40)[check.copies]).mean() > 0.95
 
 
 def test_real_faces_that_were_not_trained_on_are_no_copies(faces):
-    training, held_out, validation, ratios = faces
+    training, held_out, validation, of_held_out = faces
     for pictures in (held_out, changed(held_out, "noisy"), validation):
-        result = nearest(pictures, training, held_out)
-        assert not check_copies(result.ratio, ratios).has_copies
+        check = check_copies(nearest(pictures, training, held_out), of_held_out)
+        assert not check.has_copies
+        assert not check.unclear
 
 
 def test_the_average_face_is_no_copy(faces):
-    training, held_out, _, ratios = faces
+    training, held_out, _, of_held_out = faces
     average = np.repeat(training.mean(0, keepdims=True).round().astype(np.uint8), 50, axis=0)
-    assert not check_copies(nearest(average, training, held_out).ratio, ratios).has_copies
+    assert not check_copies(nearest(average, training, held_out), of_held_out).has_copies
 
 
 def test_gray_faces_can_be_compared():
@@ -104,18 +125,48 @@ def test_flat_pictures_give_finite_ratios():
 
 def test_too_few_held_out_faces_are_an_error():
     with pytest.raises(BadData, match="20 are needed"):
-        check_copies(np.ones(5), np.ones(19))
+        check_copies(with_ratios(np.ones(5)), with_ratios(np.ones(19)))
+
+
+def test_held_out_faces_of_one_person_are_too_few():
+    """None of them is compared with another, so they can't show how close new faces are."""
+    assert "at least 20 held-out faces, and there are 19" in too_few_held_out([f"person/{i}" for i in range(19)])
+    assert "at least 5 people, and they show 1" in too_few_held_out(["person/a"] * 300)
+    assert too_few_held_out([f"person/{i % 5}" for i in range(20)]) == ""
 
 
 def test_as_many_small_ratios_as_among_real_faces_are_no_copies():
     """Some photos are taken twice and end up in both splits. As large a share of new faces may be as close."""
-    rng = np.random.default_rng(0)
-    real, samples = np.exp(rng.normal(0, 0.1, 1000)), np.exp(rng.normal(0, 0.1, 1000))
-    real[:10], samples[:10] = 0.2, 0.2
-    assert not check_copies(samples, real).has_copies
-    assert check_copies(samples, real).copies.sum() == 10
-    samples[:60] = 0.2
-    assert check_copies(samples, real).has_copies
+    real = planted(1000, {0.2: 10})
+    check = check_copies(planted(1000, {0.2: 10}), real)
+    assert not check.has_copies
+    assert not check.unclear
+    assert check.copies.sum() == 10
+    assert check_copies(planted(1000, {0.2: 60}), real).has_copies
+
+
+@pytest.mark.parametrize("held_out", [20, 40, 60])
+def test_many_identical_samples_are_copies_although_there_are_few_held_out_faces(held_out):
+    for seed in range(20):
+        real = planted(held_out, {}, seed)
+        assert check_copies(planted(5000, {0.05: 1100}, seed), real).has_copies
+        assert not check_copies(planted(5000, {0.05: 5}, seed), real).has_copies, "a few can be chance"
+
+
+@pytest.mark.parametrize("held_out", [20, 40, 60])
+def test_few_held_out_faces_leave_it_unclear_whether_similar_samples_are_copies(held_out):
+    check = check_copies(planted(5000, {0.2: 250}), planted(held_out, {}))
+    assert not check.has_copies, "they are not nearly identical"
+    assert check.unclear
+    check = check_copies(planted(5000, {0.05: 250}), planted(40, {0.05: 2}))
+    assert not check.has_copies, "as many held-out faces are identical to a training photo"
+    assert not check.unclear
+
+
+def test_many_held_out_faces_show_a_few_copies():
+    check = check_copies(planted(5000, {0.2: 30}), planted(5000, {}))
+    assert check.has_copies
+    assert not check.unclear
 
 
 @settings(max_examples=50, deadline=None)

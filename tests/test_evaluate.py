@@ -101,6 +101,26 @@ def test_report_json_states_everything_needed_to_repeat_it(options, faces):
     assert report["seconds"]["all"] >= 0
 
 
+def test_fewer_real_faces_than_samples_are_compared_with_as_many_samples(options, faces, tmp_path):
+    lines, report = run_evaluation(replace(options, samples=400))
+    count = len(faces.part("train"))
+    name = f"fd{count}_thumbnails"
+    assert count < 400
+    (model,) = report["models"]
+    comparable, of_all = model["metrics"][name], model["metrics"]["fd400_thumbnails"]
+    assert "real" not in of_all
+    assert comparable["real"] == report["real"]["metrics"][name]["value"]
+    assert "fd400_thumbnails" not in report["real"]["metrics"]
+    assert any(line.startswith("fd400_thumbnails") and line.endswith("not measured") for line in lines)
+    times = comparable["value"] / comparable["real"]
+    assert f"is {times:.1f} times that of real faces" in model["verdicts"]["Do they look real?"]
+    assert f"Among the first {count} samples" in model["verdicts"]["Do they vary?"]
+    assert "compare only these" in " ".join(report["warnings"])
+    assert read_evaluation(options.out / "report.json", model["sha256"]) is not None
+    _, alone = run_evaluation(replace(options, samples=count, out=tmp_path / "as-many"))
+    assert alone["models"][0]["metrics"][name] == comparable
+
+
 def test_verdicts_are_printed_and_on_the_page(options):
     lines, _ = run_evaluation(options)
     text = "\n".join(lines)
@@ -253,7 +273,7 @@ def test_copies_are_found_among_few_faces(tmp_path, count):
     result = evaluate_model(PlantedModel(copies, faces), reference, SAMPLES, QUIET)
     assert result.has_copies
     assert len(result.copied) == len(training)
-    assert f"{SAMPLES} of {SAMPLES} samples are copies of" in novelty(result)
+    assert f"{SAMPLES} of {SAMPLES} samples are copies of" in novelty(result, reference)
     noise_pictures = np.random.default_rng(1).integers(0, 256, copies.shape).astype(np.uint8)
     result = evaluate_model(PlantedModel(noise_pictures, faces), reference, SAMPLES, QUIET)
     assert not result.has_copies
@@ -335,7 +355,36 @@ def test_a_generator_that_ignores_its_condition_is_detected(faces):
 
 def planted_verdict(faces, reference, pictures):
     result = evaluate_model(PlantedModel(pictures, faces), reference, len(pictures), QUIET)
-    return short_verdict(result), novelty(result), result
+    return short_verdict(result), novelty(result, reference), result
+
+
+def noise_pictures(count):
+    return np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3)).astype(np.uint8)
+
+
+def test_many_copies_are_called_so_although_there_are_few_held_out_faces(tmp_path):
+    faces = open_faces(faces_folder(tmp_path / "faces", 240), 16)
+    reference = prepare_reference(faces, Thumbnails(), 200, QUIET)
+    assert 20 <= len(reference.test) <= 60
+    pictures = noise_pictures(200)
+    pictures[:20] = faces.pixels[reference.training[:20]]
+    short, verdict, result = planted_verdict(faces, reference, pictures)
+    assert short == "copies of 20 photos"
+    assert verdict.startswith("COPIES: 20 of 200 samples")
+    similar = replace(result, copy_check=replace(result.copy_check, identical=0))
+    assert short_verdict(similar) == "unclear: too few held-out faces"
+    verdict = novelty(similar, reference)
+    assert verdict.startswith("Unclear: 20 of 200 samples are very similar to a training photo")
+    assert f"too few held-out faces ({len(reference.test)})" in verdict
+
+
+def test_held_out_faces_of_one_person_give_no_verdict_on_less_obvious_copies(faces):
+    groups = ["person/a" if part == split.PARTS.index("test") else "person/b" for part in faces.parts]
+    one = replace(faces, groups=groups)
+    reference = prepare_reference(one, Thumbnails(), SAMPLES, QUIET)
+    short, verdict, _ = planted_verdict(one, reference, noise_pictures(SAMPLES))
+    assert short == "no identical faces"
+    assert verdict.endswith("this needs held-out faces of at least 5 people, and they show 1.")
 
 
 def test_planted_copies_are_detected():

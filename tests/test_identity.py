@@ -27,7 +27,7 @@ from facesmith.faces import open_faces
 from facesmith.metrics import face_embedding
 from facesmith.metrics.copies import nearest_faces, thumbnails
 from facesmith.metrics.face_embedding import embed_faces, load_face_embedding
-from facesmith.metrics.identity import nearest_people
+from facesmith.metrics.identity import People, compare_people, embed_people, nearest_people
 from facesmith.photos import split
 from facesmith.pictures.images import write_png
 
@@ -119,6 +119,24 @@ def test_without_identity_no_face_is_recognized(people, monkeypatch):
     result = evaluate_model(PlantedModel(faces.pixels[second], faces), reference, PEOPLE, QUIET)
     assert new_people(result, reference) == "Not checked: --no-identity was given."
     assert evaluation_json([result], reference, PEOPLE, {})["models"][0]["people"]["checked"] is False
+
+
+def test_held_out_faces_of_one_person_are_not_compared(people):
+    faces, *_ = people
+    one = replace(faces, groups=["person/a"] * len(faces.names))
+    reason = embed_people(one, one.part("train"), one.part("test"), QUIET)
+    assert reason == "this needs held-out faces of at least 5 people, and they show 1"
+
+
+@pytest.mark.parametrize(("close", "draws"), [(100, False), (350, True)])
+def test_few_held_out_people_leave_it_unclear_whether_training_people_are_drawn(close, draws):
+    rng = np.random.default_rng(0)
+    training, held_out, samples = (rng.normal(size=(n, 128)).astype(np.float32) for n in (200, 20, 500))
+    samples[:close] = training[np.arange(close) % 200] + 0.01
+    ratios = nearest_people(held_out, training, held_out, np.arange(20)).ratio
+    check = compare_people(samples, People(load_face_embedding(), training, held_out, ratios))
+    assert check.draws_training_people == draws
+    assert check.unclear != draws
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no weights"])

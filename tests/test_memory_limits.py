@@ -179,6 +179,18 @@ def test_an_evaluation_of_too_many_samples_names_the_number_that_fits(model, fre
     assert 1000 < int(re.search(r"Use --samples (\d+)", str(refusal.value))[1]) < 100_000
 
 
+def test_an_evaluation_on_too_many_faces_names_the_number_that_fits(model, free, tmp_path):
+    faces = faces_folder(tmp_path / "faces", 400, size_px=32)
+    options = EvaluateOptions([model], faces, tmp_path / "out", 30, identity=False)
+    free(6 * MIB)
+    with pytest.raises(
+        BadOption, match=r"30 samples with 400 faces needs about .* Use --limit \d+ or fewer"
+    ) as refusal:
+        list(evaluate(options, QUIET))
+    assert 30 <= int(re.search(r"Use --limit (\d+)", str(refusal.value))[1]) < 400
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_larger_than_the_memory_is_not_read(model, free):
     free(1000)
     with pytest.raises(BadOption, match=r"Opening .*model\.safetensors needs about"):

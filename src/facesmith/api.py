@@ -46,7 +46,7 @@ class EvaluationReport:
         out: the folder with `report.json` and `report.html`.
         text: the table and the answers.
         models: for each model its metrics, each with `value`, `low`, `high` (95 % interval) and `real`, the value that
-            real faces reach: `report.models[0]["fd5k_lite0"]["value"]`.
+            as many real faces reach, if there are as many: `report.models[0]["fd5k_lite0"]["value"]`.
         data: everything in `report.json`.
     """
 

@@ -20,13 +20,17 @@ from facesmith.evaluation.measure_attributes import attribute_shares, checked_la
 from facesmith.evaluation.model_result import ModelResult, evaluate_model
 from facesmith.evaluation.reference import Reference, check_training_data, prepare_reference
 from facesmith.evaluation.verdicts import metric_table, verdicts, warnings
-from facesmith.faces import open_faces
+from facesmith.faces import Faces, open_faces
 from facesmith.io.files import atomic_write
 from facesmith.io.memory import largest_fitting, require_memory
 from facesmith.io.outputs import Outputs
 from facesmith.metrics.arrays import ROWS
 from facesmith.metrics.comparison import MIN_SAMPLES
+from facesmith.metrics.copies import BATCH_SIZE as THUMBNAIL_BATCH_SIZE
+from facesmith.metrics.copies import THUMBNAIL_PX
+from facesmith.metrics.face_embedding import DIMS as EMBEDDING_DIMS
 from facesmith.metrics.features import Extractor, open_extractor
+from facesmith.metrics.identity import BLOCK as PEOPLE_BATCH_SIZE
 from facesmith.model import Model, load
 from facesmith.modelfiles.evaluation_file import EVALUATION, EVALUATION_FOLDER
 from facesmith.modelfiles.locate import model_names
@@ -36,7 +40,8 @@ HTML = "report.html"
 # The largest number of copies in memory at the same time, to estimate what an evaluation needs:
 PICTURE_COPIES = 3  # of the samples, as uint8
 FEATURE_COPIES = 4  # of their features, in double precision
-DISTANCE_COPIES = 4  # of a block of distances between features
+DISTANCE_COPIES = 4  # of a block of distances between features, or between embeddings
+THUMBNAIL_COPIES = 2  # of the thumbnails of real faces
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
     _check_memory(options, models[0], extractor)
     recipe = models[0].recipe
     faces = open_faces(options.data, recipe.resolution, recipe.channels, limit=options.limit, console=console)
+    _check_memory_of_faces(options, models[0], extractor, faces)
     for notice in (*faces.notices, *(check_training_data(model.header, faces, model.path) for model in models)):
         if notice:
             console.print(f"notice: {notice}")
@@ -122,9 +128,7 @@ def evaluate(options: EvaluateOptions, console: Console) -> Iterator[str]:
 
 def _check_memory(options: EvaluateOptions, model: Model, extractor: Extractor) -> None:
     """Raise BadOption if the samples, their features and the metrics need more memory than is free."""
-    picture_bytes = PICTURE_COPIES * model.G.resolution**2 * 3
-    kept_bytes = len(options.models) * (picture_bytes + extractor.dims * 4)
-    per_sample = kept_bytes + FEATURE_COPIES * extractor.dims * 8 + DISTANCE_COPIES * ROWS * 8
+    per_sample = _bytes_per_sample(options, model, extractor)
 
     def needed(samples: int) -> int:
         return samples * per_sample
@@ -132,6 +136,34 @@ def _check_memory(options: EvaluateOptions, model: Model, extractor: Extractor) 
     fitting = largest_fitting(needed, options.samples)
     advice = f"Use --samples {fitting} or fewer." if fitting >= MIN_SAMPLES else "Free some memory."
     require_memory(needed(options.samples), f"--samples {options.samples}", advice)
+
+
+def _bytes_per_sample(options: EvaluateOptions, model: Model, extractor: Extractor) -> int:
+    picture_bytes = PICTURE_COPIES * model.G.resolution**2 * 3
+    kept_bytes = len(options.models) * (picture_bytes + extractor.dims * 4)
+    return kept_bytes + FEATURE_COPIES * extractor.dims * 8 + DISTANCE_COPIES * ROWS * 8
+
+
+def _check_memory_of_faces(options: EvaluateOptions, model: Model, extractor: Extractor, faces: Faces) -> None:
+    """Raise BadOption if the real faces and the samples together need more memory than is free."""
+    n_faces, tests, training = len(faces.names), len(faces.part("test")), len(faces.part("train"))
+    feature_bytes = FEATURE_COPIES * extractor.dims * 8
+    compared_bytes = THUMBNAIL_COPIES * THUMBNAIL_PX**2 * faces.channels * 4 + THUMBNAIL_BATCH_SIZE * 4
+    if options.identity:
+        compared_bytes += EMBEDDING_DIMS * 4 + DISTANCE_COPIES * PEOPLE_BATCH_SIZE * 4
+    per_test = PICTURE_COPIES * faces.resolution**2 * 3 + feature_bytes + DISTANCE_COPIES * ROWS * 8 + compared_bytes
+    of_samples = options.samples * _bytes_per_sample(options, model, extractor)
+
+    def needed(limit: int) -> float:
+        share = limit / n_faces
+        of_features = min(options.samples, share * training) * feature_bytes
+        return of_samples + of_features + share * (tests * per_test + training * compared_bytes)
+
+    fitting = largest_fitting(needed, n_faces)
+    advice = f"Use --limit {fitting} or fewer. Copies are only found if the model was trained with the same --limit."
+    if fitting < MIN_SAMPLES:
+        advice = "Use fewer --samples, or free some memory."
+    require_memory(needed(n_faces), f"A comparison of {options.samples} samples with {n_faces} faces", advice)
 
 
 def _check_same_format(models: Sequence[Model]) -> None:

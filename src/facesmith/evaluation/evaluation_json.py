@@ -45,7 +45,7 @@ def evaluation_json(
         "format": FORMAT,
         "protocol": _protocol(reference, samples, results[0].psi),
         "data": _data(reference, limit),
-        "real": _real(reference, samples),
+        "real": _real(reference),
         "models": [_model(result, reference, samples) for result in results],
         "warnings": warnings(samples, reference),
         "versions": {
@@ -107,9 +107,21 @@ def _data(reference: Reference, limit: int | None) -> dict[str, Any]:
     }
 
 
-def _real(reference: Reference, samples: int) -> dict[str, Any]:
-    scores = {metric_name(name, samples, reference): asdict(score) for name, score in reference.real_scores.items()}
+def _real(reference: Reference) -> dict[str, Any]:
+    count = len(reference.real)
+    scores = {metric_name(name, count, reference): asdict(score) for name, score in reference.real_scores.items()}
     return {"metrics": scores, "face_rate": reference.face_rate}
+
+
+def _metrics(result: ModelResult, reference: Reference, samples: int) -> dict[str, Any]:
+    """The metrics of all samples and, if there are fewer real faces in place of samples, of as many samples."""
+    count = len(reference.real)
+    metrics = {metric_name(name, samples, reference): asdict(score) for name, score in result.scores.items()}
+    comparable = {
+        metric_name(name, count, reference): {**asdict(score), "real": reference.real_scores[name].value}
+        for name, score in result.comparable_scores.items()
+    }
+    return metrics | comparable
 
 
 def _model(result: ModelResult, reference: Reference, samples: int) -> dict[str, Any]:
@@ -122,10 +134,7 @@ def _model(result: ModelResult, reference: Reference, samples: int) -> dict[str,
         "seen": model.header.get("seen"),
         "trained_on": model.header.get("fingerprint"),
         "notice": result.notice,
-        "metrics": {
-            metric_name(name, samples, reference): {**asdict(score), "real": reference.real_scores[name].value}
-            for name, score in result.scores.items()
-        },
+        "metrics": _metrics(result, reference, samples),
         "face_rate": {**asdict(result.face_rate), "real": reference.face_rate},
         "distinct": result.distinct,
         "copies": {
@@ -159,6 +168,7 @@ def _condition(condition: ConditionResult) -> dict[str, Any]:
 def _copy_check(result: ModelResult, check: CopyCheck, reference: Reference) -> dict[str, Any]:
     return {
         "found": check.has_copies,
+        "unclear": check.unclear,
         "samples": int(check.copies.sum()),
         "allowed": check.allowed,
         "photos": [_training_name(reference, int(index)) for index in result.copied],
@@ -176,6 +186,7 @@ def _people(result: ModelResult, reference: Reference) -> dict[str, Any]:
     return {
         "checked": result.notice is None,
         "found": check.draws_training_people,
+        "unclear": check.unclear,
         "share": {**asdict(check.share), "real": check.real_share},
         "allowed": check.allowed,
         "threshold": check.threshold,

@@ -122,15 +122,15 @@ def _conditions(result: ModelResult, reference: Reference, owner: str) -> Sectio
 def _nearest_faces(result: ModelResult, reference: Reference, owner: str, *, pictures: bool) -> Section:
     """The samples that look most like a training photo."""
     check = result.copy_check
-    lines = [novelty(result)] if check is None else []
+    lines = [novelty(result, reference)] if check is None else []
     lines += [
         "The copy check divides a sample's distance to the nearest training face by its distance to the nearest "
         "held-out face. A copy has a far smaller ratio than new faces. These samples have the smallest ratios."
     ]
     charts = []
-    if reference.ratios is not None:
+    if reference.test_nearest is not None:
         title = "Samples to the left of the dotted line count as copies" if check else ""
-        charts = [_ratio_chart(result.nearest, reference.ratios, title, check.threshold if check else None)]
+        charts = [_ratio_chart(result.nearest, reference.test_nearest.ratio, title, check.threshold if check else None)]
     return _pairs_section("Nearest faces", owner, lines, result, result.nearest, reference, charts, pictures=pictures)
 
 

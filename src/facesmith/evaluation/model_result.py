@@ -20,6 +20,7 @@ from facesmith.metrics.copies import (
     CopyCheck,
     NearestFaces,
     check_copies,
+    largest_chance_count,
     nearest_faces,
 )
 from facesmith.metrics.features import extract_features
@@ -69,6 +70,8 @@ class ModelResult:
         pictures: its samples, of seeds 0 to N - 1, uint8 `[N, S, S, C]`.
         features: of these, `[N, D]`; empty if there are too few real faces to compare with.
         scores: by metric; empty if there are too few real faces to compare with.
+        comparable_scores: those of the first samples, as many as there are real faces in place of samples. Only these
+            may be compared with the scores of real faces, because the metrics depend on the number of pictures.
         face_rate: share of samples in which the detector finds a face.
         distinct: number of samples if near-duplicates count once.
         nearest: the nearest training and held-out face of each sample.
@@ -86,6 +89,7 @@ class ModelResult:
     pictures: Pixels
     features: NDArray[np.float32]
     scores: dict[str, Score]
+    comparable_scores: dict[str, Score]
     face_rate: Score
     distinct: int
     nearest: NearestFaces
@@ -115,8 +119,17 @@ class ModelResult:
 
     @property
     def has_copies(self) -> bool:
-        """Whether there are more copies than are expected among new faces."""
-        return bool(self.copies.any()) if self.copy_check is None else self.copy_check.has_copies
+        """Whether there are more copies than can be among new faces."""
+        if self.copy_check is None:
+            return int(self.copies.sum()) > largest_chance_count(len(self.pictures))
+        return self.copy_check.has_copies
+
+    @property
+    def unclear(self) -> bool:
+        """Whether there are too few held-out faces to tell if the copies are chance."""
+        if self.copy_check is None:
+            return bool(self.copies.any()) and not self.has_copies
+        return self.copy_check.unclear
 
 
 def evaluate_model(model: Model, reference: Reference, samples: int, console: Console, psi: float = 1.0) -> ModelResult:
@@ -125,12 +138,15 @@ def evaluate_model(model: Model, reference: Reference, samples: int, console: Co
     timer = _Timer()
     pictures = draw_samples(model, samples, console, psi)
     timer.stop("drawing")
-    features, scores = np.empty((0, reference.extractor.dims), np.float32), dict[str, Score]()
+    features = np.empty((0, reference.extractor.dims), np.float32)
+    scores = comparable_scores = dict[str, Score]()
     if not reference.too_few:
         features = extract_features(reference.extractor, pictures, "samples", console)
         timer.stop("features")
         console.print("comparing samples with real faces ...")
-        scores = scores_with_intervals(reference.features, features)
+        scores = comparable_scores = scores_with_intervals(reference.features, features)
+        if len(reference.real) < samples:
+            comparable_scores = scores_with_intervals(reference.features, features[: len(reference.real)])
         timer.stop("metrics")
     face_rate = share_with_interval(shows_face(as_rgb(pictures)))
     timer.stop("faces")
@@ -138,8 +154,8 @@ def evaluate_model(model: Model, reference: Reference, samples: int, console: Co
     distinct = len(np.unique(near_duplicate_groups(hashes)))
     nearest = nearest_faces(pictures, reference.training_thumbnails, reference.test_thumbnails, "samples", console)
     medians = [float(np.median(ratios)) for ratios in np.array_split(nearest.ratio, SETS)]
-    ratio = interval_around(float(np.median(nearest.ratio)), medians) if reference.ratios is not None else None
-    copy_check = None if reference.ratios is None else check_copies(nearest.ratio, reference.ratios)
+    ratio = interval_around(float(np.median(nearest.ratio)), medians) if reference.test_nearest else None
+    copy_check = check_copies(nearest, reference.test_nearest) if reference.test_nearest else None
     timer.stop("copies")
     people = check_people(pictures, reference.people, console) if isinstance(reference.people, People) else None
     timer.stop("people")
@@ -148,6 +164,7 @@ def evaluate_model(model: Model, reference: Reference, samples: int, console: Co
         pictures=pictures,
         features=features,
         scores=scores,
+        comparable_scores=comparable_scores,
         face_rate=face_rate,
         distinct=distinct,
         nearest=nearest,

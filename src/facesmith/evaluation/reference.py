@@ -14,7 +14,7 @@ from facesmith.detection.detect import shows_face
 from facesmith.errors import BadData
 from facesmith.faces import Faces
 from facesmith.metrics.comparison import MIN_SAMPLES, Score, scores_with_intervals
-from facesmith.metrics.copies import MIN_HELD_OUT, nearest_faces, thumbnails
+from facesmith.metrics.copies import NearestFaces, nearest_faces, thumbnails, too_few_held_out
 from facesmith.metrics.features import Extractor, cached_features
 from facesmith.metrics.identity import People, embed_people
 from facesmith.photos import split
@@ -37,7 +37,8 @@ class Reference:
         real_features: of these, `[M, D]`.
         real_scores: the metrics of these, compared with the test split like samples.
         face_rate: share of test faces in which the detector finds a face; None if there are no test faces.
-        ratios: distance ratio of each test face, compared with the other test faces; None if there are too few.
+        no_copy_check: why the distance ratios are not compared; empty if there are enough test faces.
+        test_nearest: the nearest training face and other test face of each test face; None if there are too few.
         people: embeddings of training and test faces, or the reason why people are not compared.
     """
 
@@ -53,7 +54,8 @@ class Reference:
     real_features: NDArray[np.float32]
     real_scores: dict[str, Score]
     face_rate: float | None
-    ratios: NDArray[np.float64] | None
+    no_copy_check: str
+    test_nearest: NearestFaces | None
     people: People | str
 
 
@@ -87,12 +89,12 @@ def prepare_reference(
         real_scores = scores_with_intervals(features, shuffled)
     training_thumbnails = thumbnails(faces.pixels, training)
     test_thumbnails = thumbnails(test_pixels) if len(test) else training_thumbnails[:0]
-    ratios = None
-    if len(test) >= MIN_HELD_OUT:
-        _, groups = np.unique([faces.groups[row] for row in test], return_inverse=True)
-        ratios = nearest_faces(
-            test_pixels, training_thumbnails, test_thumbnails, "test faces", console, groups
-        ).ratio  # fmt: skip
+    test_groups = [faces.groups[row] for row in test]
+    no_copy_check = too_few_held_out(test_groups)
+    test_nearest: NearestFaces | None = None
+    if not no_copy_check:
+        _, groups = np.unique(test_groups, return_inverse=True)
+        test_nearest = nearest_faces(test_pixels, training_thumbnails, test_thumbnails, "test faces", console, groups)
     return Reference(
         faces=faces,
         extractor=extractor,
@@ -106,7 +108,8 @@ def prepare_reference(
         real_features=real_features,
         real_scores=real_scores,
         face_rate=float(shows_face(as_rgb(test_pixels)).mean()) if len(test) else None,
-        ratios=ratios,
+        no_copy_check=no_copy_check,
+        test_nearest=test_nearest,
         people=embed_people(faces, training, test, console) if identity else NOT_REQUESTED,
     )
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from facesmith.evaluation.model_result import ModelResult
 from facesmith.evaluation.reference import Reference
-from facesmith.metrics.comparison import protocol_name
-from facesmith.metrics.copies import MIN_HELD_OUT
+from facesmith.metrics.comparison import Score, protocol_name
 from facesmith.metrics.identity import CLOSE_SHARE
 
 MEANINGS = {
@@ -38,7 +37,7 @@ def verdicts(result: ModelResult, reference: Reference) -> list[Verdict]:
         Verdict("Are they faces?", _faces(result, reference)),
         Verdict("Do they look real?", _realism(result, reference)),
         Verdict("Do they vary?", _variety(result, reference)),
-        Verdict("Are they new?", novelty(result)),
+        Verdict("Are they new?", novelty(result, reference)),
         Verdict("Are they new people?", new_people(result, reference)),
     ]
 
@@ -54,9 +53,9 @@ def _faces(result: ModelResult, reference: Reference) -> str:
 def _realism(result: ModelResult, reference: Reference) -> str:
     if reference.too_few:
         return f"Not measured: {reference.too_few}."
-    score, real = result.scores["fd"], reference.real_scores["fd"]
+    score, real, count = result.comparable_scores["fd"], reference.real_scores["fd"], len(reference.real)
     if score.low <= real.high:
-        return "By the Fréchet distance, the samples can't be distinguished from real faces."
+        return f"By the Fréchet distance, {count} samples can't be distinguished from as many real faces."
     return (
         f"Not quite: the Fréchet distance of the samples is {score.value / real.value:.1f} times that of real faces "
         "from other real faces."
@@ -71,14 +70,15 @@ def _variety(result: ModelResult, reference: Reference) -> str:
         distinct = f"Only {result.distinct} of {count} samples are distinct."
     if reference.too_few:
         return f"{distinct} How many real faces have a similar sample was not measured: {reference.too_few}."
-    coverage, real = result.scores["coverage"], reference.real_scores["coverage"]
+    coverage, real = result.comparable_scores["coverage"], reference.real_scores["coverage"]
+    first = f"Among the first {len(reference.real)} samples, " if len(reference.real) < count else ""
     return (
-        f"{coverage.value:.0%} of the real test faces have a similar sample; with real faces in place of samples, "
-        f"{real.value:.0%} have one. {distinct}"
+        f"{first}{coverage.value:.0%} of the real test faces have a similar sample; with real faces in place of "
+        f"samples, {real.value:.0%} have one. {distinct}"
     )
 
 
-def novelty(result: ModelResult) -> str:
+def novelty(result: ModelResult, reference: Reference) -> str:
     """Whether the samples are new faces or copies of training faces."""
     check, count = result.copy_check, len(result.pictures)
     copies, photos = int(result.copies.sum()), len(result.copied)
@@ -87,16 +87,22 @@ def novelty(result: ModelResult) -> str:
         return f"COPIES: {copies} of {count} samples are copies of {which}."
     if result.notice:
         return "Not checked: the model was trained on other faces than these."
+    similar = f"{copies} of {count} samples are very similar to a training photo"
+    if result.unclear:
+        return (
+            f"Unclear: {similar}, and there are too few held-out faces ({len(reference.test)}) to tell whether this is "
+            "chance. Look at the pairs."
+        )
     if check is None:
         return (
             f"None of {count} samples is nearly identical to a training photo. Less obvious copies were not searched: "
-            f"this needs at least {MIN_HELD_OUT} held-out faces."
+            f"{reference.no_copy_check}."
         )
     if copies:
-        return (
-            f"Probably new: {copies} of {count} samples are very similar to a training photo, but so are "
-            f"{check.real_share:.1%} of the real test faces. Look at the pairs."
+        reason = (
+            f"but so are {check.real_share:.1%} of the real test faces" if check.real_share else "as can be by chance"
         )
+        return f"Probably new: {similar}, {reason}. Look at the pairs."
     return f"None of {count} samples is a copy of a training photo."
 
 
@@ -111,6 +117,11 @@ def new_people(result: ModelResult, reference: Reference) -> str:
     close = "unusually close to a training person"
     if check.draws_training_people:
         return f"TRAINING PEOPLE: by face recognition, {share} are {close}. Look at the pairs."
+    if check.unclear:
+        return (
+            f"Unclear: {share} are {close}; {CLOSE_SHARE:.0%} are expected by chance, but there are too few held-out "
+            f"faces ({len(reference.test)}) to tell. Look at the pairs."
+        )
     return (
         f"Yes, as far as face recognition can tell: {share} are {close}; {CLOSE_SHARE:.0%} are expected by chance, "
         f"because {1 - CLOSE_SHARE:.0%} of held-out people are less close."
@@ -123,6 +134,8 @@ def short_verdict(result: ModelResult) -> str:
         return f"copies of {len(result.copied)} photos"
     if result.notice:
         return "not checked"
+    if result.unclear:
+        return "unclear: too few held-out faces"
     return "new faces" if result.copy_check else "no identical faces"
 
 
@@ -144,19 +157,22 @@ def warnings(samples: int, reference: Reference) -> list[str]:
         )
     if len(reference.real) < samples:
         messages.append(
-            f"There are only {len(reference.real)} training faces to take the place of {samples} samples: in the "
-            'column "real faces", the Fréchet distance is too high and recall too low.'
+            f"There are only {len(reference.real)} training faces to take the place of {samples} samples. So the "
+            'metrics are also computed for as many samples: compare only these with the column "real faces".'
         )
     return messages
 
 
 def metric_table(results: Sequence[ModelResult], names: Sequence[str], reference: Reference) -> list[list[str]]:
     """The rows of a table with one column per model and one for real faces; the first row is the header."""
-    count = len(results[0].pictures)
+    count, n_real = len(results[0].pictures), len(reference.real)
     rows = [["metric", *names, "real faces"]]
-    for metric in reference.real_scores:
-        cells = [f"{each.scores[metric].value:.4g} ± {_half_interval(each, metric):.2g}" for each in results]
-        rows.append([metric_name(metric, count, reference), *cells, f"{reference.real_scores[metric].value:.4g}"])
+    for metric, real in reference.real_scores.items():
+        if n_real < count:
+            cells = [_with_half_interval(each.scores[metric]) for each in results]
+            rows.append([metric_name(metric, count, reference), *cells, NOT_MEASURED])
+        cells = [_with_half_interval(each.comparable_scores[metric]) for each in results]
+        rows.append([metric_name(metric, n_real, reference), *cells, f"{real.value:.4g}"])
     rows.append(["faces found", *(f"{each.face_rate.value:.1%}" for each in results), _share(reference.face_rate)])
     rows.append(["distinct pictures", *(f"{each.distinct} of {count}" for each in results), ""])
     real_ratio = next((f"{each.copy_check.real_median:.3f}" for each in results if each.copy_check), NOT_MEASURED)
@@ -185,5 +201,5 @@ def metric_name(metric: str, count: int, reference: Reference) -> str:
     return protocol_name(metric, count, reference.extractor.name, fid=reference.extractor.fid)
 
 
-def _half_interval(result: ModelResult, metric: str) -> float:
-    return result.scores[metric].high - result.scores[metric].value
+def _with_half_interval(score: Score) -> str:
+    return f"{score.value:.4g} ± {max(score.high - score.value, score.value - score.low):.2g}"

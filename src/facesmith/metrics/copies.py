@@ -8,7 +8,7 @@ little. This tolerates noise, blur, compression and other small changes; docs/ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -29,9 +29,14 @@ ZOOM = 1 / 18  # of a picture's side, removed from or added to each border
 BATCH_SIZE = 256
 MIN_DISTANCE = 1e-3  # smaller distances count as this, so that ratios stay finite
 MIN_HELD_OUT = 20  # held-out faces
-# Without enough held-out faces, only pictures that are closer than this to a training face count as copies. On CelebA,
-# blurred and noisy copies are up to .12 away, and none of 300 new faces is closer than .24 to any of 1,200 others.
+MIN_HELD_OUT_GROUPS = 5  # people among them, since no face is compared with others of the same person
+# Pictures that are closer than this to a training face are nearly identical. Without enough held-out faces, only they
+# count as copies. On CelebA, blurred and noisy copies are up to .12 away, and none of 300 new faces is closer than .24
+# to any of 1,200 others.
 COPY_DISTANCE = 0.15
+# Up to this share of new faces can be very similar to a training face, for example because a photo was taken twice. On
+# CelebA, .6 % of 3,251 held-out faces are, and the 99 % interval of this share reaches to 1.1 %.
+CHANCE_SHARE = 0.01
 DEVIATIONS = 5.0  # ratios this many standard deviations below the median of new faces are copies
 Z_99 = 2.58  # standard deviations that contain 99 % of a normal distribution
 
@@ -68,22 +73,38 @@ class CopyCheck:
     Attributes:
         threshold: a sample with a smaller ratio counts as a copy.
         copies: bool `[N]`.
+        identical: how many of these are also closer to a training face than `COPY_DISTANCE`.
         allowed: how many of N new faces may have a smaller ratio, for example because a photo was taken twice.
+        conclusive: more than this many are no chance, even if the held-out faces are an unusual selection; with few
+            held-out faces, far more than `allowed`.
         real_share: share of real held-out faces with a smaller ratio.
+        real_identical: how many of these are also closer to a training face than `COPY_DISTANCE`.
         median, real_median: of the ratios.
     """
 
     threshold: float
     copies: NDArray[np.bool_]
+    identical: int
     allowed: int
+    conclusive: int
     real_share: float
+    real_identical: int
     median: float
     real_median: float
 
     @property
     def has_copies(self) -> bool:
-        """Whether there are more copies than are expected among new faces."""
-        return int(self.copies.sum()) > self.allowed
+        """Whether there are more copies than can be among new faces.
+
+        Nearly identical samples count without the margin for few held-out faces, if no held-out face is as close.
+        """
+        nearly_identical = self.real_identical == 0 and self.identical > self.allowed
+        return nearly_identical or int(self.copies.sum()) > self.conclusive
+
+    @property
+    def unclear(self) -> bool:
+        """Whether there are more copies than are usual among new faces, but too few held-out faces to be sure."""
+        return not self.has_copies and int(self.copies.sum()) > self.allowed
 
 
 def thumbnails(pixels: Pixels, rows: NDArray[np.int64] | None = None) -> Tensor:
@@ -126,31 +147,54 @@ def nearest_faces(
     )
 
 
-def check_copies(ratio: NDArray[np.float64], real: NDArray[np.float64]) -> CopyCheck:
+def too_few_held_out(groups: Sequence[str]) -> str:
+    """Why held-out faces can't show how close new faces are to training faces; empty if they can.
+
+    Args:
+        groups: the person of each held-out face, or the set of its near-duplicates.
+    """
+    if len(groups) < MIN_HELD_OUT:
+        return f"this needs at least {MIN_HELD_OUT} held-out faces, and there are {len(groups)}"
+    if (people := len(set(groups))) < MIN_HELD_OUT_GROUPS:
+        return f"this needs held-out faces of at least {MIN_HELD_OUT_GROUPS} people, and they show {people}"
+    return ""
+
+
+def check_copies(samples: NearestFaces, held_out: NearestFaces) -> CopyCheck:
     """Decide which samples are copies.
 
     Args:
-        ratio: of the samples.
-        real: of held-out faces, each compared with the others.
+        held_out: of held-out faces, each compared with those of other groups.
 
     Raises:
         BadData: there are too few held-out faces.
     """
+    ratio, real = samples.ratio, held_out.ratio
     if len(real) < MIN_HELD_OUT:
         raise BadData(f"{len(real)} held-out faces are too few to detect copies; {MIN_HELD_OUT} are needed.")
     logs = np.log(real)
     # From the lower quantile, because photos that are in both splits unnoticed must not widen it.
     deviation = np.median(logs) - np.quantile(logs, 0.1587)
     threshold = float(np.exp(np.median(logs) - DEVIATIONS * deviation))
-    real_copies = real < threshold
+    copies, real_copies = ratio < threshold, real < threshold
+    real_share = float(real_copies.mean())
+    conclusive = int(len(ratio) * wilson_upper_bound(int(real_copies.sum()), len(real)))
     return CopyCheck(
         threshold=threshold,
-        copies=ratio < threshold,
-        allowed=int(len(ratio) * wilson_upper_bound(int(real_copies.sum()), len(real))),
-        real_share=float(real_copies.mean()),
+        copies=copies,
+        identical=int((copies & (samples.to_training < COPY_DISTANCE)).sum()),
+        allowed=min(conclusive, largest_chance_count(len(ratio), max(real_share, CHANCE_SHARE))),
+        conclusive=conclusive,
+        real_share=real_share,
+        real_identical=int((real_copies & (held_out.to_training < COPY_DISTANCE)).sum()),
         median=float(np.median(ratio)),
         real_median=float(np.median(real)),
     )
+
+
+def largest_chance_count(count: int, share: float = CHANCE_SHARE) -> int:
+    """The largest number that is usual among `count` pictures if each counts with the probability `share`."""
+    return int(count * share + Z_99 * sqrt(count * share * (1 - share)))
 
 
 def wilson_upper_bound(hits: int, count: int, deviations: float = Z_99) -> float:

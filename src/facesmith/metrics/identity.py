@@ -18,7 +18,7 @@ from rich.console import Console
 
 from facesmith.faces import Faces
 from facesmith.metrics.comparison import Score
-from facesmith.metrics.copies import MIN_HELD_OUT, NearestFaces, wilson_upper_bound
+from facesmith.metrics.copies import NearestFaces, too_few_held_out, wilson_upper_bound
 from facesmith.metrics.face_embedding import MIN_SIDE_PX, FaceEmbedding, embed_faces, load_face_embedding
 from facesmith.pictures.images import Pixels
 
@@ -66,6 +66,11 @@ class PeopleCheck:
         """Whether more samples are close to a training person than can be by chance."""
         return self.share.low > self.allowed
 
+    @property
+    def unclear(self) -> bool:
+        """Whether more samples are close to a training person than of held-out people, but these are too few."""
+        return not self.draws_training_people and self.share.low > max(self.real_share, CLOSE_SHARE)
+
 
 def embed_people(
     faces: Faces, training: NDArray[np.int64], held_out: NDArray[np.int64], console: Console
@@ -77,14 +82,15 @@ def embed_people(
     """
     if faces.resolution < MIN_SIDE_PX:
         return f"people can't be distinguished on faces of {faces.resolution} px; {MIN_SIDE_PX} px are needed"
-    if len(held_out) < MIN_HELD_OUT:
-        return f"this needs at least {MIN_HELD_OUT} held-out faces, and there are {len(held_out)}"
+    held_out_groups = [faces.groups[row] for row in held_out]
+    if reason := too_few_held_out(held_out_groups):
+        return reason
     network = load_face_embedding()
     known, new = (
         embed_faces(network, faces.pixels, rows, name, console)
         for rows, name in ((training, "training faces"), (held_out, "test faces"))
     )
-    _, groups = np.unique([faces.groups[row] for row in held_out], return_inverse=True)
+    _, groups = np.unique(held_out_groups, return_inverse=True)
     return People(network, known, new, nearest_people(new, known, new, groups).ratio)
 
 
