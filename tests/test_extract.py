@@ -10,6 +10,7 @@ import textwrap
 import time
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import filelock
 import numpy as np
@@ -19,6 +20,7 @@ from faults import Killed as KilledAtDisk
 from pictures import EYES, FACE_BOX, bomb, different_faces, photo, portrait, shared, without_face, write_video
 from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
+from test_shards import run_here
 
 from facesmith import faces
 from facesmith.detection.align import Alignment, transform
@@ -28,6 +30,7 @@ from facesmith.photos import collect, journal
 from facesmith.photos.crop import AlignedCropper, main_face
 from facesmith.photos.extract import extract
 from facesmith.photos.extraction_report import unreadable_reason
+from facesmith.photos.faces_folder import LOCK_NAME
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.sources import Photo
 from facesmith.pictures.images import FirstPicture, read_picture, write_picture
@@ -560,6 +563,21 @@ def test_second_process_on_the_same_folder_is_an_error(tmp_path, monkeypatch):
         run(tmp_path / "a.png", tmp_path / "out", size=32)
     with pytest.raises(OutputExists, match="add --force"):
         run(tmp_path / "a.png", tmp_path / "out", size=32)
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": 5}])
+def test_a_system_that_removes_no_open_file_finishes_the_extraction(tmp_path, monkeypatch, options):
+    photos, unlink = different_faces(tmp_path / "photos", 2), Path.unlink
+
+    def refusing(path, missing_ok=False):
+        if path.name == LOCK_NAME:
+            raise PermissionError(13, "The process cannot access the file", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refusing)
+    monkeypatch.setattr("facesmith.photos.extract.choose_engine", lambda *_: run_here)
+    assert run(photos, tmp_path / "out", crop=64, **options).photos == 2
+    assert run(photos, tmp_path / "out", crop=64, **options).was_complete
 
 
 @pytest.mark.parametrize(

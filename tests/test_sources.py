@@ -2,6 +2,7 @@ import os
 import struct
 import tarfile
 import zipfile
+from pathlib import Path
 
 import av
 import numpy as np
@@ -292,6 +293,16 @@ def test_playlist_named_like_a_video_opens_no_other_file(tmp_path):
     (photo,) = iterate_photos(open_source(tmp_path / "list.mp4"), 1)
     with pytest.raises(BadPicture, match="damaged video"):
         photo.load()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this system allows no colon in a name")
+@pytest.mark.parametrize("name", ["2024-05-01T12:30:00.mp4", "pipe:0.mp4", "http:host.mp4"])
+def test_a_video_whose_name_looks_like_an_address_is_read_as_a_file(tmp_path, monkeypatch, name):
+    write_video(tmp_path / "video.mp4", [np.zeros((32, 48, 3), np.uint8)] * 2).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    source = open_source(Path(name))
+    assert [photo.load().shape for photo in iterate_photos(source, 1)] == [(32, 48, 3)] * 2
+    assert count_photos(source, 1) == 2
 
 
 def test_fingerprint_changes_with_the_files(folder):

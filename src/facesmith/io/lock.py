@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -35,6 +35,12 @@ def locked(file: Path, busy: Exception) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def remove_lock(file: Path) -> None:
+    """Remove the file of a lock that is held, if the system allows it: Windows does not, and removes it on release."""
+    with suppress(OSError):
+        file.unlink()
 
 
 def _acquire(file: Path) -> BaseFileLock:

@@ -25,7 +25,7 @@ from facesmith.errors import BadOption, FacesmithError, OutputExists
 from facesmith.io.commands import quoted
 from facesmith.io.cpus import usable_cpus
 from facesmith.io.files import explain_disk_error, naming_errors, real_path, remove_partial_files
-from facesmith.io.lock import locked
+from facesmith.io.lock import locked, remove_lock
 from facesmith.io.messages import as_typed
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal
@@ -178,7 +178,7 @@ def _extract(
         console.print(f"Stopped after {collector.n_photos} photos. To resume, run the same command without --force.")
         raise
     report = faces_folder.finish(out, settings, source, labels, pictures, faces_folder.finished_folder(out))
-    (out / LOCK_NAME).unlink(missing_ok=True)
+    remove_lock(out / LOCK_NAME)
     return report
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from facesmith.errors import BadData
 from facesmith.io.files import remove_partial_files
+from facesmith.io.lock import remove_lock
 from facesmith.io.progress import Progress
 from facesmith.photos import faces_folder, journal, shard_files
 from facesmith.photos.engines import Engine
@@ -70,7 +71,7 @@ def extract_shards(
         console.print(f"Stopped after {done}. To resume, run the same command without --force.")
         raise
     report = faces_folder.finish(out, settings, source, labels, job.pictures, _finished(job, len(slices)))
-    (out / LOCK_NAME).unlink(missing_ok=True)
+    remove_lock(out / LOCK_NAME)
     remove_partial_files(out)
     return report
 

@@ -116,7 +116,7 @@ class PhotoSource:
                 except BadData as reason:
                     raise BadPicture(str(reason)) from None
             else:
-                video = str(path)
+                video = str(path.absolute())  # FFmpeg would read `12:30.mp4` as an address of the kind `12`
             options = {"format_whitelist": VIDEO_FORMATS}
             container = av.open(video, "r", metadata_errors="replace", options=options)
             yield stack.enter_context(closing(container))
