@@ -807,6 +807,15 @@ def test_folders_of_photos_become_labels_of_their_faces(tmp_path):
     assert kept == {"happy/001.png": ("1", "0"), "sad/002.png": ("0", "1"), "train/000.png": ("0", "0")}
 
 
+def test_folders_that_become_no_labels_are_explained(tmp_path):
+    for i in range(65):
+        (tmp_path / "photos" / f"street {i}").mkdir(parents=True)
+        Image.new("RGB", (40, 40)).save(tmp_path / "photos" / f"street {i}" / "photo.png")
+    output = io.StringIO()
+    run(tmp_path / "photos", tmp_path / "out", size=16, crop=16, console=Console(file=output, width=300))
+    assert "notice: 65 folders are not classes, because they are more than 64\n" in output.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "table"),
     [

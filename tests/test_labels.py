@@ -174,6 +174,14 @@ def test_columns_of_parquet_files_are_labels(tmp_path):
     assert listing.persons == ["Ann", "Ben", "Ann", "Ben", None]
 
 
+def test_an_index_that_pandas_adds_to_parquet_is_not_a_label(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"file_name": ["a.png", "b.png"], "smiling": [1, 0], "__index_level_0__": [7, 9]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "metadata.parquet")
+    assert values(listing_of(tmp_path, TWO)) == {"smiling": [1, 0]}
+
+
 # Tables that are not used.
 
 
@@ -193,6 +201,7 @@ def test_columns_of_parquet_files_are_labels(tmp_path):
         ("dataset.json", '{"labels": [[5, 1]]}', "not a list of [file name, label]"),
         ("dataset.json", '{"labels": [["a.png", [1]], ["b.png", [1, 2]]]}', "not all lists of one length"),
         ("dataset.json", '{"labels": [["a.png", [1]], ["b.png", 1]]}', "not all numbers"),
+        ("dataset.json", '{"labels": [["a.png", []], ["b.png", []]]}', "its lists of labels are empty"),
         ("list_attr_celeba.txt", "", "it is empty"),
         ("list_attr_celeba.txt", "1\nSmiling\nz.png 1\n", "none of its 1 names"),
         ("lfw_attributes.txt", "a\tb\n1\t2\n", "lacks person and imagenum"),
@@ -266,6 +275,12 @@ def test_every_encoding_separator_and_line_end_of_spreadsheets_is_read(tmp_path,
 def test_line_that_names_the_separator_is_not_a_header(tmp_path):
     listing = listing_of(tmp_path, {**TWO, "metadata.csv": "sep=;\r\nfile_name;glad\r\na.png;1\r\nb.png;0\r\n"})
     assert values(listing) == {"glad": [1, 0]}
+
+
+@pytest.mark.parametrize("separator", ['"', ""])
+def test_a_line_that_names_no_possible_separator_is_skipped_as_a_title(separator):
+    table = parse(f"sep={separator}\r\nfile_name,glad\r\na.png,1\r\n".encode())
+    assert (table.columns, table.rows) == (["file_name", "glad"], [["a.png", "1"]])
 
 
 def test_decimal_commas_are_numbers(tmp_path):

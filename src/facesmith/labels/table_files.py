@@ -36,7 +36,7 @@ from facesmith.labels.table_text import (
 )
 from facesmith.storage.store import LabelTable, Store, StoredFile
 
-UNNAMED = re.compile(r"unnamed_[0-9]+")  # as pandas calls columns without a name
+UNNAMED = re.compile(r"(unnamed|index_level)_[0-9]+")  # as pandas calls columns without a name, in CSV and Parquet
 PERSON_COLUMNS = ("person", "identity", "celeb_id")
 MAX_TABLE_BYTES = 2**27
 EXAMPLE = "file_name,smiling"
@@ -231,6 +231,8 @@ def _read_stylegan(path: str, raw: bytes) -> Table:
     length = len(lists[0]) if lists else 1
     if lists and (len(lists) != len(labeled) or {len(label) for label in lists} != {length} or length > MAX_LABELS):
         raise UnusableTable("its labels are not all numbers, or not all lists of one length")
+    if not length:
+        raise UnusableTable("its lists of labels are empty")
     rows = [[_cell(value) for value in (label if lists else [label])] for _, label in labeled]
     if not all(isinstance(name, str) for name, _ in labeled):
         raise UnusableTable('its "labels" are not a list of [file name, label]')

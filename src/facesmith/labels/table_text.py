@@ -18,7 +18,7 @@ MAX_ZERO_SHARE = 0.3
 BINARY, JSON = FileKind("other", "binary data"), FileKind("other", "JSON")
 JSON_START = re.compile(r'\s*(\[\s*[\[{"]|\{\s*["}])')
 DELIMITERS = ",;\t|"
-SEPARATOR_LINE = re.compile(r"\s*sep=(.)[\r\n]+", re.IGNORECASE)  # Excel's first line
+SEPARATOR_LINE = re.compile(r"\s*sep=([^\r\n\"])[\r\n]+", re.IGNORECASE)  # Excel's first line
 COUNT_LINE = re.compile(r"[\s,;]*([0-9]+)[ \t,;]*[\r\n]+")
 COMMENT_LINE = re.compile(r"[\r\n]*#([^\r\n]*)[\r\n]*")
 SURROGATE = re.compile("[\udc80-\udcff]")

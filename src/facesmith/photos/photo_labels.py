@@ -69,7 +69,10 @@ def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
     notices = [
         f"{printable_name(name)} is not used: {printable_name(reason)}" for name, reason in labels.unused.items()
     ]
-    found = labels.columns if labels.files else _class_columns(photos, source.store.archives())
+    found = labels.columns
+    if not labels.files:
+        found, about_folders = _class_columns(photos, source.store.archives())
+        notices += about_folders
     columns = {name: cells for name, cells in found.items() if attribute_name(name) not in taken}
     if any(labels.persons):
         columns[PERSON] = labels.persons
@@ -92,10 +95,12 @@ def read_photo_labels(source: PhotoSource, taken: Sequence[str]) -> PhotoLabels:
     )
 
 
-def _class_columns(photos: Sequence[str], archives: Collection[str]) -> dict[str, list[str]]:
-    """A column of 1 and 0 for each class, if folders divide the photos into classes and not into persons."""
-    classes = [] if any(persons_of(photos)) else classes_of(photos, archives)[0]
-    return {name: [str(int(each == name)) for each in classes] for name in sorted(set(classes) - {""})}
+def _class_columns(photos: Sequence[str], archives: Collection[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """A column of 1 and 0 for each class, if folders divide the photos into classes and not into persons; notices."""
+    if any(persons_of(photos)):
+        return {}, []
+    classes, notices = classes_of(photos, archives)
+    return {name: [str(int(each == name)) for each in classes] for name in sorted(set(classes) - {""})}, notices
 
 
 def _listed(columns: Sequence[str]) -> str:
