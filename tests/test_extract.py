@@ -30,7 +30,7 @@ from facesmith.photos import collect, journal
 from facesmith.photos.crop import AlignedCropper, main_face
 from facesmith.photos.extract import extract
 from facesmith.photos.extraction_report import unreadable_reason
-from facesmith.photos.faces_folder import LOCK_NAME
+from facesmith.photos.faces_folder import CLEARED_JOURNAL_NAME, LOCK_NAME
 from facesmith.photos.journal import JOURNAL_NAME
 from facesmith.photos.sources import Photo
 from facesmith.pictures.images import FirstPicture, read_picture, write_picture
@@ -858,6 +858,26 @@ def test_folders_that_extract_wrote_inside_the_photos_are_left_aside(tmp_path):
     assert report.photos == 3
     assert report.ignored == {"in a folder that extract wrote": 5}  # a face and four tables
     assert run(photos, photos / "faces", crop=64).was_complete
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": 2}])
+@pytest.mark.parametrize("journal_name", [JOURNAL_NAME, CLEARED_JOURNAL_NAME])
+def test_an_unfinished_extraction_inside_the_photos_is_left_aside(tmp_path, monkeypatch, options, journal_name):
+    def stop(*_):
+        raise Killed
+
+    photos, whole = different_faces(tmp_path / "photos", 3), different_faces(tmp_path / "whole", 3)
+    monkeypatch.setattr("facesmith.photos.extract.choose_engine", lambda *_: run_here)
+    with monkeypatch.context() as patch:
+        patch.setattr("facesmith.photos.faces_folder.finish", stop)
+        with pytest.raises(Killed):
+            run(photos, photos / "faces", crop=64, **options)
+    (photos / "faces" / JOURNAL_NAME).rename(photos / "faces" / journal_name)
+    report = run(photos, photos / "small", size=36, crop=64)
+    assert report.photos == 3
+    assert report.ignored == {"folder of an unfinished extraction": 1}
+    run(whole, tmp_path / "small", size=36, crop=64)
+    assert rows(photos / "small" / "metadata.csv") == rows(tmp_path / "small" / "metadata.csv")
 
 
 def test_generated_photos_are_counted(tmp_path):

@@ -51,6 +51,12 @@ def test_output_folder_is_not_searched(folder):
     assert names(open_source(folder, outside=folder / "sub")) == ["a.PNG", "b.jpg"]
 
 
+def test_output_folder_is_not_searched_whatever_it_is_called(folder, monkeypatch):
+    monkeypatch.setattr("facesmith.storage.store.real_path", Path.absolute)  # as on a disk that ignores case
+    (folder.parent / "SUB").symlink_to(folder / "sub")
+    assert names(open_source(folder, outside=folder.parent / "SUB")) == ["a.PNG", "b.jpg"]
+
+
 def test_source_may_be_one_picture(folder):
     source = open_source(folder / "b.jpg")
     assert names(source) == ["b.jpg"]

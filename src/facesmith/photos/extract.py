@@ -102,7 +102,7 @@ def extract(
     _check_options(size, frame, faces, min_face, threshold, max_fill, every, workers)
     if crop is not None and crop < size:
         raise BadOption(f"--crop {crop} is less than --size {size}; faces are never enlarged. Choose a smaller --size.")
-    if real_path(photos) == real_path(out):
+    if real_path(photos) == real_path(out) or (photos.exists() and out.exists() and photos.samefile(out)):
         raise BadOption(f"--out is the folder of the photos, {photos}. Choose another folder.")
     source = open_source(photos, outside=out)
     framing = Alignment(size, frame) if crop is None else CenterCrop(size, crop)

@@ -43,6 +43,8 @@ IN_RUN_FOLDER = "in a run folder"  # kind of files that `train` wrote: sheets of
 FACES_HEADER = "faces.json"
 FACES_TABLE = "metadata.csv"
 IN_FACES_FOLDER = "in a folder that extract wrote"  # kind of files that are skipped in a search for photos
+JOURNALS = frozenset({".extract.jsonl", ".extract-cleared.jsonl"})  # in a folder that `extract` has not finished
+UNFINISHED_FACES = "folder of an unfinished extraction"  # stamp and kind; such a folder counts as one file
 UNKNOWN_SIZE = -1  # of a file at an address, if the size isn't known before it is opened
 # Files with pictures that are not read, by kind.
 CONVERTED_FIRST = {"PDF": "save its pages as pictures first", "Photoshop file": "save it as PNG or JPEG first"}
@@ -187,7 +189,7 @@ def sort_by_kind(store: Store, *, without_extractions: bool = False) -> SortedFi
     The files of run folders inside the store are left aside.
 
     Args:
-        without_extractions: also leave aside the files of folders inside the store that `extract` wrote.
+        without_extractions: also leave aside the files of folders inside the store that `extract` has finished.
     """
     result = SortedFiles()
     files = store.files()
@@ -196,7 +198,9 @@ def sort_by_kind(store: Store, *, without_extractions: bool = False) -> SortedFi
     left_aside |= {f"{folder}/": IN_RUN_FOLDER for folder in run_folders(files) if folder}
     folders = tuple(left_aside)
     for file in files:
-        if folders and file.name.startswith(folders):
+        if file.stamp == UNFINISHED_FACES:
+            result.kinds[file.name] = UNFINISHED_FACES
+        elif folders and file.name.startswith(folders):
             result.kinds[file.name] = next(kind for each, kind in left_aside.items() if file.name.startswith(each))
         elif store.trusts(file):
             result.pictures.append(file)
@@ -248,18 +252,20 @@ class FolderStore(Store):
     the cache of the Hugging Face Hub, files are called by hashes, and links have their names.
 
     Args:
-        exclude: a folder to leave out.
+        exclude: the output of `extract`, which is left out. Its unfinished outputs inside the folder are left out, too.
     """
 
     def __init__(self, path: Path, exclude: Path | None = None) -> None:
-        self.path = path
-        self.exclude = real_path(exclude) if exclude is not None else None
+        self.path, self.exclude = path, exclude
 
     def files(self) -> list[StoredFile]:
         listed: list[StoredFile] = []
         links: list[str] = []
         folders, linked_folders = [""], list[str]()
-        seen: dict[tuple[int, int], int] = {}  # device and inode of folders and files -> index in `listed`, or -1
+        # Device and inode of folders and files -> index in `listed`, or -1. On some disks a folder has several names.
+        seen: dict[tuple[int, int], int] = {}
+        if self.exclude is not None and self.exclude.exists():
+            seen[_identity(self.exclude.stat())] = -1
         while folders or linked_folders:
             if not folders:  # only now, so that no direct name is hidden by a link to the same folder
                 linked_folders.sort(reverse=True)
@@ -280,19 +286,20 @@ class FolderStore(Store):
         """Add the files of one folder to `listed`, and its subfolders and links to the other lists."""
         here = self.path / folder
         try:
-            status = here.stat()
+            identity = _identity(here.stat())
             real = real_path(here)
-            if (status.st_dev, status.st_ino) in seen or real == self.exclude:
+            if identity in seen or (folder and any(map(real.is_relative_to, KERNEL_FOLDERS))):
                 return
-            if folder and any(map(real.is_relative_to, KERNEL_FOLDERS)):
-                return
-            seen[status.st_dev, status.st_ino] = -1
+            seen[identity] = -1
             entries = list(os.scandir(here))
         except OSError as error:
             if not folder:
                 advice = "Change its permissions, or choose another folder."
                 raise BadData(f"{here} can't be read: {error.strerror}. {advice}") from None
             listed.append(StoredFile(folder.rstrip("/"), UNREADABLE_FOLDER, 0))
+            return
+        if folder and self.exclude is not None and not JOURNALS.isdisjoint(entry.name for entry in entries):
+            listed.append(StoredFile(folder.rstrip("/"), UNFINISHED_FACES, 0))
             return
         for entry in entries:
             name = f"{folder}{entry.name}"
@@ -320,7 +327,7 @@ class FolderStore(Store):
         if not stat.S_ISREG(status.st_mode):
             listed.append(StoredFile(name, SPECIAL_FILE, 0))
             return
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(status)
         if identity in seen and path.is_symlink():
             first = listed[seen[identity]]
             if suffix_of(name) and not suffix_of(first.name):
@@ -348,6 +355,11 @@ class FolderStore(Store):
 
     def local_path(self, name: str) -> Path:
         return self.path / name
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    """What two names of the same file or folder share."""
+    return status.st_dev, status.st_ino
 
 
 class FileStore(Store):
