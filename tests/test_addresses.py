@@ -18,6 +18,7 @@ from test_shards import content, rows, run_here
 
 from facesmith.errors import BadData, BadPicture, FacesmithError, MissingExtra
 from facesmith.explore.detect_marks import detect
+from facesmith.io.file_kinds import HEAD_BYTES
 from facesmith.photos import extract as extract_module
 from facesmith.photos.extract import extract
 from facesmith.photos.sources import iterate_photos, open_source
@@ -81,7 +82,7 @@ def test_photos_at_an_address_are_read_several_at_a_time(bucket, tmp_path, monke
     read, together = type(bucket).cat_file, threading.Barrier(3, timeout=20)
 
     def reading(file_system, path, **options):
-        if not options:
+        if options["end"] > HEAD_BYTES:
             together.wait()
         return read(file_system, path, **options)
 
@@ -126,7 +127,7 @@ def test_a_fault_of_the_network_is_tried_again_and_never_counts_as_a_damaged_pho
     read, failures = type(bucket).cat_file, [1, 1, 0, 1, 1, 1]
 
     def failing(file_system, path, **options):
-        if not options and failures.pop(0):
+        if options["end"] > HEAD_BYTES and failures.pop(0):
             raise ConnectionResetError("reset by peer")
         return read(file_system, path, **options)
 
@@ -195,7 +196,25 @@ def test_an_empty_file_in_a_bucket_is_counted_although_s3_sends_no_part_of_it(bu
 
     monkeypatch.setattr(type(bucket), "cat_file", refusing)
     monkeypatch.setattr(addresses.time, "sleep", None)
-    assert sort_by_kind(open_store(Path("memory://bucket"))).ignored == {".md": 1, "empty file": 1}
+    store = open_store(Path("memory://bucket"))
+    assert sort_by_kind(store).ignored == {".md": 1, "empty file": 1}
+    assert store.read("empty.dat") == b""
+
+
+def test_a_file_that_is_too_large_is_not_downloaded_completely(bucket, monkeypatch):
+    bucket.pipe("/bucket/large.png", bytes(3 * 2**20))
+    read, downloaded = type(bucket).cat_file, []
+
+    def counting(*arguments, **options):
+        content = read(*arguments, **options)
+        downloaded.append(len(content))
+        return content
+
+    monkeypatch.setattr(type(bucket), "cat_file", counting)
+    monkeypatch.setattr(addresses, "MAX_FILE_BYTES", 2**20)
+    with pytest.raises(BadPicture, match=r"^file of more than 1 MiB$"):
+        open_store(Path("memory://bucket")).read("large.png")
+    assert max(downloaded) == 2**20 + 1
 
 
 def test_a_list_of_paths_names_photos_by_their_common_folder(photos, bucket, tmp_path):

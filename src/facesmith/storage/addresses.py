@@ -162,31 +162,35 @@ def read_address(file_system: Any, path: str) -> bytes:
         Unreachable: the address can't be reached.
     """
     try:
-        content: bytes = reach(lambda: file_system.cat_file(path), path)
+        content = reach(lambda: _first_bytes(file_system, path, MAX_FILE_BYTES + 1), path)
     except FileNotFoundError:
         raise BadPicture(NO_SUCH_FILE) from None
     except IsADirectoryError:
         raise BadPicture("can't be read: this is a folder") from None
     if len(content) > MAX_FILE_BYTES:
-        raise BadPicture(f"file of {len(content) / 2**20:.0f} MiB, more than {MAX_FILE_BYTES // 2**20} MiB")
+        raise BadPicture(f"file of more than {MAX_FILE_BYTES // 2**20} MiB")
     return content
 
 
 def head_of_address(file_system: Any, path: str) -> bytes:
     """The first `HEAD_BYTES` bytes of a file at an address; empty if there is no such file. Raises Unreachable."""
+    try:
+        return reach(lambda: _first_bytes(file_system, path, HEAD_BYTES), path)
+    except (FileNotFoundError, IsADirectoryError):
+        return b""
 
-    def request() -> bytes:
-        try:
-            head: bytes = file_system.cat_file(path, start=0, end=HEAD_BYTES)
-        except (FileNotFoundError, IsADirectoryError):
+
+def _first_bytes(file_system: Any, path: str, count: int) -> bytes:
+    """At most this many bytes from the start of a file at an address."""
+    try:
+        content: bytes = file_system.cat_file(path, start=0, end=count)
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except Exception:
+        if file_system.size(path) == 0:  # S3 refuses to send a part of an empty file
             return b""
-        except Exception:
-            if file_system.size(path) == 0:  # S3 refuses to send a part of an empty file
-                return b""
-            raise
-        return head
-
-    return reach(request, path)
+        raise
+    return content
 
 
 def open_address(file_system: Any, path: str) -> IO[bytes]:
