@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from facesmith.explore.walk import WalkOptions, walk
 from facesmith.io import cgroups, memory
 from facesmith.io.memory import GIB, MIB, free_memory, largest_fitting, require_memory
 from facesmith.model import load
-from facesmith.pictures.images import read_picture
+from facesmith.pictures.images import MAX_PIXELS, read_converted, read_picture
 from facesmith.training.progress_film import progress_film
 
 
@@ -117,6 +119,31 @@ def test_a_large_picture_is_unavailable_rather_than_decoded(free):
         read_picture(content.getvalue(), name="large.png")
     free(GIB)
     assert read_picture(content.getvalue(), name="large.png").shape == (4000, 6000, 3)
+
+
+def test_a_large_picture_waits_for_the_memory_of_others_instead_of_being_refused(free):
+    content = io.BytesIO()
+    Image.new("L", (6000, 4000)).save(content, "PNG")
+    is_decoding, may_end = threading.Event(), threading.Event()
+
+    def convert(picture):
+        is_decoding.set()
+        assert may_end.wait(60)
+        return picture.size
+
+    free(400 * MIB)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(read_converted, content.getvalue(), None, MAX_PIXELS, convert)
+        try:
+            assert is_decoding.wait(60)
+            free(100 * MIB)  # the first picture occupies the rest
+            second = pool.submit(read_picture, content.getvalue())
+            assert not wait([second], 0.2).done
+            free(400 * MIB)
+        finally:
+            may_end.set()
+        assert first.result()[0] == (6000, 4000)
+        assert second.result().shape == (4000, 6000, 3)
 
 
 def test_a_sheet_of_too_many_faces_is_refused_and_a_folder_is_not(model, free, tmp_path):

@@ -5,12 +5,14 @@ A process that exceeds its memory is killed without a message. Code that needs m
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from facesmith.errors import BadOption
+from facesmith.errors import BadOption, PictureUnavailable
 from facesmith.io.cgroups import cgroup_folders, read_number
 
 GIB, MIB = 2**30, 2**20
@@ -50,16 +52,45 @@ def require_sheet_memory(count: int, side_px: int, subject: str, advice: str) ->
         require_memory(needed, subject, advice)
 
 
-def decoding_problem(width: int, height: int, mode: str) -> str:
-    """Why a picture can't be decoded with the memory that is free; empty if it can.
+class _DecodingMemory:
+    """Lets threads decode large pictures at the same time while the memory suffices, otherwise one after another.
 
-    Args:
-        mode: Pillow's name for its kind of pixels, such as "RGB".
+    So a picture that fits alone is never refused, whatever the number of threads.
     """
-    needed = width * height * DECODING_BYTES.get(mode, OTHER_DECODING_BYTES)
-    if needed <= ALWAYS_FREE_BYTES or needed <= USABLE_SHARE * (free := free_memory()):
-        return ""
-    return f"{width}x{height} pixels need {size_text(needed)} of memory, but only {size_text(free)} is free"
+
+    def __init__(self) -> None:
+        self._changed, self._reserved_bytes = threading.Condition(), 0
+
+    @contextmanager
+    def reserve(self, width: int, height: int, mode: str) -> Iterator[None]:
+        """Wait until there is memory to decode and convert a picture in the block.
+
+        Args:
+            mode: Pillow's name for its kind of pixels, such as "RGB".
+
+        Raises:
+            PictureUnavailable: there is too little, although no other large picture is being decoded.
+        """
+        needed = width * height * DECODING_BYTES.get(mode, OTHER_DECODING_BYTES)
+        if needed <= ALWAYS_FREE_BYTES:
+            yield
+            return
+        with self._changed:
+            while self._reserved_bytes + needed > USABLE_SHARE * (free := free_memory()):
+                if not self._reserved_bytes:
+                    sizes = f"{size_text(needed)} of memory, but only {size_text(free)} is free"
+                    raise PictureUnavailable(f"{width}x{height} pixels need {sizes}")
+                self._changed.wait()
+            self._reserved_bytes += needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reserved_bytes -= needed
+                self._changed.notify_all()
+
+
+decoding_memory = _DecodingMemory()
 
 
 def largest_fitting(needed_bytes: Callable[[int], float], max_count: int, free_bytes: int | None = None) -> int:

@@ -22,7 +22,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, Unid
 from facesmith.errors import BadOption, BadPicture, PictureUnavailable
 from facesmith.io.file_kinds import HEAD_BYTES, HEIC_SUFFIXES, UNKNOWN, FileKind, describe_text, kind_of_content
 from facesmith.io.files import atomic_write, open_regular_file
-from facesmith.io.memory import decoding_problem
+from facesmith.io.memory import decoding_memory
 from facesmith.pictures.color_profiles import scale_to_8_bits, to_srgb
 from facesmith.pictures.jpeg_data import has_hole
 from facesmith.pictures.pages import count_pictures
@@ -145,12 +145,11 @@ def read_converted(
                 _check_variant(picture)
                 if kind.name == "JPEG" and has_hole(raw):
                     raise BadPicture("damaged: a part of the file is lost, and zeros are in its place")
-                if reason := decoding_problem(picture.width, picture.height, picture.mode):
-                    raise PictureUnavailable(reason)
-                with _bad_picture_if_damaged():
-                    picture.load()
-                is_generated = source_type(_entries(picture)) is not None
-                return convert(_upright(picture)), count_pictures(picture, raw), is_generated
+                with decoding_memory.reserve(picture.width, picture.height, picture.mode):
+                    with _bad_picture_if_damaged():
+                        picture.load()
+                    is_generated = source_type(_entries(picture)) is not None
+                    return convert(_upright(picture)), count_pictures(picture, raw), is_generated
     except MemoryError:
         raise PictureUnavailable("too large for this machine's memory") from None
 
