@@ -9,7 +9,9 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from rich.console import Console
 from facesmith.errors import BadData, BadOption, FacesmithError, MissingExtra, OutputExists
 from facesmith.photos import extract as extract_module
 from facesmith.photos import extract_shard as extract_shard_module
+from facesmith.photos import extract_shards as extract_shards_module
 from facesmith.photos import local_engine, ray_engine, shard_files
 from facesmith.photos.crop import AlignedCropper
 from facesmith.photos.extract import extract
@@ -157,6 +160,20 @@ def test_interrupted_extraction_resumes_with_the_shards_that_are_missing(
     assert resumed == [number for number in range(4) if number not in done]
     assert content(tmp_path / "out") == content(tmp_path / "straight")
     assert run(photos, tmp_path / "out").was_complete
+
+
+def test_a_shard_that_a_network_disk_shows_late_is_waited_for(tmp_path, photos, monkeypatch):
+    def late(job, slices):
+        for part in slices:
+            yield frozenset([part.number])
+            extract_shard(job, part)
+            record = job.out / f"{part.number:05d}.json"
+            threading.Timer(0.1, record.rename(tmp_path / "hidden").rename, [record]).start()
+        yield frozenset()
+
+    monkeypatch.setattr(extract_module, "choose_engine", lambda *_: late)
+    monkeypatch.setattr(extract_shards_module, "RETRY_SECONDS", 0.01)
+    assert run(photos, tmp_path / "out", shards=10).faces == 5
 
 
 def damage(out, fault):
@@ -398,6 +415,33 @@ def test_without_ray_one_line_names_the_extra(tmp_path, photos, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"^--engine ray needs an extra\. Run: pip install 'facesmith\[ray\]'$"):
         run(photos, tmp_path / "out", engine="ray")
+
+
+def ray_of_the_caller(tasks, canceled):
+    """In place of Ray with a connection of the caller: the first task fails, and the others go on."""
+
+    def start(*_):
+        tasks.append(FacesmithError(f"fault {len(tasks)}"))
+        return tasks[-1]
+
+    return SimpleNamespace(
+        is_initialized=lambda: True,
+        cluster_resources=lambda: {"CPU": 2},
+        put=lambda value: value,
+        get=lambda task: task,
+        wait=lambda running, timeout: (running[:1], running[1:]),
+        remote=lambda **_: lambda _: SimpleNamespace(remote=start),
+        cancel=lambda task, force: canceled.append(task),
+    )
+
+
+def test_after_an_error_no_task_of_the_callers_ray_goes_on(tmp_path, photos, monkeypatch):
+    tasks, canceled = [], []
+    monkeypatch.setitem(sys.modules, "ray", ray_of_the_caller(tasks, canceled))
+    with pytest.raises(FacesmithError, match="fault 0"):
+        run(photos, tmp_path / "out", engine="ray")
+    assert len(tasks) == 2
+    assert canceled == tasks[1:]
 
 
 @pytest.mark.slow

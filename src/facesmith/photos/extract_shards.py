@@ -6,6 +6,8 @@ engine nor on the number of workers nor on interruptions. A shard whose record e
 
 from __future__ import annotations
 
+import os
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -32,6 +34,9 @@ from facesmith.photos.photo_labels import PhotoLabels
 from facesmith.photos.shard_files import ShardEntry, ShardRecord
 from facesmith.photos.shard_notes import note_file, read_note, remove_notes
 from facesmith.photos.sources import PhotoFile, PhotoSource, archives_of, count_photos
+
+VISIBLE_SECONDS = 60  # until a network disk shows a file that another machine wrote
+RETRY_SECONDS = 0.5
 
 
 def extract_shards(
@@ -111,11 +116,24 @@ class _Missing:
     def count(self, running: frozenset[int]) -> int:
         """The number of photos that are done, now that these shards are in work. It never falls."""
         for number in self._running - running:
-            self._finish(number)
+            self._finish_when_visible(number)
         self._running = running
         notes = (read_note(note_file(self._job.out, number)) for number in running)
         self._shown = max(self._shown, self.photos_done + sum(note.photos for note in notes if note is not None))
         return self._shown
+
+    def _finish_when_visible(self, number: int) -> None:
+        """Count a shard that is done. A network disk may remember for a while that its record did not exist."""
+        deadline = time.monotonic() + VISIBLE_SECONDS
+        while True:
+            try:
+                self._finish(number)
+                return
+            except FileNotFoundError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(RETRY_SECONDS)
+            os.listdir(self._job.out)  # noqa: PTH208 (makes the disk ask again)
 
     def _finish(self, number: int) -> None:
         self.photos_done += _record(self._job, number).record.n_photos

@@ -31,10 +31,10 @@ def run_ray(job: ShardJob, slices: Iterator[PhotoSlice], address: str | None, wo
         FacesmithError: there is no cluster at this address, or as `extract_shard`.
     """
     ray, is_own = _connected(address, workers)
+    running: dict[Any, int] = {}
     try:
         task = ray.remote(num_cpus=1, max_retries=-1, max_calls=MAX_CALLS)(extract_in_worker)
         job_ref = ray.put(job)
-        running: dict[Any, int] = {}
         while True:
             limit = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))  # machines may join and leave
             for part in islice(slices, max(0, limit - len(running))):
@@ -48,6 +48,9 @@ def run_ray(job: ShardJob, slices: Iterator[PhotoSlice], address: str | None, wo
     finally:
         if is_own:
             ray.shutdown()
+        else:  # the tasks of a connection that stays would go on writing
+            for task_ref in running:
+                ray.cancel(task_ref, force=True)
 
 
 def check_address(address: str | None) -> None:
