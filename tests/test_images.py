@@ -350,6 +350,17 @@ def test_flat_areas_and_metadata_of_zeros_are_not_taken_for_damage(options):
     assert read_picture(content + bytes(8192)).shape == (2000, 3000, 3)  # behind the picture
 
 
+def test_flat_colors_in_scans_of_their_own_are_not_taken_for_damage():
+    gray = Image.fromarray(astronaut()).convert("L")
+    n_blocks = gray.width * gray.height // 64
+    color, luminance = encoded(gray.convert("RGB"), "JPEG", subsampling=0), encoded(gray, "JPEG")
+    content = color[: color.index(b"\xff\xda")] + luminance[luminance.index(b"\xff\xda") : -2]
+    for component in (2, 3):  # a block without any color is four bits of zeros in the usual tables
+        content += b"\xff\xda\0\10\1" + bytes([component, 0x11]) + b"\0\x3f\0" + bytes(n_blocks // 2)
+    pixels = read_picture(content + b"\xff\xd9")
+    assert mean_difference(pixels, gray.convert("RGB")) < 4
+
+
 def test_pictures_that_facesmith_drew_are_recognized_by_their_metadata(tmp_path):
     pixels = np.asarray(PHOTO)
     for name, entries in (("drawn", {"Synthetic": "true"}), ("pasted", {"Synthetic": "in part"}), ("photo", {})):

@@ -56,19 +56,27 @@ def has_hole(content: bytes) -> bool:
 
 def _read_header(content: bytes) -> _Header:
     """Skips metadata, such as a thumbnail."""
-    position, is_sequential, first_symbol = 2, False, END_OF_BLOCK
+    position, is_sequential, first_symbol, n_colors = 2, False, END_OF_BLOCK, 0
     while position + 4 <= len(content) and content[position] == 0xFF:
         marker = content[position + 1]
         if marker == START_OF_SCAN:
             # In canonical Huffman codes, the first symbol has the code of zeros alone. If it is not the end of a block,
             # a run of zeros would be blocks whose coefficients are all equal, which no picture has.
-            return _Header(position, not is_sequential or first_symbol == END_OF_BLOCK)
+            # Chrominance has other codes: in scans of their own, zeros may be flat colors.
+            has_more_scans = _byte(content, position + 4) < n_colors
+            return _Header(position, has_more_scans or not is_sequential or first_symbol == END_OF_BLOCK)
         length = int.from_bytes(content[position + 2 : position + 4], "big")
-        is_sequential |= marker in SEQUENTIAL_FRAMES
+        if marker in SEQUENTIAL_FRAMES:
+            is_sequential, n_colors = True, _byte(content, position + 9)
         if marker == HUFFMAN_TABLES:
             first_symbol = _first_symbols(content[position + 4 : position + 2 + length]).get(LUMINANCE_AC, first_symbol)
         position += 2 + length
     return _Header(len(content), True)
+
+
+def _byte(content: bytes, position: int) -> int:
+    """One byte; 0 behind the end."""
+    return int.from_bytes(content[position : position + 1], "big")
 
 
 def _first_symbols(tables: bytes) -> dict[int, int]:
