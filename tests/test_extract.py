@@ -880,6 +880,24 @@ def test_an_unfinished_extraction_inside_the_photos_is_left_aside(tmp_path, monk
     assert rows(photos / "small" / "metadata.csv") == rows(tmp_path / "small" / "metadata.csv")
 
 
+def test_archives_that_are_left_out_are_named_before_the_work(tmp_path, monkeypatch):
+    def stop(*_):
+        raise Killed
+
+    photos = different_faces(tmp_path / "photos", 1)
+    for name in ("a.zip", "b.zip", "c.zip"):
+        with zipfile.ZipFile(photos / name, "w") as archive:
+            archive.write(photos / "000.png", "000.png")
+    monkeypatch.setattr("facesmith.storage.open_store.MAX_INNER", 1)
+    monkeypatch.setattr(journal, "begin", stop)
+    output = io.StringIO()
+    with pytest.raises(Killed):
+        run(photos, tmp_path / "out", crop=64, console=Console(file=output, width=300))
+    assert output.getvalue().startswith(
+        "notice: archives that are not searched: 2. Most frequent reason: an archive too many or too deep (limits 1"
+    )
+
+
 def test_generated_photos_are_counted(tmp_path):
     (tmp_path / "photos").mkdir()
     for number, (name, entries) in enumerate({"a.png": {"Synthetic": "true"}, "b.jpg": {}, "c.png": {}}.items()):

@@ -7,7 +7,7 @@ workers nor on interruptions.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -24,6 +24,7 @@ from facesmith.detection.quality import DEFAULT_MAX_FILL
 from facesmith.errors import BadOption, FacesmithError, OutputExists
 from facesmith.io.commands import quoted
 from facesmith.io.cpus import usable_cpus
+from facesmith.io.file_kinds import UNREADABLE_ARCHIVE
 from facesmith.io.files import explain_disk_error, naming_errors, real_path, remove_partial_files
 from facesmith.io.lock import locked, remove_lock
 from facesmith.io.messages import as_typed
@@ -126,6 +127,7 @@ def extract(
             f"notice: {as_typed(photos)} contains faces that extract cut out; they are cut out again. To train on "
             f"them as they are: facesmith train --data {quoted(as_typed(photos))}",
         )
+    _name_unreadable_archives(source, console)
     out.mkdir(parents=True, exist_ok=True)
     try:
         with locked(out / LOCK_NAME, busy):
@@ -140,6 +142,15 @@ def extract(
         raise FacesmithError(explain_disk_error(error, "Without --force, the extraction resumes.")) from None
     finally:
         source.close()
+
+
+def _name_unreadable_archives(source: PhotoSource, console: Console) -> None:
+    """Print a notice if archives are left out, so that the user need not wait for the end to unpack them."""
+    start = f"{UNREADABLE_ARCHIVE}: "
+    reasons = Counter(kind.removeprefix(start) for kind in source.kinds.values() if kind.startswith(start))
+    if reasons:
+        [(reason, _)] = reasons.most_common(1)
+        console.print(f"notice: archives that are not searched: {reasons.total()}. Most frequent reason: {reason}")
 
 
 def _extract(
