@@ -265,7 +265,7 @@ class FolderStore(Store):
         # Device and inode of folders and files -> index in `listed`, or -1. On some disks a folder has several names.
         seen: dict[tuple[int, int], int] = {}
         if self.exclude is not None and self.exclude.exists():
-            seen[_identity(self.exclude.stat())] = -1
+            seen[_file_identity(self.exclude.stat())] = -1
         while folders or linked_folders:
             if not folders:  # only now, so that no direct name is hidden by a link to the same folder
                 linked_folders.sort(reverse=True)
@@ -286,7 +286,7 @@ class FolderStore(Store):
         """Add the files of one folder to `listed`, and its subfolders and links to the other lists."""
         here = self.path / folder
         try:
-            identity = _identity(here.stat())
+            identity = _file_identity(here.stat())
             real = real_path(here)
             if identity in seen or (folder and any(map(real.is_relative_to, KERNEL_FOLDERS))):
                 return
@@ -327,7 +327,7 @@ class FolderStore(Store):
         if not stat.S_ISREG(status.st_mode):
             listed.append(StoredFile(name, SPECIAL_FILE, 0))
             return
-        identity = _identity(status)
+        identity = _file_identity(status)
         if identity in seen and path.is_symlink():
             first = listed[seen[identity]]
             if suffix_of(name) and not suffix_of(first.name):
@@ -357,7 +357,7 @@ class FolderStore(Store):
         return self.path / name
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def _file_identity(status: os.stat_result) -> tuple[int, int]:
     """What two names of the same file or folder share."""
     return status.st_dev, status.st_ino
 
