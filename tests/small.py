@@ -34,6 +34,18 @@ QUIET = Console(quiet=True)
 RESOLUTION = 16
 
 
+class WithoutFloat64(Tensor):
+    """A tensor as on a GPU that has no float64, such as Apple's, until it is moved by `cpu()`."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is Tensor.double:
+            raise TypeError("this device has no float64")
+        with torch._C.DisableTorchFunctionSubclass():
+            result = func(*args, **(kwargs or {}))
+            return result.as_subclass(Tensor) if func is Tensor.cpu else result
+
+
 class TinyG(contracts.Generator):
     """A generator with BatchNorm and, like growing networks, a level."""
 

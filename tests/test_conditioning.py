@@ -16,6 +16,7 @@ from small import (
     RESOLUTION,
     SMALL,
     ConditionalG,
+    WithoutFloat64,
     faces_folder,
     procedural_labels,
     saved_model,
@@ -182,6 +183,13 @@ def generator_with_shares_of(labels):
     G = ConditionalG(RESOLUTION, 3, labels.shape[1])
     store_label_shares(G, labels)
     return G
+
+
+def test_labels_are_drawn_for_a_generator_on_a_device_without_float64():
+    G = generator_with_shares_of(torch.tensor([[1.0, -1.0], [-1.0, -1.0], [1.0, 1.0]]))
+    expected = draw_labels(G, 50, torch.Generator().manual_seed(0))
+    G.label_shares = G.label_shares.as_subclass(WithoutFloat64)
+    assert torch.equal(draw_labels(G, 50, torch.Generator().manual_seed(0)), expected)
 
 
 @settings(deadline=None, max_examples=30)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from small import WithoutFloat64
 from torch.nn.functional import conv2d, interpolate, log_softmax
 
 from facesmith.gan.contracts import set_level
@@ -273,3 +274,11 @@ def test_fitted_prior_has_mean_and_covariance_of_the_encoded_faces():
     assert torch.allclose(torch.cov(w.T), covariance, atol=0.05 * float(covariance.max()))
     G.fit_prior(encoded[:3])  # fewer faces than dimensions
     assert torch.isfinite(G.mapping(z)).all()
+
+
+def test_a_prior_is_fitted_to_latents_from_a_device_without_float64():
+    G, encoded = upsampling.GeneratorWithFittedPrior(6, 8, 16), torch.randn(50, 6)
+    G.fit_prior(encoded)
+    expected = G.w_factor.clone()
+    G.fit_prior(encoded.as_subclass(WithoutFloat64))
+    assert torch.equal(G.w_factor, expected)

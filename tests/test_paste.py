@@ -70,6 +70,24 @@ def test_colors_are_matched_at_the_border(located):
     assert np.abs(warm[36, 20].astype(int) - located.face[36, 20]).mean() > 4
 
 
+@pytest.mark.parametrize("size_px", [36, 64, 128, 256])
+def test_a_brighter_face_gets_the_photos_brightness_up_to_its_center(size_px):
+    points = TEMPLATE.targets(size_px)
+    gray = np.full((size_px + 20, size_px + 20, 3), 128, np.uint8)
+    face = np.full((size_px, size_px, 3), 168, np.uint8)
+    after = paste(gray, face, similarity(points + 10, points), points)
+    assert np.abs(after.astype(int) - gray).max() <= 1
+
+
+@pytest.mark.parametrize("size_px", [64, 128])
+def test_light_that_changes_across_the_photo_changes_across_the_pasted_face(size_px):
+    points = TEMPLATE.targets(size_px)
+    ramp = np.linspace(60, 200, size_px + 20).astype(np.uint8)
+    lit = np.broadcast_to(ramp[:, None], (size_px + 20, size_px + 20, 3)).copy()
+    after = paste(lit, np.full((size_px, size_px, 3), 128, np.uint8), similarity(points + 10, points), points)
+    assert np.abs(after.astype(int) - lit).max() <= 3
+
+
 def test_pasted_face_has_position_angle_and_size_of_the_old_one():
     gray = np.full((300, 400, 3), 128, np.uint8)
     eyes = np.array([(150, 120), (200, 150), (168, 160), (140, 170), (180, 196)], float)

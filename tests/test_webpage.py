@@ -35,7 +35,9 @@ from facesmith.modelfiles.frontmatter import front_matter
 KERNEL = Path(to_html.__file__).parent / "kernel"
 VARIANTS = [
     *((name, {}) for name in RECIPES),
+    ("dcgan64", {"z_dim": 100}),
     ("quick", {"condition": ("smiling", "male")}),
+    ("quick", {"condition": ("smiling", "male"), "z_dim": 21}),
     ("quick", {"smooth_output": True, "resolution": 32}),
     ("balanced64", {"output": "linear", "resolution": 36}),
     ("elu36", {"output": "linear"}),

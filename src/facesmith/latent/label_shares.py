@@ -40,7 +40,7 @@ def draw_labels(G: Generator, count: int, rng: torch.Generator, condition: Tenso
     """
     if not G.label_dim:
         return None
-    combinations, shares = label_combinations(G.label_dim), G.label_shares.double().cpu()
+    combinations, shares = label_combinations(G.label_dim), G.label_shares.cpu().double()
     if condition is not None:
         matching = shares * (combinations * condition >= 0).all(1)
         shares = matching if bool(matching.sum() > 0) else shares

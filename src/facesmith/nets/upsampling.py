@@ -80,6 +80,7 @@ class GeneratorWithFittedPrior(Generator):
         self.register_buffer("w_factor", torch.eye(z_dim))
 
     def fit_prior(self, w: Tensor) -> None:
+        w = w.cpu()  # not every device has float64
         covariance = torch.cov(w.double().T)
         # With few faces, the sample covariance is unreliable, so it is shrunk towards its diagonal.
         weight = len(w) / (len(w) + self.w_dim)

@@ -69,7 +69,10 @@ function normalPairs(words, count) {
 function normalBlocks(words, count) {
   const numbers = new Float32Array(count);
   for (let i = 0; i + BLOCK <= count; i += BLOCK) numbers.set(boxMuller(words), i);
-  if (count % BLOCK) numbers.set(boxMuller(words), count - BLOCK); // the last block again, with new words
+  if (count % BLOCK) { // torch first uses a word for each number, then draws the last block again with new words
+    for (let i = 0; i < count % BLOCK; i++) words.next();
+    numbers.set(boxMuller(words), count - BLOCK);
+  }
   return numbers;
 }
 
