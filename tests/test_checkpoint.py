@@ -58,6 +58,38 @@ def test_a_run_folder_refers_to_its_model(tmp_path):
     assert load_model(tmp_path).hash == sha256(tmp_path / "model.safetensors")
 
 
+def test_a_loaded_model_does_not_change_with_its_file(tmp_path):
+    file, other = (write_model(tmp_path / f"{seed}.safetensors", small_state(seed=seed)) for seed in (0, 1))
+    loaded = load_model(file).nets.state_dict()
+    before = {key: t.clone() for key, t in loaded.items()}
+    file.write_bytes(other.read_bytes())
+    changed = load_model(file).nets.state_dict()
+    assert any(not torch.equal(t, before[key]) for key, t in changed.items())
+    assert all(torch.equal(t, before[key]) for key, t in loaded.items())
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_the_hash_of_a_model_that_is_replaced_while_it_is_read_is_that_of_its_weights(tmp_path, monkeypatch, always):
+    file, other = tmp_path / "model.safetensors", small_state(seed=1)
+    write_model(file, small_state(seed=0))
+    replacements = iter(range(100 if always else 1))
+
+    def hash_after_replacing(path):
+        if (number := next(replacements, None)) is not None:
+            write_model(file, other, seed=number)
+        return sha256(path)
+
+    monkeypatch.setattr("facesmith.modelfiles.checkpoint.sha256", hash_after_replacing)
+    if always:
+        with pytest.raises(BadModel, match="changed each time"):
+            load_model(file)
+        return
+    model = load_model(file)
+    assert model.hash == sha256(file)
+    expected = inference_networks(other).state_dict()
+    assert all(torch.equal(t, expected[key]) for key, t in model.nets.state_dict().items())
+
+
 def test_the_same_networks_give_the_same_bytes(tmp_path):
     # The states are separate, and the header entries in another order: the bytes depend on neither.
     first = write_model(tmp_path / "a.safetensors", small_state(), mirror=True, alignment={"size": 64, "margin": 0.1})

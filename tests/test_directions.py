@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from planted_generator import PLANTED, SIDE, W_DIM, PlantedG, planted_model, write_labeled_faces
 from rich.console import Console
 from small import QUIET, procedural_pixels, saved_model
+from torch import nn
 
 import facesmith
 from facesmith.attributes import learnable_labels, predict_logits
-from facesmith.attributes.train_classifier import ClassifierBudget, classifier_training_rows
+from facesmith.attributes.train_classifier import ClassifierBudget, classifier_training_rows, train_network
 from facesmith.directions import supervised
 from facesmith.directions.direction_options import DirectionOptions
 from facesmith.directions.find import difference_of_means, find_directions
@@ -47,6 +48,18 @@ def found_directions(tmp_path_factory, faces):
     options = DirectionOptions(run, faces, keep=["hat"], steps=40, classifier_budget=SHORT)
     lines = list(find_directions(options, Console(file=output, width=300)))
     return run, lines, output.getvalue()
+
+
+def linear_classifier(attributes):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, attributes))
+
+
+@pytest.mark.parametrize("count", [30, 1])
+def test_a_classifier_can_be_trained_on_very_few_faces(count, faces):
+    data = open_faces(faces, SIDE)
+    labels, rows = learnable_labels(data), classifier_training_rows(data)[:count]
+    net = train_network(data, labels, QUIET, linear_classifier, torch.float32, ClassifierBudget(), rows)
+    assert all(torch.isfinite(t).all() for t in net.parameters())
 
 
 def brightness(pixels):

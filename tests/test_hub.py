@@ -316,6 +316,7 @@ def test_front_matter_is_read_whoever_wrote_it(tmp_path):
         ("---\nlicense: \xff---\n---\n", {"license": "\xff---"}),
         ("\ufeff---\nlicense: mit\n---\n", {"license": "mit"}),
         ("---\nwhen: !!timestamp never\nrun: !!python/object/apply:os.abort []\n---\n", {"when": "never", "run": []}),
+        ('---\nname: "a\\uD800"\n---\n', {"name": "a\\ud800"}),
     ):  # fmt: skip
         card.write_text(text, encoding="utf-8", newline="")
         assert read_front_matter(card) == expected

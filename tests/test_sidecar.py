@@ -31,6 +31,14 @@ def test_a_sidecar_survives_saving_and_loading(tmp_path):
     assert path.read_bytes() == first
 
 
+def test_loaded_tensors_do_not_change_with_their_file(tmp_path):
+    path = tmp_path / "me.latent"
+    save_sidecar(path, "latent", {"w": torch.zeros(8)}, {}, HASH)
+    tensors, _ = load_sidecar(path, "latent", HASH)
+    path.write_bytes(path.read_bytes()[:-32] + bytes(range(32)))
+    assert torch.equal(tensors["w"], torch.zeros(8))
+
+
 def test_another_model_or_kind_is_refused(tmp_path):
     path = tmp_path / "me.latent"
     save_sidecar(path, "latent", {"w": torch.zeros(8)}, {}, HASH)

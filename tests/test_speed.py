@@ -38,6 +38,24 @@ def test_a_cpu_without_native_bfloat16_uses_float32(monkeypatch):
     assert "no native bfloat16" in speed.why
 
 
+@pytest.mark.parametrize(
+    ("machine", "instructions", "native"),
+    [
+        ("x86_64", "none", False),
+        ("x86_64", "avx512_bf16", True),
+        ("AMD64", "amx_tile", True),
+        ("aarch64", "none", True),
+    ],
+)
+def test_a_cpu_that_emulates_bfloat16_has_no_native_one(machine, instructions, native, monkeypatch):
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(f"torch.cpu._is_{name}_supported", lambda name=name: name == instructions)
+    assert has_bfloat16(CPU) is native
+
+
 def test_pretraining_is_not_measured():
     speed = measure(small_recipe("test-pretrained", pretraining=5), CPU, "float32")
     assert speed.chosen > 0

@@ -159,7 +159,8 @@ def train_network(
         torch.manual_seed(SEED)
         net = make_network(len(labels.names)).to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(net.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps + 1, pct_start=WARM_UP_SHARE)
+        warm_up = max(WARM_UP_SHARE, 2 / (steps + 1))  # a warm-up of a single step would divide by 0
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps + 1, pct_start=warm_up)
         rng = np.random.default_rng(SEED)
         order = np.concatenate([rng.permutation(rows) for _ in range(-(-steps * BATCH_SIZE // len(rows)))])
         title = f"learning {len(labels.names)} attributes, {BATCH_SIZE} faces at a time"

@@ -34,6 +34,7 @@ Count = Annotated[int, Meta(ge=0)]
 ShortText = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 TensorSpec = tuple[tuple[int, ...], str]  # a tensor's shape and its dtype as safetensors names it
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+MAX_READS = 3  # of a file that changes while it is read
 READING_COPIES = 2.5  # of a file's tensors, while it is read and checked
 # torch.load raises any of these on a damaged file.
 LOAD_ERRORS = (
@@ -129,14 +130,32 @@ def load_networks(file: Path) -> LoadedModel:
 
 
 def _load(file: Path, device: str, *, of_training: bool) -> LoadedModel:
-    """Read the averaged networks of a model file, or all networks of a training."""
+    """Read the averaged networks of a model file, or all networks of a training; again if the file changes meanwhile.
+
+    So the hash is that of the bytes with the weights.
+    """
     _require_memory(file)
+    for _ in range(MAX_READS):
+        before = _file_version(file)
+        loaded = _read(file, device, of_training=of_training)
+        if _file_version(file) == before:
+            return loaded
+    raise BadModel(f"{file} changed each time it was read. Try again when no other program writes to it.")
+
+
+def _file_version(file: Path) -> tuple[int, int, int]:
+    """Values that differ after a file is replaced or changed."""
+    status = file.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _read(file: Path, device: str, *, of_training: bool) -> LoadedModel:
     with open_tensors(file, device=device) as opened:
         header = _header(file, opened.metadata())
         slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118
         specs = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
         recipe, nets = _empty_networks(file, header, specs, of_training=of_training)
-        tensors = {key: opened.get_tensor(key) for key in specs}
+        tensors = {key: opened.get_tensor(key).clone() for key in specs}
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise BadModel(f"{file} contains weights that are not finite, so it can't draw faces.")
     try:

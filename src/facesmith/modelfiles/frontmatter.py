@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from facesmith.errors import BadData
+from facesmith.io.messages import encodable
 
 CARD = "README.md"  # the Hub shows this file as the model's page; it is beside the model file
 OWN_FIELDS = "facesmith"  # the field that contains Facesmith's own
@@ -23,6 +24,13 @@ def front_matter(fields: Mapping[str, Any]) -> str:
     """Fields as front matter, in their order."""
     text = yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=sys.maxsize)
     return f"---\n{text}---\n"
+
+
+class _TextLoader(yaml.BaseLoader):
+    """Makes text, lists and mappings only: "no" stays "no", and no tag has any effect. UTF-8 can store all text."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        return encodable(super().construct_scalar(node))
 
 
 def read_front_matter(card: Path) -> dict[str, Any]:
@@ -41,8 +49,7 @@ def read_front_matter(card: Path) -> dict[str, Any]:
     if match is None:
         return {}
     try:
-        # The base loader makes text, lists and mappings only: "no" stays "no", and no tag has any effect.
-        fields = yaml.load(match[1], Loader=yaml.BaseLoader)
+        fields = yaml.load(match[1], Loader=_TextLoader)
     except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:150]
         raise BadData(

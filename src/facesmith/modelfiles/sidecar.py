@@ -61,6 +61,8 @@ def sidecar_path(model_file: Path, kind: str) -> Path:
 def open_tensors(file: Path, framework: str = "pt", device: str = "cpu") -> Iterator[Any]:
     """Open a safetensors file, whatever its name: safetensors itself opens only names that are valid UTF-8.
 
+    Tensors on the CPU are mapped to the file, so they change with it, and Windows can't replace it: clone them.
+
     Raises:
         BadModel: the file is damaged or can't be read.
     """
@@ -144,7 +146,7 @@ def load_sidecar(path: Path, kind: str, model_hash: str) -> tuple[dict[str, Tens
     refuse_lfs_pointer(path)
     with open_tensors(path) as opened:
         header = _header(path, opened.metadata())
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
     if header["kind"] != kind:
         raise BadModel(f"{path} is of kind {str(header['kind'])[:40]!r}; expected {kind!r}.")
     if header["format"] != SIDECAR_FORMAT:
