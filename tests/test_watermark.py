@@ -14,10 +14,12 @@ import facesmith
 from facesmith.errors import BadData
 from facesmith.pictures.images import grid
 from facesmith.procedural import draw_many
+from facesmith.watermark import find_mark
 from facesmith.watermark.embed import MIN_SIDE_PX, watermarked
 from facesmith.watermark.find_mark import SIGNIFICANT, Place, find
 from facesmith.watermark.key import PUBLIC_KEY, patterns_of
 from facesmith.watermark.measure import chance_bound, frame_of, score, strengths
+from facesmith.watermark.measure import resized as resized_brightness
 
 SIDES_PX = [64, 128]
 # Of the first patterns of the public key.
@@ -118,6 +120,23 @@ def test_faces_are_found_on_a_sheet_and_inside_a_larger_picture():
     assert found.significant
     assert found.place == pytest.approx((203, 61, 101), abs=1)
     assert not find(photo).significant, "no side of a sheet, and nobody said where faces are"
+
+
+def test_only_the_surroundings_of_a_face_are_resized(monkeypatch):
+    sizes = []
+
+    def resized_and_counted(brightness, height, width, box=None):
+        sizes.extend([brightness.size] if box is not None else [])
+        return resized_brightness(brightness, height, width, box)
+
+    monkeypatch.setattr(find_mark, "resized", resized_and_counted)
+    monkeypatch.setattr(find_mark, "MAX_POSITIONS", 0)  # nothing is searched but the face
+    photo = np.full((900, 1200, 3), 120, np.uint8)
+    photo[740:868, 5:133] = watermarked(draw_many([0], 128))[0]
+    found = find(photo, lambda: [Place(-2, 735, 135)])
+    assert found.significant
+    assert found.place == pytest.approx((5, 740, 128), abs=1)
+    assert max(sizes) < 0.1 * photo[..., 0].size
 
 
 def test_watermark_of_another_key_is_not_found():

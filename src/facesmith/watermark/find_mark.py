@@ -44,6 +44,7 @@ FACE_SIDES = (0.7, 1.45)  # of the frame, as shares of the square around a face
 SIDE_STEP = 1.005
 REACH_PX = 8  # of a frame: how far it may be from where it is expected
 PROMISING = 4.0  # a place of a sheet whose score is at least this is improved
+LANCZOS_REACH = 3  # in pixels of the smaller of the two pictures, on each side
 REFINED = 4  # the number of best places around a face that are improved
 REFINING_STEPS_PX = (0.4, 0.2, 0.1)  # of a frame
 STRIP_POSITIONS = 2**16  # positions that are scored at once; more need more memory
@@ -219,9 +220,15 @@ class _WideSearch:
         height, width = self._brightness.shape
         right, bottom = place.left + place.side, place.top + place.side
         beyond = int(np.ceil(max(0, -place.left, -place.top, right - width, bottom - height)))
-        padded = np.pad(self._brightness, beyond, mode="edge") if beyond else self._brightness
-        box = (place.left + beyond, place.top + beyond, right + beyond, bottom + beyond)
-        return resized(padded, size, size, box)
+        margin = int(np.ceil(LANCZOS_REACH * max(1, place.side / size))) + 1
+        # Only what affects the square is cut out, because a photo may be large and has many places.
+        rows, columns = (
+            np.arange(max(-beyond, int(start) - margin - 1), min(length + beyond, int(end) + margin + 1))
+            for start, end, length in ((place.top, bottom, height), (place.left, right, width))
+        )
+        part = self._brightness[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))]
+        box = (place.left - columns[0], place.top - rows[0], right - columns[0], bottom - rows[0])
+        return resized(part, size, size, box)
 
 
 def best_position(canvas: Floats, patterns: Patterns) -> tuple[float, int, int]:
