@@ -148,6 +148,8 @@ def test_lists_and_tensors_are_latents_too():
         (lambda: facesmith.open_faces("faces", 0), "resolution is 0"),
         (lambda: facesmith.load().sample([1], condition="hat=1"), "condition is 'hat=1'; expected a dict"),
         (lambda: facesmith.load().sample([1], condition={3: 1}), "condition names 3; expected a text"),
+        (lambda: facesmith.load().sample([1], condition={"label": "2"}), "condition: label is '2'; expected 0 or 1"),
+        (lambda: facesmith.load().distorted([1], condition=["hat"]), "condition is .'hat'.; expected a dict"),
         (lambda: facesmith.load().provenance(None), "entries is None; expected a dict"),
         (lambda: facesmith.detect(np.zeros((64, 64, 3), np.uint8), key=5), "key is 5; expected a text"),
     ],

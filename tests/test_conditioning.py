@@ -488,6 +488,8 @@ def test_class_sets_the_other_classes_of_its_column_to_no():
     assert condition_labels(names, {"label": 1}).tolist() == [-1, 1, -1, 0, 0]
     assert condition_labels(names, {"label": 0, "smiling": 0}).tolist() == [1, -1, -1, -1, 0]
     assert condition_labels(names, {"label": 2}).tolist() == [-1, -1, 1, 0, 0]
+    assert condition_labels(names, {"label": np.int64(2)}).tolist() == [-1, -1, 1, 0, 0]
+    assert condition_labels(names, {"label": np.float32(2), "smiling": True}).tolist() == [-1, -1, 1, 1, 0]
     assert condition_labels(names, {"label=1": 0, "age_group=30-39": 1}).tolist() == [0, -1, 0, 0, 1]
     with pytest.raises(BadOption, match="exclude each other"):
         condition_labels(names, {"label=1": 1, "label=2": 1})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,9 +120,15 @@ def test_directions_are_not_overwritten_and_can_be_written_elsewhere(found_direc
 
 
 def test_files_beside_the_bundled_generator_are_never_replaced():
-    for force in (False, True):
+    folder = Path(facesmith.__file__).parent / "bundled"
+    for model, force in (
+        (None, False),
+        (None, True),
+        (folder / ".." / "bundled", True),
+        (Path(os.path.relpath(folder)), True),
+    ):
         with pytest.raises(BadOption, match=r"part of this installation.* --out FOLDER"):
-            list(find_directions(DirectionOptions(None, None, method="pca", force=force), QUIET))
+            list(find_directions(DirectionOptions(model, None, method="pca", force=force), QUIET))
 
 
 def test_wrong_options_are_refused_with_advice(found_directions, faces, tmp_path):
@@ -181,6 +189,15 @@ def test_directions_that_rarely_work_are_left_out_unless_they_are_requested(face
     header, printed = found_again(run, faces, attributes=["hat"])
     assert list(header["attributes"]) == ["hat"]
     assert "left out" not in printed
+
+
+def test_directions_that_rarely_work_after_their_skin_change_is_corrected_are_left_out(
+    faces, small_search, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(supervised, "skin_samples", lambda w, images: images)
+    monkeypatch.setattr(supervised, "without_skin_change", lambda G, whitening, skin, direction, real: -direction)
+    with pytest.raises(BadData, match="No direction works"):
+        found_again(planted_model(tmp_path / "run"), faces)
 
 
 def test_only_the_attributes_that_the_classifier_recognizes_best_get_a_direction(

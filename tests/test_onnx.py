@@ -242,9 +242,40 @@ def enormous():
     return onnx.helper.make_node("Constant", [], ["sizes"], value=sizes)
 
 
+def in_another_file():
+    """A tensor whose values are in a file beside the model."""
+    onnx = pytest.importorskip("onnx")
+    tensor = onnx.helper.make_tensor("elsewhere", 1, [1], [0.0])
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "secret"
+    return tensor
+
+
+def sparse():
+    values = helper().make_tensor("sparse", 1, [1], [1.0])
+    return helper().make_sparse_tensor(values, helper().make_tensor("places", 7, [1], [0]), [1])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda proto: proto.graph.initializer.append(in_another_file()), "refers to another file"),
+        (
+            with_image_of(
+                lambda: helper().make_node("Constant", [], ["elsewhere"], value=in_another_file()),
+                lambda: helper().make_node("Add", ["drawn", "elsewhere"], ["images"]),
+            ),
+            "refers to another file",
+        ),
+        (
+            with_image_of(
+                lambda: helper().make_node("Constant", [], ["sparse"], sparse_value=sparse()),
+                lambda: helper().make_node("Add", ["drawn", "sparse"], ["images"]),
+            ),
+            "sparse tensors",
+        ),
         (lambda proto: reshaped(proto, resolution=32), "contradicts its metadata"),
         (lambda proto: reshaped(proto, channels=1), "contradicts its metadata"),
         (lambda proto: reshaped(proto, z_dim=7), "contradicts its metadata"),

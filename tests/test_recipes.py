@@ -351,6 +351,8 @@ def test_dcgan_has_other_resolutions_and_gray_images(resolution):
         ("test-types", {"loss": "hinge"}, "one of bce, lsgan"),
         ("test-types", {"widths": [4, 99]}, "out of range. Expected 1 to 16"),
         ("test-types", {"widths": ["a"]}, "list"),
+        ("test-types", {"widths": 8}, "list"),
+        ("test-conditional", {"condition": "male"}, "condition='male' is not a list"),
     ],
 )
 def test_message_about_a_wrong_option_says_what_was_expected(name, values, message):

@@ -13,6 +13,7 @@ from PIL import Image
 from small import QUIET, saved_model, small_state
 
 import facesmith
+from facesmith.detection.align import Alignment
 from facesmith.errors import BadData, BadOption, BadPicture, OutputExists
 from facesmith.explore import sample as sample_module
 from facesmith.explore.sample import sample, sample_like
@@ -50,7 +51,10 @@ def test_seed_gives_the_same_face_in_any_batch(run, others, at):
 def test_a_vae_can_draw_from_the_prior_of_its_text_and_like_repeats_it(tmp_path):
     vae = saved_model(tmp_path / "vae", "vae64")
     model = facesmith.load(vae)
+    model.header["alignment"] = Alignment(16, 2.45).to_values()
+    own_inverter = model.inverter
     normal = model.with_normal_prior()
+    assert (own_inverter.G, normal.inverter.G) == (model.G, normal.G)
     z = torch.cat([torch.randn(1, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(3)])
     assert np.allclose(normal.latents(range(3)), z.numpy())
     assert np.array_equal(normal.sample(range(3)), model.synthesize(z.numpy()))

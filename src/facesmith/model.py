@@ -66,7 +66,7 @@ class Model:
         assert E is None or isinstance(E, Encoder)
         self.G, self.E, self.recipe, self.header = G, E, loaded.recipe, loaded.header
         self.hash, self.path = loaded.hash, loaded.path
-        self._distortion_limits: dict[tuple[tuple[str, float], ...], float] = {}
+        self._distortion_limits: dict[tuple[float, ...], float] = {}
 
     @property
     def resolution(self) -> int:
@@ -181,7 +181,8 @@ class Model:
             >>> seeds = np.arange(64)
             >>> faces = model.sample(seeds[~model.distorted(seeds)])
         """
-        key = tuple(sorted((condition or {}).items()))
+        labels = condition_labels(self.conditions, condition)
+        key = () if labels is None else tuple(labels.tolist())
         if key not in self._distortion_limits:
             scores = distortion_scores(self.sample(REFERENCE_SEEDS, condition=condition))
             self._distortion_limits[key] = float(np.quantile(scores, 1 - DISTORTED_SHARE))
@@ -207,6 +208,7 @@ class Model:
             )
         model = copy.copy(self)
         model._distortion_limits = {}
+        model.__dict__.pop("inverter", None)  # it belongs to the other generator
         model.G = copy.deepcopy(self.G)
         model.G.reset_prior()
         return model

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from numbers import Real
 
 import numpy as np
 import torch
@@ -111,6 +112,9 @@ def condition_labels(names: Sequence[str], condition: Mapping[str, float] | None
     for name, value in condition.items():
         if not isinstance(name, str):
             raise BadOption(f"condition names {shorten(repr(name), 40)}; expected a text such as 'smiling'.")
+        if not isinstance(value, Real):
+            found = shorten(repr(value), 40)
+            raise BadOption(f"condition: {name} is {found}; expected 0 or 1, or the number of a class.")
         attribute, is_yes = _find_attribute(names, name, value)
         labels[attribute] = 1.0 if is_yes else -1.0
     classes = [name for name in names if "=" in name and labels[name] > 0]

@@ -163,9 +163,6 @@ def supervised_directions(
     header = {"keep": keep, "training_faces": len(classifier_training_rows(faces))}
     result = FoundDirections({}, {}, {}, header, trained, real_skin)
     for name, direction, calibration in zip(names, whitening.to_w_offset(refined).float(), calibrations, strict=True):
-        if calibration.success_rate < MIN_SUCCESS_RATE and options.attributes is None:
-            console.print(f"notice: {name} is left out: even at full length it {_effect(calibration)} of faces only")
-            continue
         i, scores = index[name], trained.scores[name]
         direction = calibration.scale * direction
         if skin is not None:
@@ -173,6 +170,9 @@ def supervised_directions(
             if corrected is not direction:
                 calibration = search.calibrate(corrected, i)
                 direction = calibration.scale * corrected
+        if calibration.success_rate < MIN_SUCCESS_RATE and options.attributes is None:
+            console.print(f"notice: {name} is left out: even at full length it {_effect(calibration)} of faces only")
+            continue
         result.directions[name] = direction
         result.notes[name] = f"classifier {scores.balanced_accuracy:.0%}, {_effect(calibration)}"
         result.measurements[name] = {

@@ -96,13 +96,21 @@ def _metadata(proto: Any, name: str) -> Metadata:
 
 
 def _check_nodes(proto: Any, name: str) -> None:
-    """Refuse loops, branches, functions and operators of other domains: no exported file has any."""
+    """Refuse loops, branches, functions, operators of other domains and tensors in other files: exports have none."""
+    from onnx.external_data_helper import uses_external_data
+
     if len(proto.graph.node) > MAX_NODES or proto.functions or proto.graph.sparse_initializer:
         raise BadModel(f"{name} has a structure that no file of facesmith export has. It is not run.")
     for node in proto.graph.node:
         has_subgraph = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
         if has_subgraph or node.domain not in ("", "ai.onnx"):
             raise BadModel(f"{name} uses {shorten(node.op_type)!r}, which no file of facesmith export does.")
+    attributes = [attribute for node in proto.graph.node for attribute in node.attribute]
+    if any(attribute.HasField("sparse_tensor") or attribute.sparse_tensors for attribute in attributes):
+        raise BadModel(f"{name} has sparse tensors, which no file of facesmith export has. It is not run.")
+    tensors = [tensor for attribute in attributes for tensor in (attribute.t, *attribute.tensors)]
+    if any(uses_external_data(tensor) for tensor in (*proto.graph.initializer, *tensors)):
+        raise BadModel(f"{name} refers to another file, which no file of facesmith export does. It is not run.")
 
 
 def _shapes(proto: Any, metadata: Metadata, name: str) -> dict[str, tuple[int, ...] | None]:

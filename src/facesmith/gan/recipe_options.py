@@ -45,9 +45,10 @@ class Option:
 
     def check(self, value: Any) -> None:
         """Raise BadOption if the value has the wrong type or lies outside the limits."""
-        for item in value if self.is_tuple and isinstance(value, tuple) else (value,):
-            if not _has_type(item, self.item_type):
-                raise BadOption(f"{self.recipe}: {self.name}={shorten(repr(value))} is not {self._expected()}.")
+        items = value if self.is_tuple else (value,)
+        if not (isinstance(items, tuple) and all(_has_type(item, self.item_type) for item in items)):
+            raise BadOption(f"{self.recipe}: {self.name}={shorten(repr(value))} is not {self._expected()}.")
+        for item in items:
             too_low = self.at_least is not None and item < self.at_least
             too_high = self.at_most is not None and item > self.at_most
             if too_low or too_high:

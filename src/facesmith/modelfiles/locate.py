@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from facesmith.errors import BadModel, BadOption
-from facesmith.io.files import refuse_lfs_pointer
+from facesmith.io.files import real_path, refuse_lfs_pointer
 from facesmith.io.messages import as_typed, shorten
 from facesmith.io.suggest_path import suggest_path
 from facesmith.modelfiles.hub import Address, address_of_cached, fetch, is_address, parse_address, suggest_address
@@ -28,8 +28,8 @@ def bundled_model() -> Path:
 
 
 def refuse_to_write_beside_bundled(model_file: Path, advice: str) -> None:
-    """Raise BadOption, with advice, for the bundled generator: what is beside it is part of the installation."""
-    if model_file == bundled_model():
+    """Raise BadOption, with advice, for a model in the folder of the bundled generator, a part of the installation."""
+    if real_path(model_file.parent) == real_path(bundled_model().parent):
         raise BadOption(f"{model_file.parent} is part of this installation, and all commands use its files. {advice}")
 
 

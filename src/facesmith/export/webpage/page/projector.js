@@ -1,7 +1,7 @@
 // The walk on the full screen, for a projector. Keys, a MIDI controller and the microphone play it.
 
 import { button, h } from './dom.js';
-import { readable } from './face_text.js';
+import { MAX_SEED, readable } from './face_text.js';
 import { closeWithFullScreen, fillScreen } from './full_screen.js';
 import { model, state } from './page_state.js';
 import { BANDS, listenToMicrophone, listenToMidi } from './projector_inputs.js';
@@ -67,7 +67,7 @@ export function openProjector(onEnd) {
     status.textContent = 'Make a sound: the bars show what it moves.';
   }
   async function useMidi() {
-    inputs.midi = await listenToMidi((knob, value) => setStrength(directions[knob % Math.max(1, directions.length)], value * MAX_STRENGTH), (note) => { jump = String(state.first + note); });
+    inputs.midi = await listenToMidi((knob, value) => setStrength(directions[knob % Math.max(1, directions.length)], value * MAX_STRENGTH), (note) => { jump = String((state.first + note) % (MAX_SEED + 1)); });
     const names = inputs.midi.names();
     status.textContent = names.length ? `MIDI: ${names.join(', ')}` : 'No MIDI device is connected yet. Plug one in at any time.';
   }
