@@ -55,6 +55,7 @@ def _page_values(report: Evaluation, result: ModelEvaluation) -> dict[str, Any]:
         "face_rate": _numbers(result["face_rate"], SCORE_VALUES),
         "warnings": [str(each) for each in report["warnings"]],
         "notice": result.get("notice"),
+        "psi": float(protocol["psi"]),  # of the samples
         "about": f"{protocol['samples']} samples (seeds {protocol['seeds']}, psi {protocol['psi']:g}), compared with "
         f"{report['data']['reference']['count']} held-out faces. ± is the 95 % interval.",
         "nearest_pairs": [

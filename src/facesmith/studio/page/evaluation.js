@@ -45,9 +45,9 @@ const rounded = (value) => (isMissing(value) ? '–' : Math.abs(value) >= 100 ? 
 const withInterval = ({ value, high }) => (high === null ? rounded(value) : `${rounded(value)} ± ${rounded(high - value)}`);
 const percent = (value) => (isMissing(value) ? '–' : `${(value * 100).toFixed(1)} %`);
 
-function nearestPairs({ nearest_pairs: pairs, threshold }) {
+function nearestPairs({ nearest_pairs: pairs, threshold, psi }) {
   const grid = h('div', { class: 'verdicts' });
-  const draw = (showPhotos) => grid.replaceChildren(...pairs.slice(0, MAX_PAIRS).map((pair, place) => pairPanel(pair, place, showPhotos)));
+  const draw = (showPhotos) => grid.replaceChildren(...pairs.slice(0, MAX_PAIRS).map((pair, place) => pairPanel(pair, place, psi, showPhotos)));
   const showPhotos = h('input', { type: 'checkbox', onchange: () => draw(showPhotos.checked) });
   draw(false);
   return [h('h2', {}, 'Nearest training faces'),
@@ -55,9 +55,9 @@ function nearestPairs({ nearest_pairs: pairs, threshold }) {
     h('label', { class: 'check' }, showPhotos, 'Show the training photos, too. They show real people.'), grid];
 }
 
-function pairPanel(pair, place, showPhoto) {
+function pairPanel(pair, place, psi, showPhoto) {
   const sample = new Picture();
-  showFace(sample, String(pair.seed), `Sample of seed ${pair.seed}`);
+  showFace(sample, String(pair.seed), `Sample of seed ${pair.seed}`, { psi });
   const figures = [h('figure', {}, sample.element, h('figcaption', {}, `seed ${pair.seed}`))];
   if (showPhoto) {
     const photo = new Picture().show(apiUrl('real.png', { pair: place, kind: 'training' }), `The training photo nearest to seed ${pair.seed}`);

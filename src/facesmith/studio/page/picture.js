@@ -14,12 +14,12 @@ export class Picture {
     this.loading = false;
   }
 
-  // One request runs at a time: the newest URL replaces those that wait, and cancels a request that is slow.
+  // One request runs at a time: the newest URL replaces those that wait, and cancels a slow request of another URL.
   show(url, label) {
     if (label !== undefined) this.img.alt = label;
     this.requested = url;
     if (!this.loading) this.#load();
-    else if (performance.now() - this.started > SLOW_MS) this.controller.abort();
+    else if (url !== this.url && performance.now() - this.started > SLOW_MS) this.controller.abort();
     return this;
   }
 
@@ -38,7 +38,7 @@ export class Picture {
   async #load() {
     this.loading = true;
     while (this.requested && this.requested !== this.shown) {
-      const url = this.requested;
+      const url = this.url = this.requested;
       this.controller = new AbortController();
       this.started = performance.now();
       try {
@@ -51,9 +51,9 @@ export class Picture {
         this.img.classList.add('loaded');
         this.#showError('');
       } catch (error) {
-        if (this.requested === url) {
+        if (error.name !== 'AbortError' && this.requested === url) {
           this.requested = this.shown;
-          if (error.name !== 'AbortError') this.#showError(error.message);
+          this.#showError(error.message);
         }
       }
     }
