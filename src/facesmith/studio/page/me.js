@@ -202,6 +202,7 @@ export function myFacePart(signal) {
   async function openCamera() {
     try {
       await camera.open();
+      if (signal.aborted || state.part !== 'me' || photo) return closeCamera(); // the user has gone on
       welcome.hidden = true;
       video.hidden = shoot.hidden = another.hidden = false;
       showStatus('Look into the camera.');

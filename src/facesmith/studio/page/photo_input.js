@@ -41,7 +41,9 @@ export class Camera {
     this.stream = null;
   }
   async open() {
-    this.stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280, height: 720 } });
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280, height: 720 } });
+    this.close(); // an earlier one, if the user asked twice
+    this.stream = stream;
     this.video.srcObject = this.stream;
     await this.video.play();
   }

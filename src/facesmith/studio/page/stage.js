@@ -45,7 +45,9 @@ export function openStage() {
   function permissionButton(text, title, listen) {
     const each = button(text, async () => {
       try {
-        sources.push(await listen(apply));
+        const stop = await listen(apply);
+        if (ended) return stop?.(); // the user has gone on
+        sources.push(stop);
         each.setAttribute('aria-pressed', 'true');
         each.textContent = `${text} ✓`;
       } catch (error) { each.textContent = `${text}: ${reasonOf(error)}`; }
