@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from facesmith.errors import FacesmithError
 from facesmith.studio import routes_osc, routes_photos, routes_render, routes_runs
 from facesmith.studio.access import Access
+from facesmith.studio.opened_picture import UnusableMetadata
 from facesmith.studio.query import refusal_message, refuse_repeated
 from facesmith.studio.render_queue import Busy, RenderCancelled
 from facesmith.studio.responses import NO_STORE, ClientDisconnected, etag_of, not_modified, revalidated
@@ -58,6 +59,7 @@ def _add_error_messages(app: FastAPI) -> None:
 
     answer(FacesmithError, 400)
     answer(NotOpen, 404)
+    answer(UnusableMetadata, 422)
     answer(PhotosOff, 403, "This studio accepts no photos: it was started with --no-photos.")
     answer(Busy, 503, "The studio is busy. Try again in a moment.", **{"retry-after": "1"})
     answer(RenderCancelled, 503, "The studio was stopped.", **{"retry-after": "1"})

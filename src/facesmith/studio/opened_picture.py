@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -12,11 +13,17 @@ from facesmith.errors import BadOption, BadPicture
 from facesmith.pictures.images import read_provenance
 from facesmith.pictures.provenance import parse_provenance
 from facesmith.studio.face_text import Face, make_face, parse_face, parse_sum, quoted
-from facesmith.studio.limits import MAX_DOWNLOADED_FACES, MAX_PSI, MIN_PSI
+from facesmith.studio.limits import MAX_DOWNLOADED_FACES, MAX_PSI, MAX_WALK_FACES, MIN_PSI
 from facesmith.studio.open_models import OpenModel
 from facesmith.studio.query import Strength
 
 NOT_OURS = "This picture was not made by Facesmith, or another program has removed its metadata."
+MAX_MIXED_FACES = 8  # of a sum on the page
+LAYER_RANGE = re.compile(r"[0-9]{1,2}-[0-9]{1,2}")  # as the page can show it
+
+
+class UnusableMetadata(BadPicture):
+    """Facesmith made a picture, but the studio can't show what it shows."""
 
 
 def open_picture(content: bytes, models: Iterable[OpenModel]) -> dict[str, Any]:
@@ -27,11 +34,13 @@ def open_picture(content: bytes, models: Iterable[OpenModel]) -> dict[str, Any]:
         models: the open models, among which the model of the picture may be.
 
     Returns:
-        `kind` is "faces", "sum" or "walk". Faces and walks have `faces`; sums have `terms`, `plain` and `layers`. All
-        have `psi`, the `model` (a hash), its `recipe`, its `model_id` if it is open, and a `notice` for the user.
+        `kind` is "faces", "sum" or "walk". Faces and walks have `faces`, and walks whether they are `closed`; sums
+        have `terms` and `layers`. All have `psi`, the `model` (a hash), its `recipe`, its `model_id` if it is open, and
+        a `notice` for the user.
 
     Raises:
-        BadPicture: it is not a picture, or its metadata does not say which face it shows.
+        BadPicture: it is not a picture that Facesmith made.
+        UnusableMetadata: its metadata does not say which face it shows, or the studio can't show it.
     """
     try:
         metadata = read_provenance(io.BytesIO(content))
@@ -44,13 +53,13 @@ def open_picture(content: bytes, models: Iterable[OpenModel]) -> dict[str, Any]:
         psi = float(metadata.get("Psi", "1"))
     except (BadOption, ValueError) as error:
         reason = str(error) if isinstance(error, BadOption) else "it is damaged."
-        raise BadPicture(f"The metadata of this picture can't be used: {reason}") from None
+        raise UnusableMetadata(f"The metadata of this picture can't be used: {reason}") from None
     if not MIN_PSI <= psi <= MAX_PSI:
-        raise BadPicture(
+        raise UnusableMetadata(
             f"The metadata of this picture can't be used: psi is {psi:g}; expected {MIN_PSI:g} to {MAX_PSI:g}."
         )
     model_id = next((each.id for each in models if each.model.hash == metadata["Model"]), None)
-    notices = [_notice_about_model(metadata, model_id), _notice_about_photo(metadata)]
+    notices = [shown.pop("notice", None), _notice_about_model(metadata, model_id), _notice_about_photo(metadata)]
     return {
         **shown,
         "psi": psi,
@@ -70,14 +79,41 @@ def _shown(metadata: Mapping[str, str]) -> dict[str, Any]:
     if metadata.get("Condition", "{}") != "{}":
         raise BadOption(f"the studio can't draw faces with the condition {quoted(metadata['Condition'])}.")
     if "Terms" in metadata:
-        parse_sum(metadata["Terms"])
-        how = metadata.get("Sum", "")
-        layers = how.removeprefix("layers ") if how.startswith("layers ") else None
-        return {"kind": "sum", "terms": metadata["Terms"], "plain": how == "plain", "layers": layers}
+        return _shown_sum(metadata["Terms"], metadata.get("Sum", ""))
     faces = _faces(metadata)
     if not 0 < len(faces) <= MAX_DOWNLOADED_FACES:
         raise BadOption(f"it shows {len(faces)} faces; the studio opens 1 to {MAX_DOWNLOADED_FACES}.")
-    return {"kind": "walk" if "Walk" in metadata else "faces", "faces": [str(face) for face in faces]}
+    if "Walk" in metadata:
+        return _shown_walk(faces, closed=metadata["Walk"].startswith("closed"))
+    return {"kind": "faces", "faces": [str(face) for face in faces]}
+
+
+def _shown_sum(text: str, how: str) -> dict[str, Any]:
+    """Return a sum in the form that the page reads, such as `0.500000000*29-1.000000000*4`.
+
+    Args:
+        text, how: the metadata `Terms` and `Sum`.
+
+    Raises:
+        BadOption: it is not a sum, or one that the page can't show.
+    """
+    terms, layers = parse_sum(text), how.removeprefix("layers ") if how.startswith("layers ") else None
+    if how == "plain":
+        raise BadOption("it is a plain sum, but the studio rescales sums. Draw it with: facesmith mix --plain")
+    if len(terms) > MAX_MIXED_FACES:
+        raise BadOption(f"it is a sum of {len(terms)} faces; the studio opens sums of up to {MAX_MIXED_FACES}.")
+    if layers is not None and LAYER_RANGE.fullmatch(layers) is None:
+        raise BadOption(f"it mixes the layers {quoted(layers)}; the studio mixes a range such as 0-1.")
+    signed = (f"{'-' if weight < 0 else '+'}{abs(weight):.9f}*{face}" for weight, face in terms)
+    return {"kind": "sum", "terms": "".join(signed).removeprefix("+"), "layers": layers}
+
+
+def _shown_walk(faces: Sequence[Face], *, closed: bool) -> dict[str, Any]:
+    """Return a walk through the first of the faces, and a notice if there are more."""
+    stops, notice = [str(face) for face in faces[:MAX_WALK_FACES]], None
+    if len(faces) > MAX_WALK_FACES:
+        notice = f"This walk has {len(faces)} faces; the first {MAX_WALK_FACES} were opened."
+    return {"kind": "walk", "faces": stops, "closed": closed, "notice": notice}
 
 
 def _faces(metadata: Mapping[str, str]) -> list[Face]:

@@ -70,10 +70,13 @@ export function readAddress(hash) {
 const encoded = (text) => encodeURIComponent(text).replace(/%(?:2C|3D|2B)/g, decodeURIComponent);
 function decoded(text) { try { return decodeURIComponent(text); } catch { return ''; } }
 
+// What the browser stores with a step: whose it is, and the name of the model, whose hash changes during training.
+export const historyState = (values = {}) => ({ ours: true, name: studio.model?.name, ...values });
+
 // Shows another part, wall or face, as a new step in the browser's history.
 export function navigate(values) {
   flush();
-  history.replaceState({ ours: true, scroll: scrollY }, ''); // for Back
+  history.replaceState(historyState({ scroll: scrollY }), ''); // for Back
   changing = true; // the changes belong to the next step
   change(values);
   changing = false;
@@ -89,7 +92,7 @@ function flush(how = 'replaceState') {
   timer = null;
   if (location.hash === addressOf()) return;
   writes = [...writes, performance.now()].slice(-MAX_WRITES);
-  history[how]({ ours: true }, '', addressOf());
+  history[how](historyState(), '', addressOf());
 }
 // Writes at once, so that an immediate step back loses nothing, except while a slider is dragged.
 function flushSoon() {

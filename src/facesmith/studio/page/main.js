@@ -1,12 +1,12 @@
 // Starts the page: the list of models, the address, and the parts.
 
-import { addressOf, followAddress, navigate, readAddress } from './address.js';
+import { addressOf, followAddress, historyState, navigate, readAddress } from './address.js';
 import { button, h } from './dom.js';
 import { facesPart } from './faces.js';
 import { hasStored, mergeKept, openKept } from './kept.js';
 import { showMessage, undoRemoval } from './messages.js';
-import { importModule, onConnection, requestJson } from './server.js';
-import { change, notify, onChange, PARTS, shortHash, state, studio } from './state.js';
+import { importModule, onConnection } from './server.js';
+import { change, loadModels, onChange, PARTS, shortHash, state, studio } from './state.js';
 import { connectTray, startTray } from './tray.js';
 import { notice } from './widgets.js';
 
@@ -29,6 +29,7 @@ let scrollOfPart; // where Back returns to
 
 async function showPart(name) {
   markLink(name);
+  if (!studio.model && name !== 'watch') { showNoModel(); return; }
   const controller = partsController;
   parts[name] ??= CREATORS[name]().then((create) => create(controller.signal));
   const opening = setTimeout(() => { if (state.part === name) main.replaceChildren(notice('This part opens in a moment.')); }, 300);
@@ -46,6 +47,14 @@ async function showPart(name) {
   main.replaceChildren(part.element);
   part.enter?.();
   connectTray(part.tray);
+}
+
+// A run writes its model at its first checkpoint. As soon as there is one, the part is shown.
+function showNoModel() {
+  currentPart?.leave?.();
+  currentPart = null;
+  main.replaceChildren(notice('No model yet: the run writes one at its first checkpoint.'));
+  loadModels().catch(() => {});
 }
 
 function markLink(name) {
@@ -67,18 +76,22 @@ function renewParts() {
   parts = {};
 }
 
-// Chooses the model of the address, and says so if it is not open here.
+// Chooses the model of the address, and says so if it is not open here. Returns whether the parts must be shown again.
 function chooseModel() {
   const wanted = studio.models.find((model) => shortHash(model) === state.model);
   const missing = state.model && !wanted ? state.model : null;
   const previous = studio.model;
-  studio.model = wanted ?? studio.models.find(({ id }) => id === previous?.id) ?? studio.models[0] ?? null;
+  // A run that saves replaces its model by one of the same name. That is no other model.
+  const isOwn = previous ? state.model === shortHash(previous) : Boolean(history.state?.ours);
+  const newer = studio.models.find(({ name }) => name === (previous?.name ?? history.state?.name));
+  studio.model = wanted ?? studio.models.find(({ id }) => id === previous?.id) ?? newer ?? studio.models[0] ?? null;
   if (studio.model && state.model !== shortHash(studio.model)) change({ model: shortHash(studio.model) });
-  if (missing && studio.model) sayOtherModel(missing);
+  if (missing && studio.model && !(isOwn && newer)) sayOtherModel(missing);
   fillModelList();
-  if (studio.model?.id === previous?.id) return;
+  if (studio.model?.id === previous?.id) return false;
   renewParts();
   openKept();
+  return true;
 }
 
 function sayOtherModel(digits) {
@@ -100,12 +113,6 @@ const nameOf = ({ name, seen }) => {
   return seen ? `${name} · ${Math.round(seen / 1000)} kimg` : name;
 };
 
-async function loadModels() {
-  const { models, photos, osc } = await requestJson('api/models');
-  Object.assign(studio, { models, photos, osc: osc ?? false });
-  chooseModel();
-}
-
 // Opens an address. A link adds its kept faces to those of this browser; a step back does not.
 function openAddress({ values, kept, scroll }, isLink) {
   if (!values.model && studio.model) values.model = shortHash(studio.model);
@@ -120,7 +127,7 @@ function showConnection(connected) {
   document.getElementById('disconnected').hidden = connected;
   if (!connected) return;
   showMessage('Connected again');
-  loadModels().then(() => { notify(['connection']); showPart(state.part); }).catch((error) => showMessage(error.message));
+  loadModels().then(() => showPart(state.part)).catch((error) => showMessage(error.message));
 }
 
 // A file that is dropped anywhere must not replace the page.
@@ -160,6 +167,8 @@ async function start() {
   connectHeader();
   guardDrops();
   onConnection(showConnection);
+  let started = false;
+  onChange((names) => names.includes('models') && chooseModel() && started && showPart(state.part));
   const { values, kept } = readAddress(location.hash);
   Object.assign(state, values);
   try {
@@ -182,7 +191,8 @@ async function start() {
     else if (names.includes('model')) showPart(state.part);
   });
   followAddress(openAddress);
-  history.replaceState({ ours: true }, '', addressOf());
+  history.replaceState(historyState(), '', addressOf());
+  started = true;
   await showPart(state.part);
   (window.requestIdleCallback ?? setTimeout)(() => {
     for (const name of PARTS) CREATORS[name]().catch(() => {});

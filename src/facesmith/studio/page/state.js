@@ -2,6 +2,7 @@
 // `studio` is what the server offers and what this browser has stored (kept.js). It is not part of the address.
 
 import { descriptionOf, isLatent, parseFace } from './face_text.js';
+import { requestJson } from './server.js';
 
 export const MAX_STOPS = 24; // of a walk
 export const PARTS = ['faces', 'edit', 'mix', 'walk', 'me', 'watch', 'evaluation'];
@@ -49,6 +50,13 @@ export function change(values) {
   notify(names);
 }
 export function notify(names) { for (const listener of [...listeners]) listener(names); }
+
+// Asks the server for its models. The listener for 'models' chooses one of them.
+export async function loadModels() {
+  const { models, photos, osc } = await requestJson('api/models');
+  Object.assign(studio, { models, photos, osc: osc ?? false });
+  notify(['models']);
+}
 
 const MODEL_DIGITS = 8;
 export const shortHash = (model) => model.hash.slice(0, MODEL_DIGITS);

@@ -6,7 +6,7 @@ import { contactSheet, fillRunList, inKimg, runOf, timeline, withSheet } from '.
 import { heading } from './controls.js';
 import { capitalized, h } from './dom.js';
 import { poll, requestJson } from './server.js';
-import { change, onChange, state } from './state.js';
+import { change, loadModels, onChange, state, studio } from './state.js';
 import { openCard } from './tray.js';
 import { notice } from './widgets.js';
 
@@ -44,6 +44,7 @@ export function watchPart(signal) {
     if (!runs.length) body.replaceChildren(notice('No run is open. Start the studio with a run, during or after its training:', 'facesmith studio --run RUN'));
     draw();
     await showReport(pollSignal);
+    if (!studio.model) await loadModels(); // the run may have written its first one
   }
 
   function draw() {
@@ -69,7 +70,7 @@ export function watchPart(signal) {
   // Shows the diagnosis and the curves of the chosen run, if there are newer ones.
   async function showReport(pollSignal) {
     const run = runs.length ? runOf(runs, 0) : null;
-    const key = run && JSON.stringify([run.id, run.seen, run.state, runs.length]);
+    const key = run && JSON.stringify([run.id, run.state, runs.map(({ id, seen }) => [id, seen])]);
     if (!run || key === reported) return;
     const { sections, about_sheets: aboutSheets } = await requestJson(`api/run?${new URLSearchParams({ run: run.id })}`, { signal: pollSignal });
     const comparison = runs.length > 1 ? await requestJson(`api/compare?${new URLSearchParams({ runs: runs.map(({ id }) => id).join(',') })}`, { signal: pollSignal }) : [];
