@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -381,6 +382,28 @@ def test_outputs_of_pictures_with_very_long_names_are_written(run, tmp_path):
     list(invert(run, [photos], tmp_path / "out.png", options, console=QUIET))
     names = sorted(path.name for path in (tmp_path / "latents").iterdir())
     assert names == [f"{'a' * 240}-2.latent", f"{'a' * 240}.latent", "short.latent"]
+
+
+def test_names_that_differ_in_upper_case_only_are_numbered(run, tmp_path):
+    """Disks of Windows and macOS take them for the same file."""
+    for i, (folder, name) in enumerate((("a", "Face"), ("b", "face"))):
+        (tmp_path / folder).mkdir()
+        write_png(tmp_path / folder / f"{name}.png", procedural_pixels(2)[i])
+    options = InvertOptions(aligned=True, optimize=False, latents=tmp_path / "latents")
+    list(invert(run, [tmp_path / "a", tmp_path / "b"], tmp_path / "out.png", options, console=QUIET))
+    names = sorted(path.name for path in (tmp_path / "latents").iterdir())
+    assert names == ["Face.latent", "face-2.latent"]
+
+
+def test_damaged_directions_prevent_edits_only(run_with_encoder, tmp_path):
+    copy = shutil.copytree(run_with_encoder, tmp_path / "copy")
+    sidecar_path(copy / "model.safetensors", "directions").write_bytes(b"damaged")
+    write_png(tmp_path / "a.png", procedural_pixels(1)[0])
+    list(invert(copy, [tmp_path / "a.png"], tmp_path / "out.png", ENCODER_ONLY, console=QUIET))
+    assert (tmp_path / "out.png").exists()
+    edited = InvertOptions(aligned=True, optimize=False, edits=("smiling=1",))
+    with pytest.raises(BadModel):
+        list(invert(copy, [tmp_path / "a.png"], tmp_path / "edited.png", edited, console=QUIET))
 
 
 def test_output_that_can_not_be_written_does_not_prevent_the_others(run, tmp_path, monkeypatch):

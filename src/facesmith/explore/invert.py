@@ -122,7 +122,8 @@ def invert(
     outputs = Outputs(list(paths.values()), request, options=list(paths))
     outputs.refuse_to_overwrite(force)
     model = load(path)
-    check_edits(list(edits), model.directions)
+    directions = model.directions if edits else {}  # a damaged directions file must not affect unedited faces
+    check_edits(list(edits), directions)
     _ = model.inverter  # raises before any picture is read, if the model has no encoder
     inputs = _read_pictures(model, checked_paths(pictures), options, console)
     _check_counts(model, len(inputs), out, options)
@@ -136,7 +137,7 @@ def invert(
         yield _mean_summary(errors)
     rows = [faces, rebuilt]
     if edits or options.psi < 1:
-        edited = apply_edits(truncate(model.G, w, options.psi), model.directions, edits)
+        edited = apply_edits(truncate(model.G, w, options.psi), directions, edits)
         rows.append(model.synthesize(edited.numpy()))
     failures: dict[Path, str] = {}
     with outputs.writing():
@@ -336,15 +337,17 @@ def _note_failure(file: Path, failures: dict[Path, str]) -> Iterator[None]:
 
 
 def _file_names(pictures: Sequence[_Picture]) -> list[str]:
-    """Return a file name without suffix for each picture, numbered if two have the same name.
+    """Return a file name without suffix for each picture, numbered if two have the same name but for upper case.
 
     Long names are shortened, so that there is room for a number and a suffix.
     """
     names: list[str] = []
+    used: set[str] = set()  # without upper case, which many disks don't distinguish
     for picture in pictures:
         stem = shorten_name(Path(picture.name.replace("#", "-")).stem or "face", MAX_NAME_BYTES - ROOM_BYTES)
         name, number = stem, 2
-        while name in names:
+        while name.casefold() in used:
             name, number = f"{stem}-{number}", number + 1
         names.append(name)
+        used.add(name.casefold())
     return names
