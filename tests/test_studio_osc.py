@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 import sys
+import time
 from contextlib import closing, contextmanager
 
 import pytest
@@ -22,6 +23,8 @@ pytest.importorskip("fastapi", reason="the studio is an extra")
 pytest.importorskip("pythonosc", reason="OSC is an extra")
 import uvicorn
 from fastapi.testclient import TestClient
+from pythonosc.osc_bundle_builder import OscBundleBuilder
+from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.udp_client import SimpleUDPClient
 
 from facesmith.studio import osc_input, routes_osc
@@ -72,6 +75,18 @@ def test_messages_arrive_with_their_values():
     assert newest["/smiling"] == [0.5]
     assert newest["/seed"] == [42]
     assert newest["/note"] == ["a", 1, True]
+
+
+def test_message_for_a_later_time_delays_no_other():
+    def send(client):
+        message = OscMessageBuilder("/later")
+        message.add_arg(0.5)
+        bundle = OscBundleBuilder(time.time() + 30)
+        bundle.add_content(message.build())
+        client.send(bundle.build())
+        client.send_message("/now", 1)
+
+    assert received(send, "/now") == {"/later": [0.5], "/now": [1]}
 
 
 def test_only_the_newest_message_of_an_address_waits():

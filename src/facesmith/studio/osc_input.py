@@ -63,7 +63,7 @@ class OscInput:
         from pythonosc.dispatcher import Dispatcher
         from pythonosc.osc_server import BlockingOSCUDPServer
 
-        dispatcher = Dispatcher()
+        dispatcher = Dispatcher(strict_timing=False)  # otherwise it sleeps until the time of a message
         dispatcher.set_default_handler(self._receive)
         self._pages: set[OscMessages] = set()
         self._server: socketserver.BaseServer = BlockingOSCUDPServer((LOOPBACK, port), dispatcher)
