@@ -319,7 +319,7 @@ def test_film_depends_only_on_its_url(client):
 
 def test_browsers_may_keep_pictures_forever(client):
     first = client.get("/api/face.png", params={"seed": 1})
-    assert "immutable" in first.headers["cache-control"]
+    assert {"private", "immutable"} < set(first.headers["cache-control"].split(", "))
     again = client.get("/api/face.png", params={"seed": 1}, headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     other = client.get("/api/face.png", params={"seed": 2}, headers={"if-none-match": first.headers["etag"]})

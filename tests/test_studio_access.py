@@ -78,7 +78,14 @@ def test_cookies_of_other_programs_on_this_host_lock_nobody_out(run):
 def test_programs_send_the_token_in_a_header(run):
     with client_with(run, token=TOKEN) as client:
         assert client.get("/api/models", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
-        assert client.get("/api/models", headers={"authorization": f"Bearer {TOKEN}x"}).status_code == 401
+        assert client.get("/api/models", headers={"authorization": f"bearer  {TOKEN}"}).status_code == 200
+        for wrong in (f"Bearer {TOKEN}x", "Bearer", "", f"Basic {TOKEN}"):
+            assert client.get("/api/models", headers={"authorization": wrong}).status_code == 401, wrong
+
+
+def test_query_with_very_many_fields_has_no_token(run):
+    with client_with(run, token=TOKEN) as client:
+        assert client.get(f"/?token={TOKEN}{'&a=1' * 200}").status_code == 401
 
 
 @pytest.mark.parametrize("wrong", ["", "x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "\u00e9" * 20, "%00"])
@@ -142,6 +149,29 @@ def test_origin_may_be_the_public_name_if_a_proxy_replaced_the_host(run):
     with client_with(run, names=frozenset(["hub.example.org"])) as client:
         headers = {"origin": "https://hub.example.org"}
         assert client.get("/api/models", headers=headers).status_code == 200
+
+
+def test_proxy_on_another_port_is_known_by_its_name_if_the_browser_says_so(run):
+    with client_with(run, names=frozenset(["hub.example.org"])) as client:
+        for origin, site, accepted in (
+            ("https://hub.example.org:8443", "same-origin", True),
+            ("https://hub.example.org:8443", "same-site", False),
+            ("https://hub.example.org:8443", None, False),
+            ("https://evil.example:8443", "same-origin", False),
+            ("http://localhost:3000", "same-origin", False),
+        ):
+            headers = {"origin": origin} | ({"sec-fetch-site": site} if site else {})
+            status = client.get("/api/models", headers=headers).status_code
+            assert status == (200 if accepted else 403), (origin, site)
+
+
+def test_browsers_leave_out_port_80():
+    access = Access(frozenset(["localhost:80"]))
+    assert access.accepts_host("localhost")
+    assert access.accepts_host("localhost:80")
+    assert access.accepts_origin("http://localhost", "localhost")
+    assert not access.accepts_host("localhost:8400")
+    assert not access.accepts_host("evil.example")
 
 
 class Text(HTMLParser):

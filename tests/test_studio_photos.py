@@ -132,6 +132,8 @@ def test_photo_is_inverted_and_the_face_put_back(client, model_id, run, photo, t
     (tmp_path / "pasted.png").write_bytes(pasted.content)
     provenance = read_provenance(tmp_path / "pasted.png")
     assert (provenance["Synthetic"], provenance["Model"]) == ("in part", load(run).hash)
+    assert provenance["Description"].startswith("A photo in which one face was replaced")
+    assert provenance["Face"] == result["face"]
     after = np.asarray(Image.open(tmp_path / "pasted.png")).astype(int)
     before = np.asarray(Image.open(io.BytesIO(photo))).astype(int)
     changed = (after != before).any(-1)

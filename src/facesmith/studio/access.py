@@ -48,20 +48,31 @@ class Access:
     def accepts_host(self, host: str) -> bool:
         """Return whether the studio answers to this value of the Host header."""
         host = host.lower()
-        name = host.rpartition(":")[0] if re.search(r":[0-9]{1,5}$", host) else host
-        return host in self.hosts | self.names or name in self.names or (self.any_address and _is_address(name))
+        name = _without_port(host)
+        known = host in self.hosts | self.names or f"{host}:80" in self.hosts  # browsers leave out port 80
+        return known or name in self.names or (self.any_address and _is_address(name))
 
-    def accepts_origin(self, origin: str, host: str) -> bool:
-        """Return whether a page with this origin may send requests to this host: if it is the studio's own page."""
+    def accepts_origin(self, origin: str, host: str, *, same_origin: bool = False) -> bool:
+        """Return whether a page with this origin may send requests to this host: if it is the studio's own page.
+
+        Args:
+            same_origin: the browser says that the page and the address of the request have the same origin.
+        """
         scheme, _, origin_host = origin.lower().partition("://")
         if scheme not in ("http", "https"):
             return False
         # A proxy may have replaced the name in the Host header, but not in the origin.
-        return origin_host == host.lower() or origin_host in self.hosts | self.names
+        if origin_host == host.lower() or origin_host in self.hosts | self.names:
+            return True
+        return same_origin and _without_port(origin_host) in self.names  # the proxy's port is not known here
 
     def cookie_value(self) -> str:
         """Return the content of the cookie, from which nobody can compute the token."""
         return hmac.new(self.token.encode(), b"facesmith studio cookie", hashlib.sha256).hexdigest()
+
+
+def _without_port(host: str) -> str:
+    return re.sub(r":[0-9]{1,5}$", "", host)
 
 
 def _is_address(name: str) -> bool:
@@ -92,7 +103,10 @@ class TokenCheck:
 
     def token_of(self, query_string: bytes) -> str | None:
         """Return the token in a query, or None."""
-        values = parse_qs(query_string.decode("latin-1"), max_num_fields=100).get("token")
+        try:
+            values = parse_qs(query_string.decode("latin-1"), max_num_fields=100).get("token")
+        except ValueError:  # too many fields
+            return None
         return values[-1] if values else None
 
     def refusal(self, headers: Headers, token: str | None, address: str) -> int | None:
@@ -101,7 +115,8 @@ class TokenCheck:
         Args:
             token: the token in the query, if there is one.
         """
-        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        bearer = credentials.strip() if scheme.lower() == "bearer" else ""
         cookie = _cookie(headers, self.access.cookie)
         # Valid cookies pass even while their address has to wait, so that nobody can lock out a class.
         if equal(cookie, self.access.cookie_value()):

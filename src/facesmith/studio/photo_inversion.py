@@ -163,10 +163,10 @@ def paste_face(
     points = template.targets(face.shape[0])
     pasted = paste_into_original(photo, face, located.matrix, points, keys=marking.keys)
     metadata = model.provenance({
+        **provenance,
         "Synthetic": "in part",
         "Description": "A photo in which one face was replaced by a synthetic one.",
         **marking.metadata(model.resolution),
-        **provenance,
     })  # fmt: skip
     return png_bytes(pasted, metadata, photo.profile, marking.sign)
 

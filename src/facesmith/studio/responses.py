@@ -15,7 +15,7 @@ from facesmith.studio.render_queue import RenderCancelled
 
 T = TypeVar("T")
 NO_STORE = {"cache-control": "no-store"}
-FOREVER = "public, max-age=31536000, immutable"
+FOREVER = "private, max-age=31536000, immutable"  # not in caches that several users share
 
 
 class ClientDisconnected(Exception):

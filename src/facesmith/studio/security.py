@@ -93,7 +93,9 @@ class SecurityMiddleware:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self.access.accepts_host(hosts[0]):
             return self._wrong_host(hosts)
-        if not all(self.access.accepts_origin(origin, hosts[0]) for origin in headers.getlist("origin")):
+        same_origin = headers.getlist("sec-fetch-site") == ["same-origin"]
+        origins = headers.getlist("origin")
+        if not all(self.access.accepts_origin(origin, hosts[0], same_origin=same_origin) for origin in origins):
             return Refusal(403, OTHER_SITE_MESSAGE)
         # A link on another site may open the page, but other sites may load nothing from here.
         opens_page = path in ("", "/") and headers.getlist("sec-fetch-dest") == ["document"]

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
@@ -284,7 +285,10 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
     # asyncio sends small answers at once (TCP_NODELAY) only if the protocol is named. Otherwise, each takes 40 ms.
     server_socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "win32":  # where SO_REUSEADDR would let two programs share a port
+        server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         server_socket.bind(address)
         server_socket.listen(BACKLOG)  # from now on, browsers wait until the server has started
