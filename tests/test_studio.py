@@ -1129,6 +1129,39 @@ def test_a_deleted_run_leaves_the_others_on_the_page(tmp_path):
         assert [run["name"] for run in client.get("/api/runs").json()] == ["kept"]
 
 
+def test_disk_errors_hide_no_other_run_and_reveal_no_path(tmp_path, monkeypatch, caplog):
+    folders = {name * 12: saved_model(tmp_path / name) for name in "ab"}
+    for folder in folders.values():
+        (folder / PLAN).write_text("{}")
+        (folder / LOG).write_text('{"seen": 8, "seconds": 1}')
+    summary = run_view.summary
+
+    def failing_summary(run_id, name, folder):
+        if name == "second":
+            raise OSError(5, "Input/output error", str(folder))
+        return summary(run_id, name, folder)
+
+    def failing_details(folder):
+        raise OSError(5, "Input/output error", str(folder))
+
+    monkeypatch.setattr(run_view, "summary", failing_summary)
+    monkeypatch.setattr(run_view, "details", failing_details)
+    names = dict(zip(folders, ("first", "second"), strict=True))
+    with client_of(Studio(OpenModels([folders["a" * 12]], ["tiny"]), folders, names)) as client:
+        assert [run["name"] for run in client.get("/api/runs").json()] == ["first"]
+        message = error_of(client.get("/api/run", params={"run": "b" * 12}), 507)
+    assert "Input/output error" in message
+    assert str(tmp_path) not in message
+    assert str(tmp_path) in caplog.text
+
+
+def test_unknown_address_or_method_is_refused_in_one_line(client):
+    assert "nothing at this address" in error_of(client.get("/api/nothing"), 404)
+    response = client.post("/api/models")
+    assert "method POST" in error_of(response, 405)
+    assert response.headers["allow"] == "GET"
+
+
 def test_commands_to_copy_name_paths_with_blanks(tmp_path):
     folder = saved_model(tmp_path / "my run")
     damaged = folder / "directions.safetensors"

@@ -263,6 +263,12 @@ def test_file_that_is_not_a_photo_is_refused_in_one_line(client, content):
     assert "\n" not in message
 
 
+def test_photo_is_the_body_and_not_part_of_a_form(client, photo):
+    assert "--data-binary" in error_of(client.post("/api/detect", files={"file": ("me.jpg", photo)}), 415)
+    as_curl_sends_it = {"content-type": "application/x-www-form-urlencoded"}
+    assert client.post("/api/detect", content=photo, headers=as_curl_sends_it).status_code == 200
+
+
 def test_too_large_upload_is_refused_by_its_header_or_while_it_arrives(client, monkeypatch):
     monkeypatch.setattr(security, "MAX_UPLOAD_BYTES", 1000)
     assert "too large" in error_of(client.post("/api/detect", content=b"x" * 2000), 413)

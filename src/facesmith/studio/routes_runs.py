@@ -75,7 +75,7 @@ async def runs(
     def summaries(_: object) -> list[dict[str, Any]]:
         result = []
         for run_id, folder in studio.runs.items():
-            with suppress(BadData):  # a run that was deleted or damaged must not hide the others
+            with suppress(BadData, OSError):  # a run that was deleted or damaged must not hide the others
                 result.append(run_view.summary(run_id, studio.run_names[run_id], folder))
         if studio.runs and not result:
             raise BadData("None of the runs can be read any longer. Restart the studio with others.")

@@ -29,6 +29,10 @@ class NotOpen(Exception):
     """The requested model or run is not open."""
 
 
+class UploadIsForm(Exception):
+    """The body of a request is a form that contains a photo, rather than the photo itself."""
+
+
 class UploadMemory:
     """Limits the bytes of all uploads that are in memory."""
 
@@ -152,8 +156,11 @@ async def submit_upload(
         work: called with the body and the job.
 
     Raises:
+        UploadIsForm: the body is a form.
         Busy: the queue is full, or too many uploads are in memory.
     """
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise UploadIsForm
     length = request.headers.get("content-length")
     size = MAX_UPLOAD_BYTES if length is None else int(length)  # the length has been checked by the middleware
     studio.uploads.reserve(size)
