@@ -2,12 +2,15 @@
 
 import { descriptionOf, isFace, modelOfFace } from './face_text.js';
 import { labelOf, notify, shortHash, studio } from './state.js';
-import { showMessage, showRemoval } from './messages.js';
+import { showMessage, showProblem, showRemoval } from './messages.js';
 
 const STORAGE_KEY = 'facesmith-studio';
+const NOT_STORED = 'This browser has no room to store the kept faces. Further changes are lost when you close or reload the page.';
 let all = []; // {face, label}, those of other models too
+let inMemoryOnly = false; // the browser could not store the latest change
 
 function read() {
+  if (inMemoryOnly) return all;
   try {
     const { kept = [] } = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? '{}');
     return kept.filter((item) => isFace(item?.face)).map(({ face, label }) => ({ face, label: typeof label === 'string' ? label : descriptionOf(face) }));
@@ -16,7 +19,13 @@ function read() {
 
 function write(kept) {
   all = kept;
-  try { localStorage.setItem(STORAGE_KEY, JSON.stringify({ kept })); } catch { /* private windows store nothing */ }
+  try {
+    localStorage.setItem(STORAGE_KEY, JSON.stringify({ kept }));
+    inMemoryOnly = false;
+  } catch {
+    if (!inMemoryOnly) setTimeout(() => showProblem(NOT_STORED), 0); // after the message of the change itself
+    inMemoryOnly = true;
+  }
   show();
 }
 
@@ -94,6 +103,7 @@ export function mergeKept(items, source) {
 export const hasStored = () => read().length > 0;
 export function forgetKept() {
   all = [];
+  inMemoryOnly = false;
   try { localStorage.removeItem(STORAGE_KEY); } catch { /* nothing is stored */ }
   show();
 }

@@ -55,7 +55,7 @@ function reconnect() {
   reconnection ??= (async () => {
     for (const listener of connectionListeners) listener(false);
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(MAX_WAIT_MS, wait * 1.6)) {
-      await Promise.race([pause(wait), wakeUp()]);
+      await pauseOrWakeUp(wait);
       try {
         if ((await fetch('api/models', { headers: { 'X-Client': CLIENT } })).status < 500) break; // 401: another token
       } catch { /* still no answer */ }
@@ -79,7 +79,7 @@ export function poll(task, everyMs, hiddenMs = everyMs * 6) {
         failures += 1;
       }
       const wait = Math.min(MAX_POLL_MS, (document.hidden ? hiddenMs : everyMs) * 1.6 ** failures);
-      await stoppable(Promise.race([pause(wait), wakeUp()]), controller.signal).catch(() => {});
+      await stoppable(pauseOrWakeUp(wait), controller.signal).catch(() => {});
     }
   })();
   return () => controller.abort();
@@ -99,12 +99,16 @@ export async function importModule(path) {
 
 const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
-// Resolves when the computer is back online, or the page is visible again.
-function wakeUp() {
-  return new Promise((resolve) => {
-    addEventListener('online', resolve, { once: true });
-    document.addEventListener('visibilitychange', () => document.hidden || resolve(), { once: true });
+// Ends early when the computer is back online, or the page is visible again.
+async function pauseOrWakeUp(milliseconds) {
+  const controller = new AbortController(); // removes the listeners
+  const { signal } = controller;
+  const wakeUp = new Promise((resolve) => {
+    addEventListener('online', resolve, { signal });
+    document.addEventListener('visibilitychange', () => document.hidden || resolve(), { signal });
   });
+  await Promise.race([pause(milliseconds), wakeUp]);
+  controller.abort();
 }
 
 // The same promise, but rejected at once when the signal stops it.

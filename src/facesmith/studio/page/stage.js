@@ -62,6 +62,8 @@ export function openStage() {
 
   function apply({ direction, strength, ...others }) {
     Object.assign(controls, others);
+    const { psi_min: low, psi_max: high } = studio.model;
+    controls.psi = Math.max(low, Math.min(high, controls.psi));
     if (direction) controls.strengths[direction] = Math.max(-MAX_STRENGTH, Math.min(MAX_STRENGTH, strength));
   }
 
@@ -108,8 +110,8 @@ export function openStage() {
       if (!controls.paused) t += ((now - previous) / 1000) * (controls.speed / SECONDS_PER_FACE);
       previous = now;
       if (t >= 1) { [from, to] = [to, await nextFace()]; previous = performance.now(); t = 0; }
-      const terms = sumText([{ face: edited(from), weight: Math.max(0.001, 1 - t) }, { face: edited(to), weight: Math.max(0.001, t) }]);
       try {
+        const terms = sumText([{ face: edited(from), weight: Math.max(0.001, 1 - t) }, { face: edited(to), weight: Math.max(0.001, t) }]);
         const bitmap = await createImageBitmap(await requestBlob(apiUrl('mix.png', { terms, psi: Number(controls.psi.toFixed(3)), live: 1 })));
         await new Promise(requestAnimationFrame);
         drawFrame(bitmap);

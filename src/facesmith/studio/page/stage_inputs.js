@@ -1,6 +1,8 @@
 // Inputs of stage mode. Each function asks for its permission, calls `set` with what changes, and returns a function that
 // stops it.
 
+import { MAX_SEED } from './face_text.js';
+
 const MIDI_CONTROL = 0xb0;
 const MIDI_NOTE_ON = 0x90;
 const MIDI_MAX = 127;
@@ -64,7 +66,7 @@ export async function listenToOsc(directions, set) {
     if (directions.includes(name)) set({ direction: name, strength: value });
     else if (name === 'psi') set({ psi: value });
     else if (name === 'speed') set({ speed: Math.max(0, value) });
-    else if (name === 'seed') set({ seed: Math.max(0, Math.round(value)) });
+    else if (name === 'seed') set({ seed: Math.max(0, Math.min(MAX_SEED, Math.round(value))) });
   };
   return () => events.close();
 }

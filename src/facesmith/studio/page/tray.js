@@ -70,9 +70,15 @@ function createCell({ face, label }) {
     event.dataTransfer.setData('text/plain', face);
     event.dataTransfer.effectAllowed = 'copyMove';
   });
-  element.addEventListener('dragover', (event) => { event.preventDefault(); element.classList.add('over'); });
+  const isFile = (event) => [...event.dataTransfer.types].includes('Files'); // the page opens it
+  element.addEventListener('dragover', (event) => {
+    if (isFile(event)) return;
+    event.preventDefault();
+    element.classList.add('over');
+  });
   element.addEventListener('dragleave', () => element.classList.remove('over'));
   element.addEventListener('drop', (event) => {
+    if (isFile(event)) return;
     event.preventDefault();
     element.classList.remove('over');
     moveKept(event.dataTransfer.getData('text/plain'), face);

@@ -11,6 +11,7 @@ import { apiUrl, currentPsi, faceQuery, inEdit, onChange } from './state.js';
 import { showFace } from './widgets.js';
 
 const COUNT = 8;
+const SETTLE_MS = 400; // after the last change
 
 // A grid of faces that the server makes from others.
 //   find({count, start, amount}): the URL of the request.
@@ -67,12 +68,15 @@ function offspringGrid({ amount, find, signal, makesSense = () => true }) {
 // Variations of the face in Edit. They are made only while the panel is open.
 export function variationsPanel(signal) {
   let face = null;
-  let shown = null; // the face whose variations are visible
+  let shown = null; // the face and the psi whose variations are visible
   const grid = offspringGrid({
     amount: { name: 'How different', value: 0.3, label: 'variation' }, signal,
     find: ({ count, start, amount }) => apiUrl('variations.json', faceQuery(face, { count, start, amount })),
   });
-  const load = () => { if (details.open && face !== shown) { shown = face; grid.load(); } };
+  const load = () => {
+    const key = `${face} ${currentPsi()}`;
+    if (details.open && face !== null && key !== shown) { shown = key; grid.load(); }
+  };
   const details = h('details', { class: 'variations', ontoggle: load },
     h('summary', {}, 'Variations of this face'), h('p', { class: 'small soft' }, 'Small random changes. Tap one to continue with it.'), grid.content);
   let timer;
@@ -81,30 +85,35 @@ export function variationsPanel(signal) {
     draw(newFace) {
       face = newFace;
       clearTimeout(timer);
-      timer = setTimeout(load, 400);
+      timer = setTimeout(load, SETTLE_MS);
     },
-    stop: grid.stop,
+    stop() { clearTimeout(timer); shown = null; grid.stop(); },
   };
 }
 
 // Children of the first two faces in Mix.
 export function childrenPanel(signal) {
   let parents = '';
-  let shown = '';
+  let shown = null; // the parents and the psi whose children are visible
   const grid = offspringGrid({
     amount: { name: 'Mutation', value: 0.2, label: 'child' }, signal, makesSense: () => parents !== '',
     find: ({ count, start, amount }) => apiUrl('breed.json', { parents, count, start, mutation: amount, psi: currentPsi() }),
   });
-  const load = () => { if (details.open && parents !== shown) { shown = parents; grid.load(); } };
+  const load = () => {
+    const key = `${parents} ${currentPsi()}`;
+    if (details.open && key !== shown) { shown = key; grid.load(); }
+  };
   const details = h('details', { class: 'variations', ontoggle: load },
     h('summary', {}, 'Children of the first two faces'), h('p', { class: 'small soft' }, 'Each child has traits of both faces, and small random changes.'), grid.content);
+  let timer;
   return {
     element: details,
     draw(terms) {
       details.hidden = terms.length < 2;
       parents = terms.length < 2 ? '' : terms.slice(0, 2).map(({ face }) => face).join(',');
-      load();
+      clearTimeout(timer);
+      timer = setTimeout(load, SETTLE_MS);
     },
-    stop: grid.stop,
+    stop() { clearTimeout(timer); shown = null; grid.stop(); },
   };
 }

@@ -37,6 +37,7 @@ export function walkPart(signal) {
   const cells = new WeakMap(); // element of a stop -> its controls
   let controller;
   let playingUrl = '';
+  let requestedUrl = ''; // of the film that is being made
   let playTimer;
 
   const filmUrl = (kind, query = {}) => apiUrl(`walk.${kind}`, { ...query, faces: state.stops.join(','), psi: currentPsi(), closed: state.closed ? 1 : 0, seconds: state.seconds, fps: FPS });
@@ -103,14 +104,15 @@ export function walkPart(signal) {
 
   async function makeFilm() {
     const url = filmUrl('mp4', { scale: 1 }); // small, because the browser enlarges it smoothly
-    if (url === playingUrl) return;
+    if (url === playingUrl || url === requestedUrl) return;
     controller?.abort();
-    controller = new AbortController();
+    const ownController = controller = new AbortController();
     playingUrl = '';
+    requestedUrl = url;
     const stop = watchQueue('film', (text) => { status.textContent = text; }, 'Making the film …');
     video.hidden = true;
     try {
-      const blob = await requestBlob(url, { signal: controller.signal });
+      const blob = await requestBlob(url, { signal: ownController.signal });
       if (video.src) URL.revokeObjectURL(video.src);
       video.src = URL.createObjectURL(blob);
       video.hidden = false;
@@ -121,6 +123,8 @@ export function walkPart(signal) {
     } catch (error) {
       stop();
       if (error.name !== 'AbortError') status.textContent = error.message;
+    } finally {
+      if (controller === ownController) requestedUrl = ''; // otherwise another film has been requested since
     }
   }
   function showNoPlayer() {
