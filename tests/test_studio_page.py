@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -167,6 +168,29 @@ def test_kept_faces_survive_a_reload_and_travel_with_the_url(open_page):
     assert kept_count(other) == 2
 
 
+def test_faces_that_load_slowly_appear_although_others_are_kept_meanwhile(open_page):
+    page = open_page()
+    page.wait_for_selector(".wall img.loaded")
+    page.evaluate(
+        "(() => { const request = window.fetch; window.fetch = async (...options) => {"
+        " await new Promise((after) => setTimeout(after, 900)); return request(...options); }; })()"
+    )
+    for seed in (3, 4, 5):
+        page.click(f".wall button[aria-label='Seed {seed}']")
+        page.wait_for_timeout(500)
+    wait_until(page, "document.querySelectorAll('#tray-faces img.loaded').length === 3")
+
+
+def test_full_storage_loses_no_kept_face(open_page):
+    page = open_page()
+    page.wait_for_selector(".wall img.loaded")
+    page.evaluate("() => { Storage.prototype.setItem = () => { throw new DOMException('full'); }; }")
+    page.click(".wall button[aria-label='Seed 3']")
+    wait_for_message(page, "no room to store")
+    page.click(".wall button[aria-label='Seed 5']")
+    wait_for_kept(page, "seed 3", "seed 5")
+
+
 def test_scrolling_adds_faces(open_page):
     page = open_page()
     page.wait_for_selector(".wall img.loaded")
@@ -321,6 +345,21 @@ def test_walk_shows_the_film_of_the_latest_settings(open_page):
         is_closed.check()
     page.wait_for_selector("video:not([hidden])")
     wait_until(page, "document.querySelector('video').duration > 3.8")
+
+
+def test_a_film_that_is_being_made_is_not_requested_again(open_page):
+    page = open_page("/#faces?stops=3,5&kept=7")
+    page.wait_for_selector(KEPT)
+    films = []
+    page.on("request", lambda request: "walk.mp4" in request.url and films.append(request.url))
+    page.route("**/walk.mp4*", lambda route: None)  # it takes forever
+    with page.expect_request(lambda request: "walk.mp4" in request.url):
+        page.click(".parts a[href='./#walk']")
+    page.focus(KEPT)
+    page.keyboard.press("Delete")
+    wait_for_kept(page)
+    page.wait_for_timeout(800)
+    assert len(films) == 1
 
 
 def test_a_walk_takes_no_face_beyond_its_limit(open_page):
@@ -569,6 +608,36 @@ def test_link_for_another_model_says_so(open_page):
     page.wait_for_selector(".wall button[aria-label='Seed 0'] img.loaded")
     assert page.locator(".error").count() == 0
     wait_for_kept(page, "seed 3")
+
+
+def test_reload_during_training_keeps_the_chosen_run(open_page, models, tmp_path):
+    open_page.expected.append("net::ERR_")  # when the studio has ended
+    training = saved_model(tmp_path / "training", seed=4)
+    with running_studio("--model", models[1], "--model", training) as (site, _):
+        page = open_page(site=site)
+        page.wait_for_selector(".wall img.loaded")
+        chosen = page.locator("#model option").nth(1).get_attribute("value")
+        page.select_option("#model", chosen)
+        wait_until(page, f"location.hash.includes('{chosen}')")
+        saved_model(training, seed=5)  # the next checkpoint
+        page.reload()
+        page.wait_for_selector(".wall img.loaded")
+        assert page.evaluate("document.querySelector('#model').value") != chosen
+        assert page.evaluate("document.querySelector('#model').selectedIndex") == 1
+        assert page.locator("#other-model").count() == 0
+
+
+def test_parts_open_as_soon_as_a_run_has_a_model(open_page, models, run, tmp_path):
+    open_page.expected.append("net::ERR_")  # when the studio has ended
+    folder = shutil.copytree(run, tmp_path / "new")
+    with running_studio("--run", folder) as (site, _):
+        page = open_page(site=site)
+        page.wait_for_selector(".facts")
+        page.click(".parts a[href='./#faces']")
+        page.get_by_text("the run writes one at its first checkpoint").wait_for()
+        shutil.copy(models[1] / "model.safetensors", folder)
+        page.click(".parts a[href='./#edit']")
+        page.wait_for_selector("section.edit")
 
 
 def test_every_removal_can_be_undone(open_page):
