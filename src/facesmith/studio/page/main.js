@@ -85,13 +85,15 @@ function chooseModel() {
   const isOwn = previous ? state.model === shortHash(previous) : Boolean(history.state?.ours);
   const newer = studio.models.find(({ name }) => name === (previous?.name ?? history.state?.name));
   studio.model = wanted ?? studio.models.find(({ id }) => id === previous?.id) ?? newer ?? studio.models[0] ?? null;
-  if (studio.model && state.model !== shortHash(studio.model)) change({ model: shortHash(studio.model) });
   if (missing && studio.model && !(isOwn && newer)) sayOtherModel(missing);
   fillModelList();
-  if (studio.model?.id === previous?.id) return false;
-  renewParts();
-  openKept();
-  return true;
+  const isNew = studio.model?.id !== previous?.id;
+  if (isNew) {
+    renewParts();
+    openKept();
+  }
+  if (studio.model && state.model !== shortHash(studio.model)) change({ model: shortHash(studio.model) }); // shows the part
+  return isNew;
 }
 
 function sayOtherModel(digits) {
