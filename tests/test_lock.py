@@ -44,12 +44,32 @@ def test_a_killed_process_does_not_block_the_folder(tmp_path):
         "def refuse(*_): raise OSError(errno.ENOLCK, 'no locks here')\n"
         "fcntl.flock = refuse\n"
         "from pathlib import Path\n"
+        "from facesmith.errors import FacesmithError\n"
         "from facesmith.io.lock import locked\n"
-        "with locked(Path(sys.argv[1]), ValueError()): os._exit(9)\n"
+        "with locked(Path(sys.argv[1]), FacesmithError()): os._exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, tmp_path / ".lock"], check=False).returncode == 9
     with locked(tmp_path / ".lock", BUSY):
         pass
+
+
+def test_a_mark_of_another_machine_is_named_with_what_to_do(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    mark = tmp_path / ".lock-process"
+    mark.write_text("123\nnode17\n")
+    with (
+        pytest.raises(RunBusy, match=r"^busy It is marked as running on node17\.") as raised,
+        locked(mark.parent / ".lock", BUSY),
+    ):
+        pass
+    assert str(raised.value).endswith(f"delete {mark}.")
+    mark.unlink()
+    with locked(tmp_path / ".lock", BUSY), pytest.raises(RunBusy) as raised, locked(tmp_path / ".lock", BUSY):
+        pass
+    assert str(raised.value) == "busy"  # on this machine, a killed process is recognized
 
 
 def test_other_faults_of_the_disk_are_not_hidden(tmp_path, monkeypatch):
