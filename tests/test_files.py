@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 from facesmith.errors import BadOption, OutputExists
-from facesmith.io.files import atomic_write, explain_disk_error, is_disk_error, refuse_to_overwrite, shorten_name
+from facesmith.io.files import (
+    atomic_write,
+    explain_disk_error,
+    holds_files,
+    is_disk_error,
+    refuse_to_overwrite,
+    remove_partial_files,
+    shorten_name,
+)
 from facesmith.pictures.images import write_png
 
 
@@ -116,3 +124,21 @@ def test_a_place_that_can_not_be_written_is_refused_before_the_work(tmp_path, mo
 def test_without_a_folder_for_temporary_files_the_message_names_tmpdir():
     error = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
     assert explain_disk_error(error).startswith("There is no folder for temporary files. Set TMPDIR")
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "desktop.ini", "Thumbs.db", "@eaDir", "lost+found", ".gitkeep"])
+def test_a_folder_with_files_of_the_system_alone_counts_as_empty(tmp_path, name):
+    (tmp_path / name).touch()
+    assert not holds_files(tmp_path)
+    (tmp_path / ".hidden").touch()  # of the user
+    assert holds_files(tmp_path)
+
+
+def test_what_an_earlier_process_with_the_same_id_left_is_removed(tmp_path):
+    left, own = (tmp_path / f".faces.png.{os.getpid()}-{thread}.part" for thread in (1, 2))
+    left.touch()
+    own.touch()
+    os.utime(left, (0, 0))  # before this process started
+    remove_partial_files(tmp_path)
+    assert not left.exists()
+    assert own.exists()

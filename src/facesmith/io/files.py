@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from facesmith.errors import BadModel, BadOption, OutputExists
+from facesmith.io.file_kinds import SYSTEM_NAMES
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # Faults of a disk, its permissions or its limits, rather than of our code. A message names the file and the fault.
@@ -49,6 +50,11 @@ MAX_NAME_BYTES = 255  # of a file name, on most systems
 PARTIAL = "part"  # the ending of a file that is being written
 UNFINISHED = "unfinished"  # the ending of the mark that `outputs.Outputs` sets
 OWN_LEFTOVERS = re.compile(rf"\.(.+\.(?P<process>\d+)-\d+\.{PARTIAL}|(.+\.)?{UNFINISHED})")
+
+
+# What systems and editors put into a folder by themselves, and what keeps an empty folder in Git; in lower case.
+NO_CONTENT = SYSTEM_NAMES | {".ds_store", ".localized", ".directory", ".gitkeep", ".gitignore", ".ipynb_checkpoints"}
+MAX_CLOCK_SKEW_SECONDS = 60  # between this machine and that of a network disk
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
@@ -155,14 +161,17 @@ def _refuse_unwritable(path: Path) -> None:
 
 
 def holds_files(path: Path, ignore: Collection[str] = ()) -> bool:
-    """Whether `path` is a file, or a folder that contains more than what a killed process left half-written.
+    """Whether `path` is a file, or a folder with content.
+
+    What a killed process left half-written is no content, and neither are files such as `.DS_Store`.
 
     Args:
         ignore: names of further files in the folder that don't count.
     """
     if not path.is_dir():
         return path.exists()
-    return any(each.name not in ignore and not OWN_LEFTOVERS.fullmatch(each.name) for each in path.iterdir())
+    names = {each.name for each in path.iterdir() if each.name.lower() not in NO_CONTENT}
+    return any(name not in ignore and not OWN_LEFTOVERS.fullmatch(name) for name in names)
 
 
 def remove_partial_files(path: Path) -> None:
@@ -171,8 +180,18 @@ def remove_partial_files(path: Path) -> None:
     with suppress(OSError):
         for each in folder.iterdir():
             match = OWN_LEFTOVERS.fullmatch(each.name)
-            if match and match["process"] and each.name.startswith(prefix) and not is_running(int(match["process"])):
+            if match and match["process"] and each.name.startswith(prefix) and _is_left(each, int(match["process"])):
                 each.unlink()
+
+
+def _is_left(partial: Path, process: int) -> bool:
+    """Whether the process that wrote a partial file has ended. In a container, this process may have the same id."""
+    import psutil  # slow to import, and rarely needed
+
+    if process != os.getpid():
+        return not is_running(process)
+    started: float = psutil.Process().create_time()
+    return partial.stat().st_mtime < started - MAX_CLOCK_SKEW_SECONDS
 
 
 def is_running(process: int) -> bool:
