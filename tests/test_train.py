@@ -430,7 +430,7 @@ def test_force_can_be_killed_at_any_file_operation_and_repeated(finished, uninte
     assert same_model(finished.out, uninterrupted)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
 def test_every_stop_signal_saves_and_the_run_resumes(options, monkeypatch, name):
     with monkeypatch.context() as patched:
         stop_after(3, patched, getattr(signal, name))

@@ -1,4 +1,4 @@
-"""Signals that stop a command: Ctrl-C, SIGTERM, and SIGHUP from a closed terminal or a lost connection."""
+"""Signals that stop a command: Ctrl-C, SIGTERM, SIGHUP from a closed terminal, and SIGUSR1 from Slurm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 IMPORT_SYSTEM = "<frozen importlib"  # the beginning of its file names, in the frames of a program that imports
 RETRY_SECONDS = 0.05
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+STOP_SIGNAL_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # Windows lacks some; schedulers send the last one
+STOP_SIGNALS = [getattr(signal, name) for name in STOP_SIGNAL_NAMES if hasattr(signal, name)]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -41,7 +42,7 @@ class StopHandler:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a program that the last signal stopped: 130, 143 or 129, as shells count them."""
+        """The exit code of a program that the last signal stopped: 130 for SIGINT, as shells count them."""
         return 128 + self.received
 
     def _remember(self, number: int) -> None:
@@ -55,7 +56,7 @@ class StopHandler:
 def handling_stop_signals(function: Callable[[int, FrameType | None], None]) -> Iterator[StopHandler]:
     """Call `function` for each stop signal while the block runs.
 
-    SIGTERM and SIGHUP stay ignored if they are: `nohup` ignores SIGHUP, so that work continues after a logout. Does
+    Signals but SIGINT stay ignored if they are: `nohup` ignores SIGHUP, so that work continues after a logout. Does
     nothing outside the main thread, which alone can handle signals.
     """
     handler = StopHandler(function)
@@ -81,9 +82,17 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     """
     if not _is_importing(frame):
         raise Interrupted
-    retry = threading.Timer(RETRY_SECONDS, os.kill, [os.getpid(), number])
+    retry = threading.Timer(RETRY_SECONDS, _send_again, [number])
     retry.daemon = True
     retry.start()
+
+
+def _send_again(number: int) -> None:
+    """Send a signal to this process. On Windows, `os.kill` would end it without calling a handler."""
+    if os.name == "nt":
+        signal.raise_signal(number)
+    else:
+        os.kill(os.getpid(), number)
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -119,7 +119,7 @@ def serve(options: StudioOptions, console: Console) -> None:
 def _run_server(server: uvicorn.Server, server_socket: socket.socket, studio: Studio) -> None:
     """Run the server until a stop signal. Then it answers the requests in progress, and this raises KeyboardInterrupt.
 
-    Uvicorn handles SIGINT and SIGTERM, and passes them on when it has stopped. It doesn't handle SIGHUP.
+    Uvicorn handles SIGINT and SIGTERM, and passes them on when it has stopped. It handles no others.
     """
     stopped, shutdown = False, server.shutdown
 
