@@ -372,6 +372,18 @@ def test_extract_train_and_sample_with_real_photos(facesmith, tmp_path):
     assert facesmith("sample", "--model", tmp_path / "run", "--out", tmp_path / "new.png")[0] == 0
 
 
+def test_a_finished_extraction_still_says_which_photos_it_lacks(facesmith, tmp_path):
+    photos = faces_folder(tmp_path / "photos")
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
+    command = ("extract", photos, "--out", tmp_path / "faces", "--crop", RESOLUTION, "--size", RESOLUTION)
+    code, _, err = facesmith(*command)
+    assert code == 0, err
+    _, _, err = facesmith(*command)
+    assert "is already complete. Unreadable photos: 1, see rejected.csv. To extract again, add --force." in " ".join(
+        err.split()
+    )
+
+
 def test_a_generator_is_evaluated(facesmith, tmp_path):
     data, run, out = faces_folder(tmp_path / "faces", 420), tmp_path / "run", tmp_path / "report"
     assert train(facesmith, data, run)[0] == 0

@@ -508,6 +508,15 @@ def test_killed_process_is_resumed(tmp_path):
         ]
 
 
+def test_force_is_not_advised_where_it_would_be_refused(tmp_path):
+    photo().save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").touch()
+    for force in (False, True):
+        with pytest.raises(OutputExists, match=r"even --force keeps it\. Choose another --out\."):
+            run(tmp_path / "a.png", tmp_path / "out", force=force)
+
+
 def test_finished_extraction_is_not_touched(tmp_path):
     photo().save(tmp_path / "a.png")
     first = run(tmp_path / "a.png", tmp_path / "out")

@@ -78,7 +78,8 @@ def extract(
     )  # fmt: skip
     if report.was_complete:
         without_photos = "" if pictures else ", and its report is now without photos"
-        console.print(f"{out} is already complete{without_photos}. To extract again, add --force.")
+        unread = f" Unreadable photos: {report.unreadable:,}, see rejected.csv." if report.unreadable else ""
+        console.print(f"{out} is already complete{without_photos}.{unread} To extract again, add --force.")
     if notice := report.generated_notice():
         console.print(f"notice: {notice}.")
     show(f"{report.faces} faces from {report.photos} photos in {report.out}")

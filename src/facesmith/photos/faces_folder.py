@@ -155,6 +155,8 @@ def finished_report(out: Path, settings: ExtractSettings, force: bool) -> Extrac
     except (FileNotFoundError, NotADirectoryError):
         leftovers = {JOURNAL_NAME, *lock_names(LOCK_NAME)}  # of a run that was stopped before its first batch
         if not out.is_dir() or holds_files(out, leftovers):
+            if not _is_replaceable(out):
+                raise OutputExists(_why_not_replaceable(out)) from None
             refuse_to_overwrite(out, force)
         return None
     _check_same_settings(out, header.settings, settings.to_values(), "an extraction")
@@ -200,7 +202,7 @@ def _why_not_replaceable(out: Path) -> str:
             f"{out}: faces.json and metadata.csv are both damaged, so it is unknown which files extract wrote. "
             "--force keeps them. Delete the folder yourself, or choose another --out."
         )
-    return f"{out} is not a folder that extract wrote, so --force keeps it. Choose another --out."
+    return f"{out} is not a folder that extract wrote, so even --force keeps it. Choose another --out."
 
 
 def _is_table_of_extract(out: Path) -> bool:
