@@ -108,6 +108,18 @@ def test_a_face_without_a_row_is_left_out(shards):
     assert faces.fingerprint != open_faces(shards, 64, limit=3).fingerprint
 
 
+@pytest.mark.parametrize(("encoding", "separator"), [("utf-8-sig", ";"), ("utf-16", "\t")])
+def test_a_table_that_a_spreadsheet_saved_gives_the_same_faces(extracted, shards, encoding, separator):
+    table = shards / "metadata.csv"
+    lines = [line.replace(",", separator) + separator for line in table.read_text().splitlines()]
+    lines.append(separator * lines[0].count(separator))  # spreadsheets also save empty columns and lines
+    table.write_text("\n".join(lines) + "\n", encoding=encoding)
+    original, saved = open_faces(extracted, 64), open_faces(shards, 64)
+    assert (saved.names, saved.groups, saved.fingerprint) == (original.names, original.groups, original.fingerprint)
+    assert saved.attributes.keys() == original.attributes.keys()
+    assert np.array_equal(saved.parts, original.parts)
+
+
 def flip_a_byte(path, place):
     data = bytearray(path.read_bytes())
     data[place] ^= 1

@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 
 from facesmith.errors import BadData
 from facesmith.faces.layouts import GEOMETRY_COLUMNS, Listing, read_listing
+from facesmith.io.decode_text import decode_text, encoding_of
 from facesmith.io.files import open_regular_file
 from facesmith.io.json_files import MAX_JSON_BYTES, as_schema, parse_as
 from facesmith.labels import attributes_of
 from facesmith.labels.folders import person_of, unless_classes
+from facesmith.labels.table_text import delimiter_of
 from facesmith.photos import shard_files
 from facesmith.photos.shard_files import NAME_IN_SHARD, SPLIT_COLUMN, ShardEntry, ShardRecord
 from facesmith.photos.split import PARTS, PERSON, group_name
@@ -35,6 +37,7 @@ from facesmith.storage.open_store import open_store
 from facesmith.storage.seekable import read_at
 from facesmith.storage.store import Store, StoredFile
 
+MAX_HEADER_BYTES = 2**16  # of the line with the names of columns
 OPEN_SHARDS = 8  # whose records and tars are kept open
 ADVICE = "To repair it, run the same extract again."
 
@@ -177,7 +180,8 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
     missing = [name for name in ("file_name", "source", SPLIT_COLUMN) if name not in columns]
     if missing:
         raise BadData(f"{table} has no column {missing[0]}. {ADVICE}")
-    chosen = [i for i, name in enumerate(columns) if name not in GEOMETRY_COLUMNS and name != SPLIT_COLUMN]
+    # A spreadsheet may have added columns without a name.
+    chosen = [i for i, name in enumerate(columns) if name not in ("", SPLIT_COLUMN, *GEOMETRY_COLUMNS)]
     name_at, source_at, split_at = (columns.index(name) for name in ("file_name", "source", SPLIT_COLUMN))
     listing = ShardListing([], layout="extracted faces", header=store.header)
     cells: list[list[str]] = [[] for _ in chosen]
@@ -188,6 +192,8 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
     versions = [f"{entry.tar_bytes}-{entry.tar_sha256[:16]}" for entry in store.entries]
     person_at = columns.index(PERSON) if PERSON in columns else None
     for number, row in enumerate(rows, start=2):
+        if not any(row):
+            continue
         match = NAME_IN_SHARD.fullmatch(row[name_at]) if len(row) == len(columns) else None
         if match is None or int(match[1]) >= len(versions) or row[split_at] not in PARTS:
             raise BadData(f"{table}, line {number}, is not a face of these shards. {ADVICE}")
@@ -214,10 +220,13 @@ def _list_faces(store: ShardStore, table: Path, columns: list[str], rows: Iterat
 
 @contextmanager
 def _reading(table: Path) -> Iterator[Iterator[list[str]]]:
-    """The rows of a CSV file, one at a time."""
+    """The rows of a table, one at a time. A spreadsheet may have saved it, in another encoding, with semicolons."""
     try:
-        with io.TextIOWrapper(open_regular_file(table), "utf-8", "backslashreplace", newline="") as text:
-            yield csv.reader(text)
+        with open_regular_file(table) as stream:
+            header = stream.read(MAX_HEADER_BYTES)
+            stream.seek(0)
+            with io.TextIOWrapper(stream, encoding_of(header), "backslashreplace", newline="") as text:
+                yield csv.reader(text, delimiter=delimiter_of(decode_text(header)) or ",")
     except (OSError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BadData(f"{table} can't be read: {reason}. {ADVICE}") from None
