@@ -477,6 +477,13 @@ def test_a_deleted_current_folder_is_named(tmp_path):
         (["sample", "a/run"], "(a/run). Write the option before it: --model"),
         (["train", "quick", "a", "--data", "b", "--out", "c"], "(a). Write the option before it: --data"),
         (["recipes", "a", "b"], "(b)"),
+        (
+            ["edit", "--edit", "smiling", "1"],
+            "(1). Write --edit with an equals sign and without spaces: --edit smiling=1",
+        ),
+        (["edit", "--edit", "a=1", "b=-1"], "(b=-1). Repeat the option: --edit a=1 --edit b=-1"),
+        (["sample", "--condition", "a=1", "b=0"], "(b=0). Repeat the option: --condition a=1 --condition b=0"),
+        (["extract", "a", "--out", "b", "--size", "64", "64"], "(64). Give one number for both sides: --size 64"),
     ],
 )
 def test_a_path_without_its_option_is_helped(facesmith, arguments, message):
@@ -492,7 +499,7 @@ def test_a_path_without_its_option_is_helped(facesmith, arguments, message):
         (["train", "--resume"], "--resume. To resume a run, run the same command again. --extend trains longer"),
         (["extract", "--resume"], "--resume. To resume, run the same command again"),
         (["train", "--images", "faces"], "--images. Use --data FACES"),
-        (["faces", "--data", "faces"], "--data. Give the faces without the name of an option"),
+        (["faces", "--data", "faces"], "--data. Give the faces without an option: facesmith faces FACES"),
         (["faces", "faces", "--out", "a.png"], "--out. Use --sheet"),
         (["train", "--batchsize", "3"], "--batchsize (Possible options: --batch)"),
         (["train", "-data", "x"], "-data. A name of several letters begins with two hyphens: --data"),
@@ -501,6 +508,12 @@ def test_a_path_without_its_option_is_helped(facesmith, arguments, message):
         (["train", "--steps", "100"], "--steps. Use --minutes, --epochs or --kimg (1,000 images)"),
         (["train-inverter", "--steps", "100"], "--steps. Use --kimg (1,000 images)"),
         (["train-inverter", "--minutes", "5"], "--minutes. Use --kimg (1,000 images)"),
+        (["train", "--config", "quick"], "--config. Write the recipe without an option: facesmith train quick"),
+        (["train", "--pretrained", "a"], "--pretrained. Use --from MODEL"),
+        (["sample", "--checkpoint", "runs/a"], "--checkpoint. Use --model MODEL"),
+        (["report", "--run", "a"], "--run. Give it without an option: facesmith report runs/first"),
+        (["detect", "--image", "a"], "--image. Give the picture without an option: facesmith detect face.png"),
+        (["sample", "--forse"], "--forse"),  # an option that deletes is never proposed
         (["mix", "-3 + 29"], f"-3. {option_errors.SUM_IN_QUOTES}"),
     ],
 )
@@ -534,12 +547,14 @@ def test_a_command_in_the_form_of_other_programs_is_helped(facesmith, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("guess", option_errors.GUESSES, ids=lambda guess: f"{guess.names} {guess.option}")
+@pytest.mark.parametrize("guess", option_errors.GUESSES, ids=lambda guess: f"{guess.names} {guess.place}")
 def test_each_translation_is_used_by_a_command(guess):
     commands = typer.main.get_command(app).commands.values()
-    options = [{option for parameter in command.params for option in parameter.opts} for command in commands]
+    places = [
+        {command.name, *(option for parameter in command.params for option in parameter.opts)} for command in commands
+    ]
     for name in guess.names.split():
-        assert any(guess.option in known and name not in known for known in options)
+        assert any(guess.place in known and name not in known for known in places)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no line break in a name")

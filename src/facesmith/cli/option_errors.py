@@ -23,11 +23,14 @@ EXAMPLE = re.compile(r"^.*: (facesmith .+)$", re.MULTILINE)  # in the help of a 
 LONG_DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}")  # that text processors make of two hyphens
 
 
+NAME_AND_VALUE = ("--set", "--edit", "--condition")  # options such as --set lr=1e-4
+
+
 class _Guess(NamedTuple):
-    """Options of other programs, the option that must exist here, and advice."""
+    """Options of other programs, the option that must exist here or the name of the command, and advice."""
 
     names: str
-    option: str
+    place: str
     advice: str
 
 
@@ -56,11 +59,30 @@ GUESSES = (
     _Guess("--output --output-dir --outdir -o", "--out", "Use --out"),
     _Guess("--out --output --output-dir --outdir -o", "--onnx", "Use --onnx FILE or --html FILE"),
     _Guess("--overwrite --yes -y -f", "--force", "Use --force"),
+    _Guess("--recipe --arch --config", "train", "Write the recipe without an option: facesmith train quick"),
+    _Guess("--model --run --checkpoint --ckpt --weights --network --pretrained", "train", "Use --from MODEL"),
+    _Guess("--run --checkpoint --ckpt --weights --network --pretrained --from", "--model", "Use --model MODEL"),
+    *(
+        _Guess(
+            "--model --run --checkpoint --ckpt", command, f"Give it without an option: facesmith {command} runs/first"
+        )
+        for command in ("report", "film", "card")
+    ),
+    *(
+        _Guess(
+            "--image --images --photo --photos --picture --input -i",
+            command,
+            f"Give the picture without an option: facesmith {command} face.png",
+        )
+        for command in ("detect", "invert")
+    ),
 )
 
 
 def clearer_message(error: Any) -> str:
     """The message of one of typer's errors about options, in plainer words. Empty if typer has printed the help."""
+    if similar := getattr(error, "possibilities", None):  # --force is never a guess: it deletes
+        error.possibilities = [name for name in similar if name != "--force"]
     message: str = error.format_message()
     for words, clearer in CLEARER.items():
         message = message.replace(words, clearer)
@@ -77,7 +99,8 @@ def _advice_for_unknown_option(error: Any) -> str:
     for argument in sys.argv[1:]:  # `-data` is read as the option -d
         if argument.startswith(name) and f"-{argument.partition('=')[0]}" in options:
             return f"No such option: {argument}. A name of several letters begins with two hyphens: -{argument}"
-    advice = [guess.advice for guess in GUESSES if name in guess.names.split() and guess.option in options]
+    places = {error.ctx.command.name, *options}
+    advice = [guess.advice for guess in GUESSES if name in guess.names.split() and guess.place in places]
     if error.ctx.command.name == "mix" and not name.startswith("--"):
         advice.append(SUM_IN_QUOTES)
     return f"No such option: {name}. {advice[0]}" if advice else ""
@@ -92,9 +115,8 @@ def _advice_for_extra_arguments(error: Any) -> str:
     arguments = sys.argv[1:]
     if any(argument.startswith(LONG_DASHES) for argument in arguments):
         return ". An option begins with two hyphens (--), not with a long dash"
-    for option, name, value in zip(arguments, arguments[1:], arguments[2:], strict=False):
-        if option == "--set" and "=" not in name:
-            return f". Write --set with an equals sign and without spaces: --set {name}={value}"
+    if advice := _advice_for_two_values(arguments):
+        return advice
     extra = error.message.rpartition(" (")[2].rstrip(")").split()
     if extra and all(argument.strip(",").isdecimal() for argument in extra):
         return ". Write several values as one, with commas and without spaces: 1,2,3"
@@ -103,6 +125,22 @@ def _advice_for_extra_arguments(error: Any) -> str:
     names = {name for parameter in error.ctx.command.params for name in parameter.opts}
     options = " or ".join(option for option in ("--model", "--data") if option in names)
     return f". Write the option before it: {options}" if options else ""
+
+
+def _advice_for_two_values(arguments: list[str]) -> str:
+    """How to write an option that is followed by two values; empty if there is none."""
+    for option, first, second in zip(arguments, arguments[1:], arguments[2:], strict=False):
+        if first.startswith("-") or second.startswith("-"):
+            continue
+        if option in NAME_AND_VALUE and "=" not in first:
+            return f". Write {option} with an equals sign and without spaces: {option} {first}={second}"
+        if option in NAME_AND_VALUE and "=" in second:
+            return f". Repeat the option: {option} {first} {option} {second}"
+        if option == "--grid" and second.isdecimal():
+            return f". Write both numbers as one value: --grid {first}x{second}"
+        if option == "--size" and second.isdecimal():
+            return f". Give one number for both sides: --size {first}"
+    return ""
 
 
 def _advice_for_missing(error: Any) -> str:
