@@ -49,10 +49,10 @@ CELEBA_TABLES = {
 }
 
 
-@pytest.mark.parametrize("ending", ["txt", "csv"])
+@pytest.mark.parametrize("file", ["list_attr_celeba.txt", "list_attr_celeba.csv", "CelebAMask-HQ-attribute-anno.txt"])
 @pytest.mark.parametrize("table", CELEBA_TABLES)
-def test_celeba_table_is_read_in_all_its_forms(tmp_path, table, ending):
-    listing = listing_of(tmp_path, {**THREE, f"list_attr_celeba.{ending}": CELEBA_TABLES[table]})
+def test_celeba_table_is_read_in_all_its_forms(tmp_path, table, file):
+    listing = listing_of(tmp_path, {**THREE, file: CELEBA_TABLES[table]})
     assert listing.layout == "CelebA"
     assert values(listing) == {"smiling": [1, 0, 0], "male": [0, 1, 0]}
     assert listing.notices == []
@@ -208,6 +208,7 @@ def test_an_index_that_pandas_adds_to_parquet_is_not_a_label(tmp_path):
         ("metadata.csv", b"\x1f\x8b\x08", "it is not a table, but: gzip"),
         ("dataset.json", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer (run: git lfs pull)"),
         ("labels.csv", "file,smiling\na.png,1\n", "rename it to metadata.csv, with a column file_name"),
+        ("metadata.json", '[{"file_name": "a.png", "smiling": 1}]', "save it as metadata.jsonl, one record in each"),
         ("Labels.XLSX", b"PK\3\4", "save it as metadata.csv"),
         ("list_bbox_celeba.txt", "", "it has no attributes"),
     ],
@@ -221,6 +222,17 @@ def test_unusable_table_is_named_with_what_it_would_need(tmp_path, table, conten
     assert reason in notice
     assert "\n" not in notice
     assert list(listing.left_out) == [table]
+
+
+def test_several_unusable_tables_are_to_be_joined(tmp_path):
+    table = "file_name,smiling\na.png,1\n"
+    listing = listing_of(tmp_path, {**TWO, "ages.csv": table, "smiles.csv": table, "other/labels.csv": table})
+    joined = "join the tables of its folder into one metadata.csv, with a column file_name"
+    assert listing.notices == [
+        f"ages.csv is not used: {joined}",
+        "other/labels.csv is not used: rename it to metadata.csv, with a column file_name",
+        f"smiles.csv is not used: {joined}",
+    ]
 
 
 def test_of_several_formats_one_is_used_and_the_others_are_named(tmp_path):

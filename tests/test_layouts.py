@@ -178,7 +178,15 @@ def test_one_folder_beside_other_pictures_is_no_class(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "albums", [("2019", "2020"), ("2019-07 Paris", "20200102"), ("100CANON", "101_PANA"), ("DCIM/100APPLE", "2021")]
+    "albums",
+    [
+        ("2019", "2020"),
+        ("2019-07 Paris", "20200102"),
+        ("100CANON", "101_PANA"),
+        ("DCIM/100APPLE", "2021"),
+        ("Photos from 2019", "Paris, May 4, 2019"),
+        ("Camera", "Screenshots", "WhatsApp Images"),
+    ],
 )
 def test_albums_of_dates_and_cameras_are_no_classes(tmp_path, albums):
     listing = listing_of(tmp_path, {f"{album}/{i}.png": "" for album in albums for i in range(3)})
@@ -187,7 +195,18 @@ def test_albums_of_dates_and_cameras_are_no_classes(tmp_path, albums):
     assert listing.notices == [f"folders with names of dates or cameras, such as {example}, are not classes"]
 
 
-@pytest.mark.parametrize("folders", [("0", "1"), ("20", "30"), ("2019", "smiling"), ("20193", "20201"), ("100", "200")])
+@pytest.mark.parametrize(
+    "names", [("00000/img00000999.png", "00001/img00001000.png"), ("00000/00000.png", "69000/69999.png")]
+)
+def test_folders_of_a_thousand_pictures_are_no_classes(tmp_path, names):
+    listing = listing_of(tmp_path, dict.fromkeys(names, ""))
+    assert listing.attributes == {}
+    assert listing.notices == ["folders of a thousand pictures each, such as 00000, are not classes"]
+
+
+@pytest.mark.parametrize(
+    "folders", [("0", "1"), ("20", "30"), ("2019", "smiling"), ("20193", "20201"), ("100", "200"), ("00000", "00001")]
+)
 def test_other_numbers_are_classes(tmp_path, folders):
     listing = listing_of(tmp_path, {f"{folder}/{i}.png": "" for folder in folders for i in range(3)})
     assert set(listing.attributes) == set(folders)

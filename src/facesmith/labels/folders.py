@@ -14,8 +14,14 @@ MAX_CLASSES = 64
 MAX_MEAN_PER_PERSON = 100  # folders with more pictures on average are classes: smiling/smiling_0001.jpg
 SPLIT_FOLDERS = frozenset({"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"})
 NO_CLASSES = SPLIT_FOLDERS | {".", ".."}
-# `2019`, `2019-07 Paris` and `20190721`; `100CANON` and `101_PANA`, as cameras name them (DCF standard).
-ALBUM = re.compile(r"(19|20)\d\d(?!\d)|(19|20)\d{6}(?!\d)|[1-9]\d\d(?!\d{5})[A-Z0-9_]{5}$|DCIM$|Camera$", re.ASCII)
+ALBUM = re.compile(
+    # `2019`, `2019-07 Paris` and `20190721`; `Photos from 2019`; `100CANON`, as cameras name them (DCF standard)
+    r"(19|20)\d\d(?!\d)|(19|20)\d{6}(?!\d)|.*\s(19|20)\d\d$|[1-9]\d\d(?!\d{5})[A-Z0-9_]{5}$"
+    r"|DCIM$|Camera$|Screenshots$|WhatsApp (Images|Video)$",
+    re.ASCII,
+)
+THOUSAND = re.compile(r"\d{5}", re.ASCII)  # `00001` or `01000`, with pictures 1000 to 1999, as in FFHQ
+NUMBER_OF_PICTURE = re.compile(r"(\d{1,15})\.\w+$", re.ASCII)
 
 
 def person_of(path: str) -> str | None:
@@ -41,7 +47,7 @@ def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[li
     """The class of each path, as the name of an attribute, and notices for the user. No classes: an empty list.
 
     A single folder beside other pictures is not a class: it may be an album. Folders are not classes, either, if
-    all have names of dates or cameras. A notice says so.
+    all have names of dates or cameras, or each contains a thousand consecutive pictures. A notice says so.
 
     Args:
         archives: paths of folders that are archives, and therefore no classes.
@@ -53,15 +59,10 @@ def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[li
     distinct = set(folders) - {""}
     if len(distinct) == 1 and "" in folders:
         notices.append(f"the folder {printable_name(*distinct)} is not a class, because there is no other one")
-    are_albums = len(distinct) > 1 and all(map(ALBUM.match, distinct))
-    if are_albums:
-        notices.append(
-            f"folders with names of dates or cameras, such as {printable_name(min(distinct))}, are not classes"
-        )
-    elif len(distinct) > MAX_CLASSES:
-        notices.append(f"{len(distinct)} folders are not classes, because they are more than {MAX_CLASSES}")
-    if are_albums or not 1 < len(distinct) <= MAX_CLASSES:
+    if len(distinct) < 2:
         return [], notices
+    if reason := _why_no_classes(names, folders, distinct):
+        return [], [*notices, reason]
     folders_of: dict[str, list[str]] = {}
     for folder in sorted(distinct):
         folders_of.setdefault(attribute_name(folder), []).append(printable_name(folder))
@@ -71,6 +72,32 @@ def classes_of(names: Sequence[str], archives: Collection[str] = ()) -> tuple[li
         elif len(same) > 1:
             notices.append(f"the folders {', '.join(same)} are one class, {name}")
     return [attribute_name(folder) for folder in folders], notices
+
+
+def _why_no_classes(names: Sequence[str], folders: Sequence[str], distinct: Collection[str]) -> str:
+    """A notice if several folders are not classes; empty if they are.
+
+    Args:
+        folders: the folder of each path in `names`.
+        distinct: these folders without repetitions.
+    """
+    example = printable_name(min(distinct))
+    if all(map(ALBUM.match, distinct)):
+        return f"folders with names of dates or cameras, such as {example}, are not classes"
+    if all(map(_is_in_thousand, names, folders)):
+        return f"folders of a thousand pictures each, such as {example}, are not classes"
+    if len(distinct) > MAX_CLASSES:
+        return f"{len(distinct)} folders are not classes, because they are more than {MAX_CLASSES}"
+    return ""
+
+
+def _is_in_thousand(name: str, folder: str) -> bool:
+    """Whether a folder is named for the number of its picture: 1012 lies in `00001` or `01000`."""
+    number = NUMBER_OF_PICTURE.search(name)
+    if number is None or not THOUSAND.fullmatch(folder):
+        return False
+    thousands = int(number[1]) // 1000
+    return int(folder) in (thousands, 1000 * thousands)
 
 
 def _class_folder(name: str, archives: Collection[str]) -> str:

@@ -3,6 +3,7 @@
 metadata.csv, .tsv             a column with file names, then labels; each describes its own folder
 metadata.jsonl, .parquet       the same, as `datasets` also reads it
 list_attr_celeba.txt or .csv   CelebA's 40 attributes, -1 or 1; identity_CelebA.txt has the persons
+CelebAMask-HQ-attribute-anno.txt   the same for CelebAMask-HQ
 lfw_attributes.txt             LFW's 73 attributes: person, number of the picture, numbers of both signs
 dataset.json                   StyleGAN's list of pictures and labels
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from posixpath import basename, dirname, splitext
@@ -45,13 +47,16 @@ MAX_COLUMN_CHARS = 100  # of the name of a column; longer ones are cut
 MAX_LABELS = 4096  # of one picture in dataset.json
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 RECORDS = {".jsonl": parse_json_lines, ".parquet": parse_parquet}
-CELEBA = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+CELEBA = ("list_attr_celeba.txt", "list_attr_celeba.csv", "celebamask-hq-attribute-anno.txt")
 CELEBA_PERSONS = ("identity_celeba.txt", "identity_celeba.csv")
 LFW = ("lfw_attributes.txt",)
 STYLEGAN = ("dataset.json",)
 FORMATS = {"metadata.csv": METADATA, "CelebA": CELEBA, "LFW": LFW, "StyleGAN": STYLEGAN}  # the first is used
 NO_LABELS = frozenset({"rejected.csv", "faces.json", "report.html", *CELEBA_PERSONS})  # known files, never mentioned
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods", ".jsonl"})
+JSON_STEMS = ("metadata", "labels", "annotations", "attributes")  # in subfolders they often describe albums
+NO_ATTRIBUTES = "it has no attributes"
+JOIN_TABLES = "join the tables of its folder into one metadata.csv, with a column file_name"
 CELEBA_POSITIONS = ("list_bbox_celeba", "list_landmarks_celeba", "list_landmarks_align_celeba", "list_eval_partition")
 
 
@@ -92,16 +97,23 @@ def other_tables(files: Sequence[StoredFile]) -> dict[str, str]:
     """Tables that no format knows, and what they would need."""
     known = NO_LABELS.union(*FORMATS.values())
     names = [file.name for file in files if basename(file.name).lower() not in known]
-    return {name: advice for name in names if (advice := _advice(basename(name).lower()))}
+    advice = {name: text for name in names if (text := _advice(name.lower()))}
+    usable = Counter(dirname(name) for name, text in advice.items() if text != NO_ATTRIBUTES)
+    return {
+        name: JOIN_TABLES if text != NO_ATTRIBUTES and usable[dirname(name)] > 1 else text
+        for name, text in advice.items()
+    }
 
 
 def _advice(name: str) -> str:
     """What a table that is not read would need; empty for other files."""
     stem, suffix = splitext(name)
-    if stem in CELEBA_POSITIONS:
-        return "it has no attributes"
+    if basename(stem) in CELEBA_POSITIONS:
+        return NO_ATTRIBUTES
     if suffix in (".csv", ".tsv"):
         return f"rename it to metadata{suffix}, with a column file_name"
+    if suffix == ".json" and stem in JSON_STEMS:
+        return "save it as metadata.jsonl, one record in each line, with file_name"
     return "save it as metadata.csv, with a column file_name" if suffix in TABLE_SUFFIXES else ""
 
 
