@@ -269,6 +269,17 @@ def test_lists_that_programs_for_windows_write_are_read(photos, tmp_path, encodi
     assert all(source.read(file).pixels.shape == (200, 200, 3) for file in source.files)
 
 
+def test_a_list_may_name_files_by_address_and_in_the_home_folder(photos, tmp_path, monkeypatch):
+    shutil.copytree(photos, tmp_path / "my photos")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    address = (tmp_path / "my photos" / "000.png").as_uri()
+    assert "%20" in address
+    (tmp_path / "list.txt").write_text(f"{address}\n~/my photos/001.png\n")
+    source = open_source(tmp_path / "list.txt")
+    assert [file.name for file in source.files] == ["000.png", "001.png"]
+    assert all(source.read(file).pixels.shape == (200, 200, 3) for file in source.files)
+
+
 def test_faces_in_a_folder_that_a_list_names_are_not_searched_again(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_module, "choose_engine", lambda *_: run_here)
     shutil.copytree(photos, tmp_path / "photos")

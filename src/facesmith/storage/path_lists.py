@@ -13,7 +13,7 @@ from facesmith.errors import BadData
 from facesmith.io.commands import quoted
 from facesmith.io.decode_text import decode_text
 from facesmith.io.file_kinds import HEAD_BYTES, FileKind, suffix_of
-from facesmith.io.files import open_regular_file
+from facesmith.io.files import open_regular_file, user_path
 from facesmith.io.messages import printable_name
 from facesmith.pictures.images import read_file
 from facesmith.storage.addresses import (
@@ -21,6 +21,7 @@ from facesmith.storage.addresses import (
     WEB_ADDRESS,
     AddressStore,
     head_of_address,
+    local_path_of,
     open_address,
     open_file_system,
     reach,
@@ -79,9 +80,10 @@ class ListStore(Store):
             )
 
     def _absolute(self, line: str) -> str:
+        line = str(local_path_of(Path(line)) or line)
         if ADDRESS.fullmatch(line):
             return line
-        return os.path.abspath(self.path.parent / line).replace(os.sep, "/")  # noqa: PTH100 (keeps links)
+        return os.path.abspath(self.path.parent / user_path(line)).replace(os.sep, "/")  # noqa: PTH100 (keeps links)
 
     def files(self) -> list[StoredFile]:
         listed: dict[str, StoredFile] = {}
