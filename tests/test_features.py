@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
+from rich.console import Console
 from small import QUIET, procedural_pixels
 
 from facesmith.errors import BadOption, FacesmithError, MissingExtra
@@ -86,6 +89,21 @@ def test_features_are_cached_per_number_of_threads(extractor_and_faces, monkeypa
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     cached_features(extractor, pixels[:2], "faces", QUIET)
     assert len(list((cache / "features").iterdir())) == 2
+
+
+def test_without_a_home_folder_features_are_extracted_each_time(extractor_and_faces, monkeypatch, cache, capsys):
+    extractor, pixels = extractor_and_faces
+    cached = cached_features(extractor, pixels[:2], "faces", QUIET)
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("FACESMITH_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    features = cached_features(extractor, pixels[:2], "faces", Console(width=200))
+    assert np.array_equal(features, cached)
+    assert "notice: features can't be cached. There is no home folder" in capsys.readouterr().out
 
 
 def blurred(pixels, radius):

@@ -342,6 +342,12 @@ def test_models_with_their_own_encoder_are_refused(tmp_path):
         list(train_inverter(run, tmp_path, console=QUIET))
 
 
+@pytest.mark.parametrize("kimg", [0, float("inf"), float("nan"), 1e300])
+def test_a_budget_out_of_range_is_refused_before_any_work(tmp_path, kimg):
+    with pytest.raises(BadOption, match="--kimg must be more than 0"):
+        list(train_inverter(tmp_path / "missing", tmp_path, kimg=kimg, console=QUIET))
+
+
 def test_ctrl_c_writes_the_encoder_so_far(trained, monkeypatch):
     run, data, _ = trained
     inner = EncoderTraining.step

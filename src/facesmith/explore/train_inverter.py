@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from facesmith import __version__
-from facesmith.errors import BadModel
+from facesmith.errors import BadModel, BadOption
 from facesmith.faces import Faces, Stream, open_faces
 from facesmith.inversion.encoder import BATCH_SIZE, EncoderTraining, InversionEncoder
 from facesmith.inversion.face_template import (
@@ -28,6 +28,7 @@ from facesmith.model import Model, load
 from facesmith.modelfiles.locate import refuse_to_write_beside_bundled
 from facesmith.modelfiles.sidecar import sidecar_path
 from facesmith.pictures.images import Pixels
+from facesmith.training.plan import MAX_BUDGET
 from facesmith.training.reconstructions import reconstruction_errors
 
 DEFAULT_KIMG = 20.0
@@ -53,9 +54,11 @@ def train_inverter(
 
     Raises:
         BadModel: the model's recipe has its own encoder.
-        BadOption: it is the bundled generator.
+        BadOption: it is the bundled generator, or `kimg` is out of range.
         OutputExists: the model has an encoder, and `force` is not set.
     """
+    if not 0 < kimg <= MAX_BUDGET:
+        raise BadOption(f"--kimg must be more than 0 and at most {MAX_BUDGET:g}, not {kimg:g}.")
     model = load(path)
     if model.E is not None:
         raise BadModel(f"Recipe {model.recipe.name} has its own encoder, so facesmith invert works without this step.")

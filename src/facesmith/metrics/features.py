@@ -110,7 +110,11 @@ def extract_features(extractor: Extractor, pixels: Pixels, description: str, con
 
 def cached_features(extractor: Extractor, pixels: Pixels, description: str, console: Console) -> NDArray[np.float32]:
     """As `extract_features`, but from the cache if the features of the same pictures are in it."""
-    file = cache_folder() / "features" / f"{extractor.name}-{_key(extractor, pixels)}.npy"
+    try:
+        file = cache_folder() / "features" / f"{extractor.name}-{_key(extractor, pixels)}.npy"
+    except BadData as error:
+        console.print(f"notice: features can't be cached. {error}")
+        return extract_features(extractor, pixels, description, console)
     try:
         cached = np.load(file, "r", allow_pickle=False)  # mapped, so that a forged shape allocates no memory
         if cached.shape == (len(pixels), extractor.dims) and cached.dtype == np.float32 and np.isfinite(cached).all():
