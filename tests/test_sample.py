@@ -275,11 +275,21 @@ def test_an_unfinished_folder_is_not_finished_with_another_model(run, tmp_path, 
     assert {read_provenance(file)["Model"] for file in out.iterdir()} == {facesmith.load(run).hash}
 
 
-@pytest.mark.parametrize("name", ["faces.zip", "faces.tar.gz", "faces.pdf", "faces.mp4", "faces.docx"])
+@pytest.mark.parametrize(
+    "name", ["faces.zip", "faces.tar.gz", "faces.pdf", "faces.mp4", "faces.docx", "f.svg", "f.csv"]
+)
 def test_names_of_other_files_do_not_become_folders(run, tmp_path, name):
     with pytest.raises(BadOption, match=r"\.png or \.jpg for a sheet, or a folder"):
         list(sample(lambda: load(run), [1], tmp_path / name, console=QUIET))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["html", "onnx"])
+def test_names_of_exported_generators_lead_to_export(run, tmp_path, suffix):
+    out = tmp_path / f"faces.{suffix}"
+    with pytest.raises(BadOption, match=rf"To write the generator itself: facesmith export --{suffix} \S+\.{suffix}$"):
+        list(sample(lambda: load(run), [1], out, console=QUIET))
+    assert not out.exists()
 
 
 def test_like_keeps_what_no_option_changes(run, tmp_path):

@@ -31,9 +31,11 @@ from facesmith.pictures.sheet_layout import SheetLayout, stored_layout
 from facesmith.watermark.marking import DEFAULT_MARKING, Marking
 
 MAX_SHEET_FACES = 10_000
+EXPORTED_SUFFIXES = frozenset({".html", ".onnx"})  # of what `facesmith export` writes
 # An --out with such a suffix is meant as a file, not as a folder.
-FILE_SUFFIXES = (
-    PICTURE_SUFFIXES | VIDEO_SUFFIXES | ARCHIVE_SUFFIXES | COMPRESSED_SUFFIXES | DOCUMENT_SUFFIXES | {".pdf"}
+FILE_SUFFIXES = EXPORTED_SUFFIXES.union(
+    *(PICTURE_SUFFIXES, VIDEO_SUFFIXES, ARCHIVE_SUFFIXES, COMPRESSED_SUFFIXES, DOCUMENT_SUFFIXES),
+    (".pdf", ".htm", ".svg", ".txt", ".csv", ".tsv", ".json"),
 )
 SEED_FILE = re.compile(r"seed[0-9]{6,}\.png")
 
@@ -105,10 +107,10 @@ def sample(
     """
     suffix = out.suffix.lower()
     if suffix not in MEDIA_TYPES and suffix in FILE_SUFFIXES:
-        raise BadOption(
-            f"--out {out}: expected a .png or .jpg for a sheet, or a folder for one PNG per face. "
-            "For a zip, name a folder, and zip it afterwards."
-        )
+        advice = "For a zip, name a folder, and zip it afterwards."
+        if suffix in EXPORTED_SUFFIXES:
+            advice = f"To write the generator itself: facesmith export --{suffix[1:]} {out}"
+        raise BadOption(f"--out {out}: expected a .png or .jpg for a sheet, or a folder for one PNG per face. {advice}")
     if suffix in MEDIA_TYPES and len(seeds) > MAX_SHEET_FACES:
         raise BadOption(
             f"{len(seeds)} faces are too many for one sheet (limit {MAX_SHEET_FACES}); use a folder as --out."
