@@ -177,12 +177,12 @@ def test_bad_files_are_skipped_with_a_reason(tmp_path):
     assert (report.photos, report.faces, report.unreadable) == (5, 1, 4)
     assert report.rejection_lines() == [
         "rejected, unreadable: 4",
-        "  more than … million pixels: 1",
+        "  more than … million pixels; make it smaller first: 1",
         "  empty file: 1",
         "  not a picture but: text: 1",
     ]
     reasons = rejections(tmp_path / "out")
-    assert reasons["bomb.png"] == "unreadable: more than 100 million pixels"
+    assert reasons["bomb.png"] == "unreadable: more than 100 million pixels; make it smaller first"
     assert reasons["empty.jpg"] == "unreadable: empty file"
     assert reasons["text.jpg"] == "unreadable: not a picture but: text"
     assert reasons["truncated.jpg"].startswith("unreadable: damaged")

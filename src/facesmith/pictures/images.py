@@ -42,6 +42,7 @@ PNG_XMP = "XML:com.adobe.xmp"
 JPEG_QUALITY = 95
 MAX_COMMENT_BYTES = 65_533  # of a JPEG
 SHEET_GAP_PX = 2
+TOO_LARGE_ADVICE = "make it smaller first"
 MAX_PIXELS = 100_000_000  # larger images are refused: a small file can unpack to more than the machine's memory
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
@@ -141,7 +142,7 @@ def read_converted(
             with picture:
                 if picture.width * picture.height > max_pixels:
                     limit = f"{max_pixels // 10**6} million"
-                    raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {limit}")
+                    raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {limit}; {TOO_LARGE_ADVICE}")
                 _check_variant(picture)
                 if kind.name == "JPEG" and has_hole(raw):
                     raise BadPicture("damaged: a part of the file is lost, and zeros are in its place")
@@ -167,7 +168,7 @@ def _bad_picture_if_damaged(kind: FileKind = UNKNOWN, head: bytes = b"") -> Iter
     except UnidentifiedImageError:
         raise BadPicture(_unidentified_reason(kind, head)) from None
     except Image.DecompressionBombError:
-        raise BadPicture(f"more than {MAX_PIXELS // 10**6} million pixels") from None
+        raise BadPicture(f"more than {MAX_PIXELS // 10**6} million pixels; {TOO_LARGE_ADVICE}") from None
     except DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "MAX_TEXT" in reason:  # Pillow names its own variable
