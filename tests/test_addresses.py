@@ -212,7 +212,7 @@ def test_a_file_that_is_too_large_is_not_downloaded_completely(bucket, monkeypat
 
     monkeypatch.setattr(type(bucket), "cat_file", counting)
     monkeypatch.setattr(addresses, "MAX_FILE_BYTES", 2**20)
-    with pytest.raises(BadPicture, match=r"^file of more than 1 MiB$"):
+    with pytest.raises(BadPicture, match=r"^file of more than 1 MiB; make it smaller first$"):
         open_store(Path("memory://bucket")).read("large.png")
     assert max(downloaded) == 2**20 + 1
 
@@ -317,7 +317,7 @@ def test_files_at_listed_addresses_are_not_called_empty(bucket, tmp_path):
         (b"# nothing\n", "lists no photos"),
         (b"a.png\nb.png\n", "None of the 2 paths that .*list.txt lists exists; the first is .*a.png"),
         (b"some\0bytes", "is not a text file that lists photos"),
-        (b"\xff\xfe\xfa", "None of the 1 files"),
+        (b"\xff\xfe\xfa", "None of the 1 paths"),
     ],
 )
 def test_a_list_without_photos_is_an_error(tmp_path, text, message):

@@ -238,7 +238,7 @@ def test_version_is_printed(facesmith):
         (["extract", "nowhere", "--out", "OUT"], 1, "nowhere"),
         (["extract", "FACES", "--out", "OUT", "--frame", "-3"], 2, "frame"),
         (["extract", "a.jpg", "b.jpg", "--out", "OUT"], 2, "write their paths into a text file"),
-        (["train", "quick", "--data", "FACES", "--out", "OUT", "--set", "lr", "2e-4"], 2, "blanks: --set lr=2e-4"),
+        (["train", "quick", "--data", "FACES", "--out", "OUT", "--set", "lr", "2e-4"], 2, "spaces: --set lr=2e-4"),
         (["sample", "--out", "/dev/stdout"], 2, "/dev/stdout is a device or a pipe, not a file. Name a file"),
         (["sample", "--seeds", "1", "2", "3"], 2, "with commas and without spaces: 1,2,3"),
         (["sample", "\N{EN DASH}-out", "OUT"], 2, "begins with two hyphens"),

@@ -131,7 +131,7 @@ def test_faces_that_a_model_was_trained_on_are_not_called_held_out(runs):
     models[0].header["split"] = {"counts": {"train": 60, "validation": 0, "test": 0}}
     models[1].header["split"] = {"counts": {"train": 48, "validation": 3, "test": 9}}
     assert faces_title(models[1:]) == "held-out faces"
-    assert faces_title(models) == "faces, trained on"
+    assert faces_title(models) == "training faces"
     models[0].header["split"] = {"counts": None}
     models[1].header["split"] = {}
     assert faces_title(models) == "held-out faces"

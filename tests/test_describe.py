@@ -40,7 +40,7 @@ def test_sheet_is_in_the_cache_by_default(tmp_path, cache):
 @pytest.mark.parametrize("name", ["sheet.jpg", "sheet", "folder.png"])
 def test_a_sheet_that_is_no_png_is_refused_before_any_work(tmp_path, cache, name):
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(BadOption, match=r"the sheet must be a \.png file"):
+    with pytest.raises(BadOption, match=r"expected the name of a \.png file"):
         summary(write_faces(tmp_path / "faces", 1, 16), sheet=tmp_path / name)
     assert not list(cache.rglob("*.u8"))
 

@@ -346,7 +346,9 @@ def test_snapshots_leave_other_files_beside_them_alone(options, monkeypatch):
 
 def test_the_networks_beside_a_snapshot_name_its_model(options):
     train(replace(options, snapshots=1), QUIET)
-    with pytest.raises(BadModel, match=r"networks of a training, not a model. The model is .*snapshots/000000120"):
+    with pytest.raises(
+        BadModel, match=r"networks of a training run, not a model. Give the model: .*snapshots/000000120"
+    ):
         load_model(options.out / "networks" / "000000120.safetensors")
 
 

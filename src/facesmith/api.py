@@ -200,7 +200,7 @@ def train(
         mirror: mirror each face with probability 1/2.
         average: save and sample moving averages of the weights instead of current weights.
         hold_out: keep a fifth of the faces out of training, for validation and test.
-        as_in_text: train as the tutorial of the recipe does, but for a few differences that the documentation lists.
+        as_in_text: train as the tutorial of the recipe does, except for a few differences that the documentation lists.
         snapshots: keep the models of this many last checkpoints.
         keep_epochs: keep model and networks of the epochs 1, N + 1, 2 N + 1, ...
         images_every: steps between two writings of images to TensorBoard; by default at checkpoints only.

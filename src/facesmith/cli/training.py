@@ -66,9 +66,9 @@ def train(
         bool,
         typer.Option(
             "--as-in-text",
-            help="Train as the tutorial of the recipe does: its hyperparameters and length, on all faces, in float32, "
-            "without mirroring and averaging. Prints its lines, too. facesmith recipes NAME lists what is set, and "
-            "what still differs.",
+            help="Train as the recipe's tutorial does: with its hyperparameters and its length, if it gives one, in "
+            "float32, without mirroring and averaging. Also prints the tutorial's lines. facesmith recipes NAME lists "
+            "what is set and what still differs.",
         ),
     ] = False,
     snapshots: Annotated[int, typer.Option(min=0, help="Keep models and networks of the last N checkpoints.")] = 0,

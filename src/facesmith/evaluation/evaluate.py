@@ -160,7 +160,7 @@ def _check_memory_of_faces(options: EvaluateOptions, model: Model, extractor: Ex
         return of_samples + of_features + share * (tests * per_test + training * compared_bytes)
 
     fitting = largest_fitting(needed, n_faces)
-    advice = f"Use --limit {fitting} or fewer. Copies are only found if the model was trained with the same --limit."
+    advice = f"Use --limit {fitting} or less. Copies are found only if the model was trained with the same --limit."
     if fitting < MIN_SAMPLES:
         advice = "Use fewer --samples, or free some memory."
     require_memory(needed(n_faces), f"A comparison of {options.samples} samples with {n_faces} faces", advice)

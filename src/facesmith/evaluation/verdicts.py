@@ -100,7 +100,7 @@ def novelty(result: ModelResult, reference: Reference) -> str:
         )
     if copies:
         reason = (
-            f"but so are {check.real_share:.1%} of the real test faces" if check.real_share else "as can be by chance"
+            f"but so are {check.real_share:.1%} of the real test faces" if check.real_share else "which can be chance"
         )
         return f"Probably new: {similar}, {reason}. Look at the pairs."
     return f"None of {count} samples is a copy of a training photo."

@@ -180,7 +180,7 @@ def faces_title(models: Sequence[Model]) -> str:
     """How the faces of the test split are titled: a model that was trained on all faces has seen them."""
     counts = [split.get("counts") for model in models if isinstance(split := model.header.get("split"), dict)]
     has_seen = any(isinstance(each, dict) and each.get("test") == 0 for each in counts)
-    return "faces, trained on" if has_seen else "held-out faces"
+    return "training faces" if has_seen else "held-out faces"
 
 
 def _headed_rows(options: CompareOptions, rows: Sequence[tuple[str, Pixels]]) -> Pixels:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -131,12 +132,10 @@ class _Tar:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._lock = stream, threading.Lock()
+        weakref.finalize(self, stream.close)
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         return read_at(self._stream, self._lock, offset, size_bytes)
-
-    def __del__(self) -> None:
-        self._stream.close()
 
 
 def _place(name: str) -> tuple[int, int]:

@@ -31,7 +31,7 @@ class Difference:
 class Text:
     """What `facesmith train --as-in-text` sets for a recipe.
 
-    It always trains in float32, without mirroring and averaging.
+    For every recipe, it also turns mirroring and averaging off and, unless a precision is requested, trains in float32.
 
     Attributes:
         title: of the tutorial.

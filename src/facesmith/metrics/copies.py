@@ -193,7 +193,7 @@ def check_copies(samples: NearestFaces, held_out: NearestFaces) -> CopyCheck:
 
 
 def largest_chance_count(count: int, share: float = CHANCE_SHARE) -> int:
-    """The largest number that is usual among `count` pictures if each counts with the probability `share`."""
+    """The largest number of hits among `count` pictures that chance explains, if `share` is the probability of each."""
     return int(count * share + Z_99 * sqrt(count * share * (1 - share)))
 
 

@@ -168,7 +168,7 @@ def read_address(file_system: Any, path: str) -> bytes:
     except IsADirectoryError:
         raise BadPicture("can't be read: this is a folder") from None
     if len(content) > MAX_FILE_BYTES:
-        raise BadPicture(f"file of more than {MAX_FILE_BYTES // 2**20} MiB")
+        raise BadPicture(f"file of more than {MAX_FILE_BYTES // 2**20} MiB; make it smaller first")
     return content
 
 

@@ -52,11 +52,11 @@ def open_picture(content: bytes, models: Iterable[OpenModel]) -> dict[str, Any]:
         shown = _shown(metadata)
         psi = float(metadata.get("Psi", "1"))
     except (BadOption, ValueError) as error:
-        reason = str(error) if isinstance(error, BadOption) else "it is damaged."
-        raise UnusableMetadata(f"The metadata of this picture can't be used: {reason}") from None
+        reason = str(error) if isinstance(error, BadOption) else "its metadata is damaged."
+        raise UnusableMetadata(f"The studio can't open this picture: {reason}") from None
     if not MIN_PSI <= psi <= MAX_PSI:
         raise UnusableMetadata(
-            f"The metadata of this picture can't be used: psi is {psi:g}; expected {MIN_PSI:g} to {MAX_PSI:g}."
+            f"The studio can't open this picture: its psi is {psi:g}; expected {MIN_PSI:g} to {MAX_PSI:g}."
         )
     model_id = next((each.id for each in models if each.model.hash == metadata["Model"]), None)
     notices = [shown.pop("notice", None), _notice_about_model(metadata, model_id), _notice_about_photo(metadata)]
