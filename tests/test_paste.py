@@ -70,22 +70,14 @@ def test_colors_are_matched_at_the_border(located):
     assert np.abs(warm[36, 20].astype(int) - located.face[36, 20]).mean() > 4
 
 
-@pytest.mark.parametrize("size_px", [36, 64, 128, 256])
-def test_a_brighter_face_gets_the_photos_brightness_up_to_its_center(size_px):
-    points = TEMPLATE.targets(size_px)
-    gray = np.full((size_px + 20, size_px + 20, 3), 128, np.uint8)
-    face = np.full((size_px, size_px, 3), 168, np.uint8)
-    after = paste(gray, face, similarity(points + 10, points), points)
-    assert np.abs(after.astype(int) - gray).max() <= 1
-
-
-@pytest.mark.parametrize("size_px", [64, 128])
-def test_light_that_changes_across_the_photo_changes_across_the_pasted_face(size_px):
-    points = TEMPLATE.targets(size_px)
-    ramp = np.linspace(60, 200, size_px + 20).astype(np.uint8)
-    lit = np.broadcast_to(ramp[:, None], (size_px + 20, size_px + 20, 3)).copy()
-    after = paste(lit, np.full((size_px, size_px, 3), 128, np.uint8), similarity(points + 10, points), points)
-    assert np.abs(after.astype(int) - lit).max() <= 3
+def test_the_color_correction_stays_near_the_border():
+    """Hair and background at the border must not tint the whole face."""
+    points = TEMPLATE.targets(128)
+    face = np.full((128, 128, 3), 168, np.uint8)
+    after = paste(np.full((148, 148, 3), 128, np.uint8), face, similarity(points + 10, points), points)
+    center, border = after[74, 74].astype(int), after[74, 12].astype(int)
+    assert np.abs(center - 168).max() <= 2
+    assert np.abs(border - 128).max() <= 4
 
 
 def test_pasted_face_has_position_angle_and_size_of_the_old_one():
