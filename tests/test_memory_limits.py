@@ -210,9 +210,7 @@ def test_an_evaluation_on_too_many_faces_names_the_number_that_fits(model, free,
     faces = faces_folder(tmp_path / "faces", 400, size_px=32)
     options = EvaluateOptions([model], faces, tmp_path / "out", 30, identity=False)
     free(6 * MIB)
-    with pytest.raises(
-        BadOption, match=r"30 samples with 400 faces needs about .* Use --limit \d+ or less"
-    ) as refusal:
+    with pytest.raises(BadOption, match=r"30 samples with 400 faces needs about .* Use --limit \d+ or less") as refusal:
         list(evaluate(options, QUIET))
     assert 30 <= int(re.search(r"Use --limit (\d+)", str(refusal.value))[1]) < 400
     assert not (tmp_path / "out").exists()

@@ -45,7 +45,7 @@ def locked(file: Path, busy: FacesmithError) -> Iterator[None]:
 
 
 def remove_lock(file: Path) -> None:
-    """Remove the file of a lock that is held, if the system allows it: Windows does not, and removes it on release."""
+    """Remove the file of a current lock, if the system allows it: Windows does not, and removes it on release."""
     with suppress(OSError):
         file.unlink()
 

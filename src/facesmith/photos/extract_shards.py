@@ -123,7 +123,7 @@ class _Missing:
         return self._shown
 
     def _finish_when_visible(self, number: int) -> None:
-        """Count a shard that is done. A network disk may remember for a while that its record did not exist."""
+        """Count a shard that is done. A network disk may cache for a while that its record does not exist."""
         deadline = time.monotonic() + VISIBLE_SECONDS
         while True:
             try:

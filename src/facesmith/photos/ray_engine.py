@@ -48,7 +48,7 @@ def run_ray(job: ShardJob, slices: Iterator[PhotoSlice], address: str | None, wo
     finally:
         if is_own:
             ray.shutdown()
-        else:  # the tasks of a connection that stays would go on writing
+        else:  # the cluster keeps running, so its tasks would go on writing
             for task_ref in running:
                 ray.cancel(task_ref, force=True)
 

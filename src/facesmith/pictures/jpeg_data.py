@@ -75,7 +75,7 @@ def _read_header(content: bytes) -> _Header:
 
 
 def _byte(content: bytes, position: int) -> int:
-    """One byte; 0 behind the end."""
+    """One byte; 0 past the end."""
     return int.from_bytes(content[position : position + 1], "big")
 
 

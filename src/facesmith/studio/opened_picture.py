@@ -23,7 +23,7 @@ LAYER_RANGE = re.compile(r"[0-9]{1,2}-[0-9]{1,2}")  # as the page can show it
 
 
 class UnusableMetadata(BadPicture):
-    """Facesmith made a picture, but the studio can't show what it shows."""
+    """The picture was made by Facesmith, but the studio can't reproduce it."""
 
 
 def open_picture(content: bytes, models: Iterable[OpenModel]) -> dict[str, Any]:

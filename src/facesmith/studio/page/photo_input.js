@@ -42,7 +42,7 @@ export class Camera {
   }
   async open() {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280, height: 720 } });
-    this.close(); // an earlier one, if the user asked twice
+    this.close(); // an earlier stream, if it was requested twice
     this.stream = stream;
     this.video.srcObject = this.stream;
     await this.video.play();
